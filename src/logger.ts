@@ -1,0 +1,39 @@
+import { getLogger } from "@logtape/logtape";
+
+/**
+ * Where the library reports what it does: the console, the logger of
+ * `@std/log`, and most others fit.
+ */
+export interface Logger {
+  /** Reports what only helps to understand a problem. */
+  debug(message: string): void;
+  /** Reports a normal event of the life cycle. */
+  info(message: string): void;
+  /** Reports something unusual from which the library recovers by itself. */
+  warn(message: string): void;
+  /** Reports something that needs a person. */
+  error(message: string): void;
+}
+
+/**
+ * Makes a logger on LogTape's category `["platypush", "redis", ...category]`,
+ * which is silent until the application configures LogTape.
+ *
+ * @param category The room that logs, such as `"bus"`.
+ * @returns A logger for texts that are complete: braces in them are no
+ * placeholders.
+ */
+export function createLogger(...category: string[]): Logger {
+  const logger = getLogger(["platypush", "redis", ...category]);
+  return {
+    debug: (text) => logger.debug(literal(text)),
+    info: (text) => logger.info(literal(text)),
+    warn: (text) => logger.warn(literal(text)),
+    error: (text) => logger.error(literal(text)),
+  };
+}
+
+/** Braces start a placeholder in LogTape's templates; twice, they are themselves. */
+function literal(text: string): string {
+  return text.replaceAll("{", "{{").replaceAll("}", "}}");
+}
