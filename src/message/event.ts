@@ -1,0 +1,79 @@
+import { jsonValue } from "./json_value.ts";
+import { readers, type WireMessage } from "./kinds.ts";
+import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { MessageError } from "./message_error.ts";
+
+/** What an event says: its type, and whatever else belongs to that. */
+export type EventArgs = Record<string, unknown> & {
+  /** The full name of the event's class in Platypush, or a name of your own. */
+  type: string;
+};
+
+/** What an event is made with. */
+export interface EventInit extends MessageInit {
+  /** What it says. */
+  args: EventArgs;
+}
+
+/**
+ * Something has happened.
+ *
+ * @example
+ * ```ts
+ * import { Event } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const event = new Event({
+ *   args: {
+ *     type: "platypush.message.event.sensor.SensorDataChangeEvent",
+ *     data: { temperature: 21.5 },
+ *   },
+ * });
+ * assert.equal(event.origin, Deno.hostname());
+ * ```
+ */
+export class Event extends Message {
+  declare readonly type: "event";
+  /** What it says. */
+  declare args: EventArgs;
+
+  /**
+   * @param init What it is made with; only `args` with a `type` is needed.
+   * @param checked Whether `init` is known to hold only JSON values, as what
+   * `JSON.parse` returns does; it is then taken without another look.
+   * @throws {MessageError} If a value has the wrong type.
+   */
+  constructor(init: EventInit, checked = false) {
+    super("event", init);
+    const args = checked ? init.args : jsonValue(init.args, 1);
+    if (!isRecord(args)) {
+      throw new MessageError(
+        `The event's "args" is ${
+          kindOf(args)
+        }, expected an object with the event's "type"`,
+      );
+    }
+    if (typeof args.type !== "string" || args.type === "") {
+      throw new MessageError(
+        `The event's "args.type" is ${
+          kindOf(args.type)
+        }, expected the name of the event's type`,
+      );
+    }
+    this.args = args as EventArgs;
+  }
+
+  protected override content(): WireMessage {
+    return { args: this.args };
+  }
+}
+
+readers.set("event", (wire, deviceId) =>
+  new Event({
+    target: wire.target || deviceId,
+    origin: wire.origin || deviceId,
+    id: wire.id,
+    timestamp: wire._timestamp,
+    args: wire.args,
+    extra: wire,
+  } as EventInit, true));

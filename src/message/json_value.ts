@@ -1,0 +1,135 @@
+import { MessageError } from "./message_error.ts";
+
+/** How many levels of objects and arrays a message may have, itself included. */
+export const MAX_DEPTH = 200;
+
+/**
+ * Turns a value into one that JSON can carry. Parts that already are JSON are
+ * kept, not copied; so most values come back as they are.
+ *
+ * | JavaScript | on the wire |
+ * |---|---|
+ * | `Date`, and whatever else has a `toJSON` method | what `toJSON` returns: for a date ISO 8601 in UTC, for an invalid one `null` |
+ * | `Map` | an object; keys are strings, numbers, booleans, big integers or `null`, written as text |
+ * | `Set` | an array |
+ * | `BigInt` | a number where a double holds it exactly, otherwise its digits as a string |
+ * | `Uint8Array`, `ArrayBuffer` | a string, Base64 |
+ * | other typed arrays | an array of numbers |
+ * | `Error` | a string, `TypeError: what happened`, without the stack |
+ * | `undefined`, functions, symbols | left out of objects, `null` in arrays |
+ * | `NaN`, `Infinity`, `-Infinity` | `null` |
+ * | a value that contains itself | a {@linkcode MessageError} |
+ * | an object of a class | its own enumerable properties |
+ *
+ * @param value Anything.
+ * @param level How many objects and arrays are around the value.
+ * @returns The JSON value, or `undefined` where JSON has no value for it.
+ * @throws {MessageError} For a key `__proto__`, for a `Map` whose keys are
+ * objects, and for nesting deeper than {@linkcode MAX_DEPTH}, cycles included.
+ */
+export function jsonValue(value: unknown, level = 0): unknown {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "number":
+      return Number.isFinite(value) ? value : null;
+    case "bigint":
+      return Number.isSafeInteger(Number(value))
+        ? Number(value)
+        : value.toString();
+    case "object":
+      return value === null ? null : jsonObject(value, level + 1);
+    default:
+      return undefined;
+  }
+}
+
+function jsonObject(value: object, level: number): unknown {
+  if (level > MAX_DEPTH) throw tooDeep("or contains itself");
+  if ("toJSON" in value && typeof value.toJSON === "function") {
+    return jsonValue(value.toJSON(), level);
+  }
+  if (Array.isArray(value)) return jsonArray(value, level);
+  if (value instanceof Map) return jsonRecord(recordOf(value), level);
+  if (value instanceof Set) return jsonArray([...value], level);
+  if (value instanceof Error) return String(value);
+  if (value instanceof Uint8Array) return base64(value);
+  if (value instanceof ArrayBuffer) return base64(new Uint8Array(value));
+  if (ArrayBuffer.isView(value) && Symbol.iterator in value) {
+    return jsonArray([...value as Iterable<unknown>], level);
+  }
+  return jsonRecord(value as Record<string, unknown>, level);
+}
+
+function jsonArray(value: readonly unknown[], level: number): unknown[] {
+  let copy: unknown[] | undefined;
+  for (let index = 0; index < value.length; index++) {
+    const converted = jsonValue(value[index], level) ?? null;
+    if (converted === value[index]) continue;
+    copy ??= value.slice();
+    copy[index] = converted;
+  }
+  return copy ?? value as unknown[];
+}
+
+function jsonRecord(
+  value: Record<string, unknown>,
+  level: number,
+): Record<string, unknown> {
+  // Objects of a class may inherit accessors under the names of their own keys.
+  const prototype = Object.getPrototypeOf(value);
+  let copy = prototype === Object.prototype || prototype === null
+    ? undefined
+    : { ...value };
+  for (const key of Object.keys(value)) {
+    if (key === "__proto__") throw protoKey();
+    const converted = jsonValue(value[key], level);
+    if (converted === value[key] && converted !== undefined) continue;
+    copy ??= { ...value };
+    if (converted === undefined) delete copy[key];
+    else copy[key] = converted;
+  }
+  return copy ?? value;
+}
+
+function recordOf(map: ReadonlyMap<unknown, unknown>): Record<string, unknown> {
+  const record: Record<string, unknown> = {};
+  for (const [key, value] of map) {
+    if (
+      key === null ||
+      ["string", "number", "boolean", "bigint"].includes(typeof key)
+    ) {
+      if (key === "__proto__") throw protoKey();
+      record[String(key)] = value;
+    } else {
+      throw new MessageError(
+        "Cannot write a Map whose key is neither text nor number, boolean or null: JSON has no other keys",
+      );
+    }
+  }
+  return record;
+}
+
+function base64(bytes: Uint8Array): string {
+  let binary = "";
+  // A call takes a limited number of arguments.
+  for (let start = 0; start < bytes.length; start += 8192) {
+    binary += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  }
+  return btoa(binary);
+}
+
+/** The error for nesting that is too deep. */
+export function tooDeep(detail = "which no message needs"): MessageError {
+  return new MessageError(
+    `The message is nested deeper than ${MAX_DEPTH} levels, ${detail}`,
+  );
+}
+
+/** The error for a key that could reach an object's prototype. */
+export function protoKey(): MessageError {
+  return new MessageError(
+    'The message has a key "__proto__", which is refused because it could change the prototype of objects it is copied into; use another name',
+  );
+}

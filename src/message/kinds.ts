@@ -1,0 +1,13 @@
+import type { Message } from "./message.ts";
+
+/** The object on the wire. */
+export type WireMessage = Record<string, unknown>;
+
+/** Builds one kind of message from an object of JSON values. */
+export type Reader = (wire: WireMessage, deviceId?: string) => Message;
+
+/**
+ * How each kind of message is built, by the `type` on the wire. Every class
+ * enters itself, since the base class cannot import what is derived from it.
+ */
+export const readers: Map<unknown, Reader> = new Map();

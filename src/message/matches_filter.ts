@@ -1,0 +1,56 @@
+import { attribute } from "./attribute.ts";
+import type { Message } from "./message.ts";
+
+/** What attributes of a message have to be, by their path. */
+export type Filter = Readonly<Record<string, unknown>>;
+
+/**
+ * Compares attributes of a message, as handlers on the bus are filtered.
+ *
+ * @param message The message.
+ * @param filter JSON values by path (see {@linkcode attribute}). An object
+ * matches one that has at least its keys with matching values; an array one of
+ * the same length with matching items; `undefined` an attribute that is not
+ * there; anything else what is equal to it.
+ * @returns Whether all attributes match; true for an empty filter.
+ *
+ * @example
+ * ```ts
+ * import { Event, matchesFilter } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const event = new Event({
+ *   args: { type: "custom.Sensor", data: { temperature: 21.5, room: "hall" } },
+ * });
+ * assert.ok(matchesFilter(event, { "args.data": { room: "hall" } }));
+ * assert.ok(!matchesFilter(event, { "args.data.room": "kitchen" }));
+ * ```
+ */
+export function matchesFilter(message: Message, filter: Filter): boolean {
+  for (const path of Object.keys(filter)) {
+    if (!matchesValue(attribute(message, path), filter[path])) return false;
+  }
+  return true;
+}
+
+/**
+ * @param actual What is there.
+ * @param expected What it has to be, or to contain where it is an object.
+ * @returns Whether it matches.
+ */
+export function matchesValue(actual: unknown, expected: unknown): boolean {
+  if (typeof expected !== "object" || expected === null) {
+    return actual === expected;
+  }
+  if (typeof actual !== "object" || actual === null) return false;
+  if (Array.isArray(expected)) {
+    return Array.isArray(actual) && actual.length === expected.length &&
+      expected.every((item, index) => matchesValue(actual[index], item));
+  }
+  if (Array.isArray(actual)) return false;
+  return Object.entries(expected).every(([key, value]) =>
+    Object.hasOwn(actual, key)
+      ? matchesValue((actual as Record<string, unknown>)[key], value)
+      : value === undefined
+  );
+}

@@ -1,0 +1,273 @@
+import { jsonValue } from "./json_value.ts";
+import { readers, type WireMessage } from "./kinds.ts";
+import { MessageError } from "./message_error.ts";
+import { newId } from "./new_id.ts";
+import { checkSize, decodeText, MAX_SIZE, parseText } from "./parse_text.ts";
+
+export type { WireMessage } from "./kinds.ts";
+
+const COMMON_KEYS = ["type", "target", "origin", "id", "_timestamp"] as const;
+
+/** What a message can be built from. */
+export type MessageInput =
+  | string
+  | Uint8Array
+  | Message
+  | Readonly<Record<string, unknown>>;
+
+/** How to build a message. */
+export interface BuildOptions {
+  /**
+   * The receiving device's id, filled in where `target` or `origin` is
+   * missing. The host's name by default.
+   */
+  deviceId?: string;
+  /** The limit for texts, in bytes of UTF-8. 8 MiB by default. */
+  maxSize?: number;
+}
+
+/** What all messages can be made with; what is missing is filled in. */
+export interface MessageInit {
+  /** The device that is to get it. The host's name by default. */
+  target?: string;
+  /** The device that sends it. The host's name by default. */
+  origin?: string;
+  /** 32 hexadecimal digits by default. */
+  id?: string;
+  /** Seconds since the epoch. Now by default. */
+  timestamp?: number;
+  /** Further keys for the wire, such as `_logging_level`. */
+  extra?: WireMessage;
+}
+
+/** A class of messages, such as `Event`, to build or to filter by. */
+export type MessageClass<T extends Message = Message> =
+  & (abstract new (...args: never[]) => T)
+  & { readonly prototype: T };
+
+/**
+ * What events, requests and responses have in common.
+ *
+ * A message holds JSON values: what else it is made with is converted at once,
+ * as {@linkcode jsonValue} describes, so that every subscriber sees the same,
+ * in this isolate and in others. Objects that are JSON already are kept, not
+ * copied.
+ *
+ * @example Build whatever came in
+ * ```ts
+ * import { Event, Message } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const message = Message.build(
+ *   "{'type': 'event', 'args': {'type': 'custom.Motion', 'seen': True}}",
+ *   { deviceId: "livingroom" },
+ * );
+ * assert.ok(message instanceof Event);
+ * assert.equal(message.target, "livingroom");
+ * assert.equal(message.args.seen, true);
+ * ```
+ */
+export abstract class Message {
+  /** The kind of message. */
+  declare readonly type: "event" | "request" | "response";
+  /** The device that is to get it. */
+  declare target: string;
+  /** The device that sent it. */
+  declare origin: string;
+  /** Its id, usually 32 hexadecimal digits; a response has its request's. */
+  declare id: string;
+  /** When it was made, in seconds since the epoch. */
+  declare timestamp: number;
+  /** How often it was delivered before, without success. Never on the wire. */
+  declare redelivered: number;
+
+  readonly #source: WireMessage | undefined;
+
+  /**
+   * @param type The kind of message.
+   * @param init What it is made with.
+   * @throws {MessageError} If a value has the wrong type.
+   */
+  constructor(type: "event" | "request" | "response", init: MessageInit) {
+    this.type = type;
+    this.target = textOr(init.target, "target") ?? hostname();
+    this.origin = textOr(init.origin, "origin") ?? hostname();
+    this.id = textOr(init.id, "id") ?? newId();
+    this.timestamp = seconds(init.timestamp) ?? Date.now() / 1000;
+    this.redelivered = 0;
+    this.#source = init.extra;
+  }
+
+  /**
+   * Builds a message of whatever kind the input is; called on `Event`,
+   * `Request` or `Response`, only of that kind.
+   *
+   * Texts are JSON, or else a Python literal. Missing and empty fields are
+   * filled in as Platypush does: `_timestamp` with the time, `id` with a new
+   * one, `target` and `origin` with the device's id; only a response must have
+   * its target. Unknown keys are kept for the wire, see
+   * {@linkcode Message.extra}. Of two equal keys the last one counts. Numbers
+   * become doubles as with `JSON.parse`, so integers beyond 2^53 are rounded
+   * (identifiers of that size belong into strings) and `1e400` is `Infinity`;
+   * the `NaN` and `Infinity` that Python's `json.dumps` writes become `null`.
+   *
+   * @param input A text, its UTF-8 bytes, an object, or a message, which is
+   * returned as it is.
+   * @param options The device's id and the size limit.
+   * @returns The message.
+   * @throws {MessageError} If the input is no message, is too large, or is not
+   * safe: a key `__proto__` or more than 200 levels.
+   * @throws {Deno.errors.NotCapable} If the device's id is needed, not given,
+   * and the host's name may not be read (`--allow-sys=hostname`).
+   *
+   * @example
+   * ```ts
+   * import { Message, Request } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const text = '{"type": "request", "action": "light.hue.on", "target": "hall"}';
+   * const request = Request.build(new TextEncoder().encode(text));
+   * assert.equal(request.action, "light.hue.on");
+   * assert.equal(Message.build(request), request);
+   * ```
+   */
+  static build<T extends Message>(
+    this: MessageClass<T>,
+    input: MessageInput,
+    options?: BuildOptions,
+  ): T {
+    const message = input instanceof Message ? input : read(input, options);
+    if (message instanceof this) return message;
+    throw new MessageError(
+      `The message is of the type "${message.type}", expected ${this.name}`,
+    );
+  }
+
+  /** What else it has on the wire, such as `_logging_level`. */
+  get extra(): WireMessage {
+    const extra = { ...this.#source };
+    for (const key of COMMON_KEYS) delete extra[key];
+    for (const key of Object.keys(this.content())) delete extra[key];
+    return extra;
+  }
+
+  /**
+   * @returns The object on the wire. Parts of it are the message's own: do not
+   * change them.
+   * @throws {MessageError} If something that JSON cannot carry was put into
+   * the message since it was made.
+   *
+   * @example
+   * ```ts
+   * import { Event } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const event = new Event({ args: { type: "custom.Motion" }, target: "hall" });
+   * assert.equal(event.toJSON().target, "hall");
+   * ```
+   */
+  toJSON(): WireMessage {
+    const wire: WireMessage = {
+      type: this.type,
+      ...this.#source,
+    };
+    wire.type = this.type;
+    wire.target = this.target;
+    wire.origin = this.origin;
+    wire.id = this.id;
+    wire._timestamp = this.timestamp;
+    Object.assign(wire, this.content());
+    return jsonValue(wire) as WireMessage;
+  }
+
+  /**
+   * @returns The JSON text on the wire.
+   * @throws {MessageError} As {@linkcode Message.toJSON}.
+   *
+   * @example
+   * ```ts
+   * import { Message, Request } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const request = new Request({ action: "light.hue.on", target: "hall" });
+   * assert.deepEqual(Message.build(request.toString()), request);
+   * ```
+   */
+  toString(): string {
+    return JSON.stringify(this.toJSON());
+  }
+
+  /** What this kind of message has on the wire besides the common fields. */
+  protected abstract content(): WireMessage;
+}
+
+function read(
+  input: Exclude<MessageInput, Message>,
+  options: BuildOptions | undefined,
+): Message {
+  const wire = parse(input, options?.maxSize ?? MAX_SIZE);
+  if (!isRecord(wire)) {
+    throw new MessageError(
+      `The message is ${kindOf(wire)}, expected an object`,
+    );
+  }
+  const reader = readers.get(wire.type);
+  if (reader !== undefined) return reader(wire, options?.deviceId);
+  throw new MessageError(
+    `The message's "type" is ${
+      typeof wire.type === "string"
+        ? JSON.stringify(wire.type.slice(0, 40))
+        : kindOf(wire.type)
+    }, expected "event", "request" or "response"`,
+  );
+}
+
+function parse(
+  input: Exclude<MessageInput, Message>,
+  maxSize: number,
+): unknown {
+  if (input instanceof Uint8Array) return parseText(decodeText(input, maxSize));
+  if (typeof input !== "string") return jsonValue(input);
+  checkSize(input, maxSize);
+  return parseText(input);
+}
+
+/** Whether a JSON value is an object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What a JSON value is, with its article, for errors that must not quote it. */
+export function kindOf(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (value === "") return "an empty string";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+/** The text, or `undefined` where it is missing or empty, which Platypush takes for the same. */
+function textOr(value: unknown, name: string): string | undefined {
+  if (typeof value === "string") return value === "" ? undefined : value;
+  if (value === undefined || value === null) return undefined;
+  throw new MessageError(
+    `The message's "${name}" is ${kindOf(value)}, expected a string`,
+  );
+}
+
+function seconds(value: unknown): number | undefined {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (value === undefined || value === null) return undefined;
+  throw new MessageError(
+    `The message's "_timestamp" is ${
+      typeof value === "number" ? "not finite" : kindOf(value)
+    }, expected seconds since the epoch as a number`,
+  );
+}
+
+let cachedHostname: string | undefined;
+
+/** Read when it is first needed: it takes a permission. */
+function hostname(): string {
+  return cachedHostname ??= Deno.hostname();
+}

@@ -1,0 +1,23 @@
+/**
+ * Platypush's messages: events, requests and responses, and how they are built
+ * from what is on the wire.
+ *
+ * @module
+ */
+
+export { attribute } from "./attribute.ts";
+export { Event, type EventArgs, type EventInit } from "./event.ts";
+export {
+  type BuildOptions,
+  Message,
+  type MessageClass,
+  type MessageInit,
+  type MessageInput,
+  type WireMessage,
+} from "./message.ts";
+export { type Filter, matchesFilter } from "./matches_filter.ts";
+export { MessageError, type MessageErrorReason } from "./message_error.ts";
+export { newId } from "./new_id.ts";
+export { parsePythonLiteral } from "./python_literal.ts";
+export { Request, type RequestInit } from "./request.ts";
+export { Response, type ResponseInit } from "./response.ts";

@@ -1,0 +1,88 @@
+import { jsonValue } from "./json_value.ts";
+import { readers, type WireMessage } from "./kinds.ts";
+import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { MessageError } from "./message_error.ts";
+
+/** What a request is made with. */
+export interface RequestInit extends MessageInit {
+  /** The name of what is to be done, such as `light.hue.on`. */
+  action: string;
+  /** The action's arguments. None by default. */
+  args?: Record<string, unknown>;
+  /** The secret that the receiving device may ask for. */
+  token?: string | null;
+}
+
+/**
+ * Something is to be done.
+ *
+ * @example
+ * ```ts
+ * import { Request } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const request = new Request({
+ *   target: "livingroom",
+ *   action: "light.hue.on",
+ *   args: { groups: ["Kitchen"] },
+ * });
+ * assert.equal(request.token, null);
+ * ```
+ */
+export class Request extends Message {
+  declare readonly type: "request";
+  /** The name of what is to be done. */
+  declare action: string;
+  /** The action's arguments. */
+  declare args: Record<string, unknown>;
+  /** The secret that the receiving device may ask for. */
+  declare token: string | null;
+
+  /**
+   * @param init What it is made with; only `action` is needed.
+   * @param checked Whether `init` is known to hold only JSON values, as what
+   * `JSON.parse` returns does; it is then taken without another look.
+   * @throws {MessageError} If a value has the wrong type.
+   */
+  constructor(init: RequestInit, checked = false) {
+    super("request", init);
+    const { action, token = null } = init;
+    const args = (checked ? init.args : jsonValue(init.args, 1)) ?? {};
+    if (typeof action !== "string" || action === "") {
+      throw new MessageError(
+        `The request's "action" is ${
+          kindOf(action)
+        }, expected the name of an action`,
+      );
+    }
+    if (!isRecord(args)) {
+      throw new MessageError(
+        `The request's "args" is ${kindOf(args)}, expected an object`,
+      );
+    }
+    if (typeof token !== "string" && token !== null) {
+      throw new MessageError(
+        `The request's "token" is ${kindOf(token)}, expected a string or null`,
+      );
+    }
+    this.action = action;
+    this.args = args;
+    this.token = token;
+  }
+
+  protected override content(): WireMessage {
+    return { action: this.action, args: this.args, token: this.token };
+  }
+}
+
+readers.set("request", (wire, deviceId) =>
+  new Request({
+    target: wire.target || deviceId,
+    origin: wire.origin || deviceId,
+    id: wire.id,
+    timestamp: wire._timestamp,
+    action: wire.action,
+    args: wire.args,
+    token: wire.token,
+    extra: wire,
+  } as RequestInit, true));

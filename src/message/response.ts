@@ -1,0 +1,140 @@
+import { jsonValue } from "./json_value.ts";
+import { readers, type WireMessage } from "./kinds.ts";
+import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { MessageError } from "./message_error.ts";
+import { parseText } from "./parse_text.ts";
+
+/** What a response is made with. */
+export interface ResponseInit extends MessageInit {
+  /** The device that sent the request. */
+  target: string;
+  /**
+   * What the action returned. Without any, `{ success: true }`, or
+   * `{ success: false }` when there are errors.
+   */
+  output?: unknown;
+  /** What went wrong, usually texts. Nothing by default. */
+  errors?: readonly unknown[];
+}
+
+/**
+ * What came of a request.
+ *
+ * Platypush decodes an output, or an error, that is a text and itself JSON.
+ * Building does the same, and writing encodes such a text once more, so that
+ * the text `"5"` arrives as a text and not as the number.
+ *
+ * @example
+ * ```ts
+ * import { Response } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const response = Response.build({
+ *   type: "response",
+ *   target: "deno-host",
+ *   id: "0123456789abcdef0123456789abcdef",
+ *   response: { output: '{"on": true}', errors: [] },
+ * });
+ * assert.deepEqual(response.output, { on: true });
+ * ```
+ */
+export class Response extends Message {
+  declare readonly type: "response";
+  /** What the action returned. */
+  declare output: unknown;
+  /** What went wrong; empty when nothing did. */
+  declare errors: unknown[];
+
+  /**
+   * @param init What it is made with. `target` is needed, and `id` where the
+   * response is to be recognised: it is the request's.
+   * @param checked Whether `init` is known to hold only JSON values, as what
+   * `JSON.parse` returns does; it is then taken without another look.
+   * @throws {MessageError} If a value has the wrong type.
+   */
+  constructor(init: ResponseInit, checked = false) {
+    if (init.target === undefined || init.target === "") {
+      throw new MessageError(
+        `The response's "target" is ${
+          kindOf(init.target)
+        }, expected the device that sent the request`,
+      );
+    }
+    super("response", init);
+    const errors = (checked ? init.errors : jsonValue(init.errors, 2)) ?? [];
+    if (!Array.isArray(errors)) {
+      throw new MessageError(
+        `The response's "errors" is ${kindOf(errors)}, expected an array`,
+      );
+    }
+    this.errors = errors;
+    this.output = (checked ? init.output : jsonValue(init.output, 2)) ??
+      { success: errors.length === 0 };
+  }
+
+  protected override content(): WireMessage {
+    return {
+      response: {
+        output: encodeText(this.output),
+        errors: this.errors.map(encodeText),
+      },
+    };
+  }
+}
+
+readers.set("response", (wire, deviceId) => {
+  const response = wire.response;
+  if (!isRecord(response)) {
+    throw new MessageError(
+      `The response's "response" is ${
+        kindOf(response)
+      }, expected an object with "output" and "errors"`,
+    );
+  }
+  return new Response({
+    target: wire.target ?? undefined,
+    origin: wire.origin || deviceId,
+    id: wire.id,
+    timestamp: wire._timestamp,
+    ...outcome(response),
+    extra: wire,
+  } as ResponseInit, true);
+});
+
+function outcome(
+  response: Record<string, unknown>,
+): Pick<ResponseInit, "output" | "errors"> {
+  const { output, errors, success } = response;
+  if (output === undefined && errors === undefined) {
+    // The short form tells only whether there were errors.
+    return success === false
+      ? { errors: ["The request failed without an error text"] }
+      : {};
+  }
+  const decoded = decodeText(errors) ?? [];
+  return {
+    output: decodeText(output),
+    errors: Array.isArray(decoded) ? decoded.map(decodeText) : [decoded],
+  };
+}
+
+/** What a text says where it is JSON, else the value itself. */
+function decodeText(value: unknown): unknown {
+  if (typeof value !== "string" || !looksLikeJson(value)) return value;
+  try {
+    JSON.parse(value);
+    return parseText(value);
+  } catch {
+    return value;
+  }
+}
+
+/** Makes sure that what is decoded later is the value again. */
+function encodeText(value: unknown): unknown {
+  return decodeText(value) === value ? value : JSON.stringify(value);
+}
+
+/** Saves most texts an exception, which is slow. */
+function looksLikeJson(text: string): boolean {
+  return /^\s*["{[\-\dtfn]/.test(text);
+}
