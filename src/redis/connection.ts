@@ -1,0 +1,384 @@
+import { createLogger, type Logger } from "../logger.ts";
+import { backoff, pause } from "./backoff.ts";
+import { type Argument, Link } from "./link.ts";
+import { findServer } from "./find_server.ts";
+import {
+  type Address,
+  formatAddress,
+  parseRedisArgs,
+  type RedisArgs,
+  type Settings,
+} from "./options.ts";
+import { RedisError, toRedisError } from "./redis_error.ts";
+import type { Script } from "./script.ts";
+
+/** How {@link Connection.connect} connects. */
+export interface ConnectOptions {
+  /** Where to report what happens. Default: LogTape's category of this room. */
+  logger?: Logger;
+  /** Gives up connecting when aborted. */
+  signal?: AbortSignal;
+  /** The connection does not keep the process alive. Default: `false`. */
+  unref?: boolean;
+  /** In a cluster: connect to the node that holds this key. */
+  key?: string;
+  /** Called after each time the connection was lost and found again. */
+  onReconnect?: () => void;
+}
+
+/** How {@link Connection.command} sends a command. */
+export interface CommandOptions {
+  /** Bulk replies are bytes instead of strings. */
+  bytes?: boolean;
+  /** For how many seconds the command may block on the server. */
+  block?: number;
+}
+
+const FIRST_PAUSE = 0.05;
+const LONGEST_PAUSE = 2;
+
+/**
+ * A connection to Redis that is established again whenever it is lost, for as
+ * long as it is not closed. Commands are never repeated by it: one that was on
+ * its way when the connection was lost rejects, since only its caller knows
+ * whether it may run twice.
+ *
+ * @example
+ * ```ts
+ * import { Connection, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using connection = await Connection.connect(server.redisArgs);
+ * await connection.command(["RPUSH", "queue", "one"]);
+ * ```
+ */
+export class Connection {
+  #settings: Settings;
+  #options: ConnectOptions;
+  #logger: Logger;
+  #link: Link | undefined;
+  #address: Address;
+  #abort = new AbortController();
+  #reconnecting: Promise<void> | undefined;
+  #waiting = new Set<() => void>();
+  #watch: ReturnType<typeof setInterval> | undefined;
+  #pending = 0;
+  #allowance = 0;
+  #lastReply = 0;
+  #reconnects = 0;
+
+  private constructor(args: RedisArgs, options: ConnectOptions) {
+    this.#settings = parseRedisArgs(args);
+    this.#address = this.#settings.sentinel?.addresses[0] ??
+      this.#settings.cluster?.[0] ?? this.#settings.address;
+    this.#options = options;
+    this.#logger = options.logger ?? createLogger("redis");
+  }
+
+  /**
+   * Connects. A server that cannot be reached or is still loading is tried again
+   * until it answers or `signal` is aborted.
+   *
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link ConnectOptions}.
+   * @returns The connection, ready for commands.
+   * @throws {TypeError} An argument is unknown or wrong.
+   * @throws {RedisError} The server refuses this client (a wrong password, no
+   * permission, a certificate that is not trusted, a version below 6.2), or
+   * `signal` was aborted.
+   */
+  static async connect(
+    args: RedisArgs,
+    options: ConnectOptions = {},
+  ): Promise<Connection> {
+    const connection = new Connection(args, options);
+    const abort = (): void => connection.#abort.abort();
+    if (options.signal?.aborted) abort();
+    options.signal?.addEventListener("abort", abort);
+    try {
+      await connection.#establish(true);
+      return connection;
+    } finally {
+      options.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Where the server is that was connected to last. */
+  get address(): Address {
+    return this.#address;
+  }
+
+  /** Whether commands can be sent right now. */
+  get isConnected(): boolean {
+    return this.#link !== undefined;
+  }
+
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  /** How often the connection was lost and found again. */
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  /** The server's version, such as `7.0.15`; empty where it may not be asked. */
+  get version(): string {
+    return this.#link?.version ?? "";
+  }
+
+  /** The number of this connection on the server, as in `CLIENT LIST`. */
+  get id(): number | undefined {
+    return this.#link?.id;
+  }
+
+  /**
+   * Resolves once commands can be sent.
+   *
+   * @throws {RedisError} The connection was closed.
+   */
+  async ready(): Promise<void> {
+    while (this.#link === undefined) {
+      if (this.isClosed) throw this.#closedError("wait for Redis");
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /**
+   * Sends one command. Commands that are sent at once travel together.
+   *
+   * @param args The command and its arguments.
+   * @param options See {@link CommandOptions}.
+   * @returns The server's reply.
+   * @throws {RedisError} The server refused the command, or the connection was
+   * lost; `mayHaveRun` then says whether the command was on its way.
+   */
+  async command<Reply = unknown>(
+    args: readonly Argument[],
+    options: CommandOptions = {},
+  ): Promise<Reply> {
+    const what = `run ${String(args[0])}`;
+    const link = this.#link;
+    if (link === undefined) {
+      throw this.isClosed ? this.#closedError(what) : new RedisError(
+        `Cannot ${what}: not connected to Redis.`,
+        "connection",
+      );
+    }
+    if (this.#pending++ === 0) this.#lastReply = performance.now();
+    this.#allowance = options.block ?? this.#allowance;
+    try {
+      return await link.send<Reply>(args, options);
+    } catch (cause) {
+      const error = this.isClosed
+        ? this.#closedError(what, cause)
+        : link.loss === undefined
+        ? toRedisError(cause, what, true)
+        : new RedisError(`Cannot ${what}: ${link.loss.message}`, "connection", {
+          cause: link.loss,
+          mayHaveRun: true,
+        });
+      this.#react(error, link);
+      throw error;
+    } finally {
+      // A link that was lost has already reset the counters for its successor.
+      if (this.#link === link) {
+        this.#pending--;
+        this.#lastReply = performance.now();
+        if (options.block !== undefined) this.#allowance = 0;
+      }
+    }
+  }
+
+  /**
+   * Runs a script by its digest, and by its text where the server does not know
+   * it (any more).
+   *
+   * @param script The script.
+   * @param keys Its keys, all in one hash slot.
+   * @param args Its arguments.
+   * @param options See {@link CommandOptions}.
+   * @returns The server's reply.
+   * @throws {RedisError} As {@link command}.
+   */
+  async script<Reply = unknown>(
+    script: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+    options: CommandOptions = {},
+  ): Promise<Reply> {
+    const rest = [String(keys.length), ...keys, ...args];
+    try {
+      return await this.command<Reply>(
+        ["EVALSHA", script.sha1, ...rest],
+        options,
+      );
+    } catch (error) {
+      if (!(error instanceof RedisError) || error.code !== "no-script") {
+        throw error;
+      }
+      return await this.command<Reply>(["EVAL", script.lua, ...rest], options);
+    }
+  }
+
+  /**
+   * Closes the connection for good, also in the middle of connecting; commands
+   * on their way reject.
+   */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#release();
+    this.#link?.close();
+    this.#link = undefined;
+    this.#wake();
+    await this.#reconnecting;
+  }
+
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Connects, again and again until it succeeds. */
+  async #establish(isFirst: boolean): Promise<void> {
+    const { signal } = this.#abort;
+    for (let attempt = 0;; attempt++) {
+      try {
+        const link = await this.#open();
+        if (signal.aborted) {
+          link.close();
+          throw this.#closedError("connect to Redis");
+        }
+        this.#use(link);
+        if (attempt > 0) {
+          this.#logger.info(
+            `Connected to Redis at ${formatAddress(this.#address)}.`,
+          );
+        }
+        return;
+      } catch (error) {
+        const isFatal = !(error instanceof RedisError) || !error.isTransient;
+        if (signal.aborted || (isFirst && isFatal)) throw error;
+        const report = isFatal ? "error" : attempt === 0 ? "warn" : "debug";
+        this.#logger[report](`${(error as Error).message} Trying again.`);
+        await pause(
+          backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE),
+          signal,
+          this.#options.unref,
+        );
+        if (signal.aborted) throw this.#closedError("connect to Redis", error);
+      }
+    }
+  }
+
+  async #open(): Promise<Link> {
+    let lost: RedisError | undefined;
+    let link: Link | undefined = undefined;
+    const options = {
+      signal: this.#abort.signal,
+      unref: this.#options.unref ?? false,
+    };
+    const address = await findServer(
+      this.#settings,
+      this.#options.key,
+      options,
+    );
+    link = await Link.open(address, this.#settings, {
+      ...options,
+      onLost: (error) => {
+        lost = error;
+        this.#lose(link, error);
+      },
+    });
+    if (lost !== undefined) throw lost;
+    if (this.#settings.sentinel !== undefined && link.role === "replica") {
+      link.close();
+      throw new RedisError(
+        `Cannot use Redis at ${
+          formatAddress(address)
+        }: the sentinels name it as the master, but it is a replica still.`,
+        "connection",
+      );
+    }
+    return link;
+  }
+
+  #use(link: Link): void {
+    this.#link = link;
+    this.#address = link.address;
+    this.#pending = 0;
+    this.#allowance = 0;
+    this.#lastReply = performance.now();
+    const { healthCheckInterval, replyTimeout } = this.#settings;
+    const tick =
+      Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
+    if (Number.isFinite(tick)) {
+      this.#watch = setInterval(() => this.#checkHealth(link), tick * 1000);
+      Deno.unrefTimer(this.#watch);
+    }
+    this.#wake();
+  }
+
+  /** Notices a connection that is silent although it should not be. */
+  #checkHealth(link: Link): void {
+    const silence = (performance.now() - this.#lastReply) / 1000;
+    const { healthCheckInterval, replyTimeout } = this.#settings;
+    if (this.#pending > 0) {
+      if (silence > (replyTimeout ?? Infinity) + this.#allowance) {
+        link.close(
+          new RedisError(
+            `Redis at ${formatAddress(this.#address)} has not answered for ${
+              silence.toFixed(1)
+            } s.`,
+            "connection",
+          ),
+        );
+      }
+    } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {
+      this.command(["PING"]).catch(() => {});
+    }
+  }
+
+  /** Some answers say that this is no longer the right server to talk to. */
+  #react(error: RedisError, link: Link): void {
+    const { sentinel, cluster } = this.#settings;
+    const isWrongServer = error.code === "moved" ||
+      (error.code === "readonly" && (sentinel ?? cluster) !== undefined) ||
+      /\bNOAUTH\b/.test(String((error.cause as Error | undefined)?.message));
+    if (isWrongServer && this.#link === link) link.close(error);
+  }
+
+  #lose(link: Link | undefined, error: RedisError): void {
+    if (link === undefined || this.#link !== link) return;
+    this.#link = undefined;
+    this.#release();
+    if (this.isClosed) return;
+    this.#logger.warn(`${error.message} Connecting again.`);
+    this.#reconnecting = this.#establish(false).then(() => {
+      this.#reconnects++;
+      this.#options.onReconnect?.();
+    }, () => {
+      // Only closing ends the attempts, and whoever closed knows.
+    });
+  }
+
+  #release(): void {
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+
+  #wake(): void {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const resolve of waiting) resolve();
+  }
+
+  #closedError(what: string, cause?: unknown): RedisError {
+    return new RedisError(
+      `Cannot ${what}: the connection to Redis was closed.`,
+      "closed",
+      { cause },
+    );
+  }
+}

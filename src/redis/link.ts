@@ -1,0 +1,237 @@
+import { Buffer } from "node:buffer";
+import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
+import { type Address, formatAddress, type Settings } from "./options.ts";
+import { loadTls } from "./load_tls.ts";
+import { RedisError, toRedisError } from "./redis_error.ts";
+
+/** What a command may consist of. */
+export type Argument = string | Uint8Array;
+
+/** How {@link Link.open} connects. */
+export interface LinkOptions {
+  /** The sockets do not keep the process alive. */
+  unref?: boolean;
+  /** Gives up when aborted. */
+  signal: AbortSignal;
+  /** Called once when the link is lost, but not when it is closed. */
+  onLost?: (error: RedisError) => void;
+}
+
+/** Text as strings, and bulk replies as bytes. */
+const AS_BYTES: TypeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer };
+const AS_TEXT: TypeMapping = {};
+
+/** The oldest supported version: the first one with `LMOVE` and `LPOP` with a count. */
+const OLDEST = [6, 2] as const;
+
+/**
+ * One connection to one server, from connecting to its loss. It never connects
+ * again; that is the business of whoever made it.
+ */
+export class Link {
+  /** Where the server is. */
+  readonly address: Address;
+  /** The server's version, such as `7.0.15`; empty where it may not be asked. */
+  version = "";
+  /** The server's role: `master`, `replica`, or empty where it may not be asked. */
+  role = "";
+  /** The number under which the server knows this connection. */
+  id: number | undefined;
+  /** Why the link was lost, once it is. */
+  loss: RedisError | undefined;
+  #client;
+  #abort = new AbortController();
+  #onLost: ((error: RedisError) => void) | undefined;
+
+  private constructor(
+    address: Address,
+    settings: Settings,
+    tls: Record<string, unknown> | undefined,
+    unref: boolean,
+  ) {
+    this.address = address;
+    this.#client = createClient({
+      RESP: settings.protocol,
+      ...(settings.username === undefined
+        ? {}
+        : { username: settings.username }),
+      ...(settings.password === undefined
+        ? {}
+        : { password: settings.password }),
+      ...(settings.clientName === undefined
+        ? {}
+        : { name: settings.clientName }),
+      database: settings.db,
+      disableClientInfo: true,
+      maintNotifications: "disabled",
+      // The client's own time limit costs a timer for every command.
+      commandOptions: { timeout: 0 },
+      socket: {
+        ...address,
+        ...(tls ?? { tls: false }),
+        keepAlive: settings.keepAlive,
+        reconnectStrategy: false,
+        connectTimeout: settings.connectTimeout * 1000,
+        // The client leaves a socket that is still connecting to itself when it
+        // is destroyed; the signal is what reaches it.
+        signal: this.#abort.signal,
+      } as Parameters<typeof createClient>[0] extends infer Options | undefined
+        ? Options extends { socket?: infer Socket } ? Socket : never
+        : never,
+    });
+    this.#client.on("error", (error) => {
+      const what = `stay connected to Redis at ${formatAddress(address)}`;
+      this.close(toRedisError(error, what));
+    });
+    if (unref) this.#client.unref();
+  }
+
+  /**
+   * Connects, authenticates, selects the database and looks at the server.
+   *
+   * @throws {RedisError} Whatever went wrong; nothing is left behind.
+   */
+  static async open(
+    address: Address,
+    settings: Settings,
+    options: LinkOptions,
+  ): Promise<Link> {
+    const { signal } = options;
+    const what = `connect to Redis at ${formatAddress(address)}`;
+    const tls = settings.tls === undefined
+      ? undefined
+      : await loadTls(settings.tls, address);
+    if (signal.aborted) throw closedError(what);
+    const link = new Link(address, settings, tls, options.unref ?? false);
+    // One limit for all of it: a stopped server still accepts connections.
+    const timer = setTimeout(
+      () =>
+        link.close(
+          new RedisError(
+            `Cannot ${what}: no answer within ${settings.connectTimeout} s.`,
+            "connection",
+          ),
+        ),
+      settings.connectTimeout * 1000,
+    );
+    if (options.unref) Deno.unrefTimer(timer);
+    const abort = (): void => link.close();
+    signal.addEventListener("abort", abort);
+    try {
+      await Promise.race([link.#client.connect(), link.#closed]);
+      await Promise.race([link.#inspect(), link.#closed]);
+      link.#abort.signal.throwIfAborted();
+      link.#onLost = options.onLost;
+      return link;
+    } catch (error) {
+      link.close();
+      if (signal.aborted) throw closedError(what);
+      const cause = error instanceof RedisError ? error.cause ?? error : error;
+      throw toRedisError(cause, what);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Rejects as soon as this side closes, since the client's promises may then never settle. */
+  get #closed(): Promise<never> {
+    const { signal } = this.#abort;
+    return new Promise((_, reject) => {
+      const fail = (): void => reject(signal.reason);
+      if (signal.aborted) fail();
+      else signal.addEventListener("abort", fail, { once: true });
+    });
+  }
+
+  /** Learns version, role and connection number. HELLO needs no permission of its own. */
+  async #inspect(): Promise<void> {
+    try {
+      const hello = await this.send<Record<string, unknown> | unknown[]>(
+        ["HELLO"],
+      );
+      const facts = Array.isArray(hello) ? pairs(hello) : hello;
+      this.version = String(facts.version ?? "");
+      this.role = String(facts.role ?? "");
+      this.id = Number(facts.id);
+    } catch (error) {
+      if (toRedisError(error, "").code === "connection") throw error;
+      this.version = await this.#versionFromInfo();
+    }
+    if (!isSupported(this.version)) {
+      throw new RedisError(
+        `Cannot use Redis ${this.version} at ${
+          formatAddress(this.address)
+        }: the oldest supported version is ${OLDEST.join(".")}.`,
+        "unsupported",
+      );
+    }
+  }
+
+  async #versionFromInfo(): Promise<string> {
+    try {
+      const info = await this.send<string>(["INFO", "server"]);
+      return /^redis_version:(\S+)/m.exec(info)?.[1] ?? "";
+    } catch (error) {
+      const { code } = toRedisError(error, "");
+      // Without permission to ask, the first command that is missing tells.
+      if (code === "permission" || code === "reply") return "";
+      throw error;
+    }
+  }
+
+  /** Sends one command; rejects with whatever the client reports. */
+  send<Reply>(
+    args: readonly Argument[],
+    options: { bytes?: boolean } = {},
+  ): Promise<Reply> {
+    return this.#client.sendCommand(args.map(toClient), {
+      typeMapping: options.bytes ? AS_BYTES : AS_TEXT,
+    }) as Promise<Reply>;
+  }
+
+  /**
+   * Gives the connection up; commands that wait for an answer reject.
+   *
+   * @param loss Why, where the connection is to count as lost.
+   */
+  close(loss?: RedisError): void {
+    if (this.#abort.signal.aborted) return;
+    this.loss = loss;
+    this.#client.destroy();
+    this.#abort.abort(
+      loss ?? new RedisError("The connection to Redis was closed.", "closed"),
+    );
+    if (loss !== undefined) this.#onLost?.(loss);
+  }
+}
+
+/** The client only takes bytes that are a Buffer. */
+function toClient(argument: Argument): string | Buffer {
+  return typeof argument === "string" || Buffer.isBuffer(argument)
+    ? argument
+    : Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
+}
+
+/** Whether a version, as the server writes it, is one that has everything needed. */
+export function isSupported(version: string): boolean {
+  const [major, minor] = version.split(".").map(Number);
+  if (version === "" || major === undefined || minor === undefined) return true;
+  return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
+}
+
+function closedError(what: string): RedisError {
+  return new RedisError(
+    `Cannot ${what}: the connection was closed meanwhile.`,
+    "closed",
+  );
+}
+
+/** Version 2 of the protocol has no maps: their keys and values take turns. */
+function pairs(list: readonly unknown[]): Record<string, unknown> {
+  const facts: Record<string, unknown> = {};
+  for (let index = 0; index + 1 < list.length; index += 2) {
+    facts[String(list[index])] = list[index + 1];
+  }
+  return facts;
+}

@@ -1,0 +1,20 @@
+/**
+ * Redis: connecting, consuming a queue without losing anything, and sending.
+ *
+ * @module
+ */
+export {
+  type CommandOptions,
+  Connection,
+  type ConnectOptions,
+} from "./connection.ts";
+export type { Argument } from "./link.ts";
+export type { Address, RedisArgs } from "./options.ts";
+export { Outbox, type OutboxOptions } from "./outbox.ts";
+export {
+  type PrivateRedis,
+  startRedis,
+  type StartRedisOptions,
+} from "./private_server.ts";
+export { RedisError, type RedisErrorCode } from "./redis_error.ts";
+export type { Script } from "./script.ts";

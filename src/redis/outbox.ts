@@ -1,0 +1,176 @@
+import { createLogger, type Logger } from "../logger.ts";
+import { backoff, pause } from "./backoff.ts";
+import type { Connection } from "./connection.ts";
+import type { Argument } from "./link.ts";
+import { parseRedisArgs, type RedisArgs } from "./options.ts";
+import { RedisError } from "./redis_error.ts";
+import { Responses } from "./responses.ts";
+import { Router } from "./router.ts";
+import { respond } from "./scripts/respond.ts";
+
+/** How an {@link Outbox} works. */
+export interface OutboxOptions {
+  /** Where to report what happens. Default: LogTape's category of this room. */
+  logger?: Logger;
+  /** The connections do not keep the process alive. Default: `false`. */
+  unref?: boolean;
+  /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
+  connectionTimeout?: number;
+}
+
+const RESPONSE_SECONDS = 60;
+
+/**
+ * Sends to queues and waits for responses, on connections of its own that are
+ * made when they are first needed. What is sent at once travels together.
+ *
+ * @example
+ * ```ts
+ * import { Outbox, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("platypush/backend/redis", [
+ *   `{"type": "event", "args": {"type": "my.Event"}}`,
+ * ]);
+ * ```
+ */
+export class Outbox {
+  #router: Router;
+  #responses: Responses;
+  #timeout: number;
+  #abort = new AbortController();
+
+  /**
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link OutboxOptions}.
+   * @throws {TypeError} An argument is unknown or wrong.
+   */
+  constructor(args: RedisArgs, options: OutboxOptions = {}) {
+    parseRedisArgs(args);
+    const inner = {
+      logger: options.logger ?? createLogger("redis"),
+      unref: options.unref ?? false,
+    };
+    this.#timeout = options.connectionTimeout ?? 10;
+    this.#router = new Router(args, inner);
+    this.#responses = new Responses(args, this.#router, inner);
+  }
+
+  /**
+   * Appends to a queue (`RPUSH`), all of it or nothing.
+   *
+   * @param queue The queue.
+   * @param payloads One message, or several in their order.
+   * @returns How long the queue is now.
+   * @throws {RedisError} The server could not be reached or refused. Where
+   * `mayHaveRun` is set, the connection was lost on the way and the messages may
+   * or may not be in the queue; in every other case they are not.
+   */
+  async push(
+    queue: string,
+    payloads: Argument | readonly Argument[],
+  ): Promise<number> {
+    const list = isArgument(payloads) ? [payloads] : payloads;
+    if (list.length === 0) return 0;
+    return await this.#send(
+      `send to "${queue}"`,
+      queue,
+      (connection) => connection.command<number>(["RPUSH", queue, ...list]),
+    );
+  }
+
+  /**
+   * Answers a request: the response waits for whoever asked for 60 seconds.
+   *
+   * @param id The request's id.
+   * @param payload The response.
+   * @throws {RedisError} As {@link push}.
+   */
+  async pushResponse(id: string, payload: Argument): Promise<void> {
+    const key = responseKey(id);
+    await this.#send(
+      `respond to request ${id}`,
+      key,
+      (connection) =>
+        connection.script(respond, [key], [payload, String(RESPONSE_SECONDS)]),
+    );
+  }
+
+  /**
+   * Waits for the response to a request. All who wait share one connection.
+   *
+   * @param id The request's id.
+   * @param timeout How long to wait, in seconds.
+   * @returns The response as it was sent.
+   * @throws {DOMException} `TimeoutError`: no response in time.
+   * @throws {RedisError} `closed`: the outbox was closed meanwhile.
+   */
+  waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
+    return this.#responses.wait(id, responseKey(id), timeout);
+  }
+
+  /** Closes the connections; what still waits rejects. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await Promise.all([this.#responses.close(), this.#router.close()]);
+  }
+
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Sends, again where that cannot do the same work twice. */
+  async #send<Reply>(
+    what: string,
+    key: string,
+    run: (connection: Connection) => Promise<Reply>,
+  ): Promise<Reply> {
+    const deadline = performance.now() + this.#timeout * 1000;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await run(await this.#router.connect(key, deadline));
+      } catch (error) {
+        if (!(error instanceof RedisError)) throw error;
+        const isWorthIt = !error.mayHaveRun && RETRIED.has(error.code);
+        const wait = backoff(attempt, 0.02, 1);
+        if (
+          !isWorthIt || this.#abort.signal.aborted ||
+          performance.now() + wait * 1000 > deadline
+        ) {
+          throw explain(error, what);
+        }
+        await pause(wait, this.#abort.signal);
+      }
+    }
+  }
+}
+
+const RETRIED: ReadonlySet<string> = new Set([
+  "connection",
+  "unavailable",
+  "moved",
+]);
+
+/** The key of the list on which the responses to a request arrive. */
+export function responseKey(id: string): string {
+  return `platypush/responses/${id}`;
+}
+
+function isArgument(
+  payloads: Argument | readonly Argument[],
+): payloads is Argument {
+  return typeof payloads === "string" || payloads instanceof Uint8Array;
+}
+
+function explain(error: RedisError, what: string): RedisError {
+  const reason = error.message.replace(/^Cannot [^:]*: /, "");
+  const doubt = error.mayHaveRun
+    ? " The server may or may not have received it, so it was not sent again."
+    : "";
+  return new RedisError(`Cannot ${what}: ${reason}${doubt}`, error.code, {
+    cause: error,
+    mayHaveRun: error.mayHaveRun,
+  });
+}

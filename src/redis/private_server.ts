@@ -1,0 +1,227 @@
+import { Connection } from "./connection.ts";
+import { formatAddress, type RedisArgs } from "./options.ts";
+
+/** What {@link startRedis} starts. */
+export interface StartRedisOptions {
+  /** Listen on this TCP port of 127.0.0.1 instead of on a Unix socket. */
+  port?: number;
+  /**
+   * The server's working directory, which stays when the server stops. Default:
+   * a temporary one, removed in the end.
+   */
+  directory?: string;
+  /** Further lines of the server's configuration, such as `appendonly yes`. */
+  config?: readonly string[];
+  /** What the first connection needs beyond the address, such as a password. */
+  redisArgs?: RedisArgs;
+  /** The programs to try, in this order. */
+  programs?: readonly string[];
+}
+
+/** A Redis server that belongs to this process. */
+export interface PrivateRedis extends AsyncDisposable {
+  /** How to reach it. */
+  readonly redisArgs: RedisArgs;
+  /** Where it listens, for people. */
+  readonly address: string;
+  /** Its process id. */
+  readonly pid: number;
+  /** Settles when the process has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+  /** Stops it and removes its temporary directory. */
+  stop(): Promise<void>;
+}
+
+const PROGRAMS = ["redis-server", "valkey-server"];
+const STOP_TIMEOUT = 5;
+
+/**
+ * Starts a Redis (or Valkey) server from the `PATH` that only this user can
+ * reach and that keeps nothing on disk, for those who have none running. Needs
+ * the permissions to run it and to write its directory.
+ *
+ * @param options See {@link StartRedisOptions}.
+ * @returns The server, ready for connections.
+ * @throws {Deno.errors.NotFound} No server is installed; the message names the
+ * command that installs one.
+ * @throws {Error} The server did not start; the message ends with what it said.
+ *
+ * @example
+ * ```ts
+ * import { Connection, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using connection = await Connection.connect(server.redisArgs);
+ * console.assert(await connection.command(["PING"]) === "PONG");
+ * ```
+ */
+export async function startRedis(
+  options: StartRedisOptions = {},
+): Promise<PrivateRedis> {
+  const directory = options.directory ??
+    await Deno.makeTempDir({ prefix: "platypush-redis-" });
+  try {
+    return await start(directory, options);
+  } catch (error) {
+    await removeTemporary(directory, options);
+    throw error;
+  }
+}
+
+async function start(
+  directory: string,
+  options: StartRedisOptions,
+): Promise<PrivateRedis> {
+  const path = `${directory}/redis.sock`;
+  const redisArgs: RedisArgs = {
+    ...(options.port === undefined
+      ? { unix_socket_path: path }
+      : { host: "127.0.0.1", port: options.port }),
+    ...options.redisArgs,
+  };
+  const config = [
+    `dir "${directory}"`,
+    "bind 127.0.0.1",
+    ...(options.port === undefined
+      ? ["port 0", `unixsocket "${path}"`, "unixsocketperm 700"]
+      : [`port ${options.port}`]),
+    'save ""',
+    "appendonly no",
+    "daemonize no",
+    ...(options.config ?? []),
+  ];
+  const process = spawn(options.programs ?? PROGRAMS);
+  const output = collect(process.stdout);
+  // By standard input, so that no password appears in the list of processes.
+  const input = process.stdin.getWriter();
+  await input.write(new TextEncoder().encode(config.join("\n") + "\n"))
+    .catch(() => {});
+  await input.close().catch(() => {});
+
+  const abort = new AbortController();
+  const ended = process.status.then(() => abort.abort());
+  try {
+    const connection = await Connection.connect(redisArgs, {
+      signal: abort.signal,
+    });
+    await connection.close();
+  } catch (cause) {
+    const hasEnded = abort.signal.aborted;
+    await end(process, ended);
+    const said = (await output).trimEnd().split("\n").slice(-3).join("\n");
+    throw hasEnded
+      ? new Error(`Cannot start Redis: the server ended at once. ${said}`, {
+        cause,
+      })
+      : cause;
+  }
+
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> =>
+    stopping ??= (async () => {
+      await end(process, ended);
+      await output;
+      await removeTemporary(directory, options);
+    })();
+  return {
+    redisArgs,
+    address: formatAddress(
+      options.port === undefined
+        ? { path }
+        : { host: "127.0.0.1", port: options.port },
+    ),
+    pid: process.pid,
+    ended,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function spawn(programs: readonly string[]): Deno.ChildProcess {
+  for (const program of programs) {
+    try {
+      return new Deno.Command(program, {
+        args: ["-"],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  throw new Deno.errors.NotFound(
+    `Cannot start Redis: neither ${
+      programs.join(" nor ")
+    } is installed. Install it with: ${installCommand()}`,
+  );
+}
+
+/** The last of what the server said, in case it has to be shown. */
+async function collect(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+    text = (text + chunk).slice(-4096);
+  }
+  return text;
+}
+
+async function end(
+  process: Deno.ChildProcess,
+  ended: Promise<void>,
+): Promise<void> {
+  kill(process, "SIGTERM");
+  const timer = setTimeout(
+    () => kill(process, "SIGKILL"),
+    STOP_TIMEOUT * 1000,
+  );
+  await ended;
+  clearTimeout(timer);
+}
+
+function kill(process: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    process.kill(signal);
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+async function removeTemporary(
+  directory: string,
+  options: StartRedisOptions,
+): Promise<void> {
+  if (options.directory !== undefined) return;
+  await Deno.remove(directory, { recursive: true }).catch(() => {});
+}
+
+const INSTALLERS: readonly [program: string, command: string][] = [
+  ["apt-get", "sudo apt-get install redis-server"],
+  ["dnf", "sudo dnf install redis"],
+  ["apk", "sudo apk add redis"],
+  ["pacman", "sudo pacman -S valkey"],
+  ["brew", "brew install redis"],
+];
+
+/**
+ * The command that installs a Redis server here, by the package manager that is
+ * there.
+ *
+ * @param path The directories to look in. Default: `PATH`.
+ */
+export function installCommand(
+  path: readonly string[] = (Deno.env.get("PATH") ?? "").split(":"),
+): string {
+  const found = INSTALLERS.find(([program]) =>
+    path.some((directory) => isFile(`${directory}/${program}`))
+  );
+  return (found ?? INSTALLERS[Deno.build.os === "darwin" ? 4 : 0]!)[1];
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * What went wrong with Redis:
+ *
+ * - `connection`: no server answered, or the connection was lost.
+ * - `unavailable`: the server answers but does not serve yet (loading, busy,
+ *   no quorum, between two masters).
+ * - `moved`: the key lives on another node of the cluster by now.
+ * - `readonly`: the server is a replica, or may not be written to.
+ * - `memory`: the server is out of memory.
+ * - `auth`: the user's name or password is wrong or missing.
+ * - `permission`: the user may not run the command or touch the key.
+ * - `tls`: the two sides do not agree on TLS, or a certificate is not trusted.
+ * - `wrong-type`: a key holds something else than was expected.
+ * - `unsupported`: the server is too old.
+ * - `no-script`: the server has forgotten a script.
+ * - `taken`: another consumer took this consumer for dead.
+ * - `closed`: the connection was closed on this side.
+ * - `reply`: any other error that the server answered.
+ */
+export type RedisErrorCode =
+  | "connection"
+  | "unavailable"
+  | "moved"
+  | "readonly"
+  | "memory"
+  | "auth"
+  | "permission"
+  | "tls"
+  | "wrong-type"
+  | "unsupported"
+  | "no-script"
+  | "taken"
+  | "closed"
+  | "reply";
+
+/**
+ * An error of the connection to Redis or of a command. Its message never has a
+ * password in it.
+ *
+ * @example
+ * ```ts
+ * import { RedisError } from "@platypush/redis";
+ *
+ * const error = new RedisError("The server is out of memory.", "memory");
+ * if (error.code !== "memory" || error.mayHaveRun) throw error;
+ * ```
+ */
+export class RedisError extends Error {
+  override name = "RedisError";
+  /** What went wrong, for programs. */
+  readonly code: RedisErrorCode;
+  /**
+   * Whether the server may have run the command although no answer came:
+   * running it once more could then do its work twice.
+   */
+  readonly mayHaveRun: boolean;
+
+  /**
+   * @param message A sentence for people.
+   * @param code What went wrong, for programs.
+   * @param options `cause`, and `mayHaveRun` where a command was on its way.
+   */
+  constructor(
+    message: string,
+    code: RedisErrorCode,
+    options: ErrorOptions & { mayHaveRun?: boolean } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+    this.mayHaveRun = options.mayHaveRun ?? false;
+  }
+
+  /** Whether waiting and trying again can help. */
+  get isTransient(): boolean {
+    return TRANSIENT.has(this.code);
+  }
+}
+
+const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
+  "connection",
+  "unavailable",
+  "moved",
+  "readonly",
+  "memory",
+  "no-script",
+]);
+
+/**
+ * Turns whatever the client, a socket or the server reported into a
+ * {@link RedisError} that tells a person what to do.
+ *
+ * @param error What was thrown.
+ * @param what What was being done, as in `Cannot ${what}: …`.
+ * @param sent Whether a command was on its way when a connection failed.
+ */
+export function toRedisError(
+  error: unknown,
+  what: string,
+  sent = false,
+): RedisError {
+  if (error instanceof RedisError) return error;
+  const cause = error instanceof Error ? error : new Error(String(error));
+  const text = cause.message;
+  const [code, advice] = classify(cause, text);
+  const detail = advice ?? text.replace(/\.$/, "");
+  return new RedisError(`Cannot ${what}: ${detail}.`, code, {
+    cause,
+    mayHaveRun: sent && code === "connection",
+  });
+}
+
+/** The first word of an error reply, by which Redis tells kinds of errors apart. */
+const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
+  WRONGPASS: [
+    "auth",
+    "the server refused the user's name or password; check `username` and `password`",
+  ],
+  NOAUTH: ["auth", "the server wants a password; set `password`"],
+  NOPERM: ["permission"],
+  LOADING: ["unavailable"],
+  BUSY: ["unavailable"],
+  MASTERDOWN: ["unavailable"],
+  CLUSTERDOWN: ["unavailable"],
+  TRYAGAIN: ["unavailable"],
+  NOREPLICAS: ["unavailable"],
+  MISCONF: ["unavailable"],
+  MOVED: ["moved"],
+  ASK: ["moved"],
+  READONLY: [
+    "readonly",
+    "the server only serves reads; it is a replica, or it has just become one",
+  ],
+  OOM: [
+    "memory",
+    "the server is out of memory; raise its `maxmemory` or remove what is no longer needed",
+  ],
+  WRONGTYPE: ["wrong-type"],
+  NOSCRIPT: ["no-script"],
+  TAKEN: ["taken"],
+};
+
+const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
+const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
+const CONNECTION_ERRORS =
+  /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
+
+function classify(
+  error: Error & { code?: unknown },
+  text: string,
+): [RedisErrorCode, string?] {
+  const word = /^-?([A-Z]+)\b/.exec(text)?.[1];
+  const known = word === undefined ? undefined : REPLIES[word];
+  if (known !== undefined) return known;
+  if (/invalid password|AUTH .*without any password/i.test(text)) {
+    return [
+      "auth",
+      "the server refused the password, or has none configured; check `username` and `password`",
+    ];
+  }
+  if (/unknown command .?HELLO/i.test(text)) {
+    return [
+      "unsupported",
+      "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
+    ];
+  }
+  if (TLS_ERRORS.test(String(error.code)) || TLS_TEXTS.test(text)) {
+    return [
+      "tls",
+      `the TLS handshake failed (${text}); check the \`ssl…\` arguments`,
+    ];
+  }
+  if (
+    CONNECTION_ERRORS.test(String(error.code)) ||
+    /timeout|closed|Disconnects|offline|aborted|connect|reset|refused|broken pipe/i
+      .test(text)
+  ) {
+    return ["connection"];
+  }
+  return ["reply"];
+}

@@ -1,0 +1,18 @@
+import { createHash } from "node:crypto";
+
+/** A Lua script for the server, together with the digest that names it there. */
+export interface Script {
+  /** The script's text. */
+  readonly lua: string;
+  /** The hexadecimal SHA-1 digest of the text (`EVALSHA`). */
+  readonly sha1: string;
+}
+
+/**
+ * Prepares a script.
+ *
+ * @param lua The script's text.
+ */
+export function defineScript(lua: string): Script {
+  return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
+}

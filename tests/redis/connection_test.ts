@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { Connection, RedisError, startRedis } from "../../src/redis/mod.ts";
+import { isSupported } from "../../src/redis/link.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
+
+Deno.test("Connection runs commands over a Unix socket and over TCP", async () => {
+  await using unix = await TestServer.start();
+  assert.equal(await unix.run("PING"), "PONG");
+  await using tcp = await TestServer.start({ port: freePort() });
+  assert.equal(await tcp.run("ECHO", "ä"), "ä");
+  const bytes = await tcp.redis.command(["ECHO", new Uint8Array([255, 0])], {
+    bytes: true,
+  });
+  assert.deepEqual([...bytes as Uint8Array], [255, 0]);
+});
+
+Deno.test("Connection speaks both versions of the protocol, and selects a database", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", "key", "0");
+  for (const protocol of [2, 3] as const) {
+    await using connection = await Connection.connect({
+      ...server.args,
+      protocol,
+      db: 5,
+      client_name: "listener",
+    });
+    assert.match(connection.version, /^\d+\.\d+/);
+    assert.equal(await connection.command(["EXISTS", "key"]), 0);
+    assert.equal(await connection.command(["CLIENT", "GETNAME"]), "listener");
+    const id = await connection.command(["CLIENT", "ID"]);
+    assert.equal(connection.id, id);
+  }
+});
+
+Deno.test("Connection waits for a server that starts later", async () => {
+  const port = freePort();
+  const logger = new TestLogger();
+  const connecting = Connection.connect({ port }, { logger });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await using _server = await startRedis({ port });
+  await using connection = await connecting;
+  assert.equal(await connection.command(["PING"]), "PONG");
+  assert.match(logger.lines[0]!, /^warn: Cannot connect to Redis at 127/);
+  assert.equal(logger.lines.filter((line) => /^warn/.test(line)).length, 1);
+});
+
+Deno.test("Connection gives up when it is told to, in the middle of connecting", async () => {
+  const abort = new AbortController();
+  const connecting = Connection.connect({ port: freePort() }, {
+    signal: abort.signal,
+  });
+  setTimeout(() => abort.abort(), 100);
+  await assert.rejects(
+    connecting,
+    (error: RedisError) => error.code === "closed",
+  );
+});
+
+Deno.test("Connection gives up on a server that accepts but never answers", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const logger = new TestLogger();
+  const abort = new AbortController();
+  const connecting = Connection.connect(
+    { port, socket_connect_timeout: 0.1 },
+    { signal: abort.signal, logger },
+  );
+  const peer = await listener.accept();
+  const second = await listener.accept();
+  abort.abort();
+  await assert.rejects(connecting);
+  assert.match(logger.lines[0]!, /no answer within 0.1 s/);
+  peer.close();
+  second.close();
+  listener.close();
+});
+
+Deno.test("Connection says what is wrong with the credentials, and shows no secret", async () => {
+  await using server = await TestServer.start({
+    config: [
+      "requirepass hunter2",
+      "user listener on >hunter3 ~allowed* +@all",
+    ],
+    redisArgs: { password: "hunter2" },
+  });
+  const wrong = [
+    { password: null },
+    { password: "hunter4" },
+    { username: "listener", password: "hunter4" },
+    { username: "nobody", password: "hunter4" },
+  ];
+  for (const protocol of [2, 3] as const) {
+    for (const credentials of wrong) {
+      await assert.rejects(
+        Connection.connect({ ...server.args, ...credentials, protocol }),
+        (error: RedisError) => {
+          assert.equal(error.code, "auth", error.message);
+          assert.match(error.message, /`password`/);
+          assert.doesNotMatch(Deno.inspect(error), /hunter/);
+          return true;
+        },
+      );
+    }
+  }
+  await using listener = await Connection.connect({
+    ...server.args,
+    username: "listener",
+    password: "hunter3",
+  });
+  await assert.rejects(
+    listener.command(["RPUSH", "forbidden", "x"]),
+    (error: RedisError) => error.code === "permission",
+  );
+});
+
+Deno.test("Connection says that a password is not needed", async () => {
+  await using server = await TestServer.start();
+  await assert.rejects(
+    Connection.connect({ ...server.args, password: "hunter2", protocol: 2 }),
+    (error: RedisError) =>
+      error.code === "auth" && !error.message.includes("hunter2"),
+  );
+});
+
+Deno.test("Connection comes back after it was lost", async () => {
+  await using server = await TestServer.start();
+  const logger = new TestLogger();
+  let reconnects = 0;
+  await using connection = await Connection.connect(server.args, {
+    logger,
+    onReconnect: () => reconnects++,
+  });
+  const blocked = assert.rejects(
+    connection.command(["BLPOP", "nothing", "0"], { block: 60 }),
+    (error: RedisError) => error.code === "connection" && error.mayHaveRun,
+  );
+  await server.run("CLIENT", "KILL", "ID", String(connection.id));
+  await blocked;
+  await connection.ready();
+  assert.equal(await connection.command(["PING"]), "PONG");
+  assert.equal(reconnects, 1);
+  assert.equal(connection.reconnects, 1);
+  assert.match(logger.lines[0]!, /^warn: .*Connecting again/);
+});
+
+Deno.test("Connection can be closed while it connects again", async () => {
+  const server = await TestServer.start();
+  const connection = await Connection.connect(server.args);
+  const blocked = assert.rejects(connection.command(["BLPOP", "nothing", "0"]));
+  await server[Symbol.asyncDispose]();
+  await blocked;
+  const ready = assert.rejects(
+    connection.ready(),
+    (error: RedisError) => error.code === "closed",
+  );
+  await connection.close();
+  await ready;
+  await assert.rejects(
+    connection.command(["PING"]),
+    (error: RedisError) => error.code === "closed",
+  );
+});
+
+Deno.test("Connection rejects what waits when it is closed", async () => {
+  await using server = await TestServer.start();
+  const connection = await Connection.connect(server.args);
+  const blocked = assert.rejects(
+    connection.command(["BLPOP", "nothing", "0"]),
+    (error: RedisError) => error.code === "closed",
+  );
+  await connection.close();
+  await blocked;
+});
+
+Deno.test("Connection tells kinds of errors apart", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", "text", "x");
+  const codeOf = (...words: string[]): Promise<unknown> =>
+    server.run(...words).catch((error: RedisError) => error.code);
+  assert.equal(await codeOf("LPOP", "text"), "wrong-type");
+  assert.equal(await codeOf("EVALSHA", "0".repeat(40), "0"), "no-script");
+  assert.equal(await codeOf("NONSENSE"), "reply");
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  assert.equal(await codeOf("SET", "key", "x"), "memory");
+  await server.run("CONFIG", "SET", "maxmemory", "0");
+  await server.run("REPLICAOF", "127.0.0.1", "1");
+  assert.equal(await codeOf("SET", "key", "x"), "readonly");
+});
+
+Deno.test("isSupported draws the line at Redis 6.2", () => {
+  for (const version of ["6.2.0", "7.0.15", "8.1.0", "10.0.1", ""]) {
+    assert.ok(isSupported(version), version);
+  }
+  for (const version of ["6.0.16", "5.0.7", "2.8.4"]) {
+    assert.ok(!isSupported(version), version);
+  }
+});

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { Connection, startRedis } from "../../src/redis/mod.ts";
+import { installCommand } from "../../src/redis/private_server.ts";
+
+Deno.test("startRedis starts a server and leaves nothing behind", async () => {
+  const server = await startRedis();
+  assert.ok(await exists(server.address));
+  await server.stop();
+  await server.stop();
+  assert.ok(!await exists(server.address));
+  assert.ok(!await exists(server.address.replace(/\/redis\.sock$/, "")));
+  assert.throws(() => Deno.kill(server.pid, "SIGCONT"), Deno.errors.NotFound);
+});
+
+Deno.test("startRedis names what installs a server", async () => {
+  await assert.rejects(
+    startRedis({ programs: ["no-such-redis"] }),
+    (error: Error) =>
+      error instanceof Deno.errors.NotFound &&
+      error.message.endsWith(`Install it with: ${installCommand()}`),
+  );
+});
+
+Deno.test("startRedis says why the server did not start", async () => {
+  await assert.rejects(
+    startRedis({ config: ["no-such-directive yes"] }),
+    /Cannot start Redis: the server ended at once/,
+  );
+});
+
+Deno.test("startRedis keeps a directory that it did not make", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    const config = ["appendonly yes", "appendfsync always"];
+    for (const expected of [1, 2]) {
+      await using server = await startRedis({ directory, config });
+      await using redis = await Connection.connect(server.redisArgs);
+      assert.equal(await redis.command(["RPUSH", "queue", "x"]), expected);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("installCommand goes by the package manager at hand", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    for (const program of ["apk", "brew", "pacman", "dnf", "apt-get"]) {
+      await Deno.writeTextFile(`${directory}/${program}`, "");
+      assert.match(
+        installCommand([directory]),
+        /^(sudo )?(apk|brew|pacman|dnf|apt-get) \S+ \S+/,
+      );
+      await Deno.remove(`${directory}/${program}`);
+    }
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
