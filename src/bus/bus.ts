@@ -1,0 +1,404 @@
+import { createLogger, type Logger } from "../logger.ts";
+import {
+  type Filter,
+  Message,
+  type MessageClass,
+  type MessageInput,
+} from "../message/mod.ts";
+import { BusError } from "./errors.ts";
+import { Hub, type HubCounts, type Seat } from "./hub.ts";
+import { Receipt } from "./receipt.ts";
+import { Subscriber } from "./subscriber.ts";
+import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
+
+/** How a {@linkcode Bus} works. */
+export interface BusOptions {
+  /** Buses of the same name are the same bus. `"platypush/bus"` by default. */
+  name?: string;
+  /** Names this isolate in errors and logs. The worker's name by default. */
+  label?: string;
+  /** Fills in the target and origin of messages. The host's name by default. */
+  deviceId?: string;
+  /**
+   * Whether what is posted here goes to plain `BroadcastChannel` listeners too.
+   * `true` by default.
+   */
+  plain?: boolean;
+  /**
+   * How long a subscriber may neither read nor give a sign of life before it is
+   * given up, in seconds. 30 by default. The first bus of an isolate decides.
+   */
+  stallTimeout?: number;
+  /**
+   * How long a handler may take before its message counts as failed, in
+   * seconds. 300 by default; `Infinity` for no limit.
+   */
+  handlerTimeout?: number;
+  /**
+   * Whether the process may end although the bus is open. `false` by default.
+   * The first bus of an isolate decides. A worker never keeps its process
+   * alive longer than the main thread does.
+   */
+  daemon?: boolean;
+  /** Where to report. LogTape's category `["platypush", "redis", "bus"]` by default. */
+  logger?: Logger;
+}
+
+/** How to post. */
+export interface PostOptions {
+  /** The only target whose messages are accepted; all are by default. */
+  target?: string;
+  /** How often each message was delivered before. */
+  redelivered?: readonly number[];
+  /** The size limit of a message in bytes. 8 MiB by default. */
+  maxSize?: number;
+}
+
+/** What a bus has counted since it was opened in this isolate. */
+export interface BusStats extends Readonly<HubCounts> {
+  /** Messages that a handler of this bus has failed to handle. */
+  readonly failed: number;
+}
+
+/** The name that buses have by default, as in Platypush's own. */
+export const DEFAULT_NAME = "platypush/bus";
+
+/**
+ * Carries messages between the threads of a process. Every `Bus` of the same
+ * name, in any isolate, is the same bus, and each one that listens gets every
+ * message: nothing is lost on the way, and the order is kept for each bus that
+ * posts. A subscriber that falls behind makes {@linkcode Bus.post} wait.
+ *
+ * A message is handled when its handler has returned, or the promise that it
+ * returned has resolved; with `for await` and {@linkcode Bus.get}, when the
+ * next message is asked for.
+ *
+ * Plain listeners, `new BroadcastChannel("platypush/bus")`, get every message
+ * as a plain object and may post some. Deno keeps 256 frames for the whole
+ * process, so that a listener that does not keep up with 20,000 messages a
+ * second misses some; while a `Bus` listens, plain listeners get no more than
+ * that, and the rest is skipped.
+ *
+ * Events: `"error"` (an `ErrorEvent`) when a handler fails, when a subscriber
+ * is given up, and when this one was; `"subscribers"` when their number has
+ * changed.
+ *
+ * @example
+ * ```ts
+ * import { Bus, Event } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/bus", deviceId: "livingroom" });
+ * const seen: unknown[] = [];
+ * bus.registerHandler(Event, (event) => seen.push(event.args.type));
+ * await bus.post({ type: "event", args: { type: "custom.Motion" } });
+ * await bus.flush();
+ * assert.deepEqual(seen, ["custom.Motion"]);
+ * ```
+ */
+export class Bus extends EventTarget implements AsyncDisposable {
+  /** The bus's name. */
+  readonly name: string;
+  readonly #options: BusOptions;
+  readonly #hub: Hub;
+  readonly #subscriber: Subscriber;
+  readonly #seat: Seat;
+  readonly #receipts = new Set<Receipt>();
+  #posts: Promise<void> = Promise.resolve();
+  #pull: QueueSubscription | undefined;
+  #failed = 0;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * @param options How it works.
+   * @throws {RangeError} When a time limit is not a positive number.
+   * @throws {BusError} When the runtime is too old.
+   */
+  constructor(options: BusOptions = {}) {
+    super();
+    const {
+      name = DEFAULT_NAME,
+      label = defaultLabel(),
+      stallTimeout = 30,
+      handlerTimeout = 300,
+      daemon = false,
+      deviceId,
+      logger = createLogger("bus"),
+    } = options;
+    for (
+      const [option, value] of Object.entries({ stallTimeout, handlerTimeout })
+    ) {
+      if (typeof value === "number" && value > 0) continue;
+      throw new RangeError(
+        `Cannot open the bus: ${option} is ${value}, expected seconds above 0`,
+      );
+    }
+    this.name = name;
+    this.#options = options;
+    this.#subscriber = new Subscriber(label, handlerTimeout, {
+      onChange: () => this.#hub.onListening(),
+      onFailure: (error, message) => {
+        this.#failed++;
+        logger.error(
+          `A handler has failed with message ${message.id}: ${error.message}`,
+        );
+        this.#report(error);
+      },
+    });
+    this.#seat = {
+      subscriber: this.#subscriber,
+      onError: (error) => this.#report(error),
+      onSubscribers: () =>
+        this.dispatchEvent(new globalThis.Event("subscribers")),
+    };
+    this.#hub = Hub.enter({
+      name,
+      label,
+      stallTimeout,
+      daemon,
+      ...(deviceId === undefined ? {} : { deviceId }),
+      logger,
+    }, this.#seat);
+  }
+
+  /** How many isolates of this process subscribe, as far as this one knows. */
+  get subscribers(): number {
+    return this.#hub.subscribers;
+  }
+
+  /**
+   * Waits until all isolates on the bus know whether this one subscribes, and
+   * it knows of them: whatever they post from then on arrives.
+   *
+   * @example
+   * ```ts ignore
+   * // In a worker:
+   * const bus = new Bus();
+   * bus.registerHandler(Event, handle);
+   * await bus.ready();
+   * self.postMessage("ready");
+   * ```
+   */
+  async ready(): Promise<void> {
+    await this.#hub.ready();
+  }
+
+  /**
+   * Posts messages. Objects, texts and messages are checked here; bytes are
+   * built where they are received, and what is wrong with them is reported by
+   * the receipt.
+   *
+   * @param input A message or several, or what they can be built from.
+   * @param options Which messages are accepted.
+   * @returns When every subscriber has room for more: a promise of what became
+   * of the messages. Waiting for it only after the next post keeps subscribers
+   * busy.
+   * @throws {MessageError} When an input is not a message. None is posted then.
+   * @throws {BusError} When the bus is closed.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/post", deviceId: "livingroom" });
+   * bus.registerHandler("custom.Motion", () => {
+   *   throw new Error("no light bulb");
+   * });
+   * const receipt = await bus.post({ type: "event", args: { type: "custom.Motion" } });
+   * const [failure] = await receipt.handled;
+   * assert.equal(failure?.error.message, "no light bulb");
+   * ```
+   */
+  async post(
+    input: MessageInput | readonly MessageInput[],
+    options: PostOptions = {},
+  ): Promise<Receipt> {
+    this.#checkOpen("post");
+    const { deviceId = options.target, plain = true } = this.#options;
+    const building = {
+      ...(deviceId === undefined ? {} : { deviceId }),
+      ...options,
+    };
+    const inputs = (isArray(input) ? input : [input]).map((one) =>
+      one instanceof Uint8Array ? one : Message.build(one, building)
+    );
+    const receipt = new Receipt();
+    this.#receipts.add(receipt);
+    receipt.handled.then(() => this.#receipts.delete(receipt));
+    // One post after the other keeps the order.
+    const turn = this.#posts
+      .then(() =>
+        this.#hub.publish(this.#seat, inputs, building, plain, receipt)
+      )
+      .finally(() => receipt.settle([]));
+    this.#posts = turn.catch(() => {});
+    await turn;
+    return receipt;
+  }
+
+  /** Waits until every subscriber has finished with all that was posted before. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.#receipts].map((receipt) => receipt.handled));
+  }
+
+  /**
+   * Takes the next message. The first call begins to listen, and from then on
+   * messages wait here to be taken.
+   *
+   * @param timeout How long to wait for one, in seconds; without end by default.
+   * @returns The message, or `undefined` when none came in time or the bus was
+   * closed.
+   * @throws {DroppedError} When this subscriber was given up: messages may be
+   * missing. The next call listens again.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/get", deviceId: "livingroom" });
+   * assert.equal(await bus.get(0.01), undefined);
+   * await bus.post({ type: "event", args: { type: "custom.Motion" } });
+   * assert.equal((await bus.get())?.target, "livingroom");
+   * ```
+   */
+  async get(timeout?: number): Promise<Message | undefined> {
+    if (this.#closing !== undefined) return undefined;
+    if (this.#pull === undefined) {
+      this.#pull = new QueueSubscription();
+      this.#subscriber.add(this.#pull);
+    }
+    try {
+      return await this.#pull.next(timeout);
+    } catch (error) {
+      this.#pull = undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Calls a handler for each message of a type.
+   *
+   * @param type A message class, such as `Event`, or the name of an event type.
+   * @param handler Called with each message. What it throws, or rejects with,
+   * counts as a failure of that message.
+   * @param filter What attributes must be, by path: `{ "args.state": true }`.
+   * @returns Ends it.
+   * @throws {BusError} When the bus is closed.
+   *
+   * @example
+   * ```ts
+   * import { Bus, Event } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/handler", deviceId: "livingroom" });
+   * let lit = 0;
+   * bus.registerHandler(Event, () => lit++, { "args.type": "custom.Light", "args.on": true });
+   * await bus.post([
+   *   { type: "event", args: { type: "custom.Light", on: true } },
+   *   { type: "event", args: { type: "custom.Light", on: false } },
+   * ]);
+   * await bus.flush();
+   * assert.equal(lit, 1);
+   * ```
+   */
+  registerHandler<M extends Message>(
+    type: MessageClass<M> | string,
+    handler: (message: M) => unknown,
+    filter?: Filter,
+  ): () => void {
+    this.#checkOpen("register a handler");
+    return this.#subscriber.add(
+      new HandlerSubscription(
+        type,
+        handler as (message: Message) => unknown,
+        filter,
+      ),
+    );
+  }
+
+  /**
+   * Takes every message, until the loop or the bus ends.
+   *
+   * @throws {DroppedError} When this subscriber was given up: messages may be
+   * missing. Another loop listens again.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/iterate", deviceId: "livingroom" });
+   * setTimeout(() => bus.post({ type: "request", action: "light.on" }), 10);
+   * for await (const message of bus) {
+   *   assert.equal(message.type, "request");
+   *   break;
+   * }
+   * ```
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
+    this.#checkOpen("iterate");
+    const queue = new QueueSubscription();
+    const end = this.#subscriber.add(queue);
+    try {
+      for (;;) {
+        const message = await queue.next();
+        if (message === undefined) return;
+        yield message;
+      }
+    } finally {
+      end();
+    }
+  }
+
+  /** What was counted since the bus was opened in this isolate. */
+  stats(): BusStats {
+    return { ...this.#hub.counts, failed: this.#failed };
+  }
+
+  /**
+   * Leaves the bus: handlers and loops end, and what was posted here reaches
+   * the subscribers. Messages that were not handled here count as dropped.
+   */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#posts;
+      this.#subscriber.end();
+      await this.#hub.leave(this.#seat);
+    })();
+    return this.#closing;
+  }
+
+  /** Platypush's name for {@linkcode close}. */
+  stop(): Promise<void> {
+    return this.close();
+  }
+
+  /** Does what {@linkcode close} does, at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(what: string): void {
+    if (this.#closing === undefined) return;
+    throw new BusError(`Cannot ${what}: the bus "${this.name}" is closed`);
+  }
+
+  #report(error: Error): void {
+    this.dispatchEvent(
+      new ErrorEvent("error", { error, message: error.message }),
+    );
+  }
+}
+
+function isArray(
+  input: MessageInput | readonly MessageInput[],
+): input is readonly MessageInput[] {
+  return Array.isArray(input);
+}
+
+function defaultLabel(): string {
+  const inWorker = "postMessage" in globalThis;
+  return globalThis.name || (inWorker ? "worker" : "main");
+}

@@ -1,0 +1,454 @@
+import type { Logger } from "../logger.ts";
+import { Message } from "../message/mod.ts";
+import { breathe } from "./breathe.ts";
+import { Delivery } from "./delivery.ts";
+import { DroppedError } from "./errors.ts";
+import { encodeFrame, type FrameOptions } from "./frame.ts";
+import { LinkReader } from "./link_reader.ts";
+import { LinkWriter } from "./link_writer.ts";
+import { type Member, Membership, type Offer } from "./membership.ts";
+import { PlainChannel } from "./plain_channel.ts";
+import { receive, type Received } from "./receive.ts";
+import type { Failure, Receipt } from "./receipt.ts";
+import { RingState } from "./ring.ts";
+import { StallWatch } from "./stall_watch.ts";
+import type { Subscriber } from "./subscriber.ts";
+
+/** A frame ends at so many messages, or bytes of messages, whichever comes first. */
+const FRAME_MESSAGES = 512;
+const FRAME_BYTES = 2 ** 20;
+
+/** What concerns all buses of one name in an isolate. */
+export interface HubOptions {
+  /** The bus's name. */
+  readonly name: string;
+  /** Names the isolate for people. */
+  readonly label: string;
+  /** How long a subscriber may give no sign of life, in seconds. */
+  readonly stallTimeout: number;
+  /** Whether the process may end all the same. */
+  readonly daemon: boolean;
+  /** Fills in the target and origin of what plain listeners post. */
+  readonly deviceId?: string;
+  /** Where to report. */
+  readonly logger: Logger;
+}
+
+/** A `Bus` on a hub. */
+export interface Seat {
+  /** Its subscriptions. */
+  readonly subscriber: Subscriber;
+  /** Something has gone wrong that its user should know. */
+  onError(error: Error): void;
+  /** There are more or fewer subscribers. */
+  onSubscribers(): void;
+}
+
+/** What a hub has counted since it was made. */
+export interface HubCounts {
+  /** Messages that were posted here. */
+  posted: number;
+  /** Messages that went out to plain listeners. */
+  plainSent: number;
+  /** Messages that did not, because there were too many at once. */
+  plainSkipped: number;
+  /** Subscribers that were given up. */
+  dropped: number;
+}
+
+/** A link and who is at its other end. */
+interface Linked<Link> {
+  readonly link: Link;
+  readonly watch: StallWatch;
+}
+
+const hubs = new Map<string, Hub>();
+
+/**
+ * The place in an isolate where all buses of one name meet: hands what is
+ * posted here to the subscribers here and, over links, to those in other
+ * isolates, and what comes over links to the subscribers here.
+ */
+export class Hub {
+  /** What was counted. */
+  readonly counts: HubCounts = {
+    posted: 0,
+    plainSent: 0,
+    plainSkipped: 0,
+    dropped: 0,
+  };
+  readonly #options: HubOptions;
+  readonly #membership: Membership;
+  readonly #plain: PlainChannel;
+  readonly #seats = new Set<Seat>();
+  readonly #writers = new Map<string, Linked<LinkWriter>>();
+  readonly #readers = new Map<string, Linked<LinkReader>>();
+  readonly #interval: number;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #settled = false;
+  #publishes = false;
+  #frames = 0;
+  #lastBeat = performance.now();
+
+  /**
+   * Takes a seat on the hub of a name, which the first one makes.
+   *
+   * @param options What the hub is made with, if it is the first seat.
+   * @param seat The seat.
+   */
+  static enter(options: HubOptions, seat: Seat): Hub {
+    const hub = hubs.get(options.name) ?? new Hub(options);
+    hubs.set(options.name, hub);
+    hub.#seats.add(seat);
+    return hub;
+  }
+
+  private constructor(options: HubOptions) {
+    const { name, label, daemon, stallTimeout } = options;
+    this.#options = options;
+    this.#membership = new Membership(name, label, daemon, {
+      onMember: (member) => this.#onMember(member),
+      onGone: (id, crashed) => this.#onGone(id, crashed),
+      onOffer: (offer) => this.#onOffer(offer),
+    });
+    this.#plain = new PlainChannel(name, daemon, (data) => this.#onPlain(data));
+    this.#membership.ready().then(() => this.#settled = true);
+    this.#interval = Math.min(1, stallTimeout / 4);
+    this.#timer = setInterval(() => this.#beat(), this.#interval * 1000);
+    if (daemon) Deno.unrefTimer(this.#timer);
+  }
+
+  /** The isolates that subscribe, this one included, as far as they are known. */
+  get subscribers(): number {
+    const here = this.#membership.subscribes ? 1 : 0;
+    return here +
+      this.#membership.members.filter(({ subscribes }) => subscribes).length;
+  }
+
+  /** Resolves when everybody on the bus knows whether this isolate subscribes. */
+  ready(): Promise<void> {
+    return this.#membership.ready();
+  }
+
+  /** Tells the others whether anybody here listens. */
+  onListening(): void {
+    const listening = this.#seats.values().some(({ subscriber }) =>
+      subscriber.listening
+    );
+    this.#membership.subscribes = listening;
+    if (!listening) this.#leaveAll();
+    this.#onSubscribers();
+  }
+
+  /** Gives a seat up; with the last one the hub is closed. */
+  async leave(seat: Seat): Promise<void> {
+    if (!this.#seats.delete(seat)) return;
+    this.onListening();
+    if (this.#seats.size > 0) return;
+    hubs.delete(this.#options.name);
+    await Promise.all(this.#writers.values().map(({ link }) => link.drain()));
+    clearInterval(this.#timer);
+    for (const { link } of this.#writers.values()) link.end();
+    this.#plain.close();
+    await this.#membership.close();
+  }
+
+  /**
+   * Posts messages.
+   *
+   * @param seat Who posts; its own subscriptions are not waited for, since a
+   * handler that posts would wait for itself.
+   * @param inputs The messages, or bytes to build them from.
+   * @param options How to build them.
+   * @param plain Whether they go out to plain listeners too.
+   * @param receipt Takes what becomes of them.
+   * @returns A promise that resolves when every subscriber has room for more.
+   */
+  async publish(
+    seat: Seat,
+    inputs: readonly (Message | Uint8Array)[],
+    options: FrameOptions,
+    plain: boolean,
+    receipt: Receipt,
+  ): Promise<void> {
+    if (!this.#settled) await this.#membership.ready();
+    if (!this.#publishes) {
+      this.#publishes = true;
+      for (const member of this.#membership.members) this.#onMember(member);
+    }
+    this.counts.posted += inputs.length;
+    for (const { first, part } of frames(inputs)) {
+      const { redelivered, ...rest } = options;
+      const partOptions = redelivered === undefined ? options : {
+        ...rest,
+        redelivered: redelivered.slice(first, first + part.length),
+      };
+      const settle = (failures: readonly Failure[]): void =>
+        receipt.settle(
+          first === 0 ? failures : failures.map((failure) => ({
+            ...failure,
+            index: failure.index + first,
+          })),
+        );
+      for (const other of this.#seats) {
+        while (other !== seat && other.subscriber.full) {
+          await other.subscriber.room();
+        }
+      }
+      const rooms = this.#send(part, partOptions, receipt, settle);
+      await this.#hand(part, partOptions, plain, receipt, settle);
+      if (rooms.length > 0) await Promise.all(rooms);
+      await breathe();
+    }
+  }
+
+  /** Sends messages to the subscribers in other isolates. */
+  #send(
+    part: readonly (Message | Uint8Array)[],
+    options: FrameOptions,
+    receipt: Receipt,
+    settle: (failures: readonly Failure[]) => void,
+  ): Promise<void>[] {
+    if (this.#writers.size === 0) return [];
+    const number = this.#frames++ >>> 0;
+    const frame = encodeFrame(number, part, options);
+    const rooms = [];
+    for (const { link } of this.#writers.values()) {
+      receipt.expect();
+      const room = link.send(number, frame, part.length, settle);
+      if (room !== undefined) rooms.push(room);
+    }
+    return rooms;
+  }
+
+  /** Hands messages to the subscribers in this isolate, and to plain listeners. */
+  async #hand(
+    part: readonly (Message | Uint8Array)[],
+    options: FrameOptions,
+    plain: boolean,
+    receipt: Receipt,
+    settle: (failures: readonly Failure[]) => void,
+  ): Promise<void> {
+    const here = this.#membership.subscribes;
+    const alone = !here && this.#writers.size === 0;
+    if (here || alone) receipt.expect();
+    else if (!plain) return;
+    const delivery = here || alone ? new Delivery(settle) : undefined;
+    for (let i = 0; i < part.length; i++) {
+      if (plain && alone) await this.#plain.pace();
+      const toPlain = plain && this.#mayGoPlain();
+      if (!toPlain && delivery === undefined) continue;
+      const received = receive(part[i]!, i, options);
+      if (!(received instanceof Message)) {
+        delivery?.fail(received);
+        continue;
+      }
+      if (toPlain) {
+        this.#plain.post(received.toJSON());
+        this.counts.plainSent++;
+      }
+      if (here) this.#deliver(received, i, delivery!);
+    }
+    delivery?.finish();
+  }
+
+  #deliver(message: Message, index: number, delivery: Delivery): void {
+    for (const { subscriber } of this.#seats) {
+      subscriber.deliver(message, index, delivery);
+    }
+  }
+
+  #mayGoPlain(): boolean {
+    if (this.#plain.ready) return true;
+    if (this.counts.plainSkipped++ === 0) {
+      this.#options.logger.warn(
+        `More messages than plain listeners on the BroadcastChannel "${this.#options.name}" are ` +
+          `taken to keep up with: they miss some from now on; subscribe with a Bus to get all`,
+      );
+    }
+    return false;
+  }
+
+  /** Takes what a plain listener has posted. */
+  #onPlain(data: unknown): void {
+    if (!this.#membership.subscribes) return;
+    const received = receive(data as Received, 0, this.#options);
+    if (received instanceof Message) {
+      const delivery = new Delivery(() => {});
+      this.#deliver(received, 0, delivery);
+      delivery.finish();
+    } else {
+      this.#options.logger.warn(
+        `A plain listener has posted no message: ${received.error.message}`,
+      );
+    }
+  }
+
+  #onMember(member: Member): void {
+    const linked = this.#writers.get(member.id);
+    linked?.link.check();
+    if (member.subscribes && this.#publishes && !this.#writers.has(member.id)) {
+      const link = new LinkWriter(
+        member.label,
+        () => this.#writers.delete(member.id),
+      );
+      this.#writers.set(member.id, {
+        link,
+        watch: new StallWatch(link.data, "reader"),
+      });
+      this.#offer(member.id, link);
+    }
+    this.#onSubscribers();
+  }
+
+  #offer(to: string, { use, data, reports }: LinkWriter): void {
+    const marks = this.#plain.marks.buffer;
+    this.#membership.offer(to, {
+      use,
+      data: data.buffer,
+      reports: reports.buffer,
+      marks,
+    });
+  }
+
+  #onOffer(offer: Offer): void {
+    if (!this.#membership.subscribes) return;
+    const link: LinkReader = new LinkReader(offer, {
+      onFrame: ({ messages, options }, settle) =>
+        this.#onFrame(link, messages, options, settle),
+      onOver: (error) => {
+        if (this.#readers.get(offer.from)?.link === link) {
+          this.#readers.delete(offer.from);
+        }
+        if (error !== undefined) this.#onDropped(error);
+      },
+    });
+    if (!link.attach()) return;
+    this.#readers.set(offer.from, {
+      link,
+      watch: new StallWatch(link.data, "writer"),
+    });
+    this.#plain.recognise(offer.from, offer.marks);
+  }
+
+  async #onFrame(
+    link: LinkReader,
+    messages: readonly Received[],
+    options: FrameOptions,
+    settle: (failures: readonly Failure[]) => void,
+  ): Promise<void> {
+    for (const { subscriber } of this.#seats) {
+      while (subscriber.full) await subscriber.room();
+    }
+    const delivery = new Delivery(settle);
+    for (let i = 0; i < messages.length; i++) {
+      link.data.beat("reader");
+      const received = receive(messages[i]!, i, options);
+      if (received instanceof Message) this.#deliver(received, i, delivery);
+      else delivery.fail(received);
+    }
+    delivery.finish();
+    await breathe();
+  }
+
+  #onGone(id: string, crashed: boolean): void {
+    const reader = this.#readers.get(id)?.link;
+    // What it has written before it crashed is still read.
+    if (crashed) reader?.data.transition([RingState.Attached], RingState.Ended);
+    this.#plain.forget(id);
+    const writer = this.#writers.get(id)?.link;
+    writer?.check();
+    if (this.#writers.has(id)) {
+      this.#giveUp(
+        id,
+        `The subscriber ${writer!.label} has ended without leaving the bus`,
+        "bury",
+      );
+    }
+    this.#onSubscribers();
+  }
+
+  #giveUp(id: string, reason: string, how: "drop" | "bury"): void {
+    this.#writers.get(id)?.link[how](reason);
+    this.#writers.delete(id);
+    this.counts.dropped++;
+    this.#options.logger.error(reason);
+    for (const seat of this.#seats) seat.onError(new DroppedError(reason));
+  }
+
+  /** This isolate was given up by a publisher. */
+  #onDropped(error: DroppedError): void {
+    this.#options.logger.error(error.message);
+    for (const seat of this.#seats) {
+      seat.onError(error);
+      seat.subscriber.interrupt(error);
+    }
+    this.#membership.renew();
+  }
+
+  #leaveAll(): void {
+    for (const { link } of this.#readers.values()) link.leave();
+    this.#readers.clear();
+  }
+
+  #onSubscribers(): void {
+    for (const seat of this.#seats) seat.onSubscribers();
+  }
+
+  /** Gives signs of life, and looks for those of the others. */
+  #beat(): void {
+    const now = performance.now();
+    // If this isolate was asleep itself, the others may have been too.
+    const elapsed = Math.min((now - this.#lastBeat) / 1000, 2 * this.#interval);
+    this.#lastBeat = now;
+    for (const [id, { link, watch }] of this.#writers) {
+      link.check();
+      link.data.beat("writer");
+      if (link.data.state === RingState.Offered) this.#offer(id, link);
+      const still = watch.look(elapsed);
+      if (still > this.#options.stallTimeout) {
+        this.#membership.forget(id);
+        this.#giveUp(
+          id,
+          `The subscriber ${link.label} has neither read nor given a sign of life for ` +
+            `${this.#options.stallTimeout} s: it is dropped`,
+          "drop",
+        );
+      }
+    }
+    for (const { link, watch } of this.#readers.values()) {
+      link.data.beat("reader");
+      // A change of state may have come between a look at it and going to sleep.
+      link.data.wake();
+      if (watch.look(elapsed) > this.#options.stallTimeout) {
+        link.data.transition([RingState.Attached], RingState.Ended);
+      }
+    }
+    for (const { subscriber } of this.#seats) subscriber.expire();
+    this.#membership.beat();
+  }
+}
+
+/** Cuts a post into frames. */
+function* frames<T extends Message | Uint8Array>(
+  inputs: readonly T[],
+): Generator<{ first: number; part: readonly T[] }> {
+  let first = 0;
+  let bytes = 0;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i]!;
+    bytes += input instanceof Uint8Array ? input.length : 0;
+    if (
+      i + 1 < inputs.length && i + 1 - first < FRAME_MESSAGES &&
+      bytes < FRAME_BYTES
+    ) continue;
+    yield {
+      first,
+      part: first === 0 && i + 1 === inputs.length
+        ? inputs
+        : inputs.slice(first, i + 1),
+    };
+    first = i + 1;
+    bytes = 0;
+  }
+}

@@ -1,0 +1,286 @@
+import { BroadcastChannel } from "node:worker_threads";
+import type { LinkMemory } from "./link_reader.ts";
+import { locks } from "./locks.ts";
+
+/** An isolate that has a bus of the same name. */
+export interface Member {
+  /** Tells it from all others. */
+  readonly id: string;
+  /** Names it for people. */
+  readonly label: string;
+  /** Whether it wants messages. */
+  readonly subscribes: boolean;
+}
+
+/** What a publisher offers to a subscriber. */
+export interface Offer extends LinkMemory {
+  /** The publisher. */
+  readonly from: string;
+  /** Which frames of the plain channel are the publisher's. */
+  readonly marks: SharedArrayBuffer;
+}
+
+/** What the membership tells its hub. */
+export interface MembershipEvents {
+  /** Somebody is new, or has begun or ceased to subscribe. */
+  onMember(member: Member): void;
+  /** Somebody has left, or does not exist any more. */
+  onGone(id: string, crashed: boolean): void;
+  /** A publisher offers a link. */
+  onOffer(offer: Offer): void;
+}
+
+type Control =
+  | (
+    & { kind: "hello"; from: string; version: number; ask: boolean }
+    & Omit<Member, "id">
+  )
+  | (
+    & { kind: "welcome"; from: string; to: string; version: number }
+    & Omit<Member, "id">
+  )
+  | ({ kind: "offer"; to: string } & Offer)
+  | { kind: "leave"; from: string };
+
+/**
+ * How long an answer may take before the question is repeated, in milliseconds;
+ * each time it is twice as long, up to the second number.
+ */
+const PATIENCE = [20, 1000] as const;
+
+/**
+ * Who is on a bus. The isolates of a process greet each other on a
+ * BroadcastChannel, where any frame can be lost; so every step can be repeated,
+ * and is until it is answered.
+ *
+ * ```text
+ * state of a member   what happens                       new state, and what is done
+ * ─────────────────   ────────────────────────────────   ──────────────────────────────────────
+ * unknown             its hello or welcome               known: welcome it, if it was a hello
+ * known               it subscribes, and we publish      offered: make a link, offer it
+ * offered             a beat passes                      offered: offer the same link again
+ * offered             it has taken the ring (RingState)  linked
+ * offered, linked     it does not subscribe any more     known: the link is over
+ * offered, linked     no sign of life: stallTimeout      known: drop the link, tell why
+ * any                 its leave, or its lock is free     unknown
+ * ```
+ *
+ * An isolate also holds a Web Lock for as long as it is on the bus. So one can
+ * ask who is there even while they are too busy to answer, and one that is
+ * terminated or crashes is missed at once, since its lock is released. A lock
+ * keeps the process alive; an isolate that shall not (`daemon`) holds none, and
+ * is known by its answers alone.
+ */
+export class Membership {
+  /** This isolate. */
+  readonly id: string = crypto.randomUUID();
+  readonly #label: string;
+  readonly #events: MembershipEvents;
+  readonly #prefix: string;
+  readonly #channel: BroadcastChannel;
+  readonly #members = new Map<string, Member>();
+  readonly #welcomes = new Map<string, number>();
+  readonly #locked = new Set<string>();
+  readonly #crashed = new Set<string>();
+  readonly #release = Promise.withResolvers<void>();
+  readonly #lock: Promise<void> | undefined;
+  #subscribes = false;
+  #version = 0;
+  #wake: () => void = () => {};
+  #ready: Promise<void>;
+  #closed = false;
+
+  /**
+   * @param name The bus's name.
+   * @param label Names this isolate for people.
+   * @param daemon Whether this isolate's process may end all the same.
+   * @param events Whom to tell.
+   */
+  constructor(
+    name: string,
+    label: string,
+    daemon: boolean,
+    events: MembershipEvents,
+  ) {
+    this.#label = label;
+    this.#events = events;
+    this.#prefix = `${name}#`;
+    this.#channel = new BroadcastChannel(`${name}#control`);
+    this.#channel.onmessage = (event) =>
+      this.#receive((event as MessageEvent<Control>).data);
+    if (daemon) {
+      this.#channel.unref();
+    } else {
+      this.#lock = locks().request(
+        this.#prefix + this.id,
+        () => this.#release.promise,
+      );
+    }
+    this.#ready = this.#greet();
+  }
+
+  /** The others who are on the bus, as far as they are known. */
+  get members(): readonly Member[] {
+    return [...this.#members.values()];
+  }
+
+  /** Whether this isolate wants messages. */
+  get subscribes(): boolean {
+    return this.#subscribes;
+  }
+
+  set subscribes(subscribes: boolean) {
+    if (this.#closed || subscribes === this.#subscribes) return;
+    this.#subscribes = subscribes;
+    this.renew();
+  }
+
+  /** Says again that this isolate subscribes, after a publisher has given it up. */
+  renew(): void {
+    this.#version++;
+    this.#ready = this.#greet();
+  }
+
+  /** Forgets a member, until it is heard of again. */
+  forget(id: string): void {
+    this.#members.delete(id);
+  }
+
+  /** Resolves when everybody who is on the bus knows of us, and we of them. */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** Offers a link to a member. */
+  offer(to: string, memory: Omit<Offer, "from">): void {
+    this.#post({ kind: "offer", from: this.id, to, ...memory });
+  }
+
+  /** Repeats what may have been lost, and looks who is still there. */
+  async beat(): Promise<void> {
+    this.#hello(false);
+    await this.#lookAround();
+  }
+
+  /** Leaves the bus. */
+  async close(): Promise<void> {
+    this.#post({ kind: "leave", from: this.id });
+    this.#closed = true;
+    this.#wake();
+    this.#channel.close();
+    this.#release.resolve();
+    await this.#lock;
+    await this.#ready;
+  }
+
+  /** Says hello until everybody has answered. */
+  async #greet(): Promise<void> {
+    const version = this.#version;
+    let [patience] = PATIENCE as readonly [number, number];
+    let open = true;
+    while (open && !this.#closed && this.#version === version) {
+      this.#hello(true);
+      // Who holds no lock may be there too, so there is a pause in any case.
+      await this.#pause(patience);
+      patience = Math.min(patience * 2, PATIENCE[1]);
+      await this.#lookAround();
+      open = [...this.#locked].some((id) =>
+        (this.#welcomes.get(id) ?? -1) < version
+      );
+    }
+    // A newer version has a greeting of its own.
+    if (this.#version !== version && !this.#closed) await this.#ready;
+  }
+
+  /** Waits, or until the bus is closed. */
+  async #pause(milliseconds: number): Promise<void> {
+    const pause = Promise.withResolvers<void>();
+    const timer = setTimeout(pause.resolve, milliseconds);
+    this.#wake = pause.resolve;
+    await pause.promise;
+    clearTimeout(timer);
+  }
+
+  #hello(ask: boolean): void {
+    this.#post({
+      kind: "hello",
+      from: this.id,
+      version: this.#version,
+      ask,
+      ...this.#self,
+    });
+  }
+
+  get #self(): Omit<Member, "id"> {
+    return { label: this.#label, subscribes: this.#subscribes };
+  }
+
+  #post(control: Control): void {
+    if (!this.#closed) this.#channel.postMessage(control);
+  }
+
+  #receive(control: Control): void {
+    if (this.#closed || this.#crashed.has(control.from)) return;
+    switch (control.kind) {
+      case "offer":
+        if (control.to === this.id) this.#events.onOffer(control);
+        break;
+      case "leave":
+        this.#remove(control.from, false);
+        break;
+      case "hello": {
+        const { from, version, ask } = control;
+        this.#meet(control);
+        if (ask) {
+          this.#post({
+            kind: "welcome",
+            from: this.id,
+            to: from,
+            version,
+            ...this.#self,
+          });
+        }
+        break;
+      }
+      case "welcome":
+        this.#meet(control);
+        if (control.to !== this.id) return;
+        this.#welcomes.set(control.from, control.version);
+        break;
+    }
+  }
+
+  #meet(
+    { from: id, label, subscribes }: Control & { kind: "hello" | "welcome" },
+  ): void {
+    const known = this.#members.get(id);
+    if (known?.subscribes === subscribes) return;
+    const member = { id, label, subscribes };
+    this.#members.set(id, member);
+    this.#events.onMember(member);
+  }
+
+  #remove(id: string, crashed: boolean): void {
+    this.#welcomes.delete(id);
+    if (this.#members.delete(id)) this.#events.onGone(id, crashed);
+  }
+
+  /** Compares who is known with who holds a lock. */
+  async #lookAround(): Promise<void> {
+    const { held = [] } = await locks().query();
+    if (this.#closed) return;
+    const before = [...this.#locked];
+    this.#locked.clear();
+    for (const { name } of held) {
+      const id = name?.startsWith(this.#prefix)
+        ? name.slice(this.#prefix.length)
+        : this.id;
+      if (id !== this.id) this.#locked.add(id);
+    }
+    for (const id of before) {
+      if (this.#locked.has(id)) continue;
+      this.#crashed.add(id);
+      this.#remove(id, true);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { BroadcastChannel } from "node:worker_threads";
+import type { WireMessage } from "../message/mod.ts";
+import { Marks } from "./marks.ts";
+
+/** Frames a second that a listener is taken to keep up with. */
+const RATE = 20_000;
+
+/**
+ * Frames that may go out at once: a quarter of the 256 that Deno keeps for the
+ * whole process before it drops the oldest.
+ */
+const BURST = 64;
+
+/**
+ * The channel for listeners that know nothing of the bus: messages go out on a
+ * BroadcastChannel as plain objects, and what the listeners post comes in.
+ */
+export class PlainChannel {
+  /** Marks the frames that went out. */
+  readonly marks: Marks = new Marks();
+  readonly #others = new Map<string, Marks>();
+  readonly #channel: BroadcastChannel;
+  #allowance = BURST;
+  #filled = performance.now();
+
+  /**
+   * @param name The channel's name.
+   * @param daemon Whether the process may end all the same.
+   * @param onMessage Called with what others than buses have posted.
+   */
+  constructor(
+    name: string,
+    daemon: boolean,
+    onMessage: (data: unknown) => void,
+  ) {
+    this.#channel = new BroadcastChannel(name);
+    if (daemon) this.#channel.unref();
+    this.#channel.onmessage = (event) => {
+      const { data } = event as MessageEvent<unknown>;
+      if (!this.#others.values().some((marks) => marks.take(data))) {
+        onMessage(data);
+      }
+    };
+  }
+
+  /** Takes notice of the marks of another bus. */
+  recognise(id: string, marks: SharedArrayBuffer): void {
+    if (!this.#others.has(id)) this.#others.set(id, new Marks(marks));
+  }
+
+  /** Forgets the marks of another bus. */
+  forget(id: string): void {
+    this.#others.delete(id);
+  }
+
+  /** Whether a frame may go out now. */
+  get ready(): boolean {
+    const now = performance.now();
+    this.#allowance = Math.min(
+      BURST,
+      this.#allowance + (now - this.#filled) / 1000 * RATE,
+    );
+    this.#filled = now;
+    return this.#allowance >= 1;
+  }
+
+  /** Resolves when a frame may go out. */
+  async pace(): Promise<void> {
+    while (!this.ready) {
+      // Timers are too coarse for single frames.
+      const missing = BURST - this.#allowance;
+      await new Promise((resolve) =>
+        setTimeout(resolve, missing / RATE * 1000)
+      );
+    }
+  }
+
+  /** Posts a message. */
+  post(message: WireMessage): void {
+    this.#allowance--;
+    this.marks.add(message);
+    this.#channel.postMessage(message);
+  }
+
+  /** Closes the channel. */
+  close(): void {
+    this.#channel.close();
+  }
+}

@@ -1,0 +1,61 @@
+/** Why a message was not handled. */
+export type FailureReason =
+  /** It is not a message. */
+  | "malformed"
+  /** It is larger than the limit. */
+  | "too-large"
+  /** It is meant for another device. */
+  | "foreign"
+  /** A handler threw, rejected, or took longer than its time limit. */
+  | "failed"
+  /** A subscriber went away before it had handled the message. */
+  | "dropped";
+
+/** A message that was not handled, or not by everybody. */
+export interface Failure {
+  /** The message's place in the post, from 0. */
+  readonly index: number;
+  /** What kind of failure it is. */
+  readonly reason: FailureReason;
+  /** What happened. */
+  readonly error: Error;
+  /** The label of the subscriber that failed, where it was one. */
+  readonly subscriber?: string;
+}
+
+/**
+ * What {@linkcode Bus.post} resolves with: a promise of what becomes of the
+ * messages.
+ */
+export class Receipt {
+  #open = 1;
+  readonly #failures: Failure[] = [];
+  readonly #handled = Promise.withResolvers<readonly Failure[]>();
+
+  /**
+   * Resolves, and never rejects, when every subscriber is done with all
+   * messages of the post: with an empty list when all were handled, otherwise
+   * with the failures, at most one a message and subscriber.
+   */
+  get handled(): Promise<readonly Failure[]> {
+    return this.#handled.promise;
+  }
+
+  /** Announces one more part that will be {@linkcode settle}d. */
+  expect(): void {
+    this.#open++;
+  }
+
+  /** Takes the failures of one part. */
+  settle(failures: readonly Failure[]): void {
+    for (const failure of failures) {
+      // What is wrong with the message itself, every subscriber finds out.
+      const known = failure.subscriber === undefined &&
+        this.#failures.some(({ index, reason }) =>
+          index === failure.index && reason === failure.reason
+        );
+      if (!known) this.#failures.push(failure);
+    }
+    if (--this.#open === 0) this.#handled.resolve(this.#failures);
+  }
+}

@@ -1,0 +1,134 @@
+import {
+  Event,
+  type Filter,
+  matchesFilter,
+  type Message,
+  type MessageClass,
+} from "../message/mod.ts";
+import { DroppedError } from "./errors.ts";
+
+/** Somebody who takes messages off a bus. */
+export interface Subscription {
+  /**
+   * Takes a message, when it is one that this subscription wants.
+   *
+   * @returns Something with a `then` when the message is handled only later.
+   */
+  deliver(message: Message): unknown;
+  /** Takes no more messages. */
+  end(error?: Error): void;
+}
+
+/** Calls a handler for each message of a type that passes a filter. */
+export class HandlerSubscription implements Subscription {
+  readonly #type: MessageClass | string;
+  readonly #handler: (message: Message) => unknown;
+  readonly #filter: Filter | undefined;
+
+  /**
+   * @param type A message class, or the name of an event type.
+   * @param handler What to call.
+   * @param filter What attributes must be like.
+   */
+  constructor(
+    type: MessageClass | string,
+    handler: (message: Message) => unknown,
+    filter: Filter | undefined,
+  ) {
+    this.#type = type;
+    this.#handler = handler;
+    this.#filter = filter;
+  }
+
+  deliver(message: Message): unknown {
+    const type = this.#type;
+    const wanted = typeof type === "string"
+      ? message instanceof Event && message.args.type === type
+      : message instanceof type;
+    if (!wanted) return;
+    if (this.#filter !== undefined && !matchesFilter(message, this.#filter)) {
+      return;
+    }
+    return this.#handler(message);
+  }
+
+  end(): void {}
+}
+
+/** A message in a queue. */
+interface Queued {
+  readonly message: Message;
+  readonly handled: PromiseWithResolvers<void>;
+}
+
+/**
+ * Keeps messages until they are asked for, one at a time. A message counts as
+ * handled when the next one is asked for.
+ */
+export class QueueSubscription implements Subscription {
+  readonly #queue: Queued[] = [];
+  readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
+  #current: Queued | undefined;
+  #ended = false;
+  #error: Error | undefined;
+
+  deliver(message: Message): Promise<void> {
+    const queued = { message, handled: Promise.withResolvers<void>() };
+    const reader = this.#waiting.shift();
+    if (reader === undefined) {
+      this.#queue.push(queued);
+    } else {
+      this.#current = queued;
+      reader.resolve(message);
+    }
+    return queued.handled.promise;
+  }
+
+  /**
+   * Asks for the next message.
+   *
+   * @param timeout How long to wait for it, in seconds.
+   * @returns The message, or `undefined` when none came in time or the
+   * subscription has ended.
+   * @throws The error that the subscription has ended with, once.
+   */
+  async next(timeout = Infinity): Promise<Message | undefined> {
+    this.#current?.handled.resolve();
+    this.#current = this.#queue.shift();
+    if (this.#current !== undefined) return this.#current.message;
+    if (this.#ended) {
+      const error = this.#error;
+      this.#error = undefined;
+      if (error !== undefined) throw error;
+      return undefined;
+    }
+    const reader = Promise.withResolvers<Message | undefined>();
+    this.#waiting.push(reader);
+    if (timeout === Infinity) return await reader.promise;
+    const timer = setTimeout(() => {
+      this.#waiting.splice(this.#waiting.indexOf(reader), 1);
+      reader.resolve(undefined);
+    }, timeout * 1000);
+    try {
+      return await reader.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  end(error?: Error): void {
+    this.#ended = true;
+    const left = new DroppedError(
+      "The subscription ended before it took the message",
+    );
+    for (const { handled } of this.#queue.splice(0)) handled.reject(left);
+    // The one in hand was taken; whether its reader got through is for the reader to say.
+    this.#current?.handled.resolve();
+    this.#current = undefined;
+    const [first, ...others] = this.#waiting.splice(0);
+    if (first === undefined) this.#error = error;
+    else if (error !== undefined) first.reject(error);
+    else first.resolve(undefined);
+    for (const reader of others) reader.resolve(undefined);
+  }
+}
