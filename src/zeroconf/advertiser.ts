@@ -1,0 +1,285 @@
+import { createLogger, type Logger } from "../logger.ts";
+import type { Claim } from "./claim.ts";
+import { systemClock } from "./clock.ts";
+import { cutLabel, MAX_LABEL } from "./cut_label.ts";
+import { allInterfaces } from "./network.ts";
+import { Responder, type ServiceRecords } from "./responder.ts";
+import type { PropertyValue, ServiceInfo } from "./service_info.ts";
+import { compareAddresses, makeServiceInfo } from "./service_info.ts";
+import { Sockets } from "./sockets.ts";
+import { decodeTxt, encodeTxt } from "./txt.ts";
+
+/** How an {@linkcode Advertiser} reaches the network. */
+export interface AdvertiserOptions {
+  /** Names or addresses of interfaces; all that lead to other hosts by default. */
+  interfaces?: readonly string[];
+  /** The name of this host, without `.local`; the system's by default. */
+  host?: string;
+  /** Whether it lets the process end; then no goodbye is sent. */
+  unref?: boolean;
+  /** Where it reports what it does. */
+  logger?: Logger;
+}
+
+/** A service to announce. */
+export interface ServiceOptions {
+  /** The instance name, at most 63 bytes; longer ones are cut with a warning. */
+  name: string;
+  /** The service's name such as `platypush-redis`, or its whole type. */
+  type: string;
+  /** The port that it listens on. */
+  port: number;
+  /** The protocol, `tcp` by default. */
+  protocol?: "tcp" | "udp";
+  /** The TXT record. */
+  properties?: Readonly<Record<string, PropertyValue>>;
+  /** Called with the new full name when a conflict appears later. */
+  onRename?: (name: string) => void;
+}
+
+interface Registered {
+  readonly records: ServiceRecords;
+  readonly claim: Claim;
+  onRename: ((name: string) => void) | undefined;
+  /** The name that is shown to the caller. */
+  name: string;
+}
+
+/**
+ * Announces services on the local network by multicast DNS, and answers for
+ * them until it is closed.
+ *
+ * It probes for the name first and takes another one when it is taken
+ * (RFC 6762, section 8), defends it (section 9), follows the addresses of the
+ * host, and says goodbye (section 10.1).
+ *
+ * @example
+ * ```ts
+ * import { Advertiser } from "@platypush/redis/zeroconf";
+ *
+ * await using advertiser = new Advertiser({ interfaces: ["127.0.0.1"] });
+ * const name = await advertiser.register({
+ *   name: "livingroom",
+ *   type: "platypush-redis",
+ *   port: 6379,
+ *   properties: { queue: "platypush/backend/redis" },
+ * });
+ * console.log(name); // livingroom._platypush-redis._tcp.local.
+ * ```
+ */
+export class Advertiser implements AsyncDisposable {
+  readonly #logger: Logger;
+  readonly #sockets: Sockets;
+  readonly #responder: Responder;
+  readonly #services = new Map<string, Registered>();
+  #opening: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @param options How it reaches the network. */
+  constructor(options: AdvertiserOptions = {}) {
+    const { interfaces, unref = false, host = hostLabel() } = options;
+    this.#logger = options.logger ?? createLogger("zeroconf");
+    this.#sockets = new Sockets({
+      ...(interfaces && { interfaces }),
+      unref,
+      logger: this.#logger,
+      onMessage: (message, source) => this.#responder.receive(message, source),
+      onNetworkChange: () => this.#responder.networkChanged(),
+    });
+    this.#responder = new Responder({
+      clock: systemClock(unref),
+      random: Math.random,
+      host,
+      send: this.#sockets.send,
+      networks: () => this.#sockets.networks,
+      isOwnAddress: (address) =>
+        allInterfaces().some(({ ipv4, ipv6 }) =>
+          ipv6.includes(address) || ipv4.some((own) => own.address === address)
+        ),
+    });
+  }
+
+  /** The services that are announced. */
+  get services(): ServiceInfo[] {
+    return [...this.#services.values()].map((each) => this.#describe(each));
+  }
+
+  /**
+   * Announces a service, or changes what is announced under the same name and
+   * type: then no goodbye is sent.
+   *
+   * @param options The service.
+   * @returns The full name, which differs from the wanted one when that is
+   * taken: `name (2)`.
+   * @throws {TypeError} The type, port, name or a property is not allowed.
+   * @throws {RangeError} A property does not fit a TXT record.
+   * @throws {Error} The advertiser is closed.
+   */
+  async register(options: ServiceOptions): Promise<string> {
+    if (this.#closing) {
+      throw new Error("Cannot register a service: the advertiser is closed");
+    }
+    const records = this.#check(options);
+    const key = keyOf(records.instance, records.type);
+    await (this.#opening ??= this.#sockets.open());
+    const known = this.#services.get(key);
+    if (known) {
+      known.onRename = options.onRename;
+      Object.assign(known.records, { port: records.port, txt: records.txt });
+      known.claim.changed();
+      return `${await known.claim.won}.`;
+    }
+    // The registration and the claim need each other.
+    const registered: Registered = {
+      records,
+      onRename: options.onRename,
+      name: `${records.instance}.${records.type}.`,
+      claim: this.#responder.add(records, (instance) => {
+        const won = registered.claim.everAnnounced;
+        registered.name = `${instance}.${records.type}.`;
+        this.#logger.warn(
+          `The name "${records.instance}" is taken: the service is now "${instance}"`,
+        );
+        if (won) registered.onRename?.(registered.name);
+      }),
+    };
+    this.#services.set(key, registered);
+    return `${await registered.claim.won}.`;
+  }
+
+  /**
+   * Changes the port and the TXT record of a service that is announced.
+   *
+   * @param options The service, with the name that was wanted for it.
+   * @returns The full name.
+   * @throws {Error} There is no such service.
+   */
+  update(options: ServiceOptions): Promise<string> {
+    const { instance, type } = this.#check(options);
+    if (!this.#services.has(keyOf(instance, type))) {
+      return Promise.reject(
+        new Error(`Cannot update "${instance}.${type}.": it is not registered`),
+      );
+    }
+    return this.register(options);
+  }
+
+  /**
+   * Takes a service off the network with a goodbye.
+   *
+   * @param name The full name that {@linkcode register} returned; all
+   * services where it is missing.
+   * @returns Whether there was one.
+   */
+  unregister(name?: string): boolean {
+    let found = false;
+    for (const [key, each] of this.#services) {
+      if (name !== undefined && each.name !== name) continue;
+      this.#services.delete(key);
+      this.#responder.remove(each.claim);
+      found = true;
+    }
+    return found;
+  }
+
+  /** Says goodbye for all services and closes the sockets. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      this.#services.clear();
+      this.#responder.close();
+      await this.#sockets.close();
+      await this.#opening;
+    })();
+    return this.#closing;
+  }
+
+  /** Closes it at the end of a block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #describe({ records, name }: Registered): ServiceInfo {
+    return makeServiceInfo({
+      type: `${records.type}.`,
+      name,
+      port: records.port,
+      addresses: this.#sockets.networks.flatMap(({ ipv4, ipv6 }) => [
+        ...ipv4.map(({ address }) => address),
+        ...ipv6,
+      ]).sort(compareAddresses),
+      server: this.#responder.server,
+      priority: 0,
+      weight: 0,
+      properties: decodeTxt(records.txt),
+    });
+  }
+
+  #check(
+    { name, type, port, protocol = "tcp", properties = {} }: ServiceOptions,
+  ): ServiceRecords {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+      throw new TypeError(
+        `Cannot register a service on port ${port}: expected an integer from 1 to 65535`,
+      );
+    }
+    const instance = cutLabel(name);
+    if (instance === "") {
+      throw new TypeError("Cannot register a service: its name is empty");
+    }
+    if (instance !== name) {
+      this.#logger.warn(
+        `The name "${name}" takes more than ${MAX_LABEL} bytes: it is cut to "${instance}"`,
+      );
+    }
+    return {
+      instance,
+      port,
+      type: serviceType(type, protocol).slice(0, -1),
+      txt: encodeTxt(properties),
+    };
+  }
+}
+
+/**
+ * Completes the type of a service (RFC 6763, section 7).
+ *
+ * @param type A name such as `platypush-redis`, or a whole type such as
+ * `_platypush-redis._tcp.local.`, which stays as it is.
+ * @param protocol What the service runs on.
+ * @returns The type with a dot at its end.
+ * @throws {TypeError} The name is not one that a service may have.
+ *
+ * @example
+ * ```ts
+ * import { serviceType } from "@platypush/redis/zeroconf";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(serviceType("platypush-redis"), "_platypush-redis._tcp.local.");
+ * ```
+ */
+export function serviceType(
+  type: string,
+  protocol: "tcp" | "udp" = "tcp",
+): string {
+  const whole = /^_[^.]+\._(tcp|udp)\.local\.?$/i.test(type)
+    ? type.replace(/\.?$/, ".")
+    : `_${type.replace(/^_/, "")}._${protocol}.local.`;
+  const name = whole.slice(1, whole.indexOf("."));
+  if (!/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/i.test(name)) {
+    throw new TypeError(
+      `Cannot use "${type}" as a service type: expected letters, digits and hyphens, such as "platypush-redis"`,
+    );
+  }
+  return whole;
+}
+
+function keyOf(instance: string, type: string): string {
+  return `${instance}.${type}`.toLowerCase();
+}
+
+/** The host's name as one label that every resolver accepts. */
+function hostLabel(): string {
+  const label = Deno.hostname().split(".", 1)[0]!
+    .replace(/[^A-Za-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
+  return cutLabel(label) || "host";
+}

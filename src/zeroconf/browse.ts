@@ -1,0 +1,52 @@
+import { Browser, type BrowserOptions } from "./browser.ts";
+import type { ServiceChange } from "./service_info.ts";
+
+/** What {@linkcode browse} looks for, and for how long. */
+export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
+  /** Ends the iteration, without an error. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Follows the services of one type.
+ *
+ * @param options What to look for, and where.
+ * @returns Each change in order, beginning with the services that are there.
+ * It goes on until the signal is aborted or the loop is left.
+ *
+ * @example
+ * ```ts
+ * import { browse } from "@platypush/redis/zeroconf";
+ *
+ * const signal = AbortSignal.timeout(100);
+ * for await (const change of browse({ interfaces: ["127.0.0.1"], signal })) {
+ *   console.log(change.kind, change.service.redisUrl);
+ * }
+ * ```
+ */
+export async function* browse(
+  { signal, ...options }: BrowseOptions = {},
+): AsyncGenerator<ServiceChange, void, void> {
+  const changes: ServiceChange[] = [];
+  let more = Promise.withResolvers<void>();
+  const wake = (): void => more.resolve();
+  signal?.addEventListener("abort", wake);
+  await using browser = new Browser({
+    ...options,
+    onChange: (change) => {
+      changes.push(change);
+      wake();
+    },
+  });
+  try {
+    if (!signal?.aborted) await browser.start();
+    while (!signal?.aborted) {
+      yield* changes.splice(0);
+      if (signal?.aborted) return;
+      if (changes.length === 0) await more.promise;
+      more = Promise.withResolvers();
+    }
+  } finally {
+    signal?.removeEventListener("abort", wake);
+  }
+}

@@ -1,0 +1,34 @@
+import { Browser, type BrowserOptions } from "./browser.ts";
+import type { ServiceInfo } from "./service_info.ts";
+import { wait } from "./wait.ts";
+
+/** What {@linkcode discover} looks for, and for how long. */
+export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
+  /** Seconds to look; 2 by default. */
+  timeout?: number;
+  /** Ends the search early, without an error. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Looks for the services of one type.
+ *
+ * @param options What to look for, and for how long.
+ * @returns The services that were found, by name.
+ *
+ * @example
+ * ```ts
+ * import { discover } from "@platypush/redis/zeroconf";
+ *
+ * const peers = await discover({ timeout: 0.2, interfaces: ["127.0.0.1"] });
+ * for (const { deviceId, redisUrl } of peers) console.log(deviceId, redisUrl);
+ * ```
+ */
+export async function discover(
+  { timeout = 2, signal, ...options }: DiscoverOptions = {},
+): Promise<ServiceInfo[]> {
+  await using browser = new Browser(options);
+  await browser.start();
+  await wait(timeout, signal);
+  return browser.services;
+}

@@ -1,0 +1,60 @@
+import { createLogger } from "../logger.ts";
+import type { DiscoverOptions } from "./discover.ts";
+import { fold } from "./dns_message.ts";
+import { isKnown, Sockets } from "./sockets.ts";
+import { splitQuery } from "./split_query.ts";
+import { wait } from "./wait.ts";
+
+const ALL_TYPES = "_services._dns-sd._udp.local";
+/** The most types that are listed, whatever invents them. */
+const MAX_TYPES = 2_000;
+
+/**
+ * Lists the service types on the network (RFC 6763, section 9).
+ *
+ * @param options For how long to look, and where.
+ * @returns The types, sorted, such as `_http._tcp.local.`.
+ *
+ * @example
+ * ```ts
+ * import { discoverTypes } from "@platypush/redis/zeroconf";
+ *
+ * console.log(await discoverTypes({ timeout: 0.2, interfaces: ["127.0.0.1"] }));
+ * ```
+ */
+export async function discoverTypes(
+  options: Omit<DiscoverOptions, "type"> = {},
+): Promise<string[]> {
+  const { timeout = 2, signal, interfaces, unref } = options;
+  const types = new Map<string, string>();
+  const sockets = new Sockets({
+    ...(interfaces && { interfaces }),
+    ...(unref !== undefined && { unref }),
+    logger: options.logger ?? createLogger("zeroconf"),
+    onNetworkChange: () => {},
+    onMessage: ({ type, answers, additionals }) => {
+      if (type !== "response") return;
+      for (const record of [...answers, ...additionals].filter(isKnown)) {
+        if (record.type !== "PTR" || fold(record.name) !== ALL_TYPES) continue;
+        if (types.size >= MAX_TYPES || record.ttl === 0) continue;
+        types.set(fold(record.data), `${record.data}.`);
+      }
+    },
+  });
+  try {
+    await sockets.open();
+    const end = performance.now() + timeout * 1_000;
+    // RFC 6762, section 5.2: the second query a second later, then twice as long.
+    for (let pause = 1; !signal?.aborted; pause *= 2) {
+      for (const query of splitQuery([{ name: ALL_TYPES, type: "PTR" }], [])) {
+        sockets.send(query);
+      }
+      const left = (end - performance.now()) / 1_000;
+      await wait(Math.min(pause, Math.max(0, left)), signal);
+      if (performance.now() >= end) break;
+    }
+  } finally {
+    await sockets.close();
+  }
+  return [...types.values()].sort();
+}

@@ -1,0 +1,22 @@
+/**
+ * Zeroconf: announces services on the local network and finds those of others,
+ * by multicast DNS (RFC 6762) and DNS service discovery (RFC 6763).
+ *
+ * @module
+ */
+
+export {
+  Advertiser,
+  type AdvertiserOptions,
+  type ServiceOptions,
+  serviceType,
+} from "./advertiser.ts";
+export { browse, type BrowseOptions } from "./browse.ts";
+export { Browser, type BrowserOptions, PLATYPUSH_REDIS } from "./browser.ts";
+export { discover, type DiscoverOptions } from "./discover.ts";
+export { discoverTypes } from "./discover_types.ts";
+export type {
+  PropertyValue,
+  ServiceChange,
+  ServiceInfo,
+} from "./service_info.ts";

@@ -1,0 +1,81 @@
+/** What a TXT record can carry under a key. */
+export type PropertyValue = string | number | boolean | Uint8Array;
+
+/**
+ * A service on the network, in the shape of Platypush's `service_info`, plus
+ * what a peer needs to reach its queue.
+ */
+export interface ServiceInfo {
+  /** The service type, such as `_platypush-redis._tcp.local.`. */
+  type: string;
+  /** The full name: the instance and the type. */
+  name: string;
+  /** The port that the service listens on. */
+  port: number;
+  /** Where the host is reached: IPv4 first, then IPv6. */
+  addresses: string[];
+  /** The host's name, such as `livingroom.local.`. */
+  server: string;
+  /** Seconds that the records of the host stay valid (RFC 6762, section 10). */
+  host_ttl: number;
+  /** Seconds that the other records stay valid. */
+  other_ttl: number;
+  /** The priority in the SRV record; lower comes first. */
+  priority: number;
+  /** The weight in the SRV record among services of one priority. */
+  weight: number;
+  /** The TXT record; values that are not UTF-8 are decoded with replacement characters. */
+  properties: Record<string, string>;
+  /** The Platypush device: the property `device_id`, or else the instance name. */
+  deviceId: string;
+  /** The Redis list of the device, when the service tells it. */
+  queue: string | undefined;
+  /** Where the Redis server is: the property `host`, or else the best of the addresses. */
+  redisUrl: string | undefined;
+}
+
+/** What a browser saw happen to a service. */
+export interface ServiceChange {
+  /** `added` once everything is known about it, `updated` when something differs. */
+  kind: "added" | "updated" | "removed";
+  /** The service as it is now, or as it was last when it is gone. */
+  service: ServiceInfo;
+}
+
+/** The parts from which {@linkcode makeServiceInfo} completes a {@linkcode ServiceInfo}. */
+export type ServiceParts = Omit<
+  ServiceInfo,
+  "deviceId" | "queue" | "redisUrl" | "host_ttl" | "other_ttl"
+>;
+
+/** Completes what the records say about a service with what follows from it. */
+export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
+  const { properties, name, type } = parts;
+  const host = properties.host || bestAddress(parts.addresses);
+  return {
+    ...parts,
+    host_ttl: 120,
+    other_ttl: 4500,
+    deviceId: properties.device_id || name.slice(0, -type.length - 1),
+    queue: properties.queue,
+    redisUrl: host && `redis://${bracketed(host)}:${parts.port}`,
+  };
+}
+
+/** IPv4 before IPv6, and link-local IPv6 last: it needs a zone to be of use. */
+export function compareAddresses(a: string, b: string): number {
+  return rank(a) - rank(b) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+function rank(address: string): number {
+  if (!address.includes(":")) return 0;
+  return address.startsWith("fe80:") ? 2 : 1;
+}
+
+function bestAddress(addresses: readonly string[]): string | undefined {
+  return addresses.toSorted(compareAddresses)[0];
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}
