@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { Event } from "../../src/message/mod.ts";
+import { decodeFrame, encodeFrame } from "../../src/bus/frame.ts";
+import { decodeReport, encodeReport } from "../../src/bus/report.ts";
+
+function event(name: string): Event {
+  return new Event({
+    target: "hall",
+    origin: "hall",
+    args: { type: "custom.Name", name },
+  });
+}
+
+Deno.test("encodeFrame keeps messages, bytes, and how to build them", () => {
+  const bytes = new Uint8Array([0xff, 0x00, 0x7b]);
+  const messages = [event("plain"), event("Küche 🍳"), bytes, event("")];
+  const options = { target: "hall", redelivered: [0, 1, 2, 3] };
+  const frame = decodeFrame(encodeFrame(7, messages, options));
+  assert.equal(frame.number, 7);
+  assert.deepEqual(frame.options, options);
+  assert.deepEqual(frame.messages[2], bytes);
+  for (const i of [0, 1, 3]) {
+    const received = frame.messages[i]!;
+    assert.deepEqual(Event.build(received), messages[i]);
+  }
+});
+
+Deno.test("encodeFrame gives ASCII back as text, which is faster to build from", () => {
+  const messages = [event("one"), event("two")];
+  const frame = decodeFrame(encodeFrame(1, messages, {}));
+  assert.deepEqual(frame.messages, messages.map(String));
+});
+
+Deno.test("encodeFrame makes a frame of nothing", () => {
+  assert.deepEqual(decodeFrame(encodeFrame(0, [], {})), {
+    number: 0,
+    options: {},
+    messages: [],
+  });
+});
+
+Deno.test("encodeReport keeps failures with their errors", () => {
+  const error = new TypeError("no light bulb in “Küche”");
+  const failures = [{
+    index: 3,
+    reason: "failed" as const,
+    error,
+    subscriber: "worker",
+  }];
+  const report = decodeReport(encodeReport({ number: 9, failures }));
+  assert.equal(report.number, 9);
+  assert.deepEqual(
+    report.failures.map(({ error: { name, message }, ...rest }) => ({
+      ...rest,
+      name,
+      message,
+    })),
+    [{
+      index: 3,
+      reason: "failed",
+      subscriber: "worker",
+      name: "TypeError",
+      message: error.message,
+    }],
+  );
+  assert.deepEqual(
+    decodeReport(encodeReport({ number: 1, failures: [] })).failures,
+    [],
+  );
+});
