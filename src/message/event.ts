@@ -1,3 +1,4 @@
+import { type Condition, testOf } from "./condition.ts";
 import { jsonValue } from "./json_value.ts";
 import { readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
@@ -61,6 +62,28 @@ export class Event extends Message {
       );
     }
     this.args = args as EventArgs;
+  }
+
+  /**
+   * Whether the event is one that a hook is meant for.
+   *
+   * @param condition What its `args` have to be, as
+   * {@linkcode compileCondition} describes. It is read when it is first used;
+   * later changes to the object have no effect.
+   * @returns Whether everything in the condition holds.
+   * @throws {RegexError} If a regular expression in it cannot be used.
+   *
+   * @example
+   * ```ts
+   * import { Event } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const event = new Event({ args: { type: "custom.Door", opened: 3 } });
+   * assert.ok(event.matches({ type: "custom.Door", opened: { $gt: 2 } }));
+   * ```
+   */
+  matches(condition: Condition): boolean {
+    return testOf(condition)(this);
   }
 
   protected override content(): WireMessage {

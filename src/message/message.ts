@@ -136,7 +136,7 @@ export abstract class Message {
     input: MessageInput,
     options?: BuildOptions,
   ): T {
-    const message = input instanceof Message ? input : read(input, options);
+    const message = read(input, options);
     if (message instanceof this) return message;
     throw new MessageError(
       `The message is of the type "${message.type}", expected ${this.name}`,
@@ -202,10 +202,21 @@ export abstract class Message {
 }
 
 function read(
-  input: Exclude<MessageInput, Message>,
+  input: MessageInput,
   options: BuildOptions | undefined,
 ): Message {
-  const wire = parse(input, options?.maxSize ?? MAX_SIZE);
+  const maxSize = options?.maxSize ?? MAX_SIZE;
+  let wire: unknown;
+  if (input instanceof Uint8Array) {
+    wire = parseText(decodeText(input, maxSize));
+  } else if (typeof input === "string") {
+    checkSize(input, maxSize);
+    wire = parseText(input);
+  } else if (input instanceof Message) {
+    return input;
+  } else {
+    wire = jsonValue(input);
+  }
   if (!isRecord(wire)) {
     throw new MessageError(
       `The message is ${kindOf(wire)}, expected an object`,
@@ -220,16 +231,6 @@ function read(
         : kindOf(wire.type)
     }, expected "event", "request" or "response"`,
   );
-}
-
-function parse(
-  input: Exclude<MessageInput, Message>,
-  maxSize: number,
-): unknown {
-  if (input instanceof Uint8Array) return parseText(decodeText(input, maxSize));
-  if (typeof input !== "string") return jsonValue(input);
-  checkSize(input, maxSize);
-  return parseText(input);
 }
 
 /** Whether a JSON value is an object. */

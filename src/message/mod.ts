@@ -6,6 +6,7 @@
  */
 
 export { attribute } from "./attribute.ts";
+export { compileCondition, type Condition } from "./condition.ts";
 export { Event, type EventArgs, type EventInit } from "./event.ts";
 export {
   type BuildOptions,
@@ -19,5 +20,6 @@ export { type Filter, matchesFilter } from "./matches_filter.ts";
 export { MessageError, type MessageErrorReason } from "./message_error.ts";
 export { newId } from "./new_id.ts";
 export { parsePythonLiteral } from "./python_literal.ts";
+export { RegexError } from "./python_regex.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
