@@ -1,0 +1,39 @@
+/**
+ * Listens to a Redis queue, announces itself on the local network, and prints
+ * what arrives, one JSON message a line, until SIGINT or SIGTERM.
+ *
+ * ```sh
+ * deno run -A examples/listen.ts
+ * ```
+ *
+ * Environment: `REDIS_URL` (default: the server on 127.0.0.1:6379, else a
+ * private one), `PLATYPUSH_REDIS_QUEUE` (default: `platypush/backend/redis`),
+ * `PLATYPUSH_DEVICE_ID` (default: the host's name; `*` takes every target).
+ *
+ * @module
+ */
+
+import { RedisBackend } from "@platypush/redis";
+import {
+  logToStderr,
+  printLine,
+  program,
+  provideRedis,
+} from "@platypush/redis/cli";
+
+await program(async (signal) => {
+  await logToStderr();
+  await using redis = await provideRedis(Deno.env.get("REDIS_URL"));
+  await using backend = new RedisBackend({
+    redisArgs: redis.redisArgs,
+    queue: Deno.env.get("PLATYPUSH_REDIS_QUEUE"),
+    deviceId: Deno.env.get("PLATYPUSH_DEVICE_ID"),
+  });
+  signal.addEventListener("abort", () => backend.stop());
+
+  await backend.start();
+  await backend.registerService();
+  for await (const message of backend.bus) {
+    await printLine(message.toString());
+  }
+});

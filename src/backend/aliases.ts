@@ -1,0 +1,202 @@
+/**
+ * Platypush's own names for members and options, for code that comes from
+ * there. Each is its camelCase namesake and nothing else; this is the one place
+ * that knows them.
+ *
+ * @module
+ */
+
+import type {
+  Event,
+  MessageInput,
+  Request,
+  Response,
+} from "../message/mod.ts";
+import type { RedisArgs } from "../redis/mod.ts";
+import type {
+  EventLike,
+  RequestLike,
+  ResponseLike,
+  SendRequestOptions,
+} from "./sender.ts";
+import type { RegisterServiceOptions } from "./services.ts";
+
+/** Options of {@linkcode Backend} under Platypush's names. */
+export interface BackendOptionAliases {
+  /** {@linkcode BackendOptions.redisArgs}. */
+  redis_args?: RedisArgs;
+  /** {@linkcode BackendOptions.pollSeconds}. */
+  poll_seconds?: number;
+  /** {@linkcode BackendOptions.deviceId}. */
+  device_id?: string;
+}
+
+/** Options of {@linkcode Backend.registerService} under Platypush's names. */
+export interface RegisterServiceOptionAliases {
+  /** {@linkcode RegisterServiceOptions.srvType}. */
+  srv_type?: string;
+  /** {@linkcode RegisterServiceOptions.srvName}. */
+  srv_name?: string;
+}
+
+/** Options of {@linkcode Backend.sendRequest} under Platypush's names. */
+export interface SendRequestOptionAliases {
+  /** {@linkcode SendRequestOptions.onResponse}. */
+  on_response?: (response: Response) => unknown;
+  /** {@linkcode SendRequestOptions.responseTimeout}. */
+  response_timeout?: number;
+  /** {@linkcode SendRequestOptions.queueName}. */
+  queue_name?: string;
+}
+
+const OPTIONS: Readonly<Record<string, string>> = {
+  redis_args: "redisArgs",
+  poll_seconds: "pollSeconds",
+  device_id: "deviceId",
+  srv_type: "srvType",
+  srv_name: "srvName",
+  on_response: "onResponse",
+  response_timeout: "responseTimeout",
+  queue_name: "queueName",
+};
+
+/**
+ * Renames Platypush's names of options; where an option has both, the
+ * camelCase one counts.
+ *
+ * @param options Options as the application wrote them.
+ * @returns A copy that has only camelCase names, without undefined ones.
+ */
+export function camelCaseOptions<T extends object>(options: T): T {
+  const entries = Object.entries(options).filter(([, value]) =>
+    value !== undefined
+  );
+  const renamed = entries.filter(([name]) => Object.hasOwn(OPTIONS, name))
+    .map(([name, value]) => [OPTIONS[name], value]);
+  const others = entries.filter(([name]) => !Object.hasOwn(OPTIONS, name));
+  return Object.fromEntries([...renamed, ...others]) as T;
+}
+
+/** The members of a backend under Platypush's names. */
+export abstract class BackendAliases {
+  /** See {@linkcode Backend.redisArgs}. */
+  abstract readonly redisArgs: RedisArgs;
+  /** See {@linkcode Backend.pollSeconds}. */
+  abstract readonly pollSeconds: number | undefined;
+  /** See {@linkcode Backend.deviceId}. */
+  abstract readonly deviceId: string;
+  /** See {@linkcode Backend.nativeId}. */
+  abstract readonly nativeId: number | undefined;
+  /** See {@linkcode Backend.isAlive}. */
+  abstract isAlive(): boolean;
+  /** See {@linkcode Backend.shouldStop}. */
+  abstract shouldStop(): boolean;
+  /** See {@linkcode Backend.waitStop}. */
+  abstract waitStop(timeout?: number): Promise<boolean>;
+  /** See {@linkcode Backend.onStop}. */
+  abstract onStop(): void | Promise<void>;
+  /** See {@linkcode Backend.onMessage}. */
+  abstract onMessage(message: MessageInput): Promise<void>;
+  /** See {@linkcode Backend.sendMessage}. */
+  abstract sendMessage(
+    message: MessageInput | readonly MessageInput[],
+    queueName?: string,
+  ): Promise<void>;
+  /** See {@linkcode Backend.sendEvent}. */
+  abstract sendEvent(event: EventLike, queueName?: string): Promise<Event>;
+  /** See {@linkcode Backend.sendRequest}. */
+  abstract sendRequest(
+    request: RequestLike,
+    options?: SendRequestOptions,
+  ): Promise<Response>;
+  /** See {@linkcode Backend.sendResponse}. */
+  abstract sendResponse(
+    response: ResponseLike,
+    request: Request,
+  ): Promise<Response>;
+  /** See {@linkcode Backend.registerService}. */
+  abstract registerService(options?: RegisterServiceOptions): Promise<string>;
+  /** See {@linkcode Backend.unregisterService}. */
+  abstract unregisterService(): Promise<void>;
+
+  /** {@linkcode Backend.redisArgs}. */
+  get redis_args(): RedisArgs {
+    return this.redisArgs;
+  }
+
+  /** {@linkcode Backend.pollSeconds}. */
+  get poll_seconds(): number | undefined {
+    return this.pollSeconds;
+  }
+
+  /** {@linkcode Backend.deviceId}. */
+  get device_id(): string {
+    return this.deviceId;
+  }
+
+  /** {@linkcode Backend.nativeId}. */
+  get native_id(): number | undefined {
+    return this.nativeId;
+  }
+
+  /** {@linkcode Backend.isAlive}. */
+  is_alive(): boolean {
+    return this.isAlive();
+  }
+
+  /** {@linkcode Backend.shouldStop}. */
+  should_stop(): boolean {
+    return this.shouldStop();
+  }
+
+  /** {@linkcode Backend.waitStop}. */
+  wait_stop(timeout?: number): Promise<boolean> {
+    return this.waitStop(timeout);
+  }
+
+  /** {@linkcode Backend.onStop}; a class may define either. */
+  on_stop(): void | Promise<void> {
+    return this.onStop();
+  }
+
+  /** {@linkcode Backend.onMessage}. */
+  on_message(message: MessageInput): Promise<void> {
+    return this.onMessage(message);
+  }
+
+  /** {@linkcode Backend.sendMessage}. */
+  send_message(
+    message: MessageInput | readonly MessageInput[],
+    queueName?: string,
+  ): Promise<void> {
+    return this.sendMessage(message, queueName);
+  }
+
+  /** {@linkcode Backend.sendEvent}. */
+  send_event(event: EventLike, queueName?: string): Promise<Event> {
+    return this.sendEvent(event, queueName);
+  }
+
+  /** {@linkcode Backend.sendRequest}. */
+  send_request(
+    request: RequestLike,
+    options?: SendRequestOptions,
+  ): Promise<Response> {
+    return this.sendRequest(request, options);
+  }
+
+  /** {@linkcode Backend.sendResponse}. */
+  send_response(response: ResponseLike, request: Request): Promise<Response> {
+    return this.sendResponse(response, request);
+  }
+
+  /** {@linkcode Backend.registerService}. */
+  register_service(options?: RegisterServiceOptions): Promise<string> {
+    return this.registerService(options);
+  }
+
+  /** {@linkcode Backend.unregisterService}. */
+  unregister_service(): Promise<void> {
+    return this.unregisterService();
+  }
+}

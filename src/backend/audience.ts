@@ -1,0 +1,104 @@
+import type { Bus } from "../bus/mod.ts";
+import type { Logger } from "../logger.ts";
+import { sleep } from "./sleep.ts";
+
+/** How an {@linkcode Audience} is watched. */
+export interface AudienceOptions {
+  /** How long to wait for the first subscriber, in seconds. */
+  readonly grace: number;
+  /** Ends every wait. */
+  readonly signal: AbortSignal;
+  /** Whether the process may end while nobody is there. */
+  readonly unref: boolean;
+  /** Called when nobody is there any more, and when somebody is there again. */
+  readonly onChange: (isPresent: boolean) => void;
+  /** Where to report. */
+  readonly logger: Logger;
+}
+
+/**
+ * Whether somebody is there to consume for.
+ *
+ * | the bus has | is somebody there? |
+ * |---|---|
+ * | a subscriber | yes |
+ * | none yet, within the grace time | no |
+ * | none yet, after the grace time | yes: plain listeners, which cannot be seen |
+ * | none any more | no |
+ */
+export class Audience implements Disposable {
+  readonly #bus: Bus;
+  readonly #options: AudienceOptions;
+  readonly #ended = new AbortController();
+  #isGraceOver = false;
+  #hadSubscribers = false;
+  #isPresent = false;
+  #arrival = Promise.withResolvers<void>();
+
+  /**
+   * @param bus The bus.
+   * @param options How it is watched.
+   */
+  constructor(bus: Bus, options: AudienceOptions) {
+    this.#bus = bus;
+    this.#options = options;
+    const { grace, signal, unref } = options;
+    bus.addEventListener("subscribers", this.#update);
+    this.#update();
+    if (grace === Infinity) return;
+    const wait = {
+      signal: AbortSignal.any([signal, this.#ended.signal]),
+      unref,
+    };
+    sleep(grace, wait).then((isEnd) => {
+      if (isEnd) return;
+      this.#isGraceOver = true;
+      this.#update();
+    });
+  }
+
+  /** Whether somebody is there now. */
+  get isPresent(): boolean {
+    return this.#isPresent;
+  }
+
+  /** Resolves as soon as somebody is there, or the signal is aborted. */
+  async present(): Promise<void> {
+    const { signal } = this.#options;
+    if (this.#isPresent || signal.aborted) return;
+    const abort = Promise.withResolvers<void>();
+    const onAbort = (): void => abort.resolve();
+    signal.addEventListener("abort", onAbort);
+    await Promise.race([this.#arrival.promise, abort.promise]);
+    signal.removeEventListener("abort", onAbort);
+  }
+
+  /** Stops watching. */
+  [Symbol.dispose](): void {
+    this.#bus.removeEventListener("subscribers", this.#update);
+    this.#ended.abort();
+  }
+
+  readonly #update = (): void => {
+    const hasSubscribers = this.#bus.subscribers > 0;
+    const isLeft = this.#hadSubscribers && !hasSubscribers;
+    this.#hadSubscribers ||= hasSubscribers;
+    const isPresent = hasSubscribers ||
+      (this.#isGraceOver && !this.#hadSubscribers);
+    if (isPresent === this.#isPresent) return;
+    this.#isPresent = isPresent;
+    if (isPresent) this.#arrival.resolve();
+    else this.#arrival = Promise.withResolvers();
+    const { logger, onChange } = this.#options;
+    if (isLeft) {
+      logger.info("The last subscriber has left the bus: consuming pauses.");
+    } else if (hasSubscribers) {
+      logger.info("The bus has a subscriber: consuming.");
+    } else {
+      logger.info(
+        "The bus has no subscriber yet: consuming for plain listeners.",
+      );
+    }
+    onChange(isPresent);
+  };
+}

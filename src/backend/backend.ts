@@ -1,0 +1,261 @@
+import { Bus } from "../bus/mod.ts";
+import { createLogger } from "../logger.ts";
+import {
+  type Event,
+  Message,
+  type MessageInput,
+  type Request,
+  type Response,
+} from "../message/mod.ts";
+import type { RedisArgs } from "../redis/mod.ts";
+import { camelCaseOptions } from "./aliases.ts";
+import type { BackendOptions } from "./backend_options.ts";
+import { LifeCycle } from "./life_cycle.ts";
+import {
+  type EventLike,
+  type RequestLike,
+  type ResponseLike,
+  Sender,
+  type SendRequestOptions,
+} from "./sender.ts";
+import { type RegisterServiceOptions, Services } from "./services.ts";
+
+/** The queue that Platypush's Redis backend listens on. */
+export const DEFAULT_QUEUE = "platypush/backend/redis";
+
+/**
+ * What brings messages onto the bus, with the life cycle of Platypush's
+ * backends: derive from it, and define either {@linkcode Backend.run}, which
+ * works until it is told to stop, or `loop()`, which is called again and again.
+ *
+ * Times are seconds. Each member is there under Platypush's own name too, such
+ * as `send_event`.
+ *
+ * @example
+ * ```ts
+ * import { Backend, Event } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * class ClockBackend extends Backend {
+ *   override async loop(): Promise<void> {
+ *     await this.onMessage(new Event({ args: { type: "custom.Tick" } }));
+ *   }
+ * }
+ *
+ * await using clock = new ClockBackend({ pollSeconds: 0.01 });
+ * await clock.start();
+ * const tick = await clock.bus.get(1);
+ * assert.ok(tick instanceof Event);
+ * ```
+ */
+export class Backend extends LifeCycle {
+  /** Whom it takes messages for, and the origin of what it sends. */
+  override readonly deviceId: string;
+  /** How to reach the Redis that it sends to. */
+  override readonly redisArgs: RedisArgs;
+  /** The only target that is taken; `undefined` takes all. */
+  protected readonly target: string | undefined;
+  /** The limit for one message in bytes, where there is a special one. */
+  protected readonly maxSize: number | undefined;
+
+  readonly #ownsBus: boolean;
+  #bus: Bus | undefined;
+  #sender: Sender | undefined;
+  #services: Services | undefined;
+  #isClosed = false;
+
+  /** @param options What it is made with; everything has a default. */
+  constructor(options: BackendOptions = {}) {
+    const given = camelCaseOptions(options);
+    super(given, given.logger ?? createLogger("backend"));
+    this.target = given.deviceId === "*"
+      ? undefined
+      : given.deviceId || Deno.hostname();
+    this.deviceId = this.target ?? Deno.hostname();
+    this.redisArgs = given.redisArgs ?? {};
+    this.maxSize = given.maxSize;
+    this.#bus = given.bus;
+    this.#ownsBus = given.bus === undefined;
+  }
+
+  /** The bus that messages are posted to. */
+  get bus(): Bus {
+    this.#throwIfClosed();
+    return this.#bus ??= new Bus({
+      deviceId: this.deviceId,
+      daemon: this.daemon,
+    });
+  }
+
+  /** The queue to send to where none is named. */
+  get queue(): string | readonly string[] {
+    return DEFAULT_QUEUE;
+  }
+
+  override get daemon(): boolean {
+    return super.daemon;
+  }
+
+  override set daemon(daemon: boolean) {
+    if (this.#ownsBus && this.#bus !== undefined && daemon !== super.daemon) {
+      throw new Error(
+        "Cannot set `daemon`: the backend's bus is already in use; pass `daemon` to the constructor",
+      );
+    }
+    super.daemon = daemon;
+  }
+
+  /**
+   * Takes a message that has come in: posts it to the bus, or passes over it if
+   * it is for another device.
+   *
+   * @param message The message, or its text or bytes.
+   * @returns Resolves when all subscribers have room for it.
+   * @throws {MessageError} If it is no message.
+   */
+  override async onMessage(message: MessageInput): Promise<void> {
+    const built = Message.build(message, {
+      deviceId: this.deviceId,
+      ...(this.maxSize !== undefined && { maxSize: this.maxSize }),
+    });
+    if (this.target !== undefined && built.target !== this.target) {
+      this.logger.debug(`Passed over a message for "${built.target}".`);
+      return;
+    }
+    await this.bus.post(built);
+  }
+
+  /**
+   * Sends messages to a queue. Works before `start()` too.
+   *
+   * @param message One message, or several, which are sent all or none.
+   * @param queueName The queue. Default: the backend's own.
+   * @throws {MessageError} If one of them is no message.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   */
+  override async sendMessage(
+    message: MessageInput | readonly MessageInput[],
+    queueName?: string,
+  ): Promise<void> {
+    await this.#sending().sendMessage(message, queueName);
+  }
+
+  /**
+   * Sends an event.
+   *
+   * @param event The event, or what it is made with.
+   * @param queueName The queue. Default: the backend's own.
+   * @returns The event as it was sent.
+   * @throws {MessageError} If it is no event.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   */
+  override sendEvent(event: EventLike, queueName?: string): Promise<Event> {
+    return this.#sending().sendEvent(event, queueName);
+  }
+
+  /**
+   * Sends a request and waits for the response.
+   *
+   * @param request The request, or what it is made with.
+   * @param options The time limit, the queue, and whom to call.
+   * @returns The response, also one that tells of errors.
+   * @throws {DOMException} A `TimeoutError` if none came in time.
+   * @throws {MessageError} If the request or the response is no message.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   */
+  override sendRequest(
+    request: RequestLike,
+    options?: SendRequestOptions,
+  ): Promise<Response> {
+    return this.#sending().sendRequest(request, options);
+  }
+
+  /**
+   * Answers a request: the response waits 60 s for whoever has sent it.
+   *
+   * @param response The response, or what it is made with.
+   * @param request The request.
+   * @returns The response as it was sent.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   */
+  override sendResponse(
+    response: ResponseLike,
+    request: Request,
+  ): Promise<Response> {
+    return this.#sending().sendResponse(response, request);
+  }
+
+  /**
+   * Announces the backend on the local network by Zeroconf. Doing so again
+   * changes what is announced.
+   *
+   * @param options What to announce; everything has a default.
+   * @returns The full name of the service, which may differ from the one asked
+   * for where that was taken.
+   */
+  override async registerService(
+    options: RegisterServiceOptions = {},
+  ): Promise<string> {
+    this.#throwIfClosed();
+    this.#services ??= new Services({
+      name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
+      deviceId: this.deviceId,
+      bus: this.bus,
+      daemon: this.daemon,
+      logger: this.logger,
+    });
+    const { properties, ...defaults } = this.serviceDefaults();
+    const given = camelCaseOptions(options);
+    return await this.#services.register({
+      ...defaults,
+      ...given,
+      properties: { ...properties, ...given.properties },
+    });
+  }
+
+  /** Withdraws what {@linkcode Backend.registerService} has announced. */
+  override async unregisterService(): Promise<void> {
+    await this.#services?.unregister();
+  }
+
+  /** What {@linkcode Backend.registerService} announces where nothing else is asked for. */
+  protected serviceDefaults(): RegisterServiceOptions {
+    return {};
+  }
+
+  protected override async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#services?.unregister();
+    await this.#sender?.close();
+    await this.closeBus();
+  }
+
+  /** The bus, if it is in use. */
+  protected get openBus(): Bus | undefined {
+    return this.#bus;
+  }
+
+  /** Closes the bus, if it is the backend's own. */
+  protected async closeBus(): Promise<void> {
+    if (this.#ownsBus) await this.#bus?.close();
+  }
+
+  #sending(): Sender {
+    this.#throwIfClosed();
+    return this.#sender ??= new Sender({
+      deviceId: this.deviceId,
+      queue: typeof this.queue === "string" ? this.queue : this.queue[0]!,
+      redisArgs: this.redisArgs,
+      daemon: this.daemon,
+      maxSize: this.maxSize,
+      logger: this.logger,
+    });
+  }
+
+  /** What is sent while it stops, such as a last response, still goes out. */
+  #throwIfClosed(): void {
+    if (this.#isClosed) {
+      throw new DOMException("The backend was stopped", "AbortError");
+    }
+  }
+}

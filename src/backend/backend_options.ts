@@ -1,0 +1,22 @@
+import type { Bus } from "../bus/mod.ts";
+import type { Logger } from "../logger.ts";
+import type { RedisArgs } from "../redis/mod.ts";
+import type { BackendOptionAliases } from "./aliases.ts";
+import type { LifeCycleOptions } from "./life_cycle.ts";
+
+/** What a {@linkcode Backend} is made with. */
+export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
+  /** The bus to post to. Default: one of its own on the usual name, closed with the backend. */
+  bus?: Bus;
+  /** Where `send…` sends to. Default: `127.0.0.1:6379`. */
+  redisArgs?: RedisArgs;
+  /**
+   * The id of this device; messages for others are not taken. `*` takes
+   * everybody's, and calls itself by the host's name. Default: the host's name.
+   */
+  deviceId?: string | undefined;
+  /** The limit for one message, in bytes. Default: 8 MiB. */
+  maxSize?: number;
+  /** Where to report what happens. Default: LogTape's category `["platypush", "redis", "backend"]`. */
+  logger?: Logger;
+}

@@ -1,0 +1,308 @@
+import type { Logger } from "../logger.ts";
+import { BackendAliases } from "./aliases.ts";
+import { sleep } from "./sleep.ts";
+
+/** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
+const ERROR_PAUSE = 5;
+const STOP_TIMEOUT = 10;
+/** How long closing itself may take beyond that, in seconds. */
+const CLOSING_TIME = 3;
+
+let lastIdent = 0;
+
+/** What a {@linkcode LifeCycle} is made with. */
+export interface LifeCycleOptions {
+  /** Its name, for people. Default: the name of its class. */
+  name?: string;
+  /** Whether the process may end while it runs. Default: `false`. */
+  daemon?: boolean;
+  /**
+   * The pause between two calls of `loop()`, in seconds, and after an error in
+   * it. Default: no pause, and 5 after an error.
+   */
+  pollSeconds?: number;
+  /**
+   * How long `stop()` waits for what still runs, in seconds, before it goes on
+   * without. Default: 10.
+   */
+  stopTimeout?: number;
+}
+
+/**
+ * The part of a backend that is a thread in Platypush: it starts once, works,
+ * and stops when it is told to.
+ */
+export abstract class LifeCycle extends BackendAliases
+  implements AsyncDisposable {
+  /** The name, for people. */
+  name: string;
+  /** The pause between two calls of `loop()`, in seconds. */
+  override readonly pollSeconds: number | undefined;
+  /** How long `stop()` waits for what still runs, in seconds. */
+  protected readonly stopTimeout: number;
+  /** Where it reports what happens. */
+  protected readonly logger: Logger;
+
+  #daemon: boolean;
+  #ident: number | undefined;
+  #isAlive = false;
+  #stopped: Promise<void> | undefined;
+  readonly #stopping = new AbortController();
+  readonly #finished = Promise.withResolvers<void>();
+
+  /**
+   * @param options What it is made with; everything has a default.
+   * @param logger Where it reports what happens.
+   */
+  constructor(options: LifeCycleOptions, logger: Logger) {
+    super();
+    this.name = options.name ?? new.target.name;
+    this.pollSeconds = options.pollSeconds;
+    this.logger = logger;
+    this.stopTimeout = options.stopTimeout ?? STOP_TIMEOUT;
+    this.#daemon = options.daemon ?? false;
+  }
+
+  /** @returns The name. */
+  getName(): string {
+    return this.name;
+  }
+
+  /** @param name The name, for people. */
+  setName(name: string): void {
+    this.name = name;
+  }
+
+  /** Whether the process may end while it runs. Set it before the start. */
+  get daemon(): boolean {
+    return this.#daemon;
+  }
+
+  set daemon(daemon: boolean) {
+    if (this.#ident !== undefined) {
+      throw new Error(
+        "Cannot set `daemon`: the backend has already been started",
+      );
+    }
+    this.#daemon = daemon;
+  }
+
+  /** @returns See {@linkcode Backend.daemon}. */
+  isDaemon(): boolean {
+    return this.daemon;
+  }
+
+  /** @param daemon See {@linkcode Backend.daemon}. */
+  setDaemon(daemon: boolean): void {
+    this.daemon = daemon;
+  }
+
+  /** A number that no other backend of this isolate has, once it was started. */
+  get ident(): number | undefined {
+    return this.#ident;
+  }
+
+  /**
+   * The id of the process, once the backend was started: here a backend has no
+   * thread of its own.
+   */
+  get nativeId(): number | undefined {
+    return this.#ident === undefined ? undefined : Deno.pid;
+  }
+
+  /** @returns Whether it was started and has not finished. */
+  isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  /**
+   * Waits until the backend has finished.
+   *
+   * @param timeout How long to wait at most, in seconds. Default: for ever.
+   * @returns Whether it has.
+   * @throws {Error} If it was not started.
+   */
+  async join(timeout?: number): Promise<boolean> {
+    if (this.#ident === undefined) {
+      throw new Error("Cannot join the backend: it has not been started");
+    }
+    return await this.#waitForEnd(timeout, this.#daemon);
+  }
+
+  /**
+   * Starts the backend: {@linkcode Backend.enter}, then, without waiting for it
+   * to finish, {@linkcode Backend.run}. A backend can be started once.
+   *
+   * @throws {Error} If it was started or stopped before, or what `enter`
+   * throws.
+   */
+  async start(): Promise<void> {
+    if (this.#ident !== undefined) {
+      throw new Error(
+        "Cannot start the backend: it has already been started",
+      );
+    }
+    if (this.shouldStop()) {
+      throw new Error("Cannot start the backend: it has been stopped");
+    }
+    this.#ident = ++lastIdent;
+    this.#isAlive = true;
+    try {
+      await this.enter();
+      if (this.shouldStop()) throw stoppedEarly();
+    } catch (error) {
+      await this.#finish();
+      throw this.shouldStop() ? stoppedEarly() : error;
+    }
+    this.#runToTheEnd();
+  }
+
+  /**
+   * Works until the backend is to stop. This one calls `loop()` again and
+   * again, `pollSeconds` apart, and returns at once where there is none. An
+   * error in `loop()` is logged; after a pause the backend is left and entered
+   * again.
+   */
+  async run(): Promise<void> {
+    if (this.loop === undefined) return;
+    while (!this.shouldStop()) {
+      try {
+        await this.loop();
+      } catch (error) {
+        this.#report("loop()", error);
+        await this.#reenter();
+        continue;
+      }
+      await this.waitStop(this.pollSeconds ?? 0);
+    }
+  }
+
+  /** One round of work, for classes that define this in place of `run()`. */
+  loop?(): unknown;
+
+  /** Prepares for `run()` or `loop()`. Classes may define what. */
+  protected enter(): void | Promise<void> {}
+
+  /** Undoes {@linkcode Backend.enter}; also called where that has failed. */
+  protected leave(): void | Promise<void> {}
+
+  /** Aborted when the backend is to stop. */
+  protected get stopSignal(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /**
+   * Stops the backend: waits for `run()` or `loop()` to return, withdraws the
+   * service, and closes all that the backend has opened. A handler or a
+   * `loop()` calls this without waiting for it, since it waits for them.
+   */
+  stop(): Promise<void> {
+    return this.#stopped ??= this.#shutDown();
+  }
+
+  /** The same as {@linkcode Backend.stop}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** @returns Whether the backend is to stop. */
+  shouldStop(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /**
+   * Waits until the backend is to stop.
+   *
+   * @param timeout How long to wait at most, in seconds. Default: for ever.
+   * @returns Whether it is to stop.
+   */
+  waitStop(timeout?: number): Promise<boolean> {
+    return sleep(timeout, {
+      signal: this.#stopping.signal,
+      unref: this.#daemon,
+    });
+  }
+
+  /** Called once when the backend is to stop. Classes may define what to do. */
+  override onStop(): void | Promise<void> {}
+
+  /** Closes what it has opened, after all else. */
+  protected abstract close(): Promise<void>;
+
+  async #runToTheEnd(): Promise<void> {
+    // Promises alone do not keep a process alive.
+    const alive = setInterval(() => {}, 2 ** 31 - 1);
+    if (this.#daemon) Deno.unrefTimer(alive);
+    try {
+      await this.run();
+    } catch (error) {
+      this.#report("run()", error);
+    } finally {
+      clearInterval(alive);
+      await this.#finish();
+    }
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      await this.leave();
+    } catch (error) {
+      this.#report("leave()", error);
+    }
+    this.#isAlive = false;
+    this.#finished.resolve();
+  }
+
+  async #waitForEnd(
+    timeout: number | undefined,
+    unref: boolean,
+  ): Promise<boolean> {
+    if (!this.#isAlive) return true;
+    const end = new AbortController();
+    this.#finished.promise.then(() => end.abort());
+    return await sleep(timeout, { signal: end.signal, unref });
+  }
+
+  async #reenter(): Promise<void> {
+    for (let isEntered = false; !isEntered && !this.shouldStop();) {
+      try {
+        await this.leave();
+        if (await this.waitStop(this.pollSeconds || ERROR_PAUSE)) return;
+        await this.enter();
+        isEntered = true;
+      } catch (error) {
+        this.#report("enter()", error);
+      }
+    }
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#stopping.abort();
+    try {
+      // By this name, so that a class that defines `on_stop` has it called too.
+      await this.on_stop();
+    } catch (error) {
+      this.#report("onStop()", error);
+    }
+    const limit = this.stopTimeout + CLOSING_TIME;
+    if (!await this.#waitForEnd(limit, false)) {
+      this.logger.warn(
+        `${this.name} has not finished within ${limit} s, and is left behind: does its run() or loop() wait for stop()?`,
+      );
+    }
+    await this.close();
+  }
+
+  #report(where: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.logger.error(`${this.name}: ${where} failed: ${text}`);
+    if (error instanceof Error) this.logger.debug(String(error.stack));
+  }
+}
+
+function stoppedEarly(): DOMException {
+  return new DOMException(
+    "The backend was stopped before it had started",
+    "AbortError",
+  );
+}

@@ -1,0 +1,26 @@
+/**
+ * Backends: what brings messages onto the bus, above all from Redis.
+ *
+ * @module
+ */
+
+export {
+  BackendAliases,
+  type BackendOptionAliases,
+  type RegisterServiceOptionAliases,
+  type SendRequestOptionAliases,
+} from "./aliases.ts";
+export { Backend } from "./backend.ts";
+export type { BackendOptions } from "./backend_options.ts";
+export { LifeCycle, type LifeCycleOptions } from "./life_cycle.ts";
+export { RedisBackend } from "./redis_backend.ts";
+export type { RedisBackendOptions } from "./redis_backend_options.ts";
+export type {
+  EventLike,
+  RequestLike,
+  ResponseLike,
+  SendRequestOptions,
+} from "./sender.ts";
+export type { RegisterServiceOptions } from "./services.ts";
+export type { BackendStats } from "./stats.ts";
+export { zeroconfEvent } from "./zeroconf_event.ts";

@@ -1,0 +1,207 @@
+import type { Receipt } from "../bus/mod.ts";
+import { type Batch, type Failure, Inbox } from "../redis/mod.ts";
+import { formatAddress, parseRedisArgs } from "../redis/options.ts";
+import { camelCaseOptions } from "./aliases.ts";
+import { Audience } from "./audience.ts";
+import { Backend, DEFAULT_QUEUE } from "./backend.ts";
+import { checkOptions } from "./check_options.ts";
+import type { RedisBackendOptions } from "./redis_backend_options.ts";
+import { servicePlace } from "./service_place.ts";
+import type { RegisterServiceOptions } from "./services.ts";
+import { sleep } from "./sleep.ts";
+import type { BackendStats } from "./stats.ts";
+
+/** How long the last acknowledgements may take, in seconds. */
+const SETTLE_TIMEOUT = 1;
+
+/**
+ * Takes messages from a Redis queue, where any program can push them, and posts
+ * them to the bus: Platypush's Redis backend, which loses nothing.
+ *
+ * A message stays in Redis until every subscriber of the bus has handled it. One
+ * that cannot be handled is kept among the dead letters of the queue, with the
+ * reason.
+ *
+ * @example
+ * ```ts
+ * import { Event, RedisBackend, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using backend = new RedisBackend({
+ *   redisArgs: server.redisArgs,
+ *   deviceId: "livingroom",
+ * });
+ * await backend.start();
+ * await backend.sendEvent({ args: { type: "custom.Motion", room: "hall" } });
+ * for await (const message of backend.bus) {
+ *   if (message instanceof Event && message.args.room === "hall") break;
+ * }
+ * ```
+ */
+export class RedisBackend extends Backend {
+  readonly #options: RedisBackendOptions;
+  readonly #queue: string | readonly string[];
+  readonly #handled = { delivered: 0, foreign: 0, malformed: 0 };
+  readonly #inHand = new Set<Promise<void>>();
+  #inbox: Inbox | undefined;
+
+  /**
+   * @param options What it is made with; everything has a default.
+   * @throws {TypeError} If there is no such option.
+   */
+  constructor(options: RedisBackendOptions = {}) {
+    const given = camelCaseOptions(options);
+    checkOptions(given);
+    super(given);
+    this.#options = given;
+    this.#queue = given.queue || DEFAULT_QUEUE;
+  }
+
+  /** The queue, or the queues, that it takes messages from. */
+  override get queue(): string | readonly string[] {
+    return this.#queue;
+  }
+
+  /** What it has counted so far, and how it stands. */
+  stats(): BackendStats {
+    const counts = this.#inbox?.stats();
+    return {
+      received: counts?.received ?? 0,
+      ...this.#handled,
+      deadLettered: counts?.deadLettered ?? 0,
+      redelivered: counts?.redelivered ?? 0,
+      reconnects: counts?.reconnects ?? 0,
+      inFlight: counts?.inFlight ?? 0,
+      subscribers: this.openBus?.subscribers ?? 0,
+    };
+  }
+
+  /** Posts what arrives to the bus until the backend is to stop; `start()` calls it. */
+  override async run(): Promise<void> {
+    const inbox = this.#inbox!;
+    using audience = new Audience(this.bus, {
+      grace: this.#options.subscriberGrace ?? 1,
+      signal: this.stopSignal,
+      unref: this.daemon,
+      logger: this.logger,
+      onChange: (isPresent) => isPresent ? inbox.resume() : pause(inbox),
+    });
+    if (!audience.isPresent) pause(inbox);
+    const consuming = this.#consume(inbox, audience);
+    await Promise.race([consuming, this.waitStop()]);
+    pause(inbox);
+    await this.#settleAll();
+    await inbox.stop(SETTLE_TIMEOUT);
+    await consuming;
+  }
+
+  /**
+   * Connects to Redis. A server that cannot be reached, or is still loading, is
+   * tried again until it answers or the backend is stopped.
+   *
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {RedisError} If the server refuses this client.
+   */
+  protected override async enter(): Promise<void> {
+    const { delivery, batchSize, maxDeliveries, foreign, logger } =
+      this.#options;
+    this.#inbox = await Inbox.open(this.redisArgs, {
+      queue: this.#queue,
+      consumer: this.deviceId,
+      unref: this.daemon,
+      signal: this.stopSignal,
+      ...(delivery && { delivery }),
+      ...(batchSize && { batchSize }),
+      ...(maxDeliveries && { maxDeliveries }),
+      ...(foreign && { foreign }),
+      ...(logger && { logger }),
+    });
+    const whom = this.target === undefined ? "everybody" : `"${this.target}"`;
+    this.logger.info(
+      `Listening to ${
+        [this.#queue].flat().map((name) => `"${name}"`).join(", ")
+      } on ${formatAddress(this.#inbox.address)} for ${whom}.`,
+    );
+  }
+
+  protected override async leave(): Promise<void> {
+    await this.#inbox?.stop(0);
+  }
+
+  /** The port of the Redis server, and what peers need to know besides. */
+  protected override serviceDefaults(): RegisterServiceOptions {
+    const address = this.#inbox?.address ??
+      parseRedisArgs(this.redisArgs).address;
+    const { port, properties, warning } = servicePlace(address);
+    if (warning !== undefined) this.logger.warn(warning);
+    return {
+      port,
+      properties: { queue: [this.#queue].flat()[0]!, ...properties },
+    };
+  }
+
+  async #consume(inbox: Inbox, audience: Audience): Promise<void> {
+    const { bus, target, maxSize } = this;
+    for (;;) {
+      await audience.present();
+      const batch = await inbox.next();
+      if (batch === undefined) return;
+      // The last subscriber may have left while the batch was on its way.
+      await audience.present();
+      if (!audience.isPresent && this.#options.delivery !== "at-most-once") {
+        continue;
+      }
+      const receipt = await bus.post(batch.payloads, {
+        redelivered: batch.deliveries,
+        ...(target !== undefined && { target }),
+        ...(maxSize !== undefined && { maxSize }),
+      });
+      const work = this.#settle(batch, receipt);
+      this.#inHand.add(work);
+      work.then(() => this.#inHand.delete(work));
+    }
+  }
+
+  async #settle(batch: Batch, receipt: Receipt): Promise<void> {
+    const failures = onePerMessage(await receipt.handled);
+    this.#handled.delivered += batch.payloads.length - failures.length;
+    for (const { reason, error } of failures) {
+      if (reason === "foreign") this.#handled.foreign++;
+      if (reason === "malformed" || reason === "too-large") {
+        this.#handled.malformed++;
+        this.logger.warn(
+          `A message in "${batch.queue}" was not taken: ${error.message}.`,
+        );
+      }
+    }
+    await batch.settle(failures);
+  }
+
+  /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */
+  async #settleAll(): Promise<void> {
+    const settled = new AbortController();
+    Promise.all(this.#inHand).then(() => settled.abort());
+    if (await sleep(this.stopTimeout, { signal: settled.signal })) return;
+    this.logger.warn(
+      `Subscribers have not finished within ${this.stopTimeout} s: what they have not handled goes back to the queue.`,
+    );
+    // What a loop over the bus has in hand counts as handled then.
+    await this.closeBus();
+    await sleep(SETTLE_TIMEOUT, { signal: settled.signal });
+  }
+}
+
+function pause(inbox: Inbox): void {
+  // Takes effect at once; it resolves when the connection is there.
+  inbox.pause().catch(() => {});
+}
+
+/** Several subscribers may have failed with one message; it comes back once. */
+function onePerMessage(failures: readonly Failure[]): readonly Failure[] {
+  if (failures.length < 2) return failures;
+  const first = new Map<number, Failure>();
+  for (const failure of failures) {
+    if (!first.has(failure.index)) first.set(failure.index, failure);
+  }
+  return [...first.values()];
+}

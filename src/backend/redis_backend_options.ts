@@ -1,0 +1,28 @@
+import type { BackendOptions } from "./backend_options.ts";
+
+/** What a {@linkcode RedisBackend} is made with. */
+export interface RedisBackendOptions extends BackendOptions {
+  /** The queue to consume, or several. `send…` sends to the first one. Default: `platypush/backend/redis`. */
+  queue?: string | readonly string[] | undefined;
+  /**
+   * `at-least-once` keeps each message in Redis until it is handled, so that
+   * none is lost, but one may come again; `at-most-once` removes it as it is
+   * taken. Default: `at-least-once`.
+   */
+  delivery?: "at-least-once" | "at-most-once";
+  /** How many messages are taken at once, at most. Default: 512. */
+  batchSize?: number;
+  /** How often a message is delivered before it becomes a dead letter. Default: 3. */
+  maxDeliveries?: number;
+  /**
+   * What becomes of messages for another device: they are kept among the dead
+   * letters, or dropped as Platypush does. Default: `dead-letter`.
+   */
+  foreign?: "dead-letter" | "drop";
+  /**
+   * How long to wait for the first subscriber of the bus, in seconds, before
+   * consuming for plain listeners alone; 0 does not wait, `Infinity` never
+   * consumes without a subscriber. Default: 1.
+   */
+  subscriberGrace?: number;
+}

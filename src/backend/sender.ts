@@ -1,0 +1,145 @@
+import type { Logger } from "../logger.ts";
+import {
+  Event,
+  type EventInit,
+  Message,
+  type MessageInput,
+  Request,
+  type RequestInit,
+  Response,
+  type ResponseInit,
+} from "../message/mod.ts";
+import { Outbox, type RedisArgs } from "../redis/mod.ts";
+import { camelCaseOptions, type SendRequestOptionAliases } from "./aliases.ts";
+
+/** An event, or what one is made with. */
+export type EventLike = Event | EventInit;
+
+/** A request, or what one is made with. */
+export type RequestLike = Request | RequestInit;
+
+/** A response, or what one is made with; the request says the rest. */
+export type ResponseLike = Response | Omit<ResponseInit, "target" | "id">;
+
+/** How to send a request. */
+export interface SendRequestOptions extends SendRequestOptionAliases {
+  /** Called with the response, before the promise resolves. */
+  onResponse?: (response: Response) => unknown;
+  /** How long to wait for the response, in seconds. Default: 5. */
+  responseTimeout?: number;
+  /** The queue to send it to. Default: the backend's own. */
+  queueName?: string;
+}
+
+/** What a {@linkcode Sender} has to know of its backend. */
+export interface SenderOptions {
+  /** The origin of what is sent, and its target where it has none. */
+  readonly deviceId: string;
+  /** The queue to send to where none is named. */
+  readonly queue: string;
+  /** How to reach Redis. */
+  readonly redisArgs: RedisArgs;
+  /** Whether connections leave the process free to end. */
+  readonly daemon: boolean;
+  /** The size limit of a response, in bytes. */
+  readonly maxSize?: number | undefined;
+  /** Where to report what happens. */
+  readonly logger: Logger;
+}
+
+/** How long Platypush waits for a response, in seconds. */
+const RESPONSE_TIMEOUT = 5;
+
+/** Turns messages into what is on the wire, and sends them. */
+export class Sender {
+  readonly #options: SenderOptions;
+  readonly #outbox: Outbox;
+
+  /** @param options What it has to know of its backend. */
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#outbox = new Outbox(options.redisArgs, {
+      logger: options.logger,
+      unref: options.daemon,
+    });
+  }
+
+  /** Sends one message, or several at once and in their order. */
+  async sendMessage(
+    messages: MessageInput | readonly MessageInput[],
+    queueName: string = this.#options.queue,
+  ): Promise<void> {
+    const { deviceId } = this.#options;
+    const list = isList(messages) ? messages : [messages];
+    await this.#outbox.push(
+      queueName,
+      list.map((message) => Message.build(message, { deviceId }).toString()),
+    );
+  }
+
+  /** Sends an event, and returns it. */
+  async sendEvent(event: EventLike, queueName?: string): Promise<Event> {
+    const message = event instanceof Event
+      ? event
+      : new Event({ ...this.#addresses(), ...event });
+    await this.sendMessage(message, queueName);
+    return message;
+  }
+
+  /** Sends a request, and waits for the response. */
+  async sendRequest(
+    request: RequestLike,
+    options: SendRequestOptions = {},
+  ): Promise<Response> {
+    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } =
+      camelCaseOptions(options);
+    const message = request instanceof Request
+      ? request
+      : new Request({ ...this.#addresses(), ...request });
+    await this.sendMessage(message, queueName);
+    const payload = await this.#outbox.waitForResponse(
+      message.id,
+      responseTimeout,
+    );
+    const { deviceId, maxSize } = this.#options;
+    const response = Response.build(payload, {
+      deviceId,
+      ...(maxSize !== undefined && { maxSize }),
+    });
+    await onResponse?.(response);
+    return response;
+  }
+
+  /** Sends the response to a request, and returns it. */
+  async sendResponse(
+    response: ResponseLike,
+    request: Request,
+  ): Promise<Response> {
+    const message = new Response({
+      origin: this.#options.deviceId,
+      ...response,
+      ...(response instanceof Response && { extra: response.extra }),
+      target: request.origin,
+      id: request.id,
+    });
+    await this.#outbox.pushResponse(request.id, message.toString());
+    return message;
+  }
+
+  /** Closes its connections; whoever waits for a response is told. */
+  async close(): Promise<void> {
+    await this.#outbox.close();
+  }
+
+  #addresses(): { target: string; origin: string } {
+    const { deviceId } = this.#options;
+    return { target: deviceId, origin: deviceId };
+  }
+}
+
+/** `Array.isArray` does not recognise a readonly array. */
+function isList(
+  messages: MessageInput | readonly MessageInput[],
+): messages is readonly MessageInput[] {
+  return Array.isArray(messages);
+}

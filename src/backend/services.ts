@@ -1,0 +1,164 @@
+import type { Bus } from "../bus/mod.ts";
+import type { Logger } from "../logger.ts";
+import { VERSION } from "../version.ts";
+import {
+  Advertiser,
+  type PropertyValue,
+  type ServiceInfo,
+  serviceType,
+} from "../zeroconf/mod.ts";
+import type { RegisterServiceOptionAliases } from "./aliases.ts";
+import { zeroconfEvent } from "./zeroconf_event.ts";
+
+/** What to announce, as in Platypush. */
+export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
+  /** The port of the service. Default: the one of the Redis server in use. */
+  port?: number;
+  /** The short name. Default: the class's name without `Backend`, in lower case. */
+  name?: string;
+  /** The type of the service. Default: `_platypush-{name}._{tcp|udp}.local.`. */
+  srvType?: string;
+  /** The full name of the service. Default: `{device id}.{type}`. */
+  srvName?: string;
+  /** Whether the service is one over UDP. Default: `false`. */
+  udp?: boolean;
+  /**
+   * The TXT record, on top of `name`, `vendor`, `version`, `device_id`, and
+   * `queue` where the backend has one.
+   */
+  properties?: Readonly<Record<string, PropertyValue>>;
+  /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
+  interfaces?: readonly string[];
+}
+
+/** What {@linkcode Services} has to know of its backend. */
+export interface ServicesOptions {
+  /** The short name of the service. */
+  readonly name: string;
+  /** The instance, and whose events it posts. */
+  readonly deviceId: string;
+  /** Where to post what is announced. */
+  readonly bus: Bus;
+  /** Whether the process may end although something is announced. */
+  readonly daemon: boolean;
+  /** Where to report what happens. */
+  readonly logger: Logger;
+}
+
+interface Announced {
+  readonly advertiser: Advertiser;
+  readonly interfaces: string;
+  /** What was asked for: the name that was won may be another. */
+  readonly instance: string;
+  readonly type: string;
+  service: ServiceInfo;
+}
+
+/** Announces the service of a backend, and tells the bus. */
+export class Services {
+  readonly #options: ServicesOptions;
+  #announced: Announced | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @param options What it has to know of its backend. */
+  constructor(options: ServicesOptions) {
+    this.#options = options;
+  }
+
+  /** Announces the service, or changes what is announced; returns its full name. */
+  register(options: RegisterServiceOptions): Promise<string> {
+    return this.#inTurn(() => this.#register(options));
+  }
+
+  /** Withdraws the service, if there is one. */
+  unregister(): Promise<void> {
+    return this.#inTurn(() => this.#withdraw());
+  }
+
+  async #register(options: RegisterServiceOptions): Promise<string> {
+    const { deviceId, daemon, logger } = this.#options;
+    const { name = this.#options.name, port, udp, srvType, srvName } = options;
+    if (port === undefined) {
+      throw new TypeError(
+        "Cannot register the service: this backend has no port of its own; pass `port`",
+      );
+    }
+    const protocol = udp ? "udp" : "tcp";
+    const type = serviceType(srvType ?? `platypush-${name}`, protocol);
+    const instance = instanceOf(srvName ?? deviceId, type);
+    const interfaces = JSON.stringify(options.interfaces);
+
+    const last = this.#announced;
+    const isSame = last?.instance === instance && last.type === type &&
+      last.interfaces === interfaces;
+    if (!isSame) await this.#withdraw();
+    const advertiser = isSame ? last!.advertiser : new Advertiser({
+      ...(options.interfaces && { interfaces: options.interfaces }),
+      unref: daemon,
+      logger,
+    });
+    try {
+      const fullName = await advertiser.register({
+        name: instance,
+        type,
+        port,
+        properties: {
+          name: "Platypush",
+          vendor: "Platypush",
+          version: VERSION,
+          device_id: deviceId,
+          ...options.properties,
+        },
+        onRename: (renamed) => this.#update(renamed),
+      });
+      const service = describe(advertiser, fullName);
+      this.#announced = { advertiser, interfaces, instance, type, service };
+      this.#post(isSame ? "updated" : "added", service);
+      logger.info(`Announced as ${fullName} on port ${port}.`);
+      return fullName;
+    } catch (error) {
+      if (!isSame) await advertiser.close();
+      throw error;
+    }
+  }
+
+  async #withdraw(): Promise<void> {
+    const announced = this.#announced;
+    if (announced === undefined) return;
+    this.#announced = undefined;
+    await announced.advertiser.close();
+    this.#post("removed", announced.service);
+    this.#options.logger.info(`Withdrew ${announced.service.name}`);
+  }
+
+  #update(fullName: string): void {
+    const announced = this.#announced;
+    if (announced === undefined) return;
+    announced.service = describe(announced.advertiser, fullName);
+    this.#post("updated", announced.service);
+  }
+
+  #post(kind: "added" | "updated" | "removed", service: ServiceInfo): void {
+    const { bus, deviceId, logger } = this.#options;
+    bus.post(zeroconfEvent({ kind, service }, deviceId)).catch((error) =>
+      logger.warn(`The bus did not take the Zeroconf event: ${error.message}`)
+    );
+  }
+
+  /** One after the other: a second call finds what the first one has made. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}
+
+function describe(advertiser: Advertiser, fullName: string): ServiceInfo {
+  return advertiser.services.find(({ name }) => name === fullName)!;
+}
+
+/** The first part of a full name; whatever does not end in the type is one by itself. */
+function instanceOf(name: string, type: string): string {
+  const full = name.endsWith(".") ? name : `${name}.`;
+  return full.endsWith(`.${type}`) ? full.slice(0, -type.length - 1) : name;
+}

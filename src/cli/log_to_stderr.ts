@@ -1,0 +1,54 @@
+import {
+  configure,
+  getAnsiColorFormatter,
+  getTextFormatter,
+  type LogLevel,
+  type TextFormatterOptions,
+} from "@logtape/logtape";
+
+/**
+ * Configures LogTape for a program: what the library reports goes to stderr,
+ * one readable line each, in colour on a terminal.
+ *
+ * @param level The least level to show. Default: `info`.
+ *
+ * @example
+ * ```ts
+ * import { createLogger } from "@platypush/redis";
+ * import { logToStderr } from "@platypush/redis/cli";
+ *
+ * await logToStderr("warning");
+ * createLogger("mine").info("This is not shown.");
+ * ```
+ */
+export async function logToStderr(level: LogLevel = "info"): Promise<void> {
+  const options: TextFormatterOptions = {
+    timestamp: (time) => new Date(time).toTimeString().slice(0, 8),
+    category: (names) => names.slice(2).join("·"),
+  };
+  const hasColor = Deno.stderr.isTerminal() && !Deno.noColor;
+  const format = hasColor
+    ? getAnsiColorFormatter(options)
+    : getTextFormatter(options);
+  const encoder = new TextEncoder();
+  await configure({
+    reset: true,
+    sinks: {
+      stderr: (record) => {
+        Deno.stderr.writeSync(encoder.encode(format(record)));
+      },
+    },
+    loggers: [
+      {
+        category: ["platypush", "redis"],
+        lowestLevel: level,
+        sinks: ["stderr"],
+      },
+      {
+        category: ["logtape", "meta"],
+        lowestLevel: "warning",
+        sinks: ["stderr"],
+      },
+    ],
+  });
+}

@@ -1,0 +1,11 @@
+/**
+ * The command line, and what any program around the library can use of it.
+ *
+ * @module
+ */
+
+export { logToStderr } from "./log_to_stderr.ts";
+export { main } from "./main.ts";
+export { printLine } from "./print_line.ts";
+export { ExitCode, program } from "./program.ts";
+export { type ProvidedRedis, provideRedis } from "./provide_redis.ts";

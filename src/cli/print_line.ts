@@ -1,0 +1,23 @@
+const encoder = new TextEncoder();
+
+/**
+ * Writes a line to stdout. Unlike `console.log` it tells when nobody reads any
+ * more, as after `| head -1`.
+ *
+ * @param text The line.
+ * @throws {Deno.errors.BrokenPipe} Nobody reads any more; `program` takes that
+ * for the end.
+ *
+ * @example
+ * ```ts
+ * import { printLine } from "@platypush/redis/cli";
+ *
+ * await printLine(JSON.stringify({ temperature: 21.5 }));
+ * ```
+ */
+export async function printLine(text: string): Promise<void> {
+  const bytes = encoder.encode(`${text}\n`);
+  for (let at = 0; at < bytes.length;) {
+    at += await Deno.stdout.write(bytes.subarray(at));
+  }
+}

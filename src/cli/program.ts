@@ -1,0 +1,91 @@
+import { RedisError } from "../../mod.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What a program's exit code says. */
+export const ExitCode = {
+  /** Done. */
+  Done: 0,
+  /** The answer is no: an error in a response, nothing found in time. */
+  No: 1,
+  /** Used wrongly: an unknown option, a missing argument or permission. */
+  Usage: 2,
+  /** No connection to Redis. */
+  NoConnection: 3,
+} as const;
+
+/**
+ * Runs a program as people expect it of a command: SIGINT and SIGTERM end it
+ * properly (a second one at once), so does a reader of its output that has gone
+ * (`| head -1`), and an error is one line on stderr and an exit code.
+ *
+ * @param main The program. Its signal is aborted when it is to end; it then
+ * closes what it has opened and returns.
+ *
+ * @example
+ * ```ts
+ * import { printLine, program } from "@platypush/redis/cli";
+ *
+ * await program(async (signal) => {
+ *   if (!signal.aborted) await printLine("at your service");
+ * });
+ * ```
+ */
+export async function program(
+  main: (signal: AbortSignal) => Promise<unknown>,
+): Promise<void> {
+  const interrupt = new AbortController();
+  const signals: Deno.Signal[] = Deno.build.os === "windows"
+    ? ["SIGINT", "SIGBREAK"]
+    : ["SIGINT", "SIGTERM"];
+  const listen = (): void => {
+    for (const name of signals) Deno.addSignalListener(name, end);
+  };
+  const ignore = (): void => {
+    for (const name of signals) Deno.removeSignalListener(name, end);
+  };
+  const end = (): void => {
+    interrupt.abort();
+    // From now on a signal has its usual effect.
+    ignore();
+  };
+  listen();
+  try {
+    await main(interrupt.signal);
+  } catch (error) {
+    if (!isEnd(error, interrupt.signal)) fail(error);
+  } finally {
+    if (!interrupt.signal.aborted) ignore();
+  }
+}
+
+/** Whether an error only means that the program is to end. */
+function isEnd(error: unknown, signal: AbortSignal): boolean {
+  return error instanceof Deno.errors.BrokenPipe ||
+    (signal.aborted && error instanceof DOMException &&
+      error.name === "AbortError") ||
+    (signal.aborted && error instanceof RedisError && error.code === "closed");
+}
+
+function fail(error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error);
+  // deno-lint-ignore no-console -- this is where a program tells its user
+  console.error(
+    Deno.env.get("PLATYPUSH_DEBUG") && error instanceof Error
+      ? error.stack
+      : `error: ${text}`,
+  );
+  Deno.exitCode = exitCodeOf(error);
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof RedisError || error instanceof Deno.errors.NotFound) {
+    return ExitCode.NoConnection;
+  }
+  if (
+    error instanceof UsageError || error instanceof TypeError ||
+    error instanceof Deno.errors.NotCapable
+  ) {
+    return ExitCode.Usage;
+  }
+  return ExitCode.No;
+}

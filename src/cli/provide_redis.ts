@@ -1,0 +1,74 @@
+import { createLogger, type RedisArgs, startRedis } from "../../mod.ts";
+
+/** A server that {@linkcode provideRedis} has found or started. */
+export interface ProvidedRedis extends AsyncDisposable {
+  /** How to reach it. */
+  readonly redisArgs: RedisArgs;
+  /** Whether it was started, and stops when this is disposed of. */
+  readonly isPrivate: boolean;
+}
+
+/**
+ * Provides a Redis server: the one that is asked for, else the one on
+ * 127.0.0.1:6379, else a private one on a Unix socket, which is started from
+ * the `PATH` and said so.
+ *
+ * @param url The URL of the server to use, usually from the environment.
+ * @returns How to reach the server; dispose of it in the end.
+ * @throws {Deno.errors.NotFound} There is none, and none is installed; the
+ * message names the command that installs one.
+ *
+ * @example
+ * ```ts
+ * import { RedisBackend } from "@platypush/redis";
+ * import { provideRedis } from "@platypush/redis/cli";
+ *
+ * await using redis = await provideRedis(Deno.env.get("REDIS_URL"));
+ * await using backend = new RedisBackend({ redisArgs: redis.redisArgs });
+ * await backend.sendEvent({ args: { type: "custom.Hello" } });
+ * ```
+ */
+export async function provideRedis(url?: string): Promise<ProvidedRedis> {
+  if (url) return found({ url });
+  if (await answers("127.0.0.1", 6379)) return found({});
+  const server = await startRedis();
+  const kill = (): void => {
+    try {
+      Deno.kill(server.pid, "SIGTERM");
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  // For a program that calls `Deno.exit()`.
+  globalThis.addEventListener("unload", kill);
+  createLogger("cli").info(
+    "REDIS_URL is not set and nothing answers on 127.0.0.1:6379, so a private Redis was started. " +
+      `Others reach it, as long as this program runs, with REDIS_URL=unix://${server.address}`,
+  );
+  return {
+    redisArgs: server.redisArgs,
+    isPrivate: true,
+    [Symbol.asyncDispose]: async () => {
+      globalThis.removeEventListener("unload", kill);
+      await server.stop();
+    },
+  };
+}
+
+function found(redisArgs: RedisArgs): ProvidedRedis {
+  return {
+    redisArgs,
+    isPrivate: false,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function answers(hostname: string, port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname, port })).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return false;
+  }
+}
