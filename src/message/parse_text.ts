@@ -1,6 +1,7 @@
 import { jsonValue, MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
 import { MessageError } from "./message_error.ts";
-import { parsePythonLiteral, PythonLiteralError } from "./python_literal.ts";
+import { parsePythonLiteral } from "./python_literal.ts";
+import { PythonLiteralError } from "./python_literal_error.ts";
 
 /** The default limit for the size of a message, in bytes. */
 export const MAX_SIZE = 8 * 1024 * 1024;
@@ -57,7 +58,8 @@ export function checkSize(text: string, maxSize: number): void {
  */
 export function parseText(text: string): unknown {
   let value: unknown;
-  if (mayNestTooDeep(text)) return parseOther(text);
+  // No JSON starts so, and Python's dicts do; it saves them an exception.
+  if (text.startsWith("{'") || mayNestTooDeep(text)) return parseOther(text);
   try {
     value = JSON.parse(text);
   } catch {
