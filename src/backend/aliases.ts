@@ -6,12 +6,7 @@
  * @module
  */
 
-import type {
-  Event,
-  MessageInput,
-  Request,
-  Response,
-} from "../message/mod.ts";
+import type { Event, MessageInput, Request, Response } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type {
   EventLike,

@@ -80,6 +80,7 @@ export class Audience implements Disposable {
   }
 
   readonly #update = (): void => {
+    if (this.#options.signal.aborted) return;
     const hasSubscribers = this.#bus.subscribers > 0;
     const isLeft = this.#hadSubscribers && !hasSubscribers;
     this.#hadSubscribers ||= hasSubscribers;

@@ -151,14 +151,15 @@ export class RedisBackend extends Backend {
       if (!audience.isPresent && this.#options.delivery !== "at-most-once") {
         continue;
       }
-      const receipt = await bus.post(batch.payloads, {
+      const posted = bus.post(batch.payloads, {
         redelivered: batch.deliveries,
         ...(target !== undefined && { target }),
         ...(maxSize !== undefined && { maxSize }),
       });
-      const work = this.#settle(batch, receipt);
+      const work = posted.then((receipt) => this.#settle(batch, receipt));
       this.#inHand.add(work);
-      work.then(() => this.#inHand.delete(work));
+      work.catch(() => {}).finally(() => this.#inHand.delete(work));
+      await posted;
     }
   }
 
@@ -180,10 +181,10 @@ export class RedisBackend extends Backend {
   /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */
   async #settleAll(): Promise<void> {
     const settled = new AbortController();
-    Promise.all(this.#inHand).then(() => settled.abort());
+    Promise.allSettled(this.#inHand).then(() => settled.abort());
     if (await sleep(this.stopTimeout, { signal: settled.signal })) return;
     this.logger.warn(
-      `Subscribers have not finished within ${this.stopTimeout} s: what they have not handled goes back to the queue.`,
+      `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );
     // What a loop over the bus has in hand counts as handled then.
     await this.closeBus();
