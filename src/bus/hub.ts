@@ -106,12 +106,19 @@ export class Hub {
   private constructor(options: HubOptions) {
     const { name, label, daemon, stallTimeout } = options;
     this.#options = options;
-    this.#membership = new Membership(name, label, daemon, {
-      onMember: (member) => this.#onMember(member),
-      onGone: (id, crashed) => this.#onGone(id, crashed),
-      onOffer: (offer) => this.#onOffer(offer),
-    });
     this.#plain = new PlainChannel(name, daemon, (data) => this.#onPlain(data));
+    this.#membership = new Membership(
+      name,
+      label,
+      daemon,
+      this.#plain.marks.buffer,
+      {
+        onMember: (member) => this.#onMember(member),
+        onGone: (id, crashed) => this.#onGone(id, crashed),
+        onMarks: (id, marks) => this.#plain.recognise(id, marks),
+        onOffer: (offer) => this.#onOffer(offer),
+      },
+    );
     this.#membership.ready().then(() => this.#settled = true);
     this.#interval = Math.min(1, stallTimeout / 4);
     this.#timer = setInterval(() => this.#beat(), this.#interval * 1000);
@@ -302,12 +309,10 @@ export class Hub {
   }
 
   #offer(to: string, { use, data, reports }: LinkWriter): void {
-    const marks = this.#plain.marks.buffer;
     this.#membership.offer(to, {
       use,
       data: data.buffer,
       reports: reports.buffer,
-      marks,
     });
   }
 
@@ -328,7 +333,6 @@ export class Hub {
       link,
       watch: new StallWatch(link.data, "writer"),
     });
-    this.#plain.recognise(offer.from, offer.marks);
   }
 
   async #onFrame(

@@ -10,14 +10,14 @@ export interface Member {
   readonly label: string;
   /** Whether it wants messages. */
   readonly subscribes: boolean;
+  /** Whether it holds no lock, so that its process may end all the same. */
+  readonly daemon: boolean;
 }
 
 /** What a publisher offers to a subscriber. */
 export interface Offer extends LinkMemory {
   /** The publisher. */
   readonly from: string;
-  /** Which frames of the plain channel are the publisher's. */
-  readonly marks: SharedArrayBuffer;
 }
 
 /** What the membership tells its hub. */
@@ -26,19 +26,18 @@ export interface MembershipEvents {
   onMember(member: Member): void;
   /** Somebody has left, or does not exist any more. */
   onGone(id: string, crashed: boolean): void;
+  /** Somebody tells which frames on the plain channel are its own. */
+  onMarks(id: string, marks: SharedArrayBuffer): void;
   /** A publisher offers a link. */
   onOffer(offer: Offer): void;
 }
 
+type Greeting = { from: string; version: number } & Omit<Member, "id">;
+type Introduction = Greeting & { marks: SharedArrayBuffer };
 type Control =
-  | (
-    & { kind: "hello"; from: string; version: number; ask: boolean }
-    & Omit<Member, "id">
-  )
-  | (
-    & { kind: "welcome"; from: string; to: string; version: number }
-    & Omit<Member, "id">
-  )
+  | ({ kind: "hello" } & Introduction)
+  | ({ kind: "welcome"; to: string } & Introduction)
+  | ({ kind: "beat" } & Greeting)
   | ({ kind: "offer"; to: string } & Offer)
   | { kind: "leave"; from: string };
 
@@ -75,6 +74,8 @@ export class Membership {
   /** This isolate. */
   readonly id: string = crypto.randomUUID();
   readonly #label: string;
+  readonly #daemon: boolean;
+  readonly #marks: SharedArrayBuffer;
   readonly #events: MembershipEvents;
   readonly #prefix: string;
   readonly #channel: BroadcastChannel;
@@ -82,6 +83,7 @@ export class Membership {
   readonly #welcomes = new Map<string, number>();
   readonly #locked = new Set<string>();
   readonly #crashed = new Set<string>();
+  readonly #held = Promise.withResolvers<void>();
   readonly #release = Promise.withResolvers<void>();
   readonly #lock: Promise<void> | undefined;
   #subscribes = false;
@@ -94,28 +96,27 @@ export class Membership {
    * @param name The bus's name.
    * @param label Names this isolate for people.
    * @param daemon Whether this isolate's process may end all the same.
+   * @param marks Which frames on the plain channel are this isolate's.
    * @param events Whom to tell.
    */
   constructor(
     name: string,
     label: string,
     daemon: boolean,
+    marks: SharedArrayBuffer,
     events: MembershipEvents,
   ) {
     this.#label = label;
+    this.#daemon = daemon;
+    this.#marks = marks;
     this.#events = events;
     this.#prefix = `${name}#`;
     this.#channel = new BroadcastChannel(`${name}#control`);
     this.#channel.onmessage = (event) =>
       this.#receive((event as MessageEvent<Control>).data);
-    if (daemon) {
-      this.#channel.unref();
-    } else {
-      this.#lock = locks().request(
-        this.#prefix + this.id,
-        () => this.#release.promise,
-      );
-    }
+    if (daemon) this.#channel.unref();
+    else {this.#lock = locks().request(this.#prefix + this.id, () =>
+        this.#hold());}
     this.#ready = this.#greet();
   }
 
@@ -158,7 +159,7 @@ export class Membership {
 
   /** Repeats what may have been lost, and looks who is still there. */
   async beat(): Promise<void> {
-    this.#hello(false);
+    this.#post({ kind: "beat", ...this.#self });
     await this.#lookAround();
   }
 
@@ -176,10 +177,12 @@ export class Membership {
   /** Says hello until everybody has answered. */
   async #greet(): Promise<void> {
     const version = this.#version;
+    // Who is known but holds no lock would be taken for crashed.
+    if (!this.#daemon) await this.#held.promise;
     let [patience] = PATIENCE as readonly [number, number];
     let open = true;
     while (open && !this.#closed && this.#version === version) {
-      this.#hello(true);
+      this.#post({ kind: "hello", ...this.#self, marks: this.#marks });
       // Who holds no lock may be there too, so there is a pause in any case.
       await this.#pause(patience);
       patience = Math.min(patience * 2, PATIENCE[1]);
@@ -201,18 +204,19 @@ export class Membership {
     clearTimeout(timer);
   }
 
-  #hello(ask: boolean): void {
-    this.#post({
-      kind: "hello",
-      from: this.id,
-      version: this.#version,
-      ask,
-      ...this.#self,
-    });
+  #hold(): Promise<void> {
+    this.#held.resolve();
+    return this.#release.promise;
   }
 
-  get #self(): Omit<Member, "id"> {
-    return { label: this.#label, subscribes: this.#subscribes };
+  get #self(): Greeting {
+    return {
+      from: this.id,
+      version: this.#version,
+      label: this.#label,
+      subscribes: this.#subscribes,
+      daemon: this.#daemon,
+    };
   }
 
   #post(control: Control): void {
@@ -228,34 +232,35 @@ export class Membership {
       case "leave":
         this.#remove(control.from, false);
         break;
-      case "hello": {
-        const { from, version, ask } = control;
+      case "hello":
+        this.#events.onMarks(control.from, control.marks);
         this.#meet(control);
-        if (ask) {
-          this.#post({
-            kind: "welcome",
-            from: this.id,
-            to: from,
-            version,
-            ...this.#self,
-          });
+        // The version says what is answered, not who we are.
+        this.#post({
+          kind: "welcome",
+          ...this.#self,
+          to: control.from,
+          version: control.version,
+          marks: this.#marks,
+        });
+        break;
+      case "welcome":
+        this.#events.onMarks(control.from, control.marks);
+        this.#meet(control);
+        if (control.to === this.id) {
+          this.#welcomes.set(control.from, control.version);
         }
         break;
-      }
-      case "welcome":
+      case "beat":
         this.#meet(control);
-        if (control.to !== this.id) return;
-        this.#welcomes.set(control.from, control.version);
         break;
     }
   }
 
-  #meet(
-    { from: id, label, subscribes }: Control & { kind: "hello" | "welcome" },
-  ): void {
+  #meet({ from: id, label, subscribes, daemon }: Greeting): void {
     const known = this.#members.get(id);
     if (known?.subscribes === subscribes) return;
-    const member = { id, label, subscribes };
+    const member = { id, label, subscribes, daemon };
     this.#members.set(id, member);
     this.#events.onMember(member);
   }
@@ -267,9 +272,9 @@ export class Membership {
 
   /** Compares who is known with who holds a lock. */
   async #lookAround(): Promise<void> {
+    const known = this.members;
     const { held = [] } = await locks().query();
     if (this.#closed) return;
-    const before = [...this.#locked];
     this.#locked.clear();
     for (const { name } of held) {
       const id = name?.startsWith(this.#prefix)
@@ -277,8 +282,8 @@ export class Membership {
         : this.id;
       if (id !== this.id) this.#locked.add(id);
     }
-    for (const id of before) {
-      if (this.#locked.has(id)) continue;
+    for (const { id, daemon } of known) {
+      if (daemon || this.#locked.has(id)) continue;
       this.#crashed.add(id);
       this.#remove(id, true);
     }

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { Bus, type BusOptions, Event } from "../../src/bus/mod.ts";
+import type { Logger } from "../../src/logger.ts";
+import { TestWorker } from "./test_worker.ts";
+
+let names = 0;
+
+function open(options: BusOptions = {}): Bus {
+  return new Bus({
+    name: `test/plain/${names++}`,
+    deviceId: "hall",
+    ...options,
+  });
+}
+
+function event(n: number): Record<string, unknown> {
+  return { type: "event", args: { type: "custom.Number", from: "main", n } };
+}
+
+/** A worker with a plain listener, which knows nothing of a bus. */
+class PlainWorker implements Disposable {
+  readonly #worker: Worker;
+
+  private constructor(name: string) {
+    const source = `
+      let count = 0, disorder = 0;
+      const channel = new BroadcastChannel(${JSON.stringify(name)});
+      channel.onmessage = ({ data }) => {
+        if (data.args.n !== count++) disorder++;
+      };
+      onmessage = ({ data }) => {
+        if (data !== "report") channel.postMessage(data);
+        else postMessage({ count, disorder });
+      };
+      postMessage("ready");`;
+    this.#worker = new Worker(
+      `data:text/javascript,${encodeURIComponent(source)}`,
+      {
+        type: "module",
+      },
+    );
+  }
+
+  static async open(name: string): Promise<PlainWorker> {
+    const worker = new PlainWorker(name);
+    await worker.#reply();
+    return worker;
+  }
+
+  post(data: unknown): void {
+    this.#worker.postMessage(data);
+  }
+
+  async seen(): Promise<{ count: number; disorder: number }> {
+    this.#worker.postMessage("report");
+    return await this.#reply() as { count: number; disorder: number };
+  }
+
+  #reply(): Promise<unknown> {
+    return new Promise((resolve) => {
+      this.#worker.onmessage = ({ data }) => resolve(data);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+Deno.test("Bus gives plain listeners every message as the object on the wire", async () => {
+  await using bus = open();
+  const channel = new BroadcastChannel(bus.name);
+  const received = new Promise((resolve) => {
+    channel.onmessage = ({ data }) => resolve(data);
+  });
+  const message = Event.build({ ...event(1), _logging_level: 20 }, {
+    deviceId: "hall",
+  });
+  await bus.post(message);
+  const data = await received;
+  assert.deepEqual(data, message.toJSON());
+  assert.deepEqual(Object.getPrototypeOf(data), Object.prototype);
+  channel.close();
+});
+
+Deno.test("Bus is paced so that a plain listener in a worker misses nothing, when it is alone", async () => {
+  await using bus = open();
+  using worker = await PlainWorker.open(bus.name);
+  const batch = 500;
+  for (let n = 0; n < 10_000; n += batch) {
+    await bus.post(Array.from({ length: batch }, (_, i) => event(n + i)));
+  }
+  while ((await worker.seen()).count < 10_000);
+  assert.deepEqual(await worker.seen(), { count: 10_000, disorder: 0 });
+  assert.equal(bus.stats().plainSent, 10_000);
+});
+
+Deno.test("Bus skips plain listeners rather than wait for them, when others subscribe", async () => {
+  const warnings: string[] = [];
+  const quiet = () => {};
+  const logger: Logger = {
+    debug: quiet,
+    info: quiet,
+    error: quiet,
+    warn: (t) => warnings.push(t),
+  };
+  await using bus = open({ logger });
+  let seen = 0;
+  bus.registerHandler(Event, () => {
+    seen++;
+  });
+  for (let round = 0; round < 2; round++) {
+    await bus.post(Array.from({ length: 5000 }, (_, n) => event(n)));
+  }
+  await bus.flush();
+  const { posted, plainSent, plainSkipped } = bus.stats();
+  assert.equal(seen, 10_000);
+  assert.equal(posted, 10_000);
+  assert.equal(plainSent + plainSkipped, 10_000);
+  assert.ok(plainSkipped > 0 && plainSent >= 64, `${plainSent} sent`);
+  assert.equal(warnings.length, 1);
+});
+
+Deno.test("Bus with plain: false sends nothing to plain listeners", async () => {
+  await using bus = open({ plain: false });
+  await using other = new Bus({ name: bus.name });
+  const channel = new BroadcastChannel(bus.name);
+  const seen: unknown[] = [];
+  const last = new Promise<void>((resolve) => {
+    channel.onmessage = ({ data }) => {
+      seen.push(data.args.n);
+      resolve();
+    };
+  });
+  await bus.post(event(1));
+  await other.post(event(2));
+  await last;
+  assert.deepEqual(seen, [2]);
+  channel.close();
+});
+
+Deno.test("Bus takes what plain listeners post, once in every isolate", async () => {
+  await using bus = open();
+  using subscriber = await TestWorker.listening("subscriber", bus);
+  using plain = await PlainWorker.open(bus.name);
+  const all = Promise.withResolvers<void>();
+  const seen: unknown[] = [];
+  bus.registerHandler(Event, ({ args: { n }, target, origin }) => {
+    assert.deepEqual([target, origin], ["hall", "hall"]);
+    seen.push(n);
+    if (seen.length === 3) all.resolve();
+  });
+  await bus.ready();
+  for (const n of [0, 1, 2]) plain.post(event(n));
+  await all.promise;
+  assert.deepEqual(seen, [0, 1, 2]);
+  while (((await subscriber.seen()).counts["main"] ?? 0) < 3);
+  assert.deepEqual((await subscriber.seen()).counts, { main: 3 });
+});
+
+Deno.test("Bus delivers a message that a plain listener posts back a second time", async () => {
+  await using bus = open();
+  using subscriber = await TestWorker.listening("subscriber", bus);
+  const channel = new BroadcastChannel(bus.name);
+  channel.onmessage = ({ data }) => channel.postMessage(data);
+  await bus.post(event(0));
+  while (((await subscriber.seen()).counts["main"] ?? 0) < 2);
+  assert.deepEqual((await subscriber.seen()).counts, { main: 2 });
+  channel.close();
+});
+
+Deno.test("Bus warns when a plain listener posts no message, and goes on", async () => {
+  const warned = Promise.withResolvers<string>();
+  const quiet = () => {};
+  const logger: Logger = {
+    debug: quiet,
+    info: quiet,
+    error: quiet,
+    warn: warned.resolve,
+  };
+  await using bus = open({ logger });
+  const seen = Promise.withResolvers<unknown>();
+  bus.registerHandler(Event, ({ args }) => seen.resolve(args.n));
+  const channel = new BroadcastChannel(bus.name);
+  for (const rubbish of ["rubbish", 1, null, { type: "nonsense" }]) {
+    channel.postMessage(rubbish);
+  }
+  channel.postMessage(event(7));
+  assert.match(await warned.promise, /plain listener has posted no message/);
+  assert.equal(await seen.promise, 7);
+  channel.close();
+});

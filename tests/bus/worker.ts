@@ -1,0 +1,109 @@
+import { Bus, Event } from "../../src/bus/mod.ts";
+import type { BusOptions } from "../../src/bus/mod.ts";
+
+/** What the tests let a worker do. */
+export type Command =
+  | { do: "open"; options: BusOptions }
+  | { do: "listen" }
+  | { do: "iterate" }
+  | { do: "fail" }
+  | { do: "hang" }
+  | { do: "post"; from: string; count: number; batch: number }
+  | { do: "block"; seconds: number }
+  | { do: "report" }
+  | { do: "close" };
+
+/** What a worker has seen. */
+export interface Seen {
+  /** Events by who posted them. */
+  counts: Record<string, number>;
+  /** Events that were not the next of who posted them. */
+  disorder: number;
+  /** Characters in the longest text. */
+  longest: number;
+  /** Messages of error events, and of errors that ended a loop. */
+  errors: string[];
+  subscribers: number;
+}
+
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<Command>) => void;
+  postMessage(message: unknown): void;
+};
+const seen: Seen = {
+  counts: {},
+  disorder: 0,
+  longest: 0,
+  errors: [],
+  subscribers: 0,
+};
+let bus: Bus;
+
+function count({ args: { from, n, text } }: Event): void {
+  const name = String(from);
+  const next = seen.counts[name] ?? 0;
+  if (n !== next) seen.disorder++;
+  seen.counts[name] = next + 1;
+  seen.longest = Math.max(seen.longest, String(text ?? "").length);
+}
+
+/** Keeps the thread busy, as a long synchronous handler does. */
+function block(seconds: number): void {
+  const end = performance.now() + seconds * 1000;
+  while (performance.now() < end);
+}
+
+async function obey(command: Command): Promise<unknown> {
+  switch (command.do) {
+    case "open":
+      bus = new Bus(command.options);
+      bus.addEventListener("error", (event) => {
+        seen.errors.push((event as ErrorEvent).message);
+      });
+      return await bus.ready();
+    case "listen":
+      bus.registerHandler(Event, count);
+      return await bus.ready();
+    case "fail":
+      bus.registerHandler(Event, ({ args: { n } }) => {
+        if (n === 1) throw new TypeError("thrown in the worker");
+      });
+      return await bus.ready();
+    case "hang":
+      bus.registerHandler(Event, () => new Promise(() => {}));
+      return await bus.ready();
+    case "iterate": {
+      (async () => {
+        for await (const message of bus) count(message as Event);
+      })().catch((error) => seen.errors.push(`loop: ${error.message}`));
+      return await bus.ready();
+    }
+    case "post":
+      for (let n = 0; n < command.count; n += command.batch) {
+        await bus.post(Array.from(
+          { length: Math.min(command.batch, command.count - n) },
+          (_, i) => ({
+            type: "event",
+            args: { type: "custom.Number", from: command.from, n: n + i },
+          }),
+        ));
+      }
+      return await bus.flush();
+    case "block":
+      scope.postMessage({ result: "it begins" });
+      return block(command.seconds);
+    case "report":
+      return { ...seen, subscribers: bus.subscribers };
+    case "close":
+      return await bus.close();
+  }
+}
+
+scope.onmessage = async ({ data }) => {
+  try {
+    const result = await obey(data);
+    if (data.do !== "block") scope.postMessage({ result });
+  } catch (error) {
+    scope.postMessage({ error: String(error) });
+  }
+};

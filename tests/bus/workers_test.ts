@@ -1,0 +1,280 @@
+import assert from "node:assert/strict";
+import { Bus, type BusOptions, Event } from "../../src/bus/mod.ts";
+import { TestWorker } from "./test_worker.ts";
+
+let names = 0;
+
+function open(options: BusOptions = {}): Bus {
+  return new Bus({
+    name: `test/workers/${names++}`,
+    deviceId: "hall",
+    plain: false,
+    ...options,
+  });
+}
+
+function events(count: number, from = "main"): Record<string, unknown>[] {
+  return Array.from({ length: count }, (_, n) => ({
+    type: "event",
+    args: { type: "custom.Number", from, n },
+  }));
+}
+
+/** Resolves with the next event of a type that the bus dispatches. */
+function next(bus: Bus, type: string): Promise<ErrorEvent> {
+  return new Promise((resolve) =>
+    bus.addEventListener(type, (event) => resolve(event as ErrorEvent), {
+      once: true,
+    })
+  );
+}
+
+Deno.test("Bus carries every message into every worker, in order", async () => {
+  await using bus = open();
+  using one = await TestWorker.listening("one", bus);
+  using two = await TestWorker.listening("two", bus);
+  using three = await TestWorker.listening("three", bus);
+  assert.equal(bus.subscribers, 3);
+  const all = events(20_000);
+  for (let n = 0; n < all.length; n += 100) {
+    await bus.post(all.slice(n, n + 100));
+  }
+  await bus.flush();
+  for (const worker of [one, two, three]) {
+    const { counts, disorder } = await worker.seen();
+    assert.deepEqual(counts, { main: 20_000 });
+    assert.equal(disorder, 0);
+  }
+});
+
+Deno.test("Bus loses nothing while the worker is blocked and other channels are flooded", async () => {
+  await using bus = open();
+  using worker = await TestWorker.listening("blocked", bus);
+  const other = new BroadcastChannel("test/unrelated");
+  const all = events(100_000);
+  for (let n = 0; n < all.length; n += 500) {
+    if (n % 40_000 === 10_000) {
+      await worker.tell({ do: "block", seconds: 0.5 });
+    }
+    for (let i = 0; i < 100; i++) other.postMessage(i);
+    await bus.post(all.slice(n, n + 500));
+  }
+  await bus.flush();
+  other.close();
+  const { counts, disorder } = await worker.seen();
+  assert.deepEqual(counts, { main: 100_000 });
+  assert.equal(disorder, 0);
+});
+
+Deno.test("Bus carries a message that is larger than the ring", async () => {
+  await using bus = open();
+  using worker = await TestWorker.listening("large", bus);
+  const [small, large] = events(2);
+  const text = "ä".repeat(2_500_000);
+  await bus.post([small!, {
+    ...large,
+    args: { ...large!.args as object, text },
+  }]);
+  await bus.flush();
+  const { counts, longest } = await worker.seen();
+  assert.deepEqual(counts, { main: 2 });
+  assert.equal(longest, text.length);
+});
+
+Deno.test("Bus.post waits for a worker that does not read, and memory stays bounded", async () => {
+  await using bus = open();
+  using worker = await TestWorker.listening("still", bus);
+  await worker.tell({ do: "block", seconds: 1 });
+  const batch = events(500);
+  let posted = 0;
+  let unblocked = false;
+  worker.seen().then(() => unblocked = true);
+  while (!unblocked) {
+    await bus.post(batch);
+    posted++;
+  }
+  // A ring of 1 MiB holds about 12 frames of 500 such messages.
+  assert.ok(posted < 40, `${posted} batches were taken`);
+  await bus.flush();
+  assert.equal((await worker.seen()).counts["main"], posted * 500);
+});
+
+Deno.test("Bus reports what a handler in a worker throws, with the message and the worker's name", async () => {
+  await using bus = open();
+  using worker = new TestWorker("thrower");
+  await worker.tell({ do: "open", options: { name: bus.name } });
+  await worker.tell({ do: "fail" });
+  const receipt = await bus.post(events(3));
+  const [failure, ...others] = await receipt.handled;
+  assert.deepEqual(others, []);
+  const { index, reason, subscriber, error } = failure!;
+  assert.deepEqual([index, reason, subscriber], [1, "failed", "thrower"]);
+  assert.deepEqual([error.name, error.message], [
+    "TypeError",
+    "thrown in the worker",
+  ]);
+});
+
+Deno.test("Bus builds bytes in the worker and reports what is wrong with them once", async () => {
+  await using bus = open();
+  using _one = await TestWorker.listening("one", bus);
+  using _two = await TestWorker.listening("two", bus);
+  const bytes = [
+    "rubbish",
+    JSON.stringify({ ...events(1)[0], target: "attic" }),
+  ]
+    .map((text) => new TextEncoder().encode(text));
+  const receipt = await bus.post(bytes, { target: "hall" });
+  const failures = await receipt.handled;
+  assert.deepEqual(
+    failures.map(({ index, reason }) => [index, reason]),
+    [[0, "malformed"], [1, "foreign"]],
+  );
+});
+
+Deno.test("Bus carries what workers post, to each other and to the main thread", async () => {
+  await using bus = open();
+  const counts: Record<string, number> = {};
+  bus.registerHandler(Event, ({ args: { from, n } }) => {
+    assert.equal(n, counts[String(from)] ?? 0);
+    counts[String(from)] = Number(n) + 1;
+  });
+  using one = await TestWorker.listening("one", bus);
+  using two = await TestWorker.listening("two", bus);
+  await Promise.all([
+    one.tell({ do: "post", from: "one", count: 5000, batch: 7 }),
+    two.tell({ do: "post", from: "two", count: 5000, batch: 300 }),
+    bus.post(events(5000)).then(() => bus.flush()),
+  ]);
+  const expected = { main: 5000, one: 5000, two: 5000 };
+  assert.deepEqual(counts, expected);
+  for (const worker of [one, two]) {
+    const { counts, disorder } = await worker.seen();
+    assert.deepEqual(counts, expected);
+    assert.equal(disorder, 0);
+  }
+});
+
+Deno.test("Bus finds a subscriber that is too busy to answer, before it posts", async () => {
+  await using bus = open();
+  using busy = await TestWorker.listening("busy", bus);
+  await busy.tell({ do: "block", seconds: 0.5 });
+  using poster = new TestWorker("poster");
+  await poster.tell({
+    do: "open",
+    options: { name: bus.name, deviceId: "hall" },
+  });
+  await poster.tell({ do: "post", from: "poster", count: 10, batch: 1 });
+  assert.deepEqual((await busy.seen()).counts, { poster: 10 });
+});
+
+Deno.test("Bus drops a worker that was terminated, names it, and goes on with the others", async () => {
+  await using bus = open();
+  using stays = await TestWorker.listening("stays", bus);
+  const goes = new TestWorker("goes");
+  await goes.tell({ do: "open", options: { name: bus.name } });
+  await goes.tell({ do: "hang" });
+  const error = next(bus, "error");
+  const receipt = await bus.post(events(1));
+  goes[Symbol.dispose]();
+  const failures = await receipt.handled;
+  assert.deepEqual(
+    failures.map(({ reason, subscriber }) => [reason, subscriber]),
+    [["dropped", "goes"]],
+  );
+  assert.match(
+    (await error).message,
+    /subscriber goes has ended without leaving/,
+  );
+  assert.equal(bus.subscribers, 1);
+  await bus.post(events(1));
+  await bus.flush();
+  assert.equal((await stays.seen()).counts["main"], 2);
+});
+
+Deno.test("Bus drops a worker that stands still, which learns of it and subscribes again", async () => {
+  await using bus = open({ stallTimeout: 0.4 });
+  using worker = await TestWorker.listening("sleeper", bus);
+  await worker.tell({ do: "iterate" });
+  await bus.post(events(1, "before"));
+  await bus.flush();
+  const dropped = next(bus, "error");
+  await worker.tell({ do: "block", seconds: 1.5 });
+  const receipt = await bus.post(events(2, "meanwhile"));
+  const failures = await receipt.handled;
+  assert.deepEqual(failures.map(({ reason }) => reason), [
+    "dropped",
+    "dropped",
+  ]);
+  assert.match(
+    (await dropped).message,
+    /subscriber sleeper has neither read .* for 0.4 s/,
+  );
+  assert.equal(bus.subscribers, 0);
+  const back = next(bus, "subscribers");
+  await back;
+  await bus.post(events(3, "after"));
+  await bus.flush();
+  const { counts, errors } = await worker.seen();
+  assert.equal(counts["after"], 3);
+  assert.equal(errors.length, 2);
+  assert.match(errors[0]!, /has given this subscriber up/);
+  assert.match(errors[1]!, /^loop: The publisher has given this subscriber up/);
+});
+
+Deno.test("Bus does not drop a worker that is only slow", async () => {
+  await using bus = open({ stallTimeout: 2 });
+  using worker = await TestWorker.listening("slow", bus);
+  await worker.tell({ do: "block", seconds: 1 });
+  const receipt = await bus.post(events(10));
+  assert.deepEqual(await receipt.handled, []);
+  assert.equal((await worker.seen()).counts["main"], 10);
+});
+
+Deno.test("Bus lets workers come and go at any time, and those who stay miss nothing", async () => {
+  await using bus = open();
+  using stays = await TestWorker.listening("stays", bus);
+  let stop = false;
+  let posted = 0;
+  const posting = (async () => {
+    while (!stop) {
+      await bus.post(Array.from({ length: 50 }, () => ({
+        type: "event",
+        args: { type: "custom.Number", from: "main", n: posted++ },
+      })));
+    }
+  })();
+  for (let round = 0; round < 5; round++) {
+    using visitor = await TestWorker.listening(`visitor ${round}`, bus);
+    while (((await visitor.seen()).counts["main"] ?? 0) === 0);
+    if (round % 2 === 0) await visitor.tell({ do: "close" });
+  }
+  stop = true;
+  await posting;
+  await bus.flush();
+  const { counts, disorder } = await stays.seen();
+  assert.equal(counts["main"], posted);
+  assert.equal(disorder, 0);
+});
+
+Deno.test("Bus delivers what a worker has posted before it closed its bus", async () => {
+  await using bus = open();
+  const all = Promise.withResolvers<void>();
+  let seen = 0;
+  bus.registerHandler(Event, () => {
+    if (++seen === 20_000) all.resolve();
+  });
+  using worker = new TestWorker("brief");
+  await worker.tell({
+    do: "open",
+    options: { name: bus.name, deviceId: "hall", plain: false },
+  });
+  const posting = worker.tell({
+    do: "post",
+    from: "brief",
+    count: 20_000,
+    batch: 20_000,
+  });
+  await Promise.all([posting, worker.tell({ do: "close" })]);
+  await all.promise;
+});
