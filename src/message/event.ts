@@ -1,6 +1,6 @@
 import { type Condition, testOf } from "./condition.ts";
 import { jsonValue } from "./json_value.ts";
-import { readers, type WireMessage } from "./kinds.ts";
+import { orDevice, readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
@@ -93,8 +93,8 @@ export class Event extends Message {
 
 readers.set("event", (wire, deviceId) =>
   new Event({
-    target: wire.target || deviceId,
-    origin: wire.origin || deviceId,
+    target: orDevice(wire.target, deviceId),
+    origin: orDevice(wire.origin, deviceId),
     id: wire.id,
     timestamp: wire._timestamp,
     args: wire.args,

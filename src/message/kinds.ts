@@ -11,3 +11,10 @@ export type Reader = (wire: WireMessage, deviceId?: string) => Message;
  * enters itself, since the base class cannot import what is derived from it.
  */
 export const readers: Map<unknown, Reader> = new Map();
+
+/** The device's id in place of a missing or empty one, which Platypush takes for the same. */
+export function orDevice(value: unknown, deviceId?: string): unknown {
+  return value === undefined || value === null || value === ""
+    ? deviceId
+    : value;
+}

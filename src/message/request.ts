@@ -1,5 +1,5 @@
 import { jsonValue } from "./json_value.ts";
-import { readers, type WireMessage } from "./kinds.ts";
+import { orDevice, readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
@@ -77,8 +77,8 @@ export class Request extends Message {
 
 readers.set("request", (wire, deviceId) =>
   new Request({
-    target: wire.target || deviceId,
-    origin: wire.origin || deviceId,
+    target: orDevice(wire.target, deviceId),
+    origin: orDevice(wire.origin, deviceId),
     id: wire.id,
     timestamp: wire._timestamp,
     action: wire.action,

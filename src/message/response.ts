@@ -1,5 +1,5 @@
 import { jsonValue } from "./json_value.ts";
-import { readers, type WireMessage } from "./kinds.ts";
+import { orDevice, readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
@@ -93,7 +93,7 @@ readers.set("response", (wire, deviceId) => {
   }
   return new Response({
     target: wire.target ?? undefined,
-    origin: wire.origin || deviceId,
+    origin: orDevice(wire.origin, deviceId),
     id: wire.id,
     timestamp: wire._timestamp,
     ...outcome(response),
