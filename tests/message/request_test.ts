@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { Request } from "../../src/message/mod.ts";
+import { refuses } from "./helpers.ts";
+
+Deno.test("a request of Platypush is read", () => {
+  const request = Request.build(
+    '{"type": "request", "target": "livingroom", "action": "light.hue.on", "args": {"groups": ["Kitchen"]}, "origin": "deno-host", "id": "6c8d7b6d0e9c4f0f8a6f2f8f3c1d2e4b", "token": null, "_timestamp": 1795450970.93}',
+  );
+  assert.equal(request.action, "light.hue.on");
+  assert.deepEqual(request.args, { groups: ["Kitchen"] });
+  assert.equal(request.token, null);
+});
+
+Deno.test("args and token of a request may be missing", () => {
+  for (const value of [undefined, null]) {
+    const request = Request.build({
+      type: "request",
+      action: "a",
+      args: value,
+      token: value,
+    });
+    assert.deepEqual(request.args, {});
+    assert.equal(request.token, null);
+  }
+  assert.equal(
+    new Request({ action: "a", token: "secret" }).toJSON().token,
+    "secret",
+  );
+});
+
+Deno.test("a wrong action, args or token is refused, without the token", () => {
+  for (const action of [undefined, null, "", 5, ["a"]]) {
+    refuses(
+      () => Request.build({ type: "request", action }),
+      /"action" is .*, expected the name of an action/,
+    );
+  }
+  for (const args of [5, "x", []]) {
+    refuses(
+      () => Request.build({ type: "request", action: "a", args }),
+      /"args" is .*, expected an object/,
+    );
+  }
+  refuses(
+    () => Request.build({ type: "request", action: "a", token: 271828 }),
+    /^(?!.*271828).*"token" is a number, expected a string or null$/,
+  );
+});
