@@ -136,12 +136,21 @@ export class Connection {
   /**
    * Resolves once commands can be sent.
    *
-   * @throws {RedisError} The connection was closed.
+   * @param signal Ends the wait.
+   * @throws {RedisError} The connection was closed, or `signal` was aborted.
    */
-  async ready(): Promise<void> {
-    while (this.#link === undefined) {
-      if (this.isClosed) throw this.#closedError("wait for Redis");
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+  async ready(signal?: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wake();
+    signal?.addEventListener("abort", wake);
+    try {
+      while (this.#link === undefined) {
+        if (this.isClosed || signal?.aborted) {
+          throw this.#closedError("wait for Redis");
+        }
+        await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      }
+    } finally {
+      signal?.removeEventListener("abort", wake);
     }
   }
 

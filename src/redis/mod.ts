@@ -18,3 +18,8 @@ export {
 } from "./private_server.ts";
 export { RedisError, type RedisErrorCode } from "./redis_error.ts";
 export type { Script } from "./script.ts";
+export type { Batch, Failure } from "./batch.ts";
+export type { DeadLetter, FailureReason } from "./dead_letter.ts";
+export { Inbox, type InboxOptions } from "./inbox.ts";
+export type { InboxStats } from "./inbox_stats.ts";
+export { DeadLetters } from "./dead_letters.ts";

@@ -148,7 +148,10 @@ function classify(
   error: Error & { code?: unknown },
   text: string,
 ): [RedisErrorCode, string?] {
-  const word = /^-?([A-Z]+)\b/.exec(text)?.[1];
+  // Redis 6.2 hides the reply that ended a script behind where it happened.
+  const word =
+    /^(?:ERR Error running script.*?@user_script: ?\d+: )?-?([A-Z]+)\b/
+      .exec(text)?.[1];
   const known = word === undefined ? undefined : REPLIES[word];
   if (known !== undefined) return known;
   if (/invalid password|AUTH .*without any password/i.test(text)) {

@@ -1,0 +1,197 @@
+import { explainWrongType } from "./explain_wrong_type.ts";
+import type { Batch, Failure } from "./batch.ts";
+import { encodeDeadLetter } from "./dead_letter.ts";
+import { type QueueKeys, queueKeys } from "./queue_keys.ts";
+import {
+  BLOCK_SECONDS,
+  MAX_BATCH_BYTES,
+  type QueueReader,
+  type ReaderOptions,
+  unblock,
+} from "./queue_reader.ts";
+import { ReaderLoop } from "./reader_loop.ts";
+import { RedisError } from "./redis_error.ts";
+import { bury } from "./scripts/bury.ts";
+
+/** The first batch is small, since nobody knows yet how large messages are. */
+const FIRST_COUNT = 16;
+
+/**
+ * Reads a queue as fast as the server can give: a message is gone from Redis as
+ * soon as it is on its way, so it is handled once or, after a failure, never.
+ */
+export class AtMostOnce implements QueueReader {
+  #options: ReaderOptions;
+  #keys: QueueKeys;
+  #loop: ReaderLoop;
+  #hasBlmpop = false;
+  #count = FIRST_COUNT;
+  #inFlight = 0;
+
+  /** @param options See {@link ReaderOptions}. */
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+    this.#keys = queueKeys(options.queue, options.consumer);
+    this.#loop = new ReaderLoop({
+      round: () => this.#round(),
+      ready: (signal) => options.blocking.ready(signal),
+      logger: options.logger,
+    });
+  }
+
+  async start(): Promise<void> {
+    const { control, queue } = this.#options;
+    try {
+      await control.command(["LLEN", queue]);
+    } catch (error) {
+      throw explainWrongType(error, queue);
+    }
+    this.#hasBlmpop = await control.command<unknown[]>(
+      ["COMMAND", "INFO", "BLMPOP"],
+    ).then((reply) => reply[0] !== null, () => false);
+    this.#loop.start();
+  }
+
+  onReconnect(): void {
+    // Nothing of ours is on the server.
+  }
+
+  async pause(): Promise<void> {
+    const { blocking, control } = this.#options;
+    const shut = this.#loop.shut();
+    await unblock(blocking, control);
+    await shut;
+  }
+
+  resume(): void {
+    this.#loop.open();
+  }
+
+  async stop(timeout: number): Promise<void> {
+    const { blocking, control } = this.#options;
+    const ended = this.#loop.end();
+    await unblock(blocking, control);
+    await ended;
+    await this.#loop.until(() => this.#inFlight === 0, timeout);
+  }
+
+  async #round(): Promise<void> {
+    const { maxInFlight, handoff, stats, queue } = this.#options;
+    while (this.#inFlight >= maxInFlight) {
+      await this.#loop.change();
+      if (!this.#loop.isOpen) return;
+    }
+    const payloads = await this.#pop();
+    const count = payloads.length;
+    if (count === 0) return;
+    let isSettled = false;
+    const batch: Batch = {
+      queue,
+      payloads,
+      deliveries: new Array<number>(count).fill(0),
+      settle: async (failures = []) => {
+        if (isSettled) return;
+        isSettled = true;
+        if (failures.length > 0) await this.#bury(payloads, failures);
+        stats.acknowledged += count - failures.length;
+        this.#inFlight -= count;
+        stats.inFlight -= count;
+        this.#loop.notify();
+      },
+    };
+    this.#inFlight += count;
+    if (await handoff.offer(batch)) {
+      stats.received += count;
+      stats.inFlight += count;
+      return;
+    }
+    this.#inFlight -= count;
+    await this.#options.control.command([
+      "LPUSH",
+      queue,
+      ...payloads.toReversed(),
+    ]);
+  }
+
+  async #pop(): Promise<Uint8Array[]> {
+    const { blocking, queue, batchSize } = this.#options;
+    const count = String(Math.min(this.#count, batchSize));
+    const found = await blocking.command<Uint8Array[] | null>(
+      ["LPOP", queue, count],
+      { bytes: true },
+    ) ?? await this.#wait(count);
+    if (found.length > 0) this.#adapt(found);
+    return found;
+  }
+
+  /** Waits for messages in an empty queue. */
+  async #wait(count: string): Promise<Uint8Array[]> {
+    if (!this.#loop.isOpen) return [];
+    const { blocking, queue } = this.#options;
+    const options = { bytes: true, block: BLOCK_SECONDS };
+    const block = String(BLOCK_SECONDS);
+    if (this.#hasBlmpop) {
+      const reply = await blocking.command<[Uint8Array, Uint8Array[]] | null>(
+        ["BLMPOP", block, "1", queue, "LEFT", "COUNT", count],
+        options,
+      );
+      return reply?.[1] ?? [];
+    }
+    const reply = await blocking.command<[Uint8Array, Uint8Array] | null>(
+      ["BLPOP", queue, block],
+      options,
+    );
+    return reply === null ? [] : [reply[1]];
+  }
+
+  /** Asks for as many messages as are probably not too many bytes. */
+  #adapt(payloads: readonly Uint8Array[]): void {
+    let bytes = 0;
+    for (const payload of payloads) bytes += payload.byteLength;
+    const fitting = Math.floor(MAX_BATCH_BYTES * payloads.length / (bytes + 1));
+    this.#count = Math.max(1, Math.min(fitting, this.#count * 4));
+  }
+
+  async #bury(
+    payloads: readonly Uint8Array[],
+    failures: readonly Failure[],
+  ): Promise<void> {
+    const { control, queue, foreign, stats, logger, maxDeadLetters } =
+      this.#options;
+    const buried = failures.filter(({ reason }) =>
+      reason !== "foreign" || foreign === "dead-letter"
+    );
+    const letters = buried.map(({ index, reason, error }) =>
+      encodeDeadLetter({
+        id: crypto.randomUUID(),
+        queue,
+        reason,
+        error: error.message,
+        time: Date.now() / 1000,
+        deliveries: 1,
+        payload: payloads[index]!,
+      })
+    );
+    stats.dropped += failures.length - buried.length;
+    if (letters.length === 0) return;
+    try {
+      await control.ready();
+      const lost = await control.script<number>(bury, [this.#keys.dead], [
+        String(maxDeadLetters),
+        ...letters,
+      ]);
+      stats.deadLettered += letters.length;
+      if (lost === 0) return;
+      stats.deadLettersLost += lost;
+      logger.warn(
+        `${lost} of the oldest dead letters of "${queue}" had to make room.`,
+      );
+    } catch (error) {
+      logger.error(
+        `${
+          (error as RedisError).message
+        } ${letters.length} messages of "${queue}" could not be handled and are lost.`,
+      );
+    }
+  }
+}

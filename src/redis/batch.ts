@@ -1,0 +1,31 @@
+import type { FailureReason } from "./dead_letter.ts";
+
+/** One message of a batch that could not be handled. */
+export interface Failure {
+  /** Which message of the batch. */
+  readonly index: number;
+  /** Why: `failed` and `dropped` messages are tried again, the others are not. */
+  readonly reason: FailureReason;
+  /** What went wrong. */
+  readonly error: Error;
+}
+
+/** Messages that left the queue together. */
+export interface Batch {
+  /** The queue they were in. */
+  readonly queue: string;
+  /** The messages, as they were pushed. */
+  readonly payloads: readonly Uint8Array[];
+  /** How often each of them was delivered before. */
+  readonly deliveries: readonly number[];
+  /**
+   * Says that the batch was dealt with: messages are acknowledged, except those
+   * that failed, which are tried again or become dead letters. Batches may be
+   * settled in any order, each of them once.
+   *
+   * @param failures The messages that could not be handled.
+   * @returns Settles when the server knows. It never rejects: what could not be
+   * acknowledged is logged, and delivered again.
+   */
+  settle(failures?: readonly Failure[]): Promise<void>;
+}

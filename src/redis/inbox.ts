@@ -1,0 +1,239 @@
+import { createLogger, type Logger } from "../logger.ts";
+import { AtLeastOnce } from "./at_least_once.ts";
+import { AtMostOnce } from "./at_most_once.ts";
+import type { Batch } from "./batch.ts";
+import { pause } from "./backoff.ts";
+import { Connection } from "./connection.ts";
+import { Handoff } from "./handoff.ts";
+import { emptyStats, type InboxStats } from "./inbox_stats.ts";
+import { keySlot } from "./key_slot.ts";
+import type { Address, RedisArgs } from "./options.ts";
+import { queueKeys } from "./queue_keys.ts";
+import type { QueueReader } from "./queue_reader.ts";
+
+/** How an {@link Inbox} reads. All of it is optional except the queue. */
+export interface InboxOptions {
+  /** The queue, or several of them. */
+  queue: string | readonly string[];
+  /**
+   * The start of this consumer's name; something unique is appended to it.
+   * Default: `consumer`.
+   */
+  consumer?: string;
+  /**
+   * `at-least-once`: a message stays in Redis until it is settled.
+   * `at-most-once`: it is gone once it was read, which is faster.
+   * Default: `at-least-once`.
+   */
+  delivery?: "at-least-once" | "at-most-once";
+  /** The largest number of messages in a batch. Default: 512. */
+  batchSize?: number;
+  /** How often a message whose handling fails is delivered in all. Default: 3. */
+  maxDeliveries?: number;
+  /** The pause before a failed message is tried again, in seconds; it doubles each time. Default: 1. */
+  retryPause?: number;
+  /** What becomes of messages for another device. Default: `dead-letter`. */
+  foreign?: "dead-letter" | "drop";
+  /** The largest number of dead letters of a queue. Default: 10,000. */
+  maxDeadLetters?: number;
+  /** The largest number of messages handed out and not settled. Default: 16 batches. */
+  maxInFlight?: number;
+  /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
+  heartbeatTimeout?: number;
+  /** Where to report what happens. Default: LogTape's category of this room. */
+  logger?: Logger;
+  /** The connections do not keep the process alive. Default: `false`. */
+  unref?: boolean;
+  /** Gives up connecting when aborted. */
+  signal?: AbortSignal;
+}
+
+/** How much longer than its time limit stopping may take, in seconds. */
+const GRACE = 2;
+
+/**
+ * Reads messages from one queue or several, in batches that are small while
+ * there is little to do and large while there is much. The next batch is on its
+ * way while one is dealt with.
+ *
+ * @example
+ * ```ts
+ * import { Inbox, Outbox, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("queue", ["one", "two"]);
+ *
+ * await using inbox = await Inbox.open(server.redisArgs, { queue: "queue" });
+ * const batch = await inbox.next();
+ * console.assert(batch?.payloads.length === 2);
+ * await batch?.settle();
+ * ```
+ */
+export class Inbox {
+  #connections: Connection[] = [];
+  #readers: QueueReader[] = [];
+  #handoff = new Handoff<Batch>();
+  #stats = emptyStats();
+  #stopping: Promise<void> | undefined;
+
+  private constructor() {}
+
+  /**
+   * Connects, and begins to read.
+   *
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link InboxOptions}.
+   * @returns The inbox; call {@link next} for what it reads.
+   * @throws {TypeError} An argument or option is wrong.
+   * @throws {RedisError} The server refuses this client, a queue is no list, or
+   * `signal` was aborted.
+   */
+  static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
+    const inbox = new Inbox();
+    try {
+      const queues = checkQueues(options.queue, args);
+      // One after the other, so that a refusal leaves nothing on its way.
+      for (const queue of queues) await inbox.#read(queue, args, options);
+      return inbox;
+    } catch (error) {
+      await inbox.stop(0);
+      throw error;
+    }
+  }
+
+  /** Where the server is. */
+  get address(): Address {
+    return this.#connections[0]!.address;
+  }
+
+  /**
+   * Waits for the next batch.
+   *
+   * @returns The batch, or `undefined` once the inbox was stopped.
+   */
+  next(): Promise<Batch | undefined> {
+    return this.#handoff.take();
+  }
+
+  /**
+   * Stops taking messages from the queues until {@link resume}. What was taken
+   * and not handed out goes back to the head of its queue.
+   */
+  async pause(): Promise<void> {
+    this.#handoff.pause();
+    await Promise.all(this.#readers.map((reader) => reader.pause()));
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    this.#handoff.resume();
+    for (const reader of this.#readers) reader.resume();
+  }
+
+  /**
+   * Ends: {@link next} gives `undefined`, what was taken and not handed out goes
+   * back, and so does what is not settled in time. Nothing is left behind.
+   *
+   * @param timeout How long to wait for batches to be settled, in seconds.
+   */
+  stop(timeout = 10): Promise<void> {
+    return this.#stopping ??= this.#stop(timeout);
+  }
+
+  async #stop(timeout: number): Promise<void> {
+    this.#handoff.close();
+    const abort = new AbortController();
+    const stopped = Promise.all(
+      this.#readers.map((reader) => reader.stop(timeout)),
+    );
+    // A server that does not answer must not keep us: closing ends every wait.
+    await Promise.race([stopped, pause(timeout + GRACE, abort.signal)]);
+    abort.abort();
+    await Promise.all(
+      this.#connections.map((connection) => connection.close()),
+    );
+    await stopped;
+  }
+
+  /** What was counted so far. */
+  stats(): InboxStats {
+    let reconnects = 0;
+    for (const connection of this.#connections) {
+      reconnects += connection.reconnects;
+    }
+    return { ...this.#stats, reconnects };
+  }
+
+  /** The same as {@link stop}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #read(
+    queue: string,
+    args: RedisArgs,
+    options: InboxOptions,
+  ): Promise<void> {
+    const logger = options.logger ?? createLogger("redis");
+    let reader: QueueReader | undefined = undefined;
+    const connect = async (onReconnect: () => void): Promise<Connection> => {
+      const connection = await Connection.connect(args, {
+        logger,
+        key: queue,
+        unref: options.unref ?? false,
+        onReconnect,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
+      this.#connections.push(connection);
+      return connection;
+    };
+    const control = await connect(() => reader?.onReconnect());
+    const blocking = await connect(() => reader?.onReconnect());
+    const batchSize = options.batchSize ?? 512;
+    const Reader = options.delivery === "at-most-once"
+      ? AtMostOnce
+      : AtLeastOnce;
+    reader = new Reader({
+      queue,
+      consumer: options.consumer ?? "consumer",
+      batchSize,
+      maxDeliveries: options.maxDeliveries ?? 3,
+      retryPause: options.retryPause ?? 1,
+      foreign: options.foreign ?? "dead-letter",
+      maxDeadLetters: options.maxDeadLetters ?? 10_000,
+      maxInFlight: options.maxInFlight ?? 16 * batchSize,
+      heartbeatTimeout: options.heartbeatTimeout ?? 10,
+      logger,
+      stats: this.#stats,
+      handoff: this.#handoff,
+      blocking,
+      control,
+    });
+    await reader.start();
+    this.#readers.push(reader);
+  }
+}
+
+function checkQueues(
+  queue: string | readonly string[],
+  args: RedisArgs,
+): readonly string[] {
+  const queues = typeof queue === "string" ? [queue] : [...new Set(queue)];
+  if (queues.length === 0 || queues.some((name) => name === "")) {
+    throw new TypeError(
+      "Cannot read from Redis: `queue` has to be a name, or a list of names.",
+    );
+  }
+  for (const name of queues) {
+    if (
+      args.cluster !== undefined &&
+      keySlot(queueKeys(name, "").dead) !== keySlot(name)
+    ) {
+      throw new TypeError(
+        `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high".`,
+      );
+    }
+  }
+  return queues;
+}

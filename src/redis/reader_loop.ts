@@ -1,0 +1,123 @@
+import type { Logger } from "../logger.ts";
+import { backoff, pause } from "./backoff.ts";
+import { RedisError } from "./redis_error.ts";
+
+/** What a {@link ReaderLoop} does each time. */
+export interface ReaderLoopOptions {
+  /** Does one round; may reject. */
+  round: () => Promise<void>;
+  /** Waits until the connection is there again. */
+  ready: (signal: AbortSignal) => Promise<void>;
+  logger: Logger;
+}
+
+/**
+ * Runs rounds one after the other, with a gate that can be shut between them,
+ * and with growing pauses while they fail.
+ */
+export class ReaderLoop {
+  #options: ReaderLoopOptions;
+  #abort = new AbortController();
+  #isOpen = true;
+  #isIdle = true;
+  #changed: (() => void)[] = [];
+  #running: Promise<void> | undefined;
+
+  /** @param options What to do. */
+  constructor(options: ReaderLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Aborted when the loop ends. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Whether rounds are wanted at the moment. */
+  get isOpen(): boolean {
+    return this.#isOpen && !this.signal.aborted;
+  }
+
+  /** Begins. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Lets no further round begin; resolves when the current one is over. */
+  async shut(): Promise<void> {
+    this.#isOpen = false;
+    while (!this.#isIdle && !this.#isOpen) await this.change();
+  }
+
+  /** Lets rounds begin again. */
+  open(): void {
+    this.#isOpen = true;
+    this.notify();
+  }
+
+  /** Ends; resolves when the last round is over. */
+  async end(): Promise<void> {
+    this.#abort.abort();
+    this.notify();
+    await this.#running;
+  }
+
+  /** Wakes up everything that waits for a {@link change}. */
+  notify(): void {
+    for (const resolve of this.#changed.splice(0)) resolve();
+  }
+
+  /** Resolves at the next {@link notify}. */
+  change(): Promise<void> {
+    return new Promise((resolve) => this.#changed.push(resolve));
+  }
+
+  /** Resolves once something is so, at a {@link notify}, but not later than `timeout` seconds. */
+  async until(isSo: () => boolean, timeout: number): Promise<void> {
+    const abort = new AbortController();
+    const late = pause(timeout, abort.signal).then(() => {
+      abort.abort();
+      this.notify();
+    });
+    while (!isSo() && !abort.signal.aborted) await this.change();
+    abort.abort();
+    await late;
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.signal.aborted) {
+      if (!this.#isOpen) {
+        await this.change();
+        continue;
+      }
+      this.#isIdle = false;
+      try {
+        await this.#options.round();
+        failures = 0;
+      } catch (error) {
+        await this.#recover(error, failures++);
+      } finally {
+        this.#isIdle = true;
+        this.notify();
+      }
+    }
+  }
+
+  async #recover(error: unknown, failures: number): Promise<void> {
+    const { signal } = this;
+    if (signal.aborted) return;
+    const isLost = error instanceof RedisError && error.code === "connection";
+    // The connection has already reported its own loss.
+    if (!isLost && failures === 0) {
+      this.#options.logger.error(
+        `${(error as Error).message} Trying again until it works.`,
+      );
+    }
+    if (isLost) await this.#options.ready(signal).catch(() => {});
+    await pause(
+      failures === 0 && isLost ? 0 : backoff(failures, 0.05, 2),
+      signal,
+    );
+  }
+}

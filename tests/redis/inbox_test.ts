@@ -1,0 +1,527 @@
+import assert from "node:assert/strict";
+import {
+  type Batch,
+  Inbox,
+  type InboxOptions,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
+
+const decoder = new TextDecoder();
+
+function texts(batch: Batch | undefined): string[] {
+  return batch?.payloads.map((payload) => decoder.decode(payload)) ?? [];
+}
+
+function failed(...indexes: number[]): Parameters<Batch["settle"]>[0] {
+  return indexes.map((index) => ({
+    index,
+    reason: "failed",
+    error: new Error("the handler failed"),
+  }));
+}
+
+function numbers(count: number, start = 0): string[] {
+  return Array.from({ length: count }, (_, index) => `n${start + index}`);
+}
+
+/** Opens an inbox whose times are short. */
+function open(
+  server: TestServer,
+  options: Partial<InboxOptions> = {},
+): Promise<Inbox> {
+  return Inbox.open(server.args, {
+    queue: "queue",
+    heartbeatTimeout: 0.6,
+    retryPause: 0.02,
+    logger: new TestLogger(),
+    ...options,
+  });
+}
+
+async function queued(server: TestServer, queue = "queue"): Promise<string[]> {
+  return await server.run("LRANGE", queue, "0", "-1");
+}
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`Inbox (${delivery}) reads in order what was and what will be pushed`, async () => {
+    await using server = await TestServer.start();
+    const sent = numbers(3000);
+    await server.run("RPUSH", "queue", ...sent);
+    await using inbox = await open(server, { delivery });
+    const received: string[] = [];
+    while (received.length < 3000) {
+      const batch = await inbox.next();
+      received.push(...texts(batch));
+      await batch!.settle();
+    }
+    const waiting = inbox.next();
+    await server.run("RPUSH", "queue", "late");
+    const late = await waiting;
+    await late!.settle();
+    assert.deepEqual(received, sent);
+    assert.deepEqual(texts(late), ["late"]);
+    await inbox.stop();
+    assert.deepEqual(await server.run("KEYS", "*"), []);
+    const stats = inbox.stats();
+    assert.deepEqual([stats.received, stats.acknowledged, stats.inFlight], [
+      3001,
+      3001,
+      0,
+    ]);
+  });
+
+  Deno.test(`Inbox (${delivery}) keeps every byte`, async () => {
+    await using server = await TestServer.start();
+    const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+    const large = new Uint8Array(9 * 2 ** 20).fill(0);
+    await server.run("RPUSH", "queue", bytes, "", large, bytes);
+    await using inbox = await open(server, { delivery });
+    const received: Uint8Array[] = [];
+    while (received.length < 4) {
+      const batch = await inbox.next();
+      received.push(...batch!.payloads);
+      await batch!.settle();
+    }
+    assert.deepEqual(
+      received.map((payload) => payload.byteLength),
+      [256, 0, large.byteLength, 256],
+    );
+    assert.deepEqual([...received[3]!], [...bytes]);
+  });
+
+  Deno.test(`Inbox (${delivery}) puts back what nobody took when it pauses and stops`, async () => {
+    await using server = await TestServer.start();
+    const sent = numbers(2000);
+    await server.run("RPUSH", "queue", ...sent);
+    const inbox = await open(server, { delivery, batchSize: 100 });
+    const first = await inbox.next();
+    const rest = sent.slice(first!.payloads.length);
+    await inbox.pause();
+    assert.deepEqual(await queued(server), rest);
+    const waiting = inbox.next();
+    inbox.resume();
+    const second = await waiting;
+    assert.deepEqual(second!.deliveries.filter(Boolean), []);
+    assert.deepEqual(texts(second)[0], rest[0]);
+    await first!.settle();
+    await second!.settle();
+    await inbox.stop();
+    assert.equal(await inbox.next(), undefined);
+    assert.deepEqual(
+      await queued(server),
+      rest.slice(second!.payloads.length),
+    );
+  });
+
+  Deno.test(`Inbox (${delivery}) pauses while it waits in an empty queue`, async () => {
+    await using server = await TestServer.start();
+    await using inbox = await open(server, { delivery });
+    const waiting = inbox.next();
+    await inbox.pause();
+    await server.run("RPUSH", "queue", "one");
+    assert.deepEqual(await queued(server), ["one"]);
+    inbox.resume();
+    const batch = await waiting;
+    assert.deepEqual(texts(batch), ["one"]);
+    await batch!.settle();
+  });
+
+  Deno.test(`Inbox (${delivery}) reads several queues`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "a", ...numbers(1000));
+    await server.run("RPUSH", "b", ...numbers(1000));
+    await using inbox = await open(server, {
+      delivery,
+      queue: ["a", "b", "c", "a"],
+      batchSize: 64,
+    });
+    const received: Record<string, string[]> = { a: [], b: [], c: [] };
+    for (let count = 0; count < 2000;) {
+      const batch = await inbox.next();
+      received[batch!.queue]!.push(...texts(batch));
+      count += batch!.payloads.length;
+      await batch!.settle();
+    }
+    const waiting = inbox.next();
+    await server.run("RPUSH", "c", "x");
+    const last = await waiting;
+    assert.equal(last!.queue, "c");
+    await last!.settle();
+    assert.deepEqual(received.a, numbers(1000));
+    assert.deepEqual(received.b, numbers(1000));
+  });
+
+  Deno.test(`Inbox (${delivery}) shares a queue with others`, async () => {
+    await using server = await TestServer.start();
+    const inboxes = await Promise.all(
+      [1, 2, 3].map(() => open(server, { delivery, batchSize: 50 })),
+    );
+    const received: string[] = [];
+    const reading = inboxes.map(async (inbox) => {
+      let count = 0;
+      for (let batch; (batch = await inbox.next());) {
+        received.push(...texts(batch));
+        count += batch.payloads.length;
+        await batch.settle();
+        if (received.length === 5000) {
+          for (const other of inboxes) void other.stop();
+        }
+      }
+      return count;
+    });
+    await server.run("RPUSH", "queue", ...numbers(5000));
+    const counts = await Promise.all(reading);
+    await Promise.all(inboxes.map((inbox) => inbox.stop()));
+    assert.deepEqual(received.toSorted(), numbers(5000).toSorted());
+    assert.ok(counts.every((count) => count > 0), String(counts));
+  });
+
+  Deno.test(`Inbox (${delivery}) refuses a queue that is no list`, async () => {
+    await using server = await TestServer.start();
+    await server.run("SET", "queue", "text");
+    await assert.rejects(
+      open(server, { delivery }),
+      (error: RedisError) =>
+        error.code === "wrong-type" &&
+        /Cannot read "queue": the key exists, but is no list/.test(
+          error.message,
+        ),
+    );
+  });
+
+  Deno.test(`Inbox (${delivery}) goes on after its connections were killed`, async () => {
+    await using server = await TestServer.start();
+    await using inbox = await open(server, { delivery });
+    const waiting = inbox.next();
+    const killed = await server.run<number>(
+      ...["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"],
+    );
+    assert.equal(killed, 2);
+    await server.run("RPUSH", "queue", "one");
+    const batch = await waiting;
+    assert.deepEqual(texts(batch), ["one"]);
+    await batch!.settle();
+    assert.ok(inbox.stats().reconnects >= 1);
+  });
+
+  Deno.test(`Inbox (${delivery}) stops although the server is gone`, async () => {
+    const server = await TestServer.start();
+    await server.run("RPUSH", "queue", "one");
+    const inbox = await open(server, { delivery });
+    const batch = await inbox.next();
+    await server[Symbol.asyncDispose]();
+    const settling = batch!.settle();
+    await inbox.stop(0.1);
+    await settling;
+  });
+
+  Deno.test(`Inbox (${delivery}) consumes although the server is out of memory`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "queue", ...numbers(1000));
+    await server.run("CONFIG", "SET", "maxmemory", "1");
+    await using inbox = await open(server, { delivery });
+    for (let count = 0; count < 1000;) {
+      const batch = await inbox.next();
+      count += batch!.payloads.length;
+      await batch!.settle();
+    }
+    const waiting = inbox.next();
+    await server.run("CONFIG", "SET", "maxmemory", "0");
+    await server.run("RPUSH", "queue", "one");
+    const last = await waiting;
+    assert.deepEqual(texts(last), ["one"]);
+    await last!.settle();
+  });
+}
+
+Deno.test("Inbox settles batches in any order", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(300));
+  await using inbox = await open(server, { batchSize: 100 });
+  const batches = [await inbox.next(), await inbox.next(), await inbox.next()];
+  await batches[2]!.settle();
+  await batches[1]!.settle();
+  const held = await server.run<string[]>("KEYS", "{queue}:processing:*:*");
+  assert.equal(held.length, 1);
+  assert.deepEqual(
+    await server.run("LRANGE", held[0]!, "0", "-1"),
+    numbers(100),
+  );
+  await batches[0]!.settle();
+  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*:*"), []);
+});
+
+Deno.test("Inbox waits when too much is in flight", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(400));
+  await using inbox = await open(server, { batchSize: 100, maxInFlight: 200 });
+  const first = await inbox.next();
+  await inbox.next();
+  await inbox.pause();
+  inbox.resume();
+  assert.equal((await queued(server)).length, 200);
+  const third = inbox.next();
+  await first!.settle();
+  assert.deepEqual(texts(await third)[0], "n200");
+  await inbox.stop(0);
+});
+
+Deno.test("Inbox retries what failed and then buries it", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "good", "bad", "bad", "good");
+  await using inbox = await open(server);
+  const first = await inbox.next();
+  await first!.settle(failed(1, 2));
+  const deliveries: number[] = [];
+  while (inbox.stats().deadLettered < 2) {
+    const batch = await inbox.next();
+    deliveries.push(...batch!.deliveries);
+    assert.ok(texts(batch).every((text) => text === "bad"));
+    await batch!.settle(failed(...batch!.payloads.keys()));
+  }
+  // Two equal messages, three deliveries each.
+  assert.deepEqual(deliveries.toSorted(), [1, 1, 2, 2]);
+  const dead = (await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1"))
+    .map((text) => JSON.parse(text));
+  assert.deepEqual(
+    dead.map(({ reason, error, deliveries, message }) => ({
+      reason,
+      error,
+      deliveries,
+      message,
+    })),
+    Array(2).fill({
+      reason: "failed",
+      error: "the handler failed",
+      deliveries: 3,
+      message: "bad",
+    }),
+  );
+  assert.deepEqual(await queued(server), []);
+  assert.equal(inbox.stats().retried, 4);
+});
+
+Deno.test("Inbox does not let a pausing message block others", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "bad");
+  await using inbox = await open(server, { retryPause: 60 });
+  await (await inbox.next())!.settle(failed(0));
+  await server.run("RPUSH", "queue", "good");
+  const batch = await inbox.next();
+  assert.deepEqual(texts(batch), ["good"]);
+  await batch!.settle();
+  assert.equal(await server.run("ZCARD", "{queue}:retry"), 1);
+});
+
+Deno.test("Inbox buries at once what no retry can help", async () => {
+  await using server = await TestServer.start();
+  const rubbish = new Uint8Array([123, 255, 0]);
+  await server.run("RPUSH", "queue", rubbish, "large", "foreign");
+  await using inbox = await open(server, { maxDeadLetters: 2 });
+  const batch = await inbox.next();
+  await batch!.settle([
+    { index: 0, reason: "malformed", error: new Error("no JSON") },
+    { index: 1, reason: "too-large", error: new Error("too large") },
+    { index: 2, reason: "foreign", error: new Error("for another device") },
+  ]);
+  const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
+  assert.deepEqual(dead.map((text) => JSON.parse(text).reason), [
+    "too-large",
+    "foreign",
+  ]);
+  const { deadLettered, deadLettersLost } = inbox.stats();
+  assert.deepEqual([deadLettered, deadLettersLost], [3, 1]);
+});
+
+Deno.test("Inbox drops what is for another device if told so", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "foreign");
+  await using inbox = await open(server, { foreign: "drop" });
+  const batch = await inbox.next();
+  await batch!.settle([
+    { index: 0, reason: "foreign", error: new Error("for another device") },
+  ]);
+  assert.equal(inbox.stats().dropped, 1);
+  assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
+});
+
+Deno.test("Inbox buries what failed when messages are delivered at most once", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "good", "bad");
+  await using inbox = await open(server, { delivery: "at-most-once" });
+  await (await inbox.next())!.settle(failed(1));
+  const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
+  assert.deepEqual(dead.map((text) => JSON.parse(text).message), ["bad"]);
+});
+
+Deno.test("Inbox puts the messages of a dead consumer back in order, once", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(1000));
+  await using proxy = await KillableInbox.open(server);
+  await proxy.take(5);
+  await proxy.kill();
+  const logger = new TestLogger();
+  await using a = await open(server, { batchSize: 100, logger });
+  await using b = await open(server, { batchSize: 100, logger });
+  const received: string[] = [];
+  const marked: string[] = [];
+  const read = async (inbox: Inbox): Promise<void> => {
+    for (let batch; (batch = await inbox.next());) {
+      received.push(...texts(batch));
+      marked.push(
+        ...texts(batch).filter((_, at) => batch!.deliveries[at]! > 0),
+      );
+      await batch.settle();
+      if (received.length >= 1000) {
+        void a.stop();
+        void b.stop();
+      }
+    }
+  };
+  await Promise.all([read(a), read(b)]);
+  assert.deepEqual(received.toSorted(), numbers(1000).toSorted());
+  assert.deepEqual(marked.toSorted(), numbers(600).toSorted());
+  assert.equal(a.stats().reclaimed + b.stats().reclaimed, 600);
+  assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+});
+
+Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(300));
+  const inbox = await open(server, { batchSize: 100 });
+  await inbox.next();
+  const second = await inbox.next();
+  await second!.settle();
+  await inbox.stop(0);
+  assert.deepEqual(await queued(server), [
+    ...numbers(100),
+    ...numbers(100, 200),
+  ]);
+  await using next = await open(server, { batchSize: 100 });
+  const again = await next.next();
+  assert.deepEqual(again!.deliveries, Array(100).fill(1));
+  await again!.settle();
+});
+
+Deno.test("Inbox notices that it was taken for dead", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new TestLogger();
+  await using inbox = await open(server, { logger, heartbeatTimeout: 60 });
+  const batch = await inbox.next();
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using other = await open(server);
+  const again = await other.next();
+  assert.deepEqual(again!.deliveries, [1]);
+  await batch!.settle();
+  assert.equal(inbox.stats().taken, 1);
+  await again!.settle();
+  assert.equal(other.stats().acknowledged, 1);
+  await other.stop();
+  const waiting = inbox.next();
+  await server.run("RPUSH", "queue", "two");
+  const two = await waiting;
+  assert.deepEqual(texts(two), ["two"]);
+  await two!.settle();
+  assert.ok(logger.lines.some((line) => /took .* for dead/.test(line)));
+});
+
+Deno.test("Inbox survives FLUSHALL and SCRIPT FLUSH", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  await server.run("RPUSH", "queue", "one");
+  await (await inbox.next())!.settle();
+  await server.run("FLUSHALL");
+  await server.run("SCRIPT", "FLUSH");
+  await server.run("RPUSH", "queue", "two");
+  const batch = await inbox.next();
+  assert.deepEqual(texts(batch), ["two"]);
+  await batch!.settle();
+  await inbox.stop();
+  // Its first life is remembered for an hour, in case a late BLMOVE arrives.
+  assert.deepEqual(await server.run("KEYS", "*"), ["{queue}:consumers"]);
+});
+
+Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  const waiting = inbox.next();
+  const [consumer] = await server.run<string[]>("HKEYS", "{queue}:consumers");
+  const processing = `{queue}:processing:${consumer}`;
+  await server.run("HSET", processing, "77", "?");
+  await server.run("RPUSH", `${processing}:77`, "stray");
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["stray"]);
+  await batch!.settle();
+  assert.equal(await server.run("EXISTS", `${processing}:77`), 0);
+});
+
+Deno.test("Inbox does not start with wrong credentials", async () => {
+  await using server = await TestServer.start({
+    port: freePort(),
+    config: ["requirepass hunter2"],
+    redisArgs: { password: "hunter2" },
+  });
+  await assert.rejects(
+    Inbox.open({ ...server.args, password: "hunter3" }, { queue: "queue" }),
+    (error: RedisError) => error.code === "auth",
+  );
+});
+
+Deno.test("Inbox checks its queues", async () => {
+  for (const queue of [[], "", ["a", ""]]) {
+    await assert.rejects(Inbox.open({}, { queue }), TypeError);
+  }
+  await assert.rejects(
+    Inbox.open({ cluster: ["127.0.0.1:1"] }, { queue: "a}b" }),
+    /whole hash tag/,
+  );
+});
+
+/** An inbox in a process of its own that can be killed. */
+class KillableInbox implements AsyncDisposable {
+  #process: Deno.ChildProcess;
+  #reader: ReadableStreamDefaultReader<string>;
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#reader = process.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
+  }
+
+  // deno-lint-ignore require-await
+  static async open(server: TestServer): Promise<KillableInbox> {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        new URL("./hold_batches.ts", import.meta.url).pathname,
+        JSON.stringify(server.args),
+      ],
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    return new KillableInbox(process);
+  }
+
+  /** Waits until it has this many batches, and one more on its way. */
+  async take(count: number): Promise<void> {
+    for (let text = ""; !text.includes(`${count}\n`);) {
+      const { value, done } = await this.#reader.read();
+      assert.ok(!done);
+      text += value;
+    }
+  }
+
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.cancel();
+    await this.#process.status;
+  }
+}
