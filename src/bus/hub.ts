@@ -13,6 +13,7 @@ import type { Failure, Receipt } from "./receipt.ts";
 import { RingState } from "./ring.ts";
 import { StallWatch } from "./stall_watch.ts";
 import type { Subscriber } from "./subscriber.ts";
+import { nextTurn } from "./turn.ts";
 
 /** A frame ends at so many messages, or bytes of messages, whichever comes first. */
 const FRAME_MESSAGES = 512;
@@ -156,8 +157,9 @@ export class Hub {
     await Promise.all(this.#writers.values().map(({ link }) => link.drain()));
     clearInterval(this.#timer);
     for (const { link } of this.#writers.values()) link.end();
-    this.#plain.close();
     await this.#membership.close();
+    this.#plain.close();
+    await nextTurn();
   }
 
   /**

@@ -1,6 +1,7 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { LinkMemory } from "./link_reader.ts";
 import { locks } from "./locks.ts";
+import { nextTurn } from "./turn.ts";
 
 /** An isolate that has a bus of the same name. */
 export interface Member {
@@ -168,10 +169,9 @@ export class Membership {
     this.#post({ kind: "leave", from: this.id });
     this.#closed = true;
     this.#wake();
-    this.#channel.close();
     this.#release.resolve();
-    await this.#lock;
-    await this.#ready;
+    await Promise.all([this.#lock, this.#ready, nextTurn()]);
+    this.#channel.close();
   }
 
   /** Says hello until everybody has answered. */

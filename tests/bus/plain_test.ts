@@ -95,6 +95,14 @@ Deno.test("Bus is paced so that a plain listener in a worker misses nothing, whe
   assert.equal(bus.stats().plainSent, 10_000);
 });
 
+Deno.test("Bus reaches plain listeners also with what is posted right before it is closed", async () => {
+  const bus = open();
+  using worker = await PlainWorker.open(bus.name);
+  await bus.post([event(0), event(1)]);
+  await bus.close();
+  assert.equal((await worker.seen()).count, 2);
+});
+
 Deno.test("Bus skips plain listeners rather than wait for them, when others subscribe", async () => {
   const warnings: string[] = [];
   const quiet = () => {};

@@ -257,6 +257,16 @@ Deno.test("Bus lets workers come and go at any time, and those who stay miss not
   assert.equal(disorder, 0);
 });
 
+Deno.test("Bus works when it is opened as soon as another one is closed", async () => {
+  for (let round = 0; round < 20; round++) {
+    await using bus = open();
+    using worker = await TestWorker.listening("worker", bus);
+    await bus.post(events(1));
+    await bus.flush();
+    assert.deepEqual((await worker.seen()).counts, { main: 1 });
+  }
+});
+
 Deno.test("Bus delivers what a worker has posted before it closed its bus", async () => {
   await using bus = open();
   const all = Promise.withResolvers<void>();

@@ -1,0 +1,335 @@
+/**
+ * The bus from one thread into others, beside what Deno offers for it: the
+ * `BroadcastChannel`, with each frame acknowledged so that none is lost, and
+ * `Worker.postMessage`, which knows no backpressure.
+ *
+ *     deno task bench:bus
+ *
+ * All carry the same events of 330 bytes, in batches of 256, and the receiver
+ * builds the messages. The rounds of the contenders alternate.
+ */
+// deno-lint-ignore-file no-console
+import { Bus } from "../src/bus/mod.ts";
+import { median, percentile, report, type Row } from "./report.ts";
+
+const ROUNDS = 5;
+const BATCH = 256;
+const MESSAGES = 1_000_000;
+/** The acknowledged channel is so slow that fewer have to do. */
+const CHANNEL_MESSAGES = 200_000;
+
+const encoder = new TextEncoder();
+let names = 0;
+
+function event(n: number): Record<string, unknown> {
+  return {
+    type: "event",
+    target: "livingroom",
+    origin: "livingroom",
+    id: "0123456789abcdef0123456789abcdef",
+    _timestamp: 1795450970.94,
+    args: {
+      type: "platypush.message.event.sensor.SensorDataChangeEvent",
+      n,
+      data: { temperature: 21.5, humidity: 40.25, pressure: 1013.2 },
+      source: "sensor.bme280",
+      room: "Living room, beside the window",
+      labels: ["indoor", "climate"],
+    },
+  };
+}
+
+function* batches(
+  count: number,
+): Generator<Record<string, unknown>[], void, void> {
+  for (let n = 0; n < count; n += BATCH) {
+    const size = Math.min(BATCH, count - n);
+    yield Array.from({ length: size }, (_, i) => event(n + i));
+  }
+}
+
+/** A worker that does what it is told. */
+class Receiver implements Disposable {
+  readonly worker = new Worker(new URL("./bus_worker.ts", import.meta.url), {
+    type: "module",
+  });
+
+  async tell(command: Record<string, unknown>): Promise<unknown> {
+    const reply = Promise.withResolvers<unknown>();
+    this.worker.onmessage = ({ data }) => reply.resolve(data);
+    this.worker.postMessage(command);
+    return await reply.promise;
+  }
+
+  async check(expected: number): Promise<void> {
+    const { count, disorder } = await this.tell({ do: "report" }) as {
+      count: number;
+      disorder: number;
+    };
+    if (count === expected && disorder === 0) return;
+    throw new Error(
+      `${count} of ${expected} messages arrived, ${disorder} out of order`,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.worker.terminate();
+  }
+}
+
+async function onBus<T>(
+  workers: number,
+  run: (bus: Bus, receivers: Receiver[]) => Promise<T>,
+): Promise<T> {
+  await using bus = new Bus({ name: `bench/bus/${names++}`, plain: false });
+  const receivers = Array.from({ length: workers }, () => new Receiver());
+  for (const receiver of receivers) {
+    await receiver.tell({ do: "bus", name: bus.name });
+  }
+  try {
+    return await run(bus, receivers);
+  } finally {
+    for (const receiver of receivers) receiver[Symbol.dispose]();
+  }
+}
+
+/** Messages a second of what happens until it is over. */
+async function rate(
+  messages: number,
+  run: () => Promise<void>,
+): Promise<number> {
+  const start = performance.now();
+  await run();
+  return messages / (performance.now() - start) * 1000;
+}
+
+async function busRate(workers: number, asBytes: boolean): Promise<number> {
+  return await onBus(workers, async (bus, receivers) => {
+    const result = await rate(MESSAGES, async () => {
+      for (const batch of batches(MESSAGES)) {
+        await bus.post(
+          asBytes
+            ? batch.map((event) => encoder.encode(JSON.stringify(event)))
+            : batch,
+        );
+      }
+      await bus.flush();
+    });
+    for (const receiver of receivers) await receiver.check(MESSAGES);
+    return result;
+  });
+}
+
+async function workerRate(workers: number): Promise<number> {
+  const receivers = Array.from({ length: workers }, () => new Receiver());
+  for (const receiver of receivers) await receiver.tell({ do: "ping" });
+  const result = await rate(MESSAGES, async () => {
+    for (const batch of batches(MESSAGES)) {
+      for (const { worker } of receivers) worker.postMessage(batch);
+    }
+    await Promise.all(
+      receivers.map((receiver) => receiver.tell({ do: "ping" })),
+    );
+  });
+  for (const receiver of receivers) {
+    await receiver.check(MESSAGES);
+    receiver[Symbol.dispose]();
+  }
+  return result;
+}
+
+async function channelRate(): Promise<number> {
+  using receiver = new Receiver();
+  const name = `bench/channel/${names++}`;
+  await receiver.tell({ do: "channel", name });
+  const channel = new BroadcastChannel(name);
+  const result = await rate(CHANNEL_MESSAGES, async () => {
+    for (const batch of batches(CHANNEL_MESSAGES)) {
+      const acknowledged = new Promise((resolve) => {
+        channel.onmessage = resolve;
+      });
+      channel.postMessage(batch);
+      await acknowledged;
+    }
+  });
+  channel.close();
+  await receiver.check(CHANNEL_MESSAGES);
+  return result;
+}
+
+/** One worker, which stands still three times while other channels are flooded. */
+async function disturbedRate(): Promise<number> {
+  return await onBus(1, async (bus, [receiver]) => {
+    const other = new BroadcastChannel(`bench/other/${names++}`);
+    let n = 0;
+    let sent = 0;
+    const result = await rate(MESSAGES, async () => {
+      for (const batch of batches(MESSAGES)) {
+        if (n++ % 1200 === 600) {
+          await receiver!.tell({ do: "block", seconds: 1 });
+        }
+        const due = Math.ceil(100_000 * n * BATCH / MESSAGES);
+        for (; sent < due; sent++) other.postMessage(sent);
+        await bus.post(batch);
+      }
+      await bus.flush();
+    });
+    other.close();
+    await receiver!.check(MESSAGES);
+    return result;
+  });
+}
+
+const PINGS = 2000;
+
+/** Milliseconds from a post to the answer of the worker, on an idle bus. */
+async function busLatencies(): Promise<number[]> {
+  return await onBus(1, async (bus, [receiver]) => {
+    await receiver!.tell({ do: "echo" });
+    let pong = (): void => {};
+    bus.registerHandler("bench.Pong", () => pong());
+    await bus.ready();
+    const latencies = [];
+    for (let i = 0; i < PINGS; i++) {
+      const answered = new Promise<void>((resolve) => pong = resolve);
+      const start = performance.now();
+      bus.post({ type: "event", target: "-", args: { type: "bench.Ping" } });
+      await answered;
+      latencies.push(performance.now() - start);
+    }
+    return latencies;
+  });
+}
+
+async function workerLatencies(): Promise<number[]> {
+  using receiver = new Receiver();
+  await receiver.tell({ do: "ping" });
+  const latencies = [];
+  for (let i = 0; i < PINGS; i++) {
+    const start = performance.now();
+    await receiver.tell({ do: "ping" });
+    latencies.push(performance.now() - start);
+  }
+  return latencies;
+}
+
+/** By how many MiB the process grows while a subscriber stands still under full load. */
+async function growth(): Promise<number> {
+  return await onBus(1, async (bus, [receiver]) => {
+    for (const batch of batches(200_000)) await bus.post(batch);
+    await bus.flush();
+    const before = Deno.memoryUsage().rss;
+    let most = 0;
+    await receiver!.tell({ do: "block", seconds: 10 });
+    const timer = setInterval(() => {
+      most = Math.max(most, Deno.memoryUsage().rss - before);
+    }, 100);
+    for (const batch of batches(200_000)) await bus.post(batch);
+    await bus.flush();
+    clearInterval(timer);
+    await receiver!.check(400_000 - 200_000 + 200_000).catch(() => {});
+    return most / 2 ** 20;
+  });
+}
+
+const series: Record<string, number[]> = {};
+
+async function measure(
+  what: string,
+  run: () => Promise<number>,
+): Promise<void> {
+  const value = await run();
+  (series[what] ??= []).push(value);
+  console.error(what, Math.round(value));
+}
+
+const BUS = "bus, 1 worker";
+const BUS_BYTES = "bus, 1 worker, posted as bytes";
+const BUS_3 = "bus, 3 workers, each gets all";
+const WORKER = "Worker.postMessage, 1 worker";
+const WORKER_3 = "Worker.postMessage, 3 workers, each gets all";
+const CHANNEL = "BroadcastChannel, frames acknowledged, 1 worker";
+const DISTURBED = "bus, 1 worker, blocked 3 × 1 s, 100,000 unrelated frames";
+
+for (let round = 0; round < ROUNDS; round++) {
+  await measure(BUS, () => busRate(1, false));
+  await measure(WORKER, () => workerRate(1));
+  await measure(BUS_BYTES, () => busRate(1, true));
+  await measure(CHANNEL, () => channelRate());
+  await measure(BUS_3, () => busRate(3, false));
+  await measure(WORKER_3, () => workerRate(3));
+}
+await measure(DISTURBED, disturbedRate);
+
+const pings: { bus: number[]; worker: number[] } = { bus: [], worker: [] };
+for (let round = 0; round < ROUNDS; round++) {
+  pings.bus.push(...await busLatencies());
+  pings.worker.push(...await workerLatencies());
+}
+
+const unit = "messages/s";
+const at = (what: string): number => median(series[what]!);
+const rows: Row[] = [
+  { what: CHANNEL, value: at(CHANNEL), unit },
+  { what: WORKER, value: at(WORKER), unit },
+  ...[BUS, BUS_BYTES].flatMap((what): Row[] => [
+    {
+      what,
+      value: at(what),
+      unit,
+      ratio: {
+        to: "BroadcastChannel",
+        value: at(what) / at(CHANNEL),
+        must: "≥ 5",
+      },
+    },
+    {
+      what,
+      value: at(what),
+      unit,
+      ratio: {
+        to: "Worker.postMessage",
+        value: at(what) / at(WORKER),
+        must: "≥ 0.7",
+      },
+    },
+  ]),
+  { what: `${DISTURBED}: all arrived`, value: at(DISTURBED), unit },
+  { what: WORKER_3, value: at(WORKER_3), unit },
+  {
+    what: BUS_3,
+    value: at(BUS_3),
+    unit,
+    ratio: { to: "Worker.postMessage", value: at(BUS_3) / at(WORKER_3) },
+  },
+  {
+    what: "Worker.postMessage, there and back, median",
+    value: median(pings.worker) * 1000,
+    unit: "µs",
+  },
+  {
+    what: "bus, there and back, median",
+    value: median(pings.bus) * 1000,
+    unit: "µs",
+    ratio: {
+      to: "Worker.postMessage",
+      value: median(pings.bus) / median(pings.worker),
+      must: "≤ 2",
+    },
+  },
+  {
+    what: "bus, there and back, 99th percentile",
+    value: percentile(pings.bus, 0.99) * 1000,
+    unit: "µs",
+    ratio: {
+      to: "Worker.postMessage",
+      value: percentile(pings.bus, 0.99) / percentile(pings.worker, 0.99),
+    },
+  },
+  {
+    what: "growth of memory while a subscriber stands still for 10 s, < 64",
+    value: await growth(),
+    unit: "MiB",
+  },
+];
+await report("bus", rows);

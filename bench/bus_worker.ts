@@ -1,0 +1,61 @@
+/** The receiving side of bench/bus.ts. */
+import { Bus, Event, Message } from "../src/bus/mod.ts";
+
+const scope = self as unknown as {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: unknown): void;
+};
+
+let bus: Bus | undefined;
+let count = 0;
+let disorder = 0;
+
+function take(message: Message): void {
+  const { n } = (message as Event).args;
+  if (n !== count++) disorder++;
+}
+
+function takeAll(objects: Record<string, unknown>[]): void {
+  for (const object of objects) take(Message.build(object));
+}
+
+function block(seconds: number): void {
+  const end = performance.now() + seconds * 1000;
+  while (performance.now() < end);
+}
+
+scope.onmessage = async ({ data }) => {
+  if (Array.isArray(data)) return takeAll(data);
+  switch (data.do) {
+    case "bus":
+      bus = new Bus({ name: data.name, plain: false });
+      bus.registerHandler(Event, take);
+      await bus.ready();
+      break;
+    case "echo": {
+      const echo = bus!;
+      echo.registerHandler("bench.Ping", () => {
+        echo.post({ type: "event", target: "-", args: { type: "bench.Pong" } });
+      });
+      break;
+    }
+    case "channel": {
+      const channel = new BroadcastChannel(data.name);
+      channel.onmessage = ({ data }) => {
+        takeAll(data);
+        channel.postMessage("ack");
+      };
+      break;
+    }
+    case "block":
+      scope.postMessage("it begins");
+      return block(data.seconds);
+    case "ping":
+      break;
+    case "report":
+      scope.postMessage({ count, disorder });
+      count = disorder = 0;
+      return;
+  }
+  scope.postMessage("done");
+};

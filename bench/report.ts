@@ -1,0 +1,71 @@
+// deno-lint-ignore-file no-console
+
+/** The middle one of some numbers. */
+export function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? NaN;
+}
+
+/** The number below which a share of some numbers lies. */
+export function percentile(numbers: readonly number[], share: number): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  return sorted[
+    Math.min(sorted.length - 1, Math.floor(sorted.length * share))
+  ] ??
+    NaN;
+}
+
+/** What was measured, for people and for `bench/results`. */
+export interface Row {
+  /** What was measured. */
+  what: string;
+  /** The figure, in the unit. */
+  value: number;
+  /** Such as "messages/s". */
+  unit: string;
+  /** What it is compared with, and value divided by that. */
+  ratio?: { to: string; value: number; must?: string };
+}
+
+/**
+ * Prints a table and writes it to `bench/results/<name>.json`, with the
+ * machine, the versions and the date.
+ */
+export async function report(
+  name: string,
+  rows: readonly Row[],
+  versions: Record<string, string> = {},
+): Promise<void> {
+  const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+  console.table(rows.map(({ what, value, unit, ratio }) => ({
+    what,
+    figure: `${format.format(value)} ${unit}`,
+    ratio: ratio === undefined
+      ? ""
+      : `${format.format(ratio.value)} × ${ratio.to}`,
+    must: ratio?.must ?? "",
+  })));
+  const result = {
+    date: new Date().toISOString(),
+    machine: {
+      os: `${Deno.build.os} ${Deno.osRelease()}`,
+      cpu: await cpu(),
+      cores: navigator.hardwareConcurrency,
+      memory: Deno.systemMemoryInfo().total,
+    },
+    versions: { deno: Deno.version.deno, v8: Deno.version.v8, ...versions },
+    rows,
+  };
+  const file = new URL(`./results/${name}.json`, import.meta.url);
+  await Deno.mkdir(new URL(".", file), { recursive: true });
+  await Deno.writeTextFile(file, JSON.stringify(result, null, 2) + "\n");
+}
+
+async function cpu(): Promise<string> {
+  try {
+    const info = await Deno.readTextFile("/proc/cpuinfo");
+    return /model name\s*: (.*)/.exec(info)?.[1] ?? Deno.build.arch;
+  } catch {
+    return Deno.build.arch;
+  }
+}
