@@ -47,10 +47,15 @@ export function jsonValue(value: unknown, level = 0): unknown {
 
 function jsonObject(value: object, level: number): unknown {
   if (level > MAX_DEPTH) throw tooDeep("or contains itself");
-  if ("toJSON" in value && typeof value.toJSON === "function") {
-    return jsonValue(value.toJSON(), level);
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === "function") {
+    return jsonValue(toJSON.call(value), level);
   }
   if (Array.isArray(value)) return jsonArray(value, level);
+  // Nearly all objects are plain, and need not be compared with all classes.
+  if (Object.getPrototypeOf(value) === Object.prototype) {
+    return jsonRecord(value as Record<string, unknown>, level);
+  }
   if (value instanceof Map) return jsonRecord(recordOf(value), level);
   if (value instanceof Set) return jsonArray([...value], level);
   if (value instanceof Error) return String(value);
@@ -82,10 +87,12 @@ function jsonRecord(
   let copy = prototype === Object.prototype || prototype === null
     ? undefined
     : { ...value };
-  for (const key of Object.keys(value)) {
+  for (const key in copy ?? value) {
     if (key === "__proto__") throw protoKey();
-    const converted = jsonValue(value[key], level);
-    if (converted === value[key] && converted !== undefined) continue;
+    const before = value[key];
+    if (typeof before === "string") continue;
+    const converted = jsonValue(before, level);
+    if (converted === before && converted !== undefined) continue;
     copy ??= { ...value };
     if (converted === undefined) delete copy[key];
     else copy[key] = converted;
