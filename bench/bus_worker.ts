@@ -6,13 +6,16 @@ const scope = self as unknown as {
   postMessage(message: unknown): void;
 };
 
+/** The numbers of the messages begin again after so many. */
+const POOL = 64 * 256;
+
 let bus: Bus | undefined;
 let count = 0;
 let disorder = 0;
 
 function take(message: Message): void {
   const { n } = (message as Event).args;
-  if (n !== count++) disorder++;
+  if (n !== count++ % POOL) disorder++;
 }
 
 function takeAll(objects: Record<string, unknown>[]): void {
