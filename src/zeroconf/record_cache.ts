@@ -6,6 +6,8 @@ import { comparableData } from "./encode_message.ts";
 const RENEWALS = [0.8, 0.85, 0.9, 0.95];
 /** Milliseconds that a record lives on after a goodbye or a flush (sections 10.1 and 10.2). */
 const LAST_SECOND = 1_000;
+/** The most records of one type under one name; the one heard longest ago makes room. */
+const MAX_SIBLINGS = 50;
 /** The longest lifetime that is believed, in seconds: a day. */
 const MAX_TTL = 86_400;
 
@@ -47,14 +49,20 @@ export class RecordCache {
     return this.#size;
   }
 
-  /** The records under a name and of a type, on all interfaces. */
-  get(name: string, type: DnsRecord["type"]): CachedRecord[] {
-    return [...this.#records.get(`${type} ${fold(name)}`)?.values() ?? []];
+  /**
+   * The records under a name and of a type, on all interfaces.
+   *
+   * @param target Of pointers, what they have to point to.
+   */
+  get(name: string, type: DnsRecord["type"], target = ""): CachedRecord[] {
+    const records = this.#records.get(groupOf(name, type, target));
+    return records === undefined ? [] : [...records.values()];
   }
 
   /** Takes in one record, or its goodbye. */
   add(record: DnsRecord, interfaceName: string, now: number): void {
-    const group = `${record.type} ${fold(record.name)}`;
+    const target = record.type === "PTR" ? record.data : "";
+    const group = groupOf(record.name, record.type, target);
     const key = `${interfaceName} ${dataKey(record)}`;
     const records = this.#records.get(group) ?? new Map<string, CachedRecord>();
     const old = records.get(key);
@@ -74,8 +82,16 @@ export class RecordCache {
       if (old) this.#endSoon(old, now);
       return;
     }
-    if (old === undefined && this.#size >= this.#max) return;
-    if (old === undefined) this.#size++;
+    if (old === undefined) {
+      if (records.size >= MAX_SIBLINGS) {
+        const [oldest] = records.keys();
+        records.delete(oldest!);
+        this.#size--;
+      }
+      if (this.#size >= this.#max) return;
+      this.#size++;
+    }
+    records.delete(key);
     const ttl = Math.min(record.ttl, MAX_TTL);
     const cached: CachedRecord = {
       record: { ...record, ttl },
@@ -91,32 +107,44 @@ export class RecordCache {
     this.#records.set(group, records);
   }
 
-  /** Drops what is over, and what is not wanted. */
+  /**
+   * Drops what is over, and what is not wanted.
+   *
+   * @returns What was dropped.
+   */
   prune(
     now: number,
     wanted: (cached: CachedRecord) => boolean = () => true,
-  ): void {
-    for (const group of this.#records.keys()) {
-      this.#dropFrom(
-        group,
-        (cached) => cached.expiresAt <= now || !wanted(cached),
-      );
+  ): DnsRecord[] {
+    const dropped: DnsRecord[] = [];
+    let next = Infinity;
+    for (const [group, records] of this.#records) {
+      for (const [key, cached] of records) {
+        if (cached.expiresAt > now && wanted(cached)) {
+          next = Math.min(next, deadlineOf(cached));
+          continue;
+        }
+        dropped.push(cached.record);
+        records.delete(key);
+        this.#size--;
+      }
+      if (records.size === 0) this.#records.delete(group);
     }
-    this.#next = this.#earliest();
+    this.#next = next;
+    return dropped;
   }
 
-  /** Drops the records under a name and of a type, or those of them that match. */
-  drop(
-    type: DnsRecord["type"],
-    name: string,
-    matches: (record: DnsRecord) => boolean = () => true,
-  ): void {
-    this.#dropFrom(`${type} ${fold(name)}`, ({ record }) => matches(record));
+  /** Drops the records under a name and of a type. */
+  drop(name: string, type: DnsRecord["type"], target = ""): void {
+    const group = groupOf(name, type, target);
+    this.#size -= this.#records.get(group)?.size ?? 0;
+    this.#records.delete(group);
   }
 
   /** The records that have to be asked for again now, each counted once. */
   takeDue(now: number): CachedRecord[] {
     const due: CachedRecord[] = [];
+    let next = Infinity;
     for (const cached of this.#all()) {
       let missed = false;
       while (renewalAt(cached) <= now) {
@@ -124,8 +152,9 @@ export class RecordCache {
         missed = true;
       }
       if (missed) due.push(cached);
+      next = Math.min(next, deadlineOf(cached));
     }
-    this.#next = this.#earliest();
+    this.#next = next;
     return due;
   }
 
@@ -134,24 +163,9 @@ export class RecordCache {
     return this.#next;
   }
 
-  #earliest(): number {
-    let next = Infinity;
-    for (const cached of this.#all()) next = Math.min(next, deadlineOf(cached));
-    return next;
-  }
-
   #endSoon(cached: CachedRecord, now: number): void {
     cached.expiresAt = Math.min(cached.expiresAt, now + LAST_SECOND);
     this.#next = Math.min(this.#next, cached.expiresAt);
-  }
-
-  #dropFrom(group: string, over: (cached: CachedRecord) => boolean): void {
-    const records = this.#records.get(group);
-    if (records === undefined) return;
-    for (const [key, cached] of records) {
-      if (over(cached) && records.delete(key)) this.#size--;
-    }
-    if (records.size === 0) this.#records.delete(group);
   }
 
   *#all(): Iterable<CachedRecord> {
@@ -171,6 +185,15 @@ function renewalAt(cached: CachedRecord): number {
     part === undefined || cached.expiresAt < cached.heardAt + lifetime
   ) return Infinity;
   return cached.heardAt + lifetime * (part + cached.jitter);
+}
+
+/** Pointers are kept apart by their targets, for there may be thousands under one name. */
+function groupOf(
+  name: string,
+  type: DnsRecord["type"],
+  target: string,
+): string {
+  return `${type} ${fold(name)} ${fold(target)}`;
 }
 
 function dataKey(record: DnsRecord): string {

@@ -26,8 +26,11 @@ const FIRST_INTERVAL = 1_000;
 const LAST_INTERVAL = 3_600_000;
 /** How often what is missing of one service is asked for before it waits to be heard of again. */
 const MAX_ATTEMPTS = 8;
-/** The most questions about missing records at one time. */
-const MAX_QUESTIONS = 200;
+/** Milliseconds between two looks at what is due, however much is. */
+const REST = 20;
+/** The most services of which something is asked for at one time, and the pause after. */
+const MAX_QUESTIONS = 100;
+const PAUSE = 500;
 
 /** What a {@linkcode ServiceBrowser} needs. */
 export interface ServiceBrowserOptions {
@@ -44,6 +47,8 @@ export interface ServiceBrowserOptions {
 interface Candidate {
   /** The full name as it was heard, without a dot at its end. */
   readonly name: string;
+  /** The hosts that its SRV records have named. */
+  readonly hosts: Set<string>;
   /** As it was reported last. */
   shown?: ServiceInfo;
   attempts: number;
@@ -58,11 +63,19 @@ export class ServiceBrowser {
   readonly #options: ServiceBrowserOptions;
   readonly #cache: RecordCache;
   readonly #candidates = new Map<string, Candidate>();
-  /** The services on a host; a name that left it is dropped with the service. */
+  /** The names of those of which something is missing, oldest first. */
+  readonly #incomplete = new Set<string>();
+  /** The names of which something new was heard. */
+  readonly #touched = new Set<string>();
+  /** When something missing has to be asked for, or earlier. */
+  #nextAttempt = Infinity;
+  /** The services on a host, by its name. */
   readonly #namesByHost = new Map<string, Set<string>>();
   #interval = 0;
   #nextQuery = Infinity;
   #wakeAt = Infinity;
+  #notBefore = 0;
+  #pauseUntil = 0;
   #cancel: () => void = () => {};
   #stopped = false;
 
@@ -97,11 +110,12 @@ export class ServiceBrowser {
 
   /** Forgets what was heard on interfaces that are gone. */
   keepInterfaces(names: readonly string[]): void {
-    this.#cache.prune(
+    const dropped = this.#cache.prune(
       this.#options.clock.now(),
       ({ interfaceName }) => names.includes(interfaceName),
     );
-    this.#review();
+    this.#touch(this.#affectedBy(dropped));
+    this.#schedule();
   }
 
   /** Takes in a response. */
@@ -110,7 +124,6 @@ export class ServiceBrowser {
     const now = this.#options.clock.now();
     const records = [...message.answers, ...message.additionals]
       .filter(isKnown);
-    const touched = new Set<string>();
     const type = fold(this.#options.type);
     for (const record of records) {
       if (record.type !== "PTR" || fold(record.name) !== type) continue;
@@ -118,14 +131,14 @@ export class ServiceBrowser {
       if (!name.endsWith(`.${type}`)) continue;
       if (!this.#admit(record.data, record.ttl)) continue;
       this.#cache.add(record, interfaceName, now);
-      touched.add(name);
+      this.#touched.add(name);
     }
     for (const record of records) {
       if (record.type !== "SRV" && record.type !== "TXT") continue;
       const name = fold(record.name);
       if (!this.#candidates.has(name)) continue;
       this.#cache.add(record, interfaceName, now);
-      touched.add(name);
+      this.#touched.add(name);
       if (record.type === "SRV") this.#noteHost(record.data.target, name);
     }
     for (const record of records) {
@@ -133,9 +146,9 @@ export class ServiceBrowser {
       const names = this.#namesByHost.get(fold(record.name));
       if (names === undefined) continue;
       this.#cache.add(record, interfaceName, now);
-      for (const name of names) touched.add(name);
+      this.#touch(names);
     }
-    if (touched.size > 0) this.#review(touched);
+    this.#schedule();
   }
 
   /** Makes room for a name; what is known completely is never pushed out. */
@@ -144,54 +157,73 @@ export class ServiceBrowser {
     if (this.#candidates.has(key)) return true;
     if (ttl === 0) return false;
     if (this.#candidates.size >= MAX_SERVICES) {
-      const oldest = this.#candidates.entries().find(([, { shown }]) =>
-        shown === undefined
-      );
+      const [oldest] = this.#incomplete;
       if (oldest === undefined) return false;
-      this.#forget(oldest[0]);
+      this.#forget(oldest);
     }
-    this.#candidates.set(key, {
-      name,
-      attempts: 0,
-      nextAttempt: this.#soon(),
-    });
+    const candidate = { name, hosts: new Set<string>(), attempts: 0 };
+    this.#candidates.set(key, { ...candidate, nextAttempt: Infinity });
+    this.#lacksSomething(key, this.#candidates.get(key)!);
     return true;
   }
 
+  #lacksSomething(key: string, candidate: Candidate): void {
+    this.#incomplete.add(key);
+    candidate.nextAttempt = this.#soon();
+    this.#noteAttempt(candidate);
+  }
+
+  #noteAttempt({ nextAttempt }: Candidate): void {
+    this.#nextAttempt = Math.min(this.#nextAttempt, nextAttempt);
+  }
+
   #forget(key: string): void {
+    const hosts = this.#candidates.get(key)?.hosts ?? [];
     this.#candidates.delete(key);
-    const type = this.#options.type;
-    this.#cache.drop(
-      "PTR",
-      type,
-      (record) => record.type === "PTR" && fold(record.data) === key,
-    );
-    this.#cache.drop("SRV", key);
-    this.#cache.drop("TXT", key);
-    for (const [host, names] of this.#namesByHost) {
-      if (!names.delete(key) || names.size > 0) continue;
+    this.#incomplete.delete(key);
+    this.#cache.drop(this.#options.type, "PTR", key);
+    this.#cache.drop(key, "SRV");
+    this.#cache.drop(key, "TXT");
+    for (const host of hosts) {
+      const names = this.#namesByHost.get(host);
+      names?.delete(key);
+      if (names === undefined || names.size > 0) continue;
       this.#namesByHost.delete(host);
-      this.#cache.drop("A", host);
-      this.#cache.drop("AAAA", host);
+      this.#cache.drop(host, "A");
+      this.#cache.drop(host, "AAAA");
     }
   }
 
+  /** The names of the services that lost one of these records. */
+  #affectedBy(records: readonly DnsRecord[]): Set<string> {
+    const names = new Set<string>();
+    for (const record of records) {
+      if (record.type === "PTR") names.add(fold(record.data));
+      else if (record.type === "SRV" || record.type === "TXT") {
+        names.add(fold(record.name));
+      } else {
+        for (const name of this.#namesByHost.get(fold(record.name)) ?? []) {
+          names.add(name);
+        }
+      }
+    }
+    return names;
+  }
+
   /** Compares what is known now with what was reported. */
-  #review(keys: Iterable<string> = [...this.#candidates.keys()]): void {
-    const pointers = new Set(
-      this.#cache.get(this.#options.type, "PTR").map(({ record }) =>
-        fold(record.data as string)
-      ),
-    );
+  #review(): void {
+    const keys = [...this.#touched];
+    this.#touched.clear();
     for (const key of keys) {
       const candidate = this.#candidates.get(key);
       if (candidate === undefined) continue;
-      const alive = pointers.has(key);
+      const alive = this.#cache.get(this.#options.type, "PTR", key).length > 0;
       const service = alive ? this.#resolve(candidate.name) : undefined;
       const { shown } = candidate;
       if (service !== undefined) {
         candidate.shown = service;
         candidate.attempts = 0;
+        this.#incomplete.delete(key);
         if (shown === undefined) this.#report("added", service);
         else if (JSON.stringify(shown) !== JSON.stringify(service)) {
           this.#report("updated", service);
@@ -199,13 +231,12 @@ export class ServiceBrowser {
       } else {
         if (shown !== undefined) {
           delete candidate.shown;
-          candidate.nextAttempt = this.#soon();
+          this.#lacksSomething(key, candidate);
           this.#report("removed", shown);
         }
         if (!alive) this.#forget(key);
       }
     }
-    this.#schedule();
   }
 
   #resolve(name: string): ServiceInfo | undefined {
@@ -235,8 +266,13 @@ export class ServiceBrowser {
     this.#options.onChange({ kind, service });
   }
 
+  #touch(names: Iterable<string>): void {
+    for (const name of names) this.#touched.add(name);
+  }
+
   #noteHost(target: string, name: string): void {
     const host = fold(target);
+    this.#candidates.get(name)?.hosts.add(host);
     const names = this.#namesByHost.get(host);
     if (names) names.add(name);
     else this.#namesByHost.set(host, new Set([name]));
@@ -244,12 +280,10 @@ export class ServiceBrowser {
 
   #schedule(): void {
     if (this.#stopped) return;
-    let at = Math.min(this.#nextQuery, this.#cache.nextDeadline);
-    for (const { shown, attempts, nextAttempt } of this.#candidates.values()) {
-      if (shown === undefined && attempts < MAX_ATTEMPTS) {
-        at = Math.min(at, nextAttempt);
-      }
-    }
+    const next = this.#touched.size > 0
+      ? 0
+      : Math.min(this.#nextQuery, this.#nextAttempt, this.#cache.nextDeadline);
+    const at = Math.max(this.#notBefore, next);
     if (at === this.#wakeAt) return;
     this.#cancel();
     this.#wakeAt = at;
@@ -263,7 +297,8 @@ export class ServiceBrowser {
   #wake(): void {
     this.#wakeAt = Infinity;
     const now = this.#options.clock.now();
-    this.#cache.prune(now);
+    this.#notBefore = now + REST;
+    this.#touch(this.#affectedBy(this.#cache.prune(now)));
     this.#review();
     const questions = [...this.#missing(now), ...this.#renewals(now)];
     if (this.#nextQuery <= now) {
@@ -277,17 +312,27 @@ export class ServiceBrowser {
 
   /** What has to be asked for to know a service completely. */
   *#missing(now: number): Iterable<DnsQuestion> {
+    if (now < this.#pauseUntil) {
+      this.#nextAttempt = this.#pauseUntil;
+      return;
+    }
     let count = 0;
-    for (const candidate of this.#candidates.values()) {
-      const { name, shown, attempts, nextAttempt } = candidate;
-      if (shown !== undefined || attempts >= MAX_ATTEMPTS) continue;
-      if (nextAttempt > now) continue;
-      if (++count > MAX_QUESTIONS) {
-        candidate.nextAttempt = now + FIRST_INTERVAL;
+    this.#nextAttempt = Infinity;
+    for (const key of this.#incomplete) {
+      const candidate = this.#candidates.get(key)!;
+      const { name, attempts, nextAttempt } = candidate;
+      if (attempts >= MAX_ATTEMPTS) continue;
+      if (nextAttempt > now) {
+        this.#noteAttempt(candidate);
         continue;
+      }
+      if (++count > MAX_QUESTIONS) {
+        this.#pauseUntil = this.#nextAttempt = now + PAUSE;
+        return;
       }
       candidate.attempts++;
       candidate.nextAttempt = now + FIRST_INTERVAL * 2 ** attempts;
+      this.#noteAttempt(candidate);
       const srv = newest(this.#cache.get(name, "SRV"));
       if (srv === undefined) yield { name, type: "SRV" };
       if (this.#cache.get(name, "TXT").length === 0) {
@@ -322,13 +367,17 @@ export class ServiceBrowser {
 
   /** What is still valid for more than half of its lifetime (section 7.1). */
   #knownAnswers(on: string, now: number): DnsRecord[] {
-    return this.#cache.get(this.#options.type, "PTR").flatMap(
-      ({ record, interfaceName, expiresAt }) => {
+    const { type } = this.#options;
+    const known: DnsRecord[] = [];
+    for (const key of this.#candidates.keys()) {
+      for (const cached of this.#cache.get(type, "PTR", key)) {
+        const { record, interfaceName, expiresAt } = cached;
         const ttl = Math.floor((expiresAt - now) / 1_000);
-        const known = interfaceName === on && ttl > record.ttl / 2;
-        return known ? { ...record, ttl } : [];
-      },
-    );
+        if (interfaceName !== on || ttl <= record.ttl / 2) continue;
+        known.push({ ...record, ttl });
+      }
+    }
+    return known;
   }
 
   /** A query waits 20 to 120 ms, so that hosts do not ask all at once (section 5.2). */
