@@ -35,27 +35,60 @@ export async function findServer(
   }
   if (cluster !== undefined) {
     const slot = keySlot(key ?? "");
-    return await ask(
-      cluster,
-      settings,
-      options,
-      `no node of the cluster serves slot ${slot}`,
-      (link) => ownerOf(link, slot),
+    const owner = ownerOf(await findSlots(settings, options), slot);
+    if (owner !== undefined) return owner;
+    throw new RedisError(
+      `Cannot connect to Redis: no node of the cluster serves slot ${slot}.`,
+      "connection",
     );
   }
   return settings.address;
 }
 
-type Question = (link: Link) => Promise<Address | undefined>;
+/** A range of hash slots, both ends included, and the node that serves them. */
+export interface SlotRange {
+  readonly first: number;
+  readonly last: number;
+  readonly address: Address;
+}
+
+/**
+ * Asks a cluster which node serves which slots.
+ *
+ * @param settings How to reach the cluster.
+ * @param options How to connect to whom is asked.
+ * @throws {RedisError} No node answers at the moment.
+ */
+export async function findSlots(
+  settings: Settings,
+  options: LinkOptions,
+): Promise<readonly SlotRange[]> {
+  return await ask(
+    settings.cluster ?? [],
+    settings,
+    options,
+    "no node of the cluster answers",
+    slotsOf,
+  );
+}
+
+/** The node that serves a slot, if any does. */
+export function ownerOf(
+  ranges: readonly SlotRange[],
+  slot: number,
+): Address | undefined {
+  return ranges.find(({ first, last }) => first <= slot && slot <= last)
+    ?.address;
+}
 
 /** Asks one after the other until somebody knows. */
-async function ask(
+async function ask<Answer>(
   addresses: readonly Address[],
   settings: Settings,
   options: LinkOptions,
   failure: string,
-  question: Question,
-): Promise<Address> {
+  question: (link: Link) => Promise<Answer | undefined>,
+): Promise<Answer> {
   const problems: string[] = [];
   for (const address of addresses) {
     let link: Link | undefined;
@@ -94,19 +127,17 @@ async function masterOf(
 }
 
 /** `CLUSTER SLOTS`; an empty host there means the node that was asked. */
-async function ownerOf(
-  link: Link,
-  slot: number,
-): Promise<Address | undefined> {
-  const ranges = await link.send<[number, number, [string | null, number]][]>(
+async function slotsOf(link: Link): Promise<SlotRange[] | undefined> {
+  const reply = await link.send<[number, number, [string | null, number]][]>(
     ["CLUSTER", "SLOTS"],
   );
-  for (const [first, last, [host, port]] of ranges) {
-    if (slot < first || slot > last) continue;
-    const asked = "host" in link.address ? link.address.host : "127.0.0.1";
-    return { host: host || asked, port };
-  }
-  return undefined;
+  const asked = "host" in link.address ? link.address.host : "127.0.0.1";
+  const ranges = reply.map(([first, last, [host, port]]) => ({
+    first,
+    last,
+    address: { host: host || asked, port },
+  }));
+  return ranges.length > 0 ? ranges : undefined;
 }
 
 async function withTimeout<Value>(

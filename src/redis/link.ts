@@ -108,7 +108,9 @@ export class Link {
       () =>
         link.close(
           new RedisError(
-            `Cannot ${what}: no answer within ${settings.connectTimeout} s.`,
+            `Cannot ${what}: no answer within ${settings.connectTimeout} s${
+              tls === undefined ? "" : " (does the server speak TLS?)"
+            }.`,
             "connection",
           ),
         ),

@@ -178,9 +178,7 @@ const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
  */
 export function parseRedisArgs(args: RedisArgs = {}): Settings {
   check(args);
-  const all: RedisArgs = args.url === undefined
-    ? args
-    : { ...args, ...parseUrl(args.url) };
+  const all = expandUrl(args);
   if (all.sentinels !== undefined && all.cluster !== undefined) {
     throw new TypeError(
       "Cannot connect to Redis: `sentinels` and `cluster` exclude each other; a cluster elects its own masters.",
@@ -220,6 +218,12 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     },
     cluster: all.cluster?.map((text) => parseAddress(text, 6379)),
   };
+}
+
+/** Replaces `url` by the arguments that it stands for. */
+export function expandUrl(args: RedisArgs): RedisArgs {
+  const { url, ...rest } = args;
+  return url === undefined ? rest : { ...rest, ...parseUrl(url) };
 }
 
 function tlsSettings(args: RedisArgs): TlsSettings {

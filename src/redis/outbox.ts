@@ -39,6 +39,7 @@ export class Outbox {
   #router: Router;
   #responses: Responses;
   #timeout: number;
+  #hasFailover: boolean;
   #abort = new AbortController();
 
   /**
@@ -47,7 +48,8 @@ export class Outbox {
    * @throws {TypeError} An argument is unknown or wrong.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
-    parseRedisArgs(args);
+    const { sentinel, cluster } = parseRedisArgs(args);
+    this.#hasFailover = (sentinel ?? cluster) !== undefined;
     const inner = {
       logger: options.logger ?? createLogger("redis"),
       unref: options.unref ?? false,
@@ -128,15 +130,19 @@ export class Outbox {
     run: (connection: Connection) => Promise<Reply>,
   ): Promise<Reply> {
     const deadline = performance.now() + this.#timeout * 1000;
+    // A failover shows in these ways until it is over.
+    const isRetried = (error: RedisError): boolean =>
+      !error.mayHaveRun && (RETRIED.has(error.code) ||
+        (error.code === "readonly" && this.#hasFailover));
     for (let attempt = 0;; attempt++) {
       try {
         return await run(await this.#router.connect(key, deadline));
       } catch (error) {
         if (!(error instanceof RedisError)) throw error;
-        const isWorthIt = !error.mayHaveRun && RETRIED.has(error.code);
+        this.#router.forget();
         const wait = backoff(attempt, 0.02, 1);
         if (
-          !isWorthIt || this.#abort.signal.aborted ||
+          !isRetried(error) || this.#abort.signal.aborted ||
           performance.now() + wait * 1000 > deadline
         ) {
           throw explain(error, what);

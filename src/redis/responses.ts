@@ -105,6 +105,7 @@ export class Responses {
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        this.#router.forget();
         if (!(error instanceof RedisError) || !error.isTransient) {
           return this.#rejectAll(error as Error);
         }

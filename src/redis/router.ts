@@ -1,26 +1,40 @@
+import { backoff, pause } from "./backoff.ts";
 import { Connection, type ConnectOptions } from "./connection.ts";
+import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./key_slot.ts";
-import type { RedisArgs } from "./options.ts";
+import {
+  type Address,
+  expandUrl,
+  formatAddress,
+  parseRedisArgs,
+  type RedisArgs,
+} from "./options.ts";
 import { RedisError } from "./redis_error.ts";
+
+/** How long to try one node of a cluster before its slots are asked for again, in seconds. */
+const NODE_TIMEOUT = 1;
 
 /**
  * Finds the connection for a key: always the same one, except in a cluster,
- * where each of its nodes has its own. Connections are made when they are first
- * needed.
+ * where each node has its own. Connections are made when they are first needed.
  */
 export class Router {
   #args: RedisArgs;
-  #options: ConnectOptions;
-  #connections = new Map<number, Promise<Connection>>();
+  #options: Omit<ConnectOptions, "key" | "signal">;
+  #connections = new Map<string, Promise<Connection>>();
+  #slots: Promise<readonly SlotRange[]> | undefined;
   #abort = new AbortController();
 
   /**
    * @param args redis-py's arguments, see {@link RedisArgs}.
    * @param options See {@link ConnectOptions}.
    */
-  constructor(args: RedisArgs, options: Omit<ConnectOptions, "key">) {
+  constructor(
+    args: RedisArgs,
+    options: Omit<ConnectOptions, "key" | "signal">,
+  ) {
     this.#args = args;
-    this.#options = { ...options, signal: this.#abort.signal };
+    this.#options = options;
   }
 
   /** Whether keys live on different servers. */
@@ -36,57 +50,132 @@ export class Router {
    * @throws {RedisError} The server refused, or could not be reached in time.
    */
   async connect(key: string, deadline: number): Promise<Connection> {
-    if (this.#abort.signal.aborted) {
-      throw new RedisError("Cannot send: the outbox was closed.", "closed");
+    const late = new AbortController();
+    const abort = (): void => late.abort();
+    const timer = setTimeout(abort, Math.max(0, deadline - performance.now()));
+    this.#abort.signal.addEventListener("abort", abort);
+    try {
+      if (this.#abort.signal.aborted) throw closed();
+      return this.isCluster
+        ? await this.#connectToNode(keySlot(key), late.signal)
+        : await this.#use("", this.#args, late.signal);
+    } catch (error) {
+      if (this.#abort.signal.aborted) throw closed();
+      if (!late.signal.aborted) throw error;
+      throw new RedisError(
+        "Cannot reach Redis: no connection in time.",
+        "connection",
+        { cause: error },
+      );
+    } finally {
+      clearTimeout(timer);
+      this.#abort.signal.removeEventListener("abort", abort);
     }
-    const slot = this.isCluster ? keySlot(key) : 0;
-    let made = this.#connections.get(slot);
-    if (made === undefined) {
-      made = Connection.connect(this.#args, { ...this.#options, key });
-      this.#connections.set(slot, made);
-      made.catch(() => this.#connections.delete(slot));
-    }
-    return await before(
-      deadline,
-      made.then(async (connection) => {
-        await connection.ready();
-        return connection;
-      }),
-    );
+  }
+
+  /** Forgets which node serves which slots. */
+  forget(): void {
+    this.#slots = undefined;
   }
 
   /** Closes every connection. */
   async close(): Promise<void> {
     this.#abort.abort();
-    const made = await Promise.allSettled(this.#connections.values());
+    const made = await Promise.allSettled([
+      ...this.#connections.values(),
+      this.#slots,
+    ]);
     await Promise.all(
       made.map((result) =>
-        result.status === "fulfilled" ? result.value.close() : undefined
+        result.status === "fulfilled" && result.value instanceof Connection
+          ? result.value.close()
+          : undefined
       ),
     );
   }
+
+  async #connectToNode(slot: number, signal: AbortSignal): Promise<Connection> {
+    for (let attempt = 0;; attempt++) {
+      try {
+        this.#slots ??= findSlots(parseRedisArgs(this.#args), {
+          signal: this.#abort.signal,
+          unref: this.#options.unref ?? false,
+        });
+        const address = ownerOf(await this.#slots, slot);
+        if (address !== undefined) return await this.#node(address, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (error instanceof RedisError && isRefusal(error)) throw error;
+      }
+      this.forget();
+      await pause(backoff(attempt, 0.05, 0.5), signal);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Connects to one node, but not for long: another may have taken its place. */
+  async #node(address: Address, signal: AbortSignal): Promise<Connection> {
+    const { cluster: _, ...rest } = expandUrl(this.#args);
+    const impatient = new AbortController();
+    const abort = (): void => impatient.abort();
+    const timer = setTimeout(abort, NODE_TIMEOUT * 1000);
+    signal.addEventListener("abort", abort);
+    const name = formatAddress(address);
+    try {
+      return await this.#use(
+        name,
+        { ...rest, ...address },
+        impatient.signal,
+      );
+    } catch (error) {
+      const made = this.#connections.get(name);
+      this.#connections.delete(name);
+      made?.then((connection) => connection.close(), () => {});
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  async #use(
+    name: string,
+    args: RedisArgs,
+    signal: AbortSignal,
+  ): Promise<Connection> {
+    let made = this.#connections.get(name);
+    if (made === undefined) {
+      const { signal: closing } = this.#abort;
+      const limit = name === "" ? closing : AbortSignal.any([closing, signal]);
+      made = Connection.connect(args, { ...this.#options, signal: limit });
+      this.#connections.set(name, made);
+      made.catch(() => this.#connections.delete(name));
+    }
+    const connection = await orAborted(made, signal);
+    await connection.ready(signal);
+    return connection;
+  }
 }
 
-async function before<Value>(
-  deadline: number,
+/** Whether asking another node would not help either. */
+function isRefusal(error: RedisError): boolean {
+  return !error.isTransient && error.code !== "closed";
+}
+
+function closed(): RedisError {
+  return new RedisError("Cannot send: the outbox was closed.", "closed");
+}
+
+function orAborted<Value>(
   promise: Promise<Value>,
+  signal: AbortSignal,
 ): Promise<Value> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  promise.catch(() => {});
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() =>
-          reject(
-            new RedisError(
-              "Cannot reach Redis: no connection in time.",
-              "connection",
-            ),
-          ), Math.max(0, deadline - performance.now()));
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() =>
+      signal.removeEventListener("abort", abort)
+    );
+  });
 }

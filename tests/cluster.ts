@@ -1,0 +1,119 @@
+import { Connection, type RedisArgs } from "../src/redis/mod.ts";
+import { freePort, TestServer } from "./servers.ts";
+
+const SLOTS = 16384;
+
+/** A cluster of three masters with a replica each. */
+export class ClusterSetup implements AsyncDisposable {
+  /** Masters first, each replica three places after its master. */
+  readonly nodes: readonly TestServer[];
+
+  private constructor(nodes: readonly TestServer[]) {
+    this.nodes = nodes;
+  }
+
+  static async start(): Promise<ClusterSetup> {
+    const nodes: TestServer[] = [];
+    for (let index = 0; index < 6; index++) {
+      nodes.push(
+        await TestServer.start({
+          port: clusterPort(),
+          config: [
+            "cluster-enabled yes",
+            "cluster-node-timeout 1000",
+            "cluster-replica-validity-factor 0",
+            "repl-diskless-sync-delay 0",
+          ],
+        }),
+      );
+    }
+    const setup = new ClusterSetup(nodes);
+    await setup.#form();
+    return setup;
+  }
+
+  get args(): RedisArgs {
+    return {
+      cluster: this.nodes.slice(1).map(({ args }) => `127.0.0.1:${args.port}`),
+      socket_connect_timeout: 1,
+    };
+  }
+
+  /** The master that serves a key. */
+  async masterOf(key: string): Promise<TestServer> {
+    await using connection = await Connection.connect(this.args, { key });
+    const { address } = connection;
+    return this.nodes.find(({ args }) =>
+      "port" in address && args.port === address.port
+    )!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const node of this.nodes) await node[Symbol.asyncDispose]();
+  }
+
+  async #form(): Promise<void> {
+    const [first] = this.nodes;
+    const ids: string[] = [];
+    for (const [index, node] of this.nodes.entries()) {
+      ids.push(await node.run<string>("CLUSTER", "MYID"));
+      if (index < 3) {
+        const start = Math.ceil(SLOTS * index / 3);
+        const end = Math.ceil(SLOTS * (index + 1) / 3);
+        const slots = Array.from(
+          { length: end - start },
+          (_, at) => String(start + at),
+        );
+        await node.run("CLUSTER", "ADDSLOTS", ...slots);
+      }
+      if (index > 0) {
+        await node.run("CLUSTER", "MEET", "127.0.0.1", `${first!.args.port}`);
+      }
+    }
+    await this.#until("CLUSTER NODES", (text) => lines(text) === 6);
+    for (const [index, node] of this.nodes.entries()) {
+      if (index >= 3) await node.run("CLUSTER", "REPLICATE", ids[index - 3]!);
+    }
+    await this.#until("CLUSTER INFO", (text) => /cluster_state:ok/.test(text));
+    await this.#until(
+      "CLUSTER NODES",
+      (text) => text.match(/slave/g)?.length === 3,
+    );
+    for (const replica of this.nodes.slice(3)) {
+      await untilSo(
+        replica,
+        "INFO replication",
+        (text) => /master_link_status:up/.test(text),
+      );
+    }
+  }
+
+  async #until(
+    command: string,
+    isSo: (text: string) => boolean,
+  ): Promise<void> {
+    for (const node of this.nodes) await untilSo(node, command, isSo);
+  }
+}
+
+async function untilSo(
+  node: TestServer,
+  command: string,
+  isSo: (text: string) => boolean,
+): Promise<void> {
+  while (!isSo(await node.run<string>(...command.split(" ")))) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function lines(text: string): number {
+  return text.trim().split("\n").length;
+}
+
+/** The bus of a cluster takes the port 10,000 above. */
+function clusterPort(): number {
+  for (;;) {
+    const port = freePort();
+    if (port < 55535) return port;
+  }
+}

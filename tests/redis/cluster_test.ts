@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
+import { ClusterSetup } from "../cluster.ts";
+import { TestLogger } from "../servers.ts";
+
+Deno.test("Connections, queues and responses work in a cluster and survive a master", async () => {
+  await using setup = await ClusterSetup.start();
+  const logger = new TestLogger();
+  const queues = ["one", "two", "three", "four"];
+  const owners = await Promise.all(queues.map((key) => setup.masterOf(key)));
+  assert.ok(new Set(owners).size > 1);
+
+  await using inbox = await Inbox.open(setup.args, { queue: queues, logger });
+  await using outbox = new Outbox(setup.args, {
+    logger,
+    connectionTimeout: 30,
+  });
+  const ids = Array.from({ length: 50 }, (_, index) => `request${index}`);
+  const waiting = ids.map((id) => outbox.waitForResponse(id, 10));
+  await Promise.all(ids.map((id) => outbox.pushResponse(id, `to ${id}`)));
+  const responses = await Promise.all(waiting);
+  assert.deepEqual(
+    responses.map((bytes) => new TextDecoder().decode(bytes)),
+    ids.map((id) => `to ${id}`),
+  );
+
+  const handled = new Set<string>();
+  const reading = (async () => {
+    for (let batch; (batch = await inbox.next());) {
+      for (const payload of batch.payloads) {
+        handled.add(new TextDecoder().decode(payload));
+      }
+      await batch.settle();
+    }
+  })();
+  const sent: string[] = [];
+  let doubtful = 0;
+  const send = async (queue: string, text: string): Promise<void> => {
+    await outbox.push(queue, text).then(
+      () => sent.push(text),
+      () => doubtful++,
+    );
+  };
+  const sendAll = async (label: string): Promise<void> => {
+    for (let number = 0; number < 200; number++) {
+      for (const queue of queues) {
+        await send(queue, `${label} ${queue} ${number}`);
+      }
+    }
+  };
+  await sendAll("before");
+  assert.equal(await owners[0]!.run("WAIT", "1", "5000"), 1);
+  await owners[0]!.kill();
+  await sendAll("after");
+  while (!sent.every((text) => handled.has(text))) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok(sent.length + doubtful === 1600 && doubtful <= 2, `${doubtful}`);
+  await using connection = await Connection.connect(setup.args, {
+    key: queues[0]!,
+  });
+  assert.notDeepEqual(connection.address, {
+    host: "127.0.0.1",
+    port: owners[0]!.args.port,
+  });
+  await inbox.stop();
+  await reading;
+});

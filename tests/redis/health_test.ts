@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import {
+  Connection,
+  Inbox,
+  type RedisArgs,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
+
+const logger = new TestLogger();
+
+async function silentAfter(
+  args: RedisArgs,
+  act: (connection: Connection) => Promise<unknown>,
+): Promise<number> {
+  const port = freePort();
+  await using _server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  const lost = Promise.withResolvers<void>();
+  await using connection = await Connection.connect(
+    { ...args, port: proxy.port },
+    {
+      logger: { ...logger, warn: () => lost.resolve() },
+    },
+  );
+  await connection.command(["PING"]);
+  proxy.freeze();
+  const start = performance.now();
+  const acting = act(connection).catch((error: RedisError) => error);
+  await lost.promise;
+  const seconds = (performance.now() - start) / 1000;
+  proxy.thaw();
+  await acting;
+  await connection.ready();
+  assert.equal(await connection.command(["PING"]), "PONG");
+  return seconds;
+}
+
+Deno.test("Connection notices in time that an idle connection is dead", async () => {
+  const seconds = await silentAfter(
+    { health_check_interval: 1 },
+    () => Promise.resolve(),
+  );
+  assert.ok(seconds < 1.2, String(seconds));
+});
+
+Deno.test("Connection notices in time that no answer comes", async () => {
+  const seconds = await silentAfter(
+    { health_check_interval: 1 },
+    (connection) => connection.command(["PING"]),
+  );
+  assert.ok(seconds < 1.2, String(seconds));
+});
+
+Deno.test("Connection gives a command that blocks the time it asked for", async () => {
+  const seconds = await silentAfter(
+    { health_check_interval: 0.4 },
+    (connection) =>
+      connection.command(["BLPOP", "nothing", "0.5"], { block: 0.5 }),
+  );
+  assert.ok(seconds > 0.6 && seconds < 1, String(seconds));
+});
+
+Deno.test("Connection takes socket_timeout for the time to answer", async () => {
+  const seconds = await silentAfter(
+    { health_check_interval: 0, socket_timeout: 0.2 },
+    (connection) => connection.command(["PING"]),
+  );
+  assert.ok(seconds < 0.4, String(seconds));
+});
+
+Deno.test("Connection stays while a command blocks on a healthy server", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect({
+    ...server.args,
+    health_check_interval: 0.2,
+  });
+  const reply = await connection.command(["BLPOP", "nothing", "1"], {
+    block: 1,
+  });
+  assert.equal(reply, null);
+  assert.equal(connection.reconnects, 0);
+});
+
+Deno.test("Connection does not keep the process alive if told so", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  for (const port of [server.args.port!, freePort()]) {
+    const { success } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        new URL("./unref_connection.ts", import.meta.url).pathname,
+        String(port),
+      ],
+      stderr: "inherit",
+    }).output();
+    assert.ok(success);
+  }
+});
+
+Deno.test("Inbox loses nothing when its connections are silently cut", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  const args = { port: proxy.port, health_check_interval: 0.5 };
+  await using inbox = await Inbox.open(args, { queue: "queue", logger });
+  const waiting = inbox.next();
+  proxy.freeze();
+  await server.run("RPUSH", "queue", "one");
+  const reconnected = Promise.withResolvers<void>();
+  setTimeout(reconnected.resolve, 1500);
+  await reconnected.promise;
+  proxy.cut();
+  proxy.thaw();
+  const batch = await waiting;
+  assert.equal(new TextDecoder().decode(batch!.payloads[0]), "one");
+  await batch!.settle();
+});

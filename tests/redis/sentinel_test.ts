@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
+import { freePort, TestLogger } from "../servers.ts";
+import { SentinelSetup } from "../sentinels.ts";
+
+Deno.test("Connection and queues follow a failover by Sentinel", async () => {
+  await using setup = await SentinelSetup.start();
+  const { master, replica } = setup;
+  const logger = new TestLogger();
+  await using connection = await Connection.connect(setup.args, { logger });
+  assert.deepEqual(connection.address, {
+    host: "127.0.0.1",
+    port: master.args.port,
+  });
+  await using inbox = await Inbox.open(setup.args, { queue: "queue", logger });
+  await using outbox = new Outbox(setup.args, {
+    logger,
+    connectionTimeout: 30,
+  });
+  const handled = new Set<string>();
+  const reading = (async () => {
+    for (let batch; (batch = await inbox.next());) {
+      for (const payload of batch.payloads) {
+        handled.add(new TextDecoder().decode(payload));
+      }
+      await batch.settle();
+    }
+  })();
+  const sent: string[] = [];
+  const doubtful: string[] = [];
+  const send = async (text: string): Promise<void> => {
+    await outbox.push("queue", text).then(
+      () => sent.push(text),
+      () => doubtful.push(text),
+    );
+  };
+  for (let number = 0; number < 500; number++) await send(`before ${number}`);
+  // Redis replicates in the background: what the replica does not have yet is
+  // lost with the master, whatever a client does.
+  assert.equal(await master.run("WAIT", "1", "5000"), 1);
+  await master.kill();
+  for (let number = 0; number < 500; number++) await send(`after ${number}`);
+  await connection.ready();
+  assert.deepEqual(connection.address, {
+    host: "127.0.0.1",
+    port: replica.args.port,
+  });
+  while (!sent.every((text) => handled.has(text))) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.ok(sent.length >= 998, String(sent.length));
+  assert.ok(doubtful.length <= 2, String(doubtful));
+  await inbox.stop();
+  await reading;
+});
+
+Deno.test("Connection goes on asking while no sentinel knows the master", async () => {
+  const logger = new TestLogger();
+  const abort = new AbortController();
+  logger.warn = (text): void => {
+    assert.match(text, /no sentinel knows a master named "tested"/);
+    abort.abort();
+  };
+  await assert.rejects(Connection.connect({
+    sentinels: [`127.0.0.1:${freePort()}`, `127.0.0.1:${freePort()}`],
+    serviceName: "tested",
+  }, { logger, signal: abort.signal }));
+});

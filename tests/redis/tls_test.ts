@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import {
+  Connection,
+  type RedisArgs,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
+
+const directory = new URL("./certificates/", import.meta.url).pathname;
+const authority: RedisArgs = { ssl: true, ssl_ca_certs: `${directory}ca.crt` };
+const client: RedisArgs = {
+  ...authority,
+  ssl_certfile: `${directory}client.crt`,
+  ssl_keyfile: `${directory}client.key`,
+};
+
+/** Starts a server that only speaks TLS and wants to see a client's certificate. */
+async function startTls(): Promise<TestServer & { port: number }> {
+  const port = freePort();
+  const server = await TestServer.start({
+    port: freePort(),
+    config: [
+      "port 0",
+      `tls-port ${port}`,
+      `tls-cert-file "${directory}server.crt"`,
+      `tls-key-file "${directory}server.key"`,
+      `tls-ca-cert-file "${directory}ca.crt"`,
+    ],
+    redisArgs: { ...client, port },
+  });
+  return Object.assign(server, { port });
+}
+
+async function ping(args: RedisArgs): Promise<unknown> {
+  await using connection = await Connection.connect(args);
+  return await connection.command(["PING"]);
+}
+
+Deno.test("Connection speaks TLS", async () => {
+  await using server = await startTls();
+  const { port } = server;
+  assert.equal(await ping({ ...client, port }), "PONG");
+  const ssl_ca_data = await Deno.readTextFile(`${directory}ca.crt`);
+  const { ssl_ca_certs: _, ...rest } = client;
+  const url = `rediss://127.0.0.1:${port}`;
+  assert.equal(await ping({ ...rest, url, ssl_ca_data }), "PONG");
+  assert.equal(await ping({ ...rest, url, ssl_cert_reqs: "none" }), "PONG");
+  assert.equal(
+    await ping({
+      ...client,
+      port,
+      ssl_keyfile: `${directory}client_encrypted.key`,
+      ssl_password: "secret",
+    }),
+    "PONG",
+  );
+});
+
+Deno.test("Connection checks the server's name unless told otherwise", async () => {
+  await using server = await startTls();
+  const { port } = server;
+  const localhost = { ...client, host: "localhost", port };
+  await assert.rejects(
+    ping(localhost),
+    (error: RedisError) => error.code === "tls",
+  );
+  assert.equal(await ping({ ...localhost, ssl_check_hostname: false }), "PONG");
+});
+
+Deno.test("Connection says what is wrong with TLS", async () => {
+  await using server = await startTls();
+  const { port } = server;
+  const wrong: [string, RedisArgs][] = [
+    ["no authority", { ...client, port, ssl_ca_certs: null }],
+    ["another authority", {
+      ...client,
+      port,
+      ssl_ca_certs: `${directory}other_ca.crt`,
+    }],
+    ["no client certificate", { ...authority, port }],
+  ];
+  for (const [what, args] of wrong) {
+    await assert.rejects(
+      ping(args),
+      (error: RedisError) => {
+        assert.equal(error.code, "tls", `${what}: ${error.message}`);
+        assert.match(error.message, /`ssl…`/);
+        return true;
+      },
+    );
+  }
+  await assert.rejects(
+    ping({ ...client, port, ssl_keyfile: "/nonexistent.key" }),
+    (error: Error) =>
+      error instanceof TypeError && error.message.includes("`ssl_keyfile`"),
+  );
+});
+
+Deno.test("Connection has a hint where only one side speaks TLS", async () => {
+  await using server = await startTls();
+  await using plain = await TestServer.start({ port: freePort() });
+  const wrong: [RegExp, RedisArgs][] = [
+    [/ECONNRESET|closed/, { port: server.port }],
+    [/\(does the server speak TLS\?\)/, {
+      ...client,
+      port: plain.args.port!,
+      socket_connect_timeout: 0.2,
+    }],
+  ];
+  for (const [expected, args] of wrong) {
+    const abort = new AbortController();
+    const logger = new TestLogger();
+    logger.warn = (text): void => {
+      assert.match(text, expected);
+      abort.abort();
+    };
+    const { signal } = abort;
+    await assert.rejects(Connection.connect(args, { signal, logger }));
+  }
+});

@@ -1,0 +1,105 @@
+/** A TCP proxy on loopback that can stop forwarding without closing anything. */
+export class TcpProxy implements AsyncDisposable {
+  #listener: Deno.TcpListener;
+  #target: number;
+  #connections = new Set<Deno.TcpConn>();
+  #pumps = new Set<Promise<void>>();
+  #accepting: Promise<void>;
+  #thawed: PromiseWithResolvers<void> | undefined;
+
+  /** @param target The port to which it forwards. */
+  constructor(target: number) {
+    this.#target = target;
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    this.#accepting = this.#accept();
+  }
+
+  /** The port on which it listens. */
+  get port(): number {
+    return (this.#listener.addr as Deno.NetAddr).port;
+  }
+
+  /** Stops forwarding; new connections are accepted and stay silent. */
+  freeze(): void {
+    this.#thawed ??= Promise.withResolvers();
+  }
+
+  /** Forwards again, also what was held back. */
+  thaw(): void {
+    this.#thawed?.resolve();
+    this.#thawed = undefined;
+  }
+
+  /** Closes every connection. */
+  cut(): void {
+    for (const connection of this.#connections) close(connection);
+    this.#connections.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    await this.#accepting;
+    this.cut();
+    this.thaw();
+    await Promise.all(this.#pumps);
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const client of this.#listener) {
+        this.#track(this.#serve(client));
+      }
+    } catch {
+      // The listener was closed.
+    }
+  }
+
+  async #serve(client: Deno.TcpConn): Promise<void> {
+    this.#connections.add(client);
+    await this.#thawed?.promise;
+    try {
+      const server = await Deno.connect({
+        hostname: "127.0.0.1",
+        port: this.#target,
+      });
+      this.#connections.add(server);
+      await Promise.all([
+        this.#pump(client, server),
+        this.#pump(server, client),
+      ]);
+    } catch {
+      close(client);
+    }
+  }
+
+  async #pump(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+    const buffer = new Uint8Array(65536);
+    try {
+      for (let count; (count = await from.read(buffer)) !== null;) {
+        await this.#thawed?.promise;
+        for (let start = 0; start < count;) {
+          start += await to.write(buffer.subarray(start, count));
+        }
+      }
+    } catch {
+      // One of the two sides is gone.
+    }
+    close(from);
+    close(to);
+    this.#connections.delete(from);
+    this.#connections.delete(to);
+  }
+
+  #track(work: Promise<void>): void {
+    this.#pumps.add(work);
+    work.finally(() => this.#pumps.delete(work));
+  }
+}
+
+function close(connection: Deno.TcpConn): void {
+  try {
+    connection.close();
+  } catch {
+    // It is closed already.
+  }
+}
