@@ -28,6 +28,7 @@ const FRAME_HEADER = 16;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
+const NOTHING = new Uint8Array();
 
 /**
  * Makes a frame of messages.
@@ -38,7 +39,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
  * u32  count of messages
  * u32  bytes of the options
  * u32  bytes of message 1, of message 2, …
- *      options (JSON), message 1, message 2, …
+ *      options (JSON, where there are any), message 1, message 2, …
  * ```
  *
  * @param number Tells the frame from the publisher's others.
@@ -52,7 +53,8 @@ export function encodeFrame(
   options: FrameOptions,
 ): Uint8Array {
   const parts = encodeAll(messages);
-  const head = encoder.encode(JSON.stringify(options));
+  const json = JSON.stringify(options);
+  const head = json === "{}" ? NOTHING : encoder.encode(json);
   const start = FRAME_HEADER + 4 * parts.length;
   const size = parts.reduce(
     (sum, part) => sum + part.length,
@@ -98,7 +100,9 @@ export function decodeFrame(frame: Uint8Array): Frame {
   const body = start + fixed[3]!;
   return {
     number: fixed[1]!,
-    options: JSON.parse(decoder.decode(frame.subarray(start, body))),
+    options: start === body
+      ? {}
+      : JSON.parse(decoder.decode(frame.subarray(start, body))),
     messages: split(frame.subarray(body), lengths),
   };
 }
