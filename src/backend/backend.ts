@@ -149,8 +149,11 @@ export class Backend extends LifeCycle {
    * @throws {MessageError} If it is no event.
    * @throws {RedisError} If the server cannot be reached or refuses.
    */
-  override sendEvent(event: EventLike, queueName?: string): Promise<Event> {
-    return this.#sending().sendEvent(event, queueName);
+  override async sendEvent(
+    event: EventLike,
+    queueName?: string,
+  ): Promise<Event> {
+    return await this.#sending().sendEvent(event, queueName);
   }
 
   /**
@@ -163,11 +166,11 @@ export class Backend extends LifeCycle {
    * @throws {MessageError} If the request or the response is no message.
    * @throws {RedisError} If the server cannot be reached or refuses.
    */
-  override sendRequest(
+  override async sendRequest(
     request: RequestLike,
     options?: SendRequestOptions,
   ): Promise<Response> {
-    return this.#sending().sendRequest(request, options);
+    return await this.#sending().sendRequest(request, options);
   }
 
   /**
@@ -178,11 +181,11 @@ export class Backend extends LifeCycle {
    * @returns The response as it was sent.
    * @throws {RedisError} If the server cannot be reached or refuses.
    */
-  override sendResponse(
+  override async sendResponse(
     response: ResponseLike,
     request: Request,
   ): Promise<Response> {
-    return this.#sending().sendResponse(response, request);
+    return await this.#sending().sendResponse(response, request);
   }
 
   /**

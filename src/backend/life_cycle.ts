@@ -126,7 +126,7 @@ export abstract class LifeCycle extends BackendAliases
     if (this.#ident === undefined) {
       throw new Error("Cannot join the backend: it has not been started");
     }
-    return await this.#waitForEnd(timeout, this.#daemon);
+    return await this.#waitForEnd(timeout);
   }
 
   /**
@@ -147,6 +147,7 @@ export abstract class LifeCycle extends BackendAliases
     }
     this.#ident = ++lastIdent;
     this.#isAlive = true;
+    using _awake = keepAwake();
     try {
       await this.enter();
       if (this.shouldStop()) throw stoppedEarly();
@@ -219,7 +220,8 @@ export abstract class LifeCycle extends BackendAliases
   waitStop(timeout?: number): Promise<boolean> {
     return sleep(timeout, {
       signal: this.#stopping.signal,
-      unref: this.#daemon,
+      // A backend at work keeps the process alive by itself.
+      unref: this.#daemon || timeout === undefined,
     });
   }
 
@@ -230,17 +232,13 @@ export abstract class LifeCycle extends BackendAliases
   protected abstract close(): Promise<void>;
 
   async #runToTheEnd(): Promise<void> {
-    // Promises alone do not keep a process alive.
-    const alive = setInterval(() => {}, 2 ** 31 - 1);
-    if (this.#daemon) Deno.unrefTimer(alive);
+    using _awake = this.#daemon ? undefined : keepAwake();
     try {
       await this.run();
     } catch (error) {
       this.#report("run()", error);
-    } finally {
-      clearInterval(alive);
-      await this.#finish();
     }
+    await this.#finish();
   }
 
   async #finish(): Promise<void> {
@@ -253,14 +251,11 @@ export abstract class LifeCycle extends BackendAliases
     this.#finished.resolve();
   }
 
-  async #waitForEnd(
-    timeout: number | undefined,
-    unref: boolean,
-  ): Promise<boolean> {
+  async #waitForEnd(timeout: number | undefined): Promise<boolean> {
     if (!this.#isAlive) return true;
     const end = new AbortController();
     this.#finished.promise.then(() => end.abort());
-    return await sleep(timeout, { signal: end.signal, unref });
+    return await sleep(timeout, { signal: end.signal });
   }
 
   async #reenter(): Promise<void> {
@@ -277,6 +272,7 @@ export abstract class LifeCycle extends BackendAliases
   }
 
   async #shutDown(): Promise<void> {
+    using _awake = keepAwake();
     this.#stopping.abort();
     try {
       // By this name, so that a class that defines `on_stop` has it called too.
@@ -285,7 +281,7 @@ export abstract class LifeCycle extends BackendAliases
       this.#report("onStop()", error);
     }
     const limit = this.stopTimeout + CLOSING_TIME;
-    if (!await this.#waitForEnd(limit, false)) {
+    if (!await this.#waitForEnd(limit)) {
       this.logger.warn(
         `${this.name} has not finished within ${limit} s, and is left behind: does its run() or loop() wait for stop()?`,
       );
@@ -298,6 +294,12 @@ export abstract class LifeCycle extends BackendAliases
     this.logger.error(`${this.name}: ${where} failed: ${text}`);
     if (error instanceof Error) this.logger.debug(String(error.stack));
   }
+}
+
+/** Keeps the process alive, which promises alone do not. */
+function keepAwake(): Disposable {
+  const timer = setInterval(() => {}, 2 ** 31 - 1);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 function stoppedEarly(): DOMException {

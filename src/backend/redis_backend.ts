@@ -1,5 +1,6 @@
 import type { Receipt } from "../bus/mod.ts";
-import { type Batch, type Failure, Inbox } from "../redis/mod.ts";
+import { type Batch, type Failure, Inbox, RedisError } from "../redis/mod.ts";
+import { backoff } from "../redis/backoff.ts";
 import { formatAddress, parseRedisArgs } from "../redis/options.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";
@@ -103,19 +104,7 @@ export class RedisBackend extends Backend {
    * @throws {RedisError} If the server refuses this client.
    */
   protected override async enter(): Promise<void> {
-    const { delivery, batchSize, maxDeliveries, foreign, logger } =
-      this.#options;
-    this.#inbox = await Inbox.open(this.redisArgs, {
-      queue: this.#queue,
-      consumer: this.deviceId,
-      unref: this.daemon,
-      signal: this.stopSignal,
-      ...(delivery && { delivery }),
-      ...(batchSize && { batchSize }),
-      ...(maxDeliveries && { maxDeliveries }),
-      ...(foreign && { foreign }),
-      ...(logger && { logger }),
-    });
+    this.#inbox = await this.#open();
     const whom = this.target === undefined ? "everybody" : `"${this.target}"`;
     this.logger.info(
       `Listening to ${
@@ -138,6 +127,31 @@ export class RedisBackend extends Backend {
       port,
       properties: { queue: [this.#queue].flat()[0]!, ...properties },
     };
+  }
+
+  /** Opens the inbox, as often as it takes: connecting may succeed before the server serves. */
+  async #open(): Promise<Inbox> {
+    const { delivery, batchSize, maxDeliveries, foreign, logger } =
+      this.#options;
+    for (let failures = 0;; failures++) {
+      try {
+        return await Inbox.open(this.redisArgs, {
+          queue: this.#queue,
+          consumer: this.deviceId,
+          unref: this.daemon,
+          signal: this.stopSignal,
+          ...(delivery && { delivery }),
+          ...(batchSize && { batchSize }),
+          ...(maxDeliveries && { maxDeliveries }),
+          ...(foreign && { foreign }),
+          ...(logger && { logger }),
+        });
+      } catch (error) {
+        if (!(error instanceof RedisError) || !error.isTransient) throw error;
+        if (failures === 0) this.logger.warn(`${error.message} Trying again.`);
+        if (await this.waitStop(backoff(failures, 0.05, 2))) throw error;
+      }
+    }
   }
 
   async #consume(inbox: Inbox, audience: Audience): Promise<void> {

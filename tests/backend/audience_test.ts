@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { Bus, type Event } from "../../mod.ts";
+import { TestServer } from "../servers.ts";
+import { Listener, QUEUE, until } from "./helpers.ts";
+
+const MESSAGE = JSON.stringify({
+  type: "event",
+  target: "livingroom",
+  args: { type: "custom.Count" },
+});
+
+Deno.test("RedisBackend waits for the first subscriber", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { subscriberGrace: Infinity });
+  await server.run("RPUSH", QUEUE, MESSAGE);
+  await listener.backend.start();
+  await until(async () => await server.run("LLEN", QUEUE) === 1);
+  assert.equal(listener.backend.stats().received, 0);
+  const [message] = await Promise.all([
+    listener.bus.get(),
+    listener.logger.line(/info: The bus has a subscriber: consuming/),
+  ]);
+  assert.equal((message as Event).args.type, "custom.Count");
+  await listener.bus.get(0);
+});
+
+Deno.test("RedisBackend consumes for plain listeners after the grace time", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { subscriberGrace: 0.05 });
+  const channel = new BroadcastChannel(listener.bus.name);
+  const arrived = Promise.withResolvers<MessageEvent>();
+  channel.onmessage = arrived.resolve;
+  await server.run("RPUSH", QUEUE, MESSAGE);
+  await listener.backend.start();
+  const { data } = await arrived.promise;
+  assert.deepEqual(data.args, { type: "custom.Count" });
+  await listener.logger.line(/info: .* no subscriber yet: consuming for plain/);
+  channel.close();
+});
+
+Deno.test("RedisBackend pauses when the last subscriber has left, and goes on with the next", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { subscriberGrace: 0 });
+  const arrived = Promise.withResolvers<void>();
+  const leave = listener.bus.registerHandler(
+    "custom.Count",
+    () => arrived.resolve(),
+  );
+  await listener.backend.start();
+  await server.run("RPUSH", QUEUE, MESSAGE);
+  await arrived.promise;
+  await until(() => listener.backend.stats().delivered === 1);
+  leave();
+  await listener.logger.line(/info: The last subscriber has left the bus/);
+  await server.run("RPUSH", QUEUE, MESSAGE, MESSAGE);
+  // Nobody consumes: another client finds the messages where they were.
+  await until(async () => await server.run("LLEN", QUEUE) === 2);
+  assert.equal(listener.backend.stats().received, 1);
+  await using again = new Bus({ name: listener.bus.name });
+  let count = 0;
+  const both = Promise.withResolvers<void>();
+  again.registerHandler("custom.Count", () => {
+    if (++count === 2) both.resolve();
+  });
+  await both.promise;
+  assert.deepEqual(
+    listener.logger.lines.filter((line) => /consuming/.test(line)).length,
+    3,
+  );
+});

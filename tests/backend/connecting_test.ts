@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { RedisBackend, type RedisError, startRedis } from "../../mod.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
+
+const SECRET = "tr0ub4dor&3";
+
+function assertSilent(logger: LineLogger, ...errors: unknown[]): void {
+  const said = [...logger.lines, ...errors.map((error) => Deno.inspect(error))];
+  for (const text of said) {
+    assert.ok(!text.includes(SECRET), text);
+    assert.ok(!text.includes(encodeURIComponent(SECRET)), text);
+  }
+}
+
+async function failure(promise: Promise<unknown>): Promise<RedisError> {
+  return await promise.then(
+    () => assert.fail("It did not reject"),
+    (error) => error,
+  );
+}
+
+Deno.test("RedisBackend rejects a wrong password, and does not show it", async () => {
+  await using server = await TestServer.start({
+    config: ["requirepass right"],
+    redisArgs: { password: "right" },
+  });
+  for (
+    const redisArgs of [
+      { ...server.args, password: SECRET },
+      {
+        url: `unix://:${
+          encodeURIComponent(SECRET)
+        }@${server.args.unix_socket_path}`,
+      },
+    ]
+  ) {
+    await using listener = new Listener(server, { redisArgs });
+    const error = await failure(listener.start());
+    assert.equal(error.code, "auth");
+    assert.match(error.message, /password; check `username` and `password`/);
+    assert.equal(listener.backend.isAlive(), false);
+    assertSilent(listener.logger, error);
+  }
+});
+
+Deno.test("RedisBackend rejects a missing password", async () => {
+  await using server = await TestServer.start({
+    config: ["requirepass right"],
+    redisArgs: { password: "right" },
+  });
+  await using listener = new Listener(server, {
+    redisArgs: { unix_socket_path: server.args.unix_socket_path! },
+  });
+  const error = await failure(listener.start());
+  assert.match(error.message, /the server wants a password; set `password`/);
+});
+
+Deno.test("RedisBackend rejects a user without the permission", async () => {
+  await using server = await TestServer.start();
+  await server.run("ACL", "SETUSER", "guest", "on", `>${SECRET}`, "+ping");
+  await using listener = new Listener(server, {
+    redisArgs: { ...server.args, username: "guest", password: SECRET },
+  });
+  const error = await failure(listener.start());
+  assert.equal(error.code, "permission");
+  assertSilent(listener.logger, error);
+});
+
+Deno.test("RedisBackend rejects arguments for Redis that do not exist", async () => {
+  const redisArgs = { hots: "127.0.0.1", password: SECRET } as object;
+  await using backend = new RedisBackend({ redisArgs });
+  const error = await failure(backend.start());
+  assert.ok(error instanceof TypeError);
+  assert.match(error.message, /no argument `hots`; the nearest one is `host`/);
+  assert.ok(!error.message.includes(SECRET));
+});
+
+Deno.test("RedisBackend rejects a queue that is no list", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", QUEUE, "text");
+  await using listener = new Listener(server);
+  const error = await failure(listener.start());
+  assert.equal(error.code, "wrong-type");
+  assert.match(error.message, /the key exists, but is no list/);
+});
+
+Deno.test("RedisBackend waits for a server that comes up later", async () => {
+  await using server = await TestServer.start();
+  const port = freePort();
+  await using listener = new Listener(server, { redisArgs: { port } });
+  const starting = listener.start();
+  await listener.logger.line(/warn: .*refused.* Trying again/i);
+  await using _late = await startRedis({ port });
+  await starting;
+  await listener.backend.sendEvent({ args: { type: "custom.Late" } });
+  await listener.messages(1);
+});
+
+Deno.test("RedisBackend goes on asking for a name that does not resolve, until it is stopped", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, {
+    redisArgs: { host: "no-such-host.invalid", password: SECRET },
+  });
+  const starting = listener.start();
+  await listener.logger.line(/warn: .*no-such-host.invalid.* Trying again/);
+  await listener.logger.line(/debug: .*no-such-host.invalid.* Trying again/);
+  await Promise.all([
+    assert.rejects(starting, { name: "AbortError" }),
+    listener.backend.stop(),
+  ]);
+  assertSilent(listener.logger);
+});
+
+Deno.test("RedisBackend waits for a server that is still loading", async () => {
+  const directory = await Deno.makeTempDir();
+  const port = freePort();
+  {
+    await using server = await TestServer.start({ port, directory });
+    const pairs = Array.from({ length: 1000 }, (_, n) => [`key${n}`, "x"]);
+    await server.run("MSET", ...pairs.flat());
+    await server.run("SAVE");
+  }
+  // A millisecond for each key.
+  const loading = startRedis({
+    port,
+    directory,
+    config: [
+      "key-load-delay 1000",
+      "loading-process-events-interval-bytes 1024",
+    ],
+  });
+  const logger = new LineLogger();
+  await using bus = privateBus();
+  await using backend = new RedisBackend({ redisArgs: { port }, bus, logger });
+  const starting = backend.start();
+  await logger.line(/LOADING|loading/);
+  await starting;
+  assert.equal(backend.isAlive(), true);
+  await backend.stop();
+  await (await loading).stop();
+  await Deno.remove(directory, { recursive: true });
+});

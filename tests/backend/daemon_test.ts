@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { TestServer } from "../servers.ts";
+
+const MODULE = new URL("../../mod.ts", import.meta.url).href;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+
+/** Runs a program until it ends by itself. */
+async function run(body: string, args: string[]): Promise<string> {
+  const code = `
+    import { Backend, RedisBackend } from ${JSON.stringify(MODULE)};
+    const [path] = Deno.args;
+    ${body}
+    console.log("the end of the main program");`;
+  const { stdout, stderr, code: exitCode } = await new Deno.Command(
+    Deno.execPath(),
+    {
+      args: ["eval", "--config", CONFIG, "--ext=ts", code, ...args],
+      env: { NO_COLOR: "1" },
+    },
+  ).output();
+  assert.equal(exitCode, 0, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout);
+}
+
+Deno.test("A daemon lets the process end while it consumes", async () => {
+  await using server = await TestServer.start();
+  const output = await run(
+    `const backend = new RedisBackend({
+      redisArgs: { unix_socket_path: path }, daemon: true,
+    });
+    backend.bus.registerHandler("custom.Motion", () => {});
+    await backend.start();
+    await backend.sendEvent({ args: { type: "custom.Motion" } });
+    console.log(backend.isAlive());`,
+    [server.args.unix_socket_path!],
+  );
+  assert.equal(output, "true\nthe end of the main program\n");
+});
+
+Deno.test("A backend that is no daemon keeps the process alive until it stops", async () => {
+  const output = await run(
+    `class Waiting extends Backend {
+      override async run() {
+        await Promise.race([this.waitStop(), new Promise((resolve) =>
+          Deno.unrefTimer(setTimeout(resolve, 300)))]);
+        console.log("run() ends");
+      }
+    }
+    const backend = new Waiting();
+    await backend.start();`,
+    [],
+  );
+  assert.equal(output, "the end of the main program\nrun() ends\n");
+});
+
+Deno.test("A daemon that is waited for still starts and stops", async () => {
+  await using server = await TestServer.start();
+  const output = await run(
+    `const backend = new RedisBackend({
+      redisArgs: { unix_socket_path: path }, daemon: true,
+    });
+    await backend.start();
+    await backend.stop();
+    console.log(backend.isAlive());`,
+    [server.args.unix_socket_path!],
+  );
+  assert.equal(output, "false\nthe end of the main program\n");
+});

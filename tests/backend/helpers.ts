@@ -1,0 +1,108 @@
+import {
+  Bus,
+  type Logger,
+  type Message,
+  RedisBackend,
+  type RedisBackendOptions,
+} from "../../mod.ts";
+import type { TestServer } from "../servers.ts";
+
+export const QUEUE = "platypush/backend/redis";
+export const DEAD = `{${QUEUE}}:dead`;
+
+/** A logger that keeps what it is told, and can be waited for. */
+export class LineLogger implements Logger {
+  readonly lines: string[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  readonly debug = (text: string): void => this.#add(`debug: ${text}`);
+  readonly info = (text: string): void => this.#add(`info: ${text}`);
+  readonly warn = (text: string): void => this.#add(`warn: ${text}`);
+  readonly error = (text: string): void => this.#add(`error: ${text}`);
+
+  /** Resolves with the first line that matches, also one from before. */
+  async line(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.lines.find((line) => pattern.test(line));
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  #add(line: string): void {
+    this.lines.push(line);
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
+
+/** A bus that no other test is on. */
+export function privateBus(): Bus {
+  return new Bus({ name: crypto.randomUUID(), deviceId: "livingroom" });
+}
+
+/** A backend of the device "livingroom" on a bus of its own, and all that it needs. */
+export class Listener implements AsyncDisposable {
+  readonly logger = new LineLogger();
+  readonly bus: Bus = privateBus();
+  readonly backend: RedisBackend;
+  readonly #messages: Message[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  constructor(server: TestServer, options: RedisBackendOptions = {}) {
+    this.backend = new RedisBackend({
+      redisArgs: server.args,
+      deviceId: "livingroom",
+      bus: this.bus,
+      logger: this.logger,
+      ...options,
+    });
+  }
+
+  /** Starts it, and takes everything off the bus. */
+  async start(): Promise<void> {
+    this.#listen();
+    await this.backend.start();
+  }
+
+  /** Waits for so many messages in all. */
+  async messages(count: number): Promise<Message[]> {
+    while (this.#messages.length < count) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+    return this.#messages;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.backend.stop();
+    await this.bus.close();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  async #listen(): Promise<void> {
+    for await (const message of this.bus) {
+      this.#messages.push(message);
+      for (const resolve of this.#waiting) resolve();
+      this.#waiting.clear();
+    }
+  }
+}
+
+/** The dead letters of the queue, the oldest first. */
+export async function deadLetters(
+  server: TestServer,
+): Promise<Record<string, unknown>[]> {
+  const letters = await server.run<string[]>("LRANGE", DEAD, "0", "-1");
+  return letters.map((letter) => JSON.parse(letter));
+}
+
+/** Waits until a condition holds that nothing announces, such as one in Redis. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!await condition()) {
+    if (Date.now() > deadline) throw new Error("It does not come true");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,226 @@
+import assert from "node:assert/strict";
+import {
+  Backend,
+  browse,
+  Event,
+  RedisBackend,
+  type ServiceChange,
+  VERSION,
+  zeroconfEvent,
+} from "../../mod.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { LineLogger, Listener, privateBus } from "./helpers.ts";
+
+const interfaces = ["127.0.0.1"];
+const TYPE = "_platypush-redis._tcp.local.";
+const EVENTS = "platypush.message.event.zeroconf.";
+
+/** A device id that no other test announces. */
+function deviceId(): string {
+  return `test ${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/** What a browser sees of one device. */
+class Changes implements AsyncDisposable {
+  readonly #abort = new AbortController();
+  readonly #changes: AsyncGenerator<ServiceChange, void, void>;
+
+  constructor(id: string, type: string) {
+    const { signal } = this.#abort;
+    const all = browse({ type, interfaces, signal });
+    this.#changes = (async function* () {
+      for await (const change of all) {
+        if (change.service.deviceId === id) yield change;
+      }
+    })();
+  }
+
+  async next(): Promise<ServiceChange> {
+    const { value } = await this.#changes.next();
+    return value!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await this.#changes.return();
+  }
+}
+
+Deno.test("Backend announces its service with Platypush's defaults, and withdraws it", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  const id = deviceId();
+  await using listener = new Listener(server, { deviceId: id });
+  await listener.start();
+  await using changes = new Changes(id, TYPE);
+
+  const name = await listener.backend.registerService({
+    interfaces,
+    properties: { room: "hall", vendor: "Mine" },
+  });
+  assert.equal(name, `${id}.${TYPE}`);
+  const added = await changes.next();
+  assert.equal(added.kind, "added");
+  assert.equal(added.service.type, TYPE);
+  assert.equal(added.service.name, name);
+  assert.equal(added.service.port, port);
+  assert.deepEqual(added.service.properties, {
+    name: "Platypush",
+    vendor: "Mine",
+    version: VERSION,
+    device_id: id,
+    queue: "platypush/backend/redis",
+    room: "hall",
+  });
+
+  const again = await listener.backend.registerService({ interfaces, port: 7 });
+  assert.equal(again, name);
+  const updated = await changes.next();
+  assert.equal(updated.kind, "updated");
+  assert.equal(updated.service.port, 7);
+
+  await listener.backend.unregisterService();
+  assert.equal((await changes.next()).kind, "removed");
+
+  const events = await listener.messages(3);
+  assert.deepEqual(
+    events.map((event) => {
+      const { args } = event as Event;
+      return [args.type, args.service_event, args.service_name];
+    }),
+    [
+      [`${EVENTS}ZeroconfServiceAddedEvent`, "add", name],
+      [`${EVENTS}ZeroconfServiceUpdatedEvent`, "update", name],
+      [`${EVENTS}ZeroconfServiceRemovedEvent`, "remove", name],
+    ],
+  );
+  const { args, target } = events[0] as Event;
+  assert.equal(target, id);
+  assert.equal(args.service_type, TYPE);
+  const info = args.service_info as Record<string, unknown>;
+  assert.deepEqual(Object.keys(info).sort(), [
+    "addresses",
+    "host_ttl",
+    "other_ttl",
+    "port",
+    "priority",
+    "properties",
+    "server",
+    "weight",
+  ]);
+  assert.deepEqual(
+    info.addresses,
+    ["127.0.0.1", "::1"].filter((address) =>
+      (info.addresses as string[]).includes(address)
+    ),
+  );
+});
+
+Deno.test("Backend withdraws its service when it stops", async () => {
+  await using bus = privateBus();
+  const id = deviceId();
+  const backend = new Backend({ bus, deviceId: id });
+  await backend.registerService({
+    interfaces,
+    port: 1234,
+    name: "clock",
+    udp: true,
+  });
+  const type = "_platypush-clock._udp.local.";
+  await using changes = new Changes(id, type);
+  const { kind, service } = await changes.next();
+  assert.equal(kind, "added");
+  assert.equal(service.port, 1234);
+  await backend.stop();
+  assert.equal((await changes.next()).kind, "removed");
+});
+
+Deno.test("Backend announces under the names it is given", async () => {
+  await using bus = privateBus();
+  await using backend = new Backend({ bus, deviceId: deviceId() });
+  const instance = deviceId();
+  const name = await backend.register_service({
+    interfaces,
+    port: 1234,
+    srv_type: "_my-own._tcp.local.",
+    srv_name: `${instance}._my-own._tcp.local.`,
+  });
+  assert.equal(name, `${instance}._my-own._tcp.local.`);
+});
+
+Deno.test("Backend without a port has to be told one", async () => {
+  await using bus = privateBus();
+  await using backend = new Backend({ bus });
+  await assert.rejects(
+    backend.registerService({ interfaces }),
+    /Cannot register the service: .* pass `port`/,
+  );
+});
+
+Deno.test("RedisBackend tells peers where its server really is", async () => {
+  const logger = new LineLogger();
+  const announce = async (
+    redisArgs: Record<string, unknown>,
+  ): Promise<Record<string, unknown>> => {
+    await using bus = privateBus();
+    const id = deviceId();
+    await using backend = new RedisBackend({
+      bus,
+      logger,
+      redisArgs,
+      deviceId: id,
+    });
+    const announced = bus.get();
+    await backend.registerService({ interfaces });
+    const { args } = await announced as Event;
+    // The message in hand is handled.
+    await bus.get(0);
+    return args.service_info as Record<string, unknown>;
+  };
+  const host = "192.0.2.1";
+  const elsewhere = await announce({ host, port: 7000 });
+  assert.equal(elsewhere.port, 7000);
+  assert.equal((elsewhere.properties as Record<string, string>).host, host);
+  assert.deepEqual(logger.lines.filter((line) => /^warn/.test(line)), []);
+  const here = await announce({});
+  assert.equal(here.port, 6379);
+  await logger.line(/warn: Redis is reached at 127.0.0.1:6379: if it listens/);
+  await announce({ unix_socket_path: "/run/redis.sock" });
+  await logger.line(/warn: Redis listens on a Unix socket/);
+});
+
+Deno.test("zeroconfEvent is the event of a device", () => {
+  const service = {
+    type: TYPE,
+    name: `kitchen.${TYPE}`,
+    port: 6379,
+    addresses: ["192.0.2.10"],
+    server: "kitchen.local.",
+    host_ttl: 120,
+    other_ttl: 4500,
+    priority: 0,
+    weight: 0,
+    properties: { name: "Platypush" },
+    deviceId: "kitchen",
+    queue: undefined,
+    redisUrl: undefined,
+  };
+  const event = zeroconfEvent({ kind: "updated", service }, "livingroom");
+  assert.equal(event.origin, "livingroom");
+  assert.deepEqual(event.args, {
+    type: `${EVENTS}ZeroconfServiceUpdatedEvent`,
+    service_event: "update",
+    service_type: TYPE,
+    service_name: `kitchen.${TYPE}`,
+    service_info: {
+      addresses: ["192.0.2.10"],
+      port: 6379,
+      host_ttl: 120,
+      other_ttl: 4500,
+      priority: 0,
+      properties: { name: "Platypush" },
+      server: "kitchen.local.",
+      weight: 0,
+    },
+  });
+});

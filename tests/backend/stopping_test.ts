@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { Event } from "../../mod.ts";
+import { TestServer } from "../servers.ts";
+import { Listener, QUEUE, until } from "./helpers.ts";
+
+function events(count: number): string[] {
+  return Array.from({ length: count }, (_, n) =>
+    JSON.stringify({
+      type: "event",
+      target: "livingroom",
+      args: { type: "custom.Count", n },
+    }));
+}
+
+Deno.test("RedisBackend finishes the batch in hand, and leaves the rest in order", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { batchSize: 10 });
+  const handled: unknown[] = [];
+  const first = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  listener.bus.registerHandler(Event, async ({ args }) => {
+    first.resolve();
+    await go.promise;
+    handled.push(args.n);
+  });
+  await server.run("RPUSH", QUEUE, ...events(1000));
+  await listener.backend.start();
+  await first.promise;
+  const stopping = listener.backend.stop();
+  go.resolve();
+  await stopping;
+  const left = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
+  const numbers = left.map((text) => JSON.parse(text).args.n);
+  assert.ok(handled.length >= 10 && left.length > 0);
+  assert.deepEqual(
+    [...handled, ...numbers],
+    Array.from({ length: 1000 }, (_, n) => n),
+  );
+  assert.deepEqual(await server.run("KEYS", "*"), [QUEUE]);
+});
+
+Deno.test("RedisBackend gives back what a handler does not finish in time", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { stopTimeout: 0.05 });
+  const arrived = Promise.withResolvers<void>();
+  const never = Promise.withResolvers<void>();
+  listener.bus.registerHandler(Event, () => {
+    arrived.resolve();
+    return never.promise;
+  });
+  await server.run("RPUSH", QUEUE, ...events(3));
+  await listener.backend.start();
+  await arrived.promise;
+  await listener.backend.stop();
+  await listener.logger.line(/warn: Not everything in hand was handled/);
+  assert.deepEqual(await server.run("LRANGE", QUEUE, "0", "-1"), events(3));
+  never.resolve();
+});
+
+Deno.test("RedisBackend stops although the server has gone", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { stopTimeout: 0.1 });
+  const arrived = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  listener.bus.registerHandler(Event, () => {
+    arrived.resolve();
+    return go.promise;
+  });
+  await server.run("RPUSH", QUEUE, ...events(1));
+  await listener.backend.start();
+  await arrived.promise;
+  await server.kill();
+  go.resolve();
+  await listener.backend.stop();
+  assert.equal(listener.backend.isAlive(), false);
+});
+
+Deno.test("RedisBackend stops although a handler waits for it", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { stopTimeout: 0.05 });
+  listener.bus.registerHandler(Event, () => listener.backend.stop());
+  await server.run("RPUSH", QUEUE, ...events(1));
+  await listener.backend.start();
+  assert.equal(await listener.backend.join(10), true);
+});
+
+Deno.test("RedisBackend closes a bus of its own, and no other", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  await listener.start();
+  await listener.backend.stop();
+  await listener.bus.post({ type: "event", args: { type: "custom.Later" } });
+  const own = new Listener(server, { bus: undefined as never });
+  await own.backend.start();
+  const { bus } = own.backend;
+  const iterated = Array.fromAsync(bus);
+  await own[Symbol.asyncDispose]();
+  assert.deepEqual(await iterated, []);
+  await assert.rejects(bus.post({ type: "event", args: { type: "a.B" } }));
+  assert.throws(() => own.backend.bus, { name: "AbortError" });
+  await assert.rejects(own.backend.sendEvent({ args: { type: "a.B" } }), {
+    name: "AbortError",
+  });
+});
+
+Deno.test("RedisBackend acknowledges what was handled after the server came back", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  await listener.start();
+  await server.run("RPUSH", QUEUE, ...events(1));
+  await listener.messages(1);
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  await until(() => listener.backend.stats().reconnects >= 2);
+  await server.run("RPUSH", QUEUE, ...events(1));
+  await listener.messages(2);
+  await listener.backend.stop();
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
