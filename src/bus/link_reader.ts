@@ -106,17 +106,14 @@ export class LinkReader {
   }
 
   #report(number: number, failures: readonly Failure[]): void {
-    const report = encodeReport({ number, failures });
-    if (this.#queue.length === 0) {
-      this.#written = this.#reports.write(report);
-      if (this.#written === report.length) return;
-    }
-    this.#queue.push(report);
-    if (!this.#writing) this.#write();
+    this.#queue.push(encodeReport({ number, failures }));
+    if (this.#writing) return;
+    this.#writing = true;
+    // What a handler posts goes first, since somebody may wait for it.
+    queueMicrotask(() => this.#write());
   }
 
   async #write(): Promise<void> {
-    this.#writing = true;
     while (this.#queue.length > 0 && this.data.state === RingState.Attached) {
       const report = this.#queue[0]!;
       this.#written += this.#reports.write(report, this.#written);
