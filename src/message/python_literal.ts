@@ -32,7 +32,8 @@ import { readPythonString } from "./python_string.ts";
  * The result has the types that JSON has, plus `NaN` and infinities: tuples
  * and sets become arrays, bytes become Base64 as `Uint8Array` does in messages.
  * Keys of a dict become text as with `json.dumps`: `True` is `"true"`, `None`
- * is `"null"`, `1.0` is `"1.0"`; tuples and bytes are no keys. Integers beyond
+ * is `"null"`, `1.0` is `"1.0"`; tuples and bytes are no keys. Of equal texts
+ * or numbers in a set the first stays; tuples are not compared. Integers beyond
  * 2^53 are rounded to a double, as `JSON.parse` rounds them.
  *
  * Refused, with a reason: complex numbers, `\N{…}` (it takes a table of all
@@ -139,12 +140,19 @@ class Parser {
   /** The rest of a dict, behind its first colon. */
   #dict(start: number): unknown {
     const dict: Record<string, unknown> = {};
+    // Equal numbers are one key, which is written as the first of them.
+    const numbers = new Map<string, string>();
     for (;;) {
-      const key = this.#key;
-      if (key === undefined) {
+      let key = this.#key;
+      const hash = this.#hash;
+      if (key === undefined || hash === undefined) {
         this.#fail("a string, number, True, False or None as a key", start);
       }
       if (key === "__proto__") throw protoKey();
+      if (hash.startsWith("n")) {
+        key = numbers.get(hash) ?? key;
+        numbers.set(hash, key);
+      }
       dict[key] = this.#value();
       if (!this.#comma("}")) return this.#unhashable(dict);
       start = this.#offset;
@@ -179,22 +187,19 @@ class Parser {
 
   #tuple(): unknown {
     const items: unknown[] = [];
-    const hashes: (string | undefined)[] = [];
+    let isHashable = true;
     if (!this.#take(")")) {
       items.push(this.#value());
       // Without a comma the parentheses only group.
       if (this.#take(")")) return items[0];
-      hashes.push(this.#hash);
+      isHashable = this.#hash !== undefined;
       while (this.#comma(")")) {
         items.push(this.#value());
-        hashes.push(this.#hash);
+        isHashable &&= this.#hash !== undefined;
       }
     }
-    this.#key = undefined;
-    this.#hash = hashes.includes(undefined)
-      ? undefined
-      : JSON.stringify(hashes);
-    return items;
+    this.#unhashable(items);
+    return isHashable ? this.#unequal(items) : items;
   }
 
   /** Whether another item follows. */
@@ -249,7 +254,7 @@ class Parser {
     const number = this.#number(token, 1);
     if (number !== undefined) return number;
     if (token === "set" || token === "frozenset") return this.#call(token);
-    if (/^[\d.]/.test(token)) {
+    if (/^\.?\d/.test(token)) {
       this.#fail("a number that is real and as Python writes it", start);
     }
     return this.#fail("a value", start);
@@ -293,12 +298,17 @@ class Parser {
     }
     if (!this.#take(")")) this.#fail('")"');
     this.#unhashable(items);
-    if (name === "frozenset") this.#hash = name + JSON.stringify(items);
-    return items;
+    return name === "frozenset" ? this.#unequal(items) : items;
   }
 
   #unhashable<T>(value: T): T {
     this.#key = this.#hash = undefined;
+    return value;
+  }
+
+  /** Hashed by where it ends, since a hash made of all its parts could grow without bounds. */
+  #unequal<T>(value: T): T {
+    this.#hash = `@${this.#offset}`;
     return value;
   }
 
