@@ -22,27 +22,25 @@ function deviceId(): string {
 
 /** What a browser sees of one device. */
 class Changes implements AsyncDisposable {
+  readonly #id: string;
   readonly #abort = new AbortController();
-  readonly #changes: AsyncGenerator<ServiceChange, void, void>;
+  readonly #all: AsyncGenerator<ServiceChange, void, void>;
 
   constructor(id: string, type: string) {
-    const { signal } = this.#abort;
-    const all = browse({ type, interfaces, signal });
-    this.#changes = (async function* () {
-      for await (const change of all) {
-        if (change.service.deviceId === id) yield change;
-      }
-    })();
+    this.#id = id;
+    this.#all = browse({ type, interfaces, signal: this.#abort.signal });
   }
 
   async next(): Promise<ServiceChange> {
-    const { value } = await this.#changes.next();
-    return value!;
+    for (;;) {
+      const { value } = await this.#all.next();
+      if (value!.service.deviceId === this.#id) return value!;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#abort.abort();
-    await this.#changes.return();
+    await this.#all.return();
   }
 }
 
@@ -108,12 +106,7 @@ Deno.test("Backend announces its service with Platypush's defaults, and withdraw
     "server",
     "weight",
   ]);
-  assert.deepEqual(
-    info.addresses,
-    ["127.0.0.1", "::1"].filter((address) =>
-      (info.addresses as string[]).includes(address)
-    ),
-  );
+  assert.ok((info.addresses as string[]).includes("127.0.0.1"));
 });
 
 Deno.test("Backend withdraws its service when it stops", async () => {
