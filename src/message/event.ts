@@ -34,11 +34,14 @@ export interface EventInit extends MessageInit {
  * ```
  */
 export class Event extends Message {
+  /** The kind of message. */
   declare readonly type: "event";
   /** What it says. */
   declare args: EventArgs;
 
   /**
+   * Makes an event; what is missing is filled in.
+   *
    * @param init What it is made with; only `args` with a `type` is needed.
    * @param checked Whether `init` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
@@ -86,6 +89,7 @@ export class Event extends Message {
     return testOf(condition)(this);
   }
 
+  /** What an event has on the wire besides the common fields. */
   protected override content(): WireMessage {
     return { args: this.args };
   }

@@ -25,7 +25,22 @@ export const MAX_DEPTH = 200;
  * @param level How many objects and arrays are around the value.
  * @returns The JSON value, or `undefined` where JSON has no value for it.
  * @throws {MessageError} For a key `__proto__`, for a `Map` whose keys are
- * objects, and for nesting deeper than {@linkcode MAX_DEPTH}, cycles included.
+ * objects, and for nesting deeper than 200 levels, cycles included.
+ *
+ * @example
+ * ```ts
+ * import { jsonValue } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(
+ *   jsonValue({ at: new Date(0), rooms: new Set(["hall"]), count: 2n ** 64n }),
+ *   {
+ *     at: "1970-01-01T00:00:00.000Z",
+ *     rooms: ["hall"],
+ *     count: "18446744073709551616",
+ *   },
+ * );
+ * ```
  */
 export function jsonValue(value: unknown, level = 0): unknown {
   switch (typeof value) {

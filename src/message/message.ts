@@ -84,6 +84,8 @@ export abstract class Message {
   readonly #source: WireMessage | undefined;
 
   /**
+   * Fills in what is missing.
+   *
    * @param type The kind of message.
    * @param init What it is made with.
    * @throws {MessageError} If a value has the wrong type.
@@ -152,6 +154,8 @@ export abstract class Message {
   }
 
   /**
+   * Gives the message for the wire, also to `JSON.stringify`.
+   *
    * @returns The object on the wire. Parts of it are the message's own: do not
    * change them.
    * @throws {MessageError} If something that JSON cannot carry was put into
@@ -181,6 +185,8 @@ export abstract class Message {
   }
 
   /**
+   * Writes the message for the wire.
+   *
    * @returns The JSON text on the wire.
    * @throws {MessageError} As {@linkcode Message.toJSON}.
    *

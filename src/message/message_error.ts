@@ -24,6 +24,8 @@ export class MessageError extends Error {
   readonly reason: MessageErrorReason;
 
   /**
+   * Makes an error.
+   *
    * @param message A sentence: what was wrong and what was expected.
    * @param reason `"malformed"`, or `"too-large"` for input over the size limit.
    * @param options The `cause`, where there is one.

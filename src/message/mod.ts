@@ -5,9 +5,11 @@
  * @module
  */
 
+export type { Logger } from "../logger.ts";
 export { attribute } from "./attribute.ts";
 export { compileCondition, type Condition } from "./condition.ts";
 export { Event, type EventArgs, type EventInit } from "./event.ts";
+export { jsonValue } from "./json_value.ts";
 export {
   type BuildOptions,
   Message,

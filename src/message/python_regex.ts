@@ -1,6 +1,19 @@
 import { RE2JS } from "re2js";
 
-/** Says why a pattern cannot be used, and what could be. */
+/**
+ * Says why a pattern cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { compileCondition, RegexError } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * assert.throws(
+ *   () => compileCondition({ room: { $regex: "(?=hall)" } }),
+ *   RegexError,
+ * );
+ * ```
+ */
 export class RegexError extends SyntaxError {
   /** The class's name, as for every error. */
   override readonly name = "RegexError";
@@ -39,7 +52,7 @@ const ASCII_CLASSES: Readonly<Record<string, string>> = {
  * repetition up to 1,000 times, sets, `^ $ \A \Z \b \B`, `\d \w \s` and their
  * opposites (Unicode, as Python's), escapes by number, `(?#…)`, the flags
  * `(?aims)` in front and `(?is-is:…)` around a part. `\b` knows only ASCII
- * letters, and nothing can follow `$` but the end or another alternative.
+ * letters, and behind `$` there is nothing but the end of an alternative.
  * Refused, since no such search exists in linear time: `\1`, `(?P=name)`,
  * `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, `(?>…)`, `a++`, `(?(1)…)`. Refused,
  * too: the flags `L` and `x`, `\W` in a set, `\N{…}`.
@@ -122,7 +135,7 @@ class Translator {
 
   #repetition(): string {
     const match = this.#take(/(?:[*+?]|\{(\d*)(,?)(\d*)\})([+?]?)/y);
-    if (match === null || /^\{,?\}/.test(match[0])) {
+    if (match === null || /^\{\}/.test(match[0])) {
       if (match !== null) this.#offset -= match[0].length;
       this.#offset++;
       return "\\{";
@@ -218,7 +231,7 @@ class Translator {
     throw new RegexError(
       `Cannot use the regular expression ${
         JSON.stringify(this.#pattern)
-      }: at character ${this.#offset} it has ${what}, which a search that is safe on any text does not know; write it without`,
+      }: at character ${this.#offset} it has ${what}, which a search that is safe on any text cannot do; write the expression without it`,
     );
   }
 }

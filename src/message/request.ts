@@ -30,6 +30,7 @@ export interface RequestInit extends MessageInit {
  * ```
  */
 export class Request extends Message {
+  /** The kind of message. */
   declare readonly type: "request";
   /** The name of what is to be done. */
   declare action: string;
@@ -39,6 +40,8 @@ export class Request extends Message {
   declare token: string | null;
 
   /**
+   * Makes a request; what is missing is filled in.
+   *
    * @param init What it is made with; only `action` is needed.
    * @param checked Whether `init` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
@@ -70,6 +73,7 @@ export class Request extends Message {
     this.token = token;
   }
 
+  /** What a request has on the wire besides the common fields. */
   protected override content(): WireMessage {
     return { action: this.action, args: this.args, token: this.token };
   }

@@ -39,6 +39,7 @@ export interface ResponseInit extends MessageInit {
  * ```
  */
 export class Response extends Message {
+  /** The kind of message. */
   declare readonly type: "response";
   /** What the action returned. */
   declare output: unknown;
@@ -46,6 +47,8 @@ export class Response extends Message {
   declare errors: unknown[];
 
   /**
+   * Makes a response; what is missing is filled in.
+   *
    * @param init What it is made with. `target` is needed, and `id` where the
    * response is to be recognised: it is the request's.
    * @param checked Whether `init` is known to hold only JSON values, as what
@@ -72,6 +75,7 @@ export class Response extends Message {
       { success: errors.length === 0 };
   }
 
+  /** What a response has on the wire besides the common fields. */
   protected override content(): WireMessage {
     return {
       response: {
