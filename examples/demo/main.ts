@@ -1,0 +1,159 @@
+/**
+ * Starts the whole thing for real, and watches twenty messages arrive: a Redis
+ * server, the backend, a subscriber in a worker, the announcement on the
+ * network, a browser that finds it, and another process that sends.
+ *
+ * ```sh
+ * deno task demo
+ * ```
+ *
+ * @module
+ */
+
+import {
+  browse,
+  Event,
+  RedisBackend,
+  type ServiceInfo,
+  startRedis,
+} from "@platypush/redis";
+import { printLine, program } from "@platypush/redis/cli";
+
+const COUNT = 20;
+const QUEUE = "platypush/backend/redis";
+const isPlain = Deno.noColor || !Deno.stdout.isTerminal();
+const bold = (text: string): string => isPlain ? text : `\x1b[1m${text}\x1b[0m`;
+const dim = (text: string): string => isPlain ? text : `\x1b[2m${text}\x1b[0m`;
+const green = (text: string): string =>
+  isPlain ? text : `\x1b[32m${text}\x1b[0m`;
+
+await program(async (signal) => {
+  const start = performance.now();
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(18_000)]);
+  await printLine(bold("\n  @platypush/redis, for real\n"));
+
+  await using server = await startRedis();
+  await step("Redis", `a private server on ${server.address}`);
+
+  const deviceId = `demo-${crypto.randomUUID().slice(0, 4)}`;
+  await using backend = new RedisBackend({
+    redisArgs: server.redisArgs,
+    deviceId,
+  });
+  await backend.start();
+  await step("Backend", `listens to ${QUEUE} as ${deviceId}`);
+
+  const worker = new Worker(new URL("./subscriber.ts", import.meta.url), {
+    type: "module",
+  });
+  using _worker = { [Symbol.dispose]: () => worker.terminate() };
+  const inWorker: number[] = [];
+  const told = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<void>();
+  worker.onmessage = ({ data }) => {
+    if (data === "ready") return ready.resolve();
+    inWorker.push(data);
+    if (inWorker.length === COUNT) told.resolve();
+  };
+  await within(limit, ready.promise);
+  await step("Worker", "subscribes to the same bus");
+
+  const found = find(deviceId, limit);
+  const name = await backend.registerService();
+  await step("Zeroconf", `announced as ${name}`);
+  const service = await found;
+  await step(
+    "",
+    service
+      ? `found again at ${service.addresses[0]}:${service.port}`
+      : "not found again: does this machine let multicast through?",
+  );
+
+  const inMain: unknown[] = [];
+  const all = Promise.withResolvers<void>();
+  backend.bus.registerHandler(Event, async ({ args }) => {
+    if (!args.type.startsWith("demo.")) return;
+    inMain.push(args.n);
+    await printLine(describe(args));
+    if (inMain.length === COUNT) all.resolve();
+  });
+  const producer = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      new URL("./producer.ts", import.meta.url).href,
+      server.address,
+      QUEUE,
+      deviceId,
+    ],
+  }).spawn();
+  await step("Messages", `from process ${producer.pid}, with RPUSH\n`);
+  const { success } = await producer.status;
+  await within(limit, Promise.all([all.promise, told.promise]));
+
+  await backend.stop();
+  const { deadLettered } = backend.stats();
+  const expected = String(Array.from({ length: COUNT }, (_, i) => i + 1));
+  const isGood = success && deadLettered === 0 &&
+    String(inMain) === expected && String(inWorker) === expected;
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  await printLine(
+    `\n  ${isGood ? green("✓") : "✗"} ${
+      bold(
+        `${COUNT} sent, ${inMain.length} here, ${inWorker.length} in the worker`,
+      )
+    }, ${
+      isGood ? "in order, none lost" : "NOT as they were sent"
+    }, ${seconds} s\n`,
+  );
+  await printLine(
+    `  Now listen yourself:  ${
+      bold("npx -y deno@2 run -A examples/listen.ts")
+    }\n`,
+  );
+  if (!isGood) Deno.exitCode = 1;
+});
+
+/** One line of what is there by now. */
+async function step(title: string, text: string): Promise<void> {
+  const mark = title ? green("✓") : " ";
+  await printLine(`  ${mark} ${bold(title.padEnd(9))} ${text}`);
+}
+
+function describe(args: Record<string, unknown>): string {
+  const { n, type, ...rest } = args;
+  const values = Object.entries(rest).map(([name, value]) =>
+    `${name}=${JSON.stringify(value)}`
+  );
+  return `    ${String(n).padStart(2)}  ${String(type).padEnd(16)} ${
+    dim(values.join("  "))
+  }`;
+}
+
+/** Waits for our own service to appear on the network, for a few seconds. */
+async function find(
+  deviceId: string,
+  limit: AbortSignal,
+): Promise<ServiceInfo | undefined> {
+  const signal = AbortSignal.any([limit, AbortSignal.timeout(6000)]);
+  for await (const { service } of browse({ signal })) {
+    if (service.deviceId === deviceId) return service;
+  }
+  return undefined;
+}
+
+async function within<T>(limit: AbortSignal, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const onAbort = (): void => late.reject(tooLate());
+  limit.addEventListener("abort", onAbort);
+  try {
+    if (limit.aborted) throw tooLate();
+    return await Promise.race([work, late.promise]);
+  } finally {
+    limit.removeEventListener("abort", onAbort);
+  }
+}
+
+function tooLate(): Error {
+  return new Error("The demonstration was interrupted, or took too long");
+}
