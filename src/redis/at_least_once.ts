@@ -1,7 +1,6 @@
 import { backoff, pause } from "./backoff.ts";
 import type { Batch, Failure } from "./batch.ts";
-import { explainWrongType } from "./explain_wrong_type.ts";
-import { Life } from "./life.ts";
+import type { Life } from "./life.ts";
 import {
   BLOCK_SECONDS,
   MAX_BATCH_BYTES,
@@ -12,20 +11,14 @@ import {
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError } from "./redis_error.ts";
 import { type History, parseHistories, planSettlement } from "./settlement.ts";
-import { beat } from "./scripts/beat.ts";
-import { join } from "./scripts/join.ts";
-import { promote } from "./scripts/promote.ts";
-import { reclaim } from "./scripts/reclaim.ts";
 import { release } from "./scripts/release.ts";
 import { settle } from "./scripts/settle.ts";
 import { take } from "./scripts/take.ts";
+import { Upkeep } from "./upkeep.ts";
 
 /** How `take` reads a batch. */
 const READ_MOVED = 0;
 const READ_LOST = -1;
-
-/** The largest number of messages whose pause is over that go back at once. */
-const PROMOTED = 512;
 
 type Taken = [histories: string, payloads: Uint8Array[]];
 
@@ -36,18 +29,18 @@ type Taken = [histories: string, payloads: Uint8Array[]];
  */
 export class AtLeastOnce implements QueueReader {
   #options: ReaderOptions;
-  #life: Life;
+  #upkeep: Upkeep;
   #loop: ReaderLoop;
-  #heart: ReturnType<typeof setInterval> | undefined;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #inFlight = 0;
-  #work = new Set<Promise<unknown>>();
   #closing = new AbortController();
 
   /** @param options See {@link ReaderOptions}. */
   constructor(options: ReaderOptions) {
     this.#options = options;
-    this.#life = new Life(options.queue, options.consumer);
+    this.#upkeep = new Upkeep(
+      options,
+      (life, number) => this.#adopt(life, number),
+    );
     this.#loop = new ReaderLoop({
       round: () => this.#round(),
       ready: (signal) => options.blocking.ready(signal),
@@ -56,20 +49,12 @@ export class AtLeastOnce implements QueueReader {
   }
 
   async start(): Promise<void> {
-    await this.#join();
-    await this.#maintain();
-    const { heartbeatTimeout } = this.#options;
-    this.#heart = setInterval(
-      () => this.#background(this.#maintain()),
-      heartbeatTimeout * 1000 / 3,
-    );
-    Deno.unrefTimer(this.#heart);
+    await this.#upkeep.start();
     this.#loop.start();
   }
 
   onReconnect(): void {
-    if (this.#heart === undefined || this.#loop.signal.aborted) return;
-    this.#background(this.#maintain());
+    this.#upkeep.run();
   }
 
   async pause(): Promise<void> {
@@ -84,25 +69,13 @@ export class AtLeastOnce implements QueueReader {
   }
 
   async stop(timeout: number): Promise<void> {
-    const { blocking, control, logger, queue, heartbeatTimeout } =
-      this.#options;
+    const { blocking, control } = this.#options;
     const ended = this.#loop.end();
     await unblock(blocking, control);
     await ended;
-    await this.#loop.until(
-      () => this.#inFlight === 0 && this.#work.size === 0,
-      timeout,
-    );
-    clearInterval(this.#heart);
-    clearTimeout(this.#retryTimer);
+    await this.#loop.until(() => this.#inFlight === 0, timeout);
     this.#closing.abort();
-    await this.#leave().catch((error) =>
-      logger.warn(
-        `${
-          (error as Error).message
-        } What was in hand goes back to "${queue}" after ${heartbeatTimeout} s.`,
-      )
-    );
+    await this.#upkeep.end();
   }
 
   /** Hands one batch out. */
@@ -112,7 +85,7 @@ export class AtLeastOnce implements QueueReader {
       await this.#loop.change();
       if (!this.#loop.isOpen) return;
     }
-    const life = this.#life;
+    const { life } = this.#upkeep;
     const number = life.next();
     let taken: Taken;
     try {
@@ -122,8 +95,8 @@ export class AtLeastOnce implements QueueReader {
       // The answer may be all that was lost: the next heartbeat finds the batch.
       life.known.delete(number);
       if (!(error instanceof RedisError) || error.code !== "taken") throw error;
-      await this.#abandon(life, number);
-      return await this.#rejoin(life);
+      await this.#upkeep.abandon(life, number);
+      return await this.#upkeep.rejoin(life);
     }
     if (taken[1].length === 0) life.known.delete(number);
     else await this.#offer(life, number, taken);
@@ -195,8 +168,7 @@ export class AtLeastOnce implements QueueReader {
       settle: async (failures = []) => {
         if (isSettled) return;
         isSettled = true;
-        const work = this.#settle(life, number, payloads, histories, failures);
-        await this.#background(work);
+        await this.#settle(life, number, payloads, histories, failures);
         this.#inFlight -= count;
         stats.inFlight -= count;
         this.#loop.notify();
@@ -251,7 +223,7 @@ export class AtLeastOnce implements QueueReader {
         if (lost < 0 && !isDoubtful) {
           stats.taken += payloads.length;
           return logger.warn(
-            `${payloads.length} messages of "${queue}" were handled too late: another consumer has put them back.`,
+            `${payloads.length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
           );
         }
         stats.acknowledged += payloads.length - failures.length;
@@ -264,12 +236,12 @@ export class AtLeastOnce implements QueueReader {
             `${lost} of the oldest dead letters of "${queue}" had to make room.`,
           );
         }
-        if (plan.retried > 0) this.#promoteIn(plan.shortestPause);
+        if (plan.retried > 0) this.#upkeep.promoteIn(plan.shortestPause);
         return;
       } catch (error) {
         const { code, mayHaveRun, isTransient, message } = error as RedisError;
         isDoubtful ||= mayHaveRun;
-        if (!isTransient) {
+        if (!isTransient || this.#closing.signal.aborted) {
           return logger.warn(
             `${message} ${payloads.length} messages of "${queue}" were handled, but will be delivered again.`,
           );
@@ -277,41 +249,6 @@ export class AtLeastOnce implements QueueReader {
         if (code !== "connection") {
           await pause(backoff(attempt, 0.05, 2), this.#closing.signal);
         }
-      }
-    }
-  }
-
-  /** Everything that is due from time to time. */
-  async #maintain(): Promise<void> {
-    const { control, logger, stats, queue } = this.#options;
-    const life = this.#life;
-    const { keys } = life;
-    try {
-      const numbers = await control.script<string[]>(
-        beat,
-        [keys.consumers, keys.heartbeat, keys.processing],
-        [life.name, this.#lifetime],
-      );
-      for (const number of numbers.map(Number)) {
-        if (!life.known.has(number)) {
-          this.#background(this.#adopt(life, number));
-        }
-      }
-      const [count, owners] = await this.#reclaim("");
-      if (count > 0) {
-        stats.reclaimed += count;
-        logger.info(
-          `Put ${count} messages back to "${queue}" that ${
-            owners.join(", ")
-          } did not acknowledge.`,
-        );
-      }
-      await this.#promote();
-    } catch (error) {
-      if (!(error instanceof RedisError)) throw error;
-      if (error.code === "taken") await this.#rejoin(life);
-      else if (error.code !== "connection" && error.code !== "closed") {
-        logger.warn(error.message);
       }
     }
   }
@@ -326,93 +263,5 @@ export class AtLeastOnce implements QueueReader {
     } catch {
       life.known.delete(number);
     }
-  }
-
-  async #join(): Promise<void> {
-    const { keys, name } = this.#life;
-    const { control, queue } = this.#options;
-    try {
-      await control.script(
-        join,
-        [keys.queue, keys.consumers, keys.heartbeat],
-        [name, this.#lifetime],
-      );
-    } catch (error) {
-      throw explainWrongType(error, queue);
-    }
-  }
-
-  /** Starts a new life after another consumer took this one for dead. */
-  async #rejoin(life: Life): Promise<void> {
-    if (this.#life !== life || this.#loop.signal.aborted) return;
-    const { queue, consumer, logger } = this.#options;
-    this.#life = new Life(queue, consumer);
-    logger.warn(
-      `Another consumer of "${queue}" took ${life.name} for dead and put its messages back; going on as ${this.#life.name}.`,
-    );
-    await this.#join();
-    this.#background(this.#maintain());
-  }
-
-  /** Makes sure that what BLMOVE moved for a life that is over is found by all. */
-  async #abandon(life: Life, number: number): Promise<void> {
-    const { consumers, processing } = life.keys;
-    const { control } = this.#options;
-    await Promise.all([
-      control.command(["HSETNX", consumers, life.name, "alive"]),
-      control.command(["HSETNX", processing, String(number), "?"]),
-    ]);
-  }
-
-  async #leave(): Promise<void> {
-    const { keys, name } = this.#life;
-    const { control } = this.#options;
-    await control.command(["DEL", keys.heartbeat]);
-    await this.#reclaim(name);
-  }
-
-  #reclaim(leaving: string): Promise<[number, string[]]> {
-    const { keys } = this.#life;
-    return this.#options.control.script<[number, string[]]>(
-      reclaim,
-      [keys.queue, keys.consumers, keys.deliveries],
-      [keys.allHeartbeats, keys.allProcessing, leaving],
-    );
-  }
-
-  async #promote(): Promise<void> {
-    const { keys } = this.#life;
-    const next = await this.#options.control.script<number>(
-      promote,
-      [keys.queue, keys.retry, keys.deliveries],
-      [String(PROMOTED)],
-    );
-    if (next >= 0) this.#promoteIn(next);
-  }
-
-  #promoteIn(milliseconds: number): void {
-    if (this.#loop.signal.aborted) return;
-    clearTimeout(this.#retryTimer);
-    // The heartbeat looks as well, so a later one need not be remembered.
-    this.#retryTimer = setTimeout(
-      () => this.#background(this.#promote().catch(() => {})),
-      Math.min(milliseconds + 1, 60_000),
-    );
-    Deno.unrefTimer(this.#retryTimer);
-  }
-
-  get #lifetime(): string {
-    return String(Math.ceil(this.#options.heartbeatTimeout * 1000));
-  }
-
-  /** Remembers what runs beside the loop, so that stopping can wait for it. */
-  #background<Value>(work: Promise<Value>): Promise<Value> {
-    this.#work.add(work);
-    const forget = (): void => {
-      this.#work.delete(work);
-      this.#loop.notify();
-    };
-    work.then(forget, forget);
-    return work;
   }
 }

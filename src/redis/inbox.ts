@@ -2,7 +2,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import type { Batch } from "./batch.ts";
-import { pause } from "./backoff.ts";
+import { backoff, pause } from "./backoff.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
 import { emptyStats, type InboxStats } from "./inbox_stats.ts";
@@ -10,6 +10,7 @@ import { keySlot } from "./key_slot.ts";
 import type { Address, RedisArgs } from "./options.ts";
 import { queueKeys } from "./queue_keys.ts";
 import type { QueueReader } from "./queue_reader.ts";
+import { RedisError } from "./redis_error.ts";
 
 /** How an {@link Inbox} reads. All of it is optional except the queue. */
 export interface InboxOptions {
@@ -210,8 +211,28 @@ export class Inbox {
       blocking,
       control,
     });
-    await reader.start();
+    await startReader(reader, logger, options.signal);
     this.#readers.push(reader);
+  }
+}
+
+/** Starts a reader, again while the server is not ready for it. */
+async function startReader(
+  reader: QueueReader,
+  logger: Logger,
+  signal = new AbortController().signal,
+): Promise<void> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await reader.start();
+    } catch (error) {
+      const isWorthIt = error instanceof RedisError && error.isTransient;
+      if (!isWorthIt || signal.aborted) throw error;
+      logger[attempt === 0 ? "warn" : "debug"](
+        `${error.message} Trying again.`,
+      );
+      await pause(backoff(attempt, 0.05, 2), signal);
+    }
   }
 }
 

@@ -160,6 +160,11 @@ export class Link {
       if (toRedisError(error, "").code === "connection") throw error;
       this.version = await this.#versionFromInfo();
     }
+    await this.send(["PING"]).catch((error) => {
+      // HELLO is answered while the server still loads its data; PING is not.
+      const { code } = toRedisError(error, "");
+      if (code !== "permission" && code !== "reply") throw error;
+    });
     if (!isSupported(this.version)) {
       throw new RedisError(
         `Cannot use Redis ${this.version} at ${

@@ -48,11 +48,13 @@ for position = 1, #consumers, 2 do
       total = total + moved
       owners[#owners + 1] = consumer
     end
-    if consumer == ARGV[3] or (state ~= 'alive' and now - state > TOMBSTONE_SECONDS) then
-      redis.call('HDEL', KEYS[2], consumer)
+    local isOver = consumer == ARGV[3] or
+      (state ~= 'alive' and now - state > TOMBSTONE_SECONDS)
+    redis.call('HDEL', KEYS[2], consumer)
+    if isOver then
       redis.call('DEL', hash)
-    elseif state == 'alive' then
-      redis.call('HSET', KEYS[2], consumer, now)
+    else
+      redis.call('HSET', KEYS[2], consumer, state == 'alive' and now or state)
     end
   end
 end

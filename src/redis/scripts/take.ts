@@ -45,7 +45,7 @@ if limit > 0 then
   end
   if #payloads == 0 then return {'', payloads} end
   histories = '?'
-elseif histories then
+else
   payloads = redis.call('LRANGE', KEYS[4], 0, -1)
   if #payloads == 0 then
     if limit == 0 then redis.call('HDEL', KEYS[3], ARGV[2]) end
@@ -53,9 +53,12 @@ elseif histories then
   end
 end
 
-if histories == '?' then
+-- A batch that could not be announced, for want of memory, has none either.
+if not histories or histories == '?' then
   histories = recall(KEYS[5], payloads)
+  -- Without memory only the first write of a script is refused, not this one.
+  redis.call('HDEL', KEYS[3], ARGV[2])
   redis.call('HSET', KEYS[3], ARGV[2], histories)
 end
-return {histories or '', payloads}
+return {histories, payloads}
 `);

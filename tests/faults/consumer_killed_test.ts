@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { TestServer } from "../servers.ts";
+import { ConsumerProcess } from "./consumer_process.ts";
+import { Flow } from "./flow.ts";
+
+const KILLS = 20;
+/** What one consumer has in hand: a batch that is handled and one that waits. */
+const IN_HAND = 200;
+
+Deno.test("Nothing is lost when the consumer is killed 20 times", async () => {
+  await using server = await TestServer.start();
+  const flow = new Flow();
+  const producing = flow.produce(server.args, 10_000, 5);
+  for (let kill = 0; kill < KILLS; kill++) {
+    await using consumer = new ConsumerProcess(server.args);
+    await consumer.progress();
+    await consumer.progress();
+  }
+  await producing;
+  {
+    await using consumer = new ConsumerProcess(server.args);
+    let handled: string[] = [];
+    while (new Set(handled).size < flow.sent.size) {
+      await consumer.progress();
+      handled = await server.run("LRANGE", "handled", "0", "-1");
+    }
+    for (const number of handled) flow.note(Number(number));
+  }
+  flow.verify(KILLS * IN_HAND);
+  assert.equal(flow.sent.size, 10_000);
+});
+
+Deno.test("A consumer that was stopped until it counted as dead notices it", async () => {
+  await using server = await TestServer.start();
+  const flow = new Flow();
+  await using stopped = new ConsumerProcess(server.args);
+  await using other = new ConsumerProcess(server.args);
+  const producing = flow.produce(server.args, 5000, 2);
+  await Promise.all([stopped.progress(), other.progress()]);
+  stopped.kill("SIGSTOP");
+  const consumers = async (): Promise<string[]> =>
+    await server.run("HVALS", "{queue}:consumers");
+  // A number there is the time at which the consumer was taken for dead.
+  while (!(await consumers()).some((state) => /^\d+$/.test(state))) {
+    await other.progress();
+  }
+  stopped.kill("SIGCONT");
+  await stopped.progress();
+  await producing;
+  let handled: string[] = [];
+  while (new Set(handled).size < flow.sent.size) {
+    await Promise.race([other.progress(), stopped.progress()]);
+    handled = await server.run("LRANGE", "handled", "0", "-1");
+  }
+  for (const number of handled) flow.note(Number(number));
+  flow.verify(IN_HAND);
+  const states = await consumers();
+  assert.equal(states.filter((state) => state === "alive").length, 2);
+});

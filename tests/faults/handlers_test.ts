@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import type { Failure } from "../../src/redis/mod.ts";
+import { TestServer } from "../servers.ts";
+import { Flow, numberOf } from "./flow.ts";
+
+Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () => {
+  await using server = await TestServer.start();
+  const flow = new Flow();
+  const held = Promise.withResolvers<void>();
+  const slow: Promise<void>[] = [];
+  const { inbox, ended } = await flow.consume(
+    server.args,
+    { retryPause: 0.05 },
+    (batch) => {
+      const numbers = batch.payloads.map(numberOf);
+      const failures: Failure[] = [];
+      for (const [index, number] of numbers.entries()) {
+        if (number % 1000 === 7) {
+          const error = new Error(`cannot handle ${number}`);
+          failures.push({ index, reason: "failed", error });
+        }
+      }
+      if (numbers.includes(500)) {
+        slow.push(held.promise.then(() => batch.settle(failures)));
+        return;
+      }
+      return batch.settle(failures);
+    },
+  );
+  await flow.produce(server.args, 10_000);
+  await flow.complete();
+  while (inbox.stats().deadLettered < 9) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const { acknowledged, inFlight } = inbox.stats();
+  assert.ok(inFlight > 0 && inFlight <= 100, String(inFlight));
+  assert.ok(acknowledged >= 9800, String(acknowledged));
+  held.resolve();
+  await Promise.all(slow);
+  await inbox.stop();
+  await ended;
+  // Ten messages, each handled three times.
+  flow.verify(20);
+  assert.ok((await server.run<number>("LLEN", "{queue}:dead")) >= 9);
+});
