@@ -52,7 +52,10 @@ for (const filter of others) {
 
 Deno.test("every event matches its own args", () => {
   const key = fc.string().filter((name) => name !== "__proto__");
-  fc.assert(fc.property(fc.dictionary(key, fc.jsonValue()), (values) => {
+  const json = fc.jsonValue().map((value) =>
+    JSON.parse(JSON.stringify(value).replaceAll("__proto__", "proto"))
+  );
+  fc.assert(fc.property(fc.dictionary(key, json), (values) => {
     const args = { ...values, type: "x" };
     assert.ok(matchesFilter(new Event({ args }), { args: { ...args } }));
   }));

@@ -215,9 +215,9 @@ Deno.test("a derived class matches as its base", () => {
 });
 
 Deno.test("build(toString(m)) equals m for generated messages", () => {
-  // JSON has no -0.
+  // JSON has no -0, and messages no __proto__.
   const json = fc.jsonValue({ maxDepth: 6 }).map((value) =>
-    JSON.parse(JSON.stringify(value))
+    JSON.parse(JSON.stringify(value).replaceAll("__proto__", "proto"))
   );
   const key = fc.string().filter((name) => name !== "__proto__");
   const record = fc.dictionary(key, json, { noNullPrototype: true });
