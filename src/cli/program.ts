@@ -68,13 +68,17 @@ function isEnd(error: unknown, signal: AbortSignal): boolean {
 
 function fail(error: unknown): void {
   const text = error instanceof Error ? error.message : String(error);
+  const isStackWanted = error instanceof Error && wantsStack();
   // deno-lint-ignore no-console -- this is where a program tells its user
-  console.error(
-    Deno.env.get("PLATYPUSH_DEBUG") && error instanceof Error
-      ? error.stack
-      : `error: ${text}`,
-  );
+  console.error(isStackWanted ? error : `error: ${text}`);
   Deno.exitCode = exitCodeOf(error);
+}
+
+/** Whether `PLATYPUSH_DEBUG` is set, as far as that may be known. */
+function wantsStack(): boolean {
+  const variable = "PLATYPUSH_DEBUG";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" && Boolean(Deno.env.get(variable));
 }
 
 function exitCodeOf(error: unknown): number {

@@ -1,4 +1,9 @@
-import { createLogger, type RedisArgs, startRedis } from "../../mod.ts";
+import {
+  createLogger,
+  type PrivateRedis,
+  type RedisArgs,
+  startRedis,
+} from "../../mod.ts";
 
 /** A server that {@linkcode provideRedis} has found or started. */
 export interface ProvidedRedis extends AsyncDisposable {
@@ -31,7 +36,7 @@ export interface ProvidedRedis extends AsyncDisposable {
 export async function provideRedis(url?: string): Promise<ProvidedRedis> {
   if (url) return found({ url });
   if (await answers("127.0.0.1", 6379)) return found({});
-  const server = await startRedis();
+  const server = await startPrivate();
   const kill = (): void => {
     try {
       Deno.kill(server.pid, "SIGTERM");
@@ -53,6 +58,17 @@ export async function provideRedis(url?: string): Promise<ProvidedRedis> {
       await server.stop();
     },
   };
+}
+
+async function startPrivate(): Promise<PrivateRedis> {
+  try {
+    return await startRedis();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new Deno.errors.NotCapable(
+      `REDIS_URL is not set, nothing answers on 127.0.0.1:6379, and starting a private Redis needs more permissions: ${error.message}`,
+    );
+  }
 }
 
 function found(redisArgs: RedisArgs): ProvidedRedis {

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { Connection } from "../../mod.ts";
+import { Namespace, whyNoNamespaces } from "../namespaces.ts";
+import { Program, runProgram } from "../programs.ts";
+import { TestServer } from "../servers.ts";
+
+const QUEUE = "platypush/backend/redis";
+const reason = await whyNoNamespaces();
+
+/** A test of what announces itself, on a network where nobody else is. */
+function testAlone(
+  name: string,
+  test: (alone: Namespace) => Promise<void>,
+): void {
+  Deno.test({
+    name: reason ? `${name} (skipped: ${reason})` : name,
+    ignore: reason !== undefined,
+    fn: async () => {
+      await using alone = await Namespace.make();
+      await test(alone);
+    },
+  });
+}
+
+function event(type: string, target = Deno.hostname()): string {
+  return JSON.stringify({ type: "event", target, args: { type } });
+}
+
+/** The path of the private server that a program says it has started. */
+async function socketOf(program: Program): Promise<string> {
+  return await program.says(/REDIS_URL=unix:\/\/(\S+)/);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  testAlone(
+    `examples/listen.ts starts a private server, announces itself, prints messages, and ends with ${signal}`,
+    async (namespace) => {
+      await using listen = new Program(["examples/listen.ts"], { namespace });
+      const path = await socketOf(listen);
+      await listen.says(/Announced as \S+\._platypush-redis\._tcp\.local\./);
+      await using redis = await Connection.connect({ unix_socket_path: path });
+      await redis.command(["RPUSH", QUEUE, event("custom.One"), "rubbish"]);
+      await redis.command(["RPUSH", QUEUE, event("custom.Two")]);
+      assert.equal(JSON.parse(await listen.line()).args.type, "custom.One");
+      assert.equal(JSON.parse(await listen.line()).args.type, "custom.Two");
+      await listen.says(
+        /A message in "platypush\/backend\/redis" was not taken/,
+      );
+
+      await using peer = new Program(["examples/discover.ts"], { namespace });
+      const found = JSON.parse(await peer.line());
+      assert.equal(found.deviceId, Deno.hostname());
+      assert.equal(found.queue, QUEUE);
+
+      await redis.close();
+      const { code, stdout, stderr } = await listen.end(signal);
+      assert.equal(code, 0);
+      assert.match(stderr, /Withdrew \S+/);
+      for (const line of stdout.trim().split("\n")) JSON.parse(line);
+      assert.equal(await exists(path), false);
+      const { stdout: after } = await runProgram(["examples/discover.ts"], {
+        namespace,
+      });
+      assert.equal(after, "");
+    },
+  );
+}
+
+testAlone(
+  "examples/listen.ts uses the server, the queue and the device id of the environment, with few permissions",
+  async (namespace) => {
+    await using server = await TestServer.start();
+    const path = server.args.unix_socket_path!;
+    await using listen = new Program(["examples/listen.ts"], {
+      namespace,
+      env: {
+        REDIS_URL: `unix://${path}`,
+        PLATYPUSH_REDIS_QUEUE: "other",
+        PLATYPUSH_DEVICE_ID: "*",
+      },
+      permissions: [
+        "--allow-net",
+        "--allow-sys",
+        "--allow-env",
+        `--allow-read=${path}`,
+        `--allow-write=${path}`,
+      ],
+    });
+    await listen.says(/Listening to "other" on \S+ for everybody/);
+    await server.run("RPUSH", "other", event("custom.One", "kitchen"));
+    assert.equal(JSON.parse(await listen.line()).target, "kitchen");
+    const { code, stderr } = await listen.end("SIGINT");
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /private/);
+  },
+);
+
+testAlone(
+  "examples/listen.ts ends while it still waits for the server",
+  async (namespace) => {
+    await using listen = new Program(["examples/listen.ts"], {
+      namespace,
+      env: { REDIS_URL: "redis://127.0.0.1:6379" },
+    });
+    await listen.says(/refused.* Trying again/i);
+    const { code, stderr } = await listen.end("SIGINT");
+    assert.equal(code, 0);
+    assert.doesNotMatch(stderr, /error:|at file:/);
+  },
+);
+
+Deno.test("examples/send.ts sends values that are JSON or texts", async () => {
+  await using server = await TestServer.start();
+  const env = {
+    REDIS_URL: `unix://${server.args.unix_socket_path}`,
+    PLATYPUSH_DEVICE_ID: "kitchen",
+  };
+  const args = ["custom.Motion", "room=hall", "seen=true", "text=a=b"];
+  const { code, stdout } = await runProgram(["examples/send.ts", ...args], {
+    env,
+  });
+  assert.equal(code, 0);
+  const sent = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
+  assert.equal(stdout, `${sent[0]}\n`);
+  const { target, args: values } = JSON.parse(sent[0]!);
+  assert.equal(target, "kitchen");
+  assert.deepEqual(values, {
+    room: "hall",
+    seen: true,
+    text: "a=b",
+    type: "custom.Motion",
+  });
+});
+
+for (const example of ["worker", "plain_channel"]) {
+  Deno.test(`examples/${example}.ts prints messages until SIGTERM`, async () => {
+    await using server = await TestServer.start();
+    await using program = new Program([`examples/${example}.ts`], {
+      env: { REDIS_URL: `unix://${server.args.unix_socket_path}` },
+    });
+    await program.says(/: consuming/);
+    await server.run("RPUSH", QUEUE, event("custom.One"), event("custom.Two"));
+    assert.equal(JSON.parse(await program.line()).args.type, "custom.One");
+    assert.equal(JSON.parse(await program.line()).args.type, "custom.Two");
+    const { code, stderr } = await program.end("SIGTERM");
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /error:|at file:/);
+  });
+}
+
+testAlone(
+  "examples/demo passes its messages through everything",
+  async (namespace) => {
+    const { code, stdout, stderr } = await runProgram(
+      ["examples/demo/main.ts"],
+      {
+        namespace,
+      },
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /found again at 127\.0\.0\.1:6379/);
+    assert.match(stdout, /20 sent, 20 here, 20 in the worker, in order/);
+  },
+);
+
+Deno.test("examples tell in one line what is wrong", async () => {
+  await using server = await TestServer.start({
+    config: ["requirepass right"],
+    redisArgs: { password: "right" },
+  });
+  const path = server.args.unix_socket_path!;
+  const refused = await runProgram(["examples/worker.ts"], {
+    env: { REDIS_URL: `unix://:wr0ng@${path}` },
+  });
+  assert.equal(refused.code, 3);
+  assert.match(refused.stderr, /^error: .*password.*\n$/);
+  assert.doesNotMatch(refused.stderr, /wr0ng/);
+  const unknown = await runProgram(["examples/worker.ts"], {
+    env: { REDIS_URL: "http://127.0.0.1" },
+  });
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.stderr, /^error: .*redis:\/\/.*\n$/);
+  const missing = await runProgram(["examples/worker.ts"], {
+    permissions: ["--allow-env", "--allow-sys", "--allow-read"],
+  });
+  assert.equal(missing.code, 2);
+  assert.match(missing.stderr, /^error: .*--allow-\w+/);
+  assert.doesNotMatch(missing.stderr, /at file:/);
+});

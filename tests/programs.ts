@@ -1,0 +1,165 @@
+import type { Namespace } from "./namespaces.ts";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+
+/** How to run a {@linkcode Program}. */
+export interface ProgramOptions {
+  /** Variables of the environment, beside what programs need anyway. */
+  readonly env?: Record<string, string>;
+  /** Where it runs; here by default. */
+  readonly namespace?: Namespace | undefined;
+  /** Permissions. Default: all. */
+  readonly permissions?: readonly string[];
+}
+
+/** What remains of a program that has ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A Deno program of this repository that runs as a process, as users start it. */
+export class Program implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #out: Output;
+  readonly #err: Output;
+
+  /**
+   * @param args The file, relative to the repository, and its arguments.
+   * @param options Where and how it runs.
+   */
+  constructor(args: readonly string[], options: ProgramOptions = {}) {
+    const { namespace, permissions = ["-A"], env = {} } = options;
+    const [file = "", ...rest] = args;
+    const command = [
+      Deno.execPath(),
+      "run",
+      ...permissions,
+      "--no-prompt",
+      ROOT + file,
+      ...rest,
+    ];
+    if (namespace) command.unshift("ip", "netns", "exec", namespace.name);
+    this.#child = new Deno.Command(command[0]!, {
+      args: command.slice(1),
+      clearEnv: true,
+      env: { ...needed(), NO_COLOR: "1", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#out = new Output(this.#child.stdout);
+    this.#err = new Output(this.#child.stderr);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Waits for the next line on stdout. */
+  line(): Promise<string> {
+    return this.#out.line();
+  }
+
+  /** Waits for something on stderr; returns what a group of it has caught, or all. */
+  async says(pattern: RegExp): Promise<string> {
+    const match = await this.#err.match(pattern);
+    return match[1] ?? match[0];
+  }
+
+  /** Waits until it has ended, after a signal if one is given. */
+  async end(signal?: Deno.Signal): Promise<Ended> {
+    if (signal) this.#child.kill(signal);
+    const [{ code }, stdout, stderr] = await Promise.all([
+      this.#child.status,
+      this.#out.all(),
+      this.#err.all(),
+    ]);
+    return { code, stdout, stderr };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+    await this.end();
+  }
+}
+
+/** What a program writes. */
+class Output {
+  #text = "";
+  #read = 0;
+  #isOver = false;
+  readonly #over: Promise<void>;
+  #more = Promise.withResolvers<void>();
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.#over = this.#collect(stream);
+  }
+
+  async line(): Promise<string> {
+    for (;;) {
+      const end = this.#text.indexOf("\n", this.#read);
+      if (end >= 0) {
+        const line = this.#text.slice(this.#read, end);
+        this.#read = end + 1;
+        return line;
+      }
+      await this.#next();
+    }
+  }
+
+  async match(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.#text);
+      if (match !== null) return match;
+      await this.#next();
+    }
+  }
+
+  async all(): Promise<string> {
+    await this.#over;
+    return this.#text;
+  }
+
+  async #next(): Promise<void> {
+    if (this.#isOver) throw new Error(`The program ended: ${this.#text}`);
+    await this.#more.promise;
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      this.#text += text;
+      this.#wake();
+    }
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#more.resolve();
+    this.#more = Promise.withResolvers();
+  }
+}
+
+/** The variables without which Deno finds neither its cache nor programs. */
+function needed(): Record<string, string> {
+  const names = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME", "TMPDIR"];
+  return Object.fromEntries(
+    names.map((name) => [name, Deno.env.get(name)] as const)
+      .filter((pair): pair is [string, string] => pair[1] !== undefined),
+  );
+}
+
+/** Runs a program to its end. */
+export async function runProgram(
+  args: readonly string[],
+  options?: ProgramOptions,
+): Promise<Ended> {
+  await using program = new Program(args, options);
+  return await program.end();
+}
