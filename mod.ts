@@ -28,5 +28,9 @@ export type { Failure, FailureReason } from "./src/bus/mod.ts";
 export { createLogger, type Logger } from "./src/logger.ts";
 export * from "./src/message/mod.ts";
 export * from "./src/redis/mod.ts";
+export type {
+  Failure as BatchFailure,
+  FailureReason as BatchFailureReason,
+} from "./src/redis/mod.ts";
 export { VERSION } from "./src/version.ts";
 export * from "./src/zeroconf/mod.ts";

@@ -64,7 +64,11 @@ export class Backend extends LifeCycle {
   #services: Services | undefined;
   #isClosed = false;
 
-  /** @param options What it is made with; everything has a default. */
+  /**
+   * Makes a backend; nothing happens before it is started or sends.
+   *
+   * @param options What it is made with; everything has a default.
+   */
   constructor(options: BackendOptions = {}) {
     const given = camelCaseOptions(options);
     super(given, given.logger ?? createLogger("backend"));
@@ -92,6 +96,10 @@ export class Backend extends LifeCycle {
     return DEFAULT_QUEUE;
   }
 
+  /**
+   * Whether the process may end while it runs. Set it before the start, and
+   * before the backend's own bus is used.
+   */
   override get daemon(): boolean {
     return super.daemon;
   }
@@ -226,6 +234,7 @@ export class Backend extends LifeCycle {
     return {};
   }
 
+  /** Withdraws the service, and closes the connections and the backend's own bus. */
   protected override async close(): Promise<void> {
     this.#isClosed = true;
     await this.#services?.unregister();

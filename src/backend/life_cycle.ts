@@ -51,6 +51,8 @@ export abstract class LifeCycle extends BackendAliases
   readonly #finished = Promise.withResolvers<void>();
 
   /**
+   * Keeps the options; nothing happens before the start.
+   *
    * @param options What it is made with; everything has a default.
    * @param logger Where it reports what happens.
    */
@@ -63,12 +65,20 @@ export abstract class LifeCycle extends BackendAliases
     this.#daemon = options.daemon ?? false;
   }
 
-  /** @returns The name. */
+  /**
+   * Gives the name.
+   *
+   * @returns {@linkcode LifeCycle.name}.
+   */
   getName(): string {
     return this.name;
   }
 
-  /** @param name The name, for people. */
+  /**
+   * Sets the name.
+   *
+   * @param name {@linkcode LifeCycle.name}.
+   */
   setName(name: string): void {
     this.name = name;
   }
@@ -87,12 +97,21 @@ export abstract class LifeCycle extends BackendAliases
     this.#daemon = daemon;
   }
 
-  /** @returns See {@linkcode Backend.daemon}. */
+  /**
+   * Tells whether the process may end while it runs.
+   *
+   * @returns {@linkcode LifeCycle.daemon}.
+   */
   isDaemon(): boolean {
     return this.daemon;
   }
 
-  /** @param daemon See {@linkcode Backend.daemon}. */
+  /**
+   * Sets whether the process may end while it runs.
+   *
+   * @param daemon {@linkcode LifeCycle.daemon}.
+   * @throws {Error} If it has been started.
+   */
   setDaemon(daemon: boolean): void {
     this.daemon = daemon;
   }
@@ -110,7 +129,11 @@ export abstract class LifeCycle extends BackendAliases
     return this.#ident === undefined ? undefined : Deno.pid;
   }
 
-  /** @returns Whether it was started and has not finished. */
+  /**
+   * Tells whether it was started and has not finished.
+   *
+   * @returns Whether it is at work.
+   */
   isAlive(): boolean {
     return this.#isAlive;
   }
@@ -206,7 +229,11 @@ export abstract class LifeCycle extends BackendAliases
     return this.stop();
   }
 
-  /** @returns Whether the backend is to stop. */
+  /**
+   * Tells whether the backend is to stop.
+   *
+   * @returns Whether {@linkcode LifeCycle.stop} was called.
+   */
   shouldStop(): boolean {
     return this.#stopping.signal.aborted;
   }

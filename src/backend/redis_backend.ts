@@ -47,8 +47,11 @@ export class RedisBackend extends Backend {
   #inbox: Inbox | undefined;
 
   /**
+   * Makes a backend; nothing happens before it is started or sends.
+   *
    * @param options What it is made with; everything has a default.
    * @throws {TypeError} If there is no such option.
+   * @throws {RangeError} If a value makes no sense.
    */
   constructor(options: RedisBackendOptions = {}) {
     const given = camelCaseOptions(options);
@@ -113,6 +116,7 @@ export class RedisBackend extends Backend {
     );
   }
 
+  /** Disconnects; what is not settled goes back to the queue. */
   protected override async leave(): Promise<void> {
     await this.#inbox?.stop(0);
   }

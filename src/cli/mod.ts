@@ -6,6 +6,7 @@
 
 export { logToStderr } from "./log_to_stderr.ts";
 export { main } from "./main.ts";
+export type { LogLevel } from "@logtape/logtape";
 export { printLine } from "./print_line.ts";
 export { ExitCode, program } from "./program.ts";
 export { type ProvidedRedis, provideRedis } from "./provide_redis.ts";
