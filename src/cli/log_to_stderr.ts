@@ -2,9 +2,17 @@ import {
   configure,
   getAnsiColorFormatter,
   getTextFormatter,
-  type LogLevel,
   type TextFormatterOptions,
 } from "@logtape/logtape";
+
+/** The levels of the log, as in LogTape. */
+export type LogLevel =
+  | "trace"
+  | "debug"
+  | "info"
+  | "warning"
+  | "error"
+  | "fatal";
 
 /**
  * Configures LogTape for a program: what the library reports goes to stderr,

@@ -4,9 +4,8 @@
  * @module
  */
 
-export { logToStderr } from "./log_to_stderr.ts";
+export { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 export { main } from "./main.ts";
-export type { LogLevel } from "@logtape/logtape";
 export { printLine } from "./print_line.ts";
 export { ExitCode, program } from "./program.ts";
 export { type ProvidedRedis, provideRedis } from "./provide_redis.ts";
