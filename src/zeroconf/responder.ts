@@ -284,17 +284,23 @@ export class Responder {
     this.#postponed.add(key);
     this.#later(delay, () => {
       this.#postponed.delete(key);
-      const [current] = this.#recordsFor(record.name, record.type, on)
-        .filter((other) => keyOf(other) === keyOf(record));
-      if (current === undefined || this.#sentWithin(current, on, pause)) return;
-      const additionals = this.#additionalsFor([current], on);
-      this.#noteSent([current, ...additionals], on);
+      if (!this.#isCurrent(record, on) || this.#sentWithin(record, on, pause)) {
+        return;
+      }
+      const additionals = this.#additionalsFor([record], on);
+      this.#noteSent([record, ...additionals], on);
       this.#options.send(
-        { type: "response", answers: [current], additionals },
+        { type: "response", answers: [record], additionals },
         on,
       );
     });
     return true;
+  }
+
+  #isCurrent(record: DnsRecord, on: string): boolean {
+    const key = keyOf(record);
+    return this.#recordsFor(record.name, record.type, on)
+      .some((other) => keyOf(other) === key);
   }
 
   #recordsFor(name: string, type: string, on: string): DnsRecord[] {

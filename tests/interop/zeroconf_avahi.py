@@ -1,0 +1,154 @@
+"""Avahi as a peer: JSON commands on stdin, JSON lines on stdout.
+
+It runs a D-Bus daemon and an Avahi daemon of its own; /run/avahi-daemon is
+hidden, which only shows in the mount namespace that `ip netns exec` makes.
+"""
+
+import atexit
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TYPE = "_platypush-redis._tcp"
+folder = tempfile.mkdtemp()
+bus = f"unix:path={folder}/bus"
+with open(f"{folder}/dbus.conf", "w") as file:
+    file.write(
+        f"""<busconfig><type>system</type><listen>{bus}</listen>
+        <auth>EXTERNAL</auth><policy context="default"><allow user="*"/>
+        <allow own="*"/><allow send_type="method_call"/>
+        <allow send_destination="*"/><allow receive_sender="*"/>
+        </policy></busconfig>"""
+    )
+with open(f"{folder}/avahi.conf", "w") as file:
+    file.write(
+        "[server]\nhost-name=avahi-peer\nuse-ipv6=yes\n"
+        "[publish]\npublish-hinfo=no\npublish-workstation=no\n"
+    )
+environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus}
+os.makedirs("/run/avahi-daemon", exist_ok=True)
+subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/avahi-daemon"], check=True)
+children = []
+
+
+def end():
+    for child in reversed(children):
+        child.terminate()
+        child.wait()
+
+
+atexit.register(end)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+lock = threading.Lock()
+
+
+def start(*command, **options):
+    child = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        **options,
+    )
+    children.append(child)
+    return child
+
+
+def say(**message):
+    with lock:
+        print(json.dumps(message), flush=True)
+
+
+def plain(text):
+    raw = re.sub(r"\\(\d{3})", lambda m: chr(int(m[1])), text.replace("\\.", "."))
+    return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def look():
+    """What is there now, by name; avahi-browse does not follow changes of TXT."""
+    found = {}
+    output = subprocess.run(
+        ["avahi-browse", "-p", "-r", "-t", "-k", TYPE],
+        env=environment,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for line in output.splitlines():
+        parts = line.split(";", 9)
+        name = f"{plain(parts[3])}.{TYPE}.local."
+        if parts[0] != "=":
+            continue
+        service = found.setdefault(name, {"addresses": []})
+        service["port"] = int(parts[8])
+        service["addresses"].append(parts[7])
+        service["properties"] = dict(
+            part.split("=", 1) for part in re.findall(r'"([^"]*)"', parts[9])
+        )
+    return found
+
+
+def follow():
+    before = {}
+    while True:
+        now = look()
+        for name, service in now.items():
+            if before.get(name) != service:
+                event = "updated" if name in before else "added"
+                say(event=event, name=name, **service)
+        for name in before.keys() - now.keys():
+            say(event="removed", name=name)
+        before = now
+        time.sleep(0.3)
+
+
+def browse():
+    # A browser that stays keeps the daemon asking.
+    start("avahi-browse", "-p", "-k", TYPE, stdout=subprocess.DEVNULL)
+    threading.Thread(target=follow, daemon=True).start()
+
+
+publisher = None
+
+
+def publish(command):
+    global publisher
+    if publisher:
+        publisher.terminate()
+        publisher.wait()
+    name = command["name"][: -len(f".{TYPE}.local.")]
+    txt = [f"{key}={value}" for key, value in command.get("properties", {}).items()]
+    publisher = start(
+        "avahi-publish", "-s", name, TYPE, str(command["port"]), *txt,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+start("dbus-daemon", f"--config-file={folder}/dbus.conf", "--nofork", stdout=subprocess.DEVNULL)
+while not os.path.exists(f"{folder}/bus"):
+    time.sleep(0.05)
+start(
+    "avahi-daemon", "-f", f"{folder}/avahi.conf", "--no-chroot", "--no-drop-root",
+    "--no-rlimits", stdout=subprocess.DEVNULL,
+)
+while subprocess.run(["avahi-daemon", "-c"], capture_output=True).returncode:
+    time.sleep(0.05)
+time.sleep(1)
+for line in sys.stdin:
+    command = json.loads(line)
+    what = command["do"]
+    if what == "browse":
+        browse()
+    elif what in ("register", "update"):
+        publish(command)
+    elif what == "unregister":
+        publisher.terminate()
+        publisher.wait()
+        publisher = None
+    say(done=what, name=command.get("name"))

@@ -1,0 +1,69 @@
+/** ciao advertises and bonjour-service browses: JSON commands on stdin, JSON lines on stdout. */
+
+import ciao, { type CiaoService, type Protocol } from "@homebridge/ciao";
+import { Bonjour, type Service } from "bonjour-service";
+
+const TYPE = "_platypush-redis._tcp.local.";
+const responder = ciao.getResponder({ interface: "eth0" });
+const bonjour = new Bonjour();
+let service: CiaoService | undefined;
+
+function say(message: unknown): void {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
+  Deno.stdout.writeSync(bytes);
+}
+
+function show(event: string): (found: Service) => void {
+  return ({ fqdn, port, addresses, txt }) =>
+    say({ event, name: `${fqdn}.`, port, addresses, properties: txt });
+}
+
+let rest = "";
+for await (
+  const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
+) {
+  const lines = (rest + text).split("\n");
+  rest = lines.pop()!;
+  for (const line of lines) await obey(JSON.parse(line));
+}
+await responder.shutdown();
+bonjour.destroy();
+Deno.exit();
+
+async function obey(
+  command: {
+    do: string;
+    name?: string;
+    port?: number;
+    properties?: Record<string, string>;
+  },
+): Promise<void> {
+  switch (command.do) {
+    case "browse": {
+      const browser = bonjour.find({ type: "platypush-redis" });
+      browser.on("up", show("added"));
+      browser.on("txt-update", show("updated"));
+      browser.on("down", show("removed"));
+      setInterval(() => browser.update(), 1_000);
+      return say({ done: "browse" });
+    }
+    case "register":
+      service = responder.createService({
+        name: command.name!.slice(0, -TYPE.length - 1),
+        type: "platypush-redis",
+        protocol: "tcp" as Protocol,
+        port: command.port!,
+        hostname: "ciao-peer",
+        txt: command.properties ?? {},
+      });
+      service.on("name-change", (name) => say({ renamed: `${name}.${TYPE}` }));
+      await service.advertise();
+      return say({ done: "register", name: service.getFQDN() });
+    case "update":
+      service!.updateTxt(command.properties ?? {});
+      return say({ done: "update", name: service!.getFQDN() });
+    case "unregister":
+      await service!.end();
+      return say({ done: "unregister" });
+  }
+}

@@ -1,0 +1,57 @@
+/** This package as a peer: JSON commands on stdin, JSON lines on stdout. */
+
+import { Advertiser, Browser } from "../../src/zeroconf/mod.ts";
+
+const TYPE = "_platypush-redis._tcp.local.";
+const interfaces = ["eth0"];
+const advertiser = new Advertiser({ interfaces });
+const browser = new Browser({
+  interfaces,
+  onChange: ({ kind, service: { name, port, addresses, properties } }) =>
+    say({ event: kind, name, port, addresses, properties }),
+});
+
+function say(message: unknown): void {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
+  Deno.stdout.writeSync(bytes);
+}
+
+let rest = "";
+for await (
+  const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
+) {
+  const lines = (rest + text).split("\n");
+  rest = lines.pop()!;
+  for (const line of lines) await obey(JSON.parse(line));
+}
+await advertiser.close();
+await browser.close();
+
+async function obey(
+  command: {
+    do: string;
+    name?: string;
+    port?: number;
+    properties?: Record<string, string>;
+  },
+): Promise<void> {
+  switch (command.do) {
+    case "browse":
+      await browser.start();
+      return say({ done: "browse" });
+    case "register":
+    case "update": {
+      const name = await advertiser.register({
+        name: command.name!.slice(0, -TYPE.length - 1),
+        type: TYPE,
+        port: command.port!,
+        properties: command.properties ?? {},
+        onRename: (renamed) => say({ renamed }),
+      });
+      return say({ done: command.do, name });
+    }
+    case "unregister":
+      advertiser.unregister();
+      return say({ done: "unregister" });
+  }
+}

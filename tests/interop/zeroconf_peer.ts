@@ -1,0 +1,151 @@
+import type { Namespace, Running } from "../namespaces.ts";
+
+/** What a peer says. */
+export interface Said {
+  event?: "added" | "updated" | "removed";
+  done?: string;
+  renamed?: string;
+  name?: string;
+  port?: number;
+  addresses?: string[];
+  properties?: Record<string, string>;
+}
+
+/** The Zeroconf stacks that are tried. */
+export type Stack = "ours" | "python" | "avahi" | "node";
+
+const TYPE = "_platypush-redis._tcp.local.";
+const deno = ["run", "-A", "--no-prompt"];
+
+/** A Zeroconf stack on a host of its own. */
+export class Peer implements AsyncDisposable {
+  readonly #running: Running;
+  readonly #stack: Stack;
+  readonly #heard: Said[] = [];
+  #news = Promise.withResolvers<void>();
+  readonly #mark = { next: 0 };
+
+  constructor(namespace: Namespace, stack: Stack) {
+    const script = (name: string): string =>
+      new URL(name, import.meta.url).pathname;
+    this.#stack = stack;
+    this.#running = {
+      ours: () =>
+        namespace.start(Deno.execPath(), [...deno, script("zeroconf_ours.ts")]),
+      node: () =>
+        namespace.start(Deno.execPath(), [...deno, script("zeroconf_node.ts")]),
+      python: () =>
+        namespace.start("/usr/bin/python3", [
+          "-u",
+          script("zeroconf_python.py"),
+        ]),
+      avahi: () =>
+        namespace.start("/usr/bin/python3", [
+          "-u",
+          script("zeroconf_avahi.py"),
+        ]),
+    }[stack]();
+    this.#read();
+  }
+
+  async #read(): Promise<void> {
+    for (let line; (line = await this.#running.line()) !== undefined;) {
+      if (!line.startsWith("{")) continue;
+      this.#heard.push(JSON.parse(line));
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+    }
+  }
+
+  /** Begins to look for services. */
+  async browse(): Promise<void> {
+    await this.#command({ do: "browse" });
+  }
+
+  /** Announces a service and returns its final name. */
+  async register(
+    instance: string,
+    port: number,
+    address: string,
+    properties: Record<string, string> = {},
+  ): Promise<string> {
+    const name = `${instance}.${TYPE}`;
+    const command = { do: "register", name, port, address, properties };
+    return (await this.#command(command)).name ?? name;
+  }
+
+  /** Changes what is announced. */
+  async update(
+    instance: string,
+    port: number,
+    address: string,
+    properties: Record<string, string>,
+  ): Promise<void> {
+    const name = `${instance}.${TYPE}`;
+    await this.#command({ do: "update", name, port, address, properties });
+  }
+
+  /** Says goodbye. */
+  async unregister(): Promise<void> {
+    await this.#command({ do: "unregister" });
+  }
+
+  /** The first event from now on, or since the last one, that fits. */
+  async sees(
+    label: string,
+    fits: (said: Said) => boolean,
+    seconds = 15,
+    mark = this.#mark,
+  ): Promise<Said> {
+    const late = Promise.withResolvers<void>();
+    let over = false;
+    const timer = setTimeout(() => {
+      over = true;
+      late.resolve();
+    }, seconds * 1_000);
+    try {
+      while (true) {
+        const news = this.#news.promise;
+        while (mark.next < this.#heard.length) {
+          const said = this.#heard[mark.next++]!;
+          if (fits(said)) return said;
+        }
+        if (over) {
+          throw new Error(
+            `${this.#stack} did not see ${label} within ${seconds} s, but: ${
+              JSON.stringify(this.#heard)
+            }`,
+          );
+        }
+        await Promise.race([news, late.promise]);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Everything it said. */
+  get heard(): readonly Said[] {
+    return this.#heard;
+  }
+
+  /** Ends it without a goodbye. */
+  crash(): Promise<void> {
+    return this.#running.stop("SIGKILL");
+  }
+
+  async #command(command: Record<string, unknown>): Promise<Said> {
+    const mark = { next: this.#heard.length };
+    await this.#running.write(JSON.stringify(command));
+    return await this.sees(
+      `"${command.do}" done`,
+      ({ done }) => done === command.do,
+      30,
+      mark,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running.stop("SIGTERM");
+  }
+}

@@ -1,0 +1,246 @@
+import process from "node:process";
+
+/** What a program did in a namespace. */
+export interface Output {
+  success: boolean;
+  stdout: string;
+  stderr: string;
+}
+
+/** A program that runs in a namespace until it is disposed of. */
+export interface Running extends AsyncDisposable {
+  /** The next line on stdout; undefined once it has ended. */
+  line(): Promise<string | undefined>;
+  /** Writes a line to stdin. */
+  write(line: string): Promise<void>;
+  /** Ends it with SIGTERM, or with SIGKILL as a crash would. */
+  stop(signal?: Deno.Signal): Promise<void>;
+}
+
+/** Runs a program to its end. */
+export async function run(command: string, ...args: string[]): Promise<Output> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    success,
+    stdout: decoder.decode(stdout),
+    stderr: decoder.decode(stderr),
+  };
+}
+
+async function ip(...args: string[]): Promise<void> {
+  const { success, stderr } = await run("ip", ...args);
+  if (!success) throw new Error(`ip ${args.join(" ")}: ${stderr.trim()}`);
+}
+
+/** Why no namespaces can be made here, or undefined when they can. */
+export async function whyNoNamespaces(): Promise<string | undefined> {
+  if (Deno.build.os !== "linux") return "network namespaces need Linux";
+  const name = `pr${process.pid % 10_000}p`;
+  try {
+    await ip("netns", "add", name);
+    await ip("netns", "del", name);
+    return undefined;
+  } catch (error) {
+    return `network namespaces cannot be made: ${(error as Error).message}`;
+  }
+}
+
+let count = 0;
+
+/** A host of its own: a network namespace with one cable to a network. */
+export class Namespace implements AsyncDisposable {
+  readonly name: string;
+  readonly #started = new Set<Running>();
+
+  private constructor(name: string) {
+    this.name = name;
+  }
+
+  /** Makes an empty one, with the loopback interface up. */
+  static async make(): Promise<Namespace> {
+    const namespace = new Namespace(`pr${process.pid % 10_000}n${count++}`);
+    await ip("netns", "add", namespace.name);
+    await namespace.ip("link", "set", "lo", "up");
+    return namespace;
+  }
+
+  /** Runs `ip` in it. */
+  ip(...args: string[]): Promise<void> {
+    return ip("-n", this.name, ...args);
+  }
+
+  /** Runs a program in it to its end. */
+  run(command: string, ...args: string[]): Promise<Output> {
+    return run("ip", "netns", "exec", this.name, command, ...args);
+  }
+
+  /** Starts a program in it. */
+  start(command: string, args: string[]): Running {
+    const child = new Deno.Command("ip", {
+      args: ["netns", "exec", this.name, command, ...args],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const running = new Child(child, () => this.#started.delete(running));
+    this.#started.add(running);
+    return running;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const running of this.#started) await running.stop("SIGKILL");
+    await ip("netns", "del", this.name);
+  }
+}
+
+class Child implements Running {
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #onEnd: () => void;
+  #ended: Promise<void> | undefined;
+
+  constructor(child: Deno.ChildProcess, onEnd: () => void) {
+    this.#child = child;
+    this.#onEnd = onEnd;
+    this.#lines = linesOf(child.stdout);
+    this.#writer = child.stdin.getWriter();
+  }
+
+  async line(): Promise<string | undefined> {
+    const { done, value } = await this.#lines.next();
+    return done ? undefined : value;
+  }
+
+  write(line: string): Promise<void> {
+    return this.#writer.write(new TextEncoder().encode(`${line}\n`));
+  }
+
+  stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+    return this.#ended ??= this.#stop(signal);
+  }
+
+  async #stop(signal: Deno.Signal): Promise<void> {
+    try {
+      this.#child.kill(signal);
+    } catch {
+      // It has ended by itself.
+    }
+    const draining = (async () => {
+      while (await this.line() !== undefined);
+    })();
+    await this.#writer.close().catch(() => {});
+    await this.#child.status;
+    await draining;
+    this.#onEnd();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}
+
+async function* linesOf(
+  stream: ReadableStream<Uint8Array>,
+): AsyncGenerator<string, undefined> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  return undefined;
+}
+
+/** Two hosts, or more, on one network that can lose packets. */
+export class Lan implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  readonly #cable: Namespace;
+  readonly hosts: Namespace[] = [];
+  #wire: Running | undefined;
+
+  private constructor(cable: Namespace) {
+    this.#cable = cable;
+    this.#stack.use(cable);
+  }
+
+  /**
+   * Makes hosts 192.168.77.1, .2, … with an interface `eth0` each, on a bridge.
+   *
+   * @param loss The part of all packets that is lost, from 0 to 1. It needs
+   * two hosts and Python: the kernel's `netem` is not everywhere.
+   */
+  static async make(hosts: number, loss = 0): Promise<Lan> {
+    const lan = new Lan(await Namespace.make());
+    try {
+      const cable = lan.#cable;
+      if (loss === 0) {
+        await cable.ip("link", "add", "br0", "type", "bridge");
+        await cable.ip(
+          "link",
+          "set",
+          "br0",
+          "type",
+          "bridge",
+          "mcast_snooping",
+          "0",
+        );
+        await cable.ip("link", "set", "br0", "up");
+      }
+      for (let i = 1; i <= hosts; i++) {
+        const host = await Namespace.make();
+        lan.#stack.use(host);
+        lan.hosts.push(host);
+        await ip(
+          "link",
+          "add",
+          "eth0",
+          "netns",
+          host.name,
+          "type",
+          "veth",
+          "peer",
+          "name",
+          `port${i}`,
+          "netns",
+          cable.name,
+        );
+        if (loss === 0) {
+          await cable.ip("link", "set", `port${i}`, "master", "br0");
+        }
+        await cable.ip("link", "set", `port${i}`, "up");
+        await host.ip("addr", "add", `192.168.77.${i}/24`, "dev", "eth0");
+        await host.ip("link", "set", "eth0", "up");
+      }
+      if (loss > 0) {
+        lan.#wire = cable.start("/usr/bin/python3", [
+          new URL("./interop/zeroconf_wire.py", import.meta.url).pathname,
+          "port1",
+          "port2",
+          String(loss),
+        ]);
+        await lan.#wire.line();
+      }
+      return lan;
+    } catch (error) {
+      await lan[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Pulls the plug of a host, numbered from 1, or puts it in again. */
+  plug(host: number, state: "up" | "down"): Promise<void> {
+    return this.#cable.ip("link", "set", `port${host}`, state);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#wire?.stop("SIGKILL");
+    await this.#stack.disposeAsync();
+  }
+}
