@@ -116,12 +116,11 @@ export class Advertiser implements AsyncDisposable {
    * @throws {Error} The advertiser is closed.
    */
   async register(options: ServiceOptions): Promise<string> {
-    if (this.#closing) {
-      throw new Error("Cannot register a service: the advertiser is closed");
-    }
+    this.#mustBeOpen();
     const records = this.#check(options);
     const key = keyOf(records.instance, records.type);
     await (this.#opening ??= this.#sockets.open());
+    this.#mustBeOpen();
     const known = this.#services.get(key);
     if (known) {
       known.onRename = options.onRename;
@@ -198,6 +197,12 @@ export class Advertiser implements AsyncDisposable {
     return this.close();
   }
 
+  #mustBeOpen(): void {
+    if (this.#closing) {
+      throw new Error("Cannot register a service: the advertiser is closed");
+    }
+  }
+
   #describe({ records, name }: Registered): ServiceInfo {
     return makeServiceInfo({
       type: `${records.type}.`,
@@ -264,7 +269,7 @@ export function serviceType(
   const whole = /^_[^.]+\._(tcp|udp)\.local\.?$/i.test(type)
     ? type.replace(/\.?$/, ".")
     : `_${type.replace(/^_/, "")}._${protocol}.local.`;
-  const name = whole.slice(1, whole.indexOf("."));
+  const name = whole.slice(1, whole.lastIndexOf("._"));
   if (!/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/i.test(name)) {
     throw new TypeError(
       `Cannot use "${type}" as a service type: expected letters, digits and hyphens, such as "platypush-redis"`,

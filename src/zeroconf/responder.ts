@@ -236,9 +236,11 @@ export class Responder {
   ): void {
     // Section 6: not again within a second, or 250 ms when a name is defended.
     const pause = probe ? 250 : 1_000;
-    const answers = to !== undefined
-      ? found
-      : found.filter((record) => !this.#postpone(record, interfaceName, pause));
+    const answers = to !== undefined ? found : found.filter((record) =>
+      // An answer that waited must not undo a goodbye.
+      this.#isCurrent(record, interfaceName) &&
+      !this.#postpone(record, interfaceName, pause)
+    );
     if (answers.length === 0) return;
     const keys = new Set(answers.map(keyOf));
     const additionals = this.#additionalsFor(answers, interfaceName)

@@ -46,7 +46,10 @@ function row(
   Deno.test(`Zeroconf: ${title}`, async (t) => {
     for (const stack of stacks) {
       const reason = await whyNot(stack);
-      if (reason) console.log(`skipped with ${stack}: ${reason}`);
+      if (reason) {
+        // deno-lint-ignore no-console -- why a test is skipped has to be seen
+        console.log(`skipped with ${stack}: ${reason}`);
+      }
       await t.step({
         name: stack,
         ignore: reason !== undefined,

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
+import { received, serviceRecords, TYPE } from "./helpers.ts";
+
+Deno.test("encodeMessage() writes what a decoder reads", () => {
+  const answers = [
+    ...Object.values(serviceRecords()),
+    {
+      name: "livingroom.local",
+      type: "AAAA",
+      ttl: 120,
+      flush: true,
+      data: "fe80::1:0:2",
+    } as const,
+  ];
+  const message = received({ type: "response", answers });
+  assert.deepEqual(
+    message.answers.map(({ name, type, ttl, flush }) => ({
+      name,
+      type,
+      ttl,
+      flush,
+    })),
+    answers.map(({ name, type, ttl, flush }) => ({ name, type, ttl, flush })),
+  );
+  const last = message.answers.at(-1);
+  assert.ok(last?.type === "AAAA");
+  assert.equal(last.data, "fe80::1:0:2");
+});
+
+Deno.test("encodeMessage() keeps the dots of an instance in one label", () => {
+  const packet = encodeMessage({
+    type: "query",
+    questions: [{ name: `living.room.${TYPE}`, type: "SRV" }],
+  });
+  assert.equal(packet[12], "living.room".length);
+  assert.equal(packet[24], "_platypush-redis".length);
+});
+
+Deno.test("encodeMessage() compresses names", () => {
+  const once = encodeMessage({
+    type: "query",
+    questions: [{ name: TYPE, type: "PTR" }],
+  });
+  const twice = encodeMessage({
+    type: "query",
+    questions: [{ name: TYPE, type: "PTR" }, { name: TYPE, type: "SRV" }],
+  });
+  assert.equal(twice.length - once.length, 6);
+});

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
+import { nextInstance } from "../../src/zeroconf/responder.ts";
+import { Cable, Host, received, TYPE } from "./helpers.ts";
+
+const NAME = `livingroom.${TYPE}`;
+
+function isProbe({ type, authorities }: DnsMessage): boolean {
+  return type === "query" && (authorities?.length ?? 0) > 0;
+}
+
+function goodbyes(cable: Cable): DnsMessage[] {
+  return cable.packets.map(({ message }) => message).filter((message) =>
+    message.answers?.some(({ ttl }) => ttl === 0)
+  );
+}
+
+/** A host whose service is announced and has not been heard of for a while. */
+function announced(): {
+  cable: Cable;
+  host: Host;
+  claim: ReturnType<Host["register"]>;
+} {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  const claim = host.register("livingroom", 6379, ["queue=q"]);
+  cable.clock.advance(20_000);
+  return { cable, host, claim };
+}
+
+Deno.test("Responder probes three times before it announces", () => {
+  const { cable } = announced();
+  const service = cable.packets.filter(({ message }) =>
+    isProbe(message)
+      ? message.questions?.[0]?.name === NAME
+      : message.answers?.some(({ type }) => type === "SRV")
+  );
+  assert.deepEqual(
+    service.map(({ at, message }) => [at, isProbe(message)]),
+    [[0, true], [250, true], [500, true], [750, false], [1_750, false], [
+      3_750,
+      false,
+    ]],
+  );
+});
+
+Deno.test("Responder answers with what will be asked next", () => {
+  const { cable } = announced();
+  const [answer] = cable.ask({ questions: [{ name: TYPE, type: "PTR" }] });
+  assert.deepEqual(answer?.answers?.map(({ type }) => type), ["PTR"]);
+  assert.deepEqual(answer?.additionals?.map(({ type }) => type), [
+    "SRV",
+    "TXT",
+    "A",
+  ]);
+});
+
+Deno.test("Responder keeps quiet about what the other knows", () => {
+  const { cable } = announced();
+  const known = { name: TYPE, type: "PTR", flush: false, data: NAME } as const;
+  const questions = [{ name: TYPE, type: "PTR" }] as const;
+  assert.equal(
+    cable.ask({ questions, answers: [{ ...known, ttl: 2_251 }] }).length,
+    0,
+  );
+  assert.equal(
+    cable.ask({ questions, answers: [{ ...known, ttl: 2_249 }] }).length,
+    1,
+  );
+});
+
+Deno.test("Responder waits for the rest of a truncated query", () => {
+  const { cable, host } = announced();
+  const from = cable.packets.length;
+  const questions = [{ name: TYPE, type: "PTR" }] as const;
+  const source = { interfaceName: "eth0", address: "192.0.2.200", port: 5353 };
+  const query = (message: Omit<DnsMessage, "type">): void =>
+    host.responder.receive({
+      ...received({ type: "query", ...message }),
+    }, source);
+  query({ questions, truncated: true });
+  cable.clock.advance(100);
+  query({
+    answers: [{
+      name: TYPE,
+      type: "PTR",
+      flush: false,
+      ttl: 4_500,
+      data: NAME,
+    }],
+  });
+  cable.clock.advance(1_000);
+  assert.equal(cable.packets.length, from);
+});
+
+Deno.test("Responder answers a simple resolver directly", () => {
+  const { cable } = announced();
+  const [answer] = cable.ask(
+    { id: 7, questions: [{ name: NAME, type: "SRV" }] },
+    40_000,
+  );
+  assert.equal(answer?.id, 7);
+  assert.equal(answer?.questions?.length, 1);
+  assert.ok(answer?.answers?.every(({ ttl, flush }) => ttl <= 10 && !flush));
+});
+
+Deno.test("Responder lists its types", () => {
+  const { cable } = announced();
+  const [answer] = cable.ask({
+    questions: [{ name: "_services._dns-sd._udp.local", type: "PTR" }],
+  });
+  assert.deepEqual(answer?.answers?.map(({ data }) => data), [TYPE]);
+});
+
+Deno.test("Responder sends a record at most once a second, and then it does", () => {
+  const { cable } = announced();
+  const query = { questions: [{ name: NAME, type: "SRV" }] } as const;
+  assert.equal(cable.ask(query).length, 1);
+  const from = cable.packets.length;
+  cable.ask(query);
+  cable.clock.advance(1_000);
+  assert.equal(cable.packets.length - from, 1);
+});
+
+Deno.test("Responder changes port and TXT without a goodbye", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  const records = { instance: "livingroom", type: TYPE, port: 1, txt: [] };
+  const claim = host.responder.add(records, () => {});
+  cable.clock.advance(20_000);
+  records.port = 2;
+  claim.changed();
+  const last = cable.packets.at(-1)?.message.answers?.find(({ type }) =>
+    type === "SRV"
+  );
+  assert.equal(last?.type === "SRV" && last.data.port, 2);
+  assert.deepEqual(goodbyes(cable), []);
+});
+
+Deno.test("Responder says goodbye, and nothing after it", () => {
+  const { cable, host, claim } = announced();
+  const questions = [{ name: TYPE, type: "PTR" }] as const;
+  host.responder.receive(received({ type: "query", questions }), {
+    interfaceName: "eth0",
+    address: "192.0.2.200",
+    port: 5353,
+  });
+  host.responder.remove(claim);
+  cable.clock.advance(10_000);
+  assert.equal(goodbyes(cable).length, 1);
+  assert.deepEqual(cable.packets.at(-1)?.message, goodbyes(cable)[0]);
+});
+
+Deno.test("Responder takes another name when its own is taken", async () => {
+  const { cable, host } = announced();
+  const second = new Host(cable, "192.0.2.2");
+  const claim = second.register("livingroom", 1, []);
+  cable.clock.advance(5_000);
+  assert.equal(await claim.won, `livingroom (2).${TYPE}`);
+  assert.deepEqual(second.renames, ["livingroom (2)"]);
+  assert.deepEqual(host.renames, []);
+});
+
+Deno.test("Responders that start at once end with two names", () => {
+  const cable = new Cable();
+  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
+  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  cable.clock.advance(10_000);
+  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+    `livingroom (2).${TYPE}`,
+    NAME,
+  ]);
+});
+
+Deno.test("Responders end with two names when their networks are joined", () => {
+  const cable = new Cable();
+  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
+  cable.carries = () => false;
+  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  cable.clock.advance(20_000);
+  assert.deepEqual(claims.map(({ name }) => name), [NAME, NAME]);
+  cable.carries = () => true;
+  cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
+  cable.clock.advance(20_000);
+  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+    `livingroom (2).${TYPE}`,
+    NAME,
+  ]);
+});
+
+Deno.test("Responder renames the host alone when only its name is taken", () => {
+  const cable = new Cable();
+  const hosts = [
+    new Host(cable, "192.0.2.1", "pi"),
+    new Host(cable, "192.0.2.2", "pi"),
+  ];
+  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
+  cable.clock.advance(10_000);
+  assert.deepEqual(hosts.map(({ responder }) => responder.server).sort(), [
+    "pi-2.local.",
+    "pi.local.",
+  ]);
+  assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
+});
+
+Deno.test("Responder probes and announces again when the network changed", () => {
+  const { cable, host } = announced();
+  const from = cable.packets.length;
+  host.networks = [{
+    ...host.networks[0]!,
+    ipv4: [{ address: "192.0.2.77", netmask: "255.255.255.0" }],
+  }];
+  host.responder.networkChanged();
+  cable.clock.advance(5_000);
+  const sent = cable.packets.slice(from).map(({ message }) => message);
+  assert.ok(sent.some(isProbe));
+  const addresses = sent.flatMap(({ answers = [] }) => answers)
+    .flatMap((record) => record.type === "A" ? record.data : []);
+  assert.deepEqual([...new Set(addresses)], ["192.0.2.77"]);
+});
+
+Deno.test("Responder leaves nothing to do once it is closed", () => {
+  const { cable, host } = announced();
+  host.register("kitchen", 2);
+  host.responder.close();
+  cable.clock.advance(10);
+  assert.equal(cable.clock.pending, 0);
+  assert.equal(goodbyes(cable).length, 1);
+});
+
+Deno.test("nextInstance() numbers names and keeps them within 63 bytes", () => {
+  assert.equal(nextInstance("a"), "a (2)");
+  assert.equal(nextInstance("a (9)"), "a (10)");
+  assert.equal(nextInstance("ü".repeat(31)), `${"ü".repeat(29)} (2)`);
+});

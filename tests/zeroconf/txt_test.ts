@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { decodeTxt, encodeTxt } from "../../src/zeroconf/txt.ts";
+
+Deno.test("encodeTxt() takes strings, numbers, booleans and bytes", () => {
+  const strings = encodeTxt({
+    a: "ü=1",
+    b: 2.5,
+    c: false,
+    d: new Uint8Array([255]),
+  });
+  assert.deepEqual(strings.at(-1), new Uint8Array([100, 61, 255]));
+  assert.deepEqual(decodeTxt(strings), {
+    a: "ü=1",
+    b: "2.5",
+    c: "false",
+    d: "\ufffd",
+  });
+});
+
+Deno.test("encodeTxt() names the property that does not fit", () => {
+  const key = "offender";
+  const cases: [Record<string, unknown>, RegExp][] = [
+    [{ "a=b": 1 }, /"a=b"/],
+    [{ "": 1 }, /""/],
+    [{ "schlüssel": 1 }, /"schlüssel"/],
+    [{ [key]: "x".repeat(250) }, /"offender".* 259 bytes/],
+    [{ [key]: null }, /"offender".*null/],
+    [{ [key]: { a: 1 } }, /"offender".*object/],
+    [{ key: 1, KEY: 2 }, /"KEY".*"key"/],
+    [
+      Object.fromEntries(
+        Array.from({ length: 8 }, (_, i) => [`k${i}`, "x".repeat(200)]),
+      ),
+      /"k6"/,
+    ],
+  ];
+  for (const [properties, message] of cases) {
+    assert.throws(
+      () => encodeTxt(properties as Parameters<typeof encodeTxt>[0]),
+      { message },
+    );
+  }
+});
+
+Deno.test("decodeTxt() takes the first of equal keys and flags without a value", () => {
+  const strings = ["a=1", "A=2", "flag", "", "=x", "__proto__=y"].map((text) =>
+    new TextEncoder().encode(text)
+  );
+  const properties = decodeTxt(strings);
+  assert.deepEqual(Object.entries(properties), [["a", "1"], ["flag", ""], [
+    "__proto__",
+    "y",
+  ]]);
+});
