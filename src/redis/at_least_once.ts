@@ -9,7 +9,7 @@ import {
   unblock,
 } from "./queue_reader.ts";
 import { ReaderLoop } from "./reader_loop.ts";
-import { RedisError } from "./redis_error.ts";
+import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { type History, parseHistories, planSettlement } from "./settlement.ts";
 import { release } from "./scripts/release.ts";
 import { settle } from "./scripts/settle.ts";
@@ -20,7 +20,8 @@ import { Upkeep } from "./upkeep.ts";
 const READ_MOVED = 0;
 const READ_LOST = -1;
 
-type Taken = [histories: string, payloads: Uint8Array[]];
+type Taken = readonly [histories: string, payloads: readonly Uint8Array[]];
+const NOTHING: Taken = ["", []];
 
 /**
  * Reads a queue so that every message is handled at least once: it stays on a
@@ -94,8 +95,13 @@ export class AtLeastOnce implements QueueReader {
     } catch (error) {
       // The answer may be all that was lost: the next heartbeat finds the batch.
       life.known.delete(number);
-      if (!(error instanceof RedisError) || error.code !== "taken") throw error;
-      await this.#upkeep.abandon(life, number);
+      if (codeOf(error) !== "taken") throw error;
+      // What BLMOVE has just moved is in the hands of a life that is over.
+      const { keys } = life;
+      await this.#options.control.command(
+        ["HSETNX", keys.processing, String(number), "?"],
+      );
+      await this.#release(life, number);
       return await this.#upkeep.rejoin(life);
     }
     if (taken[1].length === 0) life.known.delete(number);
@@ -119,40 +125,52 @@ export class AtLeastOnce implements QueueReader {
     ).then(([histories, payloads]) => [String(histories), payloads]);
   }
 
-  /** Waits for a message in an empty queue. The three commands travel together. */
+  /**
+   * Waits for a message in an empty queue. What has to be known about it travels
+   * with it, so that the usual case takes no further round trip.
+   */
   async #await(life: Life, number: number): Promise<Taken> {
-    if (!this.#loop.isOpen) return ["", []];
     const { blocking } = this.#options;
-    const { queue, processing } = life.keys;
-    const [announced, moved, taken] = await Promise.allSettled([
-      blocking.command(["HSET", processing, String(number), "?"]),
-      blocking.command(
-        [
-          "BLMOVE",
-          queue,
-          life.list(number),
-          "LEFT",
-          "RIGHT",
-          `${BLOCK_SECONDS}`,
-        ],
-        { block: BLOCK_SECONDS, bytes: true },
-      ),
-      this.#take(life, number, READ_MOVED),
-    ]);
-    if (taken.status === "rejected") throw taken.reason;
-    for (const result of [announced, moved]) {
-      if (result.status === "fulfilled") continue;
-      const { code } = result.reason as RedisError;
-      // A server out of memory refuses these two, but `take` goes on.
-      if (code !== "memory") throw result.reason;
-      await pause(BLOCK_SECONDS / 20, this.#loop.signal);
+    const { queue, processing, deliveries, consumers } = life.keys;
+    const list = life.list(number);
+    const block = String(BLOCK_SECONDS);
+    while (this.#loop.isOpen) {
+      const [announced, moved, returned, state] = await Promise.allSettled([
+        blocking.command(["HSET", processing, String(number), "?"]),
+        blocking.command<Uint8Array | null>(
+          ["BLMOVE", queue, list, "LEFT", "RIGHT", block],
+          { block: BLOCK_SECONDS, bytes: true },
+        ),
+        blocking.command<number>(["EXISTS", deliveries]),
+        blocking.command<string | null>(["HGET", consumers, life.name]),
+      ]);
+      if (moved.status === "rejected") {
+        // A server out of memory refuses BLMOVE; scripts that only move go on.
+        if (codeOf(moved.reason) !== "memory") throw moved.reason;
+        await pause(BLOCK_SECONDS / 20, this.#loop.signal);
+        return NOTHING;
+      }
+      if (returned.status === "rejected") throw returned.reason;
+      if (state.status === "rejected") throw state.reason;
+      if (moved.value === null && announced.status === "fulfilled") continue;
+      if (state.value !== "alive") {
+        throw new RedisError(
+          "Another consumer took this one for dead.",
+          "taken",
+        );
+      }
+      // Its history is known without asking only where there are none at all.
+      return announced.status === "fulfilled" && returned.value === 0
+        ? ["", [moved.value!]]
+        : await this.#take(life, number, READ_MOVED);
     }
-    return taken.value;
+    await blocking.command(["HDEL", processing, String(number)]);
+    return NOTHING;
   }
 
   /** Offers a batch, and puts it back when nobody wants it. */
   async #offer(life: Life, number: number, taken: Taken): Promise<void> {
-    const { stats, handoff, queue, control } = this.#options;
+    const { stats, handoff, queue } = this.#options;
     const [text, payloads] = taken;
     const count = payloads.length;
     const histories = parseHistories(text);
@@ -182,16 +200,20 @@ export class AtLeastOnce implements QueueReader {
       return;
     }
     this.#inFlight -= count;
-    const { keys } = life;
     try {
-      await control.script(
-        release,
-        [keys.queue, keys.processing, life.list(number), keys.deliveries],
-        [String(number)],
-      );
+      await this.#release(life, number);
     } finally {
       life.known.delete(number);
     }
+  }
+
+  async #release(life: Life, number: number): Promise<void> {
+    const { keys } = life;
+    await this.#options.control.script(
+      release,
+      [keys.queue, keys.processing, life.list(number), keys.deliveries],
+      [String(number)],
+    );
   }
 
   async #settle(
@@ -264,4 +286,8 @@ export class AtLeastOnce implements QueueReader {
       life.known.delete(number);
     }
   }
+}
+
+function codeOf(error: unknown): RedisErrorCode | undefined {
+  return error instanceof RedisError ? error.code : undefined;
 }

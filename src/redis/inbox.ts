@@ -41,6 +41,8 @@ export interface InboxOptions {
   maxInFlight?: number;
   /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
   heartbeatTimeout?: number;
+  /** Takes nothing before {@link Inbox.resume}. Default: `false`. */
+  paused?: boolean;
   /** Where to report what happens. Default: LogTape's category of this room. */
   logger?: Logger;
   /** The connections do not keep the process alive. Default: `false`. */
@@ -92,6 +94,7 @@ export class Inbox {
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
     const inbox = new Inbox();
+    if (options.paused) inbox.#handoff.pause();
     try {
       const queues = checkQueues(options.queue, args);
       // One after the other, so that a refusal leaves nothing on its way.
@@ -211,6 +214,7 @@ export class Inbox {
       blocking,
       control,
     });
+    if (options.paused) await reader.pause();
     await startReader(reader, logger, options.signal);
     this.#readers.push(reader);
   }

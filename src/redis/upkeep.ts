@@ -94,16 +94,6 @@ export class Upkeep {
     this.run();
   }
 
-  /** Makes sure that what BLMOVE moved for a life that is over is found by all. */
-  async abandon(life: Life, number: number): Promise<void> {
-    const { consumers, processing } = life.keys;
-    const { control } = this.#options;
-    await Promise.all([
-      control.command(["HSETNX", consumers, life.name, "alive"]),
-      control.command(["HSETNX", processing, String(number), "?"]),
-    ]);
-  }
-
   /** Ends: whatever is still in hand goes back to the queue. Never rejects. */
   async end(): Promise<void> {
     this.#isEnding = true;

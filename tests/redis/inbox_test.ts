@@ -114,6 +114,23 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     );
   });
 
+  Deno.test(`Inbox (${delivery}) takes nothing when it is opened paused`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "queue", "one");
+    await using inbox = await open(server, { delivery, paused: true });
+    const waiting = inbox.next();
+    assert.deepEqual(await queued(server), ["one"]);
+    const { calls } = parseCommandStats(
+      await server.run("INFO", "all"),
+      "lpop",
+    );
+    assert.equal(calls, 0);
+    inbox.resume();
+    const batch = await waiting;
+    assert.deepEqual(texts(batch), ["one"]);
+    await batch!.settle();
+  });
+
   Deno.test(`Inbox (${delivery}) pauses while it waits in an empty queue`, async () => {
     await using server = await TestServer.start();
     await using inbox = await open(server, { delivery });
@@ -440,8 +457,7 @@ Deno.test("Inbox survives FLUSHALL and SCRIPT FLUSH", async () => {
   assert.deepEqual(texts(batch), ["two"]);
   await batch!.settle();
   await inbox.stop();
-  // Its first life is remembered for an hour, in case a late BLMOVE arrives.
-  assert.deepEqual(await server.run("KEYS", "*"), ["{queue}:consumers"]);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
 Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () => {
@@ -479,6 +495,12 @@ Deno.test("Inbox checks its queues", async () => {
     /whole hash tag/,
   );
 });
+
+/** How often a command was called, from `INFO commandstats`. */
+function parseCommandStats(info: string, command: string): { calls: number } {
+  const found = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info);
+  return { calls: Number(found?.[1] ?? 0) };
+}
 
 /** An inbox in a process of its own that can be killed. */
 class KillableInbox implements AsyncDisposable {

@@ -44,18 +44,17 @@ end
 local function restore(queue, deliveries, batch, histories, isDelivered)
   local payloads = redis.call('LRANGE', batch, 0, -1)
   redis.call('DEL', batch)
+  -- '?' is a batch for BLMOVE: the histories are still where they were.
+  if histories == '?' then histories = recall(deliveries, payloads) end
   local known = {}
   for index, history in histories:gmatch('(%d+):(%S+)') do
     known[tonumber(index) + 1] = history
   end
   for index = #payloads, 1, -1 do
     redis.call('LPUSH', queue, payloads[index])
-    -- '?' is a batch whose histories were never taken, so they are still there.
-    if histories ~= '?' then
-      local count, failures = (known[index] or '0.0'):match('^(%d+)%.(%d+)$')
-      if isDelivered then count = count + 1 end
-      remember(deliveries, payloads[index], string.format('%d.%d', count, failures))
-    end
+    local count, failures = (known[index] or '0.0'):match('^(%d+)%.(%d+)$')
+    if isDelivered then count = count + 1 end
+    remember(deliveries, payloads[index], string.format('%d.%d', count, failures))
   end
   return #payloads
 end
