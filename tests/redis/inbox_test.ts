@@ -425,7 +425,12 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "one");
   const logger = new TestLogger();
-  await using inbox = await open(server, { logger, heartbeatTimeout: 60 });
+  // It takes nothing more while it has a message in hand.
+  await using inbox = await open(server, {
+    logger,
+    heartbeatTimeout: 60,
+    maxInFlight: 1,
+  });
   const batch = await inbox.next();
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
