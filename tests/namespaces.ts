@@ -217,6 +217,8 @@ export class Lan implements AsyncDisposable {
         await cable.ip("link", "set", `port${i}`, "up");
         await host.ip("addr", "add", `192.168.77.${i}/24`, "dev", "eth0");
         await host.ip("link", "set", "eth0", "up");
+        // Some stacks leave the choice of the interface to the routes.
+        await host.ip("route", "add", "default", "dev", "eth0");
       }
       if (loss > 0) {
         lan.#wire = cable.start("/usr/bin/python3", [

@@ -20,6 +20,8 @@ import {
 const HOST_TTL = 120;
 /** Seconds that all other records stay valid. */
 const OTHER_TTL = 4_500;
+/** Bytes that fit an Ethernet frame with its headers. */
+const MAX_PACKET = 1_400;
 /** The name under which all service types are listed (RFC 6763, section 9). */
 const ALL_TYPES = "_services._dns-sd._udp.local";
 
@@ -242,10 +244,14 @@ export class Responder {
       !this.#postpone(record, interfaceName, pause)
     );
     if (answers.length === 0) return;
-    const keys = new Set(answers.map(keyOf));
-    const additionals = this.#additionalsFor(answers, interfaceName)
-      .filter((record) => !keys.has(keyOf(record)));
+    const packets = packResponses(
+      answers.map((answer) => [
+        answer,
+        ...this.#additionalsFor(answer, interfaceName),
+      ]),
+    );
     if (to !== undefined && to.port !== 5353) {
+      const [first] = packets;
       const simple = (record: DnsRecord): DnsRecord => ({
         ...record,
         ttl: Math.min(record.ttl, 10),
@@ -259,21 +265,23 @@ export class Responder {
             name,
             type: type as DnsRecord["type"],
           })),
-          answers: answers.map(simple),
-          additionals: additionals.map(simple),
+          answers: first?.answers.map(simple) ?? [],
+          additionals: first?.additionals.map(simple) ?? [],
+          truncated: packets.length > 1,
         },
         interfaceName,
         to,
       );
     }
-    if (to === undefined) {
-      this.#noteSent([...answers, ...additionals], interfaceName);
+    for (const packet of packets) {
+      if (to === undefined) {
+        this.#noteSent(
+          [...packet.answers, ...packet.additionals],
+          interfaceName,
+        );
+      }
+      this.#options.send({ type: "response", ...packet }, interfaceName, to);
     }
-    this.#options.send(
-      { type: "response", answers, additionals },
-      interfaceName,
-      to,
-    );
   }
 
   /** Leaves a record that was just sent for when it may be sent again. */
@@ -289,7 +297,7 @@ export class Responder {
       if (!this.#isCurrent(record, on) || this.#sentWithin(record, on, pause)) {
         return;
       }
-      const additionals = this.#additionalsFor([record], on);
+      const additionals = this.#additionalsFor(record, on);
       this.#noteSent([record, ...additionals], on);
       this.#options.send(
         { type: "response", answers: [record], additionals },
@@ -307,13 +315,18 @@ export class Responder {
 
   #recordsFor(name: string, type: string, on: string): DnsRecord[] {
     const asked = fold(name);
-    const records = this.#host.announced ? this.#addressRecords(on) : [];
+    const records: DnsRecord[] = [];
+    if (this.#host.announced && asked === fold(this.#host.name)) {
+      records.push(...this.#addressRecords(on));
+    }
     for (const registration of this.#services) {
-      if (!registration.claim.announced) continue;
-      records.push(
-        ...this.#sharedRecords(registration),
-        ...this.#uniqueRecords(registration),
-      );
+      const { claim, records: { type } } = registration;
+      if (!claim.announced) continue;
+      if (asked === fold(claim.name)) {
+        records.push(...this.#uniqueRecords(registration));
+      } else if (asked === fold(type) || asked === ALL_TYPES) {
+        records.push(...this.#sharedRecords(registration));
+      }
     }
     return records.filter((record) =>
       fold(record.name) === asked && (type === "ANY" || type === record.type)
@@ -321,26 +334,12 @@ export class Responder {
   }
 
   /** What whoever asked will want next (RFC 6763, section 12). */
-  #additionalsFor(answers: readonly DnsRecord[], on: string): DnsRecord[] {
-    const found: DnsRecord[] = [];
-    for (const answer of answers) {
-      if (answer.type === "PTR" && fold(answer.name) !== ALL_TYPES) {
-        found.push(
-          ...this.#recordsFor(answer.data, "SRV", on),
-          ...this.#recordsFor(answer.data, "TXT", on),
-        );
-      }
-    }
-    if (
-      [...answers, ...found].some(({ type }) =>
-        type === "SRV" || type === "A" || type === "AAAA"
-      )
-    ) {
-      found.push(...this.#recordsFor(this.#host.name, "ANY", on));
-    }
-    return [
-      ...new Map(found.map((record) => [keyOf(record), record])).values(),
-    ];
+  #additionalsFor(answer: DnsRecord, on: string): DnsRecord[] {
+    if (answer.type === "TXT" || fold(answer.name) === ALL_TYPES) return [];
+    const service = answer.type === "PTR"
+      ? this.#recordsFor(answer.data, "ANY", on)
+      : [];
+    return [...service, ...this.#recordsFor(this.#host.name, "ANY", on)];
   }
 
   #sharedRecords({ records: { type }, claim }: Registration): DnsRecord[] {
@@ -416,7 +415,7 @@ export class Responder {
   }
 
   #noteSent(records: readonly DnsRecord[], on: string): void {
-    if (this.#lastSent.size > 1_000) this.#lastSent.clear();
+    if (this.#lastSent.size > 10_000) this.#lastSent.clear();
     for (const record of records) {
       this.#lastSent.set(`${on} ${keyOf(record)}`, this.#options.clock.now());
     }
@@ -429,6 +428,48 @@ export class Responder {
     });
     this.#pending.add(cancel);
   }
+}
+
+/**
+ * Puts answers into packets that fit an Ethernet frame (RFC 6762, section 17),
+ * each with what belongs to it.
+ *
+ * @param groups An answer and its additional records each.
+ */
+function packResponses(
+  groups: readonly DnsRecord[][],
+): { answers: DnsRecord[]; additionals: DnsRecord[] }[] {
+  const packets: { answers: DnsRecord[]; additionals: DnsRecord[] }[] = [];
+  let size = Infinity;
+  let seen = new Set<string>();
+  for (const group of groups) {
+    let added = sizeOf(group.filter((record) => !seen.has(keyOf(record))));
+    if (size + added > MAX_PACKET) {
+      packets.push({ answers: [], additionals: [] });
+      size = 12;
+      seen = new Set();
+      added = sizeOf(group);
+    }
+    size += added;
+    const packet = packets.at(-1)!;
+    group.forEach((record, index) => {
+      const key = keyOf(record);
+      if (seen.has(key)) return;
+      seen.add(key);
+      (index === 0 ? packet.answers : packet.additionals).push(record);
+    });
+  }
+  return packets;
+}
+
+/** About how many bytes records take once their names are compressed. */
+function sizeOf(records: readonly DnsRecord[]): number {
+  return records.reduce(
+    (sum, record) =>
+      sum + 16 + labelsOf(record.name)[0]!.length +
+      comparableData(record).length,
+    0,
+  );
 }
 
 /** Known-answer suppression (RFC 6762, section 7.1). */

@@ -32,6 +32,7 @@ async function obey(
     do: string;
     name?: string;
     port?: number;
+    count?: number;
     properties?: Record<string, string>;
   },
 ): Promise<void> {
@@ -50,6 +51,16 @@ async function obey(
       });
       return say({ done: command.do, name });
     }
+    case "register many":
+      await Promise.all(
+        Array.from({ length: command.count! }, (_, i) =>
+          advertiser.register({
+            name: `service ${i}`,
+            type: TYPE,
+            port: 1_000 + i,
+          })),
+      );
+      return say({ done: command.do });
     case "unregister":
       advertiser.unregister();
       return say({ done: "unregister" });

@@ -74,6 +74,11 @@ export class Peer implements AsyncDisposable {
     return (await this.#command(command)).name ?? name;
   }
 
+  /** Announces `service 0`, `service 1`, …; only our own stack does this. */
+  async registerMany(count: number): Promise<void> {
+    await this.#command({ do: "register many", count });
+  }
+
   /** Changes what is announced. */
   async update(
     instance: string,

@@ -39,8 +39,9 @@ class Listener:
 
     def update_service(self, _zeroconf, _type, name):
         threading.Thread(target=show, args=("updated", name), daemon=True).start()
-        # What was replaced is remembered for another second, without an event.
-        later = threading.Timer(1.5, show, ("updated", name))
+        # It remembers what was replaced until a second after the last
+        # announcement, and has no event for the end of that.
+        later = threading.Timer(6, show, ("updated", name))
         later.daemon = True
         later.start()
 

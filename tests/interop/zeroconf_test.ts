@@ -106,9 +106,9 @@ row("we see them appear, change and go", {}, async (ours, theirs) => {
 row("same name on both: renamed, both visible", {}, async (ours, theirs) => {
   await ours.browse();
   await theirs.browse();
-  const first = await theirs.register("twin", 1000, THEIRS);
+  const first = await theirs.register("twin", 1000, THEIRS, { id: "1" });
   await ours.sees("theirs", (s) => s.name === first && s.port === 1000);
-  const second = await ours.register("twin", 2000, OURS);
+  const second = await ours.register("twin", 2000, OURS, { id: "2" });
   assert.equal(second, `twin (2).${TYPE}`);
   await theirs.sees("ours", (s) => s.name === second && s.port === 2000);
 });
