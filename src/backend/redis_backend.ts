@@ -12,6 +12,8 @@ import type { RegisterServiceOptions } from "./services.ts";
 import { sleep } from "./sleep.ts";
 import type { BackendStats } from "./stats.ts";
 
+/** So many bytes may be in hand before no more are taken. */
+const MAX_BYTES = 64 * 2 ** 20;
 /** How long the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
 
@@ -44,6 +46,7 @@ export class RedisBackend extends Backend {
   readonly #queue: string | readonly string[];
   readonly #handled = { delivered: 0, foreign: 0, malformed: 0 };
   readonly #inHand = new Set<Promise<void>>();
+  #bytesInHand = 0;
   #inbox: Inbox | undefined;
 
   /**
@@ -174,11 +177,23 @@ export class RedisBackend extends Backend {
         ...(target !== undefined && { target }),
         ...(maxSize !== undefined && { maxSize }),
       });
-      const work = posted.then((receipt) => this.#settle(batch, receipt));
-      this.#inHand.add(work);
-      work.catch(() => {}).finally(() => this.#inHand.delete(work));
+      this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));
       await posted;
+      while (this.#bytesInHand > MAX_BYTES && !this.shouldStop()) {
+        await Promise.race([...this.#inHand, this.waitStop()]);
+      }
     }
+  }
+
+  /** Remembers a batch until the work on it is done. */
+  #hold(batch: Batch, work: Promise<void>): void {
+    const bytes = batch.payloads.reduce((sum, { length }) => sum + length, 0);
+    this.#bytesInHand += bytes;
+    this.#inHand.add(work);
+    work.catch(() => {}).finally(() => {
+      this.#bytesInHand -= bytes;
+      this.#inHand.delete(work);
+    });
   }
 
   async #settle(batch: Batch, receipt: Receipt): Promise<void> {

@@ -199,6 +199,25 @@ Deno.test("RedisBackend keeps the order of many messages", async () => {
   await until(() => listener.backend.stats().inFlight < 100);
 });
 
+Deno.test("RedisBackend leaves large messages in Redis while a handler is slow", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  const go = Promise.withResolvers<void>();
+  const handled = Promise.withResolvers<void>();
+  let count = 0;
+  listener.bus.registerHandler("custom.Count", async () => {
+    await go.promise;
+    if (++count === 40) handled.resolve();
+  });
+  await listener.backend.start();
+  const large = event("x".repeat(4 * 2 ** 20));
+  for (let n = 0; n < 40; n++) await server.run("RPUSH", QUEUE, large);
+  await until(() => listener.backend.stats().received === 16);
+  assert.ok(await server.run<number>("LLEN", QUEUE) > 10);
+  go.resolve();
+  await handled.promise;
+});
+
 Deno.test("RedisBackend consumes several queues, and sends to the first", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { queue: ["one", "two"] });
