@@ -196,7 +196,9 @@ export class Sockets {
     });
     const close = (): Promise<void> =>
       new Promise((done) => mdns.destroy(() => done()));
-    mdns.on("error", reject);
+    mdns.on("error", (error: Error) => {
+      close().finally(() => reject(error)).catch(() => {});
+    });
     mdns.on(
       "warning",
       (error: Error) =>

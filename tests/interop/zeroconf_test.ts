@@ -166,3 +166,38 @@ row(
     );
   },
 );
+
+Deno.test({
+  name: "Zeroconf: we see them vanish without a goodbye",
+  ignore: noNamespaces !== undefined,
+  // Two minutes is what the records of a host live, so all stacks go at once.
+  fn: async (t) => {
+    await Promise.all(STACKS.map((stack) =>
+      t.step({
+        name: stack,
+        sanitizeOps: false,
+        sanitizeResources: false,
+        sanitizeExit: false,
+        fn: async () => {
+          if (await whyNot(stack)) return;
+          await using lan = await Lan.make(2);
+          await using ours = new Peer(lan.hosts[0]!, "ours");
+          await using theirs = new Peer(lan.hosts[1]!, stack);
+          await ours.browse();
+          await theirs.register("kitchen", 1000, THEIRS, { id: "1" });
+          const name = `kitchen.${TYPE}`;
+          await ours.sees(
+            "them",
+            (s) => s.event === "added" && s.name === name,
+          );
+          await lan.plug(2, "down");
+          await ours.sees(
+            "them vanish",
+            ({ event }) => event === "removed",
+            140,
+          );
+        },
+      })
+    ));
+  },
+});

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
+import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
 import { nextInstance } from "../../src/zeroconf/responder.ts";
 import { Cable, Host, received, TYPE } from "./helpers.ts";
 
@@ -53,6 +54,20 @@ Deno.test("Responder answers with what will be asked next", () => {
     "TXT",
     "A",
   ]);
+});
+
+Deno.test("Responder spreads 200 services over packets that fit a frame", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  for (let i = 0; i < 200; i++) host.register(`service ${i}`, 1_000 + i);
+  cable.clock.advance(20_000);
+  const packets = cable.ask({ questions: [{ name: TYPE, type: "PTR" }] });
+  const pointers = packets.flatMap(({ answers = [] }) => answers);
+  assert.equal(pointers.length, 200);
+  for (const packet of packets) {
+    assert.ok(encodeMessage(packet).length <= 1_400);
+    assert.ok(packet.additionals?.some(({ type }) => type === "A"));
+  }
 });
 
 Deno.test("Responder keeps quiet about what the other knows", () => {
