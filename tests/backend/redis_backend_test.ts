@@ -212,8 +212,8 @@ Deno.test("RedisBackend leaves large messages in Redis while a handler is slow",
   await listener.backend.start();
   const large = event("x".repeat(4 * 2 ** 20));
   for (let n = 0; n < 40; n++) await server.run("RPUSH", QUEUE, large);
-  await until(() => listener.backend.stats().received === 16);
-  assert.ok(await server.run<number>("LLEN", QUEUE) > 10);
+  await until(() => listener.backend.stats().received >= 16);
+  assert.ok(await server.run<number>("LLEN", QUEUE) > 5);
   go.resolve();
   await handled.promise;
 });
