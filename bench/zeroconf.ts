@@ -65,6 +65,7 @@ async function measureFinding(stack: Stack): Promise<number> {
   // After the announcements, so that the browser has to ask.
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   await using here = new Peer(lan.hosts[1]!, stack);
+  await here.ready();
   const found = new Set<string>();
   const start = performance.now();
   await here.browse();

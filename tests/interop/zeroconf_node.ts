@@ -39,6 +39,8 @@ async function obey(
   },
 ): Promise<void> {
   switch (command.do) {
+    case "hello":
+      return say({ done: "hello" });
     case "browse": {
       const browser = bonjour.find({ type: "platypush-redis" });
       browser.on("up", show("added"));

@@ -37,6 +37,8 @@ async function obey(
   },
 ): Promise<void> {
   switch (command.do) {
+    case "hello":
+      return say({ done: "hello" });
     case "browse":
       await browser.start();
       return say({ done: "browse" });

@@ -57,6 +57,11 @@ export class Peer implements AsyncDisposable {
     }
   }
 
+  /** Resolves once the program runs. */
+  async ready(): Promise<void> {
+    await this.#command({ do: "hello" });
+  }
+
   /** Begins to look for services. */
   async browse(): Promise<void> {
     await this.#command({ do: "browse" });

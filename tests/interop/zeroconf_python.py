@@ -63,7 +63,9 @@ def info_of(command):
 for line in sys.stdin:
     command = json.loads(line)
     what = command["do"]
-    if what == "browse":
+    if what == "hello":
+        say(done="hello")
+    elif what == "browse":
         ServiceBrowser(zeroconf, TYPE, Listener())
         say(done="browse")
     elif what == "register":
