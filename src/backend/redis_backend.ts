@@ -94,8 +94,9 @@ export class RedisBackend extends Backend {
       onChange: (isPresent) => isPresent ? inbox.resume() : pause(inbox),
     });
     if (!audience.isPresent) pause(inbox);
-    const consuming = this.#consume(inbox, audience);
-    await Promise.race([consuming, this.waitStop()]);
+    const stopping = this.waitStop();
+    const consuming = this.#consume(inbox, audience, stopping);
+    await Promise.race([consuming, stopping]);
     pause(inbox);
     await this.#settleAll();
     await inbox.stop(SETTLE_TIMEOUT);
@@ -161,7 +162,11 @@ export class RedisBackend extends Backend {
     }
   }
 
-  async #consume(inbox: Inbox, audience: Audience): Promise<void> {
+  async #consume(
+    inbox: Inbox,
+    audience: Audience,
+    stopping: Promise<boolean>,
+  ): Promise<void> {
     const { bus, target, maxSize } = this;
     for (;;) {
       await audience.present();
@@ -180,7 +185,7 @@ export class RedisBackend extends Backend {
       this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));
       await posted;
       while (this.#bytesInHand > MAX_BYTES && !this.shouldStop()) {
-        await Promise.race([...this.#inHand, this.waitStop()]);
+        await Promise.race([...this.#inHand, stopping]);
       }
     }
   }
@@ -199,14 +204,18 @@ export class RedisBackend extends Backend {
   async #settle(batch: Batch, receipt: Receipt): Promise<void> {
     const failures = onePerMessage(await receipt.handled);
     this.#handled.delivered += batch.payloads.length - failures.length;
-    for (const { reason, error } of failures) {
-      if (reason === "foreign") this.#handled.foreign++;
-      if (reason === "malformed" || reason === "too-large") {
-        this.#handled.malformed++;
-        this.logger.warn(
-          `A message in "${batch.queue}" was not taken: ${error.message}.`,
-        );
-      }
+    const bad = failures.filter(({ reason }) =>
+      reason === "malformed" || reason === "too-large"
+    );
+    this.#handled.malformed += bad.length;
+    this.#handled.foreign +=
+      failures.filter(({ reason }) => reason === "foreign").length;
+    if (bad.length > 0) {
+      this.logger.warn(
+        `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" were not taken: ${
+          bad[0]!.error.message
+        }.`,
+      );
     }
     await batch.settle(failures);
   }

@@ -48,7 +48,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       assert.equal(JSON.parse(await listen.line()).args.type, "custom.One");
       assert.equal(JSON.parse(await listen.line()).args.type, "custom.Two");
       await listen.says(
-        /A message in "platypush\/backend\/redis" was not taken/,
+        /messages from "platypush\/backend\/redis" were not taken/,
       );
 
       await using peer = new Program(["examples/discover.ts"], { namespace });
