@@ -7,6 +7,7 @@ import {
   type QueueReader,
   type ReaderOptions,
   unblock,
+  written,
 } from "./queue_reader.ts";
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
@@ -23,6 +24,13 @@ const READ_LOST = -1;
 type Taken = readonly [histories: string, payloads: readonly Uint8Array[]];
 const NOTHING: Taken = ["", []];
 
+/** A batch that was asked for. */
+interface Request {
+  readonly life: Life;
+  readonly number: number;
+  readonly answer: Promise<Taken>;
+}
+
 /**
  * Reads a queue so that every message is handled at least once: it stays on a
  * list of this consumer until it is settled, and whoever finds that a consumer
@@ -32,6 +40,7 @@ export class AtLeastOnce implements QueueReader {
   #options: ReaderOptions;
   #upkeep: Upkeep;
   #loop: ReaderLoop;
+  #requests: Request[] = [];
   #inFlight = 0;
   #closing = new AbortController();
 
@@ -44,6 +53,7 @@ export class AtLeastOnce implements QueueReader {
     );
     this.#loop = new ReaderLoop({
       round: () => this.#round(),
+      drain: () => this.#drain(),
       ready: (signal) => options.blocking.ready(signal),
       logger: options.logger,
     });
@@ -86,26 +96,53 @@ export class AtLeastOnce implements QueueReader {
       await this.#loop.change();
       if (!this.#loop.isOpen) return;
     }
-    const { life } = this.#upkeep;
-    const number = life.next();
-    let taken: Taken;
+    if (this.#requests.length === 0) this.#request();
+    const { life, number, answer } = this.#requests.shift()!;
     try {
-      taken = await this.#take(life, number, this.#options.batchSize);
-      if (taken[1].length === 0) taken = await this.#await(life, number);
+      let taken = await answer;
+      if (taken[1].length >= this.#options.batchSize) {
+        // There is more: the server looks it up while this batch is dealt with,
+        // provided that the request leaves before a handler keeps us busy.
+        this.#request();
+        await written();
+      } else if (taken[1].length === 0) {
+        taken = await this.#await(life, number);
+      }
+      if (taken[1].length === 0) life.known.delete(number);
+      else await this.#offer(life, number, taken);
     } catch (error) {
       // The answer may be all that was lost: the next heartbeat finds the batch.
       life.known.delete(number);
       if (codeOf(error) !== "taken") throw error;
       // What BLMOVE has just moved is in the hands of a life that is over.
-      const { keys } = life;
       await this.#options.control.command(
-        ["HSETNX", keys.processing, String(number), "?"],
+        ["HSETNX", life.keys.processing, String(number), "?"],
       );
       await this.#release(life, number);
-      return await this.#upkeep.rejoin(life);
+      await this.#upkeep.rejoin(life);
     }
-    if (taken[1].length === 0) life.known.delete(number);
-    else await this.#offer(life, number, taken);
+  }
+
+  #request(): void {
+    const { life } = this.#upkeep;
+    const number = life.next();
+    const answer = this.#take(life, number, this.#options.batchSize);
+    // It may be awaited late.
+    answer.catch(() => {});
+    this.#requests.push({ life, number, answer });
+  }
+
+  /** Puts back what was asked for ahead, the last batch first. */
+  async #drain(): Promise<void> {
+    for (let request; (request = this.#requests.pop()) !== undefined;) {
+      const { life, number, answer } = request;
+      try {
+        const [, payloads] = await answer;
+        if (payloads.length > 0) await this.#release(life, number);
+      } finally {
+        life.known.delete(number);
+      }
+    }
   }
 
   #take(life: Life, number: number, limit: number): Promise<Taken> {
@@ -201,6 +238,7 @@ export class AtLeastOnce implements QueueReader {
     }
     this.#inFlight -= count;
     try {
+      await this.#drain();
       await this.#release(life, number);
     } finally {
       life.known.delete(number);

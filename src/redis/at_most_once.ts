@@ -8,6 +8,7 @@ import {
   type QueueReader,
   type ReaderOptions,
   unblock,
+  written,
 } from "./queue_reader.ts";
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError } from "./redis_error.ts";
@@ -26,6 +27,7 @@ export class AtMostOnce implements QueueReader {
   #loop: ReaderLoop;
   #hasBlmpop = false;
   #count = FIRST_COUNT;
+  #ahead: Promise<Uint8Array[]> | undefined;
   #inFlight = 0;
 
   /** @param options See {@link ReaderOptions}. */
@@ -34,6 +36,7 @@ export class AtMostOnce implements QueueReader {
     this.#keys = queueKeys(options.queue, options.consumer);
     this.#loop = new ReaderLoop({
       round: () => this.#round(),
+      drain: () => this.#drain(),
       ready: (signal) => options.blocking.ready(signal),
       logger: options.logger,
     });
@@ -76,14 +79,25 @@ export class AtMostOnce implements QueueReader {
   }
 
   async #round(): Promise<void> {
-    const { maxInFlight, handoff, stats, queue } = this.#options;
+    const { maxInFlight, handoff, stats, queue, batchSize } = this.#options;
     while (this.#inFlight >= maxInFlight) {
       await this.#loop.change();
       if (!this.#loop.isOpen) return;
     }
-    const payloads = await this.#pop();
+    const asked = this.#count;
+    const answer = this.#ahead ?? this.#pop();
+    this.#ahead = undefined;
+    let payloads = await answer;
+    if (payloads.length === 0) payloads = await this.#wait();
     const count = payloads.length;
     if (count === 0) return;
+    this.#adapt(payloads);
+    if (count >= Math.min(asked, batchSize)) {
+      // There is more: the server looks it up while this batch is dealt with.
+      this.#ahead = this.#pop();
+      this.#ahead.catch(() => {});
+      await written();
+    }
     let isSettled = false;
     const batch: Batch = {
       queue,
@@ -106,31 +120,40 @@ export class AtMostOnce implements QueueReader {
       return;
     }
     this.#inFlight -= count;
-    await this.#options.control.command([
-      "LPUSH",
-      queue,
-      ...payloads.toReversed(),
-    ]);
+    await this.#drain();
+    await this.#putBack(payloads);
+  }
+
+  /** Puts back what was asked for ahead. */
+  async #drain(): Promise<void> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead !== undefined) await this.#putBack(await ahead);
+  }
+
+  async #putBack(payloads: readonly Uint8Array[]): Promise<void> {
+    if (payloads.length === 0) return;
+    const { control, queue } = this.#options;
+    await control.command(["LPUSH", queue, ...payloads.toReversed()]);
   }
 
   async #pop(): Promise<Uint8Array[]> {
     const { blocking, queue, batchSize } = this.#options;
     const count = String(Math.min(this.#count, batchSize));
-    const found = await blocking.command<Uint8Array[] | null>(
+    return await blocking.command<Uint8Array[] | null>(
       ["LPOP", queue, count],
       { bytes: true },
-    ) ?? await this.#wait(count);
-    if (found.length > 0) this.#adapt(found);
-    return found;
+    ) ?? [];
   }
 
   /** Waits for messages in an empty queue. */
-  async #wait(count: string): Promise<Uint8Array[]> {
+  async #wait(): Promise<Uint8Array[]> {
     if (!this.#loop.isOpen) return [];
-    const { blocking, queue } = this.#options;
+    const { blocking, queue, batchSize } = this.#options;
     const options = { bytes: true, block: BLOCK_SECONDS };
     const block = String(BLOCK_SECONDS);
     if (this.#hasBlmpop) {
+      const count = String(Math.min(this.#count, batchSize));
       const reply = await blocking.command<[Uint8Array, Uint8Array[]] | null>(
         ["BLMPOP", block, "1", queue, "LEFT", "COUNT", count],
         options,

@@ -29,6 +29,8 @@ export class DeadLetters {
   #key: string;
 
   /**
+   * Looks after the dead letters of one queue.
+   *
    * @param connection A connection to the server of the queue.
    * @param queue The queue.
    */

@@ -43,6 +43,8 @@ export class Outbox {
   #abort = new AbortController();
 
   /**
+   * Makes an outbox; it connects when it first sends.
+   *
    * @param args redis-py's arguments, see {@link RedisArgs}.
    * @param options See {@link OutboxOptions}.
    * @throws {TypeError} An argument is unknown or wrong.

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { Logger } from "../logger.ts";
 import type { Batch } from "./batch.ts";
 import type { Connection } from "./connection.ts";
@@ -62,4 +63,9 @@ export async function unblock(
   const { id } = blocking;
   if (id === undefined || !control.isConnected) return;
   await control.command(["CLIENT", "UNBLOCK", String(id)]).catch(() => {});
+}
+
+/** Resolves when the client has written the commands of this turn. */
+export function written(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

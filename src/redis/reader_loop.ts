@@ -6,6 +6,8 @@ import { RedisError } from "./redis_error.ts";
 export interface ReaderLoopOptions {
   /** Does one round; may reject. */
   round: () => Promise<void>;
+  /** Gives back what rounds to come would have used; called when the gate is shut. */
+  drain?: () => Promise<void>;
   /** Waits until the connection is there again. */
   ready: (signal: AbortSignal) => Promise<void>;
   logger: Logger;
@@ -88,7 +90,8 @@ export class ReaderLoop {
     let failures = 0;
     while (!this.signal.aborted) {
       if (!this.#isOpen) {
-        await this.change();
+        await this.#rest();
+        if (!this.#isOpen && !this.signal.aborted) await this.change();
         continue;
       }
       this.#isIdle = false;
@@ -96,12 +99,22 @@ export class ReaderLoop {
         await this.#options.round();
         failures = 0;
       } catch (error) {
-        await this.#recover(error, failures++);
-      } finally {
         this.#isIdle = true;
         this.notify();
+        await this.#recover(error, failures++);
       }
     }
+    await this.#rest();
+  }
+
+  async #rest(): Promise<void> {
+    try {
+      await this.#options.drain?.();
+    } catch (error) {
+      this.#options.logger.warn((error as Error).message);
+    }
+    this.#isIdle = true;
+    this.notify();
   }
 
   async #recover(error: unknown, failures: number): Promise<void> {

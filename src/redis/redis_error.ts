@@ -46,6 +46,7 @@ export type RedisErrorCode =
  * ```
  */
 export class RedisError extends Error {
+  /** `RedisError`. */
   override name = "RedisError";
   /** What went wrong, for programs. */
   readonly code: RedisErrorCode;
@@ -56,6 +57,8 @@ export class RedisError extends Error {
   readonly mayHaveRun: boolean;
 
   /**
+   * Makes an error.
+   *
    * @param message A sentence for people.
    * @param code What went wrong, for programs.
    * @param options `cause`, and `mayHaveRun` where a command was on its way.

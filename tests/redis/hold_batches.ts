@@ -1,6 +1,7 @@
 import { Inbox } from "../../src/redis/mod.ts";
 
-// Takes five batches and holds them until it is killed; a sixth one waits for it.
+// Takes five batches and holds them until it is killed. A sixth one waits for it,
+// and a seventh was asked for ahead.
 const inbox = await Inbox.open(JSON.parse(Deno.args[0]!), {
   queue: "queue",
   batchSize: 100,
@@ -12,11 +13,11 @@ for (let count = 1; count <= 5; count++) {
   await Deno.stdout.write(new TextEncoder().encode(`${count}\n`));
 }
 
-/** The sixth batch is taken as soon as the fifth was handed out. */
+/** The next two batches are taken as soon as the fifth was handed out. */
 async function prefetched(): Promise<void> {
   const { Connection } = await import("../../src/redis/mod.ts");
   await using connection = await Connection.connect(JSON.parse(Deno.args[0]!));
-  while (await connection.command<number>(["LLEN", "queue"]) > 400) {
+  while (await connection.command<number>(["LLEN", "queue"]) > 300) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

@@ -19,7 +19,7 @@ export const settle = defineScript(`
 -- this consumer's (any more).
 if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return -1 end
 local payloads = #ARGV > 2 and redis.call('LRANGE', KEYS[2], 0, -1)
-redis.call('UNLINK', KEYS[2])
+redis.call('DEL', KEYS[2])
 
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
