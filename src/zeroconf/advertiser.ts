@@ -75,7 +75,11 @@ export class Advertiser implements AsyncDisposable {
   #opening: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  /** @param options How it reaches the network. */
+  /**
+   * Makes an advertiser, which opens its sockets with the first service.
+   *
+   * @param options How it reaches the network.
+   */
   constructor(options: AdvertiserOptions = {}) {
     const { interfaces, unref = false, host = hostLabel() } = options;
     this.#logger = options.logger ?? createLogger("zeroconf");

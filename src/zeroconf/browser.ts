@@ -48,6 +48,8 @@ export class Browser implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
+   * Makes a browser, which does nothing until it is started.
+   *
    * @param options What to look for, and where.
    * @throws {TypeError} The type is not one that a service may have.
    */

@@ -20,3 +20,4 @@ export type {
   ServiceChange,
   ServiceInfo,
 } from "./service_info.ts";
+export type { Logger } from "../logger.ts";
