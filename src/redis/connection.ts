@@ -323,7 +323,14 @@ export class Connection {
     const tick =
       Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
     if (Number.isFinite(tick)) {
-      this.#watch = setInterval(() => this.#checkHealth(link), tick * 1000);
+      let last = performance.now();
+      this.#watch = setInterval(() => {
+        const now = performance.now();
+        // After this process itself stood still, answers may wait to be read.
+        if (now - last > 3000 * tick) this.#lastReply = now;
+        else this.#checkHealth(link);
+        last = now;
+      }, tick * 1000);
       Deno.unrefTimer(this.#watch);
     }
     this.#wake();

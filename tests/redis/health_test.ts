@@ -83,6 +83,21 @@ Deno.test("Connection stays while a command blocks on a healthy server", async (
   assert.equal(connection.reconnects, 0);
 });
 
+Deno.test("Connection stays when this process itself stood still", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect({
+    ...server.args,
+    health_check_interval: 0.4,
+  });
+  const reply = connection.command(["BLPOP", "nothing", "0.1"], { block: 0.1 });
+  // Lets the command out before the process is kept busy.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  const until = performance.now() + 1000;
+  while (performance.now() < until);
+  assert.equal(await reply, null);
+  assert.equal(connection.reconnects, 0);
+});
+
 Deno.test("Connection does not keep the process alive if told so", async () => {
   await using server = await TestServer.start({ port: freePort() });
   for (const port of [server.args.port!, freePort()]) {

@@ -479,6 +479,33 @@ Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () =>
   assert.equal(await server.run("EXISTS", `${processing}:77`), 0);
 });
 
+Deno.test("Inbox waits with BLPOP where the server has no BLMPOP", async () => {
+  await using server = await TestServer.start({
+    config: ['rename-command BLMPOP ""'],
+  });
+  await using inbox = await open(server, { delivery: "at-most-once" });
+  const waiting = inbox.next();
+  await server.run("RPUSH", "queue", "one");
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
+});
+
+Deno.test("Inbox can be paused while the server is gone", async () => {
+  const options = { port: freePort() };
+  const server = await TestServer.start(options);
+  await using inbox = await open(server);
+  await server[Symbol.asyncDispose]();
+  await inbox.pause();
+  const waiting = inbox.next();
+  await using again = await TestServer.start(options);
+  await again.run("RPUSH", "queue", "one");
+  inbox.resume();
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
+});
+
 Deno.test("Inbox does not start with wrong credentials", async () => {
   await using server = await TestServer.start({
     port: freePort(),
