@@ -378,9 +378,14 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
   await using proxy = await KillableInbox.open(server);
   await proxy.take(5);
   await proxy.kill();
-  const logger = new TestLogger();
-  await using a = await open(server, { batchSize: 100, logger });
-  await using b = await open(server, { batchSize: 100, logger });
+  await using a = await open(server, { batchSize: 100, paused: true });
+  await using b = await open(server, { batchSize: 100, paused: true });
+  while (a.stats().reclaimed + b.stats().reclaimed === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.deepEqual(await queued(server), numbers(1000));
+  a.resume();
+  b.resume();
   const received: string[] = [];
   const marked: string[] = [];
   const read = async (inbox: Inbox): Promise<void> => {
