@@ -31,7 +31,8 @@ export interface BusOptions {
   stallTimeout?: number;
   /**
    * How long a handler may take before its message counts as failed, in
-   * seconds. 300 by default; `Infinity` for no limit.
+   * seconds. 300 by default; `Infinity` for no limit. A loop over the messages
+   * may take as long as it likes.
    */
   handlerTimeout?: number;
   /**
@@ -111,7 +112,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * @param options How it works.
-   * @throws {RangeError} When a time limit is not a positive number.
+   * @throws {RangeError} When a time limit is not a positive number, or the
+   * name has a `#`.
    * @throws {BusError} When the runtime is too old.
    */
   constructor(options: BusOptions = {}) {
@@ -192,7 +194,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options Which messages are accepted.
    * @returns When every subscriber has room for more: a promise of what became
    * of the messages. Waiting for it only after the next post keeps subscribers
-   * busy.
+   * busy. Handlers in two isolates that wait for posts to each other may, when
+   * both are full, wait for ever: such handlers should post without waiting.
    * @throws {MessageError} When an input is not a message. None is posted then.
    * @throws {BusError} When the bus is closed.
    *
@@ -363,6 +366,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      // Whoever waits for room here would otherwise wait for ever.
+      this.#subscriber.endQueues();
       await this.#posts;
       this.#subscriber.end();
       await this.#hub.leave(this.#seat);

@@ -1,5 +1,5 @@
 import { Buffer, isAscii } from "node:buffer";
-import type { Message } from "../message/mod.ts";
+import type { Wire } from "./parts.ts";
 
 /** What a receiver has to know of a post to build its messages. */
 export interface FrameOptions {
@@ -20,7 +20,7 @@ export interface Frame {
   /** How to build the messages. */
   readonly options: FrameOptions;
   /** The messages, as text where that is cheaper than bytes. */
-  readonly messages: readonly (string | Uint8Array)[];
+  readonly messages: readonly Wire[];
 }
 
 /** Bytes of a frame before the lengths of its messages. */
@@ -43,13 +43,13 @@ const NOTHING = new Uint8Array();
  * ```
  *
  * @param number Tells the frame from the publisher's others.
- * @param messages Messages, or the bytes of what may be one.
+ * @param messages Texts or bytes of what may be messages.
  * @param options How the receiver is to build them.
  * @returns The frame.
  */
 export function encodeFrame(
   number: number,
-  messages: readonly (Message | Uint8Array)[],
+  messages: readonly Wire[],
   options: FrameOptions,
 ): Uint8Array {
   const parts = encodeAll(messages);
@@ -75,19 +75,17 @@ export function encodeFrame(
 }
 
 /** The messages' bytes. */
-function encodeAll(messages: readonly (Message | Uint8Array)[]): Uint8Array[] {
-  const texts = messages.map((message) =>
-    message instanceof Uint8Array ? undefined : message.toString()
-  );
+function encodeAll(messages: readonly Wire[]): Uint8Array[] {
   // One conversion for all messages is several times faster than one for each,
   // and in ASCII a character's place is also its byte's.
-  const text = texts.join("");
+  const text = messages.filter((message) => typeof message === "string")
+    .join("");
   const bytes = encoder.encode(text);
   let at = 0;
-  return messages.map((message, i) => {
-    if (message instanceof Uint8Array) return message;
-    if (bytes.length !== text.length) return encoder.encode(texts[i]!);
-    return bytes.subarray(at, at += texts[i]!.length);
+  return messages.map((message) => {
+    if (typeof message !== "string") return message;
+    if (bytes.length !== text.length) return encoder.encode(message);
+    return bytes.subarray(at, at += message.length);
   });
 }
 

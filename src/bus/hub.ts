@@ -7,6 +7,7 @@ import { encodeFrame, type FrameOptions } from "./frame.ts";
 import { LinkReader } from "./link_reader.ts";
 import { LinkWriter } from "./link_writer.ts";
 import { type Member, Membership, type Offer } from "./membership.ts";
+import { type Part, parts, type Postable, toWire } from "./parts.ts";
 import { PlainChannel } from "./plain_channel.ts";
 import { receive, type Received } from "./receive.ts";
 import type { Failure, Receipt } from "./receipt.ts";
@@ -14,10 +15,6 @@ import { RingState } from "./ring.ts";
 import { StallWatch } from "./stall_watch.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { nextTurn } from "./turn.ts";
-
-/** A frame ends at so many messages, or bytes of messages, whichever comes first. */
-const FRAME_MESSAGES = 512;
-const FRAME_BYTES = 2 ** 20;
 
 /** What concerns all buses of one name in an isolate. */
 export interface HubOptions {
@@ -57,9 +54,9 @@ export interface HubCounts {
   dropped: number;
 }
 
-/** A link and who is at its other end. */
-interface Linked<Link> {
-  readonly link: Link;
+/** A link, and whether its subscriber gives signs of life. */
+interface Watched {
+  readonly link: LinkWriter;
   readonly watch: StallWatch;
 }
 
@@ -81,13 +78,15 @@ export class Hub {
   readonly #options: HubOptions;
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
-  readonly #seats = new Set<Seat>();
-  readonly #writers = new Map<string, Linked<LinkWriter>>();
-  readonly #readers = new Map<string, Linked<LinkReader>>();
+  // Replaced, never changed, so that a handler may open or close a bus meanwhile.
+  #seats: readonly Seat[] = [];
+  readonly #writers = new Map<string, Watched>();
+  readonly #readers = new Map<string, LinkReader>();
   readonly #interval: number;
   readonly #timer: ReturnType<typeof setInterval>;
   #settled = false;
   #publishes = false;
+  #population = 0;
   #frames = 0;
   #lastBeat = performance.now();
 
@@ -100,24 +99,30 @@ export class Hub {
   static enter(options: HubOptions, seat: Seat): Hub {
     const hub = hubs.get(options.name) ?? new Hub(options);
     hubs.set(options.name, hub);
-    hub.#seats.add(seat);
+    hub.#seats = [...hub.#seats, seat];
     return hub;
   }
 
   private constructor(options: HubOptions) {
-    const { name, label, daemon, stallTimeout } = options;
+    const { name, label, daemon, stallTimeout, logger } = options;
     this.#options = options;
     this.#plain = new PlainChannel(name, daemon, (data) => this.#onPlain(data));
     this.#membership = new Membership(
       name,
       label,
       daemon,
+      stallTimeout,
       this.#plain.marks.buffer,
       {
         onMember: (member) => this.#onMember(member),
         onGone: (id, crashed) => this.#onGone(id, crashed),
         onMarks: (id, marks) => this.#plain.recognise(id, marks),
         onOffer: (offer) => this.#onOffer(offer),
+        onSilence: () =>
+          logger.warn(
+            `Somebody on the bus "${name}" has not answered for ` +
+              `${stallTimeout} s: going on without`,
+          ),
       },
     );
     this.#membership.ready().then(() => this.#settled = true);
@@ -140,7 +145,7 @@ export class Hub {
 
   /** Tells the others whether anybody here listens. */
   onListening(): void {
-    const listening = this.#seats.values().some(({ subscriber }) =>
+    const listening = this.#seats.some(({ subscriber }) =>
       subscriber.listening
     );
     this.#membership.subscribes = listening;
@@ -150,9 +155,10 @@ export class Hub {
 
   /** Gives a seat up; with the last one the hub is closed. */
   async leave(seat: Seat): Promise<void> {
-    if (!this.#seats.delete(seat)) return;
+    if (!this.#seats.includes(seat)) return;
+    this.#seats = this.#seats.filter((other) => other !== seat);
     this.onListening();
-    if (this.#seats.size > 0) return;
+    if (this.#seats.length > 0) return;
     hubs.delete(this.#options.name);
     await Promise.all(this.#writers.values().map(({ link }) => link.drain()));
     clearInterval(this.#timer);
@@ -175,7 +181,7 @@ export class Hub {
    */
   async publish(
     seat: Seat,
-    inputs: readonly (Message | Uint8Array)[],
+    inputs: readonly Postable[],
     options: FrameOptions,
     plain: boolean,
     receipt: Receipt,
@@ -186,12 +192,13 @@ export class Hub {
       for (const member of this.#membership.members) this.#onMember(member);
     }
     this.counts.posted += inputs.length;
-    for (const { first, part } of frames(inputs)) {
-      const { redelivered, ...rest } = options;
-      const partOptions = redelivered === undefined ? options : {
-        ...rest,
-        redelivered: redelivered.slice(first, first + part.length),
-      };
+    const { redelivered, ...rest } = options;
+    for (const part of parts(inputs, () => this.#writers.size > 0)) {
+      const { first } = part;
+      const end = first + part.inputs.length;
+      const partOptions = redelivered === undefined
+        ? options
+        : { ...rest, redelivered: redelivered.slice(first, end) };
       const settle = (failures: readonly Failure[]): void =>
         receipt.settle(
           first === 0 ? failures : failures.map((failure) => ({
@@ -205,7 +212,7 @@ export class Hub {
         }
       }
       const rooms = this.#send(part, partOptions, receipt, settle);
-      await this.#hand(part, partOptions, plain, receipt, settle);
+      await this.#hand(part.inputs, partOptions, plain, receipt, settle);
       if (rooms.length > 0) await Promise.all(rooms);
       await breathe();
     }
@@ -213,18 +220,18 @@ export class Hub {
 
   /** Sends messages to the subscribers in other isolates. */
   #send(
-    part: readonly (Message | Uint8Array)[],
+    { inputs, wire = inputs.map(toWire) }: Part,
     options: FrameOptions,
     receipt: Receipt,
     settle: (failures: readonly Failure[]) => void,
   ): Promise<void>[] {
     if (this.#writers.size === 0) return [];
     const number = this.#frames++ >>> 0;
-    const frame = encodeFrame(number, part, options);
+    const frame = encodeFrame(number, wire, options);
     const rooms = [];
     for (const { link } of this.#writers.values()) {
       receipt.expect();
-      const room = link.send(number, frame, part.length, settle);
+      const room = link.send(number, frame, wire.length, settle);
       if (room !== undefined) rooms.push(room);
     }
     return rooms;
@@ -232,7 +239,7 @@ export class Hub {
 
   /** Hands messages to the subscribers in this isolate, and to plain listeners. */
   async #hand(
-    part: readonly (Message | Uint8Array)[],
+    inputs: readonly Postable[],
     options: FrameOptions,
     plain: boolean,
     receipt: Receipt,
@@ -240,25 +247,28 @@ export class Hub {
   ): Promise<void> {
     const here = this.#membership.subscribes;
     const alone = !here && this.#writers.size === 0;
-    if (here || alone) receipt.expect();
-    else if (!plain) return;
-    const delivery = here || alone ? new Delivery(settle) : undefined;
-    for (let i = 0; i < part.length; i++) {
-      if (plain && alone) await this.#plain.pace();
-      const toPlain = plain && this.#mayGoPlain();
-      if (!toPlain && delivery === undefined) continue;
-      const received = receive(part[i]!, i, options);
-      if (!(received instanceof Message)) {
-        delivery?.fail(received);
-        continue;
+    if (!here && !alone && !plain) return;
+    receipt.expect();
+    const delivery = new Delivery(settle);
+    try {
+      for (let i = 0; i < inputs.length; i++) {
+        if (plain && alone) await this.#plain.pace();
+        const toPlain = plain && this.#mayGoPlain();
+        if (!toPlain && !here && !alone) continue;
+        const received = receive(inputs[i]!, i, options);
+        if (!(received instanceof Message)) {
+          delivery.fail(received);
+          continue;
+        }
+        if (toPlain) {
+          this.#plain.post(received.toJSON());
+          this.counts.plainSent++;
+        }
+        if (here) this.#deliver(received, i, delivery);
       }
-      if (toPlain) {
-        this.#plain.post(received.toJSON());
-        this.counts.plainSent++;
-      }
-      if (here) this.#deliver(received, i, delivery!);
+    } finally {
+      delivery.finish();
     }
-    delivery?.finish();
   }
 
   #deliver(message: Message, index: number, delivery: Delivery): void {
@@ -280,12 +290,11 @@ export class Hub {
 
   /** Takes what a plain listener has posted. */
   #onPlain(data: unknown): void {
-    if (!this.#membership.subscribes) return;
+    // Before that, it may be a frame of a bus that is not known yet.
+    if (!this.#settled || !this.#membership.subscribes) return;
     const received = receive(data as Received, 0, this.#options);
     if (received instanceof Message) {
-      const delivery = new Delivery(() => {});
-      this.#deliver(received, 0, delivery);
-      delivery.finish();
+      this.#deliver(received, 0, new Delivery(() => {}));
     } else {
       this.#options.logger.warn(
         `A plain listener has posted no message: ${received.error.message}`,
@@ -293,19 +302,15 @@ export class Hub {
     }
   }
 
-  #onMember(member: Member): void {
-    const linked = this.#writers.get(member.id);
-    linked?.link.check();
-    if (member.subscribes && this.#publishes && !this.#writers.has(member.id)) {
-      const link = new LinkWriter(
-        member.label,
-        () => this.#writers.delete(member.id),
-      );
-      this.#writers.set(member.id, {
-        link,
-        watch: new StallWatch(link.data, "reader"),
-      });
-      this.#offer(member.id, link);
+  #onMember({ id, label, subscribes }: Member): void {
+    const linked = this.#writers.get(id)?.link;
+    if (subscribes) linked?.check();
+    else linked?.release();
+    if (subscribes && this.#publishes && !this.#writers.has(id)) {
+      const link = new LinkWriter(label, () => this.#writers.delete(id));
+      const watch = new StallWatch(link.data, "reader");
+      this.#writers.set(id, { link, watch });
+      this.#offer(id, link);
     }
     this.#onSubscribers();
   }
@@ -324,17 +329,13 @@ export class Hub {
       onFrame: ({ messages, options }, settle) =>
         this.#onFrame(link, messages, options, settle),
       onOver: (error) => {
-        if (this.#readers.get(offer.from)?.link === link) {
+        if (this.#readers.get(offer.from) === link) {
           this.#readers.delete(offer.from);
         }
         if (error !== undefined) this.#onDropped(error);
       },
     });
-    if (!link.attach()) return;
-    this.#readers.set(offer.from, {
-      link,
-      watch: new StallWatch(link.data, "writer"),
-    });
+    if (link.attach()) this.#readers.set(offer.from, link);
   }
 
   async #onFrame(
@@ -347,23 +348,32 @@ export class Hub {
       while (subscriber.full) await subscriber.room();
     }
     const delivery = new Delivery(settle);
-    for (let i = 0; i < messages.length; i++) {
-      link.data.beat("reader");
-      const received = receive(messages[i]!, i, options);
-      if (received instanceof Message) this.#deliver(received, i, delivery);
-      else delivery.fail(received);
+    try {
+      for (let i = 0; i < messages.length; i++) {
+        link.data.beat("reader");
+        const received = receive(messages[i]!, i, options);
+        if (received instanceof Message) this.#deliver(received, i, delivery);
+        else delivery.fail(received);
+      }
+    } finally {
+      delivery.finish();
     }
-    delivery.finish();
     await breathe();
   }
 
   #onGone(id: string, crashed: boolean): void {
-    const reader = this.#readers.get(id)?.link;
-    // What it has written before it crashed is still read.
-    if (crashed) reader?.data.transition([RingState.Attached], RingState.Ended);
     this.#plain.forget(id);
     const writer = this.#writers.get(id)?.link;
-    writer?.check();
+    if (crashed) {
+      // What it has written before it crashed is still read.
+      this.#readers.get(id)?.data.transition(
+        [RingState.Attached],
+        RingState.Ended,
+      );
+      writer?.check();
+    } else {
+      writer?.release();
+    }
     if (this.#writers.has(id)) {
       this.#giveUp(
         id,
@@ -380,6 +390,7 @@ export class Hub {
     this.counts.dropped++;
     this.#options.logger.error(reason);
     for (const seat of this.#seats) seat.onError(new DroppedError(reason));
+    this.#onSubscribers();
   }
 
   /** This isolate was given up by a publisher. */
@@ -387,17 +398,20 @@ export class Hub {
     this.#options.logger.error(error.message);
     for (const seat of this.#seats) {
       seat.onError(error);
-      seat.subscriber.interrupt(error);
+      seat.subscriber.endQueues(error);
     }
     this.#membership.renew();
   }
 
   #leaveAll(): void {
-    for (const { link } of this.#readers.values()) link.leave();
+    for (const link of this.#readers.values()) link.leave();
     this.#readers.clear();
   }
 
   #onSubscribers(): void {
+    const { subscribers } = this;
+    if (subscribers === this.#population) return;
+    this.#population = subscribers;
     for (const seat of this.#seats) seat.onSubscribers();
   }
 
@@ -409,52 +423,25 @@ export class Hub {
     this.#lastBeat = now;
     for (const [id, { link, watch }] of this.#writers) {
       link.check();
+      if (!this.#writers.has(id)) continue;
       link.data.beat("writer");
       if (link.data.state === RingState.Offered) this.#offer(id, link);
-      const still = watch.look(elapsed);
-      if (still > this.#options.stallTimeout) {
-        this.#membership.forget(id);
-        this.#giveUp(
-          id,
-          `The subscriber ${link.label} has neither read nor given a sign of life for ` +
-            `${this.#options.stallTimeout} s: it is dropped`,
-          "drop",
-        );
-      }
+      const { stallTimeout } = this.#options;
+      if (watch.look(elapsed) <= stallTimeout) continue;
+      this.#membership.forget(id);
+      this.#giveUp(
+        id,
+        `The subscriber ${link.label} has neither read nor given a sign of ` +
+          `life for ${stallTimeout} s: it is dropped`,
+        "drop",
+      );
     }
-    for (const { link, watch } of this.#readers.values()) {
+    for (const link of this.#readers.values()) {
       link.data.beat("reader");
       // A change of state may have come between a look at it and going to sleep.
       link.data.wake();
-      if (watch.look(elapsed) > this.#options.stallTimeout) {
-        link.data.transition([RingState.Attached], RingState.Ended);
-      }
     }
     for (const { subscriber } of this.#seats) subscriber.expire();
-    this.#membership.beat();
-  }
-}
-
-/** Cuts a post into frames. */
-function* frames<T extends Message | Uint8Array>(
-  inputs: readonly T[],
-): Generator<{ first: number; part: readonly T[] }> {
-  let first = 0;
-  let bytes = 0;
-  for (let i = 0; i < inputs.length; i++) {
-    const input = inputs[i]!;
-    bytes += input instanceof Uint8Array ? input.length : 0;
-    if (
-      i + 1 < inputs.length && i + 1 - first < FRAME_MESSAGES &&
-      bytes < FRAME_BYTES
-    ) continue;
-    yield {
-      first,
-      part: first === 0 && i + 1 === inputs.length
-        ? inputs
-        : inputs.slice(first, i + 1),
-    };
-    first = i + 1;
-    bytes = 0;
+    this.#membership.beat(elapsed);
   }
 }

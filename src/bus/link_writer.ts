@@ -53,7 +53,7 @@ export class LinkWriter {
   constructor(label: string, onLeft: () => void) {
     this.label = label;
     this.#onLeft = onLeft;
-    // Deno never frees memory that went over a BroadcastChannel.
+    // The garbage collector does not feel the weight of shared memory.
     const at = retired.findIndex(({ data }) => data.state === RingState.Left);
     const old = at < 0 ? undefined : retired.splice(at, 1)[0];
     this.data = new Ring(old?.data.buffer ?? DATA, this.use);
@@ -106,7 +106,11 @@ export class LinkWriter {
 
   /** Notices that the subscriber has left. */
   check(): void {
-    if (this.#over || this.data.state !== RingState.Left) return;
+    const { state } = this.data;
+    // Only the reader ends a link that the writer has not ended.
+    if (this.#over || (state !== RingState.Left && state !== RingState.Ended)) {
+      return;
+    }
     this.#finish(`The subscriber ${this.label} has left`, [], RingState.Left);
     this.#onLeft();
   }
@@ -121,6 +125,12 @@ export class LinkWriter {
     this.#finish(reason, LIVE, RingState.Dropped);
   }
 
+  /** Takes the subscriber's word that it has left. */
+  release(): void {
+    this.data.transition(LIVE, RingState.Left);
+    this.check();
+  }
+
   /** Gives a subscriber up that does not exist any more. */
   bury(reason: string): void {
     this.#finish(reason, LIVE, RingState.Left);
@@ -130,6 +140,8 @@ export class LinkWriter {
     if (this.#over) return;
     this.#takeReports();
     this.#over = true;
+    // What was never taken, nobody else holds.
+    this.data.transition([RingState.Offered], RingState.Left);
     this.data.transition(from, to);
     this.reports.wake();
     retired.push(this);

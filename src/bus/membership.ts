@@ -27,6 +27,8 @@ export interface MembershipEvents {
   onMember(member: Member): void;
   /** Somebody has left, or does not exist any more. */
   onGone(id: string, crashed: boolean): void;
+  /** Somebody has not answered a greeting for too long. */
+  onSilence(): void;
   /** Somebody tells which frames on the plain channel are its own. */
   onMarks(id: string, marks: SharedArrayBuffer): void;
   /** A publisher offers a link. */
@@ -76,17 +78,20 @@ export class Membership {
   readonly id: string = crypto.randomUUID();
   readonly #label: string;
   readonly #daemon: boolean;
+  readonly #stallTimeout: number;
   readonly #marks: SharedArrayBuffer;
   readonly #events: MembershipEvents;
   readonly #prefix: string;
   readonly #channel: BroadcastChannel;
   readonly #members = new Map<string, Member>();
   readonly #welcomes = new Map<string, number>();
+  readonly #silent = new Map<string, number>();
   readonly #locked = new Set<string>();
   readonly #crashed = new Set<string>();
   readonly #held = Promise.withResolvers<void>();
   readonly #release = Promise.withResolvers<void>();
   readonly #lock: Promise<void> | undefined;
+  #present: boolean;
   #subscribes = false;
   #version = 0;
   #wake: () => void = () => {};
@@ -97,6 +102,8 @@ export class Membership {
    * @param name The bus's name.
    * @param label Names this isolate for people.
    * @param daemon Whether this isolate's process may end all the same.
+   * @param stallTimeout How long to wait for an answer, and for a sign of life
+   * of who holds no lock, in seconds.
    * @param marks Which frames on the plain channel are this isolate's.
    * @param events Whom to tell.
    */
@@ -104,17 +111,20 @@ export class Membership {
     name: string,
     label: string,
     daemon: boolean,
+    stallTimeout: number,
     marks: SharedArrayBuffer,
     events: MembershipEvents,
   ) {
     this.#label = label;
     this.#daemon = daemon;
+    this.#stallTimeout = stallTimeout;
     this.#marks = marks;
     this.#events = events;
     this.#prefix = `${name}#`;
     this.#channel = new BroadcastChannel(`${name}#control`);
     this.#channel.onmessage = (event) =>
       this.#receive((event as MessageEvent<Control>).data);
+    this.#present = daemon;
     if (daemon) this.#channel.unref();
     else {this.#lock = locks().request(this.#prefix + this.id, () =>
         this.#hold());}
@@ -146,6 +156,7 @@ export class Membership {
   /** Forgets a member, until it is heard of again. */
   forget(id: string): void {
     this.#members.delete(id);
+    this.#silent.delete(id);
   }
 
   /** Resolves when everybody who is on the bus knows of us, and we of them. */
@@ -158,8 +169,17 @@ export class Membership {
     this.#post({ kind: "offer", from: this.id, to, ...memory });
   }
 
-  /** Repeats what may have been lost, and looks who is still there. */
-  async beat(): Promise<void> {
+  /**
+   * Repeats what may have been lost, and looks who is still there.
+   *
+   * @param elapsed Seconds since the last time.
+   */
+  async beat(elapsed: number): Promise<void> {
+    for (const { id, daemon } of this.members) {
+      const silent = (this.#silent.get(id) ?? 0) + elapsed;
+      this.#silent.set(id, silent);
+      if (daemon && silent > this.#stallTimeout) this.#remove(id, true);
+    }
     this.#post({ kind: "beat", ...this.#self });
     await this.#lookAround();
   }
@@ -177,11 +197,15 @@ export class Membership {
   /** Says hello until everybody has answered. */
   async #greet(): Promise<void> {
     const version = this.#version;
-    // Who is known but holds no lock would be taken for crashed.
     if (!this.#daemon) await this.#held.promise;
+    const start = performance.now();
     let [patience] = PATIENCE as readonly [number, number];
     let open = true;
     while (open && !this.#closed && this.#version === version) {
+      if (performance.now() - start > this.#stallTimeout * 1000) {
+        this.#events.onSilence();
+        break;
+      }
       this.#post({ kind: "hello", ...this.#self, marks: this.#marks });
       // Who holds no lock may be there too, so there is a pause in any case.
       await this.#pause(patience);
@@ -205,6 +229,7 @@ export class Membership {
   }
 
   #hold(): Promise<void> {
+    this.#present = true;
     this.#held.resolve();
     return this.#release.promise;
   }
@@ -220,7 +245,8 @@ export class Membership {
   }
 
   #post(control: Control): void {
-    if (!this.#closed) this.#channel.postMessage(control);
+    // Who is heard of but holds no lock would be taken for crashed.
+    if (!this.#closed && this.#present) this.#channel.postMessage(control);
   }
 
   #receive(control: Control): void {
@@ -258,8 +284,7 @@ export class Membership {
   }
 
   #meet({ from: id, label, subscribes, daemon }: Greeting): void {
-    const known = this.#members.get(id);
-    if (known?.subscribes === subscribes) return;
+    this.#silent.delete(id);
     const member = { id, label, subscribes, daemon };
     this.#members.set(id, member);
     this.#events.onMember(member);
@@ -267,6 +292,7 @@ export class Membership {
 
   #remove(id: string, crashed: boolean): void {
     this.#welcomes.delete(id);
+    this.#silent.delete(id);
     if (this.#members.delete(id)) this.#events.onGone(id, crashed);
   }
 
@@ -276,12 +302,11 @@ export class Membership {
     const { held = [] } = await locks().query();
     if (this.#closed) return;
     this.#locked.clear();
-    for (const { name } of held) {
-      const id = name?.startsWith(this.#prefix)
-        ? name.slice(this.#prefix.length)
-        : this.id;
-      if (id !== this.id) this.#locked.add(id);
+    for (const { name = "" } of held) {
+      if (!name.startsWith(this.#prefix)) continue;
+      this.#locked.add(name.slice(this.#prefix.length));
     }
+    this.#locked.delete(this.id);
     for (const { id, daemon } of known) {
       if (daemon || this.#locked.has(id)) continue;
       this.#crashed.add(id);

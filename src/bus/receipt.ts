@@ -30,12 +30,13 @@ export interface Failure {
 export class Receipt {
   #open = 1;
   readonly #failures: Failure[] = [];
+  readonly #known = new Set<string>();
   readonly #handled = Promise.withResolvers<readonly Failure[]>();
 
   /**
    * Resolves, and never rejects, when every subscriber is done with all
    * messages of the post: with an empty list when all were handled, otherwise
-   * with the failures, at most one a message and subscriber.
+   * with the failures, of which a message may have several.
    */
   get handled(): Promise<readonly Failure[]> {
     return this.#handled.promise;
@@ -49,12 +50,13 @@ export class Receipt {
   /** Takes the failures of one part. */
   settle(failures: readonly Failure[]): void {
     for (const failure of failures) {
-      // What is wrong with the message itself, every subscriber finds out.
-      const known = failure.subscriber === undefined &&
-        this.#failures.some(({ index, reason }) =>
-          index === failure.index && reason === failure.reason
-        );
-      if (!known) this.#failures.push(failure);
+      if (failure.subscriber === undefined) {
+        // What is wrong with the message itself, every subscriber finds out.
+        const key = `${failure.index} ${failure.reason}`;
+        if (this.#known.has(key)) continue;
+        this.#known.add(key);
+      }
+      this.#failures.push(failure);
     }
     if (--this.#open === 0) this.#handled.resolve(this.#failures);
   }

@@ -2,6 +2,7 @@ import { Message, MessageError, type WireMessage } from "../message/mod.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions } from "./frame.ts";
 import type { Failure } from "./receipt.ts";
+import { toError } from "./to_error.ts";
 
 /** What arrives on a bus: a message, or what one may be built from. */
 export type Received = Message | string | Uint8Array | WireMessage;
@@ -23,8 +24,8 @@ export function receive(
   try {
     message = Message.build(input, options);
   } catch (error) {
-    if (!(error instanceof MessageError)) throw error;
-    return { index, reason: error.reason, error };
+    const reason = error instanceof MessageError ? error.reason : "failed";
+    return { index, reason, error: toError(error) };
   }
   const { target, redelivered } = options;
   if (target !== undefined && message.target !== target) {

@@ -1,13 +1,14 @@
 /** Size of the header in bytes; the data begins behind it. */
 const HEADER = 192;
 
-// Slots of the header, as indices into an Int32Array. Each sits on a cache line
-// of its own, so that the two sides do not slow each other down.
+// Slots of the header, as indices into an Int32Array. What the writer changes
+// and what the reader changes sit on different cache lines, so that the two do
+// not slow each other down.
 const HEAD = 0;
 const TAIL = 16;
+const WRITER_PULSE = 1;
+const READER_PULSE = 17;
 const STATE = 32;
-const WRITER_PULSE = 33;
-const READER_PULSE = 34;
 
 /** What became of the connection that a ring carries. */
 export const RingState = {
@@ -35,9 +36,10 @@ export type Side = "writer" | "reader";
  *
  * ```text
  * byte    0        HEAD          bytes written since the beginning, modulo 2³²
+ *         4        pulse         counted up by the writer while it lives
  *        64        TAIL          bytes read since the beginning, modulo 2³²
+ *        68        pulse         counted up by the reader while it lives
  *       128        STATE         number of the use × 8 + RingState
- *       132, 136   pulses        counted up by the writer and by the reader while they live
  *       192        data          `capacity` bytes, a power of two
  *
  *              TAIL mod capacity     HEAD mod capacity

@@ -2,6 +2,7 @@ import type { Message } from "../message/mod.ts";
 import type { Delivery } from "./delivery.ts";
 import { BusError, DroppedError } from "./errors.ts";
 import { QueueSubscription, type Subscription } from "./subscription.ts";
+import { toError } from "./to_error.ts";
 
 /** Messages that a subscriber may be busy with before no more are handed to it. */
 const WINDOW = 1024;
@@ -19,6 +20,7 @@ interface Task {
   readonly message: Message;
   readonly index: number;
   readonly delivery: Delivery;
+  /** When it began, in milliseconds; `Infinity` where it has no time limit. */
   readonly since: number;
 }
 
@@ -31,7 +33,8 @@ export class Subscriber {
   readonly label: string;
   readonly #handlerTimeout: number;
   readonly #events: SubscriberEvents;
-  readonly #subscriptions = new Set<Subscription>();
+  // Replaced, never changed, so that a handler may change it meanwhile.
+  #subscriptions: readonly Subscription[] = [];
   readonly #tasks = new Set<Task>();
   #room = Promise.withResolvers<void>();
 
@@ -48,7 +51,7 @@ export class Subscriber {
 
   /** Whether there is any subscription. */
   get listening(): boolean {
-    return this.#subscriptions.size > 0;
+    return this.#subscriptions.length > 0;
   }
 
   /** Whether it is busy with as many messages as it may be. */
@@ -67,26 +70,32 @@ export class Subscriber {
    * @returns Ends it; any further call does nothing.
    */
   add(subscription: Subscription): () => void {
-    this.#subscriptions.add(subscription);
-    if (this.#subscriptions.size === 1) this.#events.onChange();
+    this.#change([...this.#subscriptions, subscription]);
     return () => {
-      if (!this.#subscriptions.delete(subscription)) return;
+      if (!this.#subscriptions.includes(subscription)) return;
       subscription.end();
-      if (this.#subscriptions.size === 0) this.#events.onChange();
+      this.#change(this.#subscriptions.filter((one) => one !== subscription));
     };
   }
 
   /** Hands a message to every subscription. */
   deliver(message: Message, index: number, delivery: Delivery): void {
-    for (const subscription of this.#subscriptions) {
-      let result: unknown;
+    const before = this.#subscriptions;
+    for (const subscription of before) {
+      const ended = this.#subscriptions !== before &&
+        !this.#subscriptions.includes(subscription);
+      if (ended) continue;
       try {
-        result = subscription.deliver(message);
+        const result = subscription.deliver(message);
+        if (!isThenable(result)) continue;
+        // A loop over messages takes the time that it takes.
+        const since = subscription instanceof QueueSubscription
+          ? Infinity
+          : performance.now();
+        this.#follow({ message, index, delivery, since }, result);
       } catch (error) {
-        this.#fail(message, index, delivery, error);
-        continue;
+        this.#fail({ message, index, delivery }, error);
       }
-      if (isThenable(result)) this.#follow(message, index, delivery, result);
     }
   }
 
@@ -94,56 +103,56 @@ export class Subscriber {
   expire(): void {
     const limit = performance.now() - this.#handlerTimeout * 1000;
     for (const task of this.#tasks) {
-      if (task.since > limit) break;
-      const { message, index, delivery } = task;
-      this.#fail(
-        message,
-        index,
-        delivery,
-        new BusError(
-          `A handler of ${this.label} has not finished with message ${message.id} within ` +
-            `${this.#handlerTimeout} s: make it faster, or raise handlerTimeout`,
-        ),
+      if (task.since > limit) continue;
+      const error = new BusError(
+        `A handler of ${this.label} has not finished with message ` +
+          `${task.message.id} within ${this.#handlerTimeout} s: make it ` +
+          "faster, or raise handlerTimeout",
       );
+      this.#fail(task, error);
       this.#finish(task);
     }
   }
 
-  /** Ends every subscription. */
-  end(): void {
-    const { listening } = this;
-    for (const subscription of this.#subscriptions) subscription.end();
-    this.#subscriptions.clear();
-    if (listening) this.#events.onChange();
-  }
-
-  /**
-   * Tells that messages were lost: queues end with the error, and handlers stay
-   * for what comes next.
-   */
-  interrupt(error: Error): void {
+  /** Ends the loops and whoever waits for a message; handlers stay. */
+  endQueues(error?: Error): void {
     for (const subscription of this.#subscriptions) {
-      if (!(subscription instanceof QueueSubscription)) continue;
-      subscription.end(error);
-      this.#subscriptions.delete(subscription);
+      if (subscription instanceof QueueSubscription) subscription.end(error);
     }
-    if (!this.listening) this.#events.onChange();
+    this.#change(
+      this.#subscriptions.filter((one) => !(one instanceof QueueSubscription)),
+    );
   }
 
-  #follow(
-    message: Message,
-    index: number,
-    delivery: Delivery,
-    result: PromiseLike<unknown>,
-  ): void {
-    const task = { message, index, delivery, since: performance.now() };
+  /** Ends every subscription, and fails what handlers are still busy with. */
+  end(): void {
+    this.endQueues();
+    this.#change([]);
+    // What a loop had in hand is handled first.
+    queueMicrotask(() => {
+      for (const task of this.#tasks) {
+        const reason =
+          `${this.label} has closed its bus before it was finished`;
+        this.#fail(task, new DroppedError(reason));
+        this.#finish(task);
+      }
+    });
+  }
+
+  #change(subscriptions: readonly Subscription[]): void {
+    const { listening } = this;
+    this.#subscriptions = subscriptions;
+    if (this.listening !== listening) this.#events.onChange();
+  }
+
+  #follow(task: Task, result: PromiseLike<unknown>): void {
     this.#tasks.add(task);
-    delivery.begin();
-    result.then(
+    task.delivery.begin();
+    Promise.resolve(result).then(
       () => this.#finish(task),
       (error) => {
         if (!this.#tasks.has(task)) return;
-        this.#fail(message, index, delivery, error);
+        this.#fail(task, error);
         this.#finish(task);
       },
     );
@@ -160,14 +169,10 @@ export class Subscriber {
   }
 
   #fail(
-    message: Message,
-    index: number,
-    delivery: Delivery,
+    { message, index, delivery }: Omit<Task, "since">,
     reason: unknown,
   ): void {
-    const error = reason instanceof Error
-      ? reason
-      : new BusError(String(reason));
+    const error = toError(reason);
     const dropped = error instanceof DroppedError;
     delivery.fail({
       index,

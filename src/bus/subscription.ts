@@ -55,6 +55,9 @@ export class HandlerSubscription implements Subscription {
   end(): void {}
 }
 
+/** The longest delay that `setTimeout` knows, in milliseconds. */
+const MAX_DELAY = 2 ** 31 - 1;
+
 /** A message in a queue. */
 interface Queued {
   readonly message: Message;
@@ -68,7 +71,8 @@ interface Queued {
 export class QueueSubscription implements Subscription {
   readonly #queue: Queued[] = [];
   readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
-  #current: Queued | undefined;
+  /** Messages that were taken, and after which no other was asked for yet. */
+  readonly #taken: Queued[] = [];
   #ended = false;
   #error: Error | undefined;
 
@@ -78,7 +82,7 @@ export class QueueSubscription implements Subscription {
     if (reader === undefined) {
       this.#queue.push(queued);
     } else {
-      this.#current = queued;
+      this.#taken.push(queued);
       reader.resolve(message);
     }
     return queued.handled.promise;
@@ -93,9 +97,12 @@ export class QueueSubscription implements Subscription {
    * @throws The error that the subscription has ended with, once.
    */
   async next(timeout = Infinity): Promise<Message | undefined> {
-    this.#current?.handled.resolve();
-    this.#current = this.#queue.shift();
-    if (this.#current !== undefined) return this.#current.message;
+    this.#taken.shift()?.handled.resolve();
+    const queued = this.#queue.shift();
+    if (queued !== undefined) {
+      this.#taken.push(queued);
+      return queued.message;
+    }
     if (this.#ended) {
       const error = this.#error;
       this.#error = undefined;
@@ -108,7 +115,7 @@ export class QueueSubscription implements Subscription {
     const timer = setTimeout(() => {
       this.#waiting.splice(this.#waiting.indexOf(reader), 1);
       reader.resolve(undefined);
-    }, timeout * 1000);
+    }, Math.min(timeout * 1000, MAX_DELAY));
     try {
       return await reader.promise;
     } finally {
@@ -122,9 +129,8 @@ export class QueueSubscription implements Subscription {
       "The subscription ended before it took the message",
     );
     for (const { handled } of this.#queue.splice(0)) handled.reject(left);
-    // The one in hand was taken; whether its reader got through is for the reader to say.
-    this.#current?.handled.resolve();
-    this.#current = undefined;
+    // Whether its reader got through with what was taken, only the reader knows.
+    for (const { handled } of this.#taken.splice(0)) handled.resolve();
     const [first, ...others] = this.#waiting.splice(0);
     if (first === undefined) this.#error = error;
     else if (error !== undefined) first.reject(error);

@@ -187,6 +187,7 @@ Deno.test("Bus warns when a plain listener posts no message, and goes on", async
     warn: warned.resolve,
   };
   await using bus = open({ logger });
+  await bus.ready();
   const seen = Promise.withResolvers<unknown>();
   bus.registerHandler(Event, ({ args }) => seen.resolve(args.n));
   const channel = new BroadcastChannel(bus.name);
