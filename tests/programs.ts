@@ -1,3 +1,4 @@
+import { inTime } from "./in_time.ts";
 import type { Namespace } from "./namespaces.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
@@ -71,11 +72,12 @@ export class Program implements AsyncDisposable {
   /** Waits until it has ended, after a signal if one is given. */
   async end(signal?: Deno.Signal): Promise<Ended> {
     if (signal) this.#child.kill(signal);
-    const [{ code }, stdout, stderr] = await Promise.all([
+    const ended = Promise.all([
       this.#child.status,
       this.#out.all(),
       this.#err.all(),
     ]);
+    const [{ code }, stdout, stderr] = await inTime(ended, "the end");
     return { code, stdout, stderr };
   }
 
@@ -128,7 +130,7 @@ class Output {
 
   async #next(): Promise<void> {
     if (this.#isOver) throw new Error(`The program ended: ${this.#text}`);
-    await this.#more.promise;
+    await inTime(this.#more.promise, `more than ${JSON.stringify(this.#text)}`);
   }
 
   async #collect(stream: ReadableStream<Uint8Array>): Promise<void> {

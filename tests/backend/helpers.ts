@@ -5,6 +5,7 @@ import {
   RedisBackend,
   type RedisBackendOptions,
 } from "../../mod.ts";
+import { inTime } from "../in_time.ts";
 import type { TestServer } from "../servers.ts";
 
 export const QUEUE = "platypush/backend/redis";
@@ -25,7 +26,8 @@ export class LineLogger implements Logger {
     for (;;) {
       const found = this.lines.find((line) => pattern.test(line));
       if (found !== undefined) return found;
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      const more = new Promise<void>((resolve) => this.#waiting.add(resolve));
+      await inTime(more, `a line that matches ${pattern}`);
     }
   }
 
@@ -68,7 +70,8 @@ export class Listener implements AsyncDisposable {
   /** Waits for so many messages in all. */
   async messages(count: number): Promise<Message[]> {
     while (this.#messages.length < count) {
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      const more = new Promise<void>((resolve) => this.#waiting.add(resolve));
+      await inTime(more, `${count} messages`);
     }
     return this.#messages;
   }

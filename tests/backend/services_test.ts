@@ -8,6 +8,7 @@ import {
   VERSION,
   zeroconfEvent,
 } from "../../mod.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { LineLogger, Listener, privateBus } from "./helpers.ts";
 
@@ -33,7 +34,7 @@ class Changes implements AsyncDisposable {
 
   async next(): Promise<ServiceChange> {
     for (;;) {
-      const { value } = await this.#all.next();
+      const { value } = await inTime(this.#all.next(), "a change");
       if (value!.service.deviceId === this.#id) return value!;
     }
   }

@@ -1,0 +1,17 @@
+/** Fails where a test would hang for ever. */
+export async function inTime<T>(
+  promise: Promise<T>,
+  what: string,
+  seconds = 30,
+): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`Not within ${seconds} s: ${what}`)),
+    seconds * 1000,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
