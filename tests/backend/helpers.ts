@@ -79,7 +79,6 @@ export class Listener implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.backend.stop();
     await this.bus.close();
-    await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   async #listen(): Promise<void> {
