@@ -127,6 +127,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
       deviceId,
       logger = createLogger("bus"),
     } = options;
+    if (name.includes("#")) {
+      throw new RangeError(
+        `Cannot open the bus "${name}": its name must not have a "#"`,
+      );
+    }
     for (
       const [option, value] of Object.entries({ stallTimeout, handlerTimeout })
     ) {
@@ -247,7 +252,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Takes the next message. The first call begins to listen, and from then on
-   * messages wait here to be taken.
+   * messages wait here to be taken. Several calls at once are several readers:
+   * each call settles the message that was taken first.
    *
    * @param timeout How long to wait for one, in seconds; without end by default.
    * @returns The message, or `undefined` when none came in time or the bus was

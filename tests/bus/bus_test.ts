@@ -308,6 +308,106 @@ Deno.test("Bus ends loops, waiting and posting when it is closed", async () => {
   );
 });
 
+Deno.test("Bus settles what several readers take at once", async () => {
+  await using bus = open();
+  const readers = [bus.get(), bus.get()];
+  const receipt = await bus.post([event(1), event(2)]);
+  await Promise.all(readers);
+  await bus.get(0);
+  await bus.get(0);
+  assert.deepEqual(await receipt.handled, []);
+});
+
+Deno.test("Bus counts what handlers are busy with as dropped when it is closed", async () => {
+  await using bus = open();
+  const other = new Bus({ name: bus.name });
+  other.registerHandler(Event, () => new Promise(() => {}));
+  const receipt = await bus.post(event(1));
+  await other.close();
+  const failures = await receipt.handled;
+  assert.deepEqual(failures.map(({ reason }) => reason), ["dropped"]);
+});
+
+Deno.test("Bus calls a handler that replaces itself once for each message", async () => {
+  await using bus = open();
+  let calls = 0;
+  let unregister = (): void => {};
+  const replace = (): void => {
+    calls++;
+    unregister();
+    unregister = bus.registerHandler(Event, replace);
+  };
+  unregister = bus.registerHandler(Event, replace);
+  await bus.post([event(1), event(2)]);
+  assert.equal(calls, 2);
+});
+
+const weird: Record<string, unknown> = {
+  "undefined": undefined,
+  "an object without prototype": Object.create(null),
+  "an error with a symbol for a message": Object.assign(new Error(), {
+    message: Symbol("weird"),
+  }),
+  "an error with a circular message": Object.assign(new Error(), {
+    get message() {
+      return this;
+    },
+  }),
+};
+
+for (const [what, reason] of Object.entries(weird)) {
+  Deno.test(`Bus survives a handler that throws ${what}`, async () => {
+    await using bus = open();
+    bus.registerHandler(Event, () => {
+      throw reason;
+    });
+    const receipt = await bus.post([event(1), event(2)]);
+    const failures = await receipt.handled;
+    assert.deepEqual(failures.map(({ index }) => index), [0, 1]);
+    for (const { error } of failures) {
+      assert.equal(typeof error.message, "string");
+    }
+  });
+}
+
+Deno.test("Bus survives a handler that returns a broken promise", async () => {
+  await using bus = open();
+  bus.registerHandler(Event, () => ({
+    then: () => {
+      throw new Error("broken");
+    },
+  }));
+  const receipt = await bus.post(event(1));
+  assert.equal((await receipt.handled)[0]?.error.message, "broken");
+});
+
+Deno.test("Bus gives a loop the time that it takes", async () => {
+  await using bus = open({ handlerTimeout: 0.02, stallTimeout: 0.04 });
+  const loop = bus[Symbol.asyncIterator]();
+  const first = loop.next();
+  const receipt = await bus.post([event(0), event(1)]);
+  await first;
+  // Several beats, each of which would end a handler that took so long.
+  assert.equal(await bus.get(0.1), undefined);
+  await loop.next();
+  await loop.return();
+  assert.deepEqual(await receipt.handled, []);
+});
+
+Deno.test("Bus closes although two of them wait for each other's room", async () => {
+  const one = open();
+  const two = new Bus({ name: one.name });
+  await Promise.all([one.get(0), two.get(0)]);
+  const batch = Array.from({ length: 3000 }, (_, n) => event(n));
+  const posts = [one.post(batch), two.post(batch)];
+  await Promise.all([one.close(), two.close()]);
+  await Promise.all(posts);
+});
+
+Deno.test("Bus refuses a name that could be another bus's", () => {
+  assert.throws(() => new Bus({ name: "hall#control" }), /must not have a "#"/);
+});
+
 Deno.test("Bus refuses time limits that are none", () => {
   for (const stallTimeout of [0, -1, NaN]) {
     assert.throws(() => new Bus({ stallTimeout }), RangeError);

@@ -6,6 +6,7 @@ export type Command =
   | { do: "open"; options: BusOptions }
   | { do: "listen" }
   | { do: "iterate" }
+  | { do: "again" }
   | { do: "fail" }
   | { do: "hang" }
   | { do: "post"; from: string; count: number; batch: number }
@@ -38,6 +39,7 @@ const seen: Seen = {
   subscribers: 0,
 };
 let bus: Bus;
+let unregister: () => void;
 
 function count({ args: { from, n, text } }: Event): void {
   const name = String(from);
@@ -62,7 +64,11 @@ async function obey(command: Command): Promise<unknown> {
       });
       return await bus.ready();
     case "listen":
-      bus.registerHandler(Event, count);
+      unregister = bus.registerHandler(Event, count);
+      return await bus.ready();
+    case "again":
+      unregister();
+      unregister = bus.registerHandler(Event, count);
       return await bus.ready();
     case "fail":
       bus.registerHandler(Event, ({ args: { n } }) => {

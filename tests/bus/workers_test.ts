@@ -231,6 +231,53 @@ Deno.test("Bus does not drop a worker that is only slow", async () => {
   assert.equal((await worker.seen()).counts["main"], 10);
 });
 
+Deno.test("Bus finds a worker again that stops listening and begins at once", async () => {
+  await using bus = open();
+  using worker = await TestWorker.listening("again", bus);
+  await bus.post(events(1));
+  await bus.flush();
+  await worker.tell({ do: "again" });
+  await bus.post(events(2, "after"));
+  await bus.flush();
+  assert.deepEqual((await worker.seen()).counts, { main: 1, after: 2 });
+});
+
+Deno.test("Bus keeps its subscribers when the publisher stands still", async () => {
+  await using bus = open({ stallTimeout: 0.3 });
+  using worker = await TestWorker.listening("patient", bus, {
+    stallTimeout: 0.3,
+  });
+  await bus.post(events(1));
+  await bus.flush();
+  const end = performance.now() + 1000;
+  while (performance.now() < end);
+  for (const round of ["one", "two"]) {
+    const receipt = await bus.post(events(2, round));
+    assert.deepEqual(await receipt.handled, []);
+  }
+  const { counts, errors } = await worker.seen();
+  assert.deepEqual(counts, { main: 1, one: 2, two: 2 });
+  assert.deepEqual(errors, []);
+});
+
+Deno.test("Bus does not wait for ever for an isolate that does not answer", async () => {
+  const busy = new TestWorker("busy");
+  await using first = open();
+  await busy.tell({ do: "open", options: { name: first.name } });
+  await busy.tell({ do: "block", seconds: 2 });
+  using poster = new TestWorker("poster");
+  await poster.tell({
+    do: "open",
+    options: { name: first.name, deviceId: "hall", stallTimeout: 0.3 },
+  });
+  let answered = false;
+  const later = busy.seen().then(() => answered = true);
+  await poster.tell({ do: "post", from: "poster", count: 1, batch: 1 });
+  assert.equal(answered, false);
+  await later;
+  busy[Symbol.dispose]();
+});
+
 Deno.test("Bus lets workers come and go at any time, and those who stay miss nothing", async () => {
   await using bus = open();
   using stays = await TestWorker.listening("stays", bus);
