@@ -1,5 +1,5 @@
 import { Bus } from "../bus/mod.ts";
-import { createLogger } from "../logger.ts";
+import { createLogger, type Logger } from "../logger.ts";
 import {
   type Event,
   Message,
@@ -59,6 +59,7 @@ export class Backend extends LifeCycle {
   protected readonly maxSize: number | undefined;
 
   readonly #ownsBus: boolean;
+  readonly #ownLogger: Logger | undefined;
   #bus: Bus | undefined;
   #sender: Sender | undefined;
   #services: Services | undefined;
@@ -78,6 +79,7 @@ export class Backend extends LifeCycle {
     this.deviceId = this.target ?? Deno.hostname();
     this.redisArgs = given.redisArgs ?? {};
     this.maxSize = given.maxSize;
+    this.#ownLogger = given.logger;
     this.#bus = given.bus;
     this.#ownsBus = given.bus === undefined;
   }
@@ -88,6 +90,7 @@ export class Backend extends LifeCycle {
     return this.#bus ??= new Bus({
       deviceId: this.deviceId,
       daemon: this.daemon,
+      ...(this.#ownLogger && { logger: this.#ownLogger }),
     });
   }
 

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { Event, RedisBackend } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
-import { DEAD, deadLetters, Listener, QUEUE, until } from "./helpers.ts";
+import {
+  DEAD,
+  deadLetters,
+  LineLogger,
+  Listener,
+  QUEUE,
+  until,
+} from "./helpers.ts";
 
 const FOR_US = { target: "livingroom" };
 
@@ -249,4 +256,17 @@ Deno.test("RedisBackend refuses options that do not exist, or make no sense", ()
     () => new RedisBackend({ delivery: "once" } as object),
     /`delivery` is "once", expected "at-least-once" or "at-most-once"/,
   );
+});
+
+Deno.test("RedisBackend tells everything to the logger it is given, the console too", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using backend = new RedisBackend({ redisArgs: server.args, logger });
+  backend.bus.registerHandler(Event, () => {
+    throw new Error("no bulb");
+  });
+  await backend.start();
+  await backend.sendEvent({ args: { type: "custom.Motion" } });
+  await logger.line(/error: A handler has failed .*no bulb/);
+  new RedisBackend({ logger: console });
 });
