@@ -6,7 +6,7 @@ import {
   type MessageInput,
 } from "../message/mod.ts";
 import { BusError } from "./errors.ts";
-import { Hub, type HubCounts, type Seat } from "./hub.ts";
+import { Hub, type Seat } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
 import { Subscriber } from "./subscriber.ts";
 import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
@@ -55,9 +55,17 @@ export interface PostOptions {
   maxSize?: number;
 }
 
-/** What a bus has counted since it was opened in this isolate. */
-export interface BusStats extends Readonly<HubCounts> {
-  /** Messages that a handler of this bus has failed to handle. */
+/** What was counted since the bus was opened. */
+export interface BusStats {
+  /** Messages that were posted in this isolate. */
+  readonly posted: number;
+  /** Messages that went out to plain listeners. */
+  readonly plainSent: number;
+  /** Messages that did not, because there were too many at once. */
+  readonly plainSkipped: number;
+  /** Subscribers that this isolate has given up. */
+  readonly dropped: number;
+  /** Messages that a handler of this `Bus` has failed to handle. */
   readonly failed: number;
 }
 
@@ -111,6 +119,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
+   * Opens the bus.
+   *
    * @param options How it works.
    * @throws {RangeError} When a time limit is not a positive number, or the
    * name has a `#`.
@@ -361,7 +371,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** What was counted since the bus was opened in this isolate. */
+  /** What was counted since the bus was opened. */
   stats(): BusStats {
     return { ...this.#hub.counts, failed: this.#failed };
   }

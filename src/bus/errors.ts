@@ -1,5 +1,6 @@
 /** Something went wrong on a bus. */
 export class BusError extends Error {
+  /** `"BusError"` */
   override name = "BusError";
 }
 
@@ -9,5 +10,6 @@ export class BusError extends Error {
  * gave it up gets it with the subscriber's label.
  */
 export class DroppedError extends BusError {
+  /** `"DroppedError"` */
   override name = "DroppedError";
 }

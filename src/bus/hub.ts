@@ -42,18 +42,6 @@ export interface Seat {
   onSubscribers(): void;
 }
 
-/** What a hub has counted since it was made. */
-export interface HubCounts {
-  /** Messages that were posted here. */
-  posted: number;
-  /** Messages that went out to plain listeners. */
-  plainSent: number;
-  /** Messages that did not, because there were too many at once. */
-  plainSkipped: number;
-  /** Subscribers that were given up. */
-  dropped: number;
-}
-
 /** A link, and whether its subscriber gives signs of life. */
 interface Watched {
   readonly link: LinkWriter;
@@ -69,7 +57,7 @@ const hubs = new Map<string, Hub>();
  */
 export class Hub {
   /** What was counted. */
-  readonly counts: HubCounts = {
+  readonly counts = {
     posted: 0,
     plainSent: 0,
     plainSkipped: 0,
