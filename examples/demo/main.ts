@@ -30,7 +30,7 @@ const green = (text: string): string =>
 await program(async (signal) => {
   const start = performance.now();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(18_000)]);
-  await printLine(bold("\n  @platypush/redis, for real\n"));
+  await printLine(`\n  ${bold("@platypush/redis, for real")}\n`);
 
   await using server = await startRedis();
   await step("Redis", `a private server on ${server.address}`);
@@ -117,7 +117,8 @@ await program(async (signal) => {
 /** One line of what is there by now. */
 async function step(title: string, text: string): Promise<void> {
   const mark = title ? green("✓") : " ";
-  await printLine(`  ${mark} ${bold(title.padEnd(9))} ${text}`);
+  const name = title.padEnd(9);
+  await printLine(`  ${mark} ${title ? bold(name) : name} ${text}`);
 }
 
 function describe(args: Record<string, unknown>): string {
