@@ -29,7 +29,8 @@ await program(async (signal) => {
   signal.addEventListener("abort", () => backend.stop());
 
   const channel = new BroadcastChannel("platypush/bus");
-  channel.onmessage = ({ data }) => printLine(JSON.stringify(data));
+  channel.onmessage = ({ data }) =>
+    printLine(JSON.stringify(data)).catch(() => backend.stop());
   try {
     await backend.start();
     await backend.join();

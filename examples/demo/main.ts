@@ -74,7 +74,7 @@ await program(async (signal) => {
   backend.bus.registerHandler(Event, async ({ args }) => {
     if (!args.type.startsWith("demo.")) return;
     inMain.push(args.n);
-    await printLine(describe(args));
+    await printLine(describe(args)).catch(all.reject);
     if (inMain.length === COUNT) all.resolve();
   });
   const producer = new Deno.Command(Deno.execPath(), {
