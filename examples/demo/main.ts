@@ -77,7 +77,7 @@ await program(async (signal) => {
     await printLine(describe(args)).catch(all.reject);
     if (inMain.length === COUNT) all.resolve();
   });
-  const producer = new Deno.Command(Deno.execPath(), {
+  await using producer = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--allow-all",
@@ -88,8 +88,10 @@ await program(async (signal) => {
     ],
   }).spawn();
   await step("Messages", `from process ${producer.pid}, with RPUSH\n`);
-  const { success } = await producer.status;
-  await within(limit, Promise.all([all.promise, told.promise]));
+  const [{ success }] = await within(
+    limit,
+    Promise.all([producer.status, all.promise, told.promise]),
+  );
 
   await backend.stop();
   const { deadLettered } = backend.stats();
