@@ -37,8 +37,8 @@ export interface BusOptions {
   handlerTimeout?: number;
   /**
    * Whether the process may end although the bus is open. `false` by default.
-   * The first bus of an isolate decides. A worker never keeps its process
-   * alive longer than the main thread does.
+   * The first bus of an isolate decides. In a worker it changes nothing: Deno
+   * waits for every worker until it is closed or terminated.
    */
   daemon?: boolean;
   /** Where to report. LogTape's category `["platypush", "redis", "bus"]` by default. */
