@@ -28,6 +28,8 @@ await program(async (signal) => {
     redisArgs: redis.redisArgs,
     queue: Deno.env.get("PLATYPUSH_REDIS_QUEUE"),
     deviceId: Deno.env.get("PLATYPUSH_DEVICE_ID"),
+    // Announcing takes a while, and only then the loop below subscribes.
+    subscriberGrace: Infinity,
   });
   signal.addEventListener("abort", () => backend.stop());
 

@@ -20,6 +20,8 @@ export async function runListen(
     redisArgs: redis.redisArgs,
     queue: line.queue,
     deviceId: line.deviceId,
+    // Announcing takes a while, and only then the loop below subscribes.
+    subscriberGrace: Infinity,
   });
   signal.addEventListener("abort", () => backend.stop());
   await backend.start();
