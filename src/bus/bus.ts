@@ -1,5 +1,8 @@
 import { createLogger, type Logger } from "../logger.ts";
 import {
+  compileCondition,
+  type Condition,
+  Event,
   type Filter,
   Message,
   type MessageClass,
@@ -53,6 +56,15 @@ export interface PostOptions {
   redelivered?: readonly number[];
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
+}
+
+/** How a handler is called. */
+export interface HandlerOptions {
+  /**
+   * How long the handler may take before its message counts as failed, in
+   * seconds; `Infinity` for no limit. The bus's `handlerTimeout` by default.
+   */
+  timeout?: number;
 }
 
 /** What was counted since the bus was opened. */
@@ -145,10 +157,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     for (
       const [option, value] of Object.entries({ stallTimeout, handlerTimeout })
     ) {
-      if (typeof value === "number" && value > 0) continue;
-      throw new RangeError(
-        `Cannot open the bus: ${option} is ${value}, expected seconds above 0`,
-      );
+      checkSeconds("open the bus", option, value);
     }
     this.name = name;
     this.#options = options;
@@ -303,8 +312,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param handler Called with each message. What it throws, or rejects with,
    * counts as a failure of that message.
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
+   * @param options How long it may take.
    * @returns Ends it.
    * @throws {BusError} When the bus is closed.
+   * @throws {RangeError} When the time limit is not a positive number.
    *
    * @example
    * ```ts
@@ -326,14 +337,71 @@ export class Bus extends EventTarget implements AsyncDisposable {
     type: MessageClass<M> | string,
     handler: (message: M) => unknown,
     filter?: Filter,
+    { timeout }: HandlerOptions = {},
   ): () => void {
     this.#checkOpen("register a handler");
+    if (timeout !== undefined) {
+      checkSeconds("register a handler", "timeout", timeout);
+    }
     return this.#subscriber.add(
       new HandlerSubscription(
         type,
         handler as (message: Message) => unknown,
         filter,
+        timeout,
       ),
+    );
+  }
+
+  /**
+   * Calls a handler for each event that meets a condition, as Platypush's event
+   * hooks do, in any isolate. All other messages count as handled without it.
+   *
+   * @param condition What the event's `args` have to be, as
+   * {@linkcode compileCondition} describes: equal, or `$gt`, `$gte`, `$lt`,
+   * `$lte`, `$eq`, `$ne` or `$regex` of something. It is read at once; later
+   * changes to it have no effect.
+   * @param handler Called with each such event. What it throws, or rejects
+   * with, counts as a failure of that event.
+   * @param options How long it may take.
+   * @returns Ends it.
+   * @throws {TypeError} When the condition is no object.
+   * @throws {RegexError} When a regular expression in it cannot be used.
+   * @throws {MessageError} When the condition contains itself.
+   * @throws {BusError} When the bus is closed.
+   * @throws {RangeError} When the time limit is not a positive number.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/on", deviceId: "livingroom" });
+   * const bright: unknown[] = [];
+   * bus.on(
+   *   { type: "custom.Motion", room: { $regex: "^hall" }, level: { $gt: 3 } },
+   *   (event) => bright.push(event.args.level),
+   * );
+   * const motion = { type: "custom.Motion", room: "hallway" };
+   * await bus.post([2, 3, 4, "5.5"].map((level) => ({
+   *   type: "event",
+   *   args: { ...motion, level },
+   * })));
+   * await bus.flush();
+   * assert.deepEqual(bright, [4, "5.5"]);
+   * ```
+   */
+  on(
+    condition: Condition,
+    handler: (event: Event) => unknown,
+    options?: HandlerOptions,
+  ): () => void {
+    const isMeant = compileCondition(condition, this.#options.logger);
+    return this.registerHandler(
+      Event,
+      (event) => isMeant(event) ? handler(event) : undefined,
+      undefined,
+      options,
     );
   }
 
@@ -411,6 +479,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
       new ErrorEvent("error", { error, message: error.message }),
     );
   }
+}
+
+function checkSeconds(what: string, option: string, value: number): void {
+  if (typeof value === "number" && value > 0) return;
+  throw new RangeError(
+    `Cannot ${what}: ${option} is ${value}, expected seconds above 0`,
+  );
 }
 
 function isArray(

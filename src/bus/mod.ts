@@ -10,6 +10,7 @@ export {
   Bus,
   type BusOptions,
   type BusStats,
+  type HandlerOptions,
   type PostOptions,
 } from "./bus.ts";
 export { BusError, DroppedError } from "./errors.ts";

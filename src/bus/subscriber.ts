@@ -20,7 +20,9 @@ interface Task {
   readonly message: Message;
   readonly index: number;
   readonly delivery: Delivery;
-  /** When it began, in milliseconds; `Infinity` where it has no time limit. */
+  /** How long it may take, in seconds. */
+  readonly timeout: number;
+  /** When it began, in milliseconds. */
   readonly since: number;
 }
 
@@ -88,25 +90,23 @@ export class Subscriber {
       try {
         const result = subscription.deliver(message);
         if (!isThenable(result)) continue;
-        // A loop over messages takes the time that it takes.
-        const since = subscription instanceof QueueSubscription
-          ? Infinity
-          : performance.now();
-        this.#follow({ message, index, delivery, since }, result);
+        const { timeout = this.#handlerTimeout } = subscription;
+        const since = performance.now();
+        this.#follow({ message, index, delivery, timeout, since }, result);
       } catch (error) {
         this.#fail({ message, index, delivery }, error);
       }
     }
   }
 
-  /** Fails what has taken longer than the handlers' time limit. */
+  /** Fails what has taken longer than its time limit. */
   expire(): void {
-    const limit = performance.now() - this.#handlerTimeout * 1000;
+    const now = performance.now();
     for (const task of this.#tasks) {
-      if (task.since > limit) continue;
+      if (now - task.since <= task.timeout * 1000) continue;
       const error = new BusError(
         `A handler of ${this.label} has not finished with message ` +
-          `${task.message.id} within ${this.#handlerTimeout} s: make it ` +
+          `${task.message.id} within ${task.timeout} s: make it ` +
           "faster, or raise handlerTimeout",
       );
       this.#fail(task, error);
@@ -169,7 +169,7 @@ export class Subscriber {
   }
 
   #fail(
-    { message, index, delivery }: Omit<Task, "since">,
+    { message, index, delivery }: Omit<Task, "timeout" | "since">,
     reason: unknown,
   ): void {
     const error = toError(reason);

@@ -10,6 +10,11 @@ import { DroppedError } from "./errors.ts";
 /** Somebody who takes messages off a bus. */
 export interface Subscription {
   /**
+   * How long it may take with a message, in seconds; the bus's `handlerTimeout`
+   * by default.
+   */
+  readonly timeout?: number | undefined;
+  /**
    * Takes a message, when it is one that this subscription wants.
    *
    * @returns Something with a `then` when the message is handled only later.
@@ -21,6 +26,7 @@ export interface Subscription {
 
 /** Calls a handler for each message of a type that passes a filter. */
 export class HandlerSubscription implements Subscription {
+  readonly timeout: number | undefined;
   readonly #type: MessageClass | string;
   readonly #handler: (message: Message) => unknown;
   readonly #filter: Filter | undefined;
@@ -29,12 +35,15 @@ export class HandlerSubscription implements Subscription {
    * @param type A message class, or the name of an event type.
    * @param handler What to call.
    * @param filter What attributes must be like.
+   * @param timeout How long the handler may take, in seconds.
    */
   constructor(
     type: MessageClass | string,
     handler: (message: Message) => unknown,
     filter: Filter | undefined,
+    timeout: number | undefined,
   ) {
+    this.timeout = timeout;
     this.#type = type;
     this.#handler = handler;
     this.#filter = filter;
@@ -69,6 +78,8 @@ interface Queued {
  * handled when the next one is asked for.
  */
 export class QueueSubscription implements Subscription {
+  /** A loop over messages takes the time that it takes. */
+  readonly timeout = Infinity;
   readonly #queue: Queued[] = [];
   readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
   /** Messages that were taken, and after which no other was asked for yet. */

@@ -32,6 +32,7 @@ type Test = (value: unknown, path: string) => boolean;
  * @param logger Where to log. The category `["platypush", "redis", "message"]`
  * by default.
  * @returns The test.
+ * @throws {TypeError} If the condition is no object.
  * @throws {RegexError} If a regular expression cannot be used; says why.
  * @throws {MessageError} If the condition contains itself.
  *
@@ -57,11 +58,15 @@ export function compileCondition(
   condition: Condition,
   logger: Logger = createLogger("message"),
 ): (event: Event) => boolean {
-  const test = compileRecord(
-    jsonValue(condition) as Record<string, unknown>,
-    "args",
-    logger,
-  );
+  const expected = jsonValue(condition);
+  if (!isRecord(expected)) {
+    throw new TypeError(
+      `Cannot use the condition: it is ${
+        kindOf(expected)
+      }, expected an object of what the event's "args" have to be`,
+    );
+  }
+  const test = compileRecord(expected, "args", logger);
   return (event) => test(event.args, "args");
 }
 

@@ -1,10 +1,11 @@
 import { Bus, Event } from "../../src/bus/mod.ts";
-import type { BusOptions } from "../../src/bus/mod.ts";
+import type { BusOptions, Condition } from "../../src/bus/mod.ts";
 
 /** What the tests let a worker do. */
 export type Command =
   | { do: "open"; options: BusOptions }
   | { do: "listen" }
+  | { do: "on"; condition: Condition }
   | { do: "iterate" }
   | { do: "again" }
   | { do: "fail" }
@@ -65,6 +66,9 @@ async function obey(command: Command): Promise<unknown> {
       return await bus.ready();
     case "listen":
       unregister = bus.registerHandler(Event, count);
+      return await bus.ready();
+    case "on":
+      unregister = bus.on(command.condition, count);
       return await bus.ready();
     case "again":
       unregister();
