@@ -2,13 +2,16 @@
  * Installs what the tests and the demonstration need and this machine lacks,
  * with the system's own package manager: a Redis server and, for
  * `provision.ts --peers`, the other Zeroconf and Redis implementations that
- * the tests in `tests/interop` talk to.
+ * the tests in `tests/interop` talk to. Servers of other versions only go to a
+ * cache folder, see `other_servers.ts`.
  *
  * Nothing here is fatal. What cannot be installed is named together with the
  * reason; whoever needs it says so again when it is missed.
  *
  * @module
  */
+
+import { fetchOtherServers } from "./other_servers.ts";
 
 interface Manager {
   /** The program, looked for in this order. */
@@ -102,10 +105,10 @@ async function providePeers(manager: Manager | undefined): Promise<void> {
   }
   const missing: string[] = [];
   for (const name of PEERS) if (!await isInstalled(name)) missing.push(name);
-  if (missing.length === 0) return;
-  const reason = await install(manager, missing);
-  if (reason !== "") {
-    say(`The tests against other implementations may be skipped: ${reason}`);
+  const reason = missing.length > 0 ? await install(manager, missing) : "";
+  for (const problem of [reason, ...await fetchOtherServers()]) {
+    if (problem === "") continue;
+    say(`The tests against other implementations may be skipped: ${problem}`);
   }
 }
 

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import {
+  findOtherServer,
+  OTHER_SERVERS,
+  type OtherServer,
+} from "../../scripts/other_servers.ts";
+import {
+  type Batch,
+  Connection,
+  Inbox,
+  Outbox,
+  type RedisArgs,
+  type RedisError,
+  startRedis,
+} from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
+
+const QUICK = { queue: "queue", heartbeatTimeout: 0.6, retryPause: 0.02 };
+const decoder = new TextDecoder();
+
+/** One row of the table for each server that is new enough, see `whyNot`. */
+function row(
+  title: string,
+  test: (server: TestServer) => Promise<void>,
+  config: readonly string[] = [],
+): void {
+  for (const other of OTHER_SERVERS.filter(({ name }) => name !== TOO_OLD)) {
+    only(other, `${title} on ${other.name}`, async (program) => {
+      const programs = [program];
+      await using server = await TestServer.start({ programs, config });
+      await test(server);
+    });
+  }
+}
+
+const TOO_OLD = "Redis 6.0";
+
+/** A test that is skipped where the server is not in the cache. */
+function only(
+  server: OtherServer,
+  title: string,
+  test: (program: string) => Promise<void>,
+): void {
+  const program = findOtherServer(server);
+  if (program === undefined) {
+    // deno-lint-ignore no-console -- why a test is skipped has to be seen
+    console.log(
+      `skipped: ${title} (scripts/provision.ts --peers fetches the server)`,
+    );
+  }
+  Deno.test({
+    name: title,
+    ignore: program === undefined,
+    fn: () => test(program!),
+  });
+}
+
+/** Reads and settles batches until so many messages have come. */
+async function read(inbox: Inbox, count: number): Promise<string[]> {
+  const found: string[] = [];
+  while (found.length < count) {
+    const batch: Batch = (await inTime(inbox.next(), "a batch"))!;
+    found.push(...batch.payloads.map((payload) => decoder.decode(payload)));
+    await batch.settle();
+  }
+  return found;
+}
+
+const numbers = Array.from({ length: 2000 }, (_, index) => `n${index}`);
+
+for (const protocol of [2, 3] as const) {
+  for (const delivery of ["at-least-once", "at-most-once"] as const) {
+    row(`Inbox reads ${delivery} by protocol ${protocol}`, async (server) => {
+      const args = { ...server.args, protocol };
+      const commands = (): Promise<string> =>
+        server.run<string>("INFO", "commandstats");
+      await server.run("RPUSH", "queue", ...numbers);
+      await using inbox = await Inbox.open(args, { ...QUICK, delivery });
+      assert.deepEqual(await read(inbox, numbers.length), numbers);
+      const late = read(inbox, 1);
+      const waits = delivery === "at-most-once" ? "blmpop" : "blmove";
+      while (!(await server.run<string>("CLIENT", "LIST")).includes(waits)) {
+        // Until it waits.
+      }
+      await using outbox = new Outbox(args);
+      await outbox.push("queue", "late");
+      assert.deepEqual(await late, ["late"]);
+      await inbox.stop();
+      assert.match(await commands(), new RegExp(`cmdstat_${waits}:`));
+      assert.equal(await server.run("EXISTS", "queue"), 0);
+    });
+  }
+}
+
+row(
+  "A message that fails is tried again, then a dead letter",
+  async (server) => {
+    await using inbox = await Inbox.open(server.args, QUICK);
+    await server.run("RPUSH", "queue", "bad");
+    for (let delivered = 0; delivered < 3; delivered++) {
+      const batch = (await inTime(inbox.next(), "a batch"))!;
+      assert.deepEqual(batch.deliveries, [delivered]);
+      const error = new Error("cannot handle it");
+      await batch.settle([{ index: 0, reason: "failed", error }]);
+    }
+    const [letter] = await server.run<string[]>(
+      "LRANGE",
+      "{queue}:dead",
+      "0",
+      "-1",
+    );
+    const { reason, error, deliveries, message } = JSON.parse(letter!);
+    assert.deepEqual(
+      [reason, error, deliveries, message],
+      ["failed", "cannot handle it", 3, "bad"],
+    );
+  },
+);
+
+row("Inbox puts back what a dead consumer had in hand", async (server) => {
+  const sent = ["one", "two", "three"];
+  await server.run("RPUSH", "queue", ...sent);
+  const logger = new TestLogger();
+  // Nothing is left of it but what it had in hand.
+  const rare = { ...QUICK, heartbeatTimeout: 600, logger };
+  const dead = await Inbox.open(server.args, rare);
+  assert.equal((await dead.next())!.payloads.length, 3);
+  await dead.pause();
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using inbox = await Inbox.open(server.args, { ...QUICK, logger });
+  const batch = (await inTime(inbox.next(), "a batch"))!;
+  assert.deepEqual(batch.payloads.map((text) => decoder.decode(text)), sent);
+  assert.deepEqual(batch.deliveries, [1, 1, 1]);
+  await batch.settle();
+  await dead.stop(0);
+});
+
+row("Outbox sends a request's response", async (server) => {
+  await using outbox = new Outbox(server.args);
+  const waiting = outbox.waitForResponse("1", 5);
+  await outbox.pushResponse("1", "answer");
+  assert.equal(decoder.decode(await waiting), "answer");
+});
+
+row(
+  "An ACL user sees only what it may",
+  async (server) => {
+    const user: RedisArgs = { ...server.args, username: "listener" };
+    await assert.rejects(
+      Connection.connect({ ...user, password: "wrong" }),
+      (error: RedisError) =>
+        error.code === "auth" && !error.message.includes("wrong"),
+    );
+    const args = { ...user, password: "secret" };
+    await using connection = await Connection.connect(args);
+    await assert.rejects(
+      connection.command(["RPUSH", "forbidden", "x"]),
+      (error: RedisError) => error.code === "permission",
+    );
+    await using inbox = await Inbox.open(args, QUICK);
+    await connection.command(["RPUSH", "queue", "x"]);
+    assert.deepEqual(await read(inbox, 1), ["x"]);
+    await assert.rejects(
+      Inbox.open(args, { ...QUICK, queue: "forbidden" }),
+      (error: RedisError) => error.code === "permission",
+    );
+  },
+  ["user listener on >secret ~queue ~{queue}:* +@all"],
+);
+
+row("Errors keep their kind", async (server) => {
+  await server.run("SET", "text", "x");
+  await assert.rejects(
+    Inbox.open(server.args, { ...QUICK, queue: "text" }),
+    (error: RedisError) => error.code === "wrong-type",
+  );
+  await using outbox = new Outbox(server.args);
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  await assert.rejects(
+    outbox.push("queue", "x"),
+    (error: RedisError) => error.code === "memory",
+  );
+  await assert.rejects(
+    outbox.pushResponse("1", "x"),
+    (error: RedisError) => error.code === "memory",
+  );
+});
+
+const old = OTHER_SERVERS.find(({ name }) => name === TOO_OLD)!;
+only(
+  old,
+  `${TOO_OLD} is refused, with the oldest version that works`,
+  async (program) => {
+    const refusal = (error: RedisError): boolean =>
+      error.code === "unsupported" &&
+      /^Cannot use Redis 6\.0\.\d+ at \S+: the oldest supported version is 6\.2\.$/
+        .test(error.message);
+    await assert.rejects(startRedis({ programs: [program] }), refusal);
+    const port = freePort();
+    await using _process = new Deno.Command(program, {
+      args: ["--port", String(port), "--bind", "127.0.0.1", "--save", ""],
+      stdout: "null",
+    }).spawn();
+    const logger = new TestLogger();
+    for (const protocol of [2, 3] as const) {
+      const args = { port, protocol };
+      await assert.rejects(Connection.connect(args, { logger }), refusal);
+      await assert.rejects(Inbox.open(args, { ...QUICK, logger }), refusal);
+      await using outbox = new Outbox(args, { logger });
+      await assert.rejects(
+        outbox.push("queue", "x"),
+        /^RedisError: Cannot send to "queue": .*the oldest supported version is 6\.2/,
+      );
+    }
+  },
+);
