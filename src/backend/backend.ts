@@ -8,6 +8,8 @@ import {
   type Response,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
+import { type ActionHandler, type ActionOptions, Actions } from "./actions.ts";
+import { type ActionSettings, actionSettings } from "./action_settings.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { LifeCycle } from "./life_cycle.ts";
@@ -19,6 +21,7 @@ import {
   type SendRequestOptions,
 } from "./sender.ts";
 import { type RegisterServiceOptions, Services } from "./services.ts";
+import type { BackendStats } from "./stats.ts";
 
 /** The queue that Platypush's Redis backend listens on. */
 export const DEFAULT_QUEUE = "platypush/backend/redis";
@@ -60,15 +63,19 @@ export class Backend extends LifeCycle {
 
   readonly #ownsBus: boolean;
   readonly #ownLogger: Logger | undefined;
+  readonly #actionSettings: ActionSettings;
   #bus: Bus | undefined;
   #sender: Sender | undefined;
   #services: Services | undefined;
+  #actions: Actions | undefined;
   #isClosed = false;
 
   /**
    * Makes a backend; nothing happens before it is started or sends.
    *
    * @param options What it is made with; everything has a default.
+   * @throws {TypeError} If the token is none.
+   * @throws {RangeError} If a limit of actions makes no sense.
    */
   constructor(options: BackendOptions = {}) {
     const given = camelCaseOptions(options);
@@ -79,6 +86,7 @@ export class Backend extends LifeCycle {
     this.deviceId = this.target ?? Deno.hostname();
     this.redisArgs = given.redisArgs ?? {};
     this.maxSize = given.maxSize;
+    this.#actionSettings = actionSettings(given);
     this.#ownLogger = given.logger;
     this.#bus = given.bus;
     this.#ownsBus = given.bus === undefined;
@@ -200,6 +208,83 @@ export class Backend extends LifeCycle {
   }
 
   /**
+   * Answers requests: each one that arrives on the bus for this device and has
+   * this action is executed with its `args`, and the response waits 60 s for
+   * whoever has sent it. Where more than one name fits, the longest counts:
+   * `lights.on`, then `lights.*`, then `*`, which stands for all.
+   *
+   * `output` is what the handler returns, converted as {@linkcode jsonValue}
+   * describes, or `{ success: true }` for nothing; `errors` has the message of
+   * what it throws, and never a stack trace. An action that takes longer than
+   * its time limit is answered with an error, and no longer waited for. Its
+   * signal is aborted then; whatever it does in spite of that is passed over.
+   *
+   * So many actions are executed at a time as `actionConcurrency` says, begun
+   * in the order of their requests. The other requests wait, while other
+   * messages do not have to wait for them.
+   *
+   * As long as any action is registered, the backend answers every request for
+   * its device: also one for an unknown action, with an error that names the
+   * nearest one, and one without the right `token`. An application that takes
+   * requests off the bus by itself is left alone as long as it registers none;
+   * with some, it registers what else it does as actions too, since two
+   * answers would come otherwise.
+   *
+   * From Redis, a request is acknowledged when its response was sent. If the
+   * process dies before, the request is executed again by the next one:
+   * `request.redelivered` says how often it was delivered before.
+   *
+   * @param name The action's name, such as `lights.on`, or `lights.*` for all
+   * that begin so, or `*` for all.
+   * @param handler Executes it.
+   * @param options How it is executed.
+   * @returns Ends it; what is being executed is still answered.
+   * @throws {TypeError} If the name is none, or the handler is no function.
+   * @throws {RangeError} If the time limit makes no sense.
+   * @throws {Error} If an action of this name is registered.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * const { redisArgs } = server;
+   * await using lamp = new RedisBackend({ redisArgs, deviceId: "lamp" });
+   * const lit = new Set();
+   * lamp.registerAction("lights.on", ({ room }) => {
+   *   if (room === "attic") throw new Error("no light in the attic");
+   *   return { lit: lit.add(room) };
+   * });
+   * await lamp.start();
+   *
+   * await using remote = new RedisBackend({ redisArgs, deviceId: "remote" });
+   * const request = { target: "lamp", action: "lights.on" };
+   * const good = await remote.sendRequest({ ...request, args: { room: "hall" } });
+   * assert.deepEqual(good.output, { lit: ["hall"] });
+   * const bad = await remote.sendRequest({ ...request, args: { room: "attic" } });
+   * assert.deepEqual(bad.errors, ["no light in the attic"]);
+   * ```
+   */
+  registerAction(
+    name: string,
+    handler: ActionHandler,
+    options: ActionOptions = {},
+  ): () => void {
+    if (this.shouldStop()) throw stopped();
+    this.#actions ??= new Actions({
+      bus: this.bus,
+      target: this.target,
+      ...this.#actionSettings,
+      daemon: this.daemon,
+      respond: (response, request) => this.sendResponse(response, request),
+      logger: this.logger,
+    });
+    return this.#actions.register(name, handler, options);
+  }
+
+  /**
    * Announces the backend on the local network by Zeroconf. Doing so again
    * changes what is announced.
    *
@@ -237,8 +322,12 @@ export class Backend extends LifeCycle {
     return {};
   }
 
-  /** Withdraws the service, and closes the connections and the backend's own bus. */
+  /**
+   * Waits for the actions that are being executed, withdraws the service, and
+   * closes the connections and the backend's own bus.
+   */
   protected override async close(): Promise<void> {
+    await this.#actions?.close(this.stopTimeout);
     this.#isClosed = true;
     await this.#services?.unregister();
     await this.#sender?.close();
@@ -248,6 +337,20 @@ export class Backend extends LifeCycle {
   /** The bus, if it is in use. */
   protected get openBus(): Bus | undefined {
     return this.#bus;
+  }
+
+  /** What registered actions have to tell for the backend's `stats()`. */
+  protected actionStats(): Pick<
+    BackendStats,
+    "answered" | "actionsRunning" | "actionsWaiting"
+  > {
+    return this.#actions?.stats() ??
+      { answered: 0, actionsRunning: 0, actionsWaiting: 0 };
+  }
+
+  /** Waits no longer for registered actions: their requests count as dropped. */
+  protected abandonActions(): void {
+    this.#actions?.abandon();
   }
 
   /** Closes the bus, if it is the backend's own. */
@@ -269,8 +372,10 @@ export class Backend extends LifeCycle {
 
   /** What is sent while it stops, such as a last response, still goes out. */
   #throwIfClosed(): void {
-    if (this.#isClosed) {
-      throw new DOMException("The backend was stopped", "AbortError");
-    }
+    if (this.#isClosed) throw stopped();
   }
+}
+
+function stopped(): DOMException {
+  return new DOMException("The backend was stopped", "AbortError");
 }

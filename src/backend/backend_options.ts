@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { BackendOptionAliases } from "./aliases.ts";
 import type { LifeCycleOptions } from "./life_cycle.ts";
+import type { TokenCheck } from "./token_check.ts";
 
 /** What a {@linkcode Backend} is made with. */
 export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
@@ -17,6 +18,19 @@ export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
   deviceId?: string | undefined;
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
+  /**
+   * What requests for registered actions need as their `token`: the text, which
+   * is compared in constant time, or a function that checks it. The others are
+   * answered with an error. Default: nothing, every request is executed.
+   */
+  token?: string | TokenCheck;
+  /** How many registered actions are executed at a time, at most. Default: 16. */
+  actionConcurrency?: number;
+  /**
+   * How long a registered action may take, in seconds, before its request is
+   * answered with an error; `Infinity` for no limit. Default: 30.
+   */
+  actionTimeout?: number;
   /** Where to report what happens. Default: LogTape's category `["platypush", "redis", "backend"]`. */
   logger?: Logger;
 }

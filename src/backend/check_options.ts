@@ -8,6 +8,8 @@ type Name = Exclude<
 
 /** Every option, so that the compiler finds one that is missing here. */
 const NAMES: Readonly<Record<Name, true>> = {
+  actionConcurrency: true,
+  actionTimeout: true,
   batchSize: true,
   bus: true,
   daemon: true,
@@ -23,6 +25,7 @@ const NAMES: Readonly<Record<Name, true>> = {
   redisArgs: true,
   stopTimeout: true,
   subscriberGrace: true,
+  token: true,
 };
 
 const COUNTS = ["batchSize", "maxDeliveries", "maxSize"] as const;
@@ -70,7 +73,8 @@ export function checkOptions(options: RedisBackendOptions): void {
   }
 }
 
-function refuse(name: string, value: unknown, expected: string): never {
+/** Throws the error for a value that makes no sense. */
+export function refuse(name: string, value: unknown, expected: string): never {
   throw new RangeError(
     `Cannot make the backend: \`${name}\` is ${
       JSON.stringify(value)

@@ -4,6 +4,7 @@
  * @module
  */
 
+export type { ActionContext, ActionHandler, ActionOptions } from "./actions.ts";
 export {
   BackendAliases,
   type BackendOptionAliases,
@@ -23,4 +24,5 @@ export type {
 } from "./sender.ts";
 export type { RegisterServiceOptions } from "./services.ts";
 export type { BackendStats } from "./stats.ts";
+export type { TokenCheck } from "./token_check.ts";
 export { zeroconfEvent } from "./zeroconf_event.ts";

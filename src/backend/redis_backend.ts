@@ -80,6 +80,7 @@ export class RedisBackend extends Backend {
       reconnects: counts?.reconnects ?? 0,
       inFlight: counts?.inFlight ?? 0,
       subscribers: this.openBus?.subscribers ?? 0,
+      ...this.actionStats(),
     };
   }
 
@@ -228,6 +229,7 @@ export class RedisBackend extends Backend {
     this.logger.warn(
       `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );
+    this.abandonActions();
     // What a loop over the bus has in hand counts as handled then.
     await this.closeBus();
     await sleep(SETTLE_TIMEOUT, { signal: settled.signal });

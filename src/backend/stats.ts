@@ -18,4 +18,10 @@ export interface BackendStats {
   readonly inFlight: number;
   /** Isolates that subscribe to the bus at the moment. */
   readonly subscribers: number;
+  /** Requests that registered actions, or errors, have answered. */
+  readonly answered: number;
+  /** Registered actions that are being executed at the moment. */
+  readonly actionsRunning: number;
+  /** Requests that wait until one of these has finished. */
+  readonly actionsWaiting: number;
 }

@@ -9,6 +9,7 @@ import {
   parseRedisArgs,
   type RedisArgs,
 } from "./options.ts";
+import { orAborted } from "./or_aborted.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** How long to try one node of a cluster before its slots are asked for again, in seconds. */
@@ -164,18 +165,4 @@ function isRefusal(error: RedisError): boolean {
 
 function closed(): RedisError {
   return new RedisError("Cannot send: the outbox was closed.", "closed");
-}
-
-function orAborted<Value>(
-  promise: Promise<Value>,
-  signal: AbortSignal,
-): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() =>
-      signal.removeEventListener("abort", abort)
-    );
-  });
 }

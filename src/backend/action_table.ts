@@ -1,0 +1,89 @@
+import { nearest } from "../redis/nearest.ts";
+import type { ActionHandler } from "./actions.ts";
+
+/** An action that was registered. */
+export interface Action {
+  /** Executes it. */
+  readonly handler: ActionHandler;
+  /** How long that may take, in seconds. */
+  readonly timeout: number;
+}
+
+/** Names between dots; `*` stands for all that may follow a dot, or for all. */
+const NAME = /^(?:\*|[^\s.*\p{Cc}]+(?:\.[^\s.*\p{Cc}]+)*(?:\.\*)?)$/u;
+
+/** Beyond it a name comes from no mistyping, and takes long to compare. */
+const LONGEST_MISTYPED = 100;
+
+/** Which actions there are, by their names. */
+export class ActionTable {
+  readonly #actions = new Map<string, Action>();
+  /** Names that end with `*`, the longest first. */
+  #prefixes: readonly string[] = [];
+
+  /** How many there are. */
+  get size(): number {
+    return this.#actions.size;
+  }
+
+  /**
+   * Makes sure that an action can be added.
+   *
+   * @param name Its name.
+   * @throws {TypeError} If the name is none.
+   * @throws {Error} If there is one of this name.
+   */
+  check(name: string): void {
+    if (typeof name !== "string" || !NAME.test(name)) {
+      throw new TypeError(
+        `Cannot register the action ${
+          JSON.stringify(name)
+        }: expected a name such as "lights.on", or "lights.*" or "*" for all that begin so`,
+      );
+    }
+    if (this.#actions.has(name)) {
+      throw new Error(
+        `Cannot register the action "${name}": it is already registered; unregister it first`,
+      );
+    }
+  }
+
+  /**
+   * Adds an action.
+   *
+   * @param name Its name, which was {@linkcode check}ed.
+   * @param action The action.
+   * @returns Removes it again; any further call does nothing.
+   */
+  add(name: string, action: Action): () => void {
+    this.#actions.set(name, action);
+    this.#sort();
+    return () => {
+      if (this.#actions.get(name) !== action) return;
+      this.#actions.delete(name);
+      this.#sort();
+    };
+  }
+
+  /** Finds what executes a request: of all names that fit, the longest. */
+  find(name: string): Action | undefined {
+    const exact = this.#actions.get(name);
+    if (exact !== undefined) return exact;
+    const prefix = this.#prefixes.find((prefix) =>
+      name.startsWith(prefix.slice(0, -1))
+    );
+    return prefix === undefined ? undefined : this.#actions.get(prefix);
+  }
+
+  /** The name that is spelled most like one that was not found. */
+  nearest(name: string): string | undefined {
+    if (this.size === 0 || name.length > LONGEST_MISTYPED) return undefined;
+    return nearest(name, [...this.#actions.keys()]);
+  }
+
+  #sort(): void {
+    this.#prefixes = [...this.#actions.keys()]
+      .filter((name) => name.endsWith("*"))
+      .sort((a, b) => b.length - a.length);
+  }
+}
