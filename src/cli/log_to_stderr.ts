@@ -19,6 +19,8 @@ export type LogLevel =
  * one readable line each, in colour on a terminal.
  *
  * @param level The least level to show. Default: `info`.
+ * @param mayColor Whether a terminal gets colours. Default: unless `NO_COLOR`
+ * is set.
  *
  * @example
  * ```ts
@@ -29,12 +31,15 @@ export type LogLevel =
  * createLogger("mine").info("This is not shown.");
  * ```
  */
-export async function logToStderr(level: LogLevel = "info"): Promise<void> {
+export async function logToStderr(
+  level: LogLevel = "info",
+  mayColor: boolean = !Deno.noColor,
+): Promise<void> {
   const options: TextFormatterOptions = {
     timestamp: (time) => new Date(time).toTimeString().slice(0, 8),
     category: (names) => names.slice(2).join("·"),
   };
-  const hasColor = Deno.stderr.isTerminal() && !Deno.noColor;
+  const hasColor = mayColor && Deno.stderr.isTerminal();
   const format = hasColor
     ? getAnsiColorFormatter(options)
     : getTextFormatter(options);

@@ -16,7 +16,12 @@ const encoder = new TextEncoder();
  * ```
  */
 export async function printLine(text: string): Promise<void> {
-  const bytes = encoder.encode(`${text}\n`);
+  await printText(`${text}\n`);
+}
+
+/** Writes a text to stdout as it is; see {@linkcode printLine}. */
+export async function printText(text: string): Promise<void> {
+  const bytes = encoder.encode(text);
   for (let at = 0; at < bytes.length;) {
     at += await Deno.stdout.write(bytes.subarray(at));
   }

@@ -1,0 +1,99 @@
+import { runParserSync } from "@optique/core/facade";
+import {
+  formatMessage,
+  type Message,
+  message,
+  text,
+} from "@optique/core/message";
+import { suggestSync } from "@optique/core/parser";
+import { findSimilar } from "@optique/core/suggestion";
+import { VERSION } from "../../mod.ts";
+import { type Action, type Command, oneOf, usageOf } from "./command.ts";
+import { printText } from "./print_line.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** The name that the program is installed and completed under. */
+const NAME = "platypush-redis";
+/** What may be anywhere, and is no part of a command. */
+const GENERAL = ["--help", "--version"];
+
+/**
+ * Reads the arguments of the command line.
+ *
+ * @param args The arguments, as in `Deno.args`.
+ * @param commands The commands that there are.
+ * @returns What they ask for: a command, a help text, the version, or what a
+ * shell needs for completions.
+ * @throws {UsageError} They ask for nothing that there is.
+ */
+export function parseCommandLine(
+  args: readonly string[],
+  commands: readonly Command[],
+): Action {
+  const output: string[] = [];
+  const print: Action = () => printText(output.join(""));
+  const parser = oneOf(commands, {
+    unexpectedInput: (token) => unexpected(token, args, commands),
+  });
+  return runParserSync(parser, NAME, args, {
+    brief:
+      message`Messages between programs over a Redis queue, as Platypush sends them.`,
+    usageLine: usageOf("COMMAND [OPTION]…"),
+    commandList: "top-level",
+    termWidth: "auto",
+    maxWidth: width(),
+    help: { option: { names: ["--help", "-h"] }, onShow: () => print },
+    version: {
+      option: { names: ["--version", "-V"] },
+      value: VERSION,
+      onShow: () => print,
+    },
+    completion: {
+      command: { names: ["completions"] },
+      onShow: () => print,
+    },
+    footer: [
+      text(
+        "Exit codes: 0 done, 1 the answer is no, 2 used wrongly, 3 no connection.",
+      ),
+    ],
+    stdout: (text) => output.push(`${text}\n`),
+    stderr: () => {},
+    aboveError: "none",
+    onError: (_code, error): never => {
+      const sentence = formatMessage(error).replace(/\s*\n\s*/g, " ");
+      throw new UsageError(`${sentence} See --help`);
+    },
+  });
+}
+
+/** Says what could have stood where something unexpected does. */
+function unexpected(
+  token: string,
+  args: readonly string[],
+  commands: readonly Command[],
+): Message {
+  // Behind the "=" there may be a secret.
+  const name = token.split("=")[0]!;
+  const before = args.slice(0, args.indexOf(token));
+  const start = name.startsWith("-") ? "--" : "";
+  const expected = suggestSync(oneOf(commands), [...before, start] as [string])
+    .flatMap((suggestion) =>
+      suggestion.kind === "literal" ? [suggestion.text] : []
+    );
+  const [similar] = findSimilar(name, [...expected, ...GENERAL]);
+  if (similar !== undefined) {
+    return message`Unexpected ${name}, did you mean ${similar}?`;
+  }
+  if (expected.length === 0) return message`Unexpected ${name}.`;
+  return message`Unexpected ${name}, expected ${text(expected.join(", "))}.`;
+}
+
+/** How wide a help text may be. */
+function width(): number {
+  try {
+    return Math.max(40, Deno.consoleSize().columns);
+  } catch {
+    return 80; // There is no terminal.
+  }
+}

@@ -1,0 +1,83 @@
+import { message, text } from "@optique/core/message";
+import type { ValueParser } from "@optique/core/valueparser";
+
+/** A kind of values that is told from texts. */
+export interface ValueKind<T> {
+  /** What stands for a value in help texts, as in `--wait S`. */
+  readonly metavar: "N" | "S" | "NAME=VALUE" | "PATH=VALUE" | "AGE";
+  /** What a value is, for errors: "a number of seconds above 0". */
+  readonly expected: string;
+  /** One of them. */
+  readonly example: string;
+  /** Reads one; `undefined` where the text is something else. */
+  read(text: string): T | undefined;
+}
+
+/** Reads values of a kind, and says what was expected where it is another. */
+export function value<T extends NonNullable<unknown>>(
+  { metavar, expected, example, read }: ValueKind<T>,
+): ValueParser<"sync", T> {
+  return {
+    mode: "sync",
+    metavar,
+    placeholder: read(example)!,
+    parse: (input) => {
+      const value = read(input);
+      return value === undefined
+        ? {
+          success: false,
+          error: message`expected ${text(expected)}, such as ${
+            text(example)
+          }, but got ${input}.`,
+        }
+        : { success: true, value };
+    },
+    format: String,
+  };
+}
+
+/** A number of things, from 1 on. */
+export function count(): ValueParser<"sync", number> {
+  return value({
+    metavar: "N",
+    expected: "a whole number above 0",
+    example: "10",
+    read: (text) =>
+      /^\d{1,15}$/.test(text) ? Number(text) || undefined : undefined,
+  });
+}
+
+/** A time in seconds, above 0. */
+export function seconds(): ValueParser<"sync", number> {
+  return value({
+    metavar: "S",
+    expected: "seconds above 0",
+    example: "2.5",
+    read: (text) =>
+      /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) || undefined : undefined,
+  });
+}
+
+/** An argument of an event or a request: JSON where it parses as JSON, else a text. */
+export function pair(): ValueParser<"sync", readonly [string, unknown]> {
+  return value({
+    metavar: "NAME=VALUE",
+    expected: "NAME=VALUE",
+    example: "room=hall",
+    read: readPair,
+  });
+}
+
+/** Reads `NAME=VALUE`; the value is JSON where it parses as JSON, else a text. */
+export function readPair(
+  pair: string,
+): readonly [name: string, value: unknown] | undefined {
+  const at = pair.indexOf("=");
+  if (at < 1) return undefined;
+  const text = pair.slice(at + 1);
+  try {
+    return [pair.slice(0, at), JSON.parse(text)];
+  } catch {
+    return [pair.slice(0, at), text];
+  }
+}
