@@ -94,7 +94,7 @@ export class Backend extends LifeCycle {
 
   /** The bus that messages are posted to. */
   get bus(): Bus {
-    this.#throwIfClosed();
+    this.throwIfClosed();
     return this.#bus ??= new Bus({
       deviceId: this.deviceId,
       daemon: this.daemon,
@@ -295,7 +295,7 @@ export class Backend extends LifeCycle {
   override async registerService(
     options: RegisterServiceOptions = {},
   ): Promise<string> {
-    this.#throwIfClosed();
+    this.throwIfClosed();
     this.#services ??= new Services({
       name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
       deviceId: this.deviceId,
@@ -359,7 +359,7 @@ export class Backend extends LifeCycle {
   }
 
   #sending(): Sender {
-    this.#throwIfClosed();
+    this.throwIfClosed();
     return this.#sender ??= new Sender({
       deviceId: this.deviceId,
       queue: typeof this.queue === "string" ? this.queue : this.queue[0]!,
@@ -371,7 +371,7 @@ export class Backend extends LifeCycle {
   }
 
   /** What is sent while it stops, such as a last response, still goes out. */
-  #throwIfClosed(): void {
+  protected throwIfClosed(): void {
     if (this.#isClosed) throw stopped();
   }
 }

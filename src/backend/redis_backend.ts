@@ -1,5 +1,11 @@
 import type { Receipt } from "../bus/mod.ts";
-import { type Batch, type Failure, Inbox, RedisError } from "../redis/mod.ts";
+import {
+  type Batch,
+  DeadLetters,
+  type Failure,
+  Inbox,
+  RedisError,
+} from "../redis/mod.ts";
 import { backoff } from "../redis/backoff.ts";
 import { formatAddress, parseRedisArgs } from "../redis/options.ts";
 import { camelCaseOptions } from "./aliases.ts";
@@ -48,6 +54,7 @@ export class RedisBackend extends Backend {
   readonly #inHand = new Set<Promise<void>>();
   #bytesInHand = 0;
   #inbox: Inbox | undefined;
+  #deadLetters: DeadLetters | undefined;
 
   /**
    * Makes a backend; nothing happens before it is started or sends.
@@ -82,6 +89,35 @@ export class RedisBackend extends Backend {
       subscribers: this.openBus?.subscribers ?? 0,
       ...this.actionStats(),
     };
+  }
+
+  /**
+   * The messages of its queues that could not be handled: lists them, puts them
+   * back and removes them. Works before `start()` too, and until `stop()`.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using backend = new RedisBackend({ redisArgs: server.redisArgs });
+   * const dead = backend.deadLetters();
+   * for await (const { reason, error } of dead.list({ newerThan: 3600 })) {
+   *   console.log(reason, error);
+   * }
+   * await dead.requeue({ reason: "failed" });
+   * await dead.purge({ olderThan: 30 * 24 * 3600 });
+   * ```
+   *
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   */
+  deadLetters(): DeadLetters {
+    this.throwIfClosed();
+    return this.#deadLetters ??= new DeadLetters(this.redisArgs, {
+      queue: this.#queue,
+      unref: this.daemon,
+      logger: this.logger,
+    });
   }
 
   /** Posts what arrives to the bus until the backend is to stop; `start()` calls it. */
@@ -124,6 +160,12 @@ export class RedisBackend extends Backend {
   /** Disconnects; what is not settled goes back to the queue. */
   protected override async leave(): Promise<void> {
     await this.#inbox?.stop(0);
+  }
+
+  /** Closes the connections, and all else that it has opened. */
+  protected override async close(): Promise<void> {
+    await this.#deadLetters?.close();
+    await super.close();
   }
 
   /** The port of the Redis server, and what peers need to know besides. */

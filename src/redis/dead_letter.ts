@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 
 /** Why a message could not be handled. */
 export type FailureReason =
@@ -14,6 +15,11 @@ export interface DeadLetter {
   readonly id: string;
   /** The queue on which the message arrived. */
   readonly queue: string;
+  /**
+   * Where it was among the dead letters of its queue when it was read, the
+   * oldest being 0. It changes as others come and go; the id does not.
+   */
+  readonly index: number;
   /** Why it could not be handled. */
   readonly reason: FailureReason;
   /** What the error said. */
@@ -33,7 +39,7 @@ const encoder = new TextEncoder();
  * Writes a dead letter as the JSON that is kept in Redis: with the message as
  * text under `message`, or under `base64` where it is not UTF-8.
  */
-export function encodeDeadLetter(letter: DeadLetter): string {
+export function encodeDeadLetter(letter: Omit<DeadLetter, "index">): string {
   const { payload, ...rest } = letter;
   try {
     return JSON.stringify({ ...rest, message: decoder.decode(payload) });
@@ -48,18 +54,44 @@ export function encodeDeadLetter(letter: DeadLetter): string {
 }
 
 /**
- * Reads a dead letter.
+ * Reads an element of the list of dead letters. One that this module has not
+ * written becomes a dead letter too, with itself as the message: whoever looks
+ * sees it, and can purge it.
  *
- * @returns The dead letter, or `undefined` for what is none.
+ * @param bytes The element.
+ * @param queue The queue whose list it is.
+ * @param index Where it is in the list.
  */
-export function decodeDeadLetter(json: string): DeadLetter | undefined {
+export function decodeDeadLetter(
+  bytes: Uint8Array,
+  queue: string,
+  index: number,
+): DeadLetter {
   try {
-    const { message, base64, ...rest } = JSON.parse(json);
-    const payload = typeof message === "string"
-      ? encoder.encode(message)
-      : new Uint8Array(Buffer.from(base64, "base64"));
-    return typeof rest.id === "string" ? { ...rest, payload } : undefined;
+    const { id, reason, error, time, deliveries, message, base64 } = JSON.parse(
+      decoder.decode(bytes),
+    );
+    const texts = [id, reason, error, message ?? base64];
+    if (
+      texts.every((value) => typeof value === "string") &&
+      [time, deliveries].every((value) => typeof value === "number")
+    ) {
+      const payload = typeof message === "string"
+        ? encoder.encode(message)
+        : new Uint8Array(Buffer.from(base64, "base64"));
+      return { id, queue, index, reason, error, time, deliveries, payload };
+    }
   } catch {
-    return undefined;
+    // It is none.
   }
+  return {
+    id: createHash("sha1").update(bytes).digest("hex"),
+    queue,
+    index,
+    reason: "malformed",
+    error: "Somebody else put this into the list; it tells no reason.",
+    time: 0,
+    deliveries: 0,
+    payload: bytes,
+  };
 }

@@ -1,43 +1,88 @@
+import { createLogger, type Logger } from "../logger.ts";
+import { backoff, pause } from "./backoff.ts";
 import type { Connection } from "./connection.ts";
-import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
+import type { DeadLetter } from "./dead_letter.ts";
+import {
+  checkFilter,
+  type DeadLetterFilter,
+  isEmpty,
+  matcher,
+  setOf,
+} from "./dead_letter_filter.ts";
+import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
 import type { Argument } from "./link.ts";
+import { parseRedisArgs, type RedisArgs } from "./options.ts";
 import { queueKeys } from "./queue_keys.ts";
+import { RedisError, type RedisErrorCode } from "./redis_error.ts";
+import { Router } from "./router.ts";
 import { exhume } from "./scripts/exhume.ts";
 
-/** How many dead letters travel at once. */
-const PAGE = 100;
+/** How {@link DeadLetters} works. All of it is optional except the queue. */
+export interface DeadLettersOptions {
+  /** The queue whose dead letters are meant, or several. */
+  queue: string | readonly string[];
+  /** Where to report what happens. Default: LogTape's category of this room. */
+  logger?: Logger;
+  /** The connections do not keep the process alive. Default: `false`. */
+  unref?: boolean;
+  /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
+  connectionTimeout?: number;
+}
+
+const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
+  "connection",
+  "unavailable",
+  "moved",
+]);
 
 /**
- * The messages of a queue that could not be handled.
+ * The messages that could not be handled, of one queue or several. Looking after
+ * them takes no message out of a queue. The connections are made when they are
+ * first needed.
  *
  * @example
  * ```ts
- * import { Connection, DeadLetters, startRedis } from "@platypush/redis";
+ * import { DeadLetters, Inbox, Outbox, startRedis } from "@platypush/redis";
  *
  * await using server = await startRedis();
- * await using connection = await Connection.connect(server.redisArgs);
- * const deadLetters = new DeadLetters(connection, "platypush/backend/redis");
- * for (const { reason, error } of await deadLetters.list()) {
- *   console.log(reason, error);
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("queue", "rubbish");
+ * await using inbox = await Inbox.open(server.redisArgs, { queue: "queue" });
+ * const error = new Error("That makes no sense");
+ * const batch = await inbox.next();
+ * await batch?.settle([{ index: 0, reason: "malformed", error }]);
+ *
+ * await using dead = new DeadLetters(server.redisArgs, { queue: "queue" });
+ * for await (const { id, reason, error } of dead.list()) {
+ *   console.log(id, reason, error);
  * }
- * await deadLetters.requeue();
+ * console.assert(await dead.requeue({ reason: "failed" }) === 0);
+ * console.assert(await dead.purge("all") === 1);
  * ```
  */
 export class DeadLetters {
-  #connection: Connection;
-  #queue: string;
-  #key: string;
+  #queues: readonly string[];
+  #router: Router;
+  #timeout: number;
+  #hasFailover: boolean;
+  #abort = new AbortController();
 
   /**
-   * Looks after the dead letters of one queue.
+   * Looks after dead letters; it connects when it is first asked something.
    *
-   * @param connection A connection to the server of the queue.
-   * @param queue The queue.
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link DeadLettersOptions}.
+   * @throws {TypeError} An argument is unknown or wrong.
    */
-  constructor(connection: Connection, queue: string) {
-    this.#connection = connection;
-    this.#queue = queue;
-    this.#key = queueKeys(queue, "").dead;
+  constructor(args: RedisArgs, options: DeadLettersOptions) {
+    const { sentinel, cluster } = parseRedisArgs(args);
+    this.#queues = [...setOf(options.queue)!];
+    this.#hasFailover = (sentinel ?? cluster) !== undefined;
+    this.#timeout = options.connectionTimeout ?? 10;
+    this.#router = new Router(args, {
+      logger: options.logger ?? createLogger("redis"),
+      unref: options.unref ?? false,
+    });
   }
 
   /**
@@ -46,86 +91,206 @@ export class DeadLetters {
    * @throws {RedisError} The server could not be reached or refused.
    */
   async count(): Promise<number> {
-    return await this.#connection.command<number>(["LLEN", this.#key]);
-  }
-
-  /**
-   * Lists them, the oldest first.
-   *
-   * @param limit How many at most. Default: all.
-   * @param offset How many to leave out. Default: 0.
-   * @throws {RedisError} The server could not be reached or refused.
-   */
-  async list(limit = Infinity, offset = 0): Promise<DeadLetter[]> {
-    const letters: DeadLetter[] = [];
-    for await (const { letter } of this.#read(offset)) {
-      if (letters.length >= limit) break;
-      letters.push(letter);
-    }
-    return letters;
-  }
-
-  /**
-   * Puts their messages back at the end of the queue, as if they were new.
-   *
-   * @param ids Which ones. Default: all.
-   * @returns How many there were.
-   * @throws {RedisError} The server could not be reached or refused.
-   */
-  async requeue(ids?: readonly string[]): Promise<number> {
-    return await this.#remove(ids, "requeue");
-  }
-
-  /**
-   * Removes them for good.
-   *
-   * @param ids Which ones. Default: all.
-   * @returns How many there were.
-   * @throws {RedisError} The server could not be reached or refused.
-   */
-  async purge(ids?: readonly string[]): Promise<number> {
-    return await this.#remove(ids, "purge");
-  }
-
-  async #remove(
-    ids: readonly string[] | undefined,
-    action: "requeue" | "purge",
-  ): Promise<number> {
-    const wanted = ids === undefined ? undefined : new Set(ids);
-    const found: { raw: string; letter: DeadLetter }[] = [];
-    for await (const item of this.#read(0)) {
-      if (wanted?.has(item.letter.id) ?? true) found.push(item);
-    }
     let count = 0;
-    for (let start = 0; start < found.length; start += PAGE) {
-      const args: Argument[] = [action];
-      for (const { raw, letter } of found.slice(start, start + PAGE)) {
-        args.push(raw, action === "requeue" ? letter.payload : "");
-      }
-      count += await this.#connection.script<number>(
-        exhume,
-        [this.#queue, this.#key],
-        args,
+    for (const queue of this.#queues) {
+      const { dead } = queueKeys(queue, "");
+      count += await this.#run(
+        "count",
+        queue,
+        (connection) => connection.command<number>(["LLEN", dead]),
       );
     }
     return count;
   }
 
-  async *#read(
-    offset: number,
-  ): AsyncGenerator<{ raw: string; letter: DeadLetter }> {
-    for (let start = offset;; start += PAGE) {
-      const page = await this.#connection.command<string[]>([
-        "LRANGE",
-        this.#key,
-        String(start),
-        String(start + PAGE - 1),
-      ]);
-      for (const raw of page) {
-        const letter = decodeDeadLetter(raw);
-        if (letter !== undefined) yield { raw, letter };
+  /**
+   * Lists them, queue by queue, the oldest first. They are read in pages, so
+   * that there may be many and large ones. They may be requeued or purged on the
+   * way.
+   *
+   * @param filter Which ones. Default: all.
+   * @throws {TypeError} The filter makes no sense.
+   * @throws {RedisError} The server could not be reached or refused.
+   */
+  async *list(filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
+    const queues = this.#check(filter);
+    const matches = matcher(filter);
+    let left = (setOf(filter.id) ?? setOf(filter.index))?.size ?? Infinity;
+    for (const queue of queues) {
+      const pages = this.#pages("list", queue);
+      for (let page; left > 0 && (page = await pages.next()).length > 0;) {
+        const found = page.filter(({ letter }) => matches(letter));
+        left -= found.length;
+        for (const { letter } of found) yield letter;
       }
-      if (page.length < PAGE) return;
     }
   }
+
+  /**
+   * Puts their messages back at the end of the queue, byte for byte and in their
+   * order, as if they were new: earlier deliveries no longer count. A message is
+   * always either a dead letter or in the queue, and never in both, also where
+   * the connection breaks or somebody else does the same at the same time.
+   *
+   * @param which `"all"`, or which ones. An index is looked up before anything
+   * is moved.
+   * @returns How many were moved. After the connection was lost on the way, it
+   * counts also those that somebody else has removed meanwhile.
+   * @throws {TypeError} The filter makes no sense, or is empty.
+   * @throws {RedisError} The server could not be reached or refused.
+   */
+  async requeue(which: "all" | DeadLetterFilter): Promise<number> {
+    return await this.#remove("requeue", which);
+  }
+
+  /**
+   * Removes them for good.
+   *
+   * @param which `"all"`, or which ones. An index is looked up before anything
+   * is removed.
+   * @returns How many were removed, counted as {@link requeue} does.
+   * @throws {TypeError} The filter makes no sense, or is empty.
+   * @throws {RedisError} The server could not be reached or refused.
+   */
+  async purge(which: "all" | DeadLetterFilter): Promise<number> {
+    return await this.#remove("purge", which);
+  }
+
+  /** Closes the connections; what is under way rejects. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#router.close();
+  }
+
+  /** The same as {@link close}. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #remove(
+    action: "requeue" | "purge",
+    which: "all" | DeadLetterFilter,
+  ): Promise<number> {
+    if (which !== "all" && isEmpty(which)) {
+      throw new TypeError(
+        `Cannot ${action} dead letters: the filter is empty; pass "all" where all are meant.`,
+      );
+    }
+    const filter = which === "all" ? {} : which;
+    const queues = this.#check(filter);
+    if (filter.index !== undefined) {
+      const id = await Array.fromAsync(this.list(filter), ({ id }) => id);
+      return await this.#remove(action, { queue: queues, id });
+    }
+    const matches = matcher(filter);
+    let left = setOf(filter.id)?.size ?? Infinity;
+    let count = 0;
+    for (const queue of queues) {
+      const pages = this.#pages(action, queue);
+      let chosen: Entry[] = [];
+      for (
+        let page;
+        left > 0 && (page = await pages.next(new Set(chosen))).length > 0;
+      ) {
+        chosen = page.filter(({ letter }) => matches(letter));
+        left -= chosen.length;
+        count += await this.#exhume(action, queue, chosen, count);
+      }
+    }
+    return count;
+  }
+
+  async #exhume(
+    action: "requeue" | "purge",
+    queue: string,
+    entries: readonly Entry[],
+    before: number,
+  ): Promise<number> {
+    if (entries.length === 0) return 0;
+    const args: Argument[] = [action];
+    for (const { raw, letter } of entries) {
+      args.push(raw, action === "requeue" ? letter.payload : "");
+    }
+    const keys = [queue, queueKeys(queue, "").dead];
+    let isDoubtful = false;
+    const count = await this.#run(
+      action,
+      queue,
+      (connection) =>
+        connection.script<number>(exhume, keys, args).catch((error) => {
+          isDoubtful ||= (error as RedisError).mayHaveRun;
+          throw error;
+        }),
+      before,
+    );
+    return isDoubtful ? entries.length : count;
+  }
+
+  #pages(action: string, queue: string): DeadLetterPages {
+    return new DeadLetterPages(queue, (work) => this.#run(action, queue, work));
+  }
+
+  /** Checks a filter, and returns the queues that it concerns. */
+  #check(filter: DeadLetterFilter): readonly string[] {
+    checkFilter(filter);
+    const wanted = setOf(filter.queue);
+    const queues = this.#queues.filter((queue) => wanted?.has(queue) ?? true);
+    if (filter.index !== undefined && queues.length > 1) {
+      throw new TypeError(
+        "Cannot choose dead letters: `index` is a place among those of one queue; say which one by `queue`.",
+      );
+    }
+    return queues;
+  }
+
+  /** Does something; again where the connection breaks, since nothing here is harmed by that. */
+  async #run<Reply>(
+    action: string,
+    queue: string,
+    work: (connection: Connection) => Promise<Reply>,
+    done = 0,
+  ): Promise<Reply> {
+    const deadline = performance.now() + this.#timeout * 1000;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await work(await this.#router.connect(queue, deadline));
+      } catch (error) {
+        if (!(error instanceof RedisError)) throw error;
+        if (this.#abort.signal.aborted) throw closed(action, queue, error);
+        this.#router.forget();
+        const wait = backoff(attempt, 0.02, 1);
+        const isRetried = RETRIED.has(error.code) ||
+          (error.code === "readonly" && this.#hasFailover);
+        if (
+          !isRetried || performance.now() + wait * 1000 > deadline
+        ) {
+          throw explain(error, action, queue, done);
+        }
+        await pause(wait, this.#abort.signal);
+      }
+    }
+  }
+}
+
+function closed(action: string, queue: string, cause: unknown): RedisError {
+  return new RedisError(
+    `Cannot ${action} the dead letters of "${queue}": the connection was closed.`,
+    "closed",
+    { cause },
+  );
+}
+
+function explain(
+  error: RedisError,
+  action: string,
+  queue: string,
+  done: number,
+): RedisError {
+  const reason = error.message.replace(/^Cannot [^:]*: /, "");
+  const extent = done > 0 ? ` It was done for ${done} of them before.` : "";
+  return new RedisError(
+    `Cannot ${action} the dead letters of "${queue}": ${reason}${extent}`,
+    error.code,
+    { cause: error, mayHaveRun: error.mayHaveRun },
+  );
 }

@@ -22,4 +22,5 @@ export type { Batch, Failure } from "./batch.ts";
 export type { DeadLetter, FailureReason } from "./dead_letter.ts";
 export { Inbox, type InboxOptions } from "./inbox.ts";
 export type { InboxStats } from "./inbox_stats.ts";
-export { DeadLetters } from "./dead_letters.ts";
+export type { DeadLetterFilter } from "./dead_letter_filter.ts";
+export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";

@@ -157,6 +157,7 @@ function classify(
       .exec(text)?.[1];
   const known = word === undefined ? undefined : REPLIES[word];
   if (known !== undefined) return known;
+  if (/user executing the script can't/.test(text)) return ["permission"];
   if (/invalid password|AUTH .*without any password/i.test(text)) {
     return [
       "auth",

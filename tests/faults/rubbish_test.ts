@@ -81,8 +81,8 @@ Deno.test("Rubbish becomes dead letters, and what is good in between is handled"
   assert.equal(await server.run("LLEN", "{queue}:dead"), BAD);
   assert.equal(backend.stats().inFlight, 0);
   assert.equal(backend.stats().malformed, BAD);
-  const letters = new DeadLetters(server.redis, "queue");
-  const list = await letters.list();
+  await using letters = new DeadLetters(server.args, { queue: "queue" });
+  const list = await Array.fromAsync(letters.list());
   assert.ok(list.every(({ error }) => error !== ""));
   assert.equal(({} as Record<string, unknown>).polluted, undefined);
 });

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import {
-  Connection,
   DeadLetters,
   Inbox,
   Outbox,
@@ -11,7 +10,7 @@ import { TestServer } from "../servers.ts";
 
 const KEYS = "~queue ~{queue}:* ~platypush/responses/*";
 const CONSUME = "+hello +ping +eval +evalsha +blmove +lpop +rpush +lpush " +
-  "+llen +lrange +ltrim +lrem +type +del +unlink +exists +set +expire " +
+  "+llen +lrange +ltrim +lrem +lpos +type +del +unlink +exists +set +expire " +
   "+pexpire +hget +hset +hsetnx +hdel +hkeys +hgetall +zadd +zrange " +
   "+zrangebyscore +zremrangebyrank +time +blpop +blmpop";
 
@@ -41,8 +40,8 @@ Deno.test("The commands that the documentation names are enough", async () => {
     await outbox.pushResponse("1", "x");
     await outbox.waitForResponse("1", 1);
   }
-  await using connection = await Connection.connect(args);
-  assert.equal(await new DeadLetters(connection, "queue").requeue(), 2);
+  await using dead = new DeadLetters(args, { queue: "queue" });
+  assert.equal(await dead.requeue("all"), 2);
   assert.equal(await server.run("LLEN", "queue"), 2);
 });
 
