@@ -1,4 +1,9 @@
-/** A TCP proxy on loopback that can stop forwarding without closing anything. */
+const decoder = new TextDecoder("latin1");
+
+/**
+ * A TCP proxy on loopback that can stop forwarding without closing anything, and
+ * lose answers.
+ */
 export class TcpProxy implements AsyncDisposable {
   #listener: Deno.TcpListener;
   #target: number;
@@ -6,6 +11,7 @@ export class TcpProxy implements AsyncDisposable {
   #pumps = new Set<Promise<void>>();
   #accepting: Promise<void>;
   #thawed: PromiseWithResolvers<void> | undefined;
+  #loss: { text: string; begun: PromiseWithResolvers<void> } | undefined;
 
   /** @param target The port to which it forwards. */
   constructor(target: number) {
@@ -30,8 +36,20 @@ export class TcpProxy implements AsyncDisposable {
     this.#thawed = undefined;
   }
 
+  /**
+   * Loses everything that the server sends, from this text on until connections
+   * are {@linkcode cut}.
+   *
+   * @returns Resolves when that begins.
+   */
+  lose(text: string): Promise<void> {
+    this.#loss = { text, begun: Promise.withResolvers() };
+    return this.#loss.begun.promise;
+  }
+
   /** Closes every connection. */
   cut(): void {
+    this.#loss = undefined;
     for (const connection of this.#connections) close(connection);
     this.#connections.clear();
   }
@@ -64,19 +82,33 @@ export class TcpProxy implements AsyncDisposable {
       });
       this.#connections.add(server);
       await Promise.all([
-        this.#pump(client, server),
-        this.#pump(server, client),
+        this.#pump(client, server, () => false),
+        this.#pump(server, client, (bytes) => this.#isLost(bytes)),
       ]);
     } catch {
       close(client);
     }
   }
 
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+  #isLost(bytes: Uint8Array): boolean {
+    if (this.#loss === undefined) return false;
+    if (decoder.decode(bytes).includes(this.#loss.text)) {
+      this.#loss.text = "";
+      this.#loss.begun.resolve();
+    }
+    return this.#loss.text === "";
+  }
+
+  async #pump(
+    from: Deno.TcpConn,
+    to: Deno.TcpConn,
+    isLost: (bytes: Uint8Array) => boolean,
+  ): Promise<void> {
     const buffer = new Uint8Array(65536);
     try {
       for (let count; (count = await from.read(buffer)) !== null;) {
         await this.#thawed?.promise;
+        if (isLost(buffer.subarray(0, count))) continue;
         for (let start = 0; start < count;) {
           start += await to.write(buffer.subarray(start, count));
         }

@@ -1,3 +1,6 @@
+/** What a timer can be set to, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /**
  * How long to pause before trying again: twice as long each time, with up to a
  * quarter of chance so that clients do not return all at once.
@@ -19,7 +22,7 @@ export function backoff(
 /**
  * Waits, unless aborted first; both resolve.
  *
- * @param seconds How long.
+ * @param seconds How long, at most 24 days.
  * @param signal Ends the wait.
  * @param unref Whether the wait does not keep the process alive.
  */
@@ -35,7 +38,7 @@ export function pause(
       signal.removeEventListener("abort", end);
       resolve();
     };
-    const timer = setTimeout(end, seconds * 1000);
+    const timer = setTimeout(end, Math.min(seconds * 1000, LONGEST_TIMER));
     if (unref) Deno.unrefTimer(timer);
     signal.addEventListener("abort", end);
   });

@@ -2,6 +2,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
 import { type Argument, Link } from "./link.ts";
 import { findServer } from "./find_server.ts";
+import { Health } from "./health.ts";
 import {
   type Address,
   formatAddress,
@@ -24,6 +25,8 @@ export interface ConnectOptions {
   key?: string;
   /** Called after each time the connection was lost and found again. */
   onReconnect?: () => void;
+  /** Called each time connecting fails; it is tried again unless the error is final. */
+  onFailure?: (error: Error) => void;
 }
 
 /** How {@link Connection.command} sends a command. */
@@ -61,10 +64,7 @@ export class Connection {
   #abort = new AbortController();
   #reconnecting: Promise<void> | undefined;
   #waiting = new Set<() => void>();
-  #watch: ReturnType<typeof setInterval> | undefined;
-  #pending = 0;
-  #allowance = 0;
-  #lastReply = 0;
+  #health: Health | undefined;
   #reconnects = 0;
 
   private constructor(args: RedisArgs, options: ConnectOptions) {
@@ -169,34 +169,24 @@ export class Connection {
   ): Promise<Reply> {
     const what = `run ${String(args[0])}`;
     const link = this.#link;
+    const health = this.#health;
     if (link === undefined) {
       throw this.isClosed ? this.#closedError(what) : new RedisError(
-        `Cannot ${what}: not connected to Redis.`,
+        `Cannot ${what}: not connected to Redis at ${
+          formatAddress(this.#address)
+        }.`,
         "connection",
       );
     }
-    if (this.#pending++ === 0) this.#lastReply = performance.now();
-    this.#allowance = options.block ?? this.#allowance;
+    health?.begin(options.block);
     try {
       return await link.send<Reply>(args, options);
     } catch (cause) {
-      const error = this.isClosed
-        ? this.#closedError(what, cause)
-        : link.loss === undefined
-        ? toRedisError(cause, what, true)
-        : new RedisError(`Cannot ${what}: ${link.loss.message}`, "connection", {
-          cause: link.loss,
-          mayHaveRun: true,
-        });
+      const error = this.#explain(cause, what, link);
       this.#react(error, link);
       throw error;
     } finally {
-      // A link that was lost has already reset the counters for its successor.
-      if (this.#link === link) {
-        this.#pending--;
-        this.#lastReply = performance.now();
-        if (options.block !== undefined) this.#allowance = 0;
-      }
+      health?.end(options.block);
     }
   }
 
@@ -237,7 +227,7 @@ export class Connection {
    */
   async close(): Promise<void> {
     this.#abort.abort();
-    this.#release();
+    this.#health?.[Symbol.dispose]();
     this.#link?.close();
     this.#link = undefined;
     this.#wake();
@@ -268,6 +258,7 @@ export class Connection {
         return;
       } catch (error) {
         const isFatal = !(error instanceof RedisError) || !error.isTransient;
+        if (!signal.aborted) this.#options.onFailure?.(error as Error);
         if (signal.aborted || (isFirst && isFatal)) throw error;
         const report = isFatal ? "error" : attempt === 0 ? "warn" : "debug";
         this.#logger[report](`${(error as Error).message} Trying again.`);
@@ -316,44 +307,24 @@ export class Connection {
   #use(link: Link): void {
     this.#link = link;
     this.#address = link.address;
-    this.#pending = 0;
-    this.#allowance = 0;
-    this.#lastReply = performance.now();
-    const { healthCheckInterval, replyTimeout } = this.#settings;
-    const tick =
-      Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
-    if (Number.isFinite(tick)) {
-      let last = performance.now();
-      this.#watch = setInterval(() => {
-        const now = performance.now();
-        // After this process itself stood still, answers may wait to be read.
-        if (now - last > 3000 * tick) this.#lastReply = now;
-        else this.#checkHealth(link);
-        last = now;
-      }, tick * 1000);
-      Deno.unrefTimer(this.#watch);
-    }
+    this.#health = new Health(link, this.#settings, () => {
+      this.command(["PING"]).catch(() => {});
+    });
     this.#wake();
   }
 
-  /** Notices a connection that is silent although it should not be. */
-  #checkHealth(link: Link): void {
-    const silence = (performance.now() - this.#lastReply) / 1000;
-    const { healthCheckInterval, replyTimeout } = this.#settings;
-    if (this.#pending > 0) {
-      if (silence > (replyTimeout ?? Infinity) + this.#allowance) {
-        link.close(
-          new RedisError(
-            `Redis at ${formatAddress(this.#address)} has not answered for ${
-              silence.toFixed(1)
-            } s.`,
-            "connection",
-          ),
-        );
-      }
-    } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {
-      this.command(["PING"]).catch(() => {});
+  /** Says what a failed command means. */
+  #explain(cause: unknown, what: string, link: Link): RedisError {
+    if (this.isClosed) return this.#closedError(what, cause, true);
+    if (link.loss === undefined) {
+      const place = formatAddress(link.address);
+      return toRedisError(cause, `${what} on ${place}`, true);
     }
+    return new RedisError(
+      `Cannot ${what}: ${link.loss.message}`,
+      "connection",
+      { cause: link.loss, mayHaveRun: true },
+    );
   }
 
   /** Some answers say that this is no longer the right server to talk to. */
@@ -368,7 +339,7 @@ export class Connection {
   #lose(link: Link | undefined, error: RedisError): void {
     if (link === undefined || this.#link !== link) return;
     this.#link = undefined;
-    this.#release();
+    this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
     this.#logger.warn(`${error.message} Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
@@ -379,22 +350,17 @@ export class Connection {
     });
   }
 
-  #release(): void {
-    clearInterval(this.#watch);
-    this.#watch = undefined;
-  }
-
   #wake(): void {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const resolve of waiting) resolve();
   }
 
-  #closedError(what: string, cause?: unknown): RedisError {
+  #closedError(what: string, cause?: unknown, mayHaveRun = false): RedisError {
     return new RedisError(
       `Cannot ${what}: the connection to Redis was closed.`,
       "closed",
-      { cause },
+      { cause, mayHaveRun },
     );
   }
 }

@@ -58,7 +58,7 @@ export class Outbox {
     };
     this.#timeout = options.connectionTimeout ?? 10;
     this.#router = new Router(args, inner);
-    this.#responses = new Responses(args, this.#router, inner);
+    this.#responses = new Responses(this.#router, inner);
   }
 
   /**
@@ -102,7 +102,8 @@ export class Outbox {
   }
 
   /**
-   * Waits for the response to a request. All who wait share one connection.
+   * Waits for the response to a request, without taking it from Redis before it
+   * has arrived here. Any number of requests may wait at once.
    *
    * @param id The request's id.
    * @param timeout How long to wait, in seconds.
@@ -173,12 +174,14 @@ function isArgument(
 }
 
 function explain(error: RedisError, what: string): RedisError {
-  const reason = error.message.replace(/^Cannot [^:]*: /, "");
+  const match = /^Cannot run \S+( on .+?)?: (.+)$/s.exec(error.message);
+  const [place = "", reason = error.message] = match?.slice(1) ?? [];
   const doubt = error.mayHaveRun
     ? " The server may or may not have received it, so it was not sent again."
     : "";
-  return new RedisError(`Cannot ${what}: ${reason}${doubt}`, error.code, {
-    cause: error,
-    mayHaveRun: error.mayHaveRun,
-  });
+  return new RedisError(
+    `Cannot ${what}${place}: ${reason.replace(/^Cannot /, "cannot ")}${doubt}`,
+    error.code,
+    { cause: error, mayHaveRun: error.mayHaveRun },
+  );
 }

@@ -120,7 +120,7 @@ const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
   ],
   NOAUTH: ["auth", "the server wants a password; set `password`"],
   NOPERM: ["permission"],
-  LOADING: ["unavailable"],
+  LOADING: ["unavailable", "the server is still loading its data (LOADING)"],
   BUSY: ["unavailable"],
   MASTERDOWN: ["unavailable"],
   CLUSTERDOWN: ["unavailable"],
@@ -146,6 +146,14 @@ const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
 const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
+
+const CONNECTION_ADVICE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "the connection was refused; does a server run there?",
+  ENOTFOUND: "the host's name does not resolve; check `host`",
+  EAI_AGAIN: "the host's name does not resolve at the moment",
+  ENOENT: "there is no such socket; check `unix_socket_path`",
+  EACCES: "this user may not open the socket",
+};
 
 function classify(
   error: Error & { code?: unknown },
@@ -176,6 +184,8 @@ function classify(
       `the TLS handshake failed (${text}); check the \`ssl…\` arguments`,
     ];
   }
+  const advice = CONNECTION_ADVICE[String(error.code)];
+  if (advice !== undefined) return ["connection", `${advice} (${error.code})`];
   if (
     CONNECTION_ERRORS.test(String(error.code)) ||
     /timeout|closed|Disconnects|offline|aborted|connect|reset|refused|broken pipe/i

@@ -1,55 +1,44 @@
-import { backoff, pause } from "./backoff.ts";
-import { Connection, type ConnectOptions } from "./connection.ts";
-import type { RedisArgs } from "./options.ts";
+import { pause } from "./backoff.ts";
 import { RedisError } from "./redis_error.ts";
 import type { Router } from "./router.ts";
 
-/** How long one `BLPOP` blocks, in seconds: a wake-up call that got lost costs no more. */
-const BLOCK = 1;
-/** How long a wake-up call that nobody hears is kept, in seconds. */
-const WAKE_SECONDS = 60;
-/** How often a cluster is asked, in seconds. */
-const POLL = 0.02;
+/** The first pause between two looks, and the longest one, in seconds. */
+const FIRST_PAUSE = 0.001;
+const LONGEST_PAUSE = 0.1;
+/** How much later a response may be found than it came, as a part of the time that it took. */
+const LATENESS = 0.2;
+/** How long to wait for a connection before saying so, in seconds. */
+const CONNECTION_TIMEOUT = 1;
 
-interface Waiter {
-  key: string;
-  resolve: (payload: Uint8Array) => void;
-  reject: (error: Error) => void;
-  timer: ReturnType<typeof setTimeout>;
+/** How {@link Responses} waits. */
+export interface ResponsesOptions {
+  /** Waiting does not keep the process alive. */
+  readonly unref: boolean;
 }
 
 /**
- * Waits for any number of responses with one `BLPOP` on one connection. A
- * request that is added while it blocks pushes to a list of our own that is
- * waited for as well, which wakes it up to wait for the longer set of keys.
+ * Waits for responses, any number of them at once, on the connections that
+ * send.
  *
- * The keys of different requests live on different nodes of a cluster, where
- * `BLPOP` cannot wait for them together: there they are asked for in turns.
+ * `BLPOP` would take a response out of Redis before it is here, and a connection
+ * that is lost just then would lose the response with it. So a response is read
+ * where it lies, and removed when it has arrived. The price is looking more
+ * than once: ever more rarely the longer the response takes. Looks at the same
+ * time travel together.
  */
 export class Responses {
-  #args: RedisArgs;
   #router: Router;
-  #options: ConnectOptions;
-  #waiters = new Map<string, Waiter>();
-  #wakeKey = `platypush/responses/${crypto.randomUUID().replaceAll("-", "")}`;
-  #abort = new AbortController();
-  #running: Promise<void> | undefined;
-  #connection: Connection | undefined;
-  #blocked: Set<string> | undefined;
+  #options: ResponsesOptions;
+  #closing = new AbortController();
+  #waiting = new Set<Promise<unknown>>();
 
   /**
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param router The connections for everything that does not block.
-   * @param options See {@link ConnectOptions}.
+   * @param router Where the responses lie.
+   * @param options See {@link ResponsesOptions}.
    */
-  constructor(
-    args: RedisArgs,
-    router: Router,
-    options: Omit<ConnectOptions, "key">,
-  ) {
-    this.#args = args;
+  constructor(router: Router, options: ResponsesOptions) {
     this.#router = router;
-    this.#options = { ...options, signal: this.#abort.signal };
+    this.#options = options;
   }
 
   /**
@@ -60,119 +49,68 @@ export class Responses {
    * @param timeout How long to wait, in seconds.
    */
   wait(id: string, key: string, timeout: number): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      if (this.#abort.signal.aborted) return reject(closed());
-      const timer = setTimeout(() => {
-        this.#waiters.delete(key);
-        reject(
-          new DOMException(
-            `No response to request ${id} within ${timeout} s.`,
-            "TimeoutError",
-          ),
-        );
-      }, timeout * 1000);
-      if (this.#options.unref) Deno.unrefTimer(timer);
-      this.#waiters.set(key, { key, resolve, reject, timer });
-      if (this.#blocked !== undefined && !this.#blocked.has(key)) this.#wake();
-      this.#running ??= this.#run().finally(() => this.#running = undefined);
-    });
+    const waiting = this.#wait(id, key, timeout);
+    const done = waiting.catch(() => {}).finally(() =>
+      this.#waiting.delete(done)
+    );
+    this.#waiting.add(done);
+    return waiting;
   }
 
   /** Ends; whoever still waits is told. */
   async close(): Promise<void> {
-    this.#abort.abort();
-    for (const { reject, timer } of this.#waiters.values()) {
-      clearTimeout(timer);
-      reject(closed());
-    }
-    this.#waiters.clear();
-    await this.#connection?.close();
-    await this.#running;
-    await this.#connection?.close();
+    this.#closing.abort();
+    await Promise.all(this.#waiting);
   }
 
-  /** Runs as long as somebody waits. */
-  async #run(): Promise<void> {
-    const { signal } = this.#abort;
-    for (let failures = 0; this.#waiters.size > 0 && !signal.aborted;) {
-      try {
-        if (this.#router.isCluster) {
-          await this.#poll();
-          await pause(POLL, signal, this.#options.unref);
-        } else {
-          await this.#block();
-        }
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) return;
-        this.#router.forget();
-        if (!(error instanceof RedisError) || !error.isTransient) {
-          return this.#rejectAll(error as Error);
-        }
-        await pause(backoff(failures++, 0.05, 1), signal, true);
-      }
-    }
-  }
-
-  async #block(): Promise<void> {
-    this.#connection ??= await Connection.connect(this.#args, this.#options);
-    const connection = this.#connection;
-    await connection.ready();
-    const keys = [...this.#waiters.keys()];
-    if (keys.length === 0) return;
-    this.#blocked = new Set(keys);
+  async #wait(id: string, key: string, timeout: number): Promise<Uint8Array> {
+    const start = performance.now();
+    const late = new AbortController();
+    const { unref } = this.#options;
+    const end = AbortSignal.any([late.signal, this.#closing.signal]);
+    const over = pause(timeout, end, unref).then(() => late.abort());
+    let problem = "";
     try {
-      const reply = await connection.command<[Uint8Array, Uint8Array] | null>(
-        ["BLPOP", ...keys, this.#wakeKey, String(BLOCK)],
-        { bytes: true, block: BLOCK },
-      );
-      if (reply === null) return;
-      this.#settle(new TextDecoder().decode(reply[0]), reply[1]);
+      while (!end.aborted) {
+        const look = this.#look(key).catch((error) => {
+          if (!isPassing(error)) throw error;
+          this.#router.forget();
+          problem = ` ${error.message}`;
+        });
+        const payload = await Promise.race([look, over]);
+        if (payload) return payload;
+        const elapsed = (performance.now() - start) / 1000;
+        const rest = Math.max(FIRST_PAUSE, elapsed * LATENESS);
+        await pause(Math.min(rest, LONGEST_PAUSE), end, unref);
+      }
     } finally {
-      this.#blocked = undefined;
+      late.abort();
     }
+    if (this.#closing.signal.aborted) throw closed();
+    throw new DOMException(
+      `No response to request ${id} within ${timeout} s.${problem}`,
+      "TimeoutError",
+    );
   }
 
-  async #poll(): Promise<void> {
-    const deadline = performance.now() + BLOCK * 1000;
-    await Promise.all([...this.#waiters.keys()].map(async (key) => {
-      const connection = await this.#router.connect(key, deadline);
-      const payload = await connection.command<Uint8Array | null>(
-        ["LPOP", key],
-        { bytes: true },
-      );
-      if (payload !== null) this.#settle(key, payload);
-    }));
+  /** Takes a response that is there. */
+  async #look(key: string): Promise<Uint8Array | undefined> {
+    const deadline = performance.now() + CONNECTION_TIMEOUT * 1000;
+    const connection = await this.#router.connect(key, deadline);
+    const [payload] = await connection.command<Uint8Array[]>(
+      ["LRANGE", key, "0", "0"],
+      { bytes: true },
+    );
+    if (payload === undefined) return undefined;
+    // Where this fails the response expires by itself.
+    await connection.command(["UNLINK", key]).catch(() => {});
+    return payload;
   }
+}
 
-  #settle(key: string, payload: Uint8Array): void {
-    const waiter = this.#waiters.get(key);
-    if (waiter === undefined) return;
-    this.#waiters.delete(key);
-    clearTimeout(waiter.timer);
-    waiter.resolve(payload);
-  }
-
-  #rejectAll(error: Error): void {
-    for (const { reject, timer } of this.#waiters.values()) {
-      clearTimeout(timer);
-      reject(error);
-    }
-    this.#waiters.clear();
-  }
-
-  #wake(): void {
-    this.#blocked = undefined;
-    const deadline = performance.now() + BLOCK * 1000;
-    this.#router.connect(this.#wakeKey, deadline).then((connection) =>
-      Promise.all([
-        connection.command(["RPUSH", this.#wakeKey, "1"]),
-        connection.command(["EXPIRE", this.#wakeKey, String(WAKE_SECONDS)]),
-      ])
-    ).catch(() => {
-      // The block ends by itself soon.
-    });
-  }
+/** Whether looking again can help. */
+function isPassing(error: unknown): error is RedisError {
+  return error instanceof RedisError && error.isTransient;
 }
 
 function closed(): RedisError {

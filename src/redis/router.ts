@@ -24,6 +24,7 @@ export class Router {
   #options: Omit<ConnectOptions, "key" | "signal">;
   #connections = new Map<string, Promise<Connection>>();
   #slots: Promise<readonly SlotRange[]> | undefined;
+  #failure: Error | undefined;
   #abort = new AbortController();
 
   /**
@@ -64,9 +65,11 @@ export class Router {
       if (this.#abort.signal.aborted) throw closed();
       if (!late.signal.aborted) throw error;
       throw new RedisError(
-        "Cannot reach Redis: no connection in time.",
+        `no connection to Redis in time. ${
+          this.#failure?.message ?? `There is no answer from ${this.#place}.`
+        }`,
         "connection",
-        { cause: error },
+        { cause: this.#failure ?? error },
       );
     } finally {
       clearTimeout(timer);
@@ -95,6 +98,13 @@ export class Router {
     );
   }
 
+  /** The servers to ask, for people. */
+  get #place(): string {
+    const { address, sentinel, cluster } = parseRedisArgs(this.#args);
+    return (sentinel?.addresses ?? cluster ?? [address]).map(formatAddress)
+      .join(", ");
+  }
+
   async #connectToNode(slot: number, signal: AbortSignal): Promise<Connection> {
     for (let attempt = 0;; attempt++) {
       try {
@@ -107,6 +117,7 @@ export class Router {
       } catch (error) {
         if (signal.aborted) throw error;
         if (error instanceof RedisError && isRefusal(error)) throw error;
+        this.#failure = error as Error;
       }
       this.forget();
       await pause(backoff(attempt, 0.05, 0.5), signal);
@@ -132,7 +143,12 @@ export class Router {
       const made = this.#connections.get(name);
       this.#connections.delete(name);
       made?.then((connection) => connection.close(), () => {});
-      throw error;
+      if (signal.aborted || !impatient.signal.aborted) throw error;
+      throw new RedisError(
+        `Cannot connect to Redis at ${name}: no answer within ${NODE_TIMEOUT} s.`,
+        "connection",
+        { cause: error },
+      );
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
@@ -148,12 +164,17 @@ export class Router {
     if (made === undefined) {
       const { signal: closing } = this.#abort;
       const limit = name === "" ? closing : AbortSignal.any([closing, signal]);
-      made = Connection.connect(args, { ...this.#options, signal: limit });
+      made = Connection.connect(args, {
+        ...this.#options,
+        signal: limit,
+        onFailure: (error) => this.#failure = error,
+      });
       this.#connections.set(name, made);
       made.catch(() => this.#connections.delete(name));
     }
     const connection = await orAborted(made, signal);
     await connection.ready(signal);
+    this.#failure = undefined;
     return connection;
   }
 }
@@ -164,5 +185,5 @@ function isRefusal(error: RedisError): boolean {
 }
 
 function closed(): RedisError {
-  return new RedisError("Cannot send: the outbox was closed.", "closed");
+  return new RedisError("the outbox was closed.", "closed");
 }

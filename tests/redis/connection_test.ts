@@ -44,6 +44,45 @@ Deno.test("Connection waits for a server that starts later", async () => {
   assert.equal(logger.lines.filter((line) => /^warn/.test(line)).length, 1);
 });
 
+Deno.test("Connection waits until the server has loaded its data", async () => {
+  const directory = await Deno.makeTempDir();
+  const port = freePort();
+  try {
+    {
+      await using server = await TestServer.start({ port, directory });
+      const pairs = Array.from({ length: 500 }, (_, n) => [`key${n}`, "x"]);
+      await server.run("MSET", ...pairs.flat());
+      await server.run("SAVE");
+    }
+    // A millisecond for each key.
+    const starting = startRedis({
+      port,
+      directory,
+      config: [
+        "key-load-delay 1000",
+        "loading-process-events-interval-bytes 1024",
+      ],
+    });
+    const loggers = [new TestLogger(), new TestLogger()] as const;
+    const connections = await Promise.all(
+      ([2, 3] as const).map((protocol, index) =>
+        Connection.connect({ port, protocol }, { logger: loggers[index]! })
+      ),
+    );
+    for (const connection of connections) {
+      await using _closed = connection;
+      assert.equal(await connection.command(["DBSIZE"]), 500);
+    }
+    for (const { lines } of loggers) {
+      assert.match(lines.join(), /LOADING\)\. Trying again/);
+      assert.equal(lines.filter((line) => /^warn/.test(line)).length, 1);
+    }
+    await (await starting).stop();
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 Deno.test("Connection gives up when it is told to, in the middle of connecting", async () => {
   const abort = new AbortController();
   const connecting = Connection.connect({ port: freePort() }, {

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { Outbox, RedisError } from "../../src/redis/mod.ts";
+import { LineLogger, until } from "../backend/helpers.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 
 Deno.test("Outbox pushes one message, several, and bytes", async () => {
   await using server = await TestServer.start();
@@ -35,7 +38,7 @@ Deno.test("Outbox leaves a response that expires", async () => {
   assert.equal(new TextDecoder().decode(response), "answer");
 });
 
-Deno.test("Outbox waits for a hundred responses on one connection", async () => {
+Deno.test("Outbox waits for a hundred responses on the connection that sends", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args, { logger: new TestLogger() });
   const ids = Array.from({ length: 100 }, (_, index) => `request${index}`);
@@ -47,7 +50,8 @@ Deno.test("Outbox waits for a hundred responses on one connection", async () => 
     ids.map((id) => `to ${id}`),
   );
   const clients = await server.run<string>("CLIENT", "LIST");
-  assert.equal(clients.trim().split("\n").length, 3);
+  assert.equal(clients.trim().split("\n").length, 2);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
 Deno.test("Outbox does not let a request wait for another one's time limit", async () => {
@@ -73,9 +77,52 @@ Deno.test("Outbox rejects when no server can be reached in time", async () => {
   });
   await assert.rejects(
     outbox.push("queue", "x"),
-    (error: RedisError) =>
-      error.code === "connection" && !error.mayHaveRun &&
-      error.message.startsWith('Cannot send to "queue": '),
+    (error: RedisError) => {
+      assert.equal(error.code, "connection");
+      assert.equal(error.mayHaveRun, false);
+      assert.match(
+        error.message,
+        /^Cannot send to "queue": no connection to Redis in time\. Cannot connect to Redis at 127\.0\.0\.1:\d+: the connection was refused; .*\(ECONNREFUSED\)\.$/,
+      );
+      return true;
+    },
+  );
+});
+
+Deno.test("Outbox names each server that could not be reached in time", async () => {
+  const [first, second] = [freePort(), freePort()];
+  const nodes = [`127.0.0.1:${first}`, `127.0.0.1:${second}`];
+  for (
+    const args of [
+      { cluster: nodes },
+      { sentinels: nodes, serviceName: "mymaster" },
+    ]
+  ) {
+    await using outbox = new Outbox(args, {
+      connectionTimeout: 0.2,
+      logger: new TestLogger(),
+    });
+    await assert.rejects(
+      outbox.push("queue", "x"),
+      (error: RedisError) =>
+        error.code === "connection" &&
+        nodes.every((node) => error.message.includes(node)),
+    );
+  }
+});
+
+Deno.test("Outbox says where it gets no answer at all", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  await using outbox = new Outbox({ port }, {
+    connectionTimeout: 0.2,
+    logger: new TestLogger(),
+  });
+  await assert.rejects(
+    outbox.push("queue", "x"),
+    new RegExp(
+      `in time\\. There is no answer from 127\\.0\\.0\\.1:${port}\\.$`,
+    ),
   );
 });
 
@@ -90,25 +137,115 @@ Deno.test("Outbox says that the server is out of memory or the key no list", asy
   await server.run("CONFIG", "SET", "maxmemory", "1");
   await assert.rejects(
     outbox.push("queue", "x"),
-    /Cannot send to "queue": the server is out of memory; raise/,
+    (error: RedisError) =>
+      /^Cannot send to "queue" on \S+: the server is out of memory; raise/
+        .test(error.message),
   );
 });
 
+const isDoubtful = (error: RedisError): boolean =>
+  error.mayHaveRun &&
+  / The server may or may not have received it, so it was not sent again\.$/
+    .test(error.message);
+
 Deno.test("Outbox does not send again what may have arrived", async () => {
-  await using server = await TestServer.start();
-  await using outbox = new Outbox(server.args, { logger: new TestLogger() });
-  await outbox.push("queue", "one");
-  await server.run("CLIENT", "PAUSE", "10000", "WRITE");
-  const doubtful = assert.rejects(
-    outbox.push("queue", "two"),
-    (error: RedisError) =>
-      error.mayHaveRun && /may or may not have received/.test(error.message),
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  await using outbox = new Outbox({ port: proxy.port }, {
+    logger: new TestLogger(),
+  });
+  await outbox.push("queue", ["one", "two"]);
+  const lost = proxy.lose(":4\r\n");
+  const sending = assert.rejects(
+    outbox.push("queue", ["three", "four"]),
+    isDoubtful,
   );
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-  await doubtful;
+  await inTime(lost, "the answer");
+  proxy.cut();
+  await sending;
+  // The message had arrived, and is there once.
+  assert.equal(await outbox.push("queue", "five"), 5);
+});
+
+Deno.test("Outbox does not respond again where the response may have arrived", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  await using outbox = new Outbox({ port: proxy.port }, {
+    logger: new TestLogger(),
+  });
+  await outbox.push("queue", "one");
+  const lost = proxy.lose(":1\r\n");
+  const sending = assert.rejects(outbox.pushResponse("1", "x"), isDoubtful);
+  await inTime(lost, "the answer");
+  proxy.cut();
+  await sending;
+  assert.equal(await server.run("LLEN", "platypush/responses/1"), 1);
+});
+
+Deno.test("Outbox sends again what has certainly not arrived", async () => {
+  const port = freePort();
+  const logger = new LineLogger();
+  await using outbox = new Outbox({ port }, { logger });
+  const early = outbox.push("queue", "one");
+  await logger.line(/refused/);
+  await using server = await TestServer.start({ port });
+  assert.equal(await early, 1);
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "1");
+  const refused = outbox.push("queue", "two");
+  await until(async () =>
+    /errorstat_NOREPLICAS/.test(await server.run("INFO", "errorstats"))
+  );
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "0");
+  assert.equal(await refused, 2);
+});
+
+Deno.test("Outbox finds a response whose way to it was cut", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  await using outbox = new Outbox({ port: proxy.port }, {
+    logger: new TestLogger(),
+  });
+  const waiting = outbox.waitForResponse("1", 20);
+  const lost = proxy.lose("answer");
+  await server.run("RPUSH", "platypush/responses/1", "answer");
+  await inTime(lost, "the answer");
+  proxy.cut();
+  assert.equal(new TextDecoder().decode(await waiting), "answer");
+  assert.equal(await server.run("EXISTS", "platypush/responses/1"), 0);
+});
+
+Deno.test("Outbox says when there was no response because Redis was not there", async () => {
+  const port = freePort();
+  await using outbox = new Outbox({ port }, { logger: new TestLogger() });
+  await assert.rejects(outbox.waitForResponse("1", 1.2), {
+    name: "TimeoutError",
+    message: new RegExp(
+      `^No response to request 1 within 1\\.2 s\\. .*127\\.0\\.0\\.1:${port}`,
+    ),
+  });
+});
+
+Deno.test("Outbox waits for a response without end if told so", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const waiting = outbox.waitForResponse("1", Infinity);
+  await outbox.pushResponse("1", "x");
+  assert.equal(new TextDecoder().decode(await waiting), "x");
+});
+
+Deno.test("Outbox says that what was on its way when it was closed may have arrived", async () => {
+  await using server = await TestServer.start();
+  const outbox = new Outbox(server.args);
+  await outbox.pushResponse("1", "x");
+  await server.run("CLIENT", "PAUSE", "10000", "WRITE");
+  const sending = assert.rejects(
+    outbox.push("queue", "one"),
+    (error: RedisError) => error.code === "closed" && isDoubtful(error),
+  );
+  await until(async () => /cmd=rpush/.test(await server.run("CLIENT", "LIST")));
+  await outbox.close();
+  await sending;
   await server.run("CLIENT", "UNPAUSE");
-  assert.equal(await outbox.push("queue", "three"), 2);
 });
 
 Deno.test("Outbox can be closed at any time", async () => {
