@@ -9,7 +9,7 @@ import { LinkWriter } from "./link_writer.ts";
 import { type Member, Membership, type Offer } from "./membership.ts";
 import { type Part, parts, type Postable, toWire } from "./parts.ts";
 import { PlainChannel } from "./plain_channel.ts";
-import { receive, type Received } from "./receive.ts";
+import { receive, receiveAll, type Received } from "./receive.ts";
 import type { Failure, Receipt } from "./receipt.ts";
 import { RingState } from "./ring.ts";
 import { StallWatch } from "./stall_watch.ts";
@@ -238,12 +238,14 @@ export class Hub {
     if (!here && !alone && !plain) return;
     receipt.expect();
     const delivery = new Delivery(settle);
+    if (plain) this.#plain.refill();
+    const all = here || alone ? receiveAll(inputs, options) : undefined;
     try {
       for (let i = 0; i < inputs.length; i++) {
         if (plain && alone) await this.#plain.pace();
         const toPlain = plain && this.#mayGoPlain();
-        if (!toPlain && !here && !alone) continue;
-        const received = receive(inputs[i]!, i, options);
+        if (!toPlain && all === undefined) continue;
+        const received = all?.[i] ?? receive(inputs[i]!, i, options);
         if (!(received instanceof Message)) {
           delivery.fail(received);
           continue;
@@ -266,7 +268,7 @@ export class Hub {
   }
 
   #mayGoPlain(): boolean {
-    if (this.#plain.ready) return true;
+    if (this.#plain.admit()) return true;
     if (this.counts.plainSkipped++ === 0) {
       this.#options.logger.warn(
         `More messages than plain listeners on the BroadcastChannel "${this.#options.name}" are ` +
@@ -337,9 +339,8 @@ export class Hub {
     }
     const delivery = new Delivery(settle);
     try {
-      for (let i = 0; i < messages.length; i++) {
+      for (const [i, received] of receiveAll(messages, options).entries()) {
         link.data.beat("reader");
-        const received = receive(messages[i]!, i, options);
         if (received instanceof Message) this.#deliver(received, i, delivery);
         else delivery.fail(received);
       }

@@ -1,14 +1,30 @@
+import { buildAll } from "../message/build_all.ts";
 import { Message, MessageError, type WireMessage } from "../message/mod.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions } from "./frame.ts";
 import type { Failure } from "./receipt.ts";
-import { toError } from "./to_error.ts";
 
 /** What arrives on a bus: a message, or what one may be built from. */
 export type Received = Message | string | Uint8Array | WireMessage;
 
 /**
- * Builds a message for the subscribers of this isolate.
+ * Builds messages for the subscribers of this isolate.
+ *
+ * @param inputs What has arrived.
+ * @param options How to build them.
+ * @returns For each input the message, or why there is none.
+ */
+export function receiveAll(
+  inputs: readonly Received[],
+  options: FrameOptions,
+): (Message | Failure)[] {
+  return buildAll(inputs, options).map((built, index) =>
+    accept(built, index, options)
+  );
+}
+
+/**
+ * Builds one message; otherwise like {@linkcode receiveAll}.
  *
  * @param input What has arrived.
  * @param index Its place in the post.
@@ -20,20 +36,24 @@ export function receive(
   index: number,
   options: FrameOptions,
 ): Message | Failure {
-  let message: Message;
-  try {
-    message = Message.build(input, options);
-  } catch (error) {
-    const reason = error instanceof MessageError ? error.reason : "failed";
-    return { index, reason, error: toError(error) };
+  return accept(buildAll([input], options)[0]!, index, options);
+}
+
+function accept(
+  built: Message | Error,
+  index: number,
+  { target, redelivered }: FrameOptions,
+): Message | Failure {
+  if (built instanceof Error) {
+    const reason = built instanceof MessageError ? built.reason : "failed";
+    return { index, reason, error: built };
   }
-  const { target, redelivered } = options;
-  if (target !== undefined && message.target !== target) {
+  if (target !== undefined && built.target !== target) {
     const error = new BusError(
-      `Message ${message.id} is for "${message.target}", expected "${target}"`,
+      `Message ${built.id} is for "${built.target}", expected "${target}"`,
     );
     return { index, reason: "foreign", error };
   }
-  if (redelivered !== undefined) message.redelivered = redelivered[index]!;
-  return message;
+  if (redelivered !== undefined) built.redelivered = redelivered[index]!;
+  return built;
 }

@@ -223,6 +223,20 @@ function read(
   } else {
     wire = jsonValue(input);
   }
+  return readWire(wire, options);
+}
+
+/**
+ * Builds a message of a JSON value.
+ *
+ * @param wire The value.
+ * @param options How to build it.
+ * @throws {MessageError} If it is no message.
+ */
+export function readWire(
+  wire: unknown,
+  options: BuildOptions | undefined,
+): Message {
   if (!isRecord(wire)) {
     throw new MessageError(
       `The message is ${kindOf(wire)}, expected an object`,
