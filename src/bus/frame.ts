@@ -40,6 +40,7 @@ const NOTHING = new Uint8Array();
  * u32  bytes of the options
  * u32  bytes of message 1, of message 2, …
  *      options (JSON, where there are any), message 1, message 2, …
+ *      up to 7 bytes, so that the next frame begins at a multiple of 8
  * ```
  *
  * @param number Tells the frame from the publisher's others.
@@ -60,9 +61,10 @@ export function encodeFrame(
     (sum, part) => sum + part.length,
     start + head.length,
   );
-  const frame = new Uint8Array(size);
+  // Bytes go to and from shared memory several times faster in whole words.
+  const frame = new Uint8Array(Math.ceil(size / 8) * 8);
   const words = new Uint32Array(frame.buffer, 0, start / 4);
-  words.set([size, number, parts.length, head.length]);
+  words.set([frame.length, number, parts.length, head.length]);
   frame.set(head, start);
   let at = start + head.length;
   for (let i = 0; i < parts.length; i++) {

@@ -41,6 +41,15 @@ Deno.test("encodeFrame makes a frame of nothing", () => {
   });
 });
 
+Deno.test("encodeFrame fills a frame up to whole words", () => {
+  for (let length = 0; length < 9; length++) {
+    const bytes = new Uint8Array(length).fill(0xff);
+    const frame = encodeFrame(0, [bytes], { target: "hall" });
+    assert.equal(frame.length % 8, 0);
+    assert.deepEqual(decodeFrame(frame).messages, [bytes.length ? bytes : ""]);
+  }
+});
+
 Deno.test("encodeReport keeps failures with their errors", () => {
   const error = new TypeError("no light bulb in “Küche”");
   const failures = [{
