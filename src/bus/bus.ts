@@ -97,8 +97,8 @@ export const DEFAULT_NAME = "platypush/bus";
  * Plain listeners, `new BroadcastChannel("platypush/bus")`, get every message
  * as a plain object and may post some. Deno keeps 256 frames for the whole
  * process, so that a listener that does not keep up with 20,000 messages a
- * second misses some; while a `Bus` listens, plain listeners get no more than
- * that, and the rest is skipped.
+ * second misses some. While a `Bus` listens, it is not slowed down for them:
+ * when there are more than that, plain listeners get 1,000 a second.
  *
  * Events: `"error"` (an `ErrorEvent`) when a handler fails, when a subscriber
  * is given up, and when this one was; `"subscribers"` when their number has

@@ -6,10 +6,19 @@ import { Marks } from "./marks.ts";
 const RATE = 20_000;
 
 /**
+ * Frames a second while there are more than that. Listeners miss some in any
+ * case then, and every frame is time that the bus lacks.
+ */
+const FLOOD_RATE = 1000;
+
+/**
  * Frames that may go out at once: a quarter of the 256 that Deno keeps for the
  * whole process before it drops the oldest.
  */
 const BURST = 64;
+
+/** In a flood, one message of so many looks at the clock, which is slow. */
+const PATIENCE = 16;
 
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
@@ -22,6 +31,8 @@ export class PlainChannel {
   readonly #channel: BroadcastChannel;
   #allowance = BURST;
   #filled = performance.now();
+  #rate = RATE;
+  #looks = 0;
 
   /**
    * @param name The channel's name.
@@ -53,26 +64,39 @@ export class PlainChannel {
     this.#others.delete(id);
   }
 
-  /** Whether a frame may go out now. */
-  get ready(): boolean {
-    const now = performance.now();
-    this.#allowance = Math.min(
-      BURST,
-      this.#allowance + (now - this.#filled) / 1000 * RATE,
-    );
-    this.#filled = now;
-    return this.#allowance >= 1;
+  /** Whether a frame may go out now. Where not, a flood has begun. */
+  admit(): boolean {
+    if (this.#allowance < 1) {
+      const inFlood = this.#rate === FLOOD_RATE;
+      if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
+    }
+    if (this.#allowance >= 1) return true;
+    this.#rate = FLOOD_RATE;
+    return false;
   }
 
   /** Resolves when a frame may go out. */
   async pace(): Promise<void> {
-    while (!this.ready) {
+    while (this.#allowance < 1) {
+      this.refill();
+      if (this.#allowance >= 1) return;
       // Timers are too coarse for single frames.
       const missing = BURST - this.#allowance;
       await new Promise((resolve) =>
-        setTimeout(resolve, missing / RATE * 1000)
+        setTimeout(resolve, missing / this.#rate * 1000)
       );
     }
+  }
+
+  /** Adds what has become free since the last look at the clock. */
+  refill(): void {
+    const now = performance.now();
+    this.#allowance = Math.min(
+      BURST,
+      this.#allowance + (now - this.#filled) / 1000 * this.#rate,
+    );
+    this.#filled = now;
+    if (this.#allowance === BURST) this.#rate = RATE;
   }
 
   /** Posts a message. */

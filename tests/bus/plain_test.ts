@@ -129,6 +129,26 @@ Deno.test("Bus skips plain listeners rather than wait for them, when others subs
   assert.equal(warnings.length, 1);
 });
 
+Deno.test("Bus gives plain listeners every message again when a flood is over", async () => {
+  await using bus = open({});
+  bus.registerHandler(Event, () => {});
+  const flood = Array.from({ length: 5000 }, (_, n) => event(n));
+  while (bus.stats().plainSkipped === 0) await bus.post(flood);
+  const { plainSkipped } = bus.stats();
+  // Fewer than go out in a flood: the allowance grows, and the flood is over.
+  for (let n = 0; n < 40; n++) {
+    await bus.post(event(n));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.ok(bus.stats().plainSkipped - plainSkipped <= 1);
+  // As many as go out at once, and again after a time for 20 more in a flood.
+  const before = bus.stats().plainSent;
+  await bus.post(flood.slice(0, 60));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await bus.post(flood.slice(0, 60));
+  assert.equal(bus.stats().plainSent - before, 120);
+});
+
 Deno.test("Bus with plain: false sends nothing to plain listeners", async () => {
   await using bus = open({ plain: false });
   await using other = new Bus({ name: bus.name });
