@@ -6,6 +6,7 @@ import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
+import { type Paint, painter } from "./paint.ts";
 
 /** What the arguments ask for. Its signal is aborted when it is to end. */
 export type Action = (signal: AbortSignal) => Promise<unknown>;
@@ -19,8 +20,8 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** Whether stdout is for people's eyes: a terminal. */
   readonly isTerminal: boolean;
-  /** Whether stdout may have colours. */
-  readonly hasColor: boolean;
+  /** Colours what goes to stdout, where that is wanted. */
+  readonly paint: Paint;
 }
 
 /** What a command is made of. */
@@ -71,7 +72,7 @@ export function defineCommand<Options>(
     await definition.run(own, {
       signal,
       isTerminal,
-      hasColor: isTerminal && mayColor,
+      paint: painter(isTerminal && mayColor),
     });
   });
   return command(name, action, {

@@ -1,46 +1,83 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { optional } from "@optique/core/modifiers";
+import { multiple, optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { RedisBackend } from "../../mod.ts";
-import { type Command, defineCommand } from "./command.ts";
-import { printLine } from "./print_line.ts";
-import { provideRedis } from "./provide_redis.ts";
-import { redisOptions, resolveRedisOptions } from "./redis_options.ts";
+import { Message, RedisBackend } from "../../mod.ts";
+import { type Command, defineCommand, type Surroundings } from "./command.ts";
+import { embedRedis } from "./embed_redis.ts";
+import { filter } from "./filter.ts";
+import { messageLine } from "./message_line.ts";
+import { printableJson } from "./printable.ts";
+import { Printer } from "./printer.ts";
+import { redisOptions, resolvePlace } from "./redis_options.ts";
 import { count } from "./values.ts";
 
-/** `listen`: prints what arrives, one JSON message a line. */
+/** `listen`: prints what arrives. */
 export const listenCommand: Command = defineCommand("listen", {
   brief: "Print messages as they arrive",
   usage: "[OPTION]…",
-  examples: ["platypush-redis listen --count 1 | jq .args"],
+  examples: [
+    "platypush-redis listen --filter args.type=custom.Motion",
+    `platypush-redis listen --filter 'args.temperature={"$gt": 21}'`,
+    "platypush-redis listen --count 1 | jq .args",
+  ],
   logLevel: "info",
   options: object({
+    json: option("--json", {
+      description:
+        message`One JSON message a line on a terminal, too, as when it is piped`,
+    }),
+    filters: multiple(option("--filter", filter(), {
+      description:
+        message`Print only what is so, and pass over the rest; VALUE is JSON, operators included, or a text. Repeatable: all have to hold`,
+    })),
     count: optional(option("--count", count(), {
       description: message`End after so many messages`,
     })),
     advertise: option("--advertise", {
       description: message`Announce this listener on the local network`,
     }),
+    embedded: option("--embedded", {
+      description:
+        message`Start a private Redis for as long as this runs, and say where`,
+    }),
     redis: redisOptions(),
   }),
-  run: async (options, { signal }) => {
-    const { url, queue, deviceId } = resolveRedisOptions(options.redis);
-    await using redis = await provideRedis(url);
+  run: async (options, surroundings) => {
+    const { filters, advertise, embedded } = options;
+    const place = await resolvePlace(options.redis);
+    await using server = embedded ? await embedRedis() : undefined;
     await using backend = new RedisBackend({
-      redisArgs: redis.redisArgs,
-      queue,
-      deviceId,
-      // Announcing takes a while, and only then the loop below subscribes.
-      subscriberGrace: Infinity,
+      redisArgs: server?.redisArgs ?? place.redisArgs,
+      queue: place.queue,
+      deviceId: place.deviceId,
     });
+    const { signal } = surroundings;
     signal.addEventListener("abort", () => backend.stop());
+    const printer = new Printer({
+      format: chooseFormat(surroundings, options.json),
+      limit: options.count,
+      onEnd: () => backend.stop(),
+    });
+    backend.bus.registerHandler(
+      Message,
+      (message) =>
+        filters.every((isWanted) => isWanted(message))
+          ? printer.print(message)
+          : undefined,
+    );
     await backend.start();
-    if (options.advertise) await backend.registerService();
-    let printed = 0;
-    for await (const message of backend.bus) {
-      await printLine(message.toString());
-      if (++printed === options.count) break;
-    }
+    if (advertise && !signal.aborted) await backend.registerService();
+    await backend.join();
+    if (printer.error !== undefined) throw printer.error;
   },
 });
+
+function chooseFormat(
+  { isTerminal, paint }: Surroundings,
+  isJson: boolean,
+): (message: Message) => string {
+  return isTerminal && !isJson
+    ? (message) => messageLine(message, Deno.consoleSize().columns, paint)
+    : (message) => printableJson(message.toString());
+}

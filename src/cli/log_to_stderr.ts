@@ -4,6 +4,7 @@ import {
   getTextFormatter,
   type TextFormatterOptions,
 } from "@logtape/logtape";
+import { printable } from "./printable.ts";
 
 /** The levels of the log, as in LogTape. */
 export type LogLevel =
@@ -48,7 +49,10 @@ export async function logToStderr(
     reset: true,
     sinks: {
       stderr: (record) => {
-        Deno.stderr.writeSync(encoder.encode(format(record)));
+        const message = record.message.map((part) =>
+          typeof part === "string" ? printable(part) : part
+        );
+        Deno.stderr.writeSync(encoder.encode(format({ ...record, message })));
       },
     },
     loggers: [

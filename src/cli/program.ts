@@ -1,4 +1,5 @@
-import { RedisError } from "../../mod.ts";
+import { RedisError, type RedisErrorCode } from "../../mod.ts";
+import { printable } from "./printable.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What a program's exit code says. */
@@ -63,11 +64,14 @@ function isEnd(error: unknown, signal: AbortSignal): boolean {
   return error instanceof Deno.errors.BrokenPipe ||
     (signal.aborted && error instanceof DOMException &&
       error.name === "AbortError") ||
-    (signal.aborted && error instanceof RedisError && error.code === "closed");
+    // To end while it connects is to end, too.
+    (signal.aborted && error instanceof RedisError);
 }
 
 function fail(error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = printable(
+    error instanceof Error ? error.message : String(error),
+  );
   const isStackWanted = error instanceof Error && wantsStack();
   // deno-lint-ignore no-console -- this is where a program tells its user
   console.error(isStackWanted ? error : `error: ${text}`);
@@ -82,14 +86,24 @@ function wantsStack(): boolean {
 }
 
 function exitCodeOf(error: unknown): number {
-  if (error instanceof RedisError || error instanceof Deno.errors.NotFound) {
+  if (error instanceof RedisError && UNREACHABLE.has(error.code)) {
     return ExitCode.NoConnection;
   }
+  if (error instanceof Deno.errors.NotFound) return ExitCode.NoConnection;
   if (
     error instanceof UsageError || error instanceof TypeError ||
-    error instanceof Deno.errors.NotCapable
+    error instanceof RangeError || error instanceof Deno.errors.NotCapable
   ) {
     return ExitCode.Usage;
   }
   return ExitCode.No;
 }
+
+/** What keeps a client from a server. */
+const UNREACHABLE: ReadonlySet<RedisErrorCode> = new Set([
+  "connection",
+  "unavailable",
+  "auth",
+  "tls",
+  "unsupported",
+]);

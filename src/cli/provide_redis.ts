@@ -1,9 +1,5 @@
-import {
-  createLogger,
-  type PrivateRedis,
-  type RedisArgs,
-  startRedis,
-} from "../../mod.ts";
+import type { PrivateRedis, RedisArgs } from "../../mod.ts";
+import { embedRedis } from "./embed_redis.ts";
 
 /** A server that {@linkcode provideRedis} has found or started. */
 export interface ProvidedRedis extends AsyncDisposable {
@@ -37,36 +33,21 @@ export async function provideRedis(url?: string): Promise<ProvidedRedis> {
   if (url) return found({ url });
   if (await answers("127.0.0.1", 6379)) return found({});
   const server = await startPrivate();
-  const kill = (): void => {
-    try {
-      Deno.kill(server.pid, "SIGTERM");
-    } catch {
-      // It has ended by itself.
-    }
-  };
-  // For a program that calls `Deno.exit()`.
-  globalThis.addEventListener("unload", kill);
-  createLogger("cli").info(
-    "REDIS_URL is not set and nothing answers on 127.0.0.1:6379, so a private Redis was started. " +
-      `Others reach it, as long as this program runs, with REDIS_URL=unix://${server.address}`,
-  );
   return {
     redisArgs: server.redisArgs,
     isPrivate: true,
-    [Symbol.asyncDispose]: async () => {
-      globalThis.removeEventListener("unload", kill);
-      await server.stop();
-    },
+    [Symbol.asyncDispose]: () => server.stop(),
   };
 }
 
 async function startPrivate(): Promise<PrivateRedis> {
+  const reason = "REDIS_URL is not set and nothing answers on 127.0.0.1:6379";
   try {
-    return await startRedis();
+    return await embedRedis(`${reason}. `);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
     throw new Deno.errors.NotCapable(
-      `REDIS_URL is not set, nothing answers on 127.0.0.1:6379, and starting a private Redis needs more permissions: ${error.message}`,
+      `${reason}, and starting a private Redis needs more permissions: ${error.message}`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
+import type { RedisArgs } from "../../mod.ts";
 
 /** What every command that talks to Redis takes. */
 export interface RedisOptions {
@@ -30,13 +31,31 @@ export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   });
 }
 
-/** The options, completed by the environment. */
-export function resolveRedisOptions(options: RedisOptions): RedisOptions {
-  return {
-    url: options.url ?? variable("REDIS_URL"),
+/** Where a command finds what it talks to. */
+export interface Place {
+  /** How to reach Redis; the default's where nobody says. */
+  readonly redisArgs: RedisArgs;
+  /** Whether anybody says where Redis is. */
+  readonly isNamed: boolean;
+  /** The queue, where anybody says. */
+  readonly queue: string | undefined;
+  /** Our own device, where anybody says. */
+  readonly deviceId: string | undefined;
+}
+
+/**
+ * Completes the options by the environment.
+ *
+ * @param options What the command line says, which wins.
+ */
+export function resolvePlace(options: RedisOptions): Promise<Place> {
+  const url = options.url ?? variable("REDIS_URL");
+  return Promise.resolve({
+    redisArgs: url === undefined ? {} : { url },
+    isNamed: url !== undefined,
     queue: options.queue ?? variable("PLATYPUSH_REDIS_QUEUE"),
     deviceId: options.deviceId ?? variable("PLATYPUSH_DEVICE_ID"),
-  };
+  });
 }
 
 function variable(name: string): string | undefined {

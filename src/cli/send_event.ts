@@ -27,7 +27,7 @@ export const sendEventCommand: Command = defineCommand("event", {
     redis: redisOptions(),
   }),
   run: async ({ type, args, target, redis }) => {
-    await using backend = openSender(redis);
+    await using backend = await openSender(redis);
     await backend.sendEvent({
       ...(target !== undefined && { target }),
       args: { ...Object.fromEntries(args), type },

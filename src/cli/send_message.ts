@@ -20,7 +20,7 @@ export const sendMessageCommand: Command = defineCommand("message", {
     redis: redisOptions(),
   }),
   run: async (options) => {
-    await using backend = openSender(options.redis);
+    await using backend = await openSender(options.redis);
     await backend.sendMessage(options.message);
   },
 });

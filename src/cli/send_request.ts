@@ -34,7 +34,7 @@ export const sendRequestCommand: Command = defineCommand("request", {
     redis: redisOptions(),
   }),
   run: async ({ action, args, wait, target, redis }) => {
-    await using backend = openSender(redis);
+    await using backend = await openSender(redis);
     const { deviceId } = backend;
     const request = {
       target: target ?? deviceId,

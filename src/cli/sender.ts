@@ -4,7 +4,7 @@ import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { RedisBackend } from "../../mod.ts";
-import { type RedisOptions, resolveRedisOptions } from "./redis_options.ts";
+import { type RedisOptions, resolvePlace } from "./redis_options.ts";
 
 /** Whom a message is for. */
 export function targetOption(): Parser<"sync", string | undefined, unknown> {
@@ -14,7 +14,7 @@ export function targetOption(): Parser<"sync", string | undefined, unknown> {
 }
 
 /** A backend that only sends; dispose of it. */
-export function openSender(options: RedisOptions): RedisBackend {
-  const { url, queue, deviceId } = resolveRedisOptions(options);
-  return new RedisBackend({ redisArgs: url ? { url } : {}, queue, deviceId });
+export async function openSender(options: RedisOptions): Promise<RedisBackend> {
+  const { redisArgs, queue, deviceId } = await resolvePlace(options);
+  return new RedisBackend({ redisArgs, queue, deviceId });
 }

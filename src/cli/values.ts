@@ -9,7 +9,7 @@ export interface ValueKind<T> {
   readonly expected: string;
   /** One of them. */
   readonly example: string;
-  /** Reads one; `undefined` where the text is something else. */
+  /** Reads one; throws what is wrong with it, or returns `undefined`. */
   read(text: string): T | undefined;
 }
 
@@ -22,15 +22,17 @@ export function value<T extends NonNullable<unknown>>(
     metavar,
     placeholder: read(example)!,
     parse: (input) => {
-      const value = read(input);
-      return value === undefined
-        ? {
-          success: false,
-          error: message`expected ${text(expected)}, such as ${
-            text(example)
-          }, but got ${input}.`,
-        }
-        : { success: true, value };
+      try {
+        const value = read(input);
+        if (value !== undefined) return { success: true, value };
+      } catch (error) {
+        const reason = message`${text((error as Error).message)}`;
+        return { success: false, error: reason };
+      }
+      const error = message`expected ${text(expected)}, such as ${
+        text(example)
+      }, but got ${input}.`;
+      return { success: false, error };
     },
     format: String,
   };

@@ -200,7 +200,7 @@ Deno.test({
     });
     assert.deepEqual(nobody, { code: 1, stdout: "", stderr: "" });
     await using listen = new Program(
-      ["cli.ts", "listen", "--advertise", "--device-id", "hall"],
+      ["cli.ts", "listen", "--embedded", "--advertise", "--device-id", "hall"],
       { namespace },
     );
     await listen.says(/Announced as hall\./);
