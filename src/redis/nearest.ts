@@ -8,10 +8,18 @@ export function nearest(word: string, candidates: readonly string[]): string {
   let best = candidates[0]!;
   let least = Infinity;
   for (const candidate of candidates) {
-    const distance = editDistance(normalize(word), normalize(candidate));
+    const distance = spellingDistance(word, candidate);
     if (distance < least) [best, least] = [candidate, distance];
   }
   return best;
+}
+
+/**
+ * How many letters have to change to make one word of another, whatever their
+ * style.
+ */
+export function spellingDistance(a: string, b: string): number {
+  return editDistance(normalize(a), normalize(b));
 }
 
 /** `sslCaCerts` and `ssl_ca_certs` are the same word in two styles. */

@@ -129,7 +129,7 @@ const isAddressList: Check = (value) =>
   Array.isArray(value) && value.length > 0 && value.every(isText);
 
 /** What each argument must be, for the check and for its message. */
-const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
+export const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
   url: [isText, "a URL"],
   host: [isText, "a name or an address"],
   port: [isPort, "a number from 1 to 65535"],
@@ -177,7 +177,7 @@ const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
  * is ever shown.
  */
 export function parseRedisArgs(args: RedisArgs = {}): Settings {
-  check(args);
+  checkRedisArgs(args);
   const all = expandUrl(args);
   if (all.sentinels !== undefined && all.cluster !== undefined) {
     throw new TypeError(
@@ -238,7 +238,8 @@ function tlsSettings(args: RedisArgs): TlsSettings {
   };
 }
 
-function check(args: RedisArgs): void {
+/** Checks each argument for itself, as {@linkcode parseRedisArgs} does. */
+export function checkRedisArgs(args: RedisArgs): void {
   for (const [name, value] of Object.entries(args)) {
     if (!Object.hasOwn(ARGUMENTS, name)) {
       throw new TypeError(
@@ -284,7 +285,7 @@ function parseUrl(url: string): RedisArgs {
   for (const [name, value] of new URLSearchParams(query)) {
     Object.assign(found, { [name]: fromQuery(value) });
   }
-  check(found);
+  checkRedisArgs(found);
   return found;
 }
 

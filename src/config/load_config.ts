@@ -1,0 +1,70 @@
+import type { RedisBackendOptions } from "../backend/mod.ts";
+import { createLogger, type Logger } from "../logger.ts";
+import { environmentOf, readEnvironment } from "./environment.ts";
+import { findConfigFile } from "./find_config_file.ts";
+import { type Layer, valuesOf } from "./layer.ts";
+import { readFileLayer } from "./read_file_layer.ts";
+
+/** How {@linkcode loadConfig} reads. */
+export interface LoadConfigOptions {
+  /** The environment variables. Default: those of the process. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Told of names that are not known. Default: LogTape's category `["platypush", "redis", "config"]`. */
+  logger?: Logger | undefined;
+}
+
+/**
+ * Reads a configuration of Platypush: `device_id`, `token`, `backend.redis` and
+ * `redis`, also from the files that it includes. The other sections are
+ * Platypush's own, and passed over.
+ *
+ * @param path The file. Default: the one that `PLATYPUSH_CONFIG` names, else
+ * `~/.config/platypush/config.yaml`, else `/etc/platypush/config.yaml`, if it
+ * exists.
+ * @param options The environment and the logger.
+ * @returns Options for {@linkcode RedisBackend}; none where there is no file.
+ * @throws {ConfigError} If the file cannot be read, is no YAML, or a value in it
+ * makes no sense.
+ *
+ * @example
+ * ```ts
+ * import { loadConfig, RedisBackend } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const path = await Deno.makeTempFile({ suffix: ".yaml" });
+ * await Deno.writeTextFile(
+ *   path,
+ *   "device_id: livingroom\nredis: {host: redis.example, password: secret}\n",
+ * );
+ * const options = await loadConfig(path);
+ * assert.deepEqual(options, {
+ *   deviceId: "livingroom",
+ *   redisArgs: { host: "redis.example", password: "secret" },
+ * });
+ * const backend = new RedisBackend(options);
+ * assert.equal(backend.deviceId, "livingroom");
+ * await Deno.remove(path);
+ * ```
+ */
+export async function loadConfig(
+  path?: string,
+  options: LoadConfigOptions = {},
+): Promise<RedisBackendOptions> {
+  const environment = options.env
+    ? environmentOf(options.env)
+    : readEnvironment;
+  const logger = options.logger ?? createLogger("config");
+  const file = path ?? environment("PLATYPUSH_CONFIG") ??
+    await findConfigFile(environment);
+  if (file === undefined) return {};
+  return toOptions(await readFileLayer(file, environment, logger));
+}
+
+/** The options that a layer stands for. */
+export function toOptions({ options, redisArgs }: Layer): RedisBackendOptions {
+  const args = valuesOf(redisArgs);
+  return {
+    ...valuesOf(options),
+    ...(Object.keys(args).length > 0 && { redisArgs: args }),
+  };
+}

@@ -1,0 +1,78 @@
+import { ARGUMENTS } from "../redis/options.ts";
+
+const MASK = "***";
+const SECRETS = [
+  "password",
+  "ssl_password",
+  "sentinelPassword",
+  "sentinel_password",
+  "token",
+];
+const URL_PATTERN =
+  /^([a-z][\w+.-]*:\/\/)(?:([^:@/?#]*)(:[^/?#]*)?@)?([^@?#]*)(?:\?([^#]*))?$/i;
+
+/**
+ * Replaces the secrets in options by `***`, for showing them: passwords, the
+ * token, and the password in a `url`.
+ *
+ * @param options Options for a backend, arguments for Redis, or any part.
+ * @returns A copy to show. Functions and class instances become their kind in
+ * parentheses.
+ *
+ * @example
+ * ```ts
+ * import { maskSecrets } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(
+ *   maskSecrets({ redisArgs: { url: "redis://me:secret@redis.example" } }),
+ *   { redisArgs: { url: "redis://me:***@redis.example" } },
+ * );
+ * ```
+ */
+export function maskSecrets<T extends object>(options: T): T {
+  return mask("", options) as T;
+}
+
+/**
+ * Replaces a value by `***` if its name says that it is a secret.
+ *
+ * @param name The name of an option or of an argument for Redis.
+ * @param value Its value.
+ */
+export function mask(name: string, value: unknown): unknown {
+  if (SECRETS.includes(name)) return (value ?? "") === "" ? value : MASK;
+  if (typeof value === "string") return name === "url" ? maskUrl(value) : value;
+  if (Array.isArray(value)) return value.map((item) => mask(name, item));
+  if (typeof value === "function") return "(function)";
+  if (typeof value !== "object" || value === null) return value;
+  const { constructor } = value;
+  if (constructor !== undefined && constructor !== Object) {
+    return `(${constructor.name})`;
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([name, value]) => [name, mask(name, value)]),
+  );
+}
+
+/** Keeps of a URL what is surely no secret. */
+function maskUrl(url: string): string {
+  const match = URL_PATTERN.exec(url);
+  const [, scheme, user, password, place, query] = match ?? [];
+  // A `?` in a password that is not encoded makes a query of its rest.
+  if (match === null || query?.includes("@")) return MASK;
+  const userInfo = user === undefined
+    ? ""
+    : `${user}${password === undefined || password === ":" ? "" : `:${MASK}`}@`;
+  return `${scheme}${userInfo}${place}${
+    query === undefined ? "" : `?${maskQuery(query)}`
+  }`;
+}
+
+function maskQuery(query: string): string {
+  return query.split("&").map((part) => {
+    const [name = ""] = part.split("=");
+    const isPublic = Object.hasOwn(ARGUMENTS, name) && !SECRETS.includes(name);
+    return isPublic ? part : `${name}=${MASK}`;
+  }).join("&");
+}

@@ -1,0 +1,214 @@
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLMap,
+} from "yaml";
+import { ConfigError } from "./config_error.ts";
+import { type Entry, formatPlace, type Place, showName } from "./entry.ts";
+import { explainYamlError } from "./explain_yaml_error.ts";
+
+const INCLUDE = "!include";
+/** More entries than this are no configuration, but aliases of aliases. */
+const MAX_ENTRIES = 10_000;
+/** Deeper than this is an alias that contains itself. */
+const MAX_DEPTH = 64;
+
+/** How {@linkcode parseYaml} reads. */
+export interface ParseYamlOptions {
+  /** The name of the file, for messages. */
+  readonly file: string;
+  /** Told what is odd, but no error. */
+  readonly warn: (text: string) => void;
+  /** Which names at the top are read. The others are only known to be there. */
+  readonly isWanted?: (name: string) => boolean;
+}
+
+/**
+ * Reads a YAML file as Platypush does: YAML 1.1, of two entries with the same
+ * name the last one counts. Nothing of the text is in any error or warning,
+ * since it may be a password.
+ *
+ * @param text The file's content.
+ * @param options The name of the file, and what to read of it.
+ * @throws {ConfigError} If it is no YAML, or too much of it.
+ */
+export function parseYaml(text: string, options: ParseYamlOptions): Entry {
+  return new Reader(text, options).read();
+}
+
+class Reader {
+  readonly #options: ParseYamlOptions;
+  readonly #lines = new LineCounter();
+  readonly #document: Document.Parsed;
+  #anchors: Anchor[] | undefined;
+  #count = 0;
+
+  constructor(text: string, options: ParseYamlOptions) {
+    this.#options = options;
+    this.#document = parseDocument(text, {
+      version: "1.1",
+      lineCounter: this.#lines,
+      // Pretty errors quote the file.
+      prettyErrors: false,
+      // The check takes minutes for some ten thousand names.
+      uniqueKeys: false,
+    });
+    const [error] = this.#document.errors;
+    if (error !== undefined) {
+      throw this.#error(error.pos[0], explainYamlError(error.code));
+    }
+    for (const { pos, code } of this.#document.warnings) {
+      if (!text.startsWith(INCLUDE, pos[0])) {
+        this.#warn(pos[0], explainYamlError(code));
+      }
+    }
+  }
+
+  read(): Entry {
+    const { contents } = this.#document;
+    return this.#entry(contents, 0, 0, this.#options.isWanted);
+  }
+
+  /** @param at Where it is, if the node does not say. */
+  #entry(
+    node: unknown,
+    at: number,
+    depth: number,
+    isWanted?: (name: string) => boolean,
+  ): Entry {
+    const start = isNode(node) ? node.range?.[0] ?? at : at;
+    if (++this.#count > MAX_ENTRIES || depth > MAX_DEPTH) {
+      throw this.#error(
+        start,
+        `this is too much: ${MAX_ENTRIES} entries are read, those behind aliases included, and ${MAX_DEPTH} levels`,
+      );
+    }
+    if (isAlias(node)) {
+      return this.#entry(this.#resolve(node), start, depth + 1, isWanted);
+    }
+    const place = this.#place(start);
+    if (isNode(node) && node.tag === INCLUDE) {
+      return { kind: "include", files: this.#fileNames(node, start), place };
+    }
+    if (isMap(node)) {
+      return { kind: "map", entries: this.#map(node, depth, isWanted), place };
+    }
+    if (isSeq(node)) {
+      const items = node.items.map((item) =>
+        this.#entry(item, start, depth + 1)
+      );
+      return { kind: "list", items, place };
+    }
+    return {
+      kind: "scalar",
+      value: isScalar(node) ? node.value : undefined,
+      place,
+    };
+  }
+
+  #map(
+    map: YAMLMap,
+    depth: number,
+    isWanted: (name: string) => boolean = () => true,
+  ): Map<string, Entry> {
+    const own = new Map<string, Entry>();
+    const merged = new Map<string, Entry>();
+    for (const { key, value } of map.items) {
+      const at = isNode(key) ? key.range?.[0] ?? 0 : 0;
+      if (isMergeKey(key)) {
+        for (const [name, entry] of this.#merge(value, at, depth, isWanted)) {
+          // Of several that are merged, the first one counts.
+          if (!merged.has(name)) merged.set(name, entry);
+        }
+        continue;
+      }
+      const name = isScalar(key) ? key.source ?? String(key.value) : "";
+      if (own.has(name) && isWanted(name)) {
+        this.#warn(at, `${showName(name)} is here again; the last one counts`);
+      }
+      const wanted = isWanted(name) ? value : undefined;
+      const entry = this.#entry(wanted, at, depth + 1);
+      own.set(name, { ...entry, place: this.#place(at) });
+    }
+    return new Map([...merged, ...own]);
+  }
+
+  /** What `<<` brings in: a mapping, or several. */
+  #merge(
+    node: unknown,
+    at: number,
+    depth: number,
+    isWanted: (name: string) => boolean,
+  ): [string, Entry][] {
+    const target = isAlias(node) ? this.#resolve(node) : node;
+    return (isSeq(target) ? target.items : [target]).flatMap((part) => {
+      const entry = this.#entry(part, at, depth + 1, isWanted);
+      if (entry.kind === "map") return [...entry.entries];
+      throw this.#error(at, "only mappings can be merged with `<<`");
+    });
+  }
+
+  #fileNames(node: Node, at: number): string[] {
+    return (isSeq(node) ? node.items : [node]).map((item) => {
+      const name = isScalar(item) ? item.value : undefined;
+      if (typeof name === "string" && name !== "") return name;
+      throw this.#error(
+        at,
+        `\`${INCLUDE}\` has to be followed by the name of a file, or by a list of names`,
+      );
+    });
+  }
+
+  #resolve(alias: Alias): Node {
+    this.#anchors ??= collectAnchors(this.#document);
+    const at = alias.range?.[0] ?? 0;
+    const anchor = this.#anchors.findLast((anchor) =>
+      anchor.name === alias.source && anchor.at < at
+    );
+    if (anchor !== undefined) return anchor.node;
+    throw this.#error(at, explainYamlError("BAD_ALIAS"));
+  }
+
+  #place(at: number): Place {
+    const { line, col } = this.#lines.linePos(at);
+    return { file: this.#options.file, line: line || 1, column: col || 1 };
+  }
+
+  #error(at: number, problem: string): ConfigError {
+    return new ConfigError(`${formatPlace(this.#place(at))}: ${problem}.`);
+  }
+
+  #warn(at: number, problem: string): void {
+    this.#options.warn(`${formatPlace(this.#place(at))}: ${problem}.`);
+  }
+}
+
+interface Anchor {
+  readonly name: string;
+  readonly at: number;
+  readonly node: Node;
+}
+
+function collectAnchors(document: Document.Parsed): Anchor[] {
+  const anchors: Anchor[] = [];
+  visit(document, {
+    Value(_key, node): void {
+      if (node.anchor === undefined) return;
+      anchors.push({ name: node.anchor, at: node.range?.[0] ?? 0, node });
+    },
+  });
+  return anchors;
+}
+
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.type === "PLAIN" && key.source === "<<";
+}

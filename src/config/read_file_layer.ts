@@ -1,0 +1,191 @@
+import type { Logger } from "../logger.ts";
+import { nearest, spellingDistance } from "../redis/nearest.ts";
+import { ConfigError } from "./config_error.ts";
+import {
+  type Entry,
+  formatPlace,
+  isEmpty,
+  type MapEntry,
+  type Place,
+  showName,
+} from "./entry.ts";
+import type { Environment } from "./environment.ts";
+import {
+  BACKEND_OPTIONS,
+  convert,
+  type Expectation,
+  REDIS_ARGUMENTS,
+  TOP_OPTIONS,
+} from "./file_values.ts";
+import { interpolate } from "./interpolate.ts";
+import { type Layer, makeLayer } from "./layer.ts";
+import { asMap, readSections, type Sections } from "./read_sections.ts";
+
+const BACKEND = "backend.redis";
+const OURS = [...Object.keys(TOP_OPTIONS), BACKEND, "redis"];
+const WANTED = [...OURS, "environment", "backend"];
+
+type Values = Record<string, [value: unknown, origin: string]>;
+
+/**
+ * Reads what a configuration file says about the backend.
+ *
+ * @param path The file.
+ * @param environment Where `${…}` is looked up.
+ * @param logger Told of names that are not known.
+ * @throws {ConfigError} If it cannot be read, or a value makes no sense.
+ */
+export async function readFileLayer(
+  path: string,
+  environment: Environment,
+  logger: Logger,
+): Promise<Layer> {
+  const sections = await readSections(path, {
+    isWanted: (name) => WANTED.includes(name),
+    warn: (text) => logger.warn(text),
+  });
+  return new FileReader(sections, environment, logger).read();
+}
+
+class FileReader {
+  readonly #sections: Sections;
+  readonly #environment: Environment;
+  readonly #logger: Logger;
+
+  constructor(sections: Sections, environment: Environment, logger: Logger) {
+    this.#sections = sections;
+    this.#logger = logger;
+    const own = this.#ownEnvironment();
+    this.#environment = (name) => own.get(name) ?? environment(name);
+  }
+
+  read(): Layer {
+    this.#warnOfNearMisses();
+    const backend = this.#section(BACKEND);
+    const options: Values = {};
+    for (const [name, [option, expectation]] of Object.entries(TOP_OPTIONS)) {
+      const entry = this.#sections.get(name);
+      if (entry === undefined || isEmpty(entry)) continue;
+      options[option] = this.#value(name, entry, expectation);
+    }
+    this.#warnOfUnknown(BACKEND, backend, [
+      ...Object.keys(BACKEND_OPTIONS),
+      "redis_args",
+    ]);
+    for (const [name, entry] of backend?.entries ?? []) {
+      if (!Object.hasOwn(BACKEND_OPTIONS, name) || isEmpty(entry)) continue;
+      const [option, expectation] = BACKEND_OPTIONS[name]!;
+      options[option] = this.#value(`${BACKEND}.${name}`, entry, expectation);
+    }
+    return makeLayer("file", options, this.#redisArgs(backend));
+  }
+
+  /** `redis` counts where `redis_args` says nothing, as in Platypush. */
+  #redisArgs(backend: MapEntry | undefined): Values {
+    const own = backend?.entries.get("redis_args");
+    const common = this.#arguments("redis", this.#section("redis"));
+    if (own === undefined || isEmpty(own)) return common;
+    const name = `${BACKEND}.redis_args`;
+    const values = this.#arguments(name, asMap(own, `\`${name}\``));
+    return Object.keys(values).length > 0 ? values : common;
+  }
+
+  #arguments(name: string, map: MapEntry | undefined): Values {
+    this.#warnOfUnknown(name, map, Object.keys(REDIS_ARGUMENTS));
+    const values: Values = {};
+    for (const [argument, entry] of map?.entries ?? []) {
+      if (!Object.hasOwn(REDIS_ARGUMENTS, argument) || isEmpty(entry)) continue;
+      const expectation = REDIS_ARGUMENTS[argument]!;
+      values[argument] = this.#value(`${name}.${argument}`, entry, expectation);
+    }
+    return values;
+  }
+
+  /** A section, unless it is empty or switched off. */
+  #section(name: string): MapEntry | undefined {
+    const entry = this.#sections.get(name);
+    if (entry === undefined || isEmpty(entry)) return undefined;
+    const map = asMap(entry, `\`${name}\``);
+    const disabled = map.entries.get("disabled");
+    return disabled?.kind === "scalar" && disabled.value ? undefined : map;
+  }
+
+  #value(
+    name: string,
+    entry: Entry,
+    expectation: Expectation,
+  ): [value: unknown, origin: string] {
+    const origin = formatPlace(entry.place);
+    const value = convert(this.#plain(entry), expectation);
+    if (value !== undefined) return [value, origin];
+    throw new ConfigError(
+      `${origin}: \`${name}\` has to be ${expectation[1]}.`,
+    );
+  }
+
+  #plain(entry: Entry): unknown {
+    if (entry.kind === "list") {
+      return entry.items.map((item) => this.#plain(item));
+    }
+    if (entry.kind !== "scalar") return {};
+    const { value, place } = entry;
+    return typeof value === "string"
+      ? interpolate(value, this.#environment, place)
+      : value;
+  }
+
+  /** The section `environment`, whose variables Platypush sets for itself. */
+  #ownEnvironment(): Map<string, string> {
+    const map = this.#section("environment");
+    const variables = [...map?.entries ?? []].flatMap(([name, entry]) =>
+      entry.kind === "scalar" && !isEmpty(entry)
+        ? [[name, String(entry.value)] as const]
+        : []
+    );
+    return new Map(variables);
+  }
+
+  #warnOfUnknown(
+    section: string,
+    map: MapEntry | undefined,
+    known: readonly string[],
+  ): void {
+    for (const [name, { place }] of map?.entries ?? []) {
+      if (known.includes(name) || name === "disabled") continue;
+      this.#warn(
+        place,
+        `${
+          showName(name)
+        } is not known in \`${section}\`, and passed over; the nearest one is \`${
+          nearest(name, known)
+        }\``,
+      );
+    }
+  }
+
+  /** Platypush has hundreds of sections; only what looks like ours is odd. */
+  #warnOfNearMisses(): void {
+    for (const [name, entry] of this.#sections) {
+      const ours = nearest(name, OURS);
+      const limit = ours.length > 5 ? 2 : 1;
+      if (!WANTED.includes(name) && spellingDistance(name, ours) <= limit) {
+        this.#warn(
+          entry.place,
+          `${showName(name)} is passed over; did you mean \`${ours}\`?`,
+        );
+      }
+      const isNested = name === "backend" && entry.kind === "map" &&
+        entry.entries.has("redis");
+      if (isNested) {
+        this.#warn(
+          entry.place,
+          `\`redis\` under \`backend\` is passed over, as by Platypush; write \`${BACKEND}\`, in one word`,
+        );
+      }
+    }
+  }
+
+  #warn(place: Place, problem: string): void {
+    this.#logger.warn(`${formatPlace(place)}: ${problem}`);
+  }
+}

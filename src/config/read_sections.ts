@@ -1,0 +1,167 @@
+import { dirname, resolve } from "node:path";
+import { ConfigError } from "./config_error.ts";
+import {
+  type Entry,
+  formatPlace,
+  type IncludeEntry,
+  isEmpty,
+  type MapEntry,
+} from "./entry.ts";
+import { parseYaml } from "./parse_yaml.ts";
+import { readText } from "./read_text.ts";
+
+const MAX_FILES = 100;
+const MAX_DEPTH = 20;
+
+/** What stands at the top of a configuration, by name. */
+export type Sections = ReadonlyMap<string, Entry>;
+
+/** How {@linkcode readSections} reads. */
+export interface ReadSectionsOptions {
+  /** Which sections are read. The others are only known to be there. */
+  readonly isWanted: (name: string) => boolean;
+  /** Told what is odd, but no error. */
+  readonly warn: (text: string) => void;
+}
+
+/**
+ * Reads a configuration and the files that it includes: those under `include`,
+ * whose sections count as if they were written there, and those behind
+ * `!include`, whose content is the value. Names are relative to the file that
+ * they are in. Of two sections with the same name the last one counts.
+ *
+ * @param path The file to begin with.
+ * @throws {ConfigError} If a file cannot be read, is no YAML, or includes
+ * itself.
+ */
+export async function readSections(
+  path: string,
+  options: ReadSectionsOptions,
+): Promise<Sections> {
+  return await new Includer(options).sections(resolve(path), []);
+}
+
+/** Where a file was included from: the outermost place comes first. */
+type Chain = readonly IncludeEntry["place"][];
+
+class Includer {
+  readonly #options: ReadSectionsOptions;
+  #files = 0;
+
+  constructor(options: ReadSectionsOptions) {
+    this.#options = options;
+  }
+
+  async sections(path: string, chain: Chain): Promise<Sections> {
+    const isWanted = (name: string): boolean =>
+      name === "include" || this.#options.isWanted(name);
+    const root = await this.#read(path, chain, isWanted);
+    if (isEmpty(root)) return new Map();
+    const sections = new Map<string, Entry>();
+    for (const [name, entry] of asMap(root, "a configuration").entries) {
+      if (name === "include") {
+        for (const file of fileNames(entry)) {
+          const included = await this.sections(
+            resolve(dirname(path), file),
+            [...chain, entry.place],
+          );
+          included.forEach((entry, name) => sections.set(name, entry));
+        }
+      } else {
+        sections.set(name, await this.#expand(entry, chain));
+      }
+    }
+    return sections;
+  }
+
+  /** Replaces each `!include` by what is in the files. */
+  async #expand(entry: Entry, chain: Chain): Promise<Entry> {
+    switch (entry.kind) {
+      case "include":
+        return await this.#include(entry, [...chain, entry.place]);
+      case "list": {
+        const items: Entry[] = [];
+        for (const item of entry.items) {
+          items.push(await this.#expand(item, chain));
+        }
+        return { ...entry, items };
+      }
+      case "map": {
+        const entries = new Map<string, Entry>();
+        for (const [name, value] of entry.entries) {
+          entries.set(name, await this.#expand(value, chain));
+        }
+        return { ...entry, entries };
+      }
+      default:
+        return entry;
+    }
+  }
+
+  async #include({ files, place }: IncludeEntry, chain: Chain): Promise<Entry> {
+    const contents: Entry[] = [];
+    for (const file of files) {
+      const path = resolve(dirname(place.file), file);
+      contents.push(await this.#expand(await this.#read(path, chain), chain));
+    }
+    const [first, ...rest] = contents as [Entry, ...Entry[]];
+    if (rest.length === 0) return first;
+    const entries = contents.flatMap((entry) =>
+      isEmpty(entry)
+        ? []
+        : [...asMap(entry, "a file in a list of included ones").entries]
+    );
+    return { kind: "map", entries: new Map(entries), place };
+  }
+
+  async #read(
+    path: string,
+    chain: Chain,
+    isWanted?: (name: string) => boolean,
+  ): Promise<Entry> {
+    const name = nameFile(path, chain);
+    if (chain.some(({ file }) => file === path)) {
+      throw new ConfigError(`${name} includes itself.`);
+    }
+    if (++this.#files > MAX_FILES || chain.length > MAX_DEPTH) {
+      throw new ConfigError(
+        `${name} is too much: ${MAX_FILES} files are read, and includes of includes ${MAX_DEPTH} deep.`,
+      );
+    }
+    return parseYaml(await readText(path, name), {
+      file: path,
+      warn: this.#options.warn,
+      ...(isWanted && { isWanted }),
+    });
+  }
+}
+
+/** Takes an entry for a mapping, or says that it has to be one. */
+export function asMap(entry: Entry, what: string): MapEntry {
+  if (entry.kind === "map") return entry;
+  throw new ConfigError(
+    `${
+      formatPlace(entry.place)
+    }: ${what} has to be a mapping, with lines like \`name: value\`.`,
+  );
+}
+
+/** The name of a file for people, with all that led to it. */
+function nameFile(path: string, chain: Chain): string {
+  const by = chain.toReversed().map(formatPlace).join(", included by ");
+  return by === "" ? path : `${path} (included by ${by})`;
+}
+
+function fileNames(entry: Entry): string[] {
+  const items = entry.kind === "list" ? entry.items : [entry];
+  return items.filter((item) => !isEmpty(item)).map((item) => {
+    if (item.kind === "scalar" && typeof item.value === "string") {
+      return item.value;
+    }
+    throw new ConfigError(
+      `${
+        formatPlace(item.place)
+      }: \`include\` has to be the name of a file, or a list of names.`,
+    );
+  });
+}

@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import {
+  ConfigError,
+  loadConfig,
+  type RedisBackendOptions,
+} from "../../mod.ts";
+import { Folder } from "./folder.ts";
+
+/** Reads a `config.yaml` with such a text; what is logged is compared too. */
+async function load(
+  text: string,
+  env: Record<string, string> = {},
+): Promise<{ options: RedisBackendOptions; lines: string[] }> {
+  await using folder = await Folder.make({ "config.yaml": text });
+  const { logger } = folder;
+  const options = await loadConfig(folder.file(), { env, logger });
+  return { options, lines: folder.lines };
+}
+
+/** Asserts that such a text is refused with such a message, which has no secret. */
+async function refuses(text: string, message: string): Promise<void> {
+  await using folder = await Folder.make({ "config.yaml": text });
+  const { logger } = folder;
+  await assert.rejects(
+    loadConfig(folder.file(), { env: {}, logger }),
+    (error) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.equal(
+        error.message.replaceAll(folder.path, ""),
+        `Cannot load the configuration: ${message}`,
+      );
+      assert.doesNotMatch(Deno.inspect(error), /hunter2/);
+      return true;
+    },
+  );
+  assert.doesNotMatch(folder.lines.join(), /hunter2/);
+}
+
+Deno.test("loadConfig reads what is ours, and nothing else", async () => {
+  const { options, lines } = await load(`
+device_id: livingroom
+token: sesame
+light.hue: {bridge: 192.0.2.1, token: !unknown x}
+backend.http:
+backend.redis:
+  queue: [a, b]
+  poll_seconds: 0.5
+  delivery: at-most-once
+  batch_size: 10
+  redis_args:
+    host: redis.example
+    port: 6380
+    db: 2
+    password: secret
+    ssl: yes
+    socket_timeout: 1.5
+redis: {host: other.example}
+`);
+  assert.deepEqual(options, {
+    deviceId: "livingroom",
+    token: "sesame",
+    queue: ["a", "b"],
+    pollSeconds: 0.5,
+    delivery: "at-most-once",
+    batchSize: 10,
+    redisArgs: {
+      host: "redis.example",
+      port: 6380,
+      db: 2,
+      password: "secret",
+      ssl: true,
+      socket_timeout: 1.5,
+    },
+  });
+  assert.deepEqual(lines, [
+    "warn: /config.yaml:4:39: this tag is not known, and passed over; a text that starts with `!` needs quotes.",
+  ]);
+});
+
+Deno.test("loadConfig warns of unknown names in our sections only", async () => {
+  const { options, lines } = await load(`
+divice_id: typo
+Redis: {host: x}
+rss: {}
+mqtt: {pasword: x}
+backend.tcp: {pasword: x}
+backend: {redis: {queue: q}}
+backend.redis: {que: q, poolSeconds: 1, redis_args: {pasword: x, "password:hunter2": null}}
+redis: {hots: x}
+`);
+  assert.deepEqual(options, {});
+  const section = "`backend.redis`";
+  const args = "`backend.redis.redis_args`";
+  assert.deepEqual(lines, [
+    "warn: /config.yaml:2:1: `divice_id` is passed over; did you mean `device_id`?",
+    "warn: /config.yaml:3:1: `Redis` is passed over; did you mean `redis`?",
+    "warn: /config.yaml:7:1: `redis` under `backend` is passed over, as by Platypush; write `backend.redis`, in one word",
+    `warn: /config.yaml:8:17: \`que\` is not known in ${section}, and passed over; the nearest one is \`queue\``,
+    `warn: /config.yaml:8:25: \`poolSeconds\` is not known in ${section}, and passed over; the nearest one is \`poll_seconds\``,
+    "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
+    `warn: /config.yaml:8:54: \`pasword\` is not known in ${args}, and passed over; the nearest one is \`password\``,
+    `warn: /config.yaml:8:66: something that is no name (is there a blank after its colon?) is not known in ${args}, and passed over; the nearest one is \`password\``,
+  ]);
+});
+
+const WRONG: Record<string, [text: string, message: string]> = {
+  "a missing quote": [
+    'redis:\n  password: "hunter2\n  host: h\n',
+    "/config.yaml:4:1: a character is missing before this, such as a closing quote.",
+  ],
+  "a tab": [
+    "redis:\n\tpassword: hunter2\n",
+    "/config.yaml:2:1: it is indented by a tab, which has to be blanks.",
+  ],
+  "wrong indentation": [
+    "redis: {password: hunter2\nhost: h\n",
+    "/config.yaml:2:1: the indentation is wrong.",
+  ],
+  "an unknown escape": [
+    'redis: {password: "\\uhunter2"}\n',
+    "/config.yaml:1:20: this escape is not known; in double quotes a backslash is written twice.",
+  ],
+  "an asterisk": [
+    "redis:\n  password: *hunter2\n",
+    "/config.yaml:2:13: this alias has no anchor before it; a text that starts with `*` needs quotes.",
+  ],
+  "a wrong first letter": [
+    "redis:\n  password: @hunter2\n",
+    "/config.yaml:2:13: a text cannot start with this character; it needs quotes.",
+  ],
+  "a second document": [
+    "device_id: a\n---\ndevice_id: b\n",
+    "/config.yaml:2:1: a file can only have one document, without `---` inside.",
+  ],
+  "a list": [
+    "- redis\n",
+    "/config.yaml:1:1: a configuration has to be a mapping, with lines like `name: value`.",
+  ],
+  "a text for a section": [
+    "redis: hunter2\n",
+    "/config.yaml:1:1: `redis` has to be a mapping, with lines like `name: value`.",
+  ],
+  "a list for arguments": [
+    "backend.redis:\n  redis_args: [hunter2]\n",
+    "/config.yaml:2:3: `backend.redis.redis_args` has to be a mapping, with lines like `name: value`.",
+  ],
+  "a wrong port": [
+    "redis: {port: hunter2}\n",
+    "/config.yaml:1:9: `redis.port` has to be a number from 1 to 65535.",
+  ],
+  "a mapping for a text": [
+    "device_id: {hunter2: x}\n",
+    "/config.yaml:1:1: `device_id` has to be a text.",
+  ],
+  "a date for a text": [
+    "token: 2020-01-01\n",
+    "/config.yaml:1:1: `token` has to be a text.",
+  ],
+  "an empty queue": [
+    "backend.redis: {queue: []}\n",
+    "/config.yaml:1:17: `backend.redis.queue` has to be the name of a queue, or a list of names.",
+  ],
+  "a wrong choice": [
+    "backend.redis: {delivery: hunter2}\n",
+    '/config.yaml:1:17: `backend.redis.delivery` has to be "at-least-once" or "at-most-once".',
+  ],
+  "a wrong URL": [
+    "redis:\n  url: http://hunter2@h\n",
+    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0].",
+  ],
+  "a merged text": [
+    "redis:\n  <<: hunter2\n",
+    "/config.yaml:2:3: only mappings can be merged with `<<`.",
+  ],
+  "an unset variable": [
+    "redis: {password: '${HUNTER}'}\n",
+    "/config.yaml:1:9: the environment variable HUNTER is not set, or may not be read without --allow-env=HUNTER; " +
+    "set it, or write ${HUNTER:-default}. Where the text itself is meant, a second $ in front says so.",
+  ],
+};
+
+for (const [name, [text, message]] of Object.entries(WRONG)) {
+  Deno.test(`loadConfig refuses ${name}, and says where`, async () => {
+    await refuses(text, message);
+  });
+}
