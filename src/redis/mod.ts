@@ -24,3 +24,11 @@ export { Inbox, type InboxOptions } from "./inbox.ts";
 export type { InboxStats } from "./inbox_stats.ts";
 export type { DeadLetterFilter } from "./dead_letter_filter.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
+export {
+  type ConsumerStatus,
+  type DeadLetterStatus,
+  type QueueStatus,
+  queueStatus,
+  type QueueStatusOptions,
+  type ServerStatus,
+} from "./queue_status.ts";

@@ -48,6 +48,7 @@ export class ReaderLoop {
   /** Lets no further round begin; resolves when the current one is over. */
   async shut(): Promise<void> {
     this.#isOpen = false;
+    this.notify();
     while (!this.#isIdle && !this.#isOpen) await this.change();
   }
 

@@ -1,0 +1,129 @@
+import { findServer } from "./find_server.ts";
+import { type Argument, Link } from "./link.ts";
+import {
+  formatAddress,
+  parseRedisArgs,
+  type RedisArgs,
+  type Settings,
+} from "./options.ts";
+import { RedisError, toRedisError } from "./redis_error.ts";
+import type { Script } from "./script.ts";
+
+/** How {@link BriefConnection.open} connects. */
+export interface BriefOptions {
+  /** In a cluster: connect to the node that holds this key. */
+  key?: string;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * A connection for a few questions: it is tried once, and whatever fails is told
+ * at once, with its reason.
+ */
+export class BriefConnection implements Disposable {
+  #link: Link;
+  #settings: Settings;
+
+  private constructor(link: Link, settings: Settings) {
+    this.#link = link;
+    this.#settings = settings;
+  }
+
+  /**
+   * Connects.
+   *
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link BriefOptions}.
+   * @throws {TypeError} An argument is unknown or wrong.
+   * @throws {RedisError} The server could not be reached or refused.
+   */
+  static async open(
+    args: RedisArgs,
+    options: BriefOptions = {},
+  ): Promise<BriefConnection> {
+    const settings = parseRedisArgs(args);
+    const { signal = new AbortController().signal } = options;
+    const address = await findServer(settings, options.key, { signal });
+    const link = await Link.open(address, settings, { signal });
+    return new BriefConnection(link, settings);
+  }
+
+  /** Where the server is, for people. */
+  get address(): string {
+    return formatAddress(this.#link.address);
+  }
+
+  /** The server's version, as {@link Link} knows it. */
+  get version(): string {
+    return this.#link.version;
+  }
+
+  /**
+   * Sends one command.
+   *
+   * @throws {RedisError} The server refused it, was lost, or did not answer in
+   * time.
+   */
+  async command<Reply>(args: readonly Argument[]): Promise<Reply> {
+    const what = `run ${String(args[0])}`;
+    const link = this.#link;
+    const seconds = this.#settings.replyTimeout ??
+      this.#settings.connectTimeout;
+    const timer = setTimeout(() =>
+      link.close(
+        new RedisError(
+          `Redis at ${this.address} has not answered for ${seconds} s.`,
+          "connection",
+        ),
+      ), seconds * 1000);
+    try {
+      return await link.send<Reply>(args);
+    } catch (error) {
+      throw toRedisError(link.loss ?? error, what, true);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Runs a script by its text, without leaving it on the server for longer than
+   * any other one.
+   *
+   * @throws {RedisError} As {@link command}.
+   */
+  script<Reply>(
+    { lua }: Script,
+    keys: readonly string[],
+    args: readonly Argument[],
+  ): Promise<Reply> {
+    return this.command(["EVAL", lua, String(keys.length), ...keys, ...args]);
+  }
+
+  /**
+   * Asks for what the server tells about itself (`INFO`).
+   *
+   * @param section The section, such as `memory`.
+   * @returns Its fields, or `undefined` where this client may not ask.
+   * @throws {RedisError} As {@link command}.
+   */
+  async info(
+    section: string,
+  ): Promise<ReadonlyMap<string, string> | undefined> {
+    const text = await this.command<string>(["INFO", section]).catch(
+      (error) => {
+        if ((error as RedisError).code !== "permission") throw error;
+      },
+    );
+    if (text === undefined) return undefined;
+    return new Map(
+      [...text.matchAll(/^([^#:\r\n]+):(.*?)\r?$/gm)]
+        .map(([, name, value]) => [name!, value!]),
+    );
+  }
+
+  /** Closes the connection. */
+  [Symbol.dispose](): void {
+    this.#link.close();
+  }
+}

@@ -1,0 +1,159 @@
+import { BriefConnection } from "./brief_connection.ts";
+import { explainWrongType } from "./explain_wrong_type.ts";
+import type { RedisArgs } from "./options.ts";
+import { queueKeys } from "./queue_keys.ts";
+import { survey } from "./scripts/survey.ts";
+
+/** How a queue stands, as {@link queueStatus} sees it. */
+export interface QueueStatus {
+  /** The queue. */
+  readonly queue: string;
+  /** How many messages wait. */
+  readonly length: number;
+  /** How many messages failed and pause before they are tried again. */
+  readonly paused: number;
+  /** How many messages consumers have in hand. */
+  readonly inFlight: number;
+  /**
+   * The consumers that take messages at least once. Those that take them at
+   * most once leave no trace in Redis.
+   */
+  readonly consumers: readonly ConsumerStatus[];
+  /** The messages that could not be handled. */
+  readonly deadLetters: DeadLetterStatus;
+  /** The server. */
+  readonly server: ServerStatus;
+}
+
+/** How one consumer of a queue stands. */
+export interface ConsumerStatus {
+  /** Its name: the device's id, and something unique. */
+  readonly name: string;
+  /**
+   * In how many seconds it counts as dead if it gives no sign of life until
+   * then; `undefined` once it does, and somebody has to put back what it has in
+   * hand.
+   */
+  readonly heartbeat: number | undefined;
+  /** How many messages it has in hand. */
+  readonly inFlight: number;
+}
+
+/** How the dead letters of a queue stand. */
+export interface DeadLetterStatus {
+  /** How many there are. */
+  readonly count: number;
+  /** For how many seconds the oldest one has been one; `undefined` without any. */
+  readonly oldest: number | undefined;
+}
+
+/** How a server stands. */
+export interface ServerStatus {
+  /** `Redis`, or `Valkey`. */
+  readonly name: string;
+  /** Its version, such as `7.0.15`; empty where that may not be asked. */
+  readonly version: string;
+  /** Where it is: `host:port`, or the path of a socket. */
+  readonly address: string;
+  /** How many bytes it uses; `undefined` where that may not be asked. */
+  readonly usedMemory: number | undefined;
+  /** How many bytes it may use (`maxmemory`); `undefined` without a limit. */
+  readonly maxMemory: number | undefined;
+}
+
+/** Which queue {@link queueStatus} looks at. */
+export interface QueueStatusOptions {
+  /** The queue. Default: `platypush/backend/redis`. */
+  queue?: string;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
+}
+
+type Survey = [
+  length: number,
+  paused: number,
+  dead: number,
+  oldest: string,
+  consumers: [name: string, state: string, left: number, inFlight: number][],
+];
+
+/**
+ * Looks at a queue, its consumers and its server, without taking or changing
+ * anything. It connects once, and does not wait for a server that is not there.
+ *
+ * @param args redis-py's arguments, see {@link RedisArgs}.
+ * @param options See {@link QueueStatusOptions}.
+ * @throws {TypeError} An argument is unknown or wrong.
+ * @throws {RedisError} The server could not be reached or refused, or the queue
+ * is no list.
+ *
+ * @example
+ * ```ts
+ * import { Outbox, queueStatus, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("queue", ["one", "two"]);
+ * const status = await queueStatus(server.redisArgs, { queue: "queue" });
+ * console.assert(status.length === 2 && status.consumers.length === 0);
+ * ```
+ */
+export async function queueStatus(
+  args: RedisArgs,
+  options: QueueStatusOptions = {},
+): Promise<QueueStatus> {
+  const { queue = "platypush/backend/redis", signal } = options;
+  using connection = await BriefConnection.open(args, {
+    key: queue,
+    ...(signal && { signal }),
+  });
+  const keys = queueKeys(queue, "");
+  const [length, paused, count, oldest, found] = await connection.script<
+    Survey
+  >(
+    survey,
+    [queue, keys.consumers, keys.retry, keys.dead],
+    [keys.allHeartbeats, keys.allProcessing],
+  ).catch((error) => {
+    throw explainWrongType(error, queue);
+  });
+  const consumers = found
+    // Those that have left stay on the list for a while.
+    .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
+    .map(([name, , left, inFlight]) => ({
+      name,
+      heartbeat: left >= 0 ? left / 1000 : undefined,
+      inFlight,
+    }));
+  return {
+    queue,
+    length,
+    paused,
+    inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
+    consumers,
+    deadLetters: {
+      count,
+      oldest: oldest === ""
+        ? undefined
+        : Math.max(Date.now() / 1000 - Number(oldest), 0),
+    },
+    server: await serverStatus(connection),
+  };
+}
+
+/** Asks a server for its name, its version and its memory. */
+export async function serverStatus(
+  connection: BriefConnection,
+): Promise<ServerStatus> {
+  const server = await connection.info("server");
+  const memory = await connection.info("memory");
+  const valkey = server?.get("valkey_version");
+  const limit = Number(memory?.get("maxmemory"));
+  return {
+    name: valkey === undefined ? "Redis" : "Valkey",
+    version: valkey ?? server?.get("redis_version") ?? connection.version,
+    address: connection.address,
+    usedMemory: memory && Number(memory.get("used_memory")),
+    maxMemory: limit > 0 ? limit : undefined,
+  };
+}
