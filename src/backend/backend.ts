@@ -8,13 +8,18 @@ import {
   type Response,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
+import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
 import { type ActionHandler, type ActionOptions, Actions } from "./actions.ts";
 import { type ActionSettings, actionSettings } from "./action_settings.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import type { BackendOptions } from "./backend_options.ts";
+import { Deliveries } from "./deliveries.ts";
 import { LifeCycle } from "./life_cycle.ts";
+import { Peers } from "./peers.ts";
+import type { SendToOptions } from "./send_to_options.ts";
 import {
   type EventLike,
+  listOf,
   type RequestLike,
   type ResponseLike,
   Sender,
@@ -64,10 +69,13 @@ export class Backend extends LifeCycle {
   readonly #ownsBus: boolean;
   readonly #ownLogger: Logger | undefined;
   readonly #actionSettings: ActionSettings;
+  readonly #postEvents: BackendOptions["postEvents"];
   #bus: Bus | undefined;
   #sender: Sender | undefined;
   #services: Services | undefined;
   #actions: Actions | undefined;
+  #peers: Peers | undefined;
+  #deliveries: Deliveries | undefined;
   #isClosed = false;
 
   /**
@@ -89,6 +97,10 @@ export class Backend extends LifeCycle {
     this.#actionSettings = actionSettings(given);
     this.#ownLogger = given.logger;
     this.#bus = given.bus;
+    this.#postEvents = given.postEvents;
+    if (typeof given.postEvents === "object" && given.postEvents.type) {
+      serviceType(given.postEvents.type);
+    }
     this.#ownsBus = given.bus === undefined;
   }
 
@@ -122,6 +134,14 @@ export class Backend extends LifeCycle {
       );
     }
     super.daemon = daemon;
+  }
+
+  /** As {@linkcode LifeCycle.start}; with `postEvents` it then looks for other hosts' services. */
+  override async start(): Promise<void> {
+    await super.start();
+    if (!this.#postEvents || this.shouldStop()) return;
+    const place = this.#postEvents === true ? {} : this.#postEvents;
+    await this.#announcing().followOthers(this.#neighbours(), place);
   }
 
   /**
@@ -205,6 +225,40 @@ export class Backend extends LifeCycle {
     request: Request,
   ): Promise<Response> {
     return await this.#sending().sendResponse(response, request);
+  }
+
+  /**
+   * Sends messages to another backend: to its own queue, on its own Redis, as it
+   * announces them on the local network. A connection is kept for the next
+   * message, and closed after a minute without any, or when this backend stops.
+   *
+   * @param peer The peer as `discover()` or `browse()` found it, or its device
+   * id or the name of its service, which is then looked for.
+   * @param message One message, or several, which are sent all or none. Where
+   * one has no target, that is the peer.
+   * @param options How to find the peer, and who we are there.
+   * @throws {MessageError} If one of them is no message.
+   * @throws {DOMException} A `NotFoundError` if there is no such peer.
+   * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
+   */
+  async sendTo(
+    peer: ServiceInfo | string,
+    message: MessageInput | readonly MessageInput[],
+    options: SendToOptions = {},
+  ): Promise<void> {
+    this.throwIfClosed();
+    const { timeout = 2, redisArgs, ...place } = options;
+    const service = typeof peer === "string"
+      ? await this.#neighbours().find(peer, timeout, place)
+      : peer;
+    this.#deliveries ??= new Deliveries({
+      deviceId: this.deviceId,
+      queue: DEFAULT_QUEUE,
+      redisArgs: this.redisArgs,
+      daemon: this.daemon,
+      logger: this.logger,
+    });
+    await this.#deliveries.deliver(service, listOf(message), redisArgs);
   }
 
   /**
@@ -296,16 +350,9 @@ export class Backend extends LifeCycle {
     options: RegisterServiceOptions = {},
   ): Promise<string> {
     this.throwIfClosed();
-    this.#services ??= new Services({
-      name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
-      deviceId: this.deviceId,
-      bus: this.bus,
-      daemon: this.daemon,
-      logger: this.logger,
-    });
-    const { properties, ...defaults } = this.serviceDefaults();
     const given = camelCaseOptions(options);
-    return await this.#services.register({
+    const { properties, ...defaults } = this.serviceDefaults(given);
+    return await this.#announcing().register({
       ...defaults,
       ...given,
       properties: { ...properties, ...given.properties },
@@ -317,8 +364,15 @@ export class Backend extends LifeCycle {
     await this.#services?.unregister();
   }
 
-  /** What {@linkcode Backend.registerService} announces where nothing else is asked for. */
-  protected serviceDefaults(): RegisterServiceOptions {
+  /**
+   * What {@linkcode Backend.registerService} announces where nothing else is
+   * asked for.
+   *
+   * @param _given What is asked for.
+   */
+  protected serviceDefaults(
+    _given: RegisterServiceOptions,
+  ): RegisterServiceOptions {
     return {};
   }
 
@@ -329,7 +383,9 @@ export class Backend extends LifeCycle {
   protected override async close(): Promise<void> {
     await this.#actions?.close(this.stopTimeout);
     this.#isClosed = true;
+    await this.#peers?.close();
     await this.#services?.unregister();
+    await this.#deliveries?.close();
     await this.#sender?.close();
     await this.closeBus();
   }
@@ -356,6 +412,23 @@ export class Backend extends LifeCycle {
   /** Closes the bus, if it is the backend's own. */
   protected async closeBus(): Promise<void> {
     if (this.#ownsBus) await this.#bus?.close();
+  }
+
+  #neighbours(): Peers {
+    return this.#peers ??= new Peers({
+      daemon: this.daemon,
+      logger: this.logger,
+    });
+  }
+
+  #announcing(): Services {
+    return this.#services ??= new Services({
+      name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
+      deviceId: this.deviceId,
+      bus: this.bus,
+      daemon: this.daemon,
+      logger: this.logger,
+    });
   }
 
   #sending(): Sender {

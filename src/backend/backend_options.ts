@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { BackendOptionAliases } from "./aliases.ts";
 import type { LifeCycleOptions } from "./life_cycle.ts";
+import type { PeerPlace } from "./peers.ts";
 import type { TokenCheck } from "./token_check.ts";
 
 /** What a {@linkcode Backend} is made with. */
@@ -16,6 +17,12 @@ export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
    * everybody's, and calls itself by the host's name. Default: the host's name.
    */
   deviceId?: string | undefined;
+  /**
+   * Whether to post Platypush's Zeroconf events of other hosts' services on the
+   * bus while the backend runs, and where to look for them. The type is that of
+   * its own service where `type` does not say. Default: `false`.
+   */
+  postEvents?: boolean | PeerPlace;
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**

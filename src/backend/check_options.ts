@@ -21,6 +21,7 @@ const NAMES: Readonly<Record<Name, true>> = {
   maxSize: true,
   name: true,
   pollSeconds: true,
+  postEvents: true,
   queue: true,
   redisArgs: true,
   stopTimeout: true,

@@ -13,6 +13,7 @@ export {
 } from "./aliases.ts";
 export { Backend } from "./backend.ts";
 export type { BackendOptions } from "./backend_options.ts";
+export type { PeerPlace } from "./peers.ts";
 export { LifeCycle, type LifeCycleOptions } from "./life_cycle.ts";
 export { RedisBackend } from "./redis_backend.ts";
 export type { RedisBackendOptions } from "./redis_backend_options.ts";
@@ -22,6 +23,7 @@ export type {
   ResponseLike,
   SendRequestOptions,
 } from "./sender.ts";
+export type { SendToOptions } from "./send_to_options.ts";
 export type { RegisterServiceOptions } from "./services.ts";
 export type { BackendStats } from "./stats.ts";
 export type { TokenCheck } from "./token_check.ts";

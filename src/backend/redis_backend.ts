@@ -169,11 +169,18 @@ export class RedisBackend extends Backend {
   }
 
   /** The port of the Redis server, and what peers need to know besides. */
-  protected override serviceDefaults(): RegisterServiceOptions {
-    const address = this.#inbox?.address ??
-      parseRedisArgs(this.redisArgs).address;
-    const { port, properties, warning } = servicePlace(address);
-    if (warning !== undefined) this.logger.warn(warning);
+  protected override serviceDefaults(
+    given: RegisterServiceOptions,
+  ): RegisterServiceOptions {
+    const { address, db, tls } = parseRedisArgs(this.redisArgs);
+    const { port, properties, warning } = servicePlace({
+      address: this.#inbox?.address ?? address,
+      db,
+      tls,
+    });
+    if (warning !== undefined && given.port === undefined) {
+      this.logger.warn(warning);
+    }
     return {
       port,
       properties: { queue: [this.#queue].flat()[0]!, ...properties },

@@ -70,10 +70,11 @@ export class Sender {
     queueName: string = this.#options.queue,
   ): Promise<void> {
     const { deviceId } = this.#options;
-    const list = isList(messages) ? messages : [messages];
     await this.#outbox.push(
       queueName,
-      list.map((message) => Message.build(message, { deviceId }).toString()),
+      listOf(messages).map((message) =>
+        Message.build(message, { deviceId }).toString()
+      ),
     );
   }
 
@@ -135,6 +136,13 @@ export class Sender {
     const { deviceId } = this.#options;
     return { target: deviceId, origin: deviceId };
   }
+}
+
+/** One message or several as a list. */
+export function listOf(
+  messages: MessageInput | readonly MessageInput[],
+): readonly MessageInput[] {
+  return isList(messages) ? messages : [messages];
 }
 
 /** `Array.isArray` does not recognise a readonly array. */

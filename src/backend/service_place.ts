@@ -1,9 +1,8 @@
-import type { Address } from "../redis/mod.ts";
-import { formatAddress } from "../redis/options.ts";
+import { formatAddress, type Settings } from "../redis/options.ts";
 
 /** Where a Redis server is, as peers on the network are told. */
 export interface ServicePlace {
-  /** The port to announce. */
+  /** The port to announce; 0 where the network does not reach the server. */
   readonly port: number;
   /** What the TXT record says besides. */
   readonly properties: Readonly<Record<string, string>>;
@@ -11,36 +10,39 @@ export interface ServicePlace {
   readonly warning?: string;
 }
 
-/** Announced where the server has no port; nobody else reaches it then anyway. */
-const REDIS_PORT = 6379;
-
 /**
  * Says what to announce of a Redis server: the announcement itself carries this
  * host's addresses, which are not the server's where that runs elsewhere.
  *
- * @param address Where the backend reaches the server.
+ * @param settings Where and how the backend reaches the server.
  * @returns What to announce, and what to warn of.
  */
-export function servicePlace(address: Address): ServicePlace {
+export function servicePlace(
+  { address, db, tls }: Pick<Settings, "address" | "db" | "tls">,
+): ServicePlace {
   if ("path" in address) {
     return {
-      port: REDIS_PORT,
+      port: 0,
       properties: {},
       warning:
-        "Redis listens on a Unix socket: peers will see the service, but only programs on this host reach its queue.",
+        "Redis is reached through a Unix socket: peers will see the service, with port 0, since only programs on this host reach its queue. If the server listens on a port too, pass it as `port`.",
     };
   }
   const { host, port } = address;
+  const reached = {
+    ...(tls && { ssl: "true" }),
+    ...(db !== 0 && { db: String(db) }),
+  };
   if (isLoopback(host)) {
     return {
       port,
-      properties: {},
+      properties: reached,
       warning: `Redis is reached at ${
         formatAddress(address)
       }: if it listens there only, peers will see the service, but not reach its queue.`,
     };
   }
-  return { port, properties: isOwn(host) ? {} : { host } };
+  return { port, properties: isOwn(host) ? reached : { ...reached, host } };
 }
 
 function isLoopback(host: string): boolean {

@@ -8,11 +8,15 @@ import {
   serviceType,
 } from "../zeroconf/mod.ts";
 import type { RegisterServiceOptionAliases } from "./aliases.ts";
+import type { PeerPlace, Peers } from "./peers.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
 /** What to announce, as in Platypush. */
 export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
-  /** The port of the service. Default: the one of the Redis server in use. */
+  /**
+   * The port of the service. Default: the one of the Redis server in use, or 0
+   * where it is reached through a Unix socket, which no other host can.
+   */
   port?: number;
   /** The short name. Default: the class's name without `Backend`, in lower case. */
   name?: string;
@@ -54,9 +58,11 @@ interface Announced {
   service: ServiceInfo;
 }
 
-/** Announces the service of a backend, and tells the bus. */
+/** Announces the service of a backend, follows those of others, and tells the bus. */
 export class Services {
   readonly #options: ServicesOptions;
+  /** The names of others' services of which the bus was told. */
+  readonly #posted = new Set<string>();
   #announced: Announced | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -73,6 +79,27 @@ export class Services {
   /** Withdraws the service, if there is one. */
   unregister(): Promise<void> {
     return this.#inTurn(() => this.#withdraw());
+  }
+
+  /**
+   * Posts what becomes of the services of others. What becomes of the own one
+   * is posted as it is announced and withdrawn, and not again when it is seen.
+   *
+   * @returns Ends it.
+   */
+  followOthers(peers: Peers, place: PeerPlace): Promise<() => void> {
+    const { name } = this.#options;
+    const own = name !== "" && { type: `platypush-${name}` };
+    return peers.follow({ ...own, ...place }, ({ kind, service }) => {
+      const { name } = service;
+      if (kind === "removed") {
+        if (this.#posted.delete(name)) this.#post(kind, service);
+      } else if (name !== this.#announced?.service.name) {
+        // After a conflict, another host may have what was the own name.
+        this.#post(this.#posted.has(name) ? "updated" : "added", service);
+        this.#posted.add(name);
+      }
+    });
   }
 
   async #register(options: RegisterServiceOptions): Promise<string> {

@@ -27,7 +27,10 @@ export interface ServiceOptions {
   name: string;
   /** The service's name such as `platypush-redis`, or its whole type. */
   type: string;
-  /** The port that it listens on. */
+  /**
+   * The port that it listens on; 0 says that the network does not reach it
+   * (RFC 6763, section 8).
+   */
   port: number;
   /** The protocol, `tcp` by default. */
   protocol?: "tcp" | "udp";
@@ -226,9 +229,9 @@ export class Advertiser implements AsyncDisposable {
   #check(
     { name, type, port, protocol = "tcp", properties = {} }: ServiceOptions,
   ): ServiceRecords {
-    if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
       throw new TypeError(
-        `Cannot register a service on port ${port}: expected an integer from 1 to 65535`,
+        `Cannot register a service on port ${port}: expected an integer from 0 to 65535`,
       );
     }
     const instance = cutLabel(name);

@@ -10,7 +10,7 @@ export interface ServiceInfo {
   type: string;
   /** The full name: the instance and the type. */
   name: string;
-  /** The port that the service listens on. */
+  /** The port that the service listens on; 0 where the network does not reach it. */
   port: number;
   /** Where the host is reached: IPv4 first, then IPv6. */
   addresses: string[];
@@ -30,7 +30,12 @@ export interface ServiceInfo {
   deviceId: string;
   /** The Redis list of the device, when the service tells it. */
   queue: string | undefined;
-  /** Where the Redis server is: the property `host`, or else the best of the addresses. */
+  /**
+   * Where the Redis server is: at the property `host`, or else the best of the
+   * addresses; by TLS (`rediss://`) where the property `ssl` is `true`, and with
+   * the database of the property `db`. Missing where the network does not reach
+   * the server, or what is announced makes no address.
+   */
   redisUrl: string | undefined;
 }
 
@@ -51,15 +56,30 @@ export type ServiceParts = Omit<
 /** Completes what the records say about a service with what follows from it. */
 export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
   const { properties, name, type } = parts;
-  const host = properties.host || bestAddress(parts.addresses);
   return {
     ...parts,
     host_ttl: 120,
     other_ttl: 4500,
     deviceId: properties.device_id || name.slice(0, -type.length - 1),
     queue: properties.queue,
-    redisUrl: host && `redis://${bracketed(host)}:${parts.port}`,
+    redisUrl: redisUrl(parts),
   };
+}
+
+/**
+ * Whoever likes may announce a service, so nothing goes into the URL that could
+ * be read as more than a host and a database.
+ */
+function redisUrl(
+  { properties, addresses, port }: ServiceParts,
+): string | undefined {
+  const host = properties.host || bestAddress(addresses);
+  const db = properties.db ?? "0";
+  if (port === 0 || host === undefined) return undefined;
+  if (!/^\[?[\w.:%-]+\]?$/.test(host) || !/^\d+$/.test(db)) return undefined;
+  const scheme = properties.ssl === "true" ? "rediss" : "redis";
+  const path = db === "0" ? "" : `/${db}`;
+  return `${scheme}://${bracketed(host)}:${port}${path}`;
 }
 
 /** IPv4 before IPv6, and link-local IPv6 last: it needs a zone to be of use. */

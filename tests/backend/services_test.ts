@@ -179,8 +179,12 @@ Deno.test("RedisBackend tells peers where its server really is", async () => {
   const here = await announce({});
   assert.equal(here.port, 6379);
   await logger.line(/warn: Redis is reached at 127.0.0.1:6379: if it listens/);
-  await announce({ unix_socket_path: "/run/redis.sock" });
-  await logger.line(/warn: Redis listens on a Unix socket/);
+  const further = await announce({ host, port: 7000, db: 3, ssl: true });
+  const { db, ssl } = further.properties as Record<string, string>;
+  assert.deepEqual({ db, ssl }, { db: "3", ssl: "true" });
+  const socket = await announce({ unix_socket_path: "/run/redis.sock" });
+  assert.equal(socket.port, 0);
+  await logger.line(/warn: Redis is reached through a Unix socket/);
 });
 
 Deno.test("zeroconfEvent is the event of a device", () => {

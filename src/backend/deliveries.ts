@@ -1,0 +1,176 @@
+import type { Logger } from "../logger.ts";
+import { Message, type MessageInput, newId } from "../message/mod.ts";
+import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
+import { expandUrl, formatAddress, parseRedisArgs } from "../redis/options.ts";
+import type { ServiceInfo } from "../zeroconf/mod.ts";
+
+/** What {@linkcode Deliveries} has to know of its backend. */
+export interface DeliveriesOptions {
+  /** The origin of what is sent. */
+  readonly deviceId: string;
+  /** The queue of peers that do not tell theirs. */
+  readonly queue: string;
+  /** How the backend reaches its own Redis. */
+  readonly redisArgs: RedisArgs;
+  /** Whether connections leave the process free to end. */
+  readonly daemon: boolean;
+  /** Where to report what happens. */
+  readonly logger: Logger;
+}
+
+interface Open {
+  readonly outbox: Outbox;
+  pending: number;
+  idle: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** How long a connection waits for the next message, in seconds: the peer may have gone for good. */
+const IDLE = 60;
+
+/** What holds for every server: who we are, how TLS is spoken, how long to wait. */
+const PERSONAL = [
+  "username",
+  "password",
+  "ssl",
+  "ssl_ca_certs",
+  "ssl_ca_data",
+  "ssl_certfile",
+  "ssl_keyfile",
+  "ssl_password",
+  "ssl_cert_reqs",
+  "ssl_check_hostname",
+  "socket_timeout",
+  "socket_connect_timeout",
+  "socket_keepalive",
+  "health_check_interval",
+  "client_name",
+  "protocol",
+] as const satisfies readonly (keyof RedisArgs)[];
+
+/** Sends to the queues of peers, each on its own Redis, on connections that stay open. */
+export class Deliveries implements AsyncDisposable {
+  readonly #options: DeliveriesOptions;
+  readonly #open = new Map<string, Open>();
+  #isClosed = false;
+
+  /** @param options What it has to know of its backend. */
+  constructor(options: DeliveriesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Delivers messages to the queue of a peer, all or none.
+   *
+   * @param peer The peer, as it was found.
+   * @param messages The messages; where they have no target, it is the peer.
+   * @param redisArgs Who we are there. Default: who we are on our own Redis.
+   * @throws {MessageError} One of them is no message.
+   * @throws {TypeError} One of `redisArgs` is unknown or wrong.
+   * @throws {RedisError} The peer's Redis cannot be reached or refuses.
+   */
+  async deliver(
+    peer: ServiceInfo,
+    messages: readonly MessageInput[],
+    redisArgs: RedisArgs = this.#options.redisArgs,
+  ): Promise<void> {
+    const payloads = messages.map((message) => this.#write(message, peer));
+    const { deviceId, redisUrl, queue = this.#options.queue } = peer;
+    if (redisUrl === undefined) {
+      throw new RedisError(
+        `Cannot send to "${deviceId}": it does not say where the network reaches its Redis, perhaps because that listens on a Unix socket only.`,
+        "connection",
+      );
+    }
+    const args = { ...personal(redisArgs), url: redisUrl };
+    const key = JSON.stringify(args);
+    const open = this.#connect(key, args);
+    open.pending++;
+    clearTimeout(open.idle);
+    try {
+      await open.outbox.push(queue, payloads);
+    } catch (error) {
+      throw error instanceof RedisError
+        ? explain(error, deviceId, args)
+        : error;
+    } finally {
+      if (--open.pending === 0 && !this.#isClosed) this.#rest(key, open);
+    }
+  }
+
+  /** Closes the connections; what is on its way rejects. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#open.keys()].map((key) => this.#close(key)));
+  }
+
+  /** The same as {@linkcode Deliveries.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #connect(key: string, args: RedisArgs): Open {
+    if (this.#isClosed) {
+      throw new DOMException("The backend was stopped", "AbortError");
+    }
+    const known = this.#open.get(key);
+    if (known !== undefined) return known;
+    const { daemon, logger } = this.#options;
+    const outbox = new Outbox(args, {
+      logger,
+      unref: daemon,
+      connectionTimeout: parseRedisArgs(args).connectTimeout,
+    });
+    const open: Open = { outbox, idle: undefined, pending: 0 };
+    this.#open.set(key, open);
+    return open;
+  }
+
+  #rest(key: string, open: Open): void {
+    open.idle = setTimeout(() => this.#close(key), IDLE * 1000);
+    Deno.unrefTimer(open.idle);
+  }
+
+  async #close(key: string): Promise<void> {
+    const open = this.#open.get(key);
+    this.#open.delete(key);
+    clearTimeout(open?.idle);
+    await open?.outbox.close();
+  }
+
+  #write(input: MessageInput, { deviceId: peer }: ServiceInfo): string {
+    // An id that nobody has shows what was missing.
+    const missing = newId();
+    const message = Message.build(input, { deviceId: missing });
+    if (message.target === missing) message.target = peer;
+    if (message.origin === missing) message.origin = this.#options.deviceId;
+    if (message.target !== peer) {
+      this.#options.logger.warn(
+        `Sending a message for "${message.target}" to "${peer}": it is taken only if "${peer}" accepts others' messages.`,
+      );
+    }
+    return message.toString();
+  }
+}
+
+function personal(redisArgs: RedisArgs): RedisArgs {
+  parseRedisArgs(redisArgs);
+  const args = expandUrl(redisArgs);
+  return Object.fromEntries(
+    PERSONAL.filter((name) => args[name] !== undefined)
+      .map((name) => [name, args[name]]),
+  );
+}
+
+function explain(
+  error: RedisError,
+  peer: string,
+  args: RedisArgs,
+): RedisError {
+  const where = formatAddress(parseRedisArgs(args).address);
+  const reason = error.message.replace(/^Cannot [^:]*: /, "");
+  return new RedisError(
+    `Cannot send to "${peer}" at ${where}: ${reason}`,
+    error.code,
+    { cause: error, mayHaveRun: error.mayHaveRun },
+  );
+}

@@ -1,0 +1,149 @@
+import type { Logger } from "../logger.ts";
+import {
+  Browser,
+  PLATYPUSH_REDIS,
+  type ServiceChange,
+  type ServiceInfo,
+  serviceType,
+} from "../zeroconf/mod.ts";
+import { sleep } from "./sleep.ts";
+
+/** Where to look for other backends. */
+export interface PeerPlace {
+  /** The type of their services. Default: `_platypush-redis._tcp.local.`. */
+  type?: string;
+  /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
+  interfaces?: readonly string[];
+}
+
+/** What {@linkcode Peers} has to know of its backend. */
+export interface PeersOptions {
+  /** Whether the process may end although somebody looks. */
+  readonly daemon: boolean;
+  /** Where to report what happens. */
+  readonly logger: Logger;
+}
+
+type Listener = (change: ServiceChange) => void;
+
+/** How many of the peers that were seen an error names. */
+const MAX_NAMED = 10;
+
+/**
+ * The services of other backends, followed from when they are first asked for,
+ * so that one that is known need not be looked for again.
+ */
+export class Peers implements AsyncDisposable {
+  readonly #options: PeersOptions;
+  readonly #places = new Map<string, Followed>();
+  readonly #closed = new AbortController();
+
+  /** @param options What it has to know of its backend. */
+  constructor(options: PeersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Follows the services of a place.
+   *
+   * @param listener Called with each change, first with all that are there.
+   * @returns Ends it.
+   */
+  async follow(place: PeerPlace, listener: Listener): Promise<() => void> {
+    const followed = this.#at(place);
+    await followed.browser.start();
+    for (const service of followed.browser.services) {
+      listener({ kind: "added", service });
+    }
+    followed.listeners.add(listener);
+    return () => followed.listeners.delete(listener);
+  }
+
+  /**
+   * Finds one peer.
+   *
+   * @param name Its device id, or the name of its service, in full or without
+   * the type; an equal name counts before an equal device id.
+   * @param timeout How long to look, in seconds.
+   * @throws {DOMException} `NotFoundError`: no such peer in time; the message
+   * names those that were seen. `AbortError`: closed meanwhile.
+   */
+  async find(
+    name: string,
+    timeout: number,
+    place: PeerPlace,
+  ): Promise<ServiceInfo> {
+    const { browser } = this.#at(place);
+    const found = new AbortController();
+    const signal = AbortSignal.any([found.signal, this.#closed.signal]);
+    const end = await this.follow(place, ({ kind, service }) => {
+      if (kind !== "removed" && answersTo(service, name)) found.abort();
+    });
+    await sleep(timeout, { signal, unref: this.#options.daemon });
+    end();
+    if (this.#closed.signal.aborted) {
+      throw new DOMException("The backend was stopped", "AbortError");
+    }
+    const fitting = browser.services.filter((each) => answersTo(each, name));
+    const peer = fitting.find((each) => isNamed(each, name)) ?? fitting[0];
+    if (peer !== undefined) return peer;
+    throw new DOMException(
+      `There is no peer "${name}": within ${timeout} s ${
+        listOf(browser.services)
+      }`,
+      "NotFoundError",
+    );
+  }
+
+  /** Stops following; whoever looks for a peer is told. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    const browsers = [...this.#places.values()].map(({ browser }) => browser);
+    await Promise.all(browsers.map((browser) => browser.close()));
+  }
+
+  /** The same as {@linkcode Peers.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #at({ type = PLATYPUSH_REDIS, interfaces }: PeerPlace): Followed {
+    const key = JSON.stringify([serviceType(type), interfaces]);
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    const listeners = new Set<Listener>();
+    const browser = new Browser({
+      type,
+      ...(interfaces && { interfaces }),
+      unref: this.#options.daemon,
+      logger: this.#options.logger,
+      onChange: (change) => {
+        for (const listener of listeners) listener(change);
+      },
+    });
+    const followed = { browser, listeners };
+    this.#places.set(key, followed);
+    return followed;
+  }
+}
+
+interface Followed {
+  readonly browser: Browser;
+  readonly listeners: Set<Listener>;
+}
+
+function answersTo(service: ServiceInfo, name: string): boolean {
+  return service.deviceId === name || isNamed(service, name);
+}
+
+function isNamed({ name: full, type }: ServiceInfo, name: string): boolean {
+  return full === name || full === `${name}.` || full === `${name}.${type}`;
+}
+
+function listOf(services: readonly ServiceInfo[]): string {
+  if (services.length === 0) return "none at all was seen";
+  const named = services.slice(0, MAX_NAMED)
+    .map(({ deviceId }) => `"${deviceId}"`).join(", ");
+  const others = services.length - MAX_NAMED;
+  return `only ${named}${others > 0 ? ` and ${others} more` : ""} were seen`;
+}

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import {
+  discover,
+  Event,
+  MessageError,
+  RedisBackend,
+  RedisError,
+  Request,
+  type ServiceInfo,
+} from "../../mod.ts";
+import { inTime } from "../in_time.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { LineLogger, Listener, privateBus, QUEUE, until } from "./helpers.ts";
+
+const interfaces = ["127.0.0.1"];
+const TYPE = "_platypush-redis._tcp.local.";
+
+/** A device id that no other test announces. */
+function deviceId(): string {
+  return `test ${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/** A peer as it would be found, on this host. */
+function peerAt(port: number, parts: Partial<ServiceInfo> = {}): ServiceInfo {
+  return {
+    type: TYPE,
+    name: `kitchen.${TYPE}`,
+    port,
+    addresses: ["127.0.0.1"],
+    server: "kitchen.local.",
+    host_ttl: 120,
+    other_ttl: 4500,
+    priority: 0,
+    weight: 0,
+    properties: {},
+    deviceId: "kitchen",
+    queue: undefined,
+    redisUrl: `redis://127.0.0.1:${port}`,
+    ...parts,
+  };
+}
+
+Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async () => {
+  const port = freePort();
+  await using ours = await TestServer.start();
+  await using theirs = await TestServer.start({ port });
+  const id = deviceId();
+  await using peer = new Listener(theirs, { deviceId: id, queue: "my/queue" });
+  await peer.start();
+  await peer.backend.registerService({ interfaces, srvName: `of ${id}` });
+  await using backend = new RedisBackend({
+    redisArgs: ours.args,
+    deviceId: "livingroom",
+  });
+
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await backend.sendTo(id, event, { interfaces, timeout: 10 });
+  const messages = await peer.messages(2);
+  const [, arrived] = messages;
+  assert.ok(arrived instanceof Event);
+  assert.equal(arrived.target, id);
+  assert.equal(arrived.origin, "livingroom");
+
+  const found = (await discover({ interfaces, timeout: 1 }))
+    .find((each) => each.deviceId === id);
+  await backend.sendTo(found!, [
+    new Request({ action: "light.on", target: id, origin: "attic" }),
+    JSON.stringify({ ...event, args: { type: "custom.Last" } }),
+  ]);
+  const all = await peer.messages(4);
+  assert.equal(all[2]?.origin, "attic");
+  assert.equal((all[3] as Event).args.type, "custom.Last");
+  assert.deepEqual(await ours.run("KEYS", "*"), []);
+});
+
+Deno.test("Backend keeps the connection to a peer until it stops", async () => {
+  const port = freePort();
+  await using theirs = await TestServer.start({ port });
+  const backend = new RedisBackend({ deviceId: "livingroom" });
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  const clients = async (): Promise<number> =>
+    (await theirs.run<string>("CLIENT", "LIST", "TYPE", "normal"))
+      .trim().split("\n").length;
+  const before = await clients();
+  for (let i = 0; i < 3; i++) await backend.sendTo(peerAt(port), event);
+  assert.equal(await clients(), before + 1);
+  assert.equal(await theirs.run("LLEN", QUEUE), 3);
+  await backend.stop();
+  await until(async () => await clients() === before);
+  await assert.rejects(backend.sendTo(peerAt(port), event), {
+    name: "AbortError",
+  });
+});
+
+Deno.test("Backend names the peers it saw where there is no such peer", async () => {
+  await using bus = privateBus();
+  const id = deviceId();
+  await using other = new RedisBackend({ bus, deviceId: id });
+  await other.registerService({ interfaces });
+  await using backend = new RedisBackend();
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await assert.rejects(
+    backend.sendTo(`${id} no`, event, { interfaces, timeout: 2 }),
+    (error: DOMException) => {
+      assert.equal(error.name, "NotFoundError");
+      assert.match(error.message, new RegExp(`"${id} no".*only .*"${id}"`));
+      return true;
+    },
+  );
+  const stopped = assert.rejects(
+    backend.sendTo(`${id} no`, event, { interfaces, timeout: 30 }),
+    { name: "AbortError" },
+  );
+  await backend.stop();
+  await stopped;
+});
+
+Deno.test("Backend says why it cannot send to a peer", async (t) => {
+  const port = freePort();
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  const failure =
+    (peer: ServiceInfo, message: RegExp, code: string) =>
+    async (): Promise<void> => {
+      await using backend = new RedisBackend({
+        redisArgs: { password: "secret", socket_connect_timeout: 0.3 },
+      });
+      const sending = inTime(backend.sendTo(peer, event), "the error", 10);
+      await assert.rejects(sending, (error: Error) => {
+        assert.ok(error instanceof RedisError);
+        assert.match(error.message, message);
+        assert.equal(error.code, code);
+        assert.doesNotMatch(error.message, /secret/);
+        assert.equal(error.mayHaveRun, false);
+        return true;
+      });
+    };
+  await t.step(
+    "nobody listens",
+    failure(
+      peerAt(port),
+      new RegExp(`^Cannot send to "kitchen" at 127\\.0\\.0\\.1:${port}: `),
+      "connection",
+    ),
+  );
+  await t.step(
+    "a Unix socket",
+    failure(
+      peerAt(0, { redisUrl: undefined }),
+      /^Cannot send to "kitchen": .*Unix socket/,
+      "connection",
+    ),
+  );
+  await using server = await TestServer.start({ port });
+  await server.run("CONFIG", "SET", "requirepass", "another");
+  await t.step(
+    "another password",
+    failure(peerAt(port), /^Cannot send to "kitchen" at /, "auth"),
+  );
+  await t.step("no message", async () => {
+    await using backend = new RedisBackend();
+    await assert.rejects(backend.sendTo(peerAt(port), "?"), MessageError);
+  });
+});
+
+Deno.test("Backend shows a peer's Redis its own password, or another one", async () => {
+  const port = freePort();
+  await using theirs = await TestServer.start({ port });
+  await theirs.run("CONFIG", "SET", "requirepass", "secret");
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await using ours = new RedisBackend({
+    redisArgs: { url: "redis://:secret@192.0.2.1:7/3" },
+  });
+  await ours.sendTo(peerAt(port), event);
+  assert.equal(await theirs.run("LLEN", QUEUE), 1);
+  await using other = new RedisBackend({ redisArgs: { password: "wrong" } });
+  const redisArgs = { password: "secret" };
+  await other.sendTo(peerAt(port), event, { redisArgs });
+  assert.equal(await theirs.run("LLEN", QUEUE), 2);
+  await assert.rejects(other.sendTo(peerAt(port), event, { redisArgs: {} }));
+});
+
+Deno.test("Backend warns of a message for someone else than its peer", async () => {
+  const port = freePort();
+  await using theirs = await TestServer.start({ port });
+  const logger = new LineLogger();
+  await using backend = new RedisBackend({ logger });
+  const event = new Event({ args: { type: "a.B" }, target: "hall" });
+  await backend.sendTo(peerAt(port), event);
+  await logger.line(/warn: Sending a message for "hall" to "kitchen"/);
+  assert.equal(await theirs.run("LLEN", QUEUE), 1);
+});
