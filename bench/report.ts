@@ -27,6 +27,18 @@ export interface Row {
   ratio?: { to: string; value: number; must?: string };
 }
 
+/** What is in a file of `bench/results`. */
+export interface Result {
+  /** When it was measured, in ISO 8601. */
+  date: string;
+  /** Where. */
+  machine: { os: string; cpu: string; cores: number; memory: number };
+  /** With which versions. */
+  versions: Record<string, string>;
+  /** The figures. */
+  rows: readonly Row[];
+}
+
 /**
  * Prints a table and writes it to `bench/results/<name>.json`, with the
  * machine, the versions and the date.
@@ -45,7 +57,7 @@ export async function report(
       : `${format.format(ratio.value)} × ${ratio.to}`,
     must: ratio?.must ?? "",
   })));
-  const result = {
+  const result: Result = {
     date: new Date().toISOString(),
     machine: {
       os: `${Deno.build.os} ${Deno.osRelease()}`,
