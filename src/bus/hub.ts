@@ -2,17 +2,14 @@ import type { Logger } from "../logger.ts";
 import { Message } from "../message/mod.ts";
 import { breathe } from "./breathe.ts";
 import { Delivery } from "./delivery.ts";
-import { DroppedError } from "./errors.ts";
-import { encodeFrame, type FrameOptions } from "./frame.ts";
-import { LinkReader } from "./link_reader.ts";
-import { LinkWriter } from "./link_writer.ts";
-import { type Member, Membership, type Offer } from "./membership.ts";
-import { type Part, parts, type Postable, toWire } from "./parts.ts";
+import type { DroppedError } from "./errors.ts";
+import type { Frame, FrameOptions } from "./frame.ts";
+import { Links } from "./links.ts";
+import { Membership } from "./membership.ts";
+import { parts, type Postable } from "./parts.ts";
 import { PlainChannel } from "./plain_channel.ts";
 import { receive, receiveAll, type Received } from "./receive.ts";
 import type { Failure, Receipt } from "./receipt.ts";
-import { RingState } from "./ring.ts";
-import { StallWatch } from "./stall_watch.ts";
 import type { Subscriber } from "./subscriber.ts";
 import { nextTurn } from "./turn.ts";
 
@@ -42,12 +39,6 @@ export interface Seat {
   onSubscribers(): void;
 }
 
-/** A link, and whether its subscriber gives signs of life. */
-interface Watched {
-  readonly link: LinkWriter;
-  readonly watch: StallWatch;
-}
-
 const hubs = new Map<string, Hub>();
 
 /**
@@ -68,14 +59,11 @@ export class Hub {
   readonly #plain: PlainChannel;
   // Replaced, never changed, so that a handler may open or close a bus meanwhile.
   #seats: readonly Seat[] = [];
-  readonly #writers = new Map<string, Watched>();
-  readonly #readers = new Map<string, LinkReader>();
+  readonly #links: Links;
   readonly #interval: number;
   readonly #timer: ReturnType<typeof setInterval>;
   #settled = false;
-  #publishes = false;
   #population = 0;
-  #frames = 0;
   #lastBeat = performance.now();
 
   /**
@@ -102,10 +90,13 @@ export class Hub {
       stallTimeout,
       this.#plain.marks.buffer,
       {
-        onMember: (member) => this.#onMember(member),
+        onMember: (member) => {
+          this.#links.onMember(member);
+          this.#onSubscribers();
+        },
         onGone: (id, crashed) => this.#onGone(id, crashed),
         onMarks: (id, marks) => this.#plain.recognise(id, marks),
-        onOffer: (offer) => this.#onOffer(offer),
+        onOffer: (offer) => this.#links.onOffer(offer),
         onSilence: () =>
           logger.warn(
             `Somebody on the bus "${name}" has not answered for ` +
@@ -113,6 +104,11 @@ export class Hub {
           ),
       },
     );
+    this.#links = new Links(this.#membership, stallTimeout, {
+      onFrame: (frame, beat, settle) => this.#onFrame(frame, beat, settle),
+      onGivenUp: (error) => this.#onGivenUp(error),
+      onDropped: (error) => this.#onDropped(error),
+    });
     this.#membership.ready().then(() => this.#settled = true);
     this.#interval = Math.min(1, stallTimeout / 4);
     this.#timer = setInterval(() => this.#beat(), this.#interval * 1000);
@@ -137,7 +133,7 @@ export class Hub {
       subscriber.listening
     );
     this.#membership.subscribes = listening;
-    if (!listening) this.#leaveAll();
+    if (!listening) this.#links.leave();
     this.#onSubscribers();
   }
 
@@ -148,9 +144,9 @@ export class Hub {
     this.onListening();
     if (this.#seats.length > 0) return;
     hubs.delete(this.#options.name);
-    await Promise.all(this.#writers.values().map(({ link }) => link.drain()));
+    await this.#links.drain();
     clearInterval(this.#timer);
-    for (const { link } of this.#writers.values()) link.end();
+    this.#links.end();
     await this.#membership.close();
     this.#plain.close();
     await nextTurn();
@@ -175,13 +171,10 @@ export class Hub {
     receipt: Receipt,
   ): Promise<void> {
     if (!this.#settled) await this.#membership.ready();
-    if (!this.#publishes) {
-      this.#publishes = true;
-      for (const member of this.#membership.members) this.#onMember(member);
-    }
+    this.#links.open();
     this.counts.posted += inputs.length;
     const { redelivered, ...rest } = options;
-    for (const part of parts(inputs, () => this.#writers.size > 0)) {
+    for (const part of parts(inputs, () => this.#links.subscribers > 0)) {
       const { first } = part;
       const end = first + part.inputs.length;
       const partOptions = redelivered === undefined
@@ -199,30 +192,11 @@ export class Hub {
           await other.subscriber.room();
         }
       }
-      const rooms = this.#send(part, partOptions, receipt, settle);
+      const rooms = this.#links.send(part, partOptions, receipt, settle);
       await this.#hand(part.inputs, partOptions, plain, receipt, settle);
       if (rooms.length > 0) await Promise.all(rooms);
       await breathe();
     }
-  }
-
-  /** Sends messages to the subscribers in other isolates. */
-  #send(
-    { inputs, wire = inputs.map(toWire) }: Part,
-    options: FrameOptions,
-    receipt: Receipt,
-    settle: (failures: readonly Failure[]) => void,
-  ): Promise<void>[] {
-    if (this.#writers.size === 0) return [];
-    const number = this.#frames++ >>> 0;
-    const frame = encodeFrame(number, wire, options);
-    const rooms = [];
-    for (const { link } of this.#writers.values()) {
-      receipt.expect();
-      const room = link.send(number, frame, wire.length, settle);
-      if (room !== undefined) rooms.push(room);
-    }
-    return rooms;
   }
 
   /** Hands messages to the subscribers in this isolate, and to plain listeners. */
@@ -234,7 +208,7 @@ export class Hub {
     settle: (failures: readonly Failure[]) => void,
   ): Promise<void> {
     const here = this.#membership.subscribes;
-    const alone = !here && this.#writers.size === 0;
+    const alone = !here && this.#links.subscribers === 0;
     if (!here && !alone && !plain) return;
     receipt.expect();
     const delivery = new Delivery(settle);
@@ -292,46 +266,10 @@ export class Hub {
     }
   }
 
-  #onMember({ id, label, subscribes }: Member): void {
-    const linked = this.#writers.get(id)?.link;
-    if (subscribes) linked?.check();
-    else linked?.release();
-    if (subscribes && this.#publishes && !this.#writers.has(id)) {
-      const link = new LinkWriter(label, () => this.#writers.delete(id));
-      const watch = new StallWatch(link.data, "reader");
-      this.#writers.set(id, { link, watch });
-      this.#offer(id, link);
-    }
-    this.#onSubscribers();
-  }
-
-  #offer(to: string, { use, data, reports }: LinkWriter): void {
-    this.#membership.offer(to, {
-      use,
-      data: data.buffer,
-      reports: reports.buffer,
-    });
-  }
-
-  #onOffer(offer: Offer): void {
-    if (!this.#membership.subscribes) return;
-    const link: LinkReader = new LinkReader(offer, {
-      onFrame: ({ messages, options }, settle) =>
-        this.#onFrame(link, messages, options, settle),
-      onOver: (error) => {
-        if (this.#readers.get(offer.from) === link) {
-          this.#readers.delete(offer.from);
-        }
-        if (error !== undefined) this.#onDropped(error);
-      },
-    });
-    if (link.attach()) this.#readers.set(offer.from, link);
-  }
-
+  /** Messages have come from another isolate. */
   async #onFrame(
-    link: LinkReader,
-    messages: readonly Received[],
-    options: FrameOptions,
+    { messages, options }: Frame,
+    beat: () => void,
     settle: (failures: readonly Failure[]) => void,
   ): Promise<void> {
     for (const { subscriber } of this.#seats) {
@@ -340,7 +278,7 @@ export class Hub {
     const delivery = new Delivery(settle);
     try {
       for (const [i, received] of receiveAll(messages, options).entries()) {
-        link.data.beat("reader");
+        beat();
         if (received instanceof Message) this.#deliver(received, i, delivery);
         else delivery.fail(received);
       }
@@ -352,33 +290,15 @@ export class Hub {
 
   #onGone(id: string, crashed: boolean): void {
     this.#plain.forget(id);
-    const writer = this.#writers.get(id)?.link;
-    if (crashed) {
-      // What it has written before it crashed is still read.
-      this.#readers.get(id)?.data.transition(
-        [RingState.Attached],
-        RingState.Ended,
-      );
-      writer?.check();
-    } else {
-      writer?.release();
-    }
-    if (this.#writers.has(id)) {
-      this.#giveUp(
-        id,
-        `The subscriber ${writer!.label} has ended without leaving the bus`,
-        "bury",
-      );
-    }
+    this.#links.onGone(id, crashed);
     this.#onSubscribers();
   }
 
-  #giveUp(id: string, reason: string, how: "drop" | "bury"): void {
-    this.#writers.get(id)?.link[how](reason);
-    this.#writers.delete(id);
+  /** A subscriber was given up. */
+  #onGivenUp(error: DroppedError): void {
     this.counts.dropped++;
-    this.#options.logger.error(reason);
-    for (const seat of this.#seats) seat.onError(new DroppedError(reason));
+    this.#options.logger.error(error.message);
+    for (const seat of this.#seats) seat.onError(error);
     this.#onSubscribers();
   }
 
@@ -390,11 +310,6 @@ export class Hub {
       seat.subscriber.endQueues(error);
     }
     this.#membership.renew();
-  }
-
-  #leaveAll(): void {
-    for (const link of this.#readers.values()) link.leave();
-    this.#readers.clear();
   }
 
   #onSubscribers(): void {
@@ -410,26 +325,7 @@ export class Hub {
     // If this isolate was asleep itself, the others may have been too.
     const elapsed = Math.min((now - this.#lastBeat) / 1000, 2 * this.#interval);
     this.#lastBeat = now;
-    for (const [id, { link, watch }] of this.#writers) {
-      link.check();
-      if (!this.#writers.has(id)) continue;
-      link.data.beat("writer");
-      if (link.data.state === RingState.Offered) this.#offer(id, link);
-      const { stallTimeout } = this.#options;
-      if (watch.look(elapsed) <= stallTimeout) continue;
-      this.#membership.forget(id);
-      this.#giveUp(
-        id,
-        `The subscriber ${link.label} has neither read nor given a sign of ` +
-          `life for ${stallTimeout} s: it is dropped`,
-        "drop",
-      );
-    }
-    for (const link of this.#readers.values()) {
-      link.data.beat("reader");
-      // A change of state may have come between a look at it and going to sleep.
-      link.data.wake();
-    }
+    this.#links.beat(elapsed);
     for (const { subscriber } of this.#seats) subscriber.expire();
     this.#membership.beat(elapsed);
   }
