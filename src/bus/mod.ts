@@ -6,12 +6,12 @@
  */
 
 export * from "../message/mod.ts";
-export {
-  Bus,
-  type BusOptions,
-  type BusStats,
-  type HandlerOptions,
-  type PostOptions,
-} from "./bus.ts";
+export { Bus } from "./bus.ts";
+export type {
+  BusOptions,
+  BusStats,
+  HandlerOptions,
+  PostOptions,
+} from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
 export { type Failure, type FailureReason, Receipt } from "./receipt.ts";
