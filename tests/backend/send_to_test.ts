@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import {
-  discover,
+  browse,
   Event,
   MessageError,
   RedisBackend,
@@ -18,6 +18,15 @@ const TYPE = "_platypush-redis._tcp.local.";
 /** A device id that no other test announces. */
 function deviceId(): string {
   return `test ${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/** A peer as it is found. */
+async function found(id: string): Promise<ServiceInfo> {
+  const signal = AbortSignal.timeout(20_000);
+  for await (const { service } of browse({ interfaces, signal })) {
+    if (service.deviceId === id) return service;
+  }
+  throw new Error(`"${id}" was not found`);
 }
 
 /** A peer as it would be found, on this host. */
@@ -61,9 +70,7 @@ Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async (
   assert.equal(arrived.target, id);
   assert.equal(arrived.origin, "livingroom");
 
-  const found = (await discover({ interfaces, timeout: 1 }))
-    .find((each) => each.deviceId === id);
-  await backend.sendTo(found!, [
+  await backend.sendTo(await found(id), [
     new Request({ action: "light.on", target: id, origin: "attic" }),
     JSON.stringify({ ...event, args: { type: "custom.Last" } }),
   ]);
