@@ -158,6 +158,17 @@ async function* linesOf(
   return undefined;
 }
 
+/** How a {@linkcode Lan} is. */
+export interface LanOptions {
+  /**
+   * The part of all packets that is lost, from 0 to 1; 0 by default. It needs
+   * two hosts and Python: the kernel's `netem` is not everywhere.
+   */
+  loss?: number;
+  /** Whether the hosts have fd00:77::1, ::2, … in place of IPv4 addresses. */
+  ipv6Only?: boolean;
+}
+
 /** Two hosts, or more, on one network that can lose packets. */
 export class Lan implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
@@ -173,10 +184,12 @@ export class Lan implements AsyncDisposable {
   /**
    * Makes hosts 192.168.77.1, .2, … with an interface `eth0` each, on a bridge.
    *
-   * @param loss The part of all packets that is lost, from 0 to 1. It needs
-   * two hosts and Python: the kernel's `netem` is not everywhere.
+   * @param options How it differs from that.
    */
-  static async make(hosts: number, loss = 0): Promise<Lan> {
+  static async make(
+    hosts: number,
+    { loss = 0, ipv6Only = false }: LanOptions = {},
+  ): Promise<Lan> {
     const lan = new Lan(await Namespace.make());
     try {
       const cable = lan.#cable;
@@ -215,8 +228,12 @@ export class Lan implements AsyncDisposable {
           await cable.ip("link", "set", `port${i}`, "master", "br0");
         }
         await cable.ip("link", "set", `port${i}`, "up");
-        await host.ip("addr", "add", `192.168.77.${i}/24`, "dev", "eth0");
+        const address = ipv6Only
+          ? [`fd00:77::${i}/64`, "nodad"]
+          : [`192.168.77.${i}/24`];
+        await host.ip("addr", "add", ...address, "dev", "eth0");
         await host.ip("link", "set", "eth0", "up");
+        if (ipv6Only) continue;
         // Some stacks leave the choice of the interface to the routes.
         await host.ip("route", "add", "default", "dev", "eth0");
       }
@@ -239,6 +256,21 @@ export class Lan implements AsyncDisposable {
   /** Pulls the plug of a host, numbered from 1, or puts it in again. */
   plug(host: number, state: "up" | "down"): Promise<void> {
     return this.#cable.ip("link", "set", `port${host}`, state);
+  }
+
+  /** Parts the hosts into networks of one host each, or joins these again. */
+  async part(isParted: boolean): Promise<void> {
+    for (let i = 1; i <= this.hosts.length; i++) {
+      const isolated = ["isolated", isParted ? "on" : "off"];
+      await this.#cable.ip(
+        "link",
+        "set",
+        `port${i}`,
+        "type",
+        "bridge_slave",
+        ...isolated,
+      );
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,26 @@ const browser = new Browser({
     say({ event: kind, name, port, addresses, properties }),
 });
 
+let announced = "";
+/** Says which addresses are announced when others are. */
+const watching = setInterval(() => {
+  const addresses = advertiser.services[0]?.addresses ?? [];
+  if (addresses.join() === announced) return;
+  announced = addresses.join();
+  say({ announces: addresses });
+}, 100);
+
+/** Makes the clock of this process run faster. */
+function hurry(times: number): void {
+  const { setTimeout } = globalThis;
+  const now = performance.now.bind(performance);
+  const start = now();
+  performance.now = () => start + (now() - start) * times;
+  globalThis.setTimeout =
+    ((callback: () => void, delay = 0) =>
+      setTimeout(callback, delay / times)) as typeof setTimeout;
+}
+
 function say(message: unknown): void {
   const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
   Deno.stdout.writeSync(bytes);
@@ -24,6 +44,7 @@ for await (
   rest = lines.pop()!;
   for (const line of lines) await obey(JSON.parse(line));
 }
+clearInterval(watching);
 await advertiser.close();
 await browser.close();
 
@@ -39,6 +60,9 @@ async function obey(
   switch (command.do) {
     case "hello":
       return say({ done: "hello" });
+    case "hurry":
+      hurry(20);
+      return say({ done: "hurry" });
     case "browse":
       await browser.start();
       return say({ done: "browse" });

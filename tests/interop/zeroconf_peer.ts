@@ -5,6 +5,8 @@ export interface Said {
   event?: "added" | "updated" | "removed";
   done?: string;
   renamed?: string;
+  /** The addresses that are announced, whenever they have changed. */
+  announces?: string[];
   name?: string;
   port?: number;
   addresses?: string[];
@@ -60,6 +62,11 @@ export class Peer implements AsyncDisposable {
   /** Resolves once the program runs. */
   async ready(): Promise<void> {
     await this.#command({ do: "hello" });
+  }
+
+  /** Lets its time run twenty times as fast from now on; only our own stack does this. */
+  async hurry(): Promise<void> {
+    await this.#command({ do: "hurry" });
   }
 
   /** Begins to look for services. */

@@ -1,14 +1,19 @@
 """python-zeroconf as a peer: JSON commands on stdin, JSON lines on stdout."""
 
 import json
-import socket
 import sys
 import threading
 
-from zeroconf import ServiceBrowser, ServiceInfo, Zeroconf
+import ifaddr
+from zeroconf import IPVersion, ServiceBrowser, ServiceInfo, Zeroconf
 
 TYPE = "_platypush-redis._tcp.local."
-zeroconf = Zeroconf()
+has_ipv4 = any(
+    ip.is_IPv4 and ip.ip != "127.0.0.1"
+    for adapter in ifaddr.get_adapters()
+    for ip in adapter.ips
+)
+zeroconf = Zeroconf(ip_version=IPVersion.V4Only if has_ipv4 else IPVersion.V6Only)
 lock = threading.Lock()
 
 
@@ -54,7 +59,7 @@ def info_of(command):
         TYPE,
         command["name"],
         port=command["port"],
-        addresses=[socket.inet_aton(command["address"])],
+        parsed_addresses=[command["address"]],
         properties=command.get("properties", {}),
         server="python-peer.local.",
     )
