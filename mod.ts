@@ -26,6 +26,7 @@ export * from "./src/backend/mod.ts";
 export * from "./src/bus/mod.ts";
 export type { Failure, FailureReason } from "./src/bus/mod.ts";
 export * from "./src/config/mod.ts";
+export * from "./src/doctor/mod.ts";
 export { createLogger, type Logger } from "./src/logger.ts";
 export * from "./src/message/mod.ts";
 export * from "./src/redis/mod.ts";

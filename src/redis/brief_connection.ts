@@ -54,6 +54,11 @@ export class BriefConnection implements Disposable {
     return formatAddress(this.#link.address);
   }
 
+  /** The user's name, as it was given. */
+  get user(): string {
+    return this.#settings.username ?? "default";
+  }
+
   /** The server's version, as {@link Link} knows it. */
   get version(): string {
     return this.#link.version;

@@ -107,6 +107,17 @@ export async function queueStatus(
     key: queue,
     ...(signal && { signal }),
   });
+  return {
+    ...await readQueueStatus(connection, queue),
+    server: await serverStatus(connection),
+  };
+}
+
+/** Asks a server for everything about a queue. */
+export async function readQueueStatus(
+  connection: BriefConnection,
+  queue: string,
+): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
   const [length, paused, count, oldest, found] = await connection.script<
     Survey
@@ -137,7 +148,6 @@ export async function queueStatus(
         ? undefined
         : Math.max(Date.now() / 1000 - Number(oldest), 0),
     },
-    server: await serverStatus(connection),
   };
 }
 

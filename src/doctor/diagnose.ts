@@ -1,0 +1,104 @@
+import { parseRedisArgs, type RedisArgs } from "../redis/options.ts";
+import { RedisError } from "../redis/redis_error.ts";
+import { checkAccess } from "./check_access.ts";
+import { checkDeno, checkPermissions } from "./check_deno.ts";
+import { checkMemory } from "./check_memory.ts";
+import { checkMulticast } from "./check_multicast.ts";
+import { checkPersistence } from "./check_persistence.ts";
+import { checkQueue } from "./check_queue.ts";
+import { checkServer } from "./check_server.ts";
+import { checkWriting } from "./check_writing.ts";
+import { type Finding, warning } from "./finding.ts";
+
+/** What {@linkcode diagnose} looks at. */
+export interface DiagnoseOptions {
+  /** How to reach Redis. Default: 127.0.0.1:6379. */
+  redisArgs?: RedisArgs;
+  /** The queue. Default: `platypush/backend/redis`. */
+  queue?: string;
+  /** Whether to look at the network, too. Default: `true`. */
+  multicast?: boolean;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Looks for what usually goes wrong, and says what to do about it: Deno and its
+ * permissions, the server and what this user may do there, whether it keeps
+ * what it is given, the queue, and multicast. Nothing is changed: neither in
+ * Redis, where no command that writes is run, nor on the network, where one
+ * question is asked on each interface.
+ *
+ * @param options What to look at; everything has a default.
+ * @returns What was found, one after the other.
+ * @throws {TypeError} An argument for Redis is unknown or wrong.
+ *
+ * @example
+ * ```ts
+ * import { diagnose, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * const { redisArgs } = server;
+ * for await (const finding of diagnose({ redisArgs, multicast: false })) {
+ *   console.log(finding.status, finding.check, finding.message);
+ *   if (finding.advice) console.log("  ", finding.advice);
+ * }
+ * ```
+ */
+export async function* diagnose(
+  options: DiagnoseOptions = {},
+): AsyncGenerator<Finding> {
+  const { redisArgs = {}, multicast = true } = options;
+  yield checkDeno();
+  let mayConnect = true;
+  for await (const finding of checkPermissions(parseRedisArgs(redisArgs))) {
+    mayConnect &&= finding.status !== "failure";
+    yield finding;
+  }
+  if (mayConnect) yield* diagnoseRedis(redisArgs, options);
+  if (multicast && !options.signal?.aborted && await mayUseNetwork()) {
+    yield* checkMulticast();
+  }
+}
+
+async function* diagnoseRedis(
+  redisArgs: RedisArgs,
+  { queue = "platypush/backend/redis", signal = new AbortController().signal }:
+    DiagnoseOptions,
+): AsyncGenerator<Finding> {
+  const [finding, opened] = await checkServer(redisArgs, queue, signal);
+  yield finding;
+  if (opened === undefined) return;
+  using connection = opened;
+  const isCluster = redisArgs.cluster !== undefined;
+  const checks: Record<string, AsyncGenerator<Finding>> = {
+    access: checkAccess(connection, queue),
+    writing: checkWriting(connection, queue),
+    memory: checkMemory(connection),
+    persistence: checkPersistence(connection),
+    queue: checkQueue(connection, queue, isCluster),
+  };
+  for (const [name, check] of Object.entries(checks)) {
+    try {
+      yield* check;
+    } catch (error) {
+      if (!(error instanceof RedisError)) throw error;
+      yield warning(
+        name,
+        `This could not be looked at: ${error.message}`,
+        error.code === "permission"
+          ? "Let the user run that command, and look again."
+          : "Look again when the server answers.",
+      );
+    }
+  }
+}
+
+/** Without it the system would be asked, and a person perhaps. */
+async function mayUseNetwork(): Promise<boolean> {
+  const descriptors = [{ name: "net" }, { name: "sys" }] as const;
+  const states = await Promise.all(
+    descriptors.map((descriptor) => Deno.permissions.query(descriptor)),
+  );
+  return states.every(({ state }) => state === "granted");
+}

@@ -1,0 +1,353 @@
+import assert from "node:assert/strict";
+import {
+  diagnose,
+  type DiagnoseOptions,
+  type Finding,
+  Inbox,
+  type RedisArgs,
+} from "../../mod.ts";
+import { checkDeno } from "../../src/doctor/check_deno.ts";
+import { commandsFor } from "../../src/doctor/commands.ts";
+import { freePort, TestServer } from "../servers.ts";
+
+/** A server with which nothing is wrong. */
+const SOUND = ["appendonly yes", "maxmemory 100mb"];
+
+async function findings(
+  redisArgs: RedisArgs,
+  options: DiagnoseOptions = {},
+): Promise<Finding[]> {
+  return await Array.fromAsync(diagnose({
+    redisArgs,
+    queue: "queue",
+    multicast: false,
+    ...options,
+  }));
+}
+
+/** What is not as it should be: `status check: message | advice`. */
+async function problems(
+  redisArgs: RedisArgs,
+  options?: DiagnoseOptions,
+): Promise<string[]> {
+  const all = await findings(redisArgs, options);
+  assert.ok(
+    all.every(({ message, advice }) => !`${message}${advice}`.includes("\n")),
+  );
+  return all.filter(({ status }) => status !== "ok").map((
+    { status, check, message, advice },
+  ) => `${status} ${check}: ${message} | ${advice}`);
+}
+
+function assertOne(found: readonly string[], pattern: RegExp): void {
+  assert.equal(found.length, 1, found.join("\n"));
+  assert.match(found[0]!, pattern);
+}
+
+/** Waits until the server tells something about itself. */
+async function informed(
+  server: TestServer,
+  pattern: RegExp,
+  command = ["INFO", "persistence"],
+): Promise<void> {
+  while (!pattern.test(await server.run<string>(...command))) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+Deno.test("diagnose finds nothing wrong where nothing is, and changes nothing", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  await server.run("CONFIG", "RESETSTAT");
+  const found = await findings(server.args);
+  assert.deepEqual(found.filter(({ status }) => status !== "ok"), []);
+  assert.deepEqual(
+    [...new Set(found.map(({ check }) => check))],
+    [
+      "deno",
+      "permissions",
+      "server",
+      "access",
+      "writing",
+      "memory",
+      "persistence",
+      "queue",
+    ],
+  );
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+  const stats = await server.run<string>("INFO", "commandstats");
+  const ran = [...stats.matchAll(/^cmdstat_([^:]+):calls=[1-9]/gm)]
+    .map(([, name]) => name!.split("|")[0]!);
+  const writing = ["rpush", "lpop", "set", "hset", "zadd", "del", "blmove"];
+  assert.deepEqual(ran.filter((name) => writing.includes(name)), []);
+  assert.ok(ran.includes("multi") && !ran.includes("exec"), ran.join());
+});
+
+Deno.test("diagnose says why there is no connection, and looks no further at Redis", async () => {
+  const port = freePort();
+  assertOne(
+    await problems({ port }),
+    new RegExp(`^failure server: .*127.0.0.1:${port}.*\\| Start the server`),
+  );
+  await using server = await TestServer.start({
+    config: ["requirepass secret"],
+    redisArgs: { password: "secret" },
+  });
+  const wrong = { ...server.args, password: "wrong-one" };
+  const found = await findings(wrong);
+  assert.deepEqual(found.at(-1)!.check, "server");
+  assertOne(
+    await problems(wrong),
+    /^failure server: .*password.*\| Set the user's name and password/,
+  );
+  assert.ok(!JSON.stringify(found).includes("wrong-one"));
+  const { password: _, ...none } = server.args;
+  assertOne(await problems(none), /^failure server: .*`password`/);
+  await assert.rejects(problems({ prot: 1 } as RedisArgs), TypeError);
+});
+
+Deno.test("diagnose names the commands and keys that a user lacks", async () => {
+  const all = "~queue ~{queue}:* ~platypush/responses/*";
+  const users = {
+    whole: `${all} +@all`,
+    sender:
+      `${all} -@all +@connection +@transaction +rpush +lrange +unlink +expire`,
+    keyless: "~queue +@all",
+    nomulti: `${all} +@all -multi -blmove -lpos`,
+    blind: `${all} +@all -multi -acl`,
+    nodiscard: `${all} +@all -discard`,
+    mute: `${all} +@all -info -config`,
+  };
+  await using server = await TestServer.start({
+    config: [
+      ...SOUND,
+      ...Object.entries(users).map(([name, rules]) =>
+        `user ${name} on >secret resetkeys ${rules}`
+      ),
+    ],
+  });
+  const look = (username: string): Promise<string[]> =>
+    problems({ ...server.args, username, password: "secret" });
+  assert.deepEqual(await look("whole"), []);
+  const sender = (await look("sender")).filter((line) =>
+    line.includes(" access:")
+  );
+  assert.equal(sender.length, 4, sender.join("\n"));
+  assert.match(
+    sender[0]!,
+    /^failure access: The user "sender" may not take messages: it may not run .*\bblmove\b.*ACL SETUSER sender \+eval .*\+blmove/,
+  );
+  assert.match(sender[1]!, /^warning access: .* at most once: .*blpop blmpop/);
+  assert.match(sender[2]!, /^warning .* dead letters: .*llen lpos lrem/);
+  const keyless = await look("keyless");
+  assert.match(
+    keyless[0]!,
+    /may not take messages: it may not touch all the keys\. \| ACL SETUSER keyless ~queue ~\{queue\}:\* ~platypush\/responses\/\*$/,
+  );
+  for (const line of keyless) assert.doesNotMatch(line, /send messages/);
+  assert.deepEqual(
+    (await look("nomulti")).map((line) => line.slice(0, 60)),
+    [
+      'failure access: The user "nomulti" may not take messages: it may not run blmove. | ACL SETUSER nomulti +blmove',
+      'warning access: The user "nomulti" may not look after dead letters: it may not run lpos. | ACL SETUSER nomulti +lpos',
+      "warning writing: This could not be looked at: Cannot run MULTI: NOPERM",
+    ].map((line) => line.slice(0, 60)),
+  );
+  assert.match(
+    (await look("blind"))[0]!,
+    /^warning access: What the user "blind" may do could not be found out/,
+  );
+  assert.deepEqual(await look("nodiscard"), [
+    (await look("nodiscard"))[0]!,
+  ]);
+  assert.match((await look("nodiscard"))[0]!, /^warning writing: .*DISCARD/);
+  assert.deepEqual((await look("mute")).map((line) => line.split(":")[0]), [
+    "warning access",
+    "warning memory",
+    "warning persistence",
+  ]);
+});
+
+Deno.test("diagnose knows every command that scripts call", async () => {
+  const known = new Set(
+    commandsFor("queue").flatMap(({ commands }) =>
+      commands.map(([name]) => name!)
+    ),
+  );
+  const folder = new URL("../../src/redis/", import.meta.url);
+  const called = new Set<string>();
+  for await (const { name } of Deno.readDir(new URL("scripts/", folder))) {
+    const text = await Deno.readTextFile(new URL(`scripts/${name}`, folder));
+    for (const [, command] of text.matchAll(/redis\.p?call\('([A-Z]+)'/g)) {
+      called.add(command!);
+    }
+  }
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (!isFile) continue;
+    const text = await Deno.readTextFile(new URL(name, folder));
+    for (const [, command] of text.matchAll(/\[\s*"(B?[LRHZ]?[A-Z]+)",/g)) {
+      called.add(command!);
+    }
+  }
+  for (
+    const optional of [
+      "CLIENT",
+      "COMMAND",
+      "HELLO",
+      "PING",
+      "SENTINEL",
+      "CLUSTER",
+    ]
+  ) called.delete(optional);
+  assert.ok(called.size > 25);
+  assert.deepEqual([...called].filter((name) => !known.has(name)), []);
+});
+
+Deno.test("diagnose tells why a server takes nothing that is written", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  const set = (name: string, value: string): Promise<unknown> =>
+    server.run("CONFIG", "SET", name, value);
+  await server.run("REPLICAOF", "127.0.0.1", String(freePort()));
+  assertOne(
+    await problems(server.args),
+    /^failure writing: The server is a replica.*\| Connect to its master/,
+  );
+  await server.run("REPLICAOF", "NO", "ONE");
+  await set("min-replicas-to-write", "1");
+  assertOne(await problems(server.args), /^failure writing: Too few replicas/);
+  await set("min-replicas-to-write", "0");
+  await set("maxmemory", "1");
+  const full = await problems(server.args);
+  assert.match(full[0]!, /^failure writing: The server is out of memory/);
+  assert.match(full[1]!, /^warning memory: \d+ % of the server's memory/);
+  assert.equal(full.length, 2);
+});
+
+Deno.test("diagnose tells that a server cannot save, and what a restart loses", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    await using server = await TestServer.start({ directory });
+    const set = (name: string, value: string): Promise<unknown> =>
+      server.run("CONFIG", "SET", name, value);
+    assertOne(
+      await problems(server.args),
+      /^warning persistence: .* in memory only.*\| CONFIG SET appendonly yes/,
+    );
+    await set("save", "3600 1");
+    assertOne(
+      await problems(server.args),
+      /^warning persistence: The server writes snapshots only/,
+    );
+    // A folder in its place keeps the snapshot from being written.
+    await Deno.mkdir(`${directory}/dump.rdb/x`, { recursive: true });
+    await server.run("SET", "key", "value");
+    await assert.rejects(server.run("SAVE"));
+    await server.run("BGSAVE");
+    await informed(server, /rdb_last_bgsave_status:err/);
+    assertOne(
+      await problems(server.args),
+      /^failure server: .* cannot save its data to disk.*\| Make room/,
+    );
+    await set("stop-writes-on-bgsave-error", "no");
+    const [found, second] = await problems(server.args);
+    assert.match(found!, /^failure persistence: .* write its snapshot/);
+    assert.match(second!, /snapshots only/);
+    await set("save", "");
+    await Deno.remove(`${directory}/dump.rdb`, { recursive: true });
+    await server.run("BGSAVE");
+    await informed(server, /rdb_last_bgsave_status:ok/);
+    await set("appendonly", "yes");
+    await informed(server, /aof_rewrite_in_progress:0[^]*write_status:ok/);
+    const messages = async (): Promise<string> =>
+      (await findings(server.args))
+        .filter(({ check }) => check === "persistence")
+        .map(({ status, message }) => `${status}: ${message}`).join();
+    assert.match(await messages(), /^ok: .* append-only file; .* a second/);
+    await set("appendfsync", "always");
+    assert.match(await messages(), /^ok: Every message is on disk/);
+    await set("appendfsync", "no");
+    assert.match(await messages(), /^warning: .* half a minute/);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("diagnose tells when the server may throw messages away", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  const look = async (policy: string, limit: string): Promise<string[]> => {
+    await server.run("CONFIG", "SET", "maxmemory-policy", policy);
+    await server.run("CONFIG", "SET", "maxmemory", limit);
+    return await problems(server.args);
+  };
+  const advice = /CONFIG SET maxmemory-policy noeviction/;
+  for (const policy of ["allkeys-lru", "allkeys-random"]) {
+    assertOne(await look(policy, "100mb"), /^failure memory: .*whole queues/);
+    assertOne(await look(policy, "0"), /^warning memory: .*whole queues/);
+    assertOne(await look(policy, "0"), advice);
+  }
+  assertOne(
+    await look("volatile-ttl", "100mb"),
+    /^warning memory: .*heartbeat/,
+  );
+  assert.deepEqual(await look("noeviction", "0"), []);
+});
+
+Deno.test("diagnose looks at the queue's keys, and at how it stands", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  await server.run("SET", "queue", "text");
+  await server.run("SET", "{queue}:retry", "text");
+  assert.deepEqual(
+    (await problems(server.args)).map((line) => line.split(" |")[0]),
+    [
+      'failure queue: The key "queue" is a string, but has to be a list.',
+      'failure queue: The key "{queue}:retry" is a string, but has to be a zset.',
+    ],
+  );
+  await server.run("DEL", "queue", "{queue}:retry");
+  await server.run("RPUSH", "queue", "a", "b", "c");
+  assertOne(
+    await problems(server.args),
+    /^warning queue: 3 messages wait in "queue", and no consumer/,
+  );
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    batchSize: 2,
+  });
+  const batch = await inbox.next();
+  assert.deepEqual(await problems(server.args), []);
+  await batch!.settle([
+    { index: 0, reason: "malformed", error: new Error("no") },
+  ]);
+  assertOne(
+    await problems(server.args),
+    /^warning queue: 1 messages of "queue" could not be handled/,
+  );
+  await inbox.next();
+  await inbox.pause();
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  const found = await problems(server.args);
+  assert.match(found[0]!, /^warning queue: A consumer of "queue" has died/);
+  await inbox.stop(0);
+});
+
+Deno.test("diagnose tells when the keys of a queue are on different nodes", async () => {
+  await using server = await TestServer.start({
+    port: freePort(),
+    config: [...SOUND, "cluster-enabled yes", `cluster-port ${freePort()}`],
+  });
+  await server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+  await informed(server, /cluster_state:ok/, ["CLUSTER", "INFO"]);
+  const args = { cluster: [`127.0.0.1:${server.args.port}`] };
+  assert.deepEqual(await problems(args, { queue: "{jobs}:high" }), []);
+  assert.match(
+    (await problems(args, { queue: "a}b" })).at(-1)!,
+    /^failure queue: The keys of "a}b" are on different nodes/,
+  );
+});
+
+Deno.test("diagnose wants a recent Deno", () => {
+  assert.equal(checkDeno("2.9.0").status, "ok");
+  assert.equal(checkDeno("3.0.0").status, "ok");
+  assert.equal(checkDeno("2.8.9").status, "failure");
+  assert.match(checkDeno("1.46.3").advice!, /deno upgrade/);
+});
