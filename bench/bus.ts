@@ -8,9 +8,9 @@
  * All carry the same events of 330 bytes, in batches of 256, and the receiver
  * builds the messages. The rounds of the contenders alternate.
  */
-// deno-lint-ignore-file no-console
 import { Bus, type MessageInput } from "../src/bus/mod.ts";
-import { median, percentile, report, type Row } from "./report.ts";
+import { median, percentile, report, type Row, Series } from "./report.ts";
+import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const ROUNDS = 5;
 const BATCH = 256;
@@ -21,31 +21,16 @@ const CHANNEL_MESSAGES = 800 * BATCH;
 const encoder = new TextEncoder();
 let names = 0;
 
-function event(n: number): Record<string, unknown> {
-  return {
-    type: "event",
-    target: "livingroom",
-    origin: "livingroom",
-    id: "0123456789abcdef0123456789abcdef",
-    _timestamp: 1795450970.94,
-    args: {
-      type: "platypush.message.event.sensor.SensorDataChangeEvent",
-      n,
-      data: { temperature: 21.5, humidity: 40.25, pressure: 1013.2 },
-      source: "sensor.bme280",
-      room: "Living room, beside the window",
-      labels: ["indoor", "climate"],
-    },
-  };
-}
-
 /** Batches are made beforehand and sent again and again, numbered from 0 to this. */
 const POOL = 64 * BATCH;
 
 const objects = Array.from(
   { length: POOL / BATCH },
   (_, batch) =>
-    Array.from({ length: BATCH }, (_, i) => event(batch * BATCH + i)),
+    Array.from(
+      { length: BATCH },
+      (_, i) => sensorEvent({ n: batch * BATCH + i, ...CLIMATE }),
+    ),
 );
 const bytes = objects.map((batch) =>
   batch.map((event) => encoder.encode(JSON.stringify(event)))
@@ -238,16 +223,7 @@ async function growth(): Promise<number> {
   });
 }
 
-const series: Record<string, number[]> = {};
-
-async function measure(
-  what: string,
-  run: () => Promise<number>,
-): Promise<void> {
-  const value = await run();
-  (series[what] ??= []).push(value);
-  console.error(what, Math.round(value));
-}
+const series = new Series();
 
 const BUS = "bus, 1 worker";
 const BUS_BYTES = "bus, 1 worker, posted as bytes";
@@ -258,14 +234,14 @@ const CHANNEL = "BroadcastChannel, frames acknowledged, 1 worker";
 const DISTURBED = "bus, 1 worker, blocked 3 × 1 s, 100,000 unrelated frames";
 
 for (let round = 0; round < ROUNDS; round++) {
-  await measure(BUS, () => busRate(1, objects));
-  await measure(WORKER, () => workerRate(1));
-  await measure(BUS_BYTES, () => busRate(1, bytes));
-  await measure(CHANNEL, () => channelRate());
-  await measure(BUS_3, () => busRate(3, objects));
-  await measure(WORKER_3, () => workerRate(3));
+  await series.measure(BUS, () => busRate(1, objects));
+  await series.measure(WORKER, () => workerRate(1));
+  await series.measure(BUS_BYTES, () => busRate(1, bytes));
+  await series.measure(CHANNEL, () => channelRate());
+  await series.measure(BUS_3, () => busRate(3, objects));
+  await series.measure(WORKER_3, () => workerRate(3));
 }
-await measure(DISTURBED, disturbedRate);
+await series.measure(DISTURBED, disturbedRate);
 
 const pings: { bus: number[]; worker: number[] } = { bus: [], worker: [] };
 for (let round = 0; round < ROUNDS; round++) {
@@ -274,7 +250,7 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 
 const unit = "messages/s";
-const at = (what: string): number => median(series[what]!);
+const at = (what: string): number => series.median(what);
 const rows: Row[] = [
   { what: CHANNEL, value: at(CHANNEL), unit },
   { what: WORKER, value: at(WORKER), unit },

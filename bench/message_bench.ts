@@ -9,24 +9,13 @@
  */
 // deno-lint-ignore-file no-console
 import { Event, Message } from "../src/message/mod.ts";
+import { median } from "./report.ts";
+import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const ROUNDS = 31;
 const MESSAGES = 20_000;
 
-const text = JSON.stringify({
-  type: "event",
-  target: "livingroom",
-  origin: "livingroom",
-  id: "0123456789abcdef0123456789abcdef",
-  _timestamp: 1795450970.94,
-  args: {
-    type: "platypush.message.event.sensor.SensorDataChangeEvent",
-    data: { temperature: 21.5, humidity: 40.25, pressure: 1013.2 },
-    source: "sensor.bme280",
-    room: "Living room, beside the window",
-    labels: ["indoor", "climate"],
-  },
-});
+const text = JSON.stringify(sensorEvent(CLIMATE));
 const bytes = new TextEncoder().encode(text);
 const python =
   "{'type': 'event', 'target': 'livingroom', 'origin': 'livingroom', 'id': '0123456789abcdef0123456789abcdef', '_timestamp': 1795450970.94, 'args': {'type': 'platypush.message.event.sensor.SensorDataChangeEvent', 'data': {'temperature': 21.5, 'humidity': 40.25, 'pressure': 1013.2}, 'source': 'sensor.bme280', 'room': 'Living room, beside the window', 'labels': ['indoor', 'climate']}}";
@@ -49,10 +38,6 @@ function measure(build: () => unknown): number {
   const start = performance.now();
   for (let index = 0; index < MESSAGES; index++) build();
   return (performance.now() - start) / MESSAGES * 1e6;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 const names = Object.keys(ways);

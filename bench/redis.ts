@@ -11,7 +11,8 @@ import { createClient, RESP_TYPES } from "@redis/client";
 import { RedisBackend, type RedisBackendOptions } from "../src/backend/mod.ts";
 import { Bus, Event } from "../src/bus/mod.ts";
 import { Connection, startRedis } from "../src/redis/mod.ts";
-import { median, percentile, report, type Row } from "./report.ts";
+import { percentile, report, type Row, Series } from "./report.ts";
+import { sensorEvent } from "./sensor_event.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 500_000);
 /** One message at a time is so slow that fewer have to do. */
@@ -26,17 +27,8 @@ const SIZE = 330;
 type Delivery = NonNullable<RedisBackendOptions["delivery"]>;
 
 function event(text: string): string {
-  return JSON.stringify({
-    type: "event",
-    target: "livingroom",
-    origin: "livingroom",
-    id: "0123456789abcdef0123456789abcdef",
-    _timestamp: 1795450970.94,
-    args: {
-      type: "platypush.message.event.sensor.SensorDataChangeEvent",
-      data: { temperature: 21.5, humidity: 48.25, text },
-    },
-  });
+  const data = { temperature: 21.5, humidity: 48.25, text };
+  return JSON.stringify(sensorEvent({ data }));
 }
 const EVENT = event("x".repeat(SIZE - event("").length));
 
@@ -190,16 +182,7 @@ async function backendLatencies(delivery: Delivery): Promise<number[]> {
   );
 }
 
-const series: Record<string, number[]> = {};
-
-async function measure(
-  what: string,
-  run: () => Promise<number>,
-): Promise<void> {
-  const value = await run();
-  (series[what] ??= []).push(value);
-  console.error(what, Math.round(value));
-}
+const series = new Series();
 
 const LPOP = "bare client, LPOP of 512, unparsed";
 const BLMPOP = "bare client, BLMPOP of 512, unparsed";
@@ -222,23 +205,26 @@ function parse(payloads: readonly Uint8Array[]): void {
 const withPython = await hasPython();
 for (let round = 0; round < ROUNDS; round++) {
   for (const [what, command] of Object.entries(bare)) {
-    await measure(what, () => rate(MESSAGES, () => popBare(command, MESSAGES)));
+    await series.measure(
+      what,
+      () => rate(MESSAGES, () => popBare(command, MESSAGES)),
+    );
   }
   const command = Object.values(bare).at(-1)!;
-  await measure(
+  await series.measure(
     PARSED,
     () => rate(MESSAGES, () => popBare(command, MESSAGES, parse)),
   );
-  await measure(
+  await series.measure(
     MOST,
     () => rate(MESSAGES, () => handleHere("at-most-once", MESSAGES)),
   );
-  await measure(WORKER, workerRate);
-  await measure(
+  await series.measure(WORKER, workerRate);
+  await series.measure(
     LEAST,
     () => rate(MESSAGES, () => handleHere("at-least-once", MESSAGES)),
   );
-  if (withPython) await measure(REDIS_PY, pythonRate);
+  if (withPython) await series.measure(REDIS_PY, pythonRate);
 }
 
 const BARE = "BLPOP";
@@ -259,7 +245,7 @@ for (let million = 1; million <= 5; million++) {
 }
 
 const unit = "messages/s";
-const at = (what: string): number => median(series[what]!);
+const at = (what: string): number => series.median(what);
 const best = Math.max(...Object.keys(bare).map(at));
 const throughput = (
   what: string,

@@ -15,6 +15,23 @@ export function percentile(numbers: readonly number[], share: number): number {
     NaN;
 }
 
+/** Figures of alternating rounds. */
+export class Series {
+  readonly #figures: Record<string, number[]> = {};
+
+  /** Measures something once more, and says what came out. */
+  async measure(what: string, run: () => Promise<number>): Promise<void> {
+    const figure = await run();
+    (this.#figures[what] ??= []).push(figure);
+    console.error(what, Math.round(figure));
+  }
+
+  /** The median of all rounds. */
+  median(what: string): number {
+    return median(this.#figures[what] ?? []);
+  }
+}
+
 /** What was measured, for people and for `bench/results`. */
 export interface Row {
   /** What was measured. */
