@@ -54,6 +54,7 @@ export class AtLeastOnce implements QueueReader {
     this.#loop = new ReaderLoop({
       round: () => this.#round(),
       drain: () => this.#drain(),
+      interrupt: () => unblock(options.blocking, options.control),
       ready: (signal) => options.blocking.ready(signal),
       logger: options.logger,
     });
@@ -68,11 +69,8 @@ export class AtLeastOnce implements QueueReader {
     this.#upkeep.run();
   }
 
-  async pause(): Promise<void> {
-    const { blocking, control } = this.#options;
-    const shut = this.#loop.shut();
-    await unblock(blocking, control);
-    await shut;
+  pause(): Promise<void> {
+    return this.#loop.shut();
   }
 
   resume(): void {
@@ -80,10 +78,7 @@ export class AtLeastOnce implements QueueReader {
   }
 
   async stop(timeout: number): Promise<void> {
-    const { blocking, control } = this.#options;
-    const ended = this.#loop.end();
-    await unblock(blocking, control);
-    await ended;
+    await this.#loop.end();
     await this.#loop.until(() => this.#inFlight === 0, timeout);
     this.#closing.abort();
     await this.#upkeep.end();

@@ -37,6 +37,7 @@ export class AtMostOnce implements QueueReader {
     this.#loop = new ReaderLoop({
       round: () => this.#round(),
       drain: () => this.#drain(),
+      interrupt: () => unblock(options.blocking, options.control),
       ready: (signal) => options.blocking.ready(signal),
       logger: options.logger,
     });
@@ -59,11 +60,8 @@ export class AtMostOnce implements QueueReader {
     // Nothing of ours is on the server.
   }
 
-  async pause(): Promise<void> {
-    const { blocking, control } = this.#options;
-    const shut = this.#loop.shut();
-    await unblock(blocking, control);
-    await shut;
+  pause(): Promise<void> {
+    return this.#loop.shut();
   }
 
   resume(): void {
@@ -71,10 +69,7 @@ export class AtMostOnce implements QueueReader {
   }
 
   async stop(timeout: number): Promise<void> {
-    const { blocking, control } = this.#options;
-    const ended = this.#loop.end();
-    await unblock(blocking, control);
-    await ended;
+    await this.#loop.end();
     await this.#loop.until(() => this.#inFlight === 0, timeout);
   }
 

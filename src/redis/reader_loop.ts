@@ -8,6 +8,8 @@ export interface ReaderLoopOptions {
   round: () => Promise<void>;
   /** Gives back what rounds to come would have used; called when the gate is shut. */
   drain?: () => Promise<void>;
+  /** Ends the wait of a round for messages. */
+  interrupt: () => Promise<void>;
   /** Waits until the connection is there again. */
   ready: (signal: AbortSignal) => Promise<void>;
   logger: Logger;
@@ -62,6 +64,7 @@ export class ReaderLoop {
   async end(): Promise<void> {
     this.#abort.abort();
     this.notify();
+    await this.#options.interrupt();
     await this.#running;
   }
 
