@@ -47,11 +47,14 @@ export function isEmpty(entry: Entry): boolean {
 }
 
 /**
- * Writes a name for people, if it is one: with no blank after the colon, all of
- * `{password:secret}` is a name.
+ * Writes a name for people, if it is one: in `{password:secret}`, with no blank
+ * after the colon, all of it is a name, and in `{password, secret}` each.
+ *
+ * @param name The name.
+ * @param entry What it stands for, where that is known.
  */
-export function showName(name: string): string {
-  return /^[a-z_][\w.-]{0,40}$/i.test(name)
-    ? `\`${name}\``
-    : "something that is no name (is there a blank after its colon?)";
+export function showName(name: string, entry?: Entry): string {
+  const isName = /^[a-z_][\w.-]{0,40}$/i.test(name) &&
+    !(entry && isEmpty(entry));
+  return isName ? `\`${name}\`` : "a name without a value";
 }

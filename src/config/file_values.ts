@@ -11,7 +11,7 @@ const isBoolean: Check = (value) => typeof value === "boolean";
 const isCount: Check = (value) => Number.isInteger(value) && Number(value) > 0;
 const isSeconds: Check = (value) => typeof value === "number" && value >= 0;
 const oneOf = (...choices: string[]): Expectation => [
-  (value) => choices.includes(String(value)),
+  (value) => choices.includes(value as string),
   choices.map((choice) => `"${choice}"`).join(" or "),
 ];
 
@@ -79,4 +79,11 @@ export function convert(value: unknown, [isValid]: Expectation): unknown {
   }
   if (Number.isSafeInteger(value)) candidates.push(String(value));
   return candidates.find(isValid);
+}
+
+/** Whether a value would be right in quotes, as a text of digits or `yes`. */
+export function needsQuotes(value: unknown, [isValid]: Expectation): boolean {
+  const isBare = typeof value === "number" || typeof value === "boolean" ||
+    value instanceof Date;
+  return isBare && isValid("text");
 }

@@ -1,17 +1,29 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Environment } from "./environment.ts";
 import { mayRead } from "./read_text.ts";
 
 /**
- * Looks for a configuration in the usual places:
+ * Tells where the configuration is: where somebody says, else where
+ * `PLATYPUSH_CONFIG` does, else at the first usual place that has one:
  * `$XDG_CONFIG_HOME/platypush/config.yaml` (`~/.config` where that is not set),
- * then `/etc/platypush/config.yaml`. Places that the program may not read are
- * passed over.
+ * then `/etc/platypush/config.yaml`. Usual places that the program may not read
+ * are passed over.
  *
+ * @param path What somebody says; `~` is the home folder.
  * @param environment Where variables are looked up.
- * @returns The path, or `undefined` if there is none.
+ * @returns The absolute path, or `undefined` if there is none.
  */
 export async function findConfigFile(
+  path: string | undefined,
+  environment: Environment,
+): Promise<string | undefined> {
+  const named = path || environment("PLATYPUSH_CONFIG");
+  return named
+    ? resolve(named.replace(/^~(?=\/)/, () => home(environment) ?? "~"))
+    : await findUsualFile(environment);
+}
+
+async function findUsualFile(
   environment: Environment,
 ): Promise<string | undefined> {
   for (const folder of configFolders(environment)) {
@@ -22,9 +34,13 @@ export async function findConfigFile(
 }
 
 function configFolders(environment: Environment): string[] {
-  const home = environment("HOME") ?? environment("USERPROFILE");
-  const own = environment("XDG_CONFIG_HOME") ?? (home && join(home, ".config"));
+  const root = home(environment);
+  const own = environment("XDG_CONFIG_HOME") ?? (root && join(root, ".config"));
   return own ? [own, "/etc"] : ["/etc"];
+}
+
+function home(environment: Environment): string | undefined {
+  return environment("HOME") ?? environment("USERPROFILE");
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -54,8 +54,7 @@ export async function loadConfig(
     ? environmentOf(options.env)
     : readEnvironment;
   const logger = options.logger ?? createLogger("config");
-  const file = path ?? environment("PLATYPUSH_CONFIG") ??
-    await findConfigFile(environment);
+  const file = await findConfigFile(path, environment);
   if (file === undefined) return {};
   return toOptions(await readFileLayer(file, environment, logger));
 }

@@ -1,16 +1,14 @@
 import { expandUrl, type RedisArgs } from "../redis/options.ts";
-import { type Given, type Layer, valuesOf } from "./layer.ts";
+import type { Given, Layer } from "./layer.ts";
 
 type Args = Readonly<Record<string, Given>>;
 
 /** Each of these says by itself where the server is. */
-const WHOLE_PLACES = ["url", "unix_socket_path", "sentinels", "cluster"];
-const SENTINEL = [
-  "serviceName",
-  "sentinelUsername",
-  "sentinelPassword",
-];
-const SECRETS = ["password", "ssl_password", "sentinelPassword"];
+const WHOLE_PLACE = /^(url|unix_socket_path|sentinels|cluster)$/;
+/** What holds for one server, not for connections as such. */
+const OF_SERVER =
+  /^(url|host|port|db|unix_socket_path|sentinels?\w*|serviceName|cluster|username|password|ssl\w*)$/;
+const SECRET = /^(password|ssl_password|sentinelPassword)$/;
 
 /**
  * Puts a stronger source on top of weaker ones, value by value.
@@ -40,38 +38,28 @@ function mergeRedisArgs(
   stronger: Args,
   warn: (text: string) => void,
 ): Args {
-  const whole = WHOLE_PLACES.find((name) => isGiven(stronger[name]));
-  if (whole !== undefined) {
-    const kept = without(weaker, belongsToServer);
-    warnOfSecrets(weaker, stronger, stronger[whole]!, warn);
-    return { ...kept, ...stronger };
+  const place = Object.entries(stronger).find(([name, given]) =>
+    WHOLE_PLACE.test(name) && isGiven(given)
+  )?.[1];
+  if (place !== undefined) {
+    warnOfSecrets(weaker, stronger, place, warn);
+    return { ...without(weaker, OF_SERVER), ...stronger };
   }
-  if (!Object.keys(stronger).some(belongsToServer)) {
+  if (!Object.keys(stronger).some((name) => OF_SERVER.test(name))) {
     return { ...weaker, ...stronger };
   }
   // In the arguments a URL wins over the others, here the stronger source does.
   const expanded = expand(weaker);
-  const namesServer = isGiven(stronger.host) || isGiven(stronger.port);
-  const kept = namesServer
-    ? without(
-      expanded,
-      (name) => WHOLE_PLACES.includes(name) || SENTINEL.includes(name),
-    )
-    : expanded;
-  return { ...kept, ...stronger };
-}
-
-/** Whether an argument is about one server, not about connections as such. */
-function belongsToServer(name: string): boolean {
-  return [
-    ...WHOLE_PLACES,
-    ...SENTINEL,
-    "host",
-    "port",
-    "db",
-    "username",
-    "password",
-  ].includes(name) || /^ssl(_|$)/.test(name);
+  const isElsewhere = isGiven(stronger.host) || isGiven(stronger.port);
+  return {
+    ...(isElsewhere
+      ? without(
+        expanded,
+        /^(unix_socket_path|sentinel\w*|serviceName|cluster)$/,
+      )
+      : expanded),
+    ...stronger,
+  };
 }
 
 function warnOfSecrets(
@@ -80,12 +68,11 @@ function warnOfSecrets(
   place: Given,
   warn: (text: string) => void,
 ): void {
-  const values = valuesOf(expand(stronger));
-  for (const [name, { source, origin }] of Object.entries(expand(weaker))) {
-    if (!SECRETS.includes(name) || source === "default") continue;
-    if (isGiven(stronger[name]) || values[name] !== undefined) continue;
+  const instead = expand(stronger);
+  for (const [name, { value, origin }] of Object.entries(expand(weaker))) {
+    if (!SECRET.test(name) || !value || isGiven(instead[name])) continue;
     warn(
-      `\`${name}\` from ${origin} is not used, since ${place.origin} names another server; give its credentials there.`,
+      `\`${name}\` from ${origin} is not used, since ${place.origin} names the server; give its credentials there`,
     );
   }
 }
@@ -100,9 +87,9 @@ function expand(args: Args): Args {
   return { ...rest, ...Object.fromEntries(expanded) };
 }
 
-function without(args: Args, isLeftOut: (name: string) => boolean): Args {
+function without(args: Args, names: RegExp): Args {
   return Object.fromEntries(
-    Object.entries(args).filter(([name]) => !isLeftOut(name)),
+    Object.entries(args).filter(([name]) => !names.test(name)),
   );
 }
 

@@ -14,6 +14,7 @@ import {
   BACKEND_OPTIONS,
   convert,
   type Expectation,
+  needsQuotes,
   REDIS_ARGUMENTS,
   TOP_OPTIONS,
 } from "./file_values.ts";
@@ -83,11 +84,12 @@ class FileReader {
   /** `redis` counts where `redis_args` says nothing, as in Platypush. */
   #redisArgs(backend: MapEntry | undefined): Values {
     const own = backend?.entries.get("redis_args");
-    const common = this.#arguments("redis", this.#section("redis"));
-    if (own === undefined || isEmpty(own)) return common;
-    const name = `${BACKEND}.redis_args`;
-    const values = this.#arguments(name, asMap(own, `\`${name}\``));
-    return Object.keys(values).length > 0 ? values : common;
+    if (own !== undefined && !isEmpty(own)) {
+      const name = `${BACKEND}.redis_args`;
+      const values = this.#arguments(name, asMap(own, `\`${name}\``));
+      if (Object.keys(values).length > 0) return values;
+    }
+    return this.#arguments("redis", this.#section("redis"));
   }
 
   #arguments(name: string, map: MapEntry | undefined): Values {
@@ -116,10 +118,12 @@ class FileReader {
     expectation: Expectation,
   ): [value: unknown, origin: string] {
     const origin = formatPlace(entry.place);
-    const value = convert(this.#plain(entry), expectation);
+    const plain = this.#plain(entry);
+    const value = convert(plain, expectation);
     if (value !== undefined) return [value, origin];
+    const hint = needsQuotes(plain, expectation) ? "; put it in quotes" : "";
     throw new ConfigError(
-      `${origin}: \`${name}\` has to be ${expectation[1]}.`,
+      `${origin}: \`${name}\` has to be ${expectation[1]}${hint}.`,
     );
   }
 
@@ -150,12 +154,12 @@ class FileReader {
     map: MapEntry | undefined,
     known: readonly string[],
   ): void {
-    for (const [name, { place }] of map?.entries ?? []) {
+    for (const [name, entry] of map?.entries ?? []) {
       if (known.includes(name) || name === "disabled") continue;
       this.#warn(
-        place,
+        entry.place,
         `${
-          showName(name)
+          showName(name, entry)
         } is not known in \`${section}\`, and passed over; the nearest one is \`${
           nearest(name, known)
         }\``,

@@ -30,7 +30,7 @@ export interface ReadSectionsOptions {
  * `!include`, whose content is the value. Names are relative to the file that
  * they are in. Of two sections with the same name the last one counts.
  *
- * @param path The file to begin with.
+ * @param path The absolute path of the file to begin with.
  * @throws {ConfigError} If a file cannot be read, is no YAML, or includes
  * itself.
  */
@@ -38,7 +38,7 @@ export async function readSections(
   path: string,
   options: ReadSectionsOptions,
 ): Promise<Sections> {
-  return await new Includer(options).sections(resolve(path), []);
+  return await new Includer(options).sections(path, []);
 }
 
 /** Where a file was included from: the outermost place comes first. */

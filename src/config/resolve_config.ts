@@ -98,8 +98,8 @@ export async function resolveConfig(
   const environment = sources.env
     ? environmentOf(sources.env)
     : readEnvironment;
-  const file = sources.path || sources.flags?.config ||
-    environment("PLATYPUSH_CONFIG") || await findConfigFile(environment);
+  const named = sources.path || sources.flags?.config;
+  const file = await findConfigFile(named, environment);
   const layers = [
     file ? await readFileLayer(file, environment, logger) : EMPTY_LAYER,
     environmentLayer(environment),

@@ -261,13 +261,15 @@ const URL_PATTERN =
   /^(redis|rediss|unix):\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?$/;
 const URL_HELP =
   "Cannot connect to Redis: `url` has to be redis://[user:password@]host[:port][/db], " +
-  "rediss://… for TLS, or unix://[user:password@]/path[?db=0].";
+  "rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @.";
 
 /** Reads a URL by hand, because `URL` refuses a user without a host (`unix://`). */
 function parseUrl(url: string): RedisArgs {
   const match = URL_PATTERN.exec(url);
-  if (match === null) throw new TypeError(URL_HELP);
-  const [, scheme, user, password, authority = "", path = "", query] = match;
+  const [, scheme, user, password, authority = "", path = "", query] = match ??
+    [];
+  // Behind a `?` that should be encoded is the rest of a password.
+  if (match === null || query?.includes("@")) throw new TypeError(URL_HELP);
   const found: RedisArgs = {};
   try {
     if (user) found.username = decodeURIComponent(user);

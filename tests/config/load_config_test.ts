@@ -97,9 +97,9 @@ redis: {hots: x}
     "warn: /config.yaml:7:1: `redis` under `backend` is passed over, as by Platypush; write `backend.redis`, in one word",
     `warn: /config.yaml:8:17: \`que\` is not known in ${section}, and passed over; the nearest one is \`queue\``,
     `warn: /config.yaml:8:25: \`poolSeconds\` is not known in ${section}, and passed over; the nearest one is \`poll_seconds\``,
-    "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
     `warn: /config.yaml:8:54: \`pasword\` is not known in ${args}, and passed over; the nearest one is \`password\``,
-    `warn: /config.yaml:8:66: something that is no name (is there a blank after its colon?) is not known in ${args}, and passed over; the nearest one is \`password\``,
+    `warn: /config.yaml:8:66: a name without a value is not known in ${args}, and passed over; the nearest one is \`password\``,
+    "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
   ]);
 });
 
@@ -154,7 +154,7 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "a date for a text": [
     "token: 2020-01-01\n",
-    "/config.yaml:1:1: `token` has to be a text.",
+    "/config.yaml:1:1: `token` has to be a text; put it in quotes.",
   ],
   "an empty queue": [
     "backend.redis: {queue: []}\n",
@@ -166,7 +166,7 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "a wrong URL": [
     "redis:\n  url: http://hunter2@h\n",
-    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0].",
+    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @.",
   ],
   "a merged text": [
     "redis:\n  <<: hunter2\n",

@@ -1,0 +1,356 @@
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import {
+  ConfigError,
+  type ConfigSetting,
+  type RedisArgs,
+  resolveConfig,
+  type ResolveConfigOptions,
+} from "../../mod.ts";
+import { parseRedisArgs } from "../../src/redis/options.ts";
+import { Folder } from "./folder.ts";
+
+const NOWHERE = { HOME: "/nowhere" };
+
+/** Brings sources together, of which `file` is the text of a file. */
+async function resolved(
+  { file, ...sources }: ResolveConfigOptions & { file?: string },
+): Promise<{
+  args: RedisArgs | undefined;
+  settings: Record<string, string>;
+  lines: string[];
+}> {
+  await using folder = await Folder.make(file ? { "config.yaml": file } : {});
+  const { options, settings } = await resolveConfig({
+    env: NOWHERE,
+    logger: folder.logger,
+    ...(file !== undefined && { path: folder.file() }),
+    ...sources,
+  });
+  return {
+    args: options.redisArgs,
+    settings: Object.fromEntries(settings.map(
+      ({ name, value, origin }: ConfigSetting) => [
+        name,
+        `${value} (${origin.replace(folder.path, "")})`,
+      ],
+    )),
+    lines: folder.lines,
+  };
+}
+
+Deno.test("resolveConfig takes each value from the strongest source", async () => {
+  const file = `
+device_id: from-file
+token: sesame
+backend.redis: {queue: from-file, poll_seconds: 3}
+redis: {host: h, password: secret}
+`;
+  const env = {
+    PLATYPUSH_REDIS_QUEUE: "from-env",
+    PLATYPUSH_DEVICE_ID: "from-env",
+    PLATYPUSH_REDIS_PORT: "7000",
+  };
+  const { settings, lines } = await resolved({
+    file,
+    env,
+    flags: { deviceId: "from-flag" },
+    code: { device_id: "from-code", redis_args: { db: 3 } },
+  });
+  assert.deepEqual(settings, {
+    "deviceId": "from-code (code)",
+    "queue": "from-env (PLATYPUSH_REDIS_QUEUE)",
+    "token": "*** (/config.yaml:3:1)",
+    "pollSeconds": "3 (/config.yaml:4:35)",
+    "redisArgs.host": "h (/config.yaml:5:9)",
+    "redisArgs.port": "7000 (PLATYPUSH_REDIS_PORT)",
+    "redisArgs.db": "3 (code)",
+    "redisArgs.password": "*** (/config.yaml:5:18)",
+  });
+  assert.deepEqual(lines, []);
+});
+
+Deno.test("resolveConfig shows defaults, and leaves them out of the options", async () => {
+  const { args, settings } = await resolved({});
+  assert.deepEqual(settings, {
+    "deviceId": `${Deno.hostname()} (default)`,
+    "queue": "platypush/backend/redis (default)",
+    "redisArgs.host": "127.0.0.1 (default)",
+    "redisArgs.port": "6379 (default)",
+    "redisArgs.db": "0 (default)",
+  });
+  assert.equal(args, undefined);
+  const { options, file } = await resolveConfig({ env: NOWHERE });
+  assert.deepEqual([options, file], [{}, undefined]);
+});
+
+Deno.test("resolveConfig keeps the precedence for every value", async () => {
+  const given = fc.option(
+    fc.stringMatching(/^[a-z]{1,9}$/).filter((word) =>
+      !["yes", "no", "on", "off", "true", "false", "null", "y", "n"].includes(
+        word,
+      )
+    ),
+    { nil: undefined },
+  );
+  const source = fc.record({ queue: given, deviceId: given });
+  await fc.assert(
+    fc.asyncProperty(
+      source,
+      source,
+      source,
+      source,
+      async (code, flags, env, file) => {
+        const { settings } = await resolved({
+          code,
+          flags,
+          env: {
+            PLATYPUSH_REDIS_QUEUE: env.queue,
+            PLATYPUSH_DEVICE_ID: env.deviceId,
+          },
+          file: `device_id: ${file.deviceId ?? ""}\n` +
+            `backend.redis:\n  queue: ${file.queue ?? ""}\n`,
+        });
+        const defaults = {
+          queue: "platypush/backend/redis",
+          deviceId: Deno.hostname(),
+        };
+        for (const name of ["queue", "deviceId"] as const) {
+          const strongest = [code, flags, env, file, defaults]
+            .find((source) => source[name] !== undefined)!;
+          assert.ok(settings[name]!.startsWith(`${strongest[name]} (`));
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+const SERVERS: Record<
+  string,
+  [sources: Parameters<typeof resolved>[0], args: RedisArgs, warning?: RegExp]
+> = {
+  "a URL from the environment leaves out the file's server": [
+    {
+      file: "redis: {host: a, port: 1, db: 2, username: u, password: p, " +
+        "ssl: true, ssl_cert_reqs: none, socket_timeout: 3}\n",
+      env: { REDIS_URL: "redis://b" },
+    },
+    { socket_timeout: 3, url: "redis://b" },
+    /^warn: `password` from .config.yaml:1:47 is not used, since REDIS_URL names the server; give its credentials there$/,
+  ],
+  "a URL with a password needs no warning": [
+    {
+      file: "redis: {host: a, password: p}\n",
+      flags: { url: "redis://:q@b" },
+    },
+    { url: "redis://:q@b" },
+  ],
+  "a password beside a URL in the file is not sent elsewhere either": [
+    {
+      file: "redis: {url: 'redis://:p@a'}\n",
+      flags: { url: "redis://b" },
+    },
+    { url: "redis://b" },
+    /^warn: `password` from .config.yaml:1:9 is not used, since --url names the server/,
+  ],
+  "the command line's URL counts more than the environment's": [
+    { env: { REDIS_URL: "redis://a" }, flags: { url: "redis://b" } },
+    { url: "redis://b" },
+  ],
+  "a password in code goes to the server of the URL": [
+    {
+      env: { REDIS_URL: "redis://u@a" },
+      code: { redisArgs: { password: "p" } },
+    },
+    { username: "u", host: "a", port: 6379, password: "p" },
+  ],
+  "a password in code counts more than one in the URL": [
+    {
+      env: { REDIS_URL: "rediss://:q@a/3" },
+      code: { redisArgs: { password: "p" } },
+    },
+    { password: "p", host: "a", port: 6379, ssl: true, db: 3 },
+  ],
+  "a time limit in code leaves the URL as it is": [
+    {
+      env: { REDIS_URL: "redis://a" },
+      code: { redisArgs: { socket_timeout: 1 } },
+    },
+    { url: "redis://a", socket_timeout: 1 },
+  ],
+  "a host in code replaces the host of a URL": [
+    {
+      env: { REDIS_URL: "redis://:q@a:7/3" },
+      code: { redisArgs: { host: "b" } },
+    },
+    { password: "q", host: "b", port: 7, db: 3 },
+  ],
+  "a host from the environment replaces a socket": [
+    {
+      file: "redis: {unix_socket_path: /run/redis.sock, password: p}\n",
+      env: { PLATYPUSH_REDIS_HOST: "b", PLATYPUSH_REDIS_PORT: "7" },
+    },
+    { password: "p", host: "b", port: 7 },
+  ],
+  "a host from the environment replaces sentinels": [
+    {
+      file:
+        "redis: {sentinels: ['a:1'], serviceName: m, sentinelPassword: s}\n",
+      env: { PLATYPUSH_REDIS_HOST: "b" },
+    },
+    { host: "b" },
+  ],
+  "REDIS_URL counts more than PLATYPUSH_REDIS_HOST": [
+    { env: { REDIS_URL: "redis://a", PLATYPUSH_REDIS_HOST: "b" } },
+    { url: "redis://a" },
+  ],
+  "a socket in code replaces a URL": [
+    {
+      env: { REDIS_URL: "redis://a/3" },
+      code: { redisArgs: { unix_socket_path: "/run/redis.sock" } },
+    },
+    { unix_socket_path: "/run/redis.sock" },
+  ],
+  "an empty variable is none": [
+    { file: "redis: {host: a}\n", env: { REDIS_URL: "" }, flags: { url: "" } },
+    { host: "a" },
+  ],
+  "`redis` counts where `redis_args` is empty": [
+    { file: "backend.redis: {redis_args: {}}\nredis: {host: a}\n" },
+    { host: "a" },
+  ],
+  "`redis` does not complete `redis_args`": [
+    {
+      file:
+        "backend.redis: {redis_args: {port: 1}}\nredis: {host: a, password: '${UNSET}'}\n",
+    },
+    { port: 1 },
+  ],
+  "a disabled section does not count": [
+    {
+      file:
+        "backend.redis: {disabled: true, queue: q, redis_args: {port: 1}}\nredis: {host: a}\n",
+    },
+    { host: "a" },
+  ],
+};
+
+for (const [name, [sources, expected, warning]] of Object.entries(SERVERS)) {
+  Deno.test(`resolveConfig: ${name}`, async () => {
+    const { args, lines } = await resolved(sources);
+    assert.deepEqual(args, expected);
+    assert.equal(lines.length, warning ? 1 : 0, lines.join("\n"));
+    if (warning) assert.match(lines[0]!, warning);
+  });
+}
+
+/** Sources of a server, of which each says one thing at most. */
+const place = fc.oneof(
+  fc.constant({}),
+  fc.record({
+    url: fc.stringMatching(/^redis:\/\/:url[a-z]{3}@[a-z]{4}:7\d{3}$/),
+  }),
+  fc.record({ unix_socket_path: fc.stringMatching(/^\/run\/[a-z]{4}$/) }),
+  fc.record({
+    host: fc.stringMatching(/^h[a-z]{4}$/),
+    port: fc.integer({ min: 1, max: 65535 }),
+  }),
+);
+
+Deno.test("resolveConfig connects to the server of the strongest source that names one", async () => {
+  await fc.assert(
+    fc.asyncProperty(place, place, async (code, file) => {
+      const { args } = await resolved({
+        code: { redisArgs: code },
+        file: `redis: ${JSON.stringify({ ...file, password: "fromfile" })}\n`,
+      });
+      const isSaid = Object.keys(code).length > 0;
+      const settings = parseRedisArgs(args);
+      const expected = parseRedisArgs(isSaid ? code : file);
+      assert.deepEqual(settings.address, expected.address);
+      const isWhole = isSaid && !("host" in code);
+      if (isWhole) assert.equal(settings.password, expected.password);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+Deno.test("resolveConfig names the source of what is wrong, but shows no value", async () => {
+  const wrong: [Parameters<typeof resolved>[0], RegExp][] = [
+    [{ env: { REDIS_URL: "hunter2" } }, /: REDIS_URL: `url` has to be redis:/],
+    [{ flags: { url: "redis://hunter2:x" } }, /: --url: `url` has to be/],
+    [
+      { env: { PLATYPUSH_REDIS_PORT: "hunter2" } },
+      /: PLATYPUSH_REDIS_PORT: `port` has to be a number from 1 to 65535/,
+    ],
+    [
+      { code: { redisArgs: { password: 2 as unknown as string } } },
+      /: code: `password` has to be a string/,
+    ],
+    [
+      { code: { redisArgs: { pasword: "hunter2" } as RedisArgs } },
+      /: code: there is no argument `pasword`; the nearest one is `password`/,
+    ],
+    [
+      { code: { redisArgs: { sentinels: ["hunter2"] } } },
+      /: `sentinels` and `serviceName` belong together/,
+    ],
+  ];
+  for (const [sources, message] of wrong) {
+    await assert.rejects(resolved(sources), (error) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.match(error.message, message);
+      assert.doesNotMatch(Deno.inspect(error), /hunter2/);
+      return true;
+    });
+  }
+});
+
+Deno.test("resolveConfig finds the file where it is said to be", async () => {
+  await using folder = await Folder.make({
+    "code.yaml": "device_id: code\n",
+    "flag.yaml": "device_id: flag\n",
+    "env.yaml": "device_id: env\n",
+    "xdg/platypush/config.yaml": "device_id: xdg\n",
+    "home/.config/platypush/config.yaml": "device_id: home\n",
+    "home/own.yaml": "device_id: own\n",
+  });
+  const env = {
+    PLATYPUSH_CONFIG: folder.file("env.yaml"),
+    XDG_CONFIG_HOME: folder.file("xdg"),
+    HOME: folder.file("home"),
+  };
+  const deviceId = async (
+    sources: ResolveConfigOptions,
+  ): Promise<[string | undefined, string | undefined]> => {
+    const { options, file } = await resolveConfig(sources);
+    return [options.deviceId, file?.replace(folder.path, "")];
+  };
+  const flags = { config: folder.file("flag.yaml") };
+  const path = folder.file("code.yaml");
+  assert.deepEqual(await deviceId({ path, flags, env }), [
+    "code",
+    "/code.yaml",
+  ]);
+  assert.deepEqual(await deviceId({ flags, env }), ["flag", "/flag.yaml"]);
+  assert.deepEqual(await deviceId({ env }), ["env", "/env.yaml"]);
+  const { PLATYPUSH_CONFIG: _, ...usual } = env;
+  assert.deepEqual(await deviceId({ env: usual }), [
+    "xdg",
+    "/xdg/platypush/config.yaml",
+  ]);
+  const { XDG_CONFIG_HOME: __, ...home } = usual;
+  assert.deepEqual(await deviceId({ env: home }), [
+    "home",
+    "/home/.config/platypush/config.yaml",
+  ]);
+  assert.deepEqual(
+    await deviceId({ env: { ...home, PLATYPUSH_CONFIG: "~/own.yaml" } }),
+    ["own", "/home/own.yaml"],
+  );
+  await assert.rejects(
+    resolveConfig({ env: { PLATYPUSH_CONFIG: folder.file("gone.yaml") } }),
+    /gone\.yaml does not exist\.$/,
+  );
+});
