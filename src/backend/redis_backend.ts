@@ -267,7 +267,13 @@ export class RedisBackend extends Backend {
         }.`,
       );
     }
-    await batch.settle(failures);
+    // What is given up because the backend stops has not failed.
+    const isReturned = ({ reason }: Failure): boolean =>
+      reason === "dropped" && this.shouldStop();
+    await batch.settle(
+      failures.filter((failure) => !isReturned(failure)),
+      failures.filter(isReturned),
+    );
   }
 
   /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */

@@ -11,7 +11,12 @@ import {
 } from "./queue_reader.ts";
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
-import { type History, parseHistories, planSettlement } from "./settlement.ts";
+import {
+  FIRST_TIME,
+  type History,
+  parseHistories,
+  planSettlement,
+} from "./settlement.ts";
 import { release } from "./scripts/release.ts";
 import { settle } from "./scripts/settle.ts";
 import { take } from "./scripts/take.ts";
@@ -23,6 +28,12 @@ const READ_LOST = -1;
 
 type Taken = readonly [histories: string, payloads: readonly Uint8Array[]];
 const NOTHING: Taken = ["", []];
+
+/** What became of the messages of a batch that were not handled. */
+interface Outcome {
+  readonly failures: readonly Failure[];
+  readonly returned: readonly Failure[];
+}
 
 /** A batch that was asked for. */
 interface Request {
@@ -215,10 +226,11 @@ export class AtLeastOnce implements QueueReader {
       queue,
       payloads,
       deliveries,
-      settle: async (failures = []) => {
+      settle: async (failures = [], returned = []) => {
         if (isSettled) return;
         isSettled = true;
-        await this.#settle(life, number, payloads, histories, failures);
+        const outcome = { failures, returned };
+        await this.#settle(life, number, payloads, histories, outcome);
         this.#inFlight -= count;
         stats.inFlight -= count;
         this.#loop.notify();
@@ -254,7 +266,7 @@ export class AtLeastOnce implements QueueReader {
     number: number,
     payloads: readonly Uint8Array[],
     histories: Map<number, History>,
-    failures: readonly Failure[],
+    { failures, returned }: Outcome,
   ): Promise<void> {
     const { stats, logger, queue, maxDeadLetters, control } = this.#options;
     const plan = planSettlement(
@@ -264,6 +276,11 @@ export class AtLeastOnce implements QueueReader {
       (index) => life.nameMessage(number, index),
       this.#options,
     );
+    const inOrder = returned.toSorted((a, b) => a.index - b.index);
+    const kept = inOrder.flatMap(({ index }) => {
+      const { deliveries, failures } = histories.get(index) ?? FIRST_TIME;
+      return ["keep", String(index), `${deliveries}.${failures}`];
+    });
     const { keys } = life;
     const list = life.list(number);
     for (let attempt = 0, isDoubtful = false;; attempt++) {
@@ -272,16 +289,24 @@ export class AtLeastOnce implements QueueReader {
         const lost = await control.script<number>(
           settle,
           [keys.processing, list, keys.retry, keys.dead],
-          [String(number), String(maxDeadLetters), ...plan.args],
+          [
+            String(number),
+            String(maxDeadLetters),
+            String(payloads.length),
+            ...plan.args,
+            ...kept,
+          ],
         );
-        life.known.delete(number);
+        // What is kept is none of the batches whose way was interrupted.
+        if (kept.length === 0) life.known.delete(number);
         if (lost < 0 && !isDoubtful) {
           stats.taken += payloads.length;
           return logger.warn(
             `${payloads.length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
           );
         }
-        stats.acknowledged += payloads.length - failures.length;
+        stats.acknowledged += payloads.length - failures.length -
+          returned.length;
         stats.retried += plan.retried;
         stats.deadLettered += plan.buried;
         stats.dropped += failures.length - plan.retried - plan.buried;

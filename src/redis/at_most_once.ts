@@ -98,9 +98,10 @@ export class AtMostOnce implements QueueReader {
       queue,
       payloads,
       deliveries: new Array<number>(count).fill(0),
-      settle: async (failures = []) => {
+      settle: async (failed = [], returned = []) => {
         if (isSettled) return;
         isSettled = true;
+        const failures = [...failed, ...returned];
         if (failures.length > 0) await this.#bury(payloads, failures);
         stats.acknowledged += count - failures.length;
         this.#inFlight -= count;

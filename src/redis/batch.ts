@@ -24,8 +24,15 @@ export interface Batch {
    * settled in any order, each of them once.
    *
    * @param failures The messages that could not be handled.
+   * @param returned Messages that nobody got round to before the end. They stay
+   * in hand until the inbox is stopped, and go back to the head of the queue
+   * then, in their order, without counting as failed. With at-most-once they
+   * are failures.
    * @returns Settles when the server knows. It never rejects: what could not be
    * acknowledged is logged, and delivered again.
    */
-  settle(failures?: readonly Failure[]): Promise<void>;
+  settle(
+    failures?: readonly Failure[],
+    returned?: readonly Failure[],
+  ): Promise<void>;
 }

@@ -24,7 +24,8 @@ export interface Settlement {
 
 /** The longest pause before a message is tried again, in seconds. */
 const LONGEST_PAUSE = 300;
-const FIRST_TIME: History = { deliveries: 0, failures: 0 };
+/** The history of a message that was never delivered. */
+export const FIRST_TIME: History = { deliveries: 0, failures: 0 };
 
 /** Reads `index:deliveries.failures …`. */
 export function parseHistories(text: string): Map<number, History> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Event } from "../../mod.ts";
+import { DroppedError, Event } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
 import { Listener, QUEUE, until } from "./helpers.ts";
 
@@ -55,6 +55,22 @@ Deno.test("RedisBackend gives back what a handler does not finish in time", asyn
   await listener.logger.line(/warn: Not everything in hand was handled/);
   assert.deepEqual(await server.run("LRANGE", QUEUE, "0", "-1"), events(3));
   never.resolve();
+});
+
+Deno.test("RedisBackend counts no failure where a handler gives up because it stops", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", QUEUE, ...events(3));
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await using listener = new Listener(server, { maxDeliveries: 1 });
+    listener.bus.registerHandler(Event, () => {
+      listener.backend.stop();
+      throw new DroppedError("no more");
+    });
+    await listener.backend.start();
+    await listener.backend.join(10);
+    assert.deepEqual(await server.run("LRANGE", QUEUE, "0", "-1"), events(3));
+  }
+  assert.equal(await server.run("EXISTS", `{${QUEUE}}:dead`), 0);
 });
 
 Deno.test("RedisBackend stops although the server has gone", async () => {

@@ -252,6 +252,29 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   });
 }
 
+Deno.test("Inbox puts back at its end, in order and without a failure, what nobody got round to", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(7));
+  for (let delivery = 0; delivery < 5; delivery++) {
+    await using inbox = await open(server, { batchSize: 3, maxDeliveries: 2 });
+    const first = await inbox.next();
+    const second = await inbox.next();
+    assert.deepEqual(first!.deliveries, [0, delivery, delivery]);
+    assert.deepEqual(
+      second!.deliveries,
+      delivery ? [delivery, delivery, delivery] : [0, 0, 0],
+    );
+    await first!.settle([], failed(2, 1));
+    await second!.settle([], failed(0, 1, 2));
+    await inbox.stop(1);
+    assert.equal(inbox.stats().retried, 0);
+    assert.deepEqual(await queued(server), numbers(6, 1));
+    await server.run("LPUSH", "queue", "n0");
+  }
+  assert.deepEqual(await server.run("KEYS", "*:retry"), []);
+  assert.deepEqual(await server.run("KEYS", "*:dead"), []);
+});
+
 Deno.test("Inbox settles batches in any order", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
