@@ -311,8 +311,10 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   await using inbox = await Inbox.open(server.args, {
     queue: "queue",
     batchSize: 2,
+    maxInFlight: 2,
   });
   const batch = await inbox.next();
+  await server.run("RPUSH", "queue", "d", "e", "f");
   assert.deepEqual(await problems(server.args), []);
   await batch!.settle([
     { index: 0, reason: "malformed", error: new Error("no") },
@@ -326,7 +328,8 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
   const found = await problems(server.args);
-  assert.match(found[0]!, /^warning queue: A consumer of "queue" has died/);
+  assert.match(found[0]!, /^warning queue: 3 messages wait in "queue"/);
+  assert.match(found[1]!, /^warning queue: A consumer of "queue" has died/);
   await inbox.stop(0);
 });
 

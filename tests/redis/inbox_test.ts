@@ -5,6 +5,7 @@ import {
   type InboxOptions,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 
 const decoder = new TextDecoder();
@@ -112,6 +113,25 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
       await queued(server),
       rest.slice(second!.payloads.length),
     );
+  });
+
+  Deno.test(`Inbox (${delivery}) pauses while as much as it may have is in hand`, async () => {
+    await using server = await TestServer.start();
+    const messages = numbers(100);
+    await server.run("RPUSH", "queue", ...messages);
+    await using inbox = await open(server, {
+      delivery,
+      batchSize: 2,
+      maxInFlight: 2,
+    });
+    const batch = await inbox.next();
+    await new Promise((resolve) => setTimeout(resolve));
+    await inTime(inbox.pause(), "the pause", 5);
+    assert.deepEqual(
+      await queued(server),
+      messages.slice(batch!.payloads.length),
+    );
+    await batch!.settle();
   });
 
   Deno.test(`Inbox (${delivery}) takes nothing when it is opened paused`, async () => {

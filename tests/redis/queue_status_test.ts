@@ -16,7 +16,7 @@ Deno.test("queueStatus counts what waits, pauses, is in hand and is dead", async
     consumer: "hall",
     batchSize: 2,
     retryPause: 100,
-    maxInFlight: 2,
+    maxInFlight: 4,
   });
   await using two = await Inbox.open(server.args, {
     queue: QUEUE,
@@ -31,21 +31,22 @@ Deno.test("queueStatus counts what waits, pauses, is in hand and is dead", async
     { index: 1, reason: "failed", error: new Error("later") },
   ]);
   await one.next();
+  await one.next();
   await two.next();
   const paused = Promise.all([one.pause(), two.pause()]);
   await inTime(paused, "both pause with as much in hand as they may");
   const status = await queueStatus(server.args);
   assert.equal(status.queue, QUEUE);
-  assert.equal(status.length, 5);
+  assert.equal(status.length, 3);
   assert.equal(status.paused, 1);
-  assert.equal(status.inFlight, 5);
+  assert.equal(status.inFlight, 7);
   assert.equal(status.deadLetters.count, 1);
   const { oldest } = status.deadLetters;
   assert.ok(oldest !== undefined && oldest < 60, `${oldest}`);
   const consumers = status.consumers.toSorted((a, b) =>
     a.name < b.name ? -1 : 1
   );
-  assert.deepEqual(consumers.map(({ inFlight }) => inFlight), [2, 3]);
+  assert.deepEqual(consumers.map(({ inFlight }) => inFlight), [4, 3]);
   assert.match(consumers[0]!.name, /^hall\./);
   assert.match(consumers[1]!.name, /^kitchen\./);
   const [hall, kitchen] = consumers.map(({ heartbeat }) => heartbeat!);
