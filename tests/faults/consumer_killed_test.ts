@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { TestServer } from "../servers.ts";
+import { Inbox } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { TestLogger, TestServer } from "../servers.ts";
 import { ConsumerProcess } from "./consumer_process.ts";
 import { Flow } from "./flow.ts";
 
@@ -56,4 +58,31 @@ Deno.test("A consumer that was stopped until it counted as dead notices it", asy
   flow.verify(IN_HAND);
   const states = await consumers();
   assert.equal(states.filter((state) => state === "alive").length, 2);
+});
+
+Deno.test("A message whose consumer dies each time is no dead letter, and tells how often it came", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "poison");
+  const logger = new TestLogger();
+  const options = { queue: "queue", maxDeliveries: 2, logger };
+  for (let deaths = 0; deaths < 5; deaths++) {
+    const inbox = await Inbox.open(server.args, options);
+    const batch = (await inTime(inbox.next(), "the message"))!;
+    assert.deepEqual(batch.deliveries, [deaths]);
+    await inbox.pause();
+    // Nothing is left of it but what it had in hand.
+    const beats = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+    await server.run("DEL", ...beats);
+    await using _next = await Inbox.open(server.args, {
+      ...options,
+      paused: true,
+    });
+    await inbox.stop(0);
+  }
+  await using inbox = await Inbox.open(server.args, options);
+  const batch = (await inTime(inbox.next(), "the message"))!;
+  const error = new Error("cannot handle it");
+  await batch.settle([{ index: 0, reason: "failed", error }]);
+  assert.equal(await server.run("ZCARD", "{queue}:retry"), 1);
+  assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
 });
