@@ -20,7 +20,7 @@ export const settle = defineScript(`
 --   'keep', its index, its history
 -- Returns how many dead letters had to make room, or -1 where the batch is not
 -- this consumer's (any more), or was settled before.
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return -1 end
+if not redis.call('HGET', KEYS[1], ARGV[1]) then return -1 end
 local payloads = #ARGV > 3 and redis.call('LRANGE', KEYS[2], 0, -1)
 if payloads and #payloads ~= tonumber(ARGV[3]) then return -1 end
 redis.call('HDEL', KEYS[1], ARGV[1])
