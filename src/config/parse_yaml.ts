@@ -14,6 +14,7 @@ import {
 } from "yaml";
 import { ConfigError } from "./config_error.ts";
 import { type Entry, formatPlace, type Place, showName } from "./entry.ts";
+import { hideEnvironment } from "./hide_environment.ts";
 import { explainYamlError } from "./explain_yaml_error.ts";
 
 const INCLUDE = "!include";
@@ -54,14 +55,16 @@ class Reader {
 
   constructor(text: string, options: ParseYamlOptions) {
     this.#options = options;
-    this.#document = parseDocument(text, {
-      version: "1.1",
-      lineCounter: this.#lines,
-      // Pretty errors quote the file.
-      prettyErrors: false,
-      // The check takes minutes for some ten thousand names.
-      uniqueKeys: false,
-    });
+    this.#document = hideEnvironment(() =>
+      parseDocument(text, {
+        version: "1.1",
+        lineCounter: this.#lines,
+        // Pretty errors quote the file.
+        prettyErrors: false,
+        // The check takes minutes for some ten thousand names.
+        uniqueKeys: false,
+      })
+    );
     const [error] = this.#document.errors;
     if (error !== undefined) {
       throw this.#error(error.pos[0], explainYamlError(error.code));

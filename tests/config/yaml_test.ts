@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import {
+  loadConfig,
+  type RedisArgs,
+  type RedisBackendOptions,
+} from "../../mod.ts";
+import { Folder } from "./folder.ts";
+
+async function load(
+  text: string,
+  env: Record<string, string> = {},
+): Promise<{ options: RedisBackendOptions; lines: string[] }> {
+  await using folder = await Folder.make({ "config.yaml": text });
+  const { logger } = folder;
+  const options = await loadConfig(folder.file(), { env, logger });
+  return { options, lines: folder.lines };
+}
+
+/** What is read from such lines under `redis`. */
+async function args(
+  lines: string,
+  env?: Record<string, string>,
+): Promise<RedisArgs | undefined> {
+  const indented = lines.replaceAll(/^/gm, "  ");
+  return (await load(`redis:\n${indented}\n`, env)).options.redisArgs;
+}
+
+Deno.test("an empty file says nothing", async () => {
+  for (const text of ["", "\n", "# nothing\n", "---\n", "\ufeff", "redis:\n"]) {
+    assert.deepEqual(await load(text), { options: {}, lines: [] });
+  }
+  assert.deepEqual((await load("\ufeffdevice_id: x\r\n")).options, {
+    deviceId: "x",
+  });
+});
+
+Deno.test("values are read as Python does", async () => {
+  const values: [text: string, args: RedisArgs][] = [
+    ["password: 12345", { password: "12345" }],
+    ["password: '12345'", { password: "12345" }],
+    ["password: se#same", { password: "se#same" }],
+    ["password: sesame # open", { password: "sesame" }],
+    ["password: ~", {}],
+    ["password:", {}],
+    ["port: '6380'", { port: 6380 }],
+    ["port: 0x18ec", { port: 6380 }],
+    ["ssl: yes", { ssl: true }],
+    ["ssl: Off", { ssl: false }],
+    ["ssl: 'true'", { ssl: true }],
+    ["socket_timeout: '1.5'", { socket_timeout: 1.5 }],
+    ["ssl_cert_reqs: none", { ssl_cert_reqs: "none" }],
+    ["ssl_ca_data: |\n  a\n  b", { ssl_ca_data: "a\nb\n" }],
+    ["sentinels: ['a:1', 'b:2']", { sentinels: ["a:1", "b:2"] }],
+    ["url: redis://h", { url: "redis://h" }],
+  ];
+  for (const [text, expected] of values) {
+    assert.deepEqual(await args(text) ?? {}, expected, text);
+  }
+});
+
+Deno.test("a text that YAML takes for something else needs quotes", async () => {
+  for (const text of ["yes", "1.5", "2020-01-01", "12345678901234567890"]) {
+    await assert.rejects(
+      args(`password: ${text}`),
+      /`redis.password` has to be a string; put it in quotes\.$/,
+    );
+    assert.deepEqual(await args(`password: "${text}"`), { password: text });
+  }
+});
+
+Deno.test("anchors, aliases and merges are resolved", async () => {
+  const { options, lines } = await load(`
+common: &common {host: a, port: 1, password: &secret sesame}
+other: &common {db: 2}
+token: *secret
+redis:
+  <<: [*common, {db: 3, host: b}]
+  port: 4
+`);
+  assert.deepEqual(options, {
+    token: "sesame",
+    redisArgs: { db: 2, host: "b", port: 4 },
+  });
+  assert.deepEqual(lines, []);
+});
+
+Deno.test("of two with the same name the last one counts, with a warning", async () => {
+  const { options, lines } = await load(`
+redis: {host: a}
+light.hue: 1
+light.hue: 2
+redis: {port: 1, db: 2, port: 3}
+`);
+  assert.deepEqual(options, { redisArgs: { db: 2, port: 3 } });
+  assert.deepEqual(lines, [
+    "warn: /config.yaml:5:1: `redis` is here again; the last one counts.",
+    "warn: /config.yaml:5:25: `port` is here again; the last one counts.",
+  ]);
+});
+
+Deno.test("unknown tags are passed over with a warning", async () => {
+  const { options, lines } = await load(
+    "device_id: !!python/object:os.system x\ntoken: !env TOKEN\n",
+  );
+  assert.deepEqual(options, { deviceId: "x", token: "TOKEN" });
+  assert.deepEqual(lines.map((line) => line.slice(0, 50)), [
+    "warn: /config.yaml:1:12: this tag is not known, an",
+    "warn: /config.yaml:2:8: this tag is not known, and",
+  ]);
+});
+
+Deno.test("names of JavaScript's own are names like others", async () => {
+  const { options, lines } = await load(`
+__proto__: {device_id: x}
+constructor: {a: b}
+redis: {__proto__: {host: x}, toString: x, hasOwnProperty: x, host: a}
+`);
+  assert.deepEqual(options, { redisArgs: { host: "a" } });
+  assert.equal(Object.getPrototypeOf(options.redisArgs), Object.prototype);
+  assert.equal(lines.length, 3, lines.join("\n"));
+});
+
+Deno.test("what grows without end is refused", async () => {
+  const layers = Array.from(
+    { length: 12 },
+    (_, index) =>
+      `  a${index + 1}: &a${index + 1} [${`*a${index},`.repeat(9)}]\n`,
+  );
+  const bomb = `redis:\n  a0: &a0 x\n${layers.join("")}`;
+  const endless: Record<string, string> = {
+    "a bomb": bomb,
+    "a bomb of merges": `redis:\n  a0: &a0 {x: y}\n` +
+      layers.join("").replaceAll("[", "{<<: [").replaceAll("]", "]}"),
+    "an alias in itself": "redis: &a {host: *a}\n",
+    "a merge of itself": "redis: &a {<<: *a}\n",
+    "a wide list": `redis: [${"x,".repeat(20_000)}]\n`,
+    "a deep list": `redis: ${"[".repeat(200)}${"]".repeat(200)}\n`,
+    "a deeper list": "[".repeat(100_000),
+  };
+  for (const [name, text] of Object.entries(endless)) {
+    await assert.rejects(
+      load(text),
+      /config\.yaml:\d+:\d+: (this is too much: 10000 entries|it is nested too deeply|a character is missing|this is no YAML)/,
+      name,
+    );
+  }
+  // Where it is not ours, it is not even looked at.
+  const { options } = await load(
+    bomb.replace("redis", "other") + "device_id: x\n",
+  );
+  assert.deepEqual(options, { deviceId: "x" });
+});
+
+Deno.test("a file with very many names is read quickly enough to be read at all", async () => {
+  const names = Array.from(
+    { length: 9_000 },
+    (_, index) => `name${index}: 1\n`,
+  );
+  const { options } = await load(`${names.join("")}device_id: x\n`);
+  assert.deepEqual(options, { deviceId: "x" });
+});
+
+Deno.test("${…} stands for an environment variable", async () => {
+  const env = { PASSWORD: "sesame", PORT: "6380", EMPTY: "" };
+  const cases: [text: string, args: RedisArgs][] = [
+    ["password: ${PASSWORD}", { password: "sesame" }],
+    ["password: a${PASSWORD}b${PORT}", { password: "asesameb6380" }],
+    ["port: ${PORT}", { port: 6380 }],
+    ["port: ${UNSET:-7}", { port: 7 }],
+    ["password: '${EMPTY:-x}'", { password: "x" }],
+    ["password: '${UNSET:-}'", { password: "" }],
+    ["password: $${PASSWORD}", { password: "${PASSWORD}" }],
+    ["password: $PASSWORD", { password: "$PASSWORD" }],
+    ["password: a${b", { password: "a${b" }],
+    ["sentinels: ['${PASSWORD}:1']", { sentinels: ["sesame:1"] }],
+  ];
+  for (const [text, expected] of cases) {
+    assert.deepEqual(await args(text, env), expected, text);
+  }
+  const { options } = await load(
+    "environment: {ID: own, N: 5}\ndevice_id: ${ID}${N}${X}\n",
+    { ID: "other", X: "x" },
+  );
+  assert.deepEqual(options, { deviceId: "own5x" });
+});
+
+Deno.test("a value from a variable is not shown in an error", async () => {
+  await assert.rejects(
+    args("port: ${PORT}", { PORT: "hunter2" }),
+    (error) => !Deno.inspect(error).includes("hunter2"),
+  );
+});
