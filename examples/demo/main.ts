@@ -65,7 +65,9 @@ await program(async (signal) => {
   await step(
     "",
     service
-      ? `found again at ${service.addresses[0]}:${service.port}`
+      ? `found again at ${
+        service.addresses[0]
+      }, with the queue ${service.queue}`
       : "not found again: does this machine let multicast through?",
   );
 
