@@ -28,9 +28,9 @@ local histories = redis.call('HGET', KEYS[3], ARGV[2])
 local payloads = {}
 
 if limit > 0 then
-  -- Nobody knows how large messages are before they are popped: ask for more
-  -- and more of them, and stop when there are enough bytes.
-  local chunk, bytes = 64, 0
+  -- Nobody knows how large messages are before they are popped: ask for a few
+  -- at a time, and stop when there are enough bytes.
+  local chunk, bytes = 1, 0
   while #payloads < limit and bytes < maxBytes do
     local count = math.min(chunk, limit - #payloads)
     local popped = redis.call('LPOP', KEYS[1], count)
@@ -41,7 +41,7 @@ if limit > 0 then
       bytes = bytes + #payload
     end
     if #popped < count then break end
-    chunk = math.min(chunk * 2, 4096)
+    chunk = math.min(chunk * 2, 16)
   end
   if #payloads == 0 then return {'', payloads} end
   histories = '?'
