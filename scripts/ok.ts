@@ -20,7 +20,10 @@ const gates: readonly { name: string; args: string[] }[] = [
   { name: "documentation", args: ["doc", "--lint", ...entries] },
   {
     name: "examples in the documentation",
-    args: ["test", "-A", "--doc", ...entries, "src", "README.md"],
+    args: [
+      ...["test", "-A", "--doc", ...entries],
+      ...["src", "README.md", "docs/configuration.md"],
+    ],
   },
   // The working copy may be dirty here: nothing is published.
   { name: "package", args: ["publish", "--dry-run", "--allow-dirty"] },

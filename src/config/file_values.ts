@@ -1,4 +1,7 @@
-import type { RedisBackendOptions } from "../backend/mod.ts";
+import type {
+  BackendOptionAliases,
+  RedisBackendOptions,
+} from "../backend/mod.ts";
 import { ARGUMENTS } from "../redis/options.ts";
 
 type Check = (value: unknown) => boolean;
@@ -9,6 +12,8 @@ export type Expectation = readonly [Check, expected: string];
 const isText: Check = (value) => typeof value === "string" && value !== "";
 const isBoolean: Check = (value) => typeof value === "boolean";
 const isCount: Check = (value) => Number.isInteger(value) && Number(value) > 0;
+const isTextList: Check = (value) =>
+  Array.isArray(value) && value.length > 0 && value.every(isText);
 const isSeconds: Check = (value) => typeof value === "number" && value >= 0;
 const oneOf = (...choices: string[]): Expectation => [
   (value) => choices.includes(value as string),
@@ -17,39 +22,50 @@ const oneOf = (...choices: string[]): Expectation => [
 
 const COUNT: Expectation = [isCount, "a whole number above 0"];
 const SECONDS: Expectation = [isSeconds, "a number of seconds from 0 on"];
+const BOOLEAN: Expectation = [isBoolean, "true or false"];
 const TEXT: Expectation = [isText, "a text"];
 
-/** What may be under `backend.redis`: the option, and what it has to be. */
-export const BACKEND_OPTIONS: Readonly<
-  Record<string, [keyof RedisBackendOptions, Expectation]>
-> = {
-  queue: ["queue", [
-    (value) =>
-      isText(value) ||
-      Array.isArray(value) && value.length > 0 && value.every(isText),
+/** Options that a file can hold, so that the compiler finds one that is missing. */
+type FileOption = Exclude<
+  keyof RedisBackendOptions,
+  | keyof BackendOptionAliases
+  | keyof typeof TOP_OPTIONS
+  | "bus"
+  | "logger"
+  | "redisArgs"
+>;
+
+/** Options that are at the top of the file, and what they have to be. */
+export const TOP_OPTIONS = { deviceId: TEXT, token: TEXT };
+
+/** Options that are under `backend.redis`, and what they have to be. */
+export const BACKEND_OPTIONS: Readonly<Record<FileOption, Expectation>> = {
+  queue: [
+    (value) => isText(value) || isTextList(value),
     "the name of a queue, or a list of names",
-  ]],
-  poll_seconds: ["pollSeconds", SECONDS],
-  name: ["name", TEXT],
-  daemon: ["daemon", [isBoolean, "true or false"]],
-  delivery: ["delivery", oneOf("at-least-once", "at-most-once")],
-  foreign: ["foreign", oneOf("dead-letter", "drop")],
-  batch_size: ["batchSize", COUNT],
-  max_deliveries: ["maxDeliveries", COUNT],
-  max_size: ["maxSize", COUNT],
-  stop_timeout: ["stopTimeout", SECONDS],
-  subscriber_grace: ["subscriberGrace", SECONDS],
-  action_concurrency: ["actionConcurrency", COUNT],
-  action_timeout: ["actionTimeout", [
+  ],
+  pollSeconds: SECONDS,
+  name: TEXT,
+  daemon: BOOLEAN,
+  postEvents: BOOLEAN,
+  delivery: oneOf("at-least-once", "at-most-once"),
+  foreign: oneOf("dead-letter", "drop"),
+  batchSize: COUNT,
+  maxDeliveries: COUNT,
+  maxSize: COUNT,
+  stopTimeout: SECONDS,
+  subscriberGrace: SECONDS,
+  actionConcurrency: COUNT,
+  actionTimeout: [
     (value) => typeof value === "number" && value > 0,
     "a number of seconds above 0",
-  ]],
+  ],
 };
 
-/** What may be at the top: the option, and what it has to be. */
-export const TOP_OPTIONS: Readonly<
-  Record<string, [keyof RedisBackendOptions, Expectation]>
-> = { device_id: ["deviceId", TEXT], token: ["token", TEXT] };
+/** The name of an option in a file: `batch_size` for `batchSize`. */
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
 
 /** What may be under `redis_args` and `redis`. */
 export const REDIS_ARGUMENTS: Readonly<Record<string, Expectation>> = ARGUMENTS;

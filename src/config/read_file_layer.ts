@@ -16,6 +16,7 @@ import {
   type Expectation,
   needsQuotes,
   REDIS_ARGUMENTS,
+  snakeCase,
   TOP_OPTIONS,
 } from "./file_values.ts";
 import { interpolate } from "./interpolate.ts";
@@ -23,7 +24,7 @@ import { type Layer, makeLayer } from "./layer.ts";
 import { asMap, readSections, type Sections } from "./read_sections.ts";
 
 const BACKEND = "backend.redis";
-const OURS = [...Object.keys(TOP_OPTIONS), BACKEND, "redis"];
+const OURS = [...Object.keys(TOP_OPTIONS).map(snakeCase), BACKEND, "redis"];
 const WANTED = [...OURS, "environment", "backend"];
 
 type Values = Record<string, [value: unknown, origin: string]>;
@@ -63,22 +64,30 @@ class FileReader {
   read(): Layer {
     this.#warnOfNearMisses();
     const backend = this.#section(BACKEND);
-    const options: Values = {};
-    for (const [name, [option, expectation]] of Object.entries(TOP_OPTIONS)) {
-      const entry = this.#sections.get(name);
-      if (entry === undefined || isEmpty(entry)) continue;
-      options[option] = this.#value(name, entry, expectation);
-    }
-    this.#warnOfUnknown(BACKEND, backend, [
-      ...Object.keys(BACKEND_OPTIONS),
+    const known = [
+      ...Object.keys(BACKEND_OPTIONS).map(snakeCase),
       "redis_args",
-    ]);
-    for (const [name, entry] of backend?.entries ?? []) {
-      if (!Object.hasOwn(BACKEND_OPTIONS, name) || isEmpty(entry)) continue;
-      const [option, expectation] = BACKEND_OPTIONS[name]!;
-      options[option] = this.#value(`${BACKEND}.${name}`, entry, expectation);
+    ];
+    this.#warnOfUnknown(BACKEND, backend, known);
+    return makeLayer("file", {
+      ...this.#options(this.#sections, TOP_OPTIONS),
+      ...this.#options(backend?.entries, BACKEND_OPTIONS, `${BACKEND}.`),
+    }, this.#redisArgs(backend));
+  }
+
+  #options(
+    entries: Sections | undefined,
+    expected: Readonly<Record<string, Expectation>>,
+    prefix = "",
+  ): Values {
+    const values: Values = {};
+    for (const [option, expectation] of Object.entries(expected)) {
+      const name = snakeCase(option);
+      const entry = entries?.get(name);
+      if (entry === undefined || isEmpty(entry)) continue;
+      values[option] = this.#value(prefix + name, entry, expectation);
     }
-    return makeLayer("file", options, this.#redisArgs(backend));
+    return values;
   }
 
   /** `redis` counts where `redis_args` says nothing, as in Platypush. */
@@ -119,6 +128,8 @@ class FileReader {
   ): [value: unknown, origin: string] {
     const origin = formatPlace(entry.place);
     const plain = this.#plain(entry);
+    // As an empty variable is an unset one.
+    if (plain === "") return [undefined, origin];
     const value = convert(plain, expectation);
     if (value !== undefined) return [value, origin];
     const hint = needsQuotes(plain, expectation) ? "; put it in quotes" : "";

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import {
   ConfigError,
   loadConfig,
+  RedisBackend,
   type RedisBackendOptions,
 } from "../../mod.ts";
+import { BACKEND_OPTIONS } from "../../src/config/file_values.ts";
 import { Folder } from "./folder.ts";
 
 /** Reads a `config.yaml` with such a text; what is logged is compared too. */
@@ -101,6 +103,26 @@ redis: {hots: x}
     `warn: /config.yaml:8:66: a name without a value is not known in ${args}, and passed over; the nearest one is \`password\``,
     "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
   ]);
+});
+
+Deno.test("the file in the documentation is right, and has every option", async () => {
+  const docs = new URL("../../docs/configuration.md", import.meta.url);
+  const [, yaml] = /```yaml\n([^`]*)```/.exec(await Deno.readTextFile(docs))!;
+  await using folder = await Folder.make({
+    "config.yaml": yaml!,
+    "secrets/redis.yaml": "sesame\n",
+    "lights.yaml": "",
+    "music.yaml": "",
+  });
+  const { logger } = folder;
+  const options = await loadConfig(folder.file(), { env: {}, logger });
+  assert.deepEqual(folder.lines, []);
+  assert.equal(options.redisArgs?.password, "sesame");
+  new RedisBackend(options);
+  const missing = Object.keys(BACKEND_OPTIONS).filter((name) =>
+    !(name in options)
+  );
+  assert.deepEqual(missing, ["pollSeconds", "name", "daemon"]);
 });
 
 const WRONG: Record<string, [text: string, message: string]> = {

@@ -168,7 +168,7 @@ Deno.test("${…} stands for an environment variable", async () => {
     ["port: ${PORT}", { port: 6380 }],
     ["port: ${UNSET:-7}", { port: 7 }],
     ["password: '${EMPTY:-x}'", { password: "x" }],
-    ["password: '${UNSET:-}'", { password: "" }],
+    ["password: '${UNSET:-}'\nhost: h", { host: "h" }],
     ["password: $${PASSWORD}", { password: "${PASSWORD}" }],
     ["password: $PASSWORD", { password: "$PASSWORD" }],
     ["password: a${b", { password: "a${b" }],
