@@ -12,7 +12,10 @@ export interface RedisBackendOptions extends BackendOptions {
   delivery?: "at-least-once" | "at-most-once";
   /** How many messages are taken at once, at most. Default: 512. */
   batchSize?: number;
-  /** How often a message is delivered before it becomes a dead letter. Default: 3. */
+  /**
+   * How often handling a message may fail before it becomes a dead letter.
+   * Deliveries to a process that died do not count. Default: 3.
+   */
   maxDeliveries?: number;
   /**
    * What becomes of messages for another device: they are kept among the dead

@@ -29,7 +29,10 @@ export interface InboxOptions {
   delivery?: "at-least-once" | "at-most-once";
   /** The largest number of messages in a batch. Default: 512. */
   batchSize?: number;
-  /** How often a message whose handling fails is delivered in all. Default: 3. */
+  /**
+   * How often handling a message may fail before it becomes a dead letter.
+   * Deliveries to a consumer that died do not count. Default: 3.
+   */
   maxDeliveries?: number;
   /** The pause before a failed message is tried again, in seconds; it doubles each time. Default: 1. */
   retryPause?: number;

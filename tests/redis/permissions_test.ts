@@ -3,53 +3,122 @@ import {
   DeadLetters,
   Inbox,
   Outbox,
+  queueStatus,
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { TestServer } from "../servers.ts";
+import { inTime } from "../in_time.ts";
+import { TestLogger, TestServer } from "../servers.ts";
 
-const KEYS = "~queue ~{queue}:* ~platypush/responses/*";
-const CONSUME = "+hello +ping +eval +evalsha +blmove +lpop +rpush +lpush " +
-  "+llen +lrange +ltrim +lrem +lpos +type +del +unlink +exists +set +expire " +
-  "+pexpire +hget +hset +hsetnx +hdel +hkeys +hgetall +zadd +zrange " +
-  "+zrangebyscore +zremrangebyrank +time +blpop +blmpop";
+const GUIDE = new URL("../../docs/redis.md", import.meta.url);
+const QUEUE = "platypush/backend/redis";
 
-async function startWith(rules: string): Promise<[TestServer, RedisArgs]> {
-  const server = await TestServer.start({
-    config: [`user listener on >secret resetkeys ${rules}`],
-  });
-  return [server, {
-    ...server.args,
-    username: "listener",
-    password: "secret",
-  }];
+/** Needed after a fault only, when a batch belongs to a consumer that counts as dead. */
+const AFTER_FAULTS = ["hsetnx"];
+
+/** The rules of the user that the guide creates, word by word. */
+async function documentedRules(): Promise<string[]> {
+  const guide = await Deno.readTextFile(GUIDE);
+  const command = /^redis-cli ACL SETUSER listener ((?:.*\\\n)*.*)$/m.exec(
+    guide,
+  );
+  assert.ok(command);
+  return command[1]!.split(/[\s\\]+/).map((word) => word.replaceAll("'", ""));
 }
 
-Deno.test("The commands that the documentation names are enough", async () => {
-  const [started, args] = await startWith(`${KEYS} -@all ${CONSUME}`);
-  await using server = started;
-  for (const delivery of ["at-least-once", "at-most-once"] as const) {
-    await using inbox = await Inbox.open(args, { queue: "queue", delivery });
-    await using outbox = new Outbox(args);
-    const waiting = inbox.next();
-    await outbox.push("queue", "one");
-    const batch = await waiting;
-    await batch!.settle([
-      { index: 0, reason: "malformed", error: new Error("no JSON") },
-    ]);
-    await outbox.pushResponse("1", "x");
-    await outbox.waitForResponse("1", 1);
+async function createUser(
+  server: TestServer,
+  rules: readonly string[],
+): Promise<RedisArgs> {
+  await server.run("ACL", "SETUSER", "listener", ...rules);
+  return { ...server.args, username: "listener", password: "secret" };
+}
+
+/** Does all that the guide says the user may. */
+async function useEverything(
+  args: RedisArgs,
+  delivery: "at-least-once" | "at-most-once",
+): Promise<void> {
+  const error = new Error("cannot handle it");
+  const logger = new TestLogger();
+  const options = { queue: QUEUE, delivery, logger, retryPause: 0.01 };
+  await using outbox = new Outbox(args);
+  {
+    await using inbox = await Inbox.open(args, {
+      ...options,
+      maxDeadLetters: 1,
+    });
+    const waiting = inTime(inbox.next(), "a message");
+    await outbox.push(QUEUE, "one");
+    await (await waiting)!.settle([{ index: 0, reason: "failed", error }]);
+    await outbox.push(QUEUE, ["two", "three"]);
+    while (inbox.stats().deadLettered < 3) {
+      const batch = (await inTime(inbox.next(), "more messages"))!;
+      const indexes = [...batch.payloads.keys()];
+      await batch.settle(indexes.map((index) => ({
+        index,
+        reason: batch.deliveries[index]! > 0 ? "failed" : "malformed",
+        error,
+      })));
+    }
+    await outbox.push(QUEUE, "four");
+    await inTime(inbox.next(), "the last message");
+    await inbox.stop(0);
   }
-  await using dead = new DeadLetters(args, { queue: "queue" });
-  assert.equal(await dead.requeue("all"), 2);
-  assert.equal(await server.run("LLEN", "queue"), 2);
+  await outbox.pushResponse("1", "x");
+  await outbox.waitForResponse("1", 1);
+  await using dead = new DeadLetters(args, { queue: QUEUE });
+  assert.equal(await dead.requeue("all"), 1);
+  assert.equal(await dead.count(), 0);
+}
+
+Deno.test("The permissions in the guide are enough, and each of them is needed", async () => {
+  await using server = await TestServer.start();
+  const rules = await documentedRules();
+  const args = await createUser(server, rules);
+  await server.run("CONFIG", "RESETSTAT");
+  await useEverything(args, "at-least-once");
+  const used = await server.run<string>("INFO", "commandstats");
+  const unused = rules.filter((rule) => rule.startsWith("+"))
+    .map((rule) => rule.slice(1))
+    .filter((name) => !used.includes(`cmdstat_${name}:`));
+  assert.deepEqual(unused, AFTER_FAULTS);
+  assert.ok(await server.run<number>("LLEN", QUEUE) > 0);
+});
+
+Deno.test("At most once needs one of two permissions more", async () => {
+  const rules = await documentedRules();
+  for (const more of [["+blpop"], ["+command|info", "+blmpop"]]) {
+    await using server = await TestServer.start();
+    await useEverything(
+      await createUser(server, [...rules, ...more]),
+      "at-most-once",
+    );
+  }
+});
+
+Deno.test("Other databases, the status of a queue and mere senders need what the guide says", async () => {
+  await using server = await TestServer.start();
+  const rules = await documentedRules();
+  const more = ["+select", "+zcard", "+pttl"];
+  const args = await createUser(server, [...rules, ...more]);
+  await using outbox = new Outbox({ ...args, db: 1 });
+  assert.equal(await outbox.push(QUEUE, "one"), 1);
+  const { length, server: { usedMemory } } = await queueStatus(args);
+  assert.deepEqual([length, usedMemory], [0, undefined]);
+
+  const few = ["reset", "on", ">secret", `~${QUEUE}`, "+hello", "+ping"];
+  await createUser(server, [...few, "+rpush"]);
+  await using sender = new Outbox(args);
+  assert.equal(await sender.push(QUEUE, "one"), 1);
 });
 
 Deno.test("Inbox says which permission it lacks", async () => {
-  const [started, args] = await startWith(`${KEYS} +@all -evalsha -eval`);
-  await using _server = started;
+  await using server = await TestServer.start();
+  const rules = await documentedRules();
+  const args = await createUser(server, [...rules, "-evalsha", "-eval"]);
   await assert.rejects(
-    Inbox.open(args, { queue: "queue" }),
+    Inbox.open(args, { queue: QUEUE }),
     (error: RedisError) =>
       error.code === "permission" && /evalsha/i.test(error.message),
   );
