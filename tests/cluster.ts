@@ -111,7 +111,7 @@ function lines(text: string): number {
 }
 
 /** The bus of a cluster takes the port 10,000 above. */
-function clusterPort(): number {
+export function clusterPort(): number {
   for (;;) {
     const port = freePort();
     if (port < 55535) return port;

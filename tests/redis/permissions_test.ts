@@ -7,6 +7,7 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { clusterPort } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
 
@@ -111,6 +112,21 @@ Deno.test("Other databases, the status of a queue and mere senders need what the
   await createUser(server, [...few, "+rpush"]);
   await using sender = new Outbox(args);
   assert.equal(await sender.push(QUEUE, "one"), 1);
+});
+
+Deno.test("A cluster needs to be asked for its slots", async () => {
+  await using server = await TestServer.start({
+    port: clusterPort(),
+    config: ["cluster-enabled yes"],
+  });
+  await server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+  while (/state:fail/.test(await server.run("CLUSTER", "INFO"))) {
+    // It takes a moment.
+  }
+  const rules = [...await documentedRules(), "+cluster|slots"];
+  const { port, ...user } = await createUser(server, rules);
+  const cluster = [`127.0.0.1:${port}`];
+  await useEverything({ ...user, cluster }, "at-least-once");
 });
 
 Deno.test("Inbox says which permission it lacks", async () => {
