@@ -409,6 +409,11 @@ export class Backend extends LifeCycle {
     this.#actions?.abandon();
   }
 
+  /** Waits no longer for who takes messages by `get()`, if the bus is the backend's own. */
+  protected releaseBus(): void {
+    if (this.#ownsBus) this.#bus?.release();
+  }
+
   /** Closes the bus, if it is the backend's own. */
   protected async closeBus(): Promise<void> {
     if (this.#ownsBus) await this.#bus?.close();

@@ -135,6 +135,7 @@ export class RedisBackend extends Backend {
     const consuming = this.#consume(inbox, audience, stopping);
     await Promise.race([consuming, stopping]);
     pause(inbox);
+    this.releaseBus();
     await this.#settleAll();
     await inbox.stop(SETTLE_TIMEOUT);
     await consuming;

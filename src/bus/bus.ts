@@ -66,6 +66,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   readonly #receipts = new Set<Receipt>();
   #posts: Promise<void> = Promise.resolve();
   #pull: QueueSubscription | undefined;
+  #endPull: () => void = () => {};
   #failed = 0;
   #closing: Promise<void> | undefined;
 
@@ -210,8 +211,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Takes the next message. The first call begins to listen, and from then on
-   * messages wait here to be taken. Several calls at once are several readers:
-   * each call settles the message that was taken first.
+   * messages wait here to be taken, until {@linkcode Bus.release} is called.
+   * Several calls at once are several readers: each call settles the message
+   * that was taken first.
+   *
+   * A message counts as handled when the next one is asked for, when the bus is
+   * released or closed, and when the backend stops whose own bus it is: whether
+   * another call will follow, nobody knows. Where `stop()` has to wait for the
+   * work on a message, do that work in a loop or a handler.
    *
    * @param timeout How long to wait for one, in seconds; without end by default.
    * @returns The message, or `undefined` when none came in time or the bus was
@@ -234,7 +241,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
       this.#pull = new QueueSubscription();
-      this.#subscriber.add(this.#pull);
+      this.#endPull = this.#subscriber.add(this.#pull);
     }
     try {
       return await this.#pull.next(timeout);
@@ -242,6 +249,30 @@ export class Bus extends EventTarget implements AsyncDisposable {
       this.#pull = undefined;
       throw error;
     }
+  }
+
+  /**
+   * Ends what {@linkcode Bus.get} has begun: messages that it has handed over
+   * count as handled, those that still wait as dropped, and whoever waits for
+   * one gets `undefined`. The next call begins to listen again.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/release", deviceId: "livingroom" });
+   * await bus.get(0);
+   * const receipt = await bus.post({ type: "event", args: { type: "custom.Motion" } });
+   * await bus.get();
+   * bus.release();
+   * assert.deepEqual(await receipt.handled, []);
+   * ```
+   */
+  release(): void {
+    this.#endPull();
+    this.#pull = undefined;
+    this.#endPull = () => {};
   }
 
   /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DroppedError, Event } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
-import { Listener, QUEUE, until } from "./helpers.ts";
+import { DEAD, Listener, QUEUE, until } from "./helpers.ts";
 
 function events(count: number): string[] {
   return Array.from({ length: count }, (_, n) =>
@@ -89,6 +89,66 @@ Deno.test("RedisBackend stops although the server has gone", async () => {
   go.resolve();
   await listener.backend.stop();
   assert.equal(listener.backend.isAlive(), false);
+});
+
+Deno.test("RedisBackend does not wait for who has taken a message by get(), and gives the others back", async () => {
+  await using server = await TestServer.start();
+  const own = { bus: undefined as never, maxDeliveries: 1 };
+  await using listener = new Listener(server, { ...own, stopTimeout: 5 });
+  await server.run("RPUSH", QUEUE, ...events(4));
+  await listener.backend.start();
+  const { bus } = listener.backend;
+  assert.equal((await bus.get() as Event).args.n, 0);
+  assert.equal((await bus.get() as Event).args.n, 1);
+  await until(() => listener.backend.stats().inFlight === 4);
+  await listener.backend.stop();
+  assert.doesNotMatch(listener.logger.lines.join(), /Not everything in hand/);
+  assert.equal(await bus.get(), undefined);
+  // They are where they were, and their having been taken is no failure.
+  assert.deepEqual(
+    await server.run("LRANGE", QUEUE, "0", "-1"),
+    events(4).slice(2),
+  );
+  await using next = new Listener(server, own);
+  await next.backend.start();
+  for (const n of [2, 3]) {
+    const message = await next.backend.bus.get() as Event;
+    assert.equal(message.args.n, n);
+    assert.equal(message.redelivered, 1);
+  }
+  await next.backend.stop();
+  assert.equal(await server.run("LLEN", QUEUE), 0);
+  assert.equal(await server.run("LLEN", DEAD), 0);
+});
+
+Deno.test("RedisBackend waits for what a loop does with a message", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { bus: undefined as never });
+  const order: string[] = [];
+  const begun = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const loop = (async () => {
+    for await (const message of listener.backend.bus) {
+      begun.resolve();
+      await go.promise;
+      order.push(`handled ${(message as Event).args.n}`);
+    }
+    order.push("the loop has ended");
+  })();
+  await server.run("RPUSH", QUEUE, ...events(2));
+  await listener.backend.start();
+  await begun.promise;
+  const stopping = listener.backend.stop().then(() => order.push("stopped"));
+  await until(() => listener.backend.shouldStop());
+  go.resolve();
+  await Promise.all([stopping, loop]);
+  assert.deepEqual(order, [
+    "handled 0",
+    "handled 1",
+    "the loop has ended",
+    "stopped",
+  ]);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
 Deno.test("RedisBackend stops although a handler waits for it", async () => {

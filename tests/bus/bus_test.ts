@@ -8,6 +8,7 @@ import {
   Request,
 } from "../../src/bus/mod.ts";
 import type { BusOptions } from "../../src/bus/mod.ts";
+import { inTime } from "../in_time.ts";
 
 let names = 0;
 
@@ -421,4 +422,29 @@ Deno.test("Bus tells when the number of subscribers changes", async () => {
   const unregister = bus.registerHandler(Event, () => {});
   unregister();
   assert.deepEqual(numbers, [1, 0]);
+});
+
+Deno.test("Bus.release ends what get has begun, and a later get begins anew", async () => {
+  await using bus = open();
+  bus.release();
+  const waiting = [bus.get(), bus.get()];
+  assert.equal(bus.subscribers, 1);
+  bus.release();
+  const ended = await inTime(Promise.all(waiting), "the end of get");
+  assert.deepEqual(ended, [undefined, undefined]);
+  assert.equal(bus.subscribers, 0);
+  await bus.get(0);
+  const receipt = await bus.post([event(0), event(1), event(2)]);
+  assert.equal((await bus.get() as Event).args.n, 0);
+  assert.equal((await bus.get() as Event).args.n, 1);
+  bus.release();
+  const failures = await receipt.handled;
+  assert.deepEqual(failures.map(({ index, reason }) => [index, reason]), [
+    [2, "dropped"],
+  ]);
+  const next = bus.get();
+  const later = await bus.post(event(3));
+  assert.equal((await next as Event).args.n, 3);
+  bus.release();
+  assert.deepEqual(await later.handled, []);
 });
