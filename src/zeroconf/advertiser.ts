@@ -3,7 +3,8 @@ import type { Claim } from "./claim.ts";
 import { systemClock } from "./clock.ts";
 import { cutLabel, MAX_LABEL } from "./cut_label.ts";
 import { allInterfaces } from "./network.ts";
-import { Responder, type ServiceRecords } from "./responder.ts";
+import type { ServiceRecords } from "./local_records.ts";
+import { Responder } from "./responder.ts";
 import type { PropertyValue, ServiceInfo } from "./service_info.ts";
 import { compareAddresses, makeServiceInfo } from "./service_info.ts";
 import { Sockets } from "./sockets.ts";
@@ -178,14 +179,14 @@ export class Advertiser implements AsyncDisposable {
    * @returns Whether there was one.
    */
   unregister(name?: string): boolean {
-    let found = false;
+    const claims: Claim[] = [];
     for (const [key, each] of this.#services) {
       if (name !== undefined && each.name !== name) continue;
       this.#services.delete(key);
-      this.#responder.remove(each.claim);
-      found = true;
+      claims.push(each.claim);
     }
-    return found;
+    this.#responder.remove(claims);
+    return claims.length > 0;
   }
 
   /** Says goodbye for all services and closes the sockets. */

@@ -3,7 +3,7 @@ import { type DnsRecord, fold } from "./dns_message.ts";
 import { comparableData } from "./encode_message.ts";
 
 /** Milliseconds between two probes (RFC 6762, section 8.1). */
-const PROBE_INTERVAL = 250;
+export const PROBE_INTERVAL = 250;
 const PROBES = 3;
 /** Milliseconds that the loser of a tie-break waits (section 8.2). */
 const DEFER = 1_000;
@@ -73,10 +73,13 @@ export class Claim {
     return this.#won.promise;
   }
 
-  /** Probes for the name, as at the start and after a change of the network. */
-  start(): void {
-    if (this.#state === "over") return;
-    this.#probeAfter(this.#options.random() * PROBE_INTERVAL);
+  /**
+   * Probes for the name, as at the start and after a change of the network.
+   *
+   * @param delay Milliseconds until the first probe.
+   */
+  start(delay: number): void {
+    if (this.#state !== "over") this.#probeAfter(delay);
   }
 
   /** Announces the records again because they changed. */

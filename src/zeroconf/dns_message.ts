@@ -4,7 +4,11 @@ export type DnsRecord =
   | RecordOf<"SRV", SrvData>
   | RecordOf<"TXT", Uint8Array[]>
   | RecordOf<"A", string>
-  | RecordOf<"AAAA", string>;
+  | RecordOf<"AAAA", string>
+  | RecordOf<"NSEC", QuestionType[]>;
+
+/** The types that carry something; NSEC tells which of them there are (RFC 6762, section 6.1). */
+export const RECORD_TYPES = ["PTR", "SRV", "TXT", "A", "AAAA"] as const;
 
 /** The rdata of an SRV record (RFC 2782). */
 export interface SrvData {

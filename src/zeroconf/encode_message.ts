@@ -12,6 +12,7 @@ const TYPES: Record<QuestionType, number> = {
   TXT: 16,
   AAAA: 28,
   SRV: 33,
+  NSEC: 47,
   ANY: 255,
 };
 const TOP_BIT = 0x8000;
@@ -59,7 +60,7 @@ export function comparableData(record: DnsRecord): Uint8Array {
   return writer.finish();
 }
 
-function writeData(writer: Writer, { type, data }: DnsRecord): void {
+function writeData(writer: Writer, { name, type, data }: DnsRecord): void {
   switch (type) {
     case "PTR":
       return writer.name(data);
@@ -77,7 +78,20 @@ function writeData(writer: Writer, { type, data }: DnsRecord): void {
       return writer.bytes(data.split(".").map(Number));
     case "AAAA":
       return writer.bytes(ipv6Bytes(data));
+    case "NSEC":
+      // The next name is the own one (RFC 6762, section 6.1).
+      writer.name(name);
+      writer.bytes([0]);
+      return writer.string(typeBits(data));
   }
+}
+
+/** One bit for each type below 256 (RFC 4034, section 4.1.2). */
+function typeBits(types: readonly QuestionType[]): Uint8Array {
+  const numbers = types.map((type) => TYPES[type]);
+  const bits = new Uint8Array((Math.max(...numbers) >> 3) + 1);
+  for (const number of numbers) bits[number >> 3]! |= 0x80 >> (number & 7);
+  return bits;
 }
 
 function ipv6Bytes(address: string): number[] {

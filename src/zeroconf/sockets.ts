@@ -2,7 +2,12 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import type { EventEmitter } from "node:events";
 import makeMulticastDns from "multicast-dns";
 import type { Logger } from "../logger.ts";
-import type { DnsRecord, Send, Source } from "./dns_message.ts";
+import {
+  type DnsRecord,
+  RECORD_TYPES,
+  type Send,
+  type Source,
+} from "./dns_message.ts";
 import { encodeMessage } from "./encode_message.ts";
 import { isOnLink, listInterfaces, type NetworkInterface } from "./network.ts";
 
@@ -271,5 +276,5 @@ function socketsFor(
 
 /** The types that the protocol here reads. */
 export function isKnown(record: ReceivedRecord): record is DnsRecord {
-  return ["PTR", "SRV", "TXT", "A", "AAAA"].includes(record.type);
+  return (RECORD_TYPES as readonly string[]).includes(record.type);
 }

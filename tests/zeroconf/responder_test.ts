@@ -33,7 +33,7 @@ Deno.test("Responder probes three times before it announces", () => {
   const { cable } = announced();
   const service = cable.packets.filter(({ message }) =>
     isProbe(message)
-      ? message.questions?.[0]?.name === NAME
+      ? message.questions?.some(({ name }) => name === NAME)
       : message.answers?.some(({ type }) => type === "SRV")
   );
   assert.deepEqual(
@@ -145,6 +145,7 @@ Deno.test("Responder changes port and TXT without a goodbye", () => {
   cable.clock.advance(20_000);
   records.port = 2;
   claim.changed();
+  cable.clock.advance(0);
   const last = cable.packets.at(-1)?.message.answers?.find(({ type }) =>
     type === "SRV"
   );
@@ -160,7 +161,7 @@ Deno.test("Responder says goodbye, and nothing after it", () => {
     address: "192.0.2.200",
     port: 5353,
   });
-  host.responder.remove(claim);
+  host.responder.remove([claim]);
   cable.clock.advance(10_000);
   assert.equal(goodbyes(cable).length, 1);
   assert.deepEqual(cable.packets.at(-1)?.message, goodbyes(cable)[0]);
@@ -232,6 +233,71 @@ Deno.test("Responder probes and announces again when the network changed", () =>
   const addresses = sent.flatMap(({ answers = [] }) => answers)
     .flatMap((record) => record.type === "A" ? record.data : []);
   assert.deepEqual([...new Set(addresses)], ["192.0.2.77"]);
+});
+
+Deno.test("Responder probes for, announces and withdraws names together", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  host.register("livingroom");
+  cable.clock.advance(20_000);
+  assert.deepEqual(
+    cable.packets.map(({ at, message }) => [at, isProbe(message)]),
+    [[0, true], [250, true], [500, true], [750, false], [1_750, false], [
+      3_750,
+      false,
+    ]],
+  );
+  const [probe, , , announcement] = cable.packets;
+  assert.deepEqual(
+    probe?.message.questions?.map(({ name }) => name),
+    ["host-1.local", NAME],
+  );
+  assert.deepEqual(
+    announcement?.message.answers?.map(({ type }) => type).sort(),
+    ["A", "PTR", "PTR", "SRV", "TXT"],
+  );
+  const from = cable.packets.length;
+  for (let i = 0; i < 200; i++) host.register(`service ${i}`, 1_000 + i);
+  cable.clock.advance(20_000);
+  host.responder.close();
+  const rest = cable.packets.slice(from).map(({ message }) => message);
+  assert.ok(rest.length < 7 * 30, `${rest.length} packets`);
+  assert.ok(rest.every((message) => encodeMessage(message).length <= 1_400));
+  const withdrawn = goodbyes(cable).flatMap(({ answers = [] }) => answers)
+    .filter(({ type }) => type === "PTR");
+  assert.equal(withdrawn.length, 201);
+});
+
+Deno.test("Responder says which records its names do not have", () => {
+  const { cable } = announced();
+  const host = "host-1.local";
+  const ask = (name: string, type: "A" | "AAAA" | "SRV"): unknown[] =>
+    cable.ask({ questions: [{ name, type }] })
+      .flatMap(({ answers = [] }) => answers)
+      .map(({ type, data }) => [type, type === "NSEC" ? data : ""]);
+  assert.deepEqual(ask(host, "A"), [["A", ""]]);
+  assert.deepEqual(ask(host, "AAAA"), [["NSEC", ["A"]]]);
+  assert.deepEqual(ask(NAME, "AAAA"), [["NSEC", ["SRV", "TXT"]]]);
+  assert.deepEqual(ask("host-2.local", "AAAA"), []);
+  assert.deepEqual(ask(`kitchen.${TYPE}`, "SRV"), []);
+});
+
+Deno.test("Responder does not repeat what another host has just said", () => {
+  const name = "_services._dns-sd._udp.local";
+  const pointer = { name, type: "PTR", flush: false, data: TYPE } as const;
+  const answers = (ttl: number, address: string): DnsMessage[] => {
+    const { cable, host } = announced();
+    cable.clock.after(10, () =>
+      host.responder.receive(
+        received({ type: "response", answers: [{ ...pointer, ttl }] }),
+        { interfaceName: "eth0", address, port: 5353 },
+      ));
+    return cable.ask({ questions: [{ name, type: "PTR" }] });
+  };
+  assert.equal(answers(4_500, "192.0.2.77").length, 0);
+  assert.equal(answers(4_499, "192.0.2.77").length, 1);
+  // Whoever asked by IPv4 may not hear it.
+  assert.equal(answers(4_500, "fe80::1").length, 1);
 });
 
 Deno.test("Responder leaves nothing to do once it is closed", () => {

@@ -1,0 +1,252 @@
+import type { Clock } from "./clock.ts";
+import { type DnsRecord, fold, type Send, type Source } from "./dns_message.ts";
+import type { LocalRecords } from "./local_records.ts";
+import { packAnswers } from "./pack.ts";
+import { recordKey } from "./record_key.ts";
+import {
+  isKnown,
+  type ReceivedMessage,
+  type ReceivedRecord,
+} from "./sockets.ts";
+
+/** The most queries that are kept until the rest of them has come. */
+const MAX_INCOMPLETE = 100;
+/** Milliseconds that pass before a record is sent again (RFC 6762, section 6). */
+const PAUSE = 1_000;
+/** The same where a name is defended against a probe. */
+const PROBE_PAUSE = 250;
+
+/** What an {@linkcode Answerer} needs. */
+export interface AnswererOptions {
+  clock: Clock;
+  random: () => number;
+  send: Send;
+  records: LocalRecords;
+}
+
+interface Query {
+  message: ReceivedMessage;
+  known: ReceivedRecord[];
+}
+
+interface Waiting {
+  readonly query: Source;
+  /** The lifetimes of what another host has said meanwhile, by record. */
+  readonly said: Map<string, number>;
+}
+
+/**
+ * Answers queries (RFC 6762, section 6), except for what whoever asked knows or
+ * another host has just said (section 7).
+ */
+export class Answerer {
+  readonly #options: AnswererOptions;
+  /** Queries whose known answers are still coming, by sender. */
+  readonly #incomplete = new Map<string, Query>();
+  /** When a record was last sent to the group, by interface and record. */
+  readonly #lastSent = new Map<string, number>();
+  /** Records that wait until they may be sent again. */
+  readonly #postponed = new Set<string>();
+  readonly #waiting = new Set<Waiting>();
+  readonly #pending = new Set<() => void>();
+
+  constructor(options: AnswererOptions) {
+    this.#options = options;
+  }
+
+  /** Deals with a query, once the rest of its known answers has come (section 7.2). */
+  receive(message: ReceivedMessage, source: Source): void {
+    const from = `${source.address} ${source.port} ${source.interfaceName}`;
+    const earlier = this.#incomplete.get(from);
+    if (earlier !== undefined) {
+      earlier.known.push(...message.answers);
+      earlier.message.questions.push(...message.questions);
+      return;
+    }
+    const query = { message, known: [...message.answers] };
+    if (!message.flag_tc || this.#incomplete.size >= MAX_INCOMPLETE) {
+      return this.#plan(query, source);
+    }
+    this.#incomplete.set(from, query);
+    this.#later(400 + this.#options.random() * 100, () => {
+      this.#incomplete.delete(from);
+      this.#plan(query, source);
+    });
+  }
+
+  /** Notes what another host says: it need not be said again (section 7.4). */
+  heard(records: readonly DnsRecord[], source: Source): void {
+    for (const { query, said } of this.#waiting) {
+      if (!haveSameAudience(query, source)) continue;
+      for (const record of records) said.set(recordKey(record), record.ttl);
+    }
+  }
+
+  /** Notes what was sent to the group. */
+  noteSent(records: readonly DnsRecord[], on: string): void {
+    if (this.#lastSent.size > 10_000) this.#lastSent.clear();
+    for (const record of records) {
+      this.#lastSent.set(
+        `${on} ${recordKey(record)}`,
+        this.#options.clock.now(),
+      );
+    }
+  }
+
+  /** Gives up all that waits. */
+  close(): void {
+    for (const cancel of this.#pending) cancel();
+    this.#pending.clear();
+    this.#waiting.clear();
+  }
+
+  #plan(query: Query, source: Source): void {
+    const { interfaceName: on } = source;
+    const answers = this.#answersTo(query, on);
+    if (answers.length === 0) return;
+    const { questions, authorities } = query.message;
+    if (source.port !== 5353) return this.#answerSimply(query, answers, source);
+    // Section 5.4: a direct answer, unless the group has not heard it lately.
+    const isDirect = questions.every(isUnicast) &&
+      answers.every((record) => this.#sentWithin(record, on, record.ttl * 250));
+    if (isDirect) return this.#send(answers, on, source);
+    const isProbe = authorities.length > 0;
+    // Section 6: an answer that others may give too waits 20 to 120 ms.
+    if (isProbe || answers.every(({ flush }) => flush)) {
+      return this.#respond(answers, on, isProbe ? PROBE_PAUSE : PAUSE);
+    }
+    const waiting: Waiting = { query: source, said: new Map() };
+    this.#waiting.add(waiting);
+    this.#later(20 + this.#options.random() * 100, () => {
+      this.#waiting.delete(waiting);
+      // What was said goodbye to meanwhile is no answer any more.
+      const current = this.#answersTo(query, on).filter((record) =>
+        (waiting.said.get(recordKey(record)) ?? 0) < record.ttl
+      );
+      this.#respond(current, on, PAUSE);
+    });
+  }
+
+  #answersTo({ message, known }: Query, on: string): DnsRecord[] {
+    const answers = new Map<string, DnsRecord>();
+    for (const { name, type } of message.questions) {
+      for (const record of this.#options.records.answer(name, type, on)) {
+        if (!isKnownAnswer(record, known)) {
+          answers.set(recordKey(record), record);
+        }
+      }
+    }
+    return [...answers.values()];
+  }
+
+  /** Sends to the group what may be sent now, and the rest when it may be. */
+  #respond(answers: readonly DnsRecord[], on: string, pause: number): void {
+    const now = this.#options.clock.now();
+    const due = (record: DnsRecord): number =>
+      (this.#lastSent.get(`${on} ${recordKey(record)}`) ?? -Infinity) + pause;
+    const later = answers.filter((record) =>
+      due(record) > now && !this.#postponed.has(`${on} ${recordKey(record)}`)
+    );
+    const wait = Math.max(...later.map(due)) - now;
+    this.#send(answers.filter((record) => due(record) <= now), on);
+    if (later.length === 0) return;
+    const keys = later.map((record) => `${on} ${recordKey(record)}`);
+    for (const key of keys) this.#postponed.add(key);
+    this.#later(wait, () => {
+      for (const key of keys) this.#postponed.delete(key);
+      const current = later.filter((record) =>
+        this.#isCurrent(record, on) && !this.#sentWithin(record, on, pause)
+      );
+      this.#send(current, on);
+    });
+  }
+
+  #send(answers: readonly DnsRecord[], on: string, to?: Source): void {
+    for (const packet of this.#pack(answers, on)) {
+      if (to === undefined) {
+        this.noteSent([...packet.answers, ...packet.additionals], on);
+      }
+      this.#options.send({ type: "response", ...packet }, on, to);
+    }
+  }
+
+  /** Section 6.7: a simple resolver listens only on its own port. */
+  #answerSimply(
+    { message }: Query,
+    answers: readonly DnsRecord[],
+    source: Source,
+  ): void {
+    const packets = this.#pack(answers, source.interfaceName);
+    const simple = (record: DnsRecord): DnsRecord => ({
+      ...record,
+      ttl: Math.min(record.ttl, 10),
+      flush: false,
+    });
+    this.#options.send(
+      {
+        type: "response",
+        id: message.id,
+        questions: message.questions.map(({ name, type }) => ({
+          name,
+          type: type as DnsRecord["type"],
+        })),
+        answers: packets[0]!.answers.map(simple),
+        additionals: packets[0]!.additionals.map(simple),
+        truncated: packets.length > 1,
+      },
+      source.interfaceName,
+      source,
+    );
+  }
+
+  #pack(
+    answers: readonly DnsRecord[],
+    on: string,
+  ): ReturnType<typeof packAnswers> {
+    return packAnswers(answers.map((answer) => ({
+      answers: [answer],
+      additionals: this.#options.records.additionals(answer, on),
+    })));
+  }
+
+  #isCurrent(record: DnsRecord, on: string): boolean {
+    return this.#options.records.answer(record.name, record.type, on)
+      .some((other) => recordKey(other) === recordKey(record));
+  }
+
+  #sentWithin(record: DnsRecord, on: string, milliseconds: number): boolean {
+    const at = this.#lastSent.get(`${on} ${recordKey(record)}`);
+    return at !== undefined && this.#options.clock.now() - at < milliseconds;
+  }
+
+  #later(delay: number, callback: () => void): void {
+    const cancel = this.#options.clock.after(delay, () => {
+      this.#pending.delete(cancel);
+      callback();
+    });
+    this.#pending.add(cancel);
+  }
+}
+
+/** Known-answer suppression (section 7.1). */
+function isKnownAnswer(
+  record: DnsRecord,
+  known: readonly ReceivedRecord[],
+): boolean {
+  return known.some((other) =>
+    isKnown(other) && other.ttl >= record.ttl / 2 &&
+    fold(other.name) === fold(record.name) &&
+    recordKey(other) === recordKey(record)
+  );
+}
+
+/** Whether who hears the one packet hears the other: not each host has both IP versions. */
+function haveSameAudience(a: Source, b: Source): boolean {
+  return a.interfaceName === b.interfaceName &&
+    a.address.includes(":") === b.address.includes(":");
+}
+
+/** The top bit of a question's class asks for a direct answer; decoded, it has no name. */
+function isUnicast({ class: name }: { class: string }): boolean {
+  return name !== "IN" && name !== "ANY";
+}
