@@ -173,6 +173,18 @@ export class RecordCache {
   }
 }
 
+/** The record that was heard last, and not replaced since. */
+export function newest(
+  records: readonly CachedRecord[],
+): DnsRecord | undefined {
+  let found: CachedRecord | undefined;
+  for (const cached of records) {
+    if (cached.replaced) continue;
+    if (found === undefined || cached.heardAt > found.heardAt) found = cached;
+  }
+  return found?.record;
+}
+
 function deadlineOf(cached: CachedRecord): number {
   return Math.min(cached.expiresAt, renewalAt(cached));
 }

@@ -1,3 +1,4 @@
+import { Candidates } from "./candidates.ts";
 import type { Clock } from "./clock.ts";
 import {
   type DnsQuestion,
@@ -6,8 +7,8 @@ import {
   type Send,
   type Source,
 } from "./dns_message.ts";
-import { splitQuery } from "./split_query.ts";
-import { type CachedRecord, RecordCache } from "./record_cache.ts";
+import { LAST_INTERVAL, QuerySchedule } from "./query_schedule.ts";
+import { newest, RecordCache } from "./record_cache.ts";
 import {
   compareAddresses,
   makeServiceInfo,
@@ -15,22 +16,13 @@ import {
   type ServiceInfo,
 } from "./service_info.ts";
 import { isKnown, type ReceivedMessage } from "./sockets.ts";
+import { splitQuery } from "./split_query.ts";
 import { decodeTxt } from "./txt.ts";
 
-/** The most services that are followed at once. */
-export const MAX_SERVICES = 2_000;
 /** The most records that are remembered: about 20 MB when each is as large as can be. */
 export const MAX_RECORDS = 20_000;
-/** Milliseconds from the first query to the second; then twice as long each time. */
-const FIRST_INTERVAL = 1_000;
-const LAST_INTERVAL = 3_600_000;
-/** How often what is missing of one service is asked for before it waits to be heard of again. */
-const MAX_ATTEMPTS = 8;
 /** Milliseconds between two looks at what is due, however much is. */
 const REST = 20;
-/** The most services of which something is asked for at one time, and the pause after. */
-const MAX_QUESTIONS = 100;
-const PAUSE = 500;
 
 /** What a {@linkcode ServiceBrowser} needs. */
 export interface ServiceBrowserOptions {
@@ -44,17 +36,6 @@ export interface ServiceBrowserOptions {
   onChange(change: ServiceChange): void;
 }
 
-interface Candidate {
-  /** The full name as it was heard, without a dot at its end. */
-  readonly name: string;
-  /** The hosts that its SRV records have named. */
-  readonly hosts: Set<string>;
-  /** As it was reported last. */
-  shown?: ServiceInfo;
-  attempts: number;
-  nextAttempt: number;
-}
-
 /**
  * Follows the services of one type: asks, remembers, resolves, renews, and
  * tells what changed. It knows no sockets and no real time.
@@ -62,26 +43,25 @@ interface Candidate {
 export class ServiceBrowser {
   readonly #options: ServiceBrowserOptions;
   readonly #cache: RecordCache;
-  readonly #candidates = new Map<string, Candidate>();
-  /** The names of those of which something is missing, oldest first. */
-  readonly #incomplete = new Set<string>();
+  readonly #queries: QuerySchedule;
+  readonly #candidates: Candidates;
   /** The names of which something new was heard. */
   readonly #touched = new Set<string>();
-  /** When something missing has to be asked for, or earlier. */
-  #nextAttempt = Infinity;
-  /** The services on a host, by its name. */
-  readonly #namesByHost = new Map<string, Set<string>>();
-  #interval = 0;
-  #nextQuery = Infinity;
   #wakeAt = Infinity;
   #notBefore = 0;
-  #pauseUntil = 0;
   #cancel: () => void = () => {};
   #stopped = false;
 
   constructor(options: ServiceBrowserOptions) {
     this.#options = options;
-    this.#cache = new RecordCache(MAX_RECORDS, options.random);
+    const { type, clock, random } = options;
+    this.#cache = new RecordCache(MAX_RECORDS, random);
+    this.#queries = new QuerySchedule(clock, random);
+    this.#candidates = new Candidates({
+      type,
+      cache: this.#cache,
+      soon: () => this.#queries.soon(),
+    });
   }
 
   /** The services that are known completely, by name. */
@@ -97,8 +77,7 @@ export class ServiceBrowser {
 
   /** Begins to ask, or begins anew after the network changed (RFC 6762, section 5.2). */
   start(): void {
-    this.#interval = FIRST_INTERVAL;
-    this.#nextQuery = this.#soon();
+    this.#queries.start();
     this.#schedule();
   }
 
@@ -114,7 +93,7 @@ export class ServiceBrowser {
       this.#options.clock.now(),
       ({ interfaceName }) => names.includes(interfaceName),
     );
-    this.#touch(this.#affectedBy(dropped));
+    this.#touch(this.#candidates.affectedBy(dropped));
     this.#schedule();
   }
 
@@ -129,85 +108,28 @@ export class ServiceBrowser {
       if (record.type !== "PTR" || fold(record.name) !== type) continue;
       const name = fold(record.data);
       if (!name.endsWith(`.${type}`)) continue;
-      if (!this.#admit(record.data, record.ttl)) continue;
+      if (!this.#candidates.admit(record.data, record.ttl)) continue;
       this.#cache.add(record, interfaceName, now);
       this.#touched.add(name);
     }
     for (const record of records) {
       if (record.type !== "SRV" && record.type !== "TXT") continue;
       const name = fold(record.name);
-      if (!this.#candidates.has(name)) continue;
+      if (this.#candidates.get(name) === undefined) continue;
       this.#cache.add(record, interfaceName, now);
       this.#touched.add(name);
-      if (record.type === "SRV") this.#noteHost(record.data.target, name);
+      if (record.type === "SRV") {
+        this.#candidates.noteHost(record.data.target, name);
+      }
     }
     for (const record of records) {
       if (record.type !== "A" && record.type !== "AAAA") continue;
-      const names = this.#namesByHost.get(fold(record.name));
+      const names = this.#candidates.onHost(record.name);
       if (names === undefined) continue;
       this.#cache.add(record, interfaceName, now);
       this.#touch(names);
     }
     this.#schedule();
-  }
-
-  /** Makes room for a name; what is known completely is never pushed out. */
-  #admit(name: string, ttl: number): boolean {
-    const key = fold(name);
-    if (this.#candidates.has(key)) return true;
-    if (ttl === 0) return false;
-    if (this.#candidates.size >= MAX_SERVICES) {
-      const [oldest] = this.#incomplete;
-      if (oldest === undefined) return false;
-      this.#forget(oldest);
-    }
-    const candidate = { name, hosts: new Set<string>(), attempts: 0 };
-    this.#candidates.set(key, { ...candidate, nextAttempt: Infinity });
-    this.#lacksSomething(key, this.#candidates.get(key)!);
-    return true;
-  }
-
-  #lacksSomething(key: string, candidate: Candidate): void {
-    this.#incomplete.add(key);
-    candidate.nextAttempt = this.#soon();
-    this.#noteAttempt(candidate);
-  }
-
-  #noteAttempt({ nextAttempt }: Candidate): void {
-    this.#nextAttempt = Math.min(this.#nextAttempt, nextAttempt);
-  }
-
-  #forget(key: string): void {
-    const hosts = this.#candidates.get(key)?.hosts ?? [];
-    this.#candidates.delete(key);
-    this.#incomplete.delete(key);
-    this.#cache.drop(this.#options.type, "PTR", key);
-    this.#cache.drop(key, "SRV");
-    this.#cache.drop(key, "TXT");
-    for (const host of hosts) {
-      const names = this.#namesByHost.get(host);
-      names?.delete(key);
-      if (names === undefined || names.size > 0) continue;
-      this.#namesByHost.delete(host);
-      this.#cache.drop(host, "A");
-      this.#cache.drop(host, "AAAA");
-    }
-  }
-
-  /** The names of the services that lost one of these records. */
-  #affectedBy(records: readonly DnsRecord[]): Set<string> {
-    const names = new Set<string>();
-    for (const record of records) {
-      if (record.type === "PTR") names.add(fold(record.data));
-      else if (record.type === "SRV" || record.type === "TXT") {
-        names.add(fold(record.name));
-      } else {
-        for (const name of this.#namesByHost.get(fold(record.name)) ?? []) {
-          names.add(name);
-        }
-      }
-    }
-    return names;
   }
 
   /** Compares what is known now with what was reported. */
@@ -222,8 +144,7 @@ export class ServiceBrowser {
       const { shown } = candidate;
       if (service !== undefined) {
         candidate.shown = service;
-        candidate.attempts = 0;
-        this.#incomplete.delete(key);
+        this.#candidates.isComplete(key);
         if (shown === undefined) this.#report("added", service);
         else if (JSON.stringify(shown) !== JSON.stringify(service)) {
           this.#report("updated", service);
@@ -231,10 +152,10 @@ export class ServiceBrowser {
       } else {
         if (shown !== undefined) {
           delete candidate.shown;
-          this.#lacksSomething(key, candidate);
+          this.#candidates.lacksSomething(key);
           this.#report("removed", shown);
         }
-        if (!alive) this.#forget(key);
+        if (!alive) this.#candidates.forget(key);
       }
     }
   }
@@ -270,19 +191,13 @@ export class ServiceBrowser {
     for (const name of names) this.#touched.add(name);
   }
 
-  #noteHost(target: string, name: string): void {
-    const host = fold(target);
-    this.#candidates.get(name)?.hosts.add(host);
-    const names = this.#namesByHost.get(host);
-    if (names) names.add(name);
-    else this.#namesByHost.set(host, new Set([name]));
-  }
-
   #schedule(): void {
     if (this.#stopped) return;
-    const next = this.#touched.size > 0
-      ? 0
-      : Math.min(this.#nextQuery, this.#nextAttempt, this.#cache.nextDeadline);
+    const next = this.#touched.size > 0 ? 0 : Math.min(
+      this.#queries.next,
+      this.#candidates.nextAttempt,
+      this.#cache.nextDeadline,
+    );
     const at = Math.max(this.#notBefore, next);
     if (at === this.#wakeAt) return;
     this.#cancel();
@@ -298,51 +213,17 @@ export class ServiceBrowser {
     this.#wakeAt = Infinity;
     const now = this.#options.clock.now();
     this.#notBefore = now + REST;
-    this.#touch(this.#affectedBy(this.#cache.prune(now)));
+    this.#touch(this.#candidates.affectedBy(this.#cache.prune(now)));
     this.#review();
-    const questions = [...this.#missing(now), ...this.#renewals(now)];
-    if (this.#nextQuery <= now) {
+    const questions = [
+      ...this.#candidates.missing(now),
+      ...this.#renewals(now),
+    ];
+    if (this.#queries.take(now)) {
       questions.push({ name: this.#options.type, type: "PTR" });
-      this.#nextQuery = now + this.#interval;
-      this.#interval = Math.min(this.#interval * 2, LAST_INTERVAL);
     }
     this.#ask(questions, now);
     this.#schedule();
-  }
-
-  /** What has to be asked for to know a service completely. */
-  *#missing(now: number): Iterable<DnsQuestion> {
-    if (now < this.#pauseUntil) {
-      this.#nextAttempt = this.#pauseUntil;
-      return;
-    }
-    let count = 0;
-    this.#nextAttempt = Infinity;
-    for (const key of this.#incomplete) {
-      const candidate = this.#candidates.get(key)!;
-      const { name, attempts, nextAttempt } = candidate;
-      if (attempts >= MAX_ATTEMPTS) continue;
-      if (nextAttempt > now) {
-        this.#noteAttempt(candidate);
-        continue;
-      }
-      if (++count > MAX_QUESTIONS) {
-        this.#pauseUntil = this.#nextAttempt = now + PAUSE;
-        return;
-      }
-      candidate.attempts++;
-      candidate.nextAttempt = now + FIRST_INTERVAL * 2 ** attempts;
-      this.#noteAttempt(candidate);
-      const srv = newest(this.#cache.get(name, "SRV"));
-      if (srv === undefined) yield { name, type: "SRV" };
-      if (this.#cache.get(name, "TXT").length === 0) {
-        yield { name, type: "TXT" };
-      }
-      if (srv?.type === "SRV") {
-        yield { name: srv.data.target, type: "A" };
-        yield { name: srv.data.target, type: "AAAA" };
-      }
-    }
   }
 
   *#renewals(now: number): Iterable<DnsQuestion> {
@@ -379,19 +260,4 @@ export class ServiceBrowser {
     }
     return known;
   }
-
-  /** A query waits 20 to 120 ms, so that hosts do not ask all at once (section 5.2). */
-  #soon(): number {
-    const { clock, random } = this.#options;
-    return clock.now() + 20 + random() * 100;
-  }
-}
-
-function newest(records: readonly CachedRecord[]): DnsRecord | undefined {
-  let found: CachedRecord | undefined;
-  for (const cached of records) {
-    if (cached.replaced) continue;
-    if (found === undefined || cached.heardAt > found.heardAt) found = cached;
-  }
-  return found?.record;
 }

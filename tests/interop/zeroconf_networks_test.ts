@@ -46,12 +46,14 @@ row(
   "registered without any network: announced once there is one",
   {},
   async (ours, theirs, lan) => {
-    const [host] = lan.hosts;
-    await host!.ip("link", "set", "eth0", "down");
+    const host = lan.hosts[0]!;
+    await host.ip("addr", "del", `${OURS}/24`, "dev", "eth0");
+    await host.ip("link", "set", "eth0", "down");
     await theirs.browse();
     await ours.register("livingroom", 6379, OURS);
     assert.deepEqual(theirs.heard.filter(({ event }) => event), []);
-    await host!.ip("link", "set", "eth0", "up");
+    await host.ip("addr", "add", `${OURS}/24`, "dev", "eth0");
+    await host.ip("link", "set", "eth0", "up");
     await theirs.sees("us", (s) => s.name === `livingroom.${TYPE}`);
   },
 );

@@ -48,3 +48,19 @@ Deno.test("encodeMessage() compresses names", () => {
   });
   assert.equal(twice.length - once.length, 6);
 });
+
+Deno.test("encodeMessage() lists the types that a name has", () => {
+  const name = `livingroom.${TYPE}`;
+  const types = ["SRV", "TXT", "AAAA", "A"] as const;
+  const { answers } = received({
+    type: "response",
+    answers: [{ name, type: "NSEC", ttl: 120, flush: true, data: [...types] }],
+  });
+  assert.deepEqual(answers.map(({ name, ...rest }) => [name, rest]), [[name, {
+    type: "NSEC",
+    class: "IN",
+    ttl: 120,
+    flush: true,
+    data: { nextDomain: name, rrtypes: ["A", "TXT", "AAAA", "SRV"] },
+  }]]);
+});

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
 import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
 import { nextInstance } from "../../src/zeroconf/responder.ts";
-import { Cable, Host, received, TYPE } from "./helpers.ts";
+import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
 
 const NAME = `livingroom.${TYPE}`;
 
@@ -237,7 +237,8 @@ Deno.test("Responder probes and announces again when the network changed", () =>
 
 Deno.test("Responder probes for, announces and withdraws names together", () => {
   const cable = new Cable();
-  const host = new Host(cable, "192.0.2.1");
+  let turn = 0;
+  const host = new Host(cable, "192.0.2.1", "host-1", () => turn++ % 3 / 3);
   host.register("livingroom");
   cable.clock.advance(20_000);
   assert.deepEqual(
@@ -266,6 +267,19 @@ Deno.test("Responder probes for, announces and withdraws names together", () => 
   const withdrawn = goodbyes(cable).flatMap(({ answers = [] }) => answers)
     .filter(({ type }) => type === "PTR");
   assert.equal(withdrawn.length, 201);
+});
+
+Deno.test("Responder does not announce a name that is taken meanwhile", () => {
+  const { cable, host, claim } = announced();
+  const from = cable.packets.length;
+  claim.changed();
+  const { srv } = serviceRecords({ port: 1, host: "other.local" });
+  host.responder.receive(
+    received({ type: "response", answers: [srv] }),
+    { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
+  );
+  cable.clock.advance(700);
+  assert.ok(cable.packets.slice(from).every(({ message }) => isProbe(message)));
 });
 
 Deno.test("Responder says which records its names do not have", () => {

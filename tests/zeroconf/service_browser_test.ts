@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
-import {
-  MAX_RECORDS,
-  MAX_SERVICES,
-} from "../../src/zeroconf/service_browser.ts";
+import { MAX_SERVICES } from "../../src/zeroconf/candidates.ts";
+import { MAX_RECORDS } from "../../src/zeroconf/service_browser.ts";
 import { BrowserUnderTest, Decoder, serviceRecords, TYPE } from "./helpers.ts";
 
 const all = (parts = {}): ReturnType<typeof serviceRecords>[
