@@ -9,7 +9,7 @@ import { filter } from "./filter.ts";
 import { messageLine } from "./message_line.ts";
 import { printableJson } from "./printable.ts";
 import { Printer } from "./printer.ts";
-import { redisOptions, resolvePlace } from "./redis_options.ts";
+import { redisOptions, resolveOptions } from "./redis_options.ts";
 import { count } from "./values.ts";
 
 /** `listen`: prints what arrives. */
@@ -45,12 +45,11 @@ export const listenCommand: Command = defineCommand("listen", {
   }),
   run: async (options, surroundings) => {
     const { filters, advertise, embedded } = options;
-    const place = await resolvePlace(options.redis);
+    const resolved = await resolveOptions(options.redis);
     await using server = embedded ? await embedRedis() : undefined;
     await using backend = new RedisBackend({
-      redisArgs: server?.redisArgs ?? place.redisArgs,
-      queue: place.queue,
-      deviceId: place.deviceId,
+      ...resolved,
+      ...(server && { redisArgs: server.redisArgs }),
     });
     const { signal } = surroundings;
     signal.addEventListener("abort", () => backend.stop());

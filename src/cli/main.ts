@@ -1,10 +1,16 @@
+import { configCommand } from "./config.ts";
 import { discoverCommand } from "./discover.ts";
 import { listenCommand } from "./listen.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { program } from "./program.ts";
 import { sendCommand } from "./send.ts";
 
-const COMMANDS = [listenCommand, sendCommand, discoverCommand] as const;
+const COMMANDS = [
+  listenCommand,
+  sendCommand,
+  discoverCommand,
+  configCommand,
+] as const;
 
 /**
  * Runs the command line, and sets the exit code.

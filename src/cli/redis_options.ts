@@ -4,13 +4,20 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import type { RedisArgs } from "../../mod.ts";
+import {
+  type ConfigFlags,
+  type RedisArgs,
+  type RedisBackendOptions,
+  resolveConfig,
+} from "../../mod.ts";
+import { file } from "./values.ts";
 
 /** What every command that talks to Redis takes. */
-export interface RedisOptions {
+export interface RedisOptions extends ConfigFlags {
   readonly url: string | undefined;
   readonly queue: string | undefined;
   readonly deviceId: string | undefined;
+  readonly config: string | undefined;
 }
 
 /** What every command that talks to Redis takes. */
@@ -18,46 +25,46 @@ export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   return object("Redis options", {
     url: optional(option("--url", string({ metavar: "URL" }), {
       description:
-        message`The server: redis://, rediss:// or unix://. Default: REDIS_URL, then 127.0.0.1:6379`,
+        message`The server: redis://, rediss:// or unix://. Default: REDIS_URL, the file, 127.0.0.1:6379`,
     })),
     queue: optional(option("--queue", string({ metavar: "NAME" }), {
       description:
-        message`The queue. Default: PLATYPUSH_REDIS_QUEUE, then platypush/backend/redis`,
+        message`The queue. Default: PLATYPUSH_REDIS_QUEUE, the file, platypush/backend/redis`,
     })),
     deviceId: optional(option("--device-id", string({ metavar: "ID" }), {
       description:
-        message`Who we are. Default: PLATYPUSH_DEVICE_ID, then the host's name`,
+        message`Who we are. Default: PLATYPUSH_DEVICE_ID, the file, the host's name`,
+    })),
+    config: optional(option("--config", file(), {
+      description:
+        message`Platypush's configuration. Default: PLATYPUSH_CONFIG, ~/.config/platypush/config.yaml, /etc/platypush/config.yaml`,
     })),
   });
+}
+
+/**
+ * Completes the options by the environment, the configuration file and defaults.
+ *
+ * @param flags What the command line says, which wins.
+ * @throws {ConfigError} The file cannot be read, or something in it, in the
+ * environment or on the command line makes no sense.
+ */
+export async function resolveOptions(
+  flags: RedisOptions,
+): Promise<RedisBackendOptions> {
+  return (await resolveConfig({ flags })).options;
 }
 
 /** Where a command finds what it talks to. */
 export interface Place {
-  /** How to reach Redis; the default's where nobody says. */
+  /** How to reach Redis. */
   readonly redisArgs: RedisArgs;
-  /** Whether anybody says where Redis is. */
-  readonly isNamed: boolean;
-  /** The queue, where anybody says. */
+  /** The queue, the first one of several, where anybody says. */
   readonly queue: string | undefined;
-  /** Our own device, where anybody says. */
-  readonly deviceId: string | undefined;
 }
 
-/**
- * Completes the options by the environment.
- *
- * @param options What the command line says, which wins.
- */
-export function resolvePlace(options: RedisOptions): Promise<Place> {
-  const url = options.url ?? variable("REDIS_URL");
-  return Promise.resolve({
-    redisArgs: url === undefined ? {} : { url },
-    isNamed: url !== undefined,
-    queue: options.queue ?? variable("PLATYPUSH_REDIS_QUEUE"),
-    deviceId: options.deviceId ?? variable("PLATYPUSH_DEVICE_ID"),
-  });
-}
-
-function variable(name: string): string | undefined {
-  return Deno.env.get(name) || undefined;
+/** The same as {@linkcode resolveOptions}, for commands on one queue. */
+export async function resolvePlace(flags: RedisOptions): Promise<Place> {
+  const { redisArgs = {}, queue } = await resolveOptions(flags);
+  return { redisArgs, queue: [queue ?? []].flat()[0] };
 }

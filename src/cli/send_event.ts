@@ -4,15 +4,17 @@ import { multiple } from "@optique/core/modifiers";
 import { argument } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { type Command, defineCommand } from "./command.ts";
-import { openSender, targetOption } from "./sender.ts";
-import { redisOptions } from "./redis_options.ts";
+import { destination, Sender, targetOption } from "./sender.ts";
 import { pair } from "./values.ts";
 
 /** `send event`: sends an event. */
 export const sendEventCommand: Command = defineCommand("event", {
   brief: "Send an event",
   usage: "TYPE [NAME=VALUE]… [OPTION]…",
-  examples: ["platypush-redis send event custom.Motion room=hall seen=true"],
+  examples: [
+    "platypush-redis send event custom.Motion room=hall seen=true",
+    "platypush-redis send event custom.Motion room=hall --to livingroom",
+  ],
   options: object({
     type: argument(string({ metavar: "TYPE" }), {
       description: message`The type of the event`,
@@ -24,13 +26,15 @@ export const sendEventCommand: Command = defineCommand("event", {
       }),
     ),
     target: targetOption(),
-    redis: redisOptions(),
+    destination: destination(),
   }),
-  run: async ({ type, args, target, redis }) => {
-    await using backend = await openSender(redis);
-    await backend.sendEvent({
+  run: async ({ type, args, target, destination }, { signal }) => {
+    await using sender = await Sender.open(destination, signal);
+    await sender.send([{
+      type: "event",
       ...(target !== undefined && { target }),
+      origin: sender.deviceId,
       args: { ...Object.fromEntries(args), type },
-    });
+    }]);
   },
 });

@@ -1,26 +1,79 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
+import { optional } from "@optique/core/modifiers";
 import { argument } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
+import { Message } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { openSender } from "./sender.ts";
-import { redisOptions } from "./redis_options.ts";
+import { Progress } from "./progress.ts";
+import { readLines } from "./read_lines.ts";
+import { destination, Sender } from "./sender.ts";
+import { UsageError } from "./usage_error.ts";
 
-/** `send message`: sends a message as it is. */
+/** How many messages are sent at once. */
+const BATCH = 256;
+
+/** `send message`: sends messages as they are. */
 export const sendMessageCommand: Command = defineCommand("message", {
   brief: "Send messages as they are",
-  usage: "JSON [OPTION]…",
+  usage: "[JSON] [OPTION]…",
   examples: [
     `platypush-redis send message '{"type": "event", "args": {"type": "custom.A"}}'`,
+    "platypush-redis send message --to livingroom < messages.jsonl",
   ],
   options: object({
-    message: argument(string({ metavar: "JSON" }), {
-      description: message`The message, as JSON or as a Python literal`,
-    }),
-    redis: redisOptions(),
+    text: optional(argument(string({ metavar: "JSON" }), {
+      description:
+        message`The message, as JSON or as a Python literal. Default: one on each line of the standard input`,
+    })),
+    destination: destination(),
   }),
-  run: async (options) => {
-    await using backend = await openSender(options.redis);
-    await backend.sendMessage(options.message);
+  run: async ({ text, destination }, { signal }) => {
+    await using sender = await Sender.open(destination, signal);
+    if (text !== undefined) {
+      check(text, "The argument", sender);
+      return await sender.send([text]);
+    }
+    if (Deno.stdin.isTerminal()) {
+      throw new UsageError(
+        "Nothing to send: expected a message, or messages on the standard input, one a line. See --help",
+      );
+    }
+    await sendLines(sender, signal);
   },
 });
+
+/** Sends what is on the standard input, one message a line. */
+async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
+  using progress = new Progress();
+  let number = 0;
+  for await (const { lines, bytes } of readLines(BATCH, signal)) {
+    const messages: string[] = [];
+    try {
+      for (const line of lines) {
+        number++;
+        if (line.trim() === "") continue;
+        check(line, `Line ${number}`, sender);
+        messages.push(line);
+      }
+    } finally {
+      // What is in front of a line that is no message was right.
+      if (messages.length > 0) await sender.send(messages);
+    }
+    progress.advance(messages.length, bytes);
+  }
+  if (signal.aborted) {
+    throw new Error(`Interrupted after ${number} lines, which were sent`);
+  }
+}
+
+/** Refuses what is no message. */
+function check(text: string, what: string, { deviceId }: Sender): void {
+  try {
+    Message.build(text, { deviceId });
+  } catch (error) {
+    throw new UsageError(
+      `${what} is no message: ${(error as Error).message}.`,
+    );
+  }
+}

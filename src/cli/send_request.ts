@@ -4,10 +4,16 @@ import { multiple, optional } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { type Command, defineCommand } from "./command.ts";
-import { openSender, targetOption } from "./sender.ts";
 import { printLine } from "./print_line.ts";
+import { printableJson } from "./printable.ts";
 import { ExitCode } from "./program.ts";
-import { redisOptions } from "./redis_options.ts";
+import {
+  destination,
+  openRequester,
+  Sender,
+  targetOption,
+  tellInterruption,
+} from "./sender.ts";
 import { pair, seconds } from "./values.ts";
 
 /** `send request`: sends a request, and waits for its response if it is told to. */
@@ -15,7 +21,8 @@ export const sendRequestCommand: Command = defineCommand("request", {
   brief: "Send a request",
   usage: "ACTION [NAME=VALUE]… [OPTION]…",
   examples: [
-    "platypush-redis send request light.on room=hall --target lamp --wait 5",
+    "platypush-redis send request light.on room=hall --target lamp",
+    "platypush-redis send request light.on room=hall --to lamp --wait 5",
   ],
   options: object({
     action: argument(string({ metavar: "ACTION" }), {
@@ -31,25 +38,32 @@ export const sendRequestCommand: Command = defineCommand("request", {
       description: message`Wait so many seconds for the response, and print it`,
     })),
     target: targetOption(),
-    redis: redisOptions(),
+    destination: destination(),
   }),
-  run: async ({ action, args, wait, target, redis }) => {
-    await using backend = await openSender(redis);
-    const { deviceId } = backend;
+  run: async ({ action, args, wait, target, destination }, { signal }) => {
     const request = {
-      target: target ?? deviceId,
-      origin: deviceId,
+      ...(target !== undefined && { target }),
       action,
       args: Object.fromEntries(args),
     };
     if (wait === undefined) {
-      await backend.sendMessage({ type: "request", ...request });
-      return;
+      await using sender = await Sender.open(destination, signal);
+      const origin = sender.deviceId;
+      return await sender.send([{ type: "request", origin, ...request }]);
     }
-    const response = await backend.sendRequest(request, {
-      responseTimeout: wait,
-    });
-    await printLine(response.toString());
+    const { backend, target: peer } = await openRequester(destination);
+    await using _backend = backend;
+    signal.addEventListener("abort", () => backend.stop());
+    const origin = backend.deviceId;
+    const response = await tellInterruption(
+      backend.sendRequest(
+        { target: peer, origin, ...request },
+        { responseTimeout: wait },
+      ),
+      "the response came",
+      signal,
+    );
+    await printLine(printableJson(response.toString()));
     if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
   },
 });

@@ -1,20 +1,125 @@
+import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { RedisBackend } from "../../mod.ts";
-import { type RedisOptions, resolvePlace } from "./redis_options.ts";
+import { type MessageInput, RedisBackend } from "../../mod.ts";
+import { openAtPeer } from "./peer.ts";
+import {
+  type RedisOptions,
+  redisOptions,
+  resolveOptions,
+} from "./redis_options.ts";
+
+/** Where to send. */
+export interface Destination {
+  /** A peer on the local network, in place of our own queue. */
+  readonly to: string | undefined;
+  /** Our own queue. */
+  readonly redis: RedisOptions;
+}
+
+/** What every command that sends takes. */
+export function destination(): Parser<"sync", Destination, unknown> {
+  return object({
+    to: optional(option("--to", string({ metavar: "PEER" }), {
+      description:
+        message`A listener on the local network, found by its device id or its service's name, in place of our own queue`,
+    })),
+    redis: redisOptions(),
+  });
+}
 
 /** Whom a message is for. */
 export function targetOption(): Parser<"sync", string | undefined, unknown> {
   return optional(option("--target", string({ metavar: "ID" }), {
-    description: message`The device that is to get it. Default: our own`,
+    description:
+      message`The device that is to get it. Default: the one of --to, else our own`,
   }));
 }
 
-/** A backend that only sends; dispose of it. */
-export async function openSender(options: RedisOptions): Promise<RedisBackend> {
-  const { redisArgs, queue, deviceId } = await resolvePlace(options);
-  return new RedisBackend({ redisArgs, queue, deviceId });
+/** Sends messages to our own queue or to a peer's; dispose of it. */
+export class Sender implements AsyncDisposable {
+  readonly #backend: RedisBackend;
+  readonly #to: string | undefined;
+  readonly #signal: AbortSignal;
+
+  private constructor(
+    backend: RedisBackend,
+    to: string | undefined,
+    signal: AbortSignal,
+  ) {
+    this.#backend = backend;
+    this.#to = to;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => backend.stop());
+  }
+
+  /**
+   * Opens one.
+   *
+   * @param destination Where to send.
+   * @param signal Interrupts it.
+   * @throws {ConfigError} The settings make no sense.
+   */
+  static async open(
+    { to, redis }: Destination,
+    signal: AbortSignal,
+  ): Promise<Sender> {
+    const backend = new RedisBackend(await resolveOptions(redis));
+    return new Sender(backend, to, signal);
+  }
+
+  /** Our own device. */
+  get deviceId(): string {
+    return this.#backend.deviceId;
+  }
+
+  /**
+   * Sends messages, all or none; where one has no target, that is the peer, or
+   * our own device.
+   */
+  async send(messages: readonly MessageInput[]): Promise<void> {
+    await tellInterruption(
+      this.#to === undefined
+        ? this.#backend.sendMessage(messages)
+        : this.#backend.sendTo(this.#to, messages),
+      "everything was sent",
+      this.#signal,
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#backend.stop();
+  }
+}
+
+/**
+ * Opens a backend that sends requests and gets the responses; dispose of it.
+ *
+ * @throws {DOMException} A `NotFoundError` if there is no such peer.
+ */
+export async function openRequester(
+  { to, redis }: Destination,
+): Promise<{ backend: RedisBackend; target: string }> {
+  const options = await resolveOptions(redis);
+  if (to !== undefined) return await openAtPeer(to, options);
+  const backend = new RedisBackend(options);
+  return { backend, target: backend.deviceId };
+}
+
+/** Tells what was not done because of a signal: to stop there is no success. */
+export async function tellInterruption<T>(
+  work: Promise<T>,
+  what: string,
+  signal: AbortSignal,
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw signal.aborted
+      ? new Error(`Interrupted before ${what}`, { cause: error })
+      : error;
+  }
 }

@@ -1,5 +1,5 @@
 import { message, text } from "@optique/core/message";
-import type { ValueParser } from "@optique/core/valueparser";
+import { string, type ValueParser } from "@optique/core/valueparser";
 
 /** A kind of values that is told from texts. */
 export interface ValueKind<T> {
@@ -82,4 +82,12 @@ export function readPair(
   } catch {
     return [pair.slice(0, at), text];
   }
+}
+
+/** The path of a file, which shells complete. */
+export function file(): ValueParser<"sync", string> {
+  return {
+    ...string({ metavar: "FILE" }),
+    suggest: (prefix) => [{ kind: "file", pattern: prefix, type: "any" }],
+  };
 }
