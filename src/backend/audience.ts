@@ -6,6 +6,8 @@ import { sleep } from "./sleep.ts";
 export interface AudienceOptions {
   /** How long to wait for the first subscriber, in seconds. */
   readonly grace: number;
+  /** What the application waits for before it subscribes, perhaps, if anything. */
+  readonly settingUp: () => Promise<unknown> | undefined;
   /** Ends every wait. */
   readonly signal: AbortSignal;
   /** Whether the process may end while nobody is there. */
@@ -42,19 +44,9 @@ export class Audience implements Disposable {
   constructor(bus: Bus, options: AudienceOptions) {
     this.#bus = bus;
     this.#options = options;
-    const { grace, signal, unref } = options;
     bus.addEventListener("subscribers", this.#update);
     this.#update();
-    if (grace === Infinity) return;
-    const wait = {
-      signal: AbortSignal.any([signal, this.#ended.signal]),
-      unref,
-    };
-    sleep(grace, wait).then((isEnd) => {
-      if (isEnd) return;
-      this.#isGraceOver = true;
-      this.#update();
-    });
+    if (options.grace !== Infinity) this.#endGrace();
   }
 
   /** Whether somebody is there now. */
@@ -77,6 +69,20 @@ export class Audience implements Disposable {
   [Symbol.dispose](): void {
     this.#bus.removeEventListener("subscribers", this.#update);
     this.#ended.abort();
+  }
+
+  /** Lets the grace time pass, once more after what has begun meanwhile. */
+  async #endGrace(): Promise<void> {
+    const { grace, settingUp, signal, unref } = this.#options;
+    const end = AbortSignal.any([signal, this.#ended.signal]);
+    let seen;
+    do {
+      seen = settingUp();
+      await seen;
+      if (await sleep(grace, { signal: end, unref })) return;
+    } while (settingUp() !== seen);
+    this.#isGraceOver = true;
+    this.#update();
   }
 
   readonly #update = (): void => {

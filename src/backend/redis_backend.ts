@@ -53,6 +53,7 @@ export class RedisBackend extends Backend {
   readonly #handled = { delivered: 0, foreign: 0, malformed: 0 };
   readonly #inHand = new Set<Promise<void>>();
   #bytesInHand = 0;
+  #registering: Promise<unknown> | undefined;
   #inbox: Inbox | undefined;
   #deadLetters: DeadLetters | undefined;
 
@@ -120,11 +121,27 @@ export class RedisBackend extends Backend {
     });
   }
 
+  /**
+   * Announces the backend as {@linkcode Backend.registerService} does. The
+   * grace time for the first subscriber begins when that is done.
+   *
+   * @param options What to announce; everything has a default.
+   * @returns The full name of the service.
+   */
+  override async registerService(
+    options: RegisterServiceOptions = {},
+  ): Promise<string> {
+    const registering = super.registerService(options);
+    this.#registering = registering.catch(() => {});
+    return await registering;
+  }
+
   /** Posts what arrives to the bus until the backend is to stop; `start()` calls it. */
   override async run(): Promise<void> {
     const inbox = this.#inbox!;
     using audience = new Audience(this.bus, {
       grace: this.#options.subscriberGrace ?? 1,
+      settingUp: () => this.#registering,
       signal: this.stopSignal,
       unref: this.daemon,
       logger: this.logger,

@@ -25,7 +25,8 @@ export interface RedisBackendOptions extends BackendOptions {
   /**
    * How long to wait for the first subscriber of the bus, in seconds, before
    * consuming for plain listeners alone; 0 does not wait, `Infinity` never
-   * consumes without a subscriber. Default: 1.
+   * consumes without a subscriber. While `registerService()` is under way it
+   * does not pass. Default: 1.
    */
   subscriberGrace?: number;
 }

@@ -10,7 +10,7 @@ import {
 } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { LineLogger, Listener, privateBus } from "./helpers.ts";
+import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
 const interfaces = ["127.0.0.1"];
 const TYPE = "_platypush-redis._tcp.local.";
@@ -44,6 +44,42 @@ class Changes implements AsyncDisposable {
     await this.#all.return();
   }
 }
+
+Deno.test("RedisBackend does not consume for plain listeners while it registers its service", async () => {
+  await using server = await TestServer.start();
+  const id = deviceId();
+  await using listener = new Listener(server, {
+    deviceId: id,
+    // Registering takes longer.
+    subscriberGrace: 0.1,
+  });
+  await server.run(
+    "RPUSH",
+    QUEUE,
+    JSON.stringify({ type: "event", target: id, args: { type: "custom.One" } }),
+  );
+  const { backend, bus, logger } = listener;
+  await backend.start();
+  await backend.registerService({ interfaces, port: 7 });
+  const arrived = Promise.withResolvers<Event>();
+  bus.on({ type: "custom.One" }, arrived.resolve);
+  const event = await inTime(arrived.promise, "the event");
+  assert.equal(event.redelivered, 0);
+  assert.doesNotMatch(logger.lines.join(), /no subscriber yet/);
+});
+
+Deno.test("RedisBackend consumes for plain listeners once it has registered its service", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, {
+    deviceId: deviceId(),
+    subscriberGrace: 0.02,
+  });
+  await listener.backend.start();
+  await Promise.all([
+    listener.backend.registerService({ interfaces, port: 7 }),
+    listener.logger.line(/info: .* no subscriber yet: consuming for plain/),
+  ]);
+});
 
 Deno.test("Backend announces its service with Platypush's defaults, and withdraws it", async () => {
   const port = freePort();
