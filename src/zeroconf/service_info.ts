@@ -89,11 +89,17 @@ export function compareAddresses(a: string, b: string): number {
 
 function rank(address: string): number {
   if (!address.includes(":")) return 0;
-  return address.startsWith("fe80:") ? 2 : 1;
+  return isLinkLocal(address) ? 2 : 1;
 }
 
+/** Never a link-local one of IPv6: a URL has no place for the zone that it needs. */
 function bestAddress(addresses: readonly string[]): string | undefined {
-  return addresses.toSorted(compareAddresses)[0];
+  return addresses.filter((address) => !isLinkLocal(address))
+    .sort(compareAddresses)[0];
+}
+
+function isLinkLocal(address: string): boolean {
+  return /^fe[89ab][0-9a-f]:/i.test(address);
 }
 
 function bracketed(host: string): string {

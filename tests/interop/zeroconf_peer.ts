@@ -14,7 +14,7 @@ export interface Said {
 }
 
 /** The Zeroconf stacks that are tried. */
-export type Stack = "ours" | "python" | "avahi" | "node";
+export type Stack = "ours" | "python" | "python-both" | "avahi" | "node";
 
 const TYPE = "_platypush-redis._tcp.local.";
 const deno = ["run", "-A", "--no-prompt"];
@@ -40,6 +40,12 @@ export class Peer implements AsyncDisposable {
         namespace.start("/usr/bin/python3", [
           "-u",
           script("zeroconf_python.py"),
+        ]),
+      "python-both": () =>
+        namespace.start("/usr/bin/python3", [
+          "-u",
+          script("zeroconf_python.py"),
+          "--both",
         ]),
       avahi: () =>
         namespace.start("/usr/bin/python3", [

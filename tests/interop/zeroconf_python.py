@@ -13,7 +13,11 @@ has_ipv4 = any(
     for adapter in ifaddr.get_adapters()
     for ip in adapter.ips
 )
-zeroconf = Zeroconf(ip_version=IPVersion.V4Only if has_ipv4 else IPVersion.V6Only)
+if "--both" in sys.argv:
+    version = IPVersion.All
+else:
+    version = IPVersion.V4Only if has_ipv4 else IPVersion.V6Only
+zeroconf = Zeroconf(ip_version=version)
 lock = threading.Lock()
 
 

@@ -33,6 +33,8 @@ Deno.test("redisUrl is where the service says that its Redis is", () => {
 Deno.test("redisUrl is missing where the network reaches no Redis", () => {
   assert.equal(redisUrl({}, 0), undefined);
   assert.equal(redisUrl({}, 6379, []), undefined);
+  assert.equal(redisUrl({}, 6379, ["fe80::1", "febf::1"]), undefined);
+  assert.equal(redisUrl({}, 7, ["fe80::1", "fd00::1"]), "redis://[fd00::1]:7");
 });
 
 Deno.test("redisUrl has nothing in it that a stranger made up", () => {
