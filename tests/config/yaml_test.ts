@@ -151,15 +151,6 @@ Deno.test("what grows without end is refused", async () => {
   assert.deepEqual(options, { deviceId: "x" });
 });
 
-Deno.test("a file with very many names is read quickly enough to be read at all", async () => {
-  const names = Array.from(
-    { length: 9_000 },
-    (_, index) => `name${index}: 1\n`,
-  );
-  const { options } = await load(`${names.join("")}device_id: x\n`);
-  assert.deepEqual(options, { deviceId: "x" });
-});
-
 Deno.test("${…} stands for an environment variable", async () => {
   const env = { PASSWORD: "sesame", PORT: "6380", EMPTY: "" };
   const cases: [text: string, args: RedisArgs][] = [
