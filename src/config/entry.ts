@@ -56,5 +56,5 @@ export function isEmpty(entry: Entry): boolean {
 export function showName(name: string, entry?: Entry): string {
   const isName = /^[a-z_][\w.-]{0,40}$/i.test(name) &&
     !(entry && isEmpty(entry));
-  return isName ? `\`${name}\`` : "a name without a value";
+  return isName ? `\`${name}\`` : "what is here";
 }

@@ -59,8 +59,6 @@ class Reader {
       parseDocument(text, {
         version: "1.1",
         lineCounter: this.#lines,
-        // Pretty errors quote the file.
-        prettyErrors: false,
         // The check takes minutes for some ten thousand names.
         uniqueKeys: false,
       })

@@ -46,6 +46,7 @@ light.hue: {bridge: 192.0.2.1, token: !unknown x}
 backend.http:
 backend.redis:
   queue: [a, b]
+  disabled: no
   poll_seconds: 0.5
   delivery: at-most-once
   batch_size: 10
@@ -56,7 +57,7 @@ backend.redis:
     password: secret
     ssl: yes
     socket_timeout: 1.5
-redis: {host: other.example}
+redis: {host: other.example, disabled: false}
 `);
   assert.deepEqual(options, {
     deviceId: "livingroom",
@@ -88,7 +89,7 @@ mqtt: {pasword: x}
 backend.tcp: {pasword: x}
 backend: {redis: {queue: q}}
 backend.redis: {que: q, poolSeconds: 1, redis_args: {pasword: x, "password:hunter2": null}}
-redis: {hots: x}
+redis: {hots: x, hunter2, hunter2 and more: x}
 `);
   assert.deepEqual(options, {});
   const section = "`backend.redis`";
@@ -100,8 +101,10 @@ redis: {hots: x}
     `warn: /config.yaml:8:17: \`que\` is not known in ${section}, and passed over; the nearest one is \`queue\``,
     `warn: /config.yaml:8:25: \`poolSeconds\` is not known in ${section}, and passed over; the nearest one is \`poll_seconds\``,
     `warn: /config.yaml:8:54: \`pasword\` is not known in ${args}, and passed over; the nearest one is \`password\``,
-    `warn: /config.yaml:8:66: a name without a value is not known in ${args}, and passed over; the nearest one is \`password\``,
+    `warn: /config.yaml:8:66: what is here is not known in ${args}, and passed over; the nearest one is \`password\``,
     "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
+    "warn: /config.yaml:9:18: what is here is not known in `redis`, and passed over; the nearest one is `cluster`",
+    "warn: /config.yaml:9:27: what is here is not known in `redis`, and passed over; the nearest one is `username`",
   ]);
 });
 

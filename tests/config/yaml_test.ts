@@ -74,8 +74,9 @@ common: &common {host: a, port: 1, password: &secret sesame}
 other: &common {db: 2}
 token: *secret
 redis:
-  <<: [*common, {db: 3, host: b}]
   port: 4
+  <<: [*common, {db: 3, host: b, port: 5}]
+later: &secret other
 `);
   assert.deepEqual(options, {
     token: "sesame",
@@ -157,6 +158,7 @@ Deno.test("${…} stands for an environment variable", async () => {
     ["password: ${PASSWORD}", { password: "sesame" }],
     ["password: a${PASSWORD}b${PORT}", { password: "asesameb6380" }],
     ["port: ${PORT}", { port: 6380 }],
+    ["password: ${PASSWORD:-x}", { password: "sesame" }],
     ["port: ${UNSET:-7}", { port: 7 }],
     ["password: '${EMPTY:-x}'", { password: "x" }],
     ["password: '${UNSET:-}'\nhost: h", { host: "h" }],
