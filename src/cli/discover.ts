@@ -2,17 +2,24 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { discover } from "../../mod.ts";
-import { type Command, defineCommand } from "./command.ts";
-import { printLine } from "./print_line.ts";
-import { ExitCode } from "./program.ts";
+import { browse, discover, type ServiceInfo } from "../../mod.ts";
+import { type Command, defineCommand, type Surroundings } from "./command.ts";
+import { type Paint, painter } from "./paint.ts";
+import { printLine, printText } from "./print_line.ts";
+import { printable, printableJson } from "./printable.ts";
+import { table } from "./table.ts";
+import { terminalWidth } from "./terminal_width.ts";
 import { seconds } from "./values.ts";
 
-/** `discover`: prints the backends on the local network, one JSON object a line. */
+/** `discover`: prints the listeners on the local network. */
 export const discoverCommand: Command = defineCommand("discover", {
   brief: "Find the listeners on the local network",
   usage: "[OPTION]…",
-  examples: ["platypush-redis discover --timeout 5"],
+  examples: [
+    "platypush-redis discover --timeout 5",
+    "platypush-redis discover --json | jq -r .redisUrl",
+    "platypush-redis discover --watch",
+  ],
   options: object({
     timeout: withDefault(
       option("--timeout", seconds(), {
@@ -20,10 +27,70 @@ export const discoverCommand: Command = defineCommand("discover", {
       }),
       2,
     ),
+    watch: option("--watch", {
+      description: message`Go on, and follow who comes, changes and goes`,
+    }),
+    json: option("--json", {
+      description: message`One JSON object a line: a listener, or a change`,
+    }),
   }),
-  run: async ({ timeout }, { signal }) => {
+  run: async ({ timeout, watch, json }, surroundings) => {
+    if (watch) return await follow(json, surroundings);
+    const { signal, paint } = surroundings;
     const peers = await discover({ timeout, signal });
-    for (const peer of peers) await printLine(JSON.stringify(peer));
-    if (peers.length === 0) Deno.exitCode = ExitCode.No;
+    if (peers.length === 0) {
+      throw new Error(
+        `No listener was found on the local network within ${timeout} s`,
+      );
+    }
+    const lines = json
+      ? peers.map((peer) => printableJson(JSON.stringify(peer)))
+      : tableOf(peers, paint);
+    for (const line of lines) await printLine(line);
   },
 });
+
+/** Follows the listeners: a table on a terminal, else a line for each change. */
+async function follow(
+  isJson: boolean,
+  { signal, isTerminal, paint }: Surroundings,
+): Promise<void> {
+  const peers = new Map<string, ServiceInfo>();
+  let drawn = 0;
+  const draw = async (): Promise<void> => {
+    const width = terminalWidth();
+    // A line that wraps could not be drawn over. Colours would be cut, too.
+    const [titles = "", ...rows] = tableOf([...peers.values()], painter(false))
+      .map((line) => line.slice(0, width));
+    const lines = [paint("bold", titles), ...rows];
+    const start = drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`;
+    await printText(`${start}${lines.join("\n")}\n`);
+    drawn = lines.length;
+  };
+  const isTable = isTerminal && !isJson;
+  if (isTable) await draw();
+  for await (const { kind, service } of browse({ signal })) {
+    if (kind === "removed") peers.delete(service.name);
+    else peers.set(service.name, service);
+    if (isTable) await draw();
+    else if (isJson) {
+      await printLine(printableJson(JSON.stringify({ kind, service })));
+    } else await printLine([kind, ...rowOf(service)].join("\t"));
+  }
+}
+
+function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
+  const columns = ["DEVICE", "REDIS", "QUEUE", "VERSION", "SERVICE"];
+  return table(
+    columns.map((title) => ({ title })),
+    peers.map(rowOf).toSorted(([a], [b]) => a! < b! ? -1 : 1),
+    paint,
+  );
+}
+
+function rowOf(
+  { deviceId, redisUrl, queue, properties, name }: ServiceInfo,
+): string[] {
+  return [deviceId, redisUrl, queue, properties.version, name]
+    .map((text) => printable(text ?? "-"));
+}

@@ -10,6 +10,7 @@ import { messageLine } from "./message_line.ts";
 import { printableJson } from "./printable.ts";
 import { Printer } from "./printer.ts";
 import { redisOptions, resolveOptions } from "./redis_options.ts";
+import { terminalWidth } from "./terminal_width.ts";
 import { count } from "./values.ts";
 
 /** `listen`: prints what arrives. */
@@ -77,6 +78,6 @@ function chooseFormat(
   isJson: boolean,
 ): (message: Message) => string {
   return isTerminal && !isJson
-    ? (message) => messageLine(message, Deno.consoleSize().columns, paint)
+    ? (message) => messageLine(message, terminalWidth(), paint)
     : (message) => printableJson(message.toString());
 }

@@ -10,6 +10,7 @@ import { findSimilar } from "@optique/core/suggestion";
 import { VERSION } from "../../mod.ts";
 import { type Action, type Command, oneOf, usageOf } from "./command.ts";
 import { printText } from "./print_line.ts";
+import { terminalWidth } from "./terminal_width.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** The name that the program is installed and completed under. */
@@ -41,7 +42,7 @@ export function parseCommandLine(
     usageLine: usageOf("COMMAND [OPTION]…"),
     commandList: "top-level",
     termWidth: "auto",
-    maxWidth: width(),
+    maxWidth: Math.max(40, terminalWidth()),
     help: { option: { names: ["--help", "-h"] }, onShow: () => print },
     version: {
       option: { names: ["--version", "-V"] },
@@ -87,13 +88,4 @@ function unexpected(
   }
   if (expected.length === 0) return message`Unexpected ${name}.`;
   return message`Unexpected ${name}, expected ${text(expected.join(", "))}.`;
-}
-
-/** How wide a help text may be. */
-function width(): number {
-  try {
-    return Math.max(40, Deno.consoleSize().columns);
-  } catch {
-    return 80; // There is no terminal.
-  }
 }

@@ -198,13 +198,16 @@ Deno.test({
     const nobody = await runProgram([...discover, "--timeout", "0.5"], {
       namespace,
     });
-    assert.deepEqual(nobody, { code: 1, stdout: "", stderr: "" });
+    assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
+    assert.match(nobody.stderr, /^error: No listener was found [^\n]*\n$/);
     await using listen = new Program(
       ["cli.ts", "listen", "--embedded", "--advertise", "--device-id", "hall"],
       { namespace },
     );
     await listen.says(/Announced as hall\./);
-    const { code, stdout } = await runProgram(discover, { namespace });
+    const { code, stdout } = await runProgram([...discover, "--json"], {
+      namespace,
+    });
     assert.equal(code, 0);
     assert.equal(JSON.parse(stdout).deviceId, "hall");
     assert.equal((await listen.end("SIGINT")).code, 0);
