@@ -1,7 +1,6 @@
 /**
- * The command line: `listen`, `send` and `discover`, as
- * `deno run -A cli.ts --help` describes them. Imported, it runs nothing, and
- * gives what its commands are made of.
+ * The command line, as `deno run -A cli.ts --help` describes it. Imported, it
+ * runs nothing, and gives what its commands are made of.
  *
  * @module
  */

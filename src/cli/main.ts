@@ -1,14 +1,20 @@
 import { configCommand } from "./config.ts";
+import { deadCommand } from "./dead.ts";
 import { discoverCommand } from "./discover.ts";
+import { doctorCommand } from "./doctor.ts";
 import { listenCommand } from "./listen.ts";
 import { parseCommandLine } from "./parse_command_line.ts";
 import { program } from "./program.ts";
 import { sendCommand } from "./send.ts";
+import { statusCommand } from "./status.ts";
 
 const COMMANDS = [
   listenCommand,
   sendCommand,
   discoverCommand,
+  statusCommand,
+  deadCommand,
+  doctorCommand,
   configCommand,
 ] as const;
 

@@ -91,3 +91,26 @@ export function file(): ValueParser<"sync", string> {
     suggest: (prefix) => [{ kind: "file", pattern: prefix, type: "any" }],
   };
 }
+
+/** How many seconds a unit of an age has. */
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+};
+
+/** An age, in seconds. */
+export function age(): ValueParser<"sync", number> {
+  return value({
+    metavar: "AGE",
+    expected: "a number of seconds, or one with the unit s, m, h or d",
+    example: "2h",
+    read: (text) => {
+      const match = /^(\d+\.?\d*|\.\d+)([smhd]?)$/.exec(text);
+      return match === null
+        ? undefined
+        : Number(match[1]) * UNITS[match[2] || "s"]!;
+    },
+  });
+}

@@ -22,7 +22,7 @@ export async function* checkMulticast(): AsyncGenerator<Finding> {
     if (problem === undefined) continue;
     yield (isAnyHeard ? warning : failure)(
       "multicast",
-      `${problem} on ${interfaces[index]!.name}.`,
+      `Does not work on ${interfaces[index]!.name}: ${problem}.`,
       "Let UDP port 5353 and 224.0.0.251 pass the firewall; in a container, use the host's network. Without it, nobody is found and nothing announced there.",
     );
   }

@@ -1,0 +1,62 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { option } from "@optique/core/primitives";
+import { diagnose, type Finding } from "../../mod.ts";
+import { type Command, defineCommand } from "./command.ts";
+import type { Paint, Style } from "./paint.ts";
+import { printLine } from "./print_line.ts";
+import { printable, printableJson } from "./printable.ts";
+import { ExitCode } from "./program.ts";
+import { redisOptions, resolvePlace } from "./redis_options.ts";
+
+const STYLES: Readonly<Record<Finding["status"], Style>> = {
+  ok: "green",
+  warning: "yellow",
+  failure: "red",
+};
+
+/** `doctor`: looks for what usually goes wrong, and says what to do. */
+export const doctorCommand: Command = defineCommand("doctor", {
+  brief: "Look for what usually goes wrong, and say what to do",
+  usage: "[OPTION]…",
+  examples: [
+    "platypush-redis doctor",
+    "platypush-redis doctor --json | jq 'select(.status != \"ok\")'",
+  ],
+  options: object({
+    json: option("--json", {
+      description: message`One JSON object a line for each thing looked at`,
+    }),
+    noMulticast: option("--no-multicast", {
+      description: message`Leave the network alone`,
+    }),
+    redis: redisOptions(),
+  }),
+  run: async ({ json, noMulticast, redis }, { signal, paint }) => {
+    const { redisArgs, queue } = await resolvePlace(redis);
+    const findings = diagnose({
+      redisArgs,
+      multicast: !noMulticast,
+      signal,
+      ...(queue !== undefined && { queue }),
+    });
+    for await (const finding of findings) {
+      if (finding.status === "failure") Deno.exitCode = ExitCode.No;
+      const lines = json
+        ? [printableJson(JSON.stringify(finding))]
+        : describe(finding, paint);
+      for (const line of lines) await printLine(line);
+    }
+  },
+});
+
+function describe(
+  { status, check, message, advice }: Finding,
+  paint: Paint,
+): string[] {
+  const first = `${paint(STYLES[status], status.padEnd(8))} ${
+    paint("bold", check.padEnd(11))
+  } ${printable(message)}`;
+  if (advice === undefined) return [first];
+  return [first, `${" ".repeat(21)}→ ${printable(advice)}`];
+}

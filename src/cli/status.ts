@@ -1,0 +1,80 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { option } from "@optique/core/primitives";
+import { type QueueStatus, queueStatus } from "../../mod.ts";
+import { type Command, defineCommand } from "./command.ts";
+import type { Paint } from "./paint.ts";
+import { printLine } from "./print_line.ts";
+import { printable, printableJson } from "./printable.ts";
+import { size, span } from "./quantities.ts";
+import { redisOptions, resolvePlace } from "./redis_options.ts";
+import { table } from "./table.ts";
+
+/** `status`: prints how the queue, its consumers and its server stand. */
+export const statusCommand: Command = defineCommand("status", {
+  brief: "Tell how the queue, its consumers and its server stand",
+  usage: "[OPTION]…",
+  examples: [
+    "platypush-redis status",
+    "platypush-redis status --json | jq .deadLetters.count",
+  ],
+  options: object({
+    json: option("--json", {
+      description:
+        message`One JSON object; times are in seconds, sizes in bytes`,
+    }),
+    redis: redisOptions(),
+  }),
+  run: async ({ json, redis }, { signal, paint }) => {
+    const { redisArgs, queue } = await resolvePlace(redis);
+    const status = await queueStatus(redisArgs, {
+      signal,
+      ...(queue !== undefined && { queue }),
+    });
+    const lines = json
+      ? [printableJson(JSON.stringify(status))]
+      : describe(status, paint);
+    for (const line of lines) await printLine(line);
+  },
+});
+
+function describe(status: QueueStatus, paint: Paint): string[] {
+  const { server, deadLetters, consumers } = status;
+  const facts: [name: string, value: string][] = [
+    ["queue", status.queue],
+    ["waiting", String(status.length)],
+    ["pausing", String(status.paused)],
+    ["in hand", String(status.inFlight)],
+    [
+      "dead letters",
+      deadLetters.oldest === undefined
+        ? String(deadLetters.count)
+        : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}`,
+    ],
+    ["server", `${server.name} ${server.version} at ${server.address}`],
+    ["memory", memoryOf(status)],
+  ];
+  const lines = facts.map(([name, value]) =>
+    `${paint("dim", name.padEnd(14))}${printable(value)}`
+  );
+  if (consumers.length === 0) return lines;
+  const rows = consumers.map(({ name, heartbeat, inFlight }) => [
+    printable(name),
+    heartbeat === undefined ? "dead" : `${span(heartbeat)} left`,
+    String(inFlight),
+  ]);
+  const columns = [
+    { title: "CONSUMER" },
+    { title: "HEARTBEAT" },
+    { title: "IN HAND", align: "right" },
+  ] as const;
+  return [...lines, "", ...table(columns, rows, paint)];
+}
+
+function memoryOf({ server }: QueueStatus): string {
+  const { usedMemory, maxMemory } = server;
+  if (usedMemory === undefined) return "unknown";
+  return maxMemory === undefined
+    ? `${size(usedMemory)}, without a limit`
+    : `${size(usedMemory)} of ${size(maxMemory)}`;
+}

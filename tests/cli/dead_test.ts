@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { type Ended, runProgram } from "../programs.ts";
+import { freePort, TestServer } from "../servers.ts";
+
+const QUEUE = "platypush/backend/redis";
+const DEAD = `{${QUEUE}}:dead`;
+/** What a terminal would obey. */
+const ESCAPE = "\u001b[2J\u009b31m";
+
+async function dead(server: TestServer, ...args: string[]): Promise<Ended> {
+  const url = `unix://${server.args.unix_socket_path}`;
+  return await runProgram(["cli.ts", "dead", ...args, "--url", url]);
+}
+
+/** Four dead letters, a, b, c and d, the last of which is no text. */
+async function withLetters(): Promise<TestServer> {
+  const server = await TestServer.start();
+  const now = Date.now() / 1000;
+  const letter = (id: string, reason: string, age: number): string =>
+    JSON.stringify({
+      id,
+      queue: QUEUE,
+      reason,
+      error: `${id} is bad${ESCAPE}`,
+      time: now - age,
+      deliveries: 3,
+      ...(id === "d" ? { base64: "/wAB" } : { message: `{"m": "${id}"}` }),
+    });
+  await server.run(
+    "RPUSH",
+    DEAD,
+    letter("a", "failed", 8 * 86_400),
+    letter("b", "malformed", 7200),
+    letter("c", "failed", 100),
+    letter("d", "foreign", 1),
+  );
+  return server;
+}
+
+async function left(server: TestServer): Promise<string> {
+  const letters = await server.run<string[]>("LRANGE", DEAD, "0", "-1");
+  return letters.map((text) => JSON.parse(text).id).join("");
+}
+
+Deno.test("dead list prints a table, or one JSON object a line", async () => {
+  await using server = await withLetters();
+  const [all, some, json, none] = await Promise.all([
+    dead(server, "list"),
+    dead(server, "list", "--reason", "failed", "--newer-than", "1h"),
+    dead(server, "list", "--json", "--count", "4"),
+    dead(server, "list", "--reason", "dropped"),
+  ]);
+  assert.equal(all.code, 0, all.stderr);
+  const lines = all.stdout.trimEnd().split("\n");
+  assert.match(lines[0]!, /^INDEX +ID +AGE +REASON +DELIVERIES +ERROR$/);
+  assert.match(lines[1]!, /^ {4}0 +a +8 d +failed +3 +a is bad\\u\{1b\}\[2J/);
+  assert.match(lines[2]!, /^ {4}1 +b +2 h +malformed +3 +b is bad/);
+  assert.equal(lines.length, 5);
+  assert.ok(!all.stdout.includes("\u001b") && !all.stdout.includes("\u009b"));
+
+  assert.equal(some.stdout.trimEnd().split("\n").length, 2);
+  assert.match(some.stdout, /^ {4}2 +c/m);
+
+  const letters = json.stdout.trimEnd().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+  assert.deepEqual(letters.map(({ id }) => id), ["a", "b", "c", "d"]);
+  assert.equal(letters[1].message, '{"m": "b"}');
+  assert.equal(letters[0].error, `a is bad${ESCAPE}`);
+  assert.equal(letters[3].base64, "/wAB");
+  assert.ok(!json.stdout.includes("\u009b"));
+
+  assert.deepEqual(none, { code: 1, stdout: "", stderr: "" });
+  assert.equal(await left(server), "abcd");
+});
+
+Deno.test("dead show prints messages, also those that are no text", async () => {
+  await using server = await withLetters();
+  const [one, bytes, missing] = await Promise.all([
+    dead(server, "show", "1"),
+    dead(server, "show", "d", "--json"),
+    dead(server, "show", "c", "9", "--json"),
+  ]);
+  assert.equal(one.code, 0, one.stderr);
+  assert.match(one.stdout, /^id +b$/m);
+  assert.match(one.stdout, /^message +\{"m": "b"\}$/m);
+  assert.match(one.stdout, /^error +b is bad\\u\{1b\}\[2J/m);
+  assert.equal(JSON.parse(bytes.stdout).base64, "/wAB");
+  assert.equal(missing.code, 1);
+  assert.equal(JSON.parse(missing.stdout).id, "c");
+});
+
+Deno.test("dead requeue puts messages back, and dead purge removes them", async () => {
+  await using server = await withLetters();
+  assert.deepEqual(await dead(server, "requeue", "3", "b"), {
+    code: 0,
+    stdout: "2 requeued\n",
+    stderr: "",
+  });
+  const queued = await server.redis.command<Uint8Array[]>(
+    ["LRANGE", QUEUE, "0", "-1"],
+    { bytes: true },
+  );
+  assert.deepEqual(queued.map((bytes) => [...bytes]), [
+    [...new TextEncoder().encode('{"m": "b"}')],
+    [255, 0, 1],
+  ]);
+  assert.equal(await left(server), "ac");
+  const purged = await dead(server, "purge", "--older-than", "7d", "--json");
+  assert.deepEqual([purged.code, purged.stdout], [0, '{"purged":1}\n']);
+  assert.equal(await left(server), "c");
+  const again = await dead(server, "purge", "a", "c");
+  assert.deepEqual([again.code, again.stdout], [1, "1 purged\n"]);
+  const nothing = await dead(server, "requeue", "--all");
+  assert.deepEqual([nothing.code, nothing.stdout], [1, "0 requeued\n"]);
+});
+
+Deno.test("dead wants --all for all of them, and looks at the queue that is named", async () => {
+  await using server = await withLetters();
+  const wrong: [args: string[], error: RegExp][] = [
+    [["requeue"], /Say which: an index, an id, .* or --all/],
+    [["purge"], /Say which/],
+    [["purge", "--all", "0"], /--all means all of them/],
+    [["purge", "--all", "--reason", "failed"], /--all means all of them/],
+    [["requeue", "--older-than", "2w"], /the unit s, m, h or d, such as 2h/],
+    [["requeue", "--reason", "flaied"], /Did you mean "failed"/],
+    [["show"], /Say which: an index or an id/],
+    [["bury"], /Unexpected "bury", expected list, show, requeue, purge/],
+  ];
+  const ended = await Promise.all(wrong.map(([args]) => dead(server, ...args)));
+  for (const [index, { code, stdout, stderr }] of ended.entries()) {
+    assert.equal(code, 2, stderr);
+    assert.equal(stdout, "");
+    assert.match(stderr, wrong[index]![1]);
+  }
+  assert.equal(await left(server), "abcd");
+  const other = await dead(server, "purge", "--all", "--queue", "other");
+  assert.equal(other.stdout, "0 purged\n");
+  assert.equal(await left(server), "abcd");
+  const all = await dead(server, "purge", "--all");
+  assert.deepEqual([all.code, all.stdout], [0, "4 purged\n"]);
+});
+
+Deno.test("dead ends with 3 where there is no server", async () => {
+  const url = `redis://127.0.0.1:${freePort()}`;
+  const { code, stdout, stderr } = await runProgram(
+    ["cli.ts", "dead", "list", "--url", url, "--log-level", "fatal"],
+  );
+  assert.equal(code, 3);
+  assert.equal(stdout, "");
+  assert.match(stderr, /^error: Cannot list the dead letters of [^\n]+\n$/);
+});
