@@ -8,6 +8,7 @@ import {
   type RedisError,
 } from "../../src/redis/mod.ts";
 import { clusterPort } from "../cluster.ts";
+import { diagnose } from "../../src/doctor/mod.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
 
@@ -127,6 +128,25 @@ Deno.test("A cluster needs to be asked for its slots", async () => {
   const { port, ...user } = await createUser(server, rules);
   const cluster = [`127.0.0.1:${port}`];
   await useEverything({ ...user, cluster }, "at-least-once");
+});
+
+Deno.test("Looking for what goes wrong needs what the guide says, too", async () => {
+  await using server = await TestServer.start();
+  const rules = await documentedRules();
+  const more = ["+zcard", "+pttl", "+info", "+blpop", "+multi", "+discard"];
+  const redisArgs = await createUser(server, [...rules, ...more]);
+  const findings = await Array.fromAsync(
+    diagnose({ redisArgs, multicast: false }),
+  );
+  assert.deepEqual(
+    findings.filter(({ status }) => status !== "ok").map(({ message }) =>
+      message
+    ),
+    [
+      'The user "listener" may not take messages at most once: it may not run blmpop.',
+      "The server writes snapshots only: a crash loses what came since the last one.",
+    ],
+  );
 });
 
 Deno.test("Inbox says which permission it lacks", async () => {
