@@ -1,4 +1,4 @@
-import { RedisError, type RedisErrorCode } from "../../mod.ts";
+import { ConfigError, RedisError, type RedisErrorCode } from "../../mod.ts";
 import { printable } from "./printable.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -91,8 +91,9 @@ function exitCodeOf(error: unknown): number {
   }
   if (error instanceof Deno.errors.NotFound) return ExitCode.NoConnection;
   if (
-    error instanceof UsageError || error instanceof TypeError ||
-    error instanceof RangeError || error instanceof Deno.errors.NotCapable
+    error instanceof UsageError || error instanceof ConfigError ||
+    error instanceof TypeError || error instanceof RangeError ||
+    error instanceof Deno.errors.NotCapable
   ) {
     return ExitCode.Usage;
   }
