@@ -2,7 +2,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import type { Claim } from "./claim.ts";
 import { systemClock } from "./clock.ts";
 import { cutLabel, MAX_LABEL } from "./cut_label.ts";
-import { allInterfaces } from "./network.ts";
+import { isOwnAddress } from "./network.ts";
 import type { ServiceRecords } from "./local_records.ts";
 import { Responder } from "./responder.ts";
 import type { PropertyValue, ServiceInfo } from "./service_info.ts";
@@ -100,10 +100,7 @@ export class Advertiser implements AsyncDisposable {
       host,
       send: this.#sockets.send,
       networks: () => this.#sockets.networks,
-      isOwnAddress: (address) =>
-        allInterfaces().some(({ ipv4, ipv6 }) =>
-          ipv6.includes(address) || ipv4.some((own) => own.address === address)
-        ),
+      isOwnAddress,
     });
   }
 

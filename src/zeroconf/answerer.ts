@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import { type DnsRecord, fold, type Send, type Source } from "./dns_message.ts";
 import type { LocalRecords } from "./local_records.ts";
+import { channelOf } from "./network.ts";
 import { packAnswers } from "./pack.ts";
 import { recordKey } from "./record_key.ts";
 import {
@@ -30,7 +31,7 @@ interface Query {
 }
 
 interface Waiting {
-  readonly query: Source;
+  readonly channel: string;
   /** The lifetimes of what another host has said meanwhile, by record. */
   readonly said: Map<string, number>;
 }
@@ -76,8 +77,9 @@ export class Answerer {
 
   /** Notes what another host says: it need not be said again (section 7.4). */
   heard(records: readonly DnsRecord[], source: Source): void {
-    for (const { query, said } of this.#waiting) {
-      if (!haveSameAudience(query, source)) continue;
+    for (const { channel, said } of this.#waiting) {
+      // Whoever asked may hear one IP version only.
+      if (channel !== channelOf(source.interfaceName, source.address)) continue;
       for (const record of records) said.set(recordKey(record), record.ttl);
     }
   }
@@ -115,7 +117,8 @@ export class Answerer {
     if (isProbe || answers.every(({ flush }) => flush)) {
       return this.#respond(answers, on, isProbe ? PROBE_PAUSE : PAUSE);
     }
-    const waiting: Waiting = { query: source, said: new Map() };
+    const channel = channelOf(on, source.address);
+    const waiting: Waiting = { channel, said: new Map() };
     this.#waiting.add(waiting);
     this.#later(20 + this.#options.random() * 100, () => {
       this.#waiting.delete(waiting);
@@ -238,12 +241,6 @@ function isKnownAnswer(
     fold(other.name) === fold(record.name) &&
     recordKey(other) === recordKey(record)
   );
-}
-
-/** Whether who hears the one packet hears the other: not each host has both IP versions. */
-function haveSameAudience(a: Source, b: Source): boolean {
-  return a.interfaceName === b.interfaceName &&
-    a.address.includes(":") === b.address.includes(":");
 }
 
 /** The top bit of a question's class asks for a direct answer; decoded, it has no name. */

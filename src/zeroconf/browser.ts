@@ -1,6 +1,7 @@
 import { createLogger, type Logger } from "../logger.ts";
 import { serviceType } from "./advertiser.ts";
 import { systemClock } from "./clock.ts";
+import { isOwnAddress } from "./network.ts";
 import { ServiceBrowser } from "./service_browser.ts";
 import type { ServiceChange, ServiceInfo } from "./service_info.ts";
 import { Sockets } from "./sockets.ts";
@@ -74,6 +75,8 @@ export class Browser implements AsyncDisposable {
       random: Math.random,
       send: this.#sockets.send,
       interfaceNames: names,
+      channels: () => this.#sockets.channels,
+      isOwnAddress,
       onChange: (change) => {
         try {
           options.onChange?.(change);

@@ -50,6 +50,19 @@ export function allInterfaces(): NetworkInterface[] {
   return found;
 }
 
+/** Whether this is an address of this host, on any interface. */
+export function isOwnAddress(address: string): boolean {
+  const plain = address.split("%", 1)[0]!;
+  return allInterfaces().some(({ ipv4, ipv6 }) =>
+    ipv6.includes(plain) || ipv4.some((own) => own.address === plain)
+  );
+}
+
+/** The name of what one socket hears: an interface, and one IP version on it. */
+export function channelOf(interfaceName: string, address: string): string {
+  return `${interfaceName} ${address.includes(":") ? "IPv6" : "IPv4"}`;
+}
+
 /** Whether a packet from this address came over this interface's own network. */
 export function isOnLink(
   { ipv4 }: NetworkInterface,

@@ -7,8 +7,11 @@ import {
   type Send,
   type Source,
 } from "./dns_message.ts";
+import { channelOf } from "./network.ts";
+import { QuestionsHeard, RECENT } from "./questions_heard.ts";
 import { LAST_INTERVAL, QuerySchedule } from "./query_schedule.ts";
 import { newest, RecordCache } from "./record_cache.ts";
+import { recordKey } from "./record_key.ts";
 import {
   compareAddresses,
   makeServiceInfo,
@@ -33,6 +36,10 @@ export interface ServiceBrowserOptions {
   send: Send;
   /** The names of the interfaces on which to ask. */
   interfaceNames(): readonly string[];
+  /** The interfaces and IP versions on which to ask, see {@linkcode channelOf}. */
+  channels(): readonly string[];
+  /** Whether this is an address of this host, on any interface. */
+  isOwnAddress(address: string): boolean;
   onChange(change: ServiceChange): void;
 }
 
@@ -45,6 +52,7 @@ export class ServiceBrowser {
   readonly #cache: RecordCache;
   readonly #queries: QuerySchedule;
   readonly #candidates: Candidates;
+  readonly #heard = new QuestionsHeard();
   /** The names of which something new was heard. */
   readonly #touched = new Set<string>();
   #wakeAt = Infinity;
@@ -97,9 +105,40 @@ export class ServiceBrowser {
     this.#schedule();
   }
 
-  /** Takes in a response. */
-  receive(message: ReceivedMessage, { interfaceName }: Source): void {
-    if (message.type !== "response" || this.#stopped) return;
+  /** Takes in a packet. */
+  receive(message: ReceivedMessage, source: Source): void {
+    if (this.#stopped) return;
+    if (message.type === "query") this.#receiveQuery(message, source);
+    else this.#receiveResponse(message, source);
+  }
+
+  /**
+   * A question of another host may stand for our own, unless it keeps others
+   * from telling what only that host knows.
+   */
+  #receiveQuery(message: ReceivedMessage, source: Source): void {
+    const { interfaceName, address } = source;
+    const type = fold(this.#options.type);
+    const isOurs = message.questions.some((question) =>
+      question.type === "PTR" && fold(question.name) === type &&
+      question.class === "IN"
+    );
+    if (!isOurs || message.flag_tc || source.port !== 5353) return;
+    const now = this.#options.clock.now();
+    if (this.#queries.next > now + RECENT) return;
+    if (this.#options.isOwnAddress(address)) return;
+    const known = new Set(
+      this.#knownAnswers(interfaceName, now).map(recordKey),
+    );
+    const theirs = message.answers.filter(isKnown);
+    if (theirs.some((record) => !known.has(recordKey(record)))) return;
+    this.#heard.note(channelOf(interfaceName, address), now);
+  }
+
+  #receiveResponse(
+    message: ReceivedMessage,
+    { interfaceName }: Source,
+  ): void {
     const now = this.#options.clock.now();
     const records = [...message.answers, ...message.additionals]
       .filter(isKnown);
@@ -219,7 +258,8 @@ export class ServiceBrowser {
       ...this.#candidates.missing(now),
       ...this.#renewals(now),
     ];
-    if (this.#queries.take(now)) {
+    const { channels } = this.#options;
+    if (this.#queries.take(now) && !this.#heard.covers(channels(), now)) {
       questions.push({ name: this.#options.type, type: "PTR" });
     }
     this.#ask(questions, now);

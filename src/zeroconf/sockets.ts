@@ -88,6 +88,13 @@ export class Sockets {
     return this.#networks;
   }
 
+  /** The interfaces and IP versions on which packets are sent, see {@linkcode channelOf}. */
+  get channels(): string[] {
+    return [...this.#open.values()].map(({ network, family }) =>
+      `${network.name} ${family}`
+    );
+  }
+
   /** Opens a socket on each interface, and keeps following the interfaces. */
   async open(): Promise<void> {
     await this.#look();

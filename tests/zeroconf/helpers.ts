@@ -112,6 +112,9 @@ export function serviceRecords(
   };
 }
 
+/** The address of the host that browses. */
+export const OWN = "192.0.2.1";
+
 /** A browser with its clock, and what it sent and reported. */
 export class BrowserUnderTest {
   readonly clock = new TestClock();
@@ -119,7 +122,10 @@ export class BrowserUnderTest {
   readonly changes: ServiceChange[] = [];
   readonly browser: ServiceBrowser;
 
-  constructor(interfaceNames: readonly string[] = ["eth0"]) {
+  constructor(
+    interfaceNames: readonly string[] = ["eth0"],
+    channels: readonly string[] = interfaceNames.map((name) => `${name} IPv4`),
+  ) {
     this.browser = new ServiceBrowser({
       type: TYPE,
       clock: this.clock,
@@ -131,6 +137,8 @@ export class BrowserUnderTest {
           ...(on !== undefined && { on }),
         }),
       interfaceNames: () => interfaceNames,
+      channels: () => channels,
+      isOwnAddress: (address) => address === OWN,
       onChange: (change) => this.changes.push(change),
     });
     this.browser.start();

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
 import { MAX_SERVICES } from "../../src/zeroconf/candidates.ts";
 import { MAX_RECORDS } from "../../src/zeroconf/service_browser.ts";
-import { BrowserUnderTest, Decoder, serviceRecords, TYPE } from "./helpers.ts";
+import {
+  BrowserUnderTest,
+  Decoder,
+  OWN,
+  received,
+  serviceRecords,
+  TYPE,
+} from "./helpers.ts";
 
 const all = (parts = {}): ReturnType<typeof serviceRecords>[
   keyof ReturnType<
@@ -42,6 +49,42 @@ Deno.test("ServiceBrowser reports a complete service at once, in Platypush's sha
       redisUrl: "redis://192.0.2.10:6379",
     },
   }]);
+});
+
+Deno.test("ServiceBrowser does not ask what another host has just asked", async (t) => {
+  const { ptr } = serviceRecords();
+  const other = serviceRecords({ instance: "unknown" }).ptr;
+  const cases: [string, typeof ptr[], string, string[], number[]][] = [
+    ["another host", [], "192.0.2.50", ["eth0 IPv4"], [20, 3_020]],
+    ["knows what we know", [ptr], "192.0.2.50", ["eth0 IPv4"], [20, 3_020]],
+    ["knows more", [other], "192.0.2.50", ["eth0 IPv4"], [20, 1_020, 3_020]],
+    ["this host", [], OWN, ["eth0 IPv4"], [20, 1_020, 3_020]],
+    [
+      "another IP version",
+      [],
+      "192.0.2.50",
+      ["eth0 IPv4", "eth0 IPv6"],
+      [20, 1_020, 3_020],
+    ],
+  ];
+  for (const [label, answers, address, channels, expected] of cases) {
+    await t.step(label, () => {
+      const test = new BrowserUnderTest(["eth0"], channels);
+      test.hear(all());
+      test.clock.advance(900);
+      const questions = [{ name: TYPE, type: "PTR" }] as const;
+      test.browser.receive(
+        received({ type: "query", questions, answers }),
+        { interfaceName: "eth0", address, port: 5353 },
+      );
+      test.clock.advance(5_000);
+      assert.deepEqual(
+        test.questions.filter(([, question]) => question === `PTR ${TYPE}`)
+          .map(([at]) => at),
+        expected,
+      );
+    });
+  }
 });
 
 Deno.test("ServiceBrowser lists what it knows with its queries", () => {
