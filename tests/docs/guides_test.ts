@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The pages that people read, by their names. */
+async function pages(): Promise<Map<string, string>> {
+  const names = ["README.md", "CONTRIBUTING.md"];
+  for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
+    if (name.endsWith(".md")) names.push(`docs/${name}`);
+  }
+  return new Map(
+    await Promise.all(
+      names.map(async (name) =>
+        [name, await Deno.readTextFile(new URL(name, ROOT))] as const
+      ),
+    ),
+  );
+}
+
+/** The sources of all tests, one after the other. */
+async function testSources(folder = new URL("tests/", ROOT)): Promise<string> {
+  let sources = "";
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) sources += await testSources(new URL(`${name}/`, folder));
+    else if (name.endsWith("_test.ts")) {
+      sources += await Deno.readTextFile(new URL(name, folder));
+    }
+  }
+  return sources;
+}
+
+async function exists(url: URL): Promise<boolean> {
+  return await Deno.stat(url).then(() => true, () => false);
+}
+
+/** Text without code blocks, line ends and the padding of tables. */
+function prose(page: string): string {
+  return page.replace(/^```[\s\S]*?^```/gm, "").replace(/\s+/g, " ");
+}
+
+Deno.test("The tests that the guides name are there", async () => {
+  const sources = await testSources();
+  const folders = { F: "faults", R: "redis", B: "backend", W: "bus" };
+  let count = 0;
+  for (const [name, page] of await pages()) {
+    const text = prose(page);
+    for (const [, path] of text.matchAll(/`([A-Za-z_/]+_test\.ts)`/g)) {
+      const folder = Object.entries(folders)
+        .find(([letter]) => path!.startsWith(`${letter}/`));
+      const whole = folder === undefined
+        ? path!
+        : `tests/${folder[1]}${path!.slice(1)}`;
+      assert.ok(await exists(new URL(whole, ROOT)), `${name} names ${path}`);
+    }
+    const behindPaths = /(?:_test\.ts`|tests\)?|[,;(]|\b[A-Z])\s"([^"`]+)"/g;
+    for (const [, quoted] of text.matchAll(behindPaths)) {
+      if (!quoted!.includes(" ")) continue;
+      const title = quoted!.replace(/^… | …$/g, "")
+        .replace("(at-most-once)", "(${delivery})");
+      assert.ok(sources.includes(title), `${name} names the test "${quoted}"`);
+      count++;
+    }
+  }
+  assert.ok(count >= 50, `only ${count} tests are named`);
+});
