@@ -212,6 +212,13 @@ const SERVERS: Record<
     },
     { unix_socket_path: "/run/redis.sock" },
   ],
+  "a socket that is null leaves the server as it is": [
+    {
+      file: "redis: {host: a, password: p}\n",
+      code: { redisArgs: { unix_socket_path: null } },
+    },
+    { host: "a", password: "p", unix_socket_path: null },
+  ],
   "an empty variable is none": [
     { file: "redis: {host: a}\n", env: { REDIS_URL: "" }, flags: { url: "" } },
     { host: "a" },
