@@ -2,6 +2,7 @@ import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { expandUrl, formatAddress, parseRedisArgs } from "../redis/options.ts";
+import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 
 /** What {@linkcode Deliveries} has to know of its backend. */
@@ -73,7 +74,7 @@ export class Deliveries implements AsyncDisposable {
     messages: readonly MessageInput[],
     redisArgs: RedisArgs = this.#options.redisArgs,
   ): Promise<void> {
-    const payloads = messages.map((message) => this.#write(message, peer));
+    const addressed = messages.map((message) => this.#address(message, peer));
     const { deviceId, redisUrl, queue = this.#options.queue } = peer;
     if (redisUrl === undefined) {
       throw new RedisError(
@@ -87,7 +88,11 @@ export class Deliveries implements AsyncDisposable {
     open.pending++;
     clearTimeout(open.idle);
     try {
-      await open.outbox.push(queue, payloads);
+      await traceSending(
+        queue,
+        addressed,
+        (texts) => open.outbox.push(queue, texts),
+      );
     } catch (error) {
       throw error instanceof RedisError
         ? explain(error, deviceId, args)
@@ -137,7 +142,7 @@ export class Deliveries implements AsyncDisposable {
     await open?.outbox.close();
   }
 
-  #write(input: MessageInput, { deviceId: peer }: ServiceInfo): string {
+  #address(input: MessageInput, { deviceId: peer }: ServiceInfo): Message {
     // An id that nobody has shows what was missing.
     const missing = newId();
     const message = Message.build(input, { deviceId: missing });
@@ -148,7 +153,7 @@ export class Deliveries implements AsyncDisposable {
         `Sending a message for "${message.target}" to "${peer}": it is taken only if "${peer}" accepts others' messages.`,
       );
     }
-    return message.toString();
+    return message;
   }
 }
 

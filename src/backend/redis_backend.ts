@@ -8,15 +8,18 @@ import {
 } from "../redis/mod.ts";
 import { backoff } from "../redis/backoff.ts";
 import { formatAddress, parseRedisArgs } from "../redis/options.ts";
+import { addMetricSource, isTracing } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { checkOptions } from "./check_options.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { servicePlace } from "./service_place.ts";
+import { RedisMetrics } from "./redis_metrics.ts";
 import type { RegisterServiceOptions } from "./services.ts";
 import { sleep } from "./sleep.ts";
 import type { BackendStats } from "./stats.ts";
+import { isBad, Tally } from "./tally.ts";
 
 /** So many bytes may be in hand before no more are taken. */
 const MAX_BYTES = 64 * 2 ** 20;
@@ -50,11 +53,12 @@ const SETTLE_TIMEOUT = 1;
 export class RedisBackend extends Backend {
   readonly #options: RedisBackendOptions;
   readonly #queue: string | readonly string[];
-  readonly #handled = { delivered: 0, foreign: 0, malformed: 0 };
+  readonly #tally = new Tally();
   readonly #inHand = new Set<Promise<void>>();
   #bytesInHand = 0;
   #registering: Promise<unknown> | undefined;
   #inbox: Inbox | undefined;
+  #removeMetrics = (): void => {};
   #deadLetters: DeadLetters | undefined;
 
   /**
@@ -82,7 +86,7 @@ export class RedisBackend extends Backend {
     const counts = this.#inbox?.stats();
     return {
       received: counts?.received ?? 0,
-      ...this.#handled,
+      ...this.#tally.of(),
       deadLettered: counts?.deadLettered ?? 0,
       redelivered: counts?.redelivered ?? 0,
       reconnects: counts?.reconnects ?? 0,
@@ -166,7 +170,15 @@ export class RedisBackend extends Backend {
    * @throws {RedisError} If the server refuses this client.
    */
   protected override async enter(): Promise<void> {
-    this.#inbox = await this.#open();
+    const inbox = this.#inbox = await this.#open();
+    this.#removeMetrics = addMetricSource(
+      new RedisMetrics({
+        inbox,
+        tally: this.#tally,
+        bus: this.bus.name,
+        stats: () => this.stats(),
+      }),
+    );
     const whom = this.target === undefined ? "everybody" : `"${this.target}"`;
     this.logger.info(
       `Listening to ${
@@ -178,6 +190,7 @@ export class RedisBackend extends Backend {
   /** Disconnects; what is not settled goes back to the queue. */
   protected override async leave(): Promise<void> {
     await this.#inbox?.stop(0);
+    this.#removeMetrics();
   }
 
   /** Closes the connections, and all else that it has opened. */
@@ -249,6 +262,9 @@ export class RedisBackend extends Backend {
         redelivered: batch.deliveries,
         ...(target !== undefined && { target }),
         ...(maxSize !== undefined && { maxSize }),
+        ...(isTracing() && {
+          reception: { queue: batch.queue, time: Date.now() },
+        }),
       });
       this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));
       await posted;
@@ -271,13 +287,8 @@ export class RedisBackend extends Backend {
 
   async #settle(batch: Batch, receipt: Receipt): Promise<void> {
     const failures = onePerMessage(await receipt.handled);
-    this.#handled.delivered += batch.payloads.length - failures.length;
-    const bad = failures.filter(({ reason }) =>
-      reason === "malformed" || reason === "too-large"
-    );
-    this.#handled.malformed += bad.length;
-    this.#handled.foreign +=
-      failures.filter(({ reason }) => reason === "foreign").length;
+    this.#tally.add(batch, failures);
+    const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
       this.logger.warn(
         `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" were not taken: ${

@@ -10,6 +10,7 @@ import {
   type ResponseInit,
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
+import { traceSending } from "../telemetry/mod.ts";
 import { camelCaseOptions, type SendRequestOptionAliases } from "./aliases.ts";
 
 /** An event, or what one is made with. */
@@ -47,6 +48,8 @@ export interface SenderOptions {
   readonly logger: Logger;
 }
 
+/** Where responses go, each to a list of its own, as spans name it. */
+const RESPONSES = "platypush/responses/{id}";
 /** How long Platypush waits for a response, in seconds. */
 const RESPONSE_TIMEOUT = 5;
 
@@ -70,11 +73,10 @@ export class Sender {
     queueName: string = this.#options.queue,
   ): Promise<void> {
     const { deviceId } = this.#options;
-    await this.#outbox.push(
+    await traceSending(
       queueName,
-      listOf(messages).map((message) =>
-        Message.build(message, { deviceId }).toString()
-      ),
+      listOf(messages).map((message) => Message.build(message, { deviceId })),
+      (texts) => this.#outbox.push(queueName, texts),
     );
   }
 
@@ -123,7 +125,11 @@ export class Sender {
       target: request.origin,
       id: request.id,
     });
-    await this.#outbox.pushResponse(request.id, message.toString());
+    await traceSending(
+      RESPONSES,
+      [message],
+      ([text]) => this.#outbox.pushResponse(request.id, text!),
+    );
     return message;
   }
 

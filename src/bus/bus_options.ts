@@ -1,4 +1,5 @@
 import type { Logger } from "../logger.ts";
+import type { Reception } from "../telemetry/mod.ts";
 
 /** How a `Bus` works. */
 export interface BusOptions {
@@ -42,6 +43,11 @@ export interface PostOptions {
   redelivered?: readonly number[];
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
+  /**
+   * How the messages came here. With it, handling each of them is a span that
+   * OpenTelemetry collects; without it, which is the default, it is none.
+   */
+  reception?: Reception;
 }
 
 /** How a handler is called. */

@@ -1,4 +1,12 @@
+import type { Message } from "../message/mod.ts";
 import type { Failure } from "./receipt.ts";
+
+/** Hands a message to the subscribers of this isolate. */
+export type Deliver = (
+  message: Message,
+  index: number,
+  delivery: Delivery,
+) => void;
 
 /**
  * What becomes of the messages of one post, or of one frame, in this isolate:

@@ -1,4 +1,5 @@
 import { Buffer, isAscii } from "node:buffer";
+import type { Reception } from "../telemetry/mod.ts";
 import type { Wire } from "./parts.ts";
 
 /** What a receiver has to know of a post to build its messages. */
@@ -11,6 +12,8 @@ export interface FrameOptions {
   readonly redelivered?: readonly number[];
   /** The size limit of a message in bytes. */
   readonly maxSize?: number;
+  /** How the messages came here, where their handling is to be traced. */
+  readonly reception?: Reception;
 }
 
 /** What a frame carries, as the receiver sees it. */

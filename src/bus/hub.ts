@@ -1,7 +1,8 @@
 import type { Logger } from "../logger.ts";
 import { Message } from "../message/mod.ts";
 import { breathe } from "./breathe.ts";
-import { Delivery } from "./delivery.ts";
+import { deliverTraced } from "./deliver_traced.ts";
+import { type Deliver, Delivery } from "./delivery.ts";
 import type { DroppedError } from "./errors.ts";
 import type { Frame, FrameOptions } from "./frame.ts";
 import { Links } from "./links.ts";
@@ -214,6 +215,7 @@ export class Hub {
     const delivery = new Delivery(settle);
     if (plain) this.#plain.refill();
     const all = here || alone ? receiveAll(inputs, options) : undefined;
+    const deliver = this.#delivering(options);
     try {
       for (let i = 0; i < inputs.length; i++) {
         if (plain && alone) await this.#plain.pace();
@@ -228,17 +230,24 @@ export class Hub {
           this.#plain.post(received.toJSON());
           this.counts.plainSent++;
         }
-        if (here) this.#deliver(received, i, delivery);
+        if (here) deliver(received, i, delivery);
       }
     } finally {
       delivery.finish();
     }
   }
 
-  #deliver(message: Message, index: number, delivery: Delivery): void {
+  #deliver: Deliver = (message, index, delivery) => {
     for (const { subscriber } of this.#seats) {
       subscriber.deliver(message, index, delivery);
     }
+  };
+
+  /** How to deliver the messages of a post. */
+  #delivering({ reception }: FrameOptions): Deliver {
+    return reception === undefined
+      ? this.#deliver
+      : deliverTraced(this.#deliver, reception);
   }
 
   #mayGoPlain(): boolean {
@@ -276,10 +285,11 @@ export class Hub {
       while (subscriber.full) await subscriber.room();
     }
     const delivery = new Delivery(settle);
+    const deliver = this.#delivering(options);
     try {
       for (const [i, received] of receiveAll(messages, options).entries()) {
         beat();
-        if (received instanceof Message) this.#deliver(received, i, delivery);
+        if (received instanceof Message) deliver(received, i, delivery);
         else delivery.fail(received);
       }
     } finally {

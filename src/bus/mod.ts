@@ -15,3 +15,4 @@ export type {
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
 export { type Failure, type FailureReason, Receipt } from "./receipt.ts";
+export { inTraceOf, type Reception } from "../telemetry/mod.ts";

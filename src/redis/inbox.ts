@@ -5,12 +5,13 @@ import type { Batch } from "./batch.ts";
 import { backoff, pause } from "./backoff.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
-import { emptyStats, type InboxStats } from "./inbox_stats.ts";
+import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
 import { keySlot } from "./key_slot.ts";
 import type { Address, RedisArgs } from "./options.ts";
 import { queueKeys } from "./queue_keys.ts";
 import type { QueueReader } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
+import { glance } from "./scripts/glance.ts";
 
 /** How an {@link Inbox} reads. All of it is optional except the queue. */
 export interface InboxOptions {
@@ -54,6 +55,25 @@ export interface InboxOptions {
   signal?: AbortSignal;
 }
 
+/** What waits in a queue, as {@link Inbox.backlogs} sees it. */
+export interface Backlog {
+  /** The queue. */
+  readonly queue: string;
+  /** How many messages wait. */
+  readonly length: number;
+  /** The first of them; `undefined` if there is none, or it is long. */
+  readonly first: string | undefined;
+}
+
+/** One queue of an inbox. */
+interface Source {
+  readonly stats: InboxStats;
+  /** For commands that do not block. */
+  readonly control: Connection;
+}
+
+/** How many bytes the first message may have that {@link Inbox.backlogs} gives. */
+const MAX_FIRST = 64 * 2 ** 10;
 /** How much longer than its time limit stopping may take, in seconds. */
 const GRACE = 2;
 
@@ -80,7 +100,7 @@ export class Inbox {
   #connections: Connection[] = [];
   #readers: QueueReader[] = [];
   #handoff = new Handoff<Batch>();
-  #stats = emptyStats();
+  #sources = new Map<string, Source>();
   #stopping: Promise<void> | undefined;
 
   private constructor() {}
@@ -165,11 +185,36 @@ export class Inbox {
 
   /** What was counted so far. */
   stats(): InboxStats {
-    let reconnects = 0;
-    for (const connection of this.#connections) {
-      reconnects += connection.reconnects;
-    }
-    return { ...this.#stats, reconnects };
+    const sum = emptyStats();
+    for (const stats of this.queueStats().values()) addStats(sum, stats);
+    return sum;
+  }
+
+  /** What was counted so far, for each queue by its name. */
+  queueStats(): ReadonlyMap<string, InboxStats> {
+    return new Map(
+      this.#sources.entries().map((
+        [queue, { stats }],
+      ) => [queue, { ...stats }]),
+    );
+  }
+
+  /**
+   * Looks at what waits in each queue, without taking anything.
+   *
+   * @throws {RedisError} The server cannot be reached, or refuses.
+   */
+  async backlogs(): Promise<readonly Backlog[]> {
+    return await Promise.all(
+      this.#sources.entries().map(async ([queue, { control }]) => {
+        const [length, first] = await control.script<[number, string | null]>(
+          glance,
+          [queue],
+          [String(MAX_FIRST)],
+        );
+        return { queue, length, first: first ?? undefined };
+      }),
+    );
   }
 
   /** The same as {@link stop}. */
@@ -183,8 +228,13 @@ export class Inbox {
     options: InboxOptions,
   ): Promise<void> {
     const logger = options.logger ?? createLogger("redis");
+    const stats = emptyStats();
     let reader: QueueReader | undefined = undefined;
-    const connect = async (onReconnect: () => void): Promise<Connection> => {
+    const onReconnect = (): void => {
+      stats.reconnects++;
+      reader?.onReconnect();
+    };
+    const connect = async (): Promise<Connection> => {
       const connection = await Connection.connect(args, {
         logger,
         key: queue,
@@ -195,8 +245,9 @@ export class Inbox {
       this.#connections.push(connection);
       return connection;
     };
-    const control = await connect(() => reader?.onReconnect());
-    const blocking = await connect(() => reader?.onReconnect());
+    const control = await connect();
+    const blocking = await connect();
+    this.#sources.set(queue, { stats, control });
     const batchSize = options.batchSize ?? 512;
     const Reader = options.delivery === "at-most-once"
       ? AtMostOnce
@@ -212,7 +263,7 @@ export class Inbox {
       maxInFlight: options.maxInFlight ?? 16 * batchSize,
       heartbeatTimeout: options.heartbeatTimeout ?? 10,
       logger,
-      stats: this.#stats,
+      stats,
       handoff: this.#handoff,
       blocking,
       control,

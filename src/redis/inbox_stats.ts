@@ -40,3 +40,10 @@ export function emptyStats(): InboxStats {
     inFlight: 0,
   };
 }
+
+/** Adds the counters of `more` to those of `sum`. */
+export function addStats(sum: InboxStats, more: InboxStats): void {
+  for (const name of Object.keys(sum) as (keyof InboxStats)[]) {
+    sum[name] += more[name];
+  }
+}

@@ -20,7 +20,7 @@ export { RedisError, type RedisErrorCode } from "./redis_error.ts";
 export type { Script } from "./script.ts";
 export type { Batch, Failure } from "./batch.ts";
 export type { DeadLetter, FailureReason } from "./dead_letter.ts";
-export { Inbox, type InboxOptions } from "./inbox.ts";
+export { type Backlog, Inbox, type InboxOptions } from "./inbox.ts";
 export type { InboxStats } from "./inbox_stats.ts";
 export type { DeadLetterFilter } from "./dead_letter_filter.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";

@@ -26,7 +26,7 @@ export interface ReaderOptions {
   /** After how many seconds without a sign of life a consumer is dead. */
   heartbeatTimeout: number;
   logger: Logger;
-  /** Counted by all readers together. */
+  /** What is counted. */
   stats: InboxStats;
   /** Where batches go. */
   handoff: Handoff<Batch>;

@@ -627,3 +627,30 @@ class KillableInbox implements AsyncDisposable {
     await this.#process.status;
   }
 }
+
+Deno.test("Inbox looks at what waits in each queue, and counts for each", async () => {
+  await using server = await TestServer.start();
+  const large = "x".repeat(64 * 2 ** 10 + 1);
+  await server.run("RPUSH", "one", "first", "second");
+  await server.run("RPUSH", "large", large);
+  await using inbox = await open(server, {
+    queue: ["one", "large", "none"],
+    paused: true,
+  });
+  assert.deepEqual(await inbox.backlogs(), [
+    { queue: "one", length: 2, first: "first" },
+    { queue: "large", length: 1, first: undefined },
+    { queue: "none", length: 0, first: undefined },
+  ]);
+  assert.deepEqual(await queued(server, "one"), ["first", "second"]);
+  inbox.resume();
+  for (let batches = 0; batches < 2; batches++) {
+    await (await inbox.next())!.settle();
+  }
+  const acknowledged = [...inbox.queueStats()].map(([queue, stats]) => [
+    queue,
+    stats.acknowledged,
+  ]);
+  assert.deepEqual(acknowledged, [["one", 2], ["large", 1], ["none", 0]]);
+  assert.equal(inbox.stats().acknowledged, 3);
+});

@@ -65,6 +65,7 @@ async function useEverything(
     }
     await outbox.push(QUEUE, "four");
     await inTime(inbox.next(), "the last message");
+    await inbox.backlogs();
     await inbox.stop(0);
   }
   await outbox.pushResponse("1", "x");
