@@ -22,6 +22,15 @@ export interface Logger {
  * @param category The room that logs, such as `"bus"`.
  * @returns A logger for texts that are complete: braces in them are no
  * placeholders.
+ *
+ * @example
+ * ```ts
+ * import { createLogger, RedisBackend } from "@platypush/redis";
+ *
+ * const logger = createLogger("lights"); // ["platypush", "redis", "lights"]
+ * const backend = new RedisBackend({ logger });
+ * console.assert(backend.name === "RedisBackend");
+ * ```
  */
 export function createLogger(...category: string[]): Logger {
   const logger = getLogger(["platypush", "redis", ...category]);

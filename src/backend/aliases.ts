@@ -72,7 +72,23 @@ export function camelCaseOptions<T extends object>(options: T): T {
   return Object.fromEntries([...renamed, ...others]) as T;
 }
 
-/** The members of a backend under Platypush's names. */
+/**
+ * The members of a backend under Platypush's names.
+ *
+ * @example
+ * ```ts
+ * import { RedisBackend, startRedis } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * await using server = await startRedis();
+ * await using backend = new RedisBackend({
+ *   redis_args: server.redisArgs,
+ *   device_id: "livingroom",
+ * });
+ * await backend.send_event({ args: { type: "custom.Motion" } });
+ * assert.equal(backend.is_alive(), false); // it was not started
+ * ```
+ */
 export abstract class BackendAliases {
   /** See {@linkcode Backend.redisArgs}. */
   abstract readonly redisArgs: RedisArgs;

@@ -104,7 +104,11 @@ export class Backend extends LifeCycle {
     this.#ownsBus = given.bus === undefined;
   }
 
-  /** The bus that messages are posted to. */
+  /**
+   * The bus that messages are posted to.
+   *
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   */
   get bus(): Bus {
     this.throwIfClosed();
     return this.#bus ??= new Bus({
@@ -171,6 +175,7 @@ export class Backend extends LifeCycle {
    * @param queueName The queue. Default: the backend's own.
    * @throws {MessageError} If one of them is no message.
    * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async sendMessage(
     message: MessageInput | readonly MessageInput[],
@@ -187,6 +192,7 @@ export class Backend extends LifeCycle {
    * @returns The event as it was sent.
    * @throws {MessageError} If it is no event.
    * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async sendEvent(
     event: EventLike,
@@ -201,7 +207,8 @@ export class Backend extends LifeCycle {
    * @param request The request, or what it is made with.
    * @param options The time limit, the queue, and whom to call.
    * @returns The response, also one that tells of errors.
-   * @throws {DOMException} A `TimeoutError` if none came in time.
+   * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
+   * if the backend was stopped.
    * @throws {MessageError} If the request or the response is no message.
    * @throws {RedisError} If the server cannot be reached or refuses.
    */
@@ -219,6 +226,7 @@ export class Backend extends LifeCycle {
    * @param request The request.
    * @returns The response as it was sent.
    * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async sendResponse(
     response: ResponseLike,
@@ -238,7 +246,8 @@ export class Backend extends LifeCycle {
    * one has no target, that is the peer.
    * @param options How to find the peer, and who we are there.
    * @throws {MessageError} If one of them is no message.
-   * @throws {DOMException} A `NotFoundError` if there is no such peer.
+   * @throws {DOMException} A `NotFoundError` if there is no such peer, an
+   * `AbortError` if the backend was stopped.
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
    */
   async sendTo(
@@ -345,6 +354,9 @@ export class Backend extends LifeCycle {
    * @param options What to announce; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
+   * @throws {TypeError} If there is no port, or a name or property is not allowed.
+   * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async registerService(
     options: RegisterServiceOptions = {},

@@ -31,6 +31,25 @@ export interface LifeCycleOptions {
 /**
  * The part of a backend that is a thread in Platypush: it starts once, works,
  * and stops when it is told to.
+ *
+ * @example
+ * ```ts
+ * import { Backend } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * class Clock extends Backend {
+ *   ticks = 0;
+ *   override async run(): Promise<void> {
+ *     while (!await this.waitStop(0.01)) this.ticks++;
+ *   }
+ * }
+ *
+ * const clock = new Clock();
+ * await clock.start();
+ * assert.equal(clock.isAlive(), true);
+ * await clock.stop();
+ * assert.equal(await clock.join(), true);
+ * ```
  */
 export abstract class LifeCycle extends BackendAliases
   implements AsyncDisposable {

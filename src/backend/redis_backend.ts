@@ -81,7 +81,20 @@ export class RedisBackend extends Backend {
     return this.#queue;
   }
 
-  /** What it has counted so far, and how it stands. */
+  /**
+   * What it has counted so far, and how it stands.
+   *
+   * @returns The counters and gauges of this moment.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const { received, inFlight } = new RedisBackend().stats();
+   * assert.deepEqual([received, inFlight], [0, 0]);
+   * ```
+   */
   stats(): BackendStats {
     const counts = this.#inbox?.stats();
     return {
@@ -99,6 +112,8 @@ export class RedisBackend extends Backend {
   /**
    * The messages of its queues that could not be handled: lists them, puts them
    * back and removes them. Works before `start()` too, and until `stop()`.
+   *
+   * @returns They are always the same ones, closed with the backend.
    *
    * @example
    * ```ts

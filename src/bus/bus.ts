@@ -378,6 +378,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /**
    * Takes every message, until the loop or the bus ends.
    *
+   * @returns The messages, each handled when the next one is asked for.
+   * @throws {BusError} When the bus is closed.
    * @throws {DroppedError} When this subscriber was given up: messages may be
    * missing. Another loop listens again.
    *
@@ -409,7 +411,12 @@ export class Bus extends EventTarget implements AsyncDisposable {
     }
   }
 
-  /** What was counted since the bus was opened. */
+  /**
+   * What was counted since the bus was opened.
+   *
+   * @returns The counters of this moment, some of which count for all buses of
+   * this name in the isolate.
+   */
   stats(): BusStats {
     return { ...this.#hub.counts, failed: this.#failed };
   }

@@ -1,4 +1,16 @@
-/** Something went wrong on a bus. */
+/**
+ * Something went wrong on a bus.
+ *
+ * @example
+ * ```ts
+ * import { Bus, BusError } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * const bus = new Bus({ name: "example/errors" });
+ * await bus.close();
+ * await assert.rejects(bus.post({ type: "request", action: "light.on" }), BusError);
+ * ```
+ */
 export class BusError extends Error {
   /** `"BusError"` */
   override name = "BusError";
@@ -8,6 +20,28 @@ export class BusError extends Error {
  * A subscriber was given up, because it is gone or did not move for too long.
  * It gets this error itself as soon as it moves again, and the publisher that
  * gave it up gets it with the subscriber's label.
+ *
+ * @example
+ * ```ts
+ * import { Bus, DroppedError, type Message } from "@platypush/redis/bus";
+ *
+ * async function listen(bus: Bus, handle: (message: Message) => void) {
+ *   for (;;) {
+ *     try {
+ *       for await (const message of bus) handle(message);
+ *       return;
+ *     } catch (error) {
+ *       if (!(error instanceof DroppedError)) throw error;
+ *       console.warn(error.message); // messages may be missing; listen again
+ *     }
+ *   }
+ * }
+ *
+ * const bus = new Bus({ name: "example/dropped" });
+ * const listening = listen(bus, console.log);
+ * await bus.close();
+ * await listening;
+ * ```
  */
 export class DroppedError extends BusError {
   /** `"DroppedError"` */

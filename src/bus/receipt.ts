@@ -26,6 +26,17 @@ export interface Failure {
 /**
  * What {@linkcode Bus.post} resolves with: a promise of what becomes of the
  * messages.
+ *
+ * @example
+ * ```ts
+ * import { Bus } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/receipt", deviceId: "livingroom" });
+ * bus.registerHandler("custom.Motion", () => {});
+ * const receipt = await bus.post({ type: "event", args: { type: "custom.Motion" } });
+ * assert.deepEqual(await receipt.handled, []); // nothing has failed
+ * ```
  */
 export class Receipt {
   #open = 1;
@@ -47,7 +58,11 @@ export class Receipt {
     this.#open++;
   }
 
-  /** Takes the failures of one part. */
+  /**
+   * Takes the failures of one part.
+   *
+   * @param failures The failures.
+   */
   settle(failures: readonly Failure[]): void {
     for (const failure of failures) {
       if (failure.subscriber === undefined) {

@@ -88,6 +88,7 @@ export class DeadLetters {
   /**
    * Counts them.
    *
+   * @returns How many there are in all queues.
    * @throws {RedisError} The server could not be reached or refused.
    */
   async count(): Promise<number> {
@@ -109,6 +110,7 @@ export class DeadLetters {
    * way.
    *
    * @param filter Which ones. Default: all.
+   * @returns Each of them, as it was when its page was read.
    * @throws {TypeError} The filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */

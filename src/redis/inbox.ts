@@ -183,7 +183,11 @@ export class Inbox {
     await stopped;
   }
 
-  /** What was counted so far. */
+  /**
+   * What was counted so far.
+   *
+   * @returns The counters of this moment.
+   */
   stats(): InboxStats {
     const sum = emptyStats();
     for (const stats of this.queueStats().values()) addStats(sum, stats);
