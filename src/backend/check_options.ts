@@ -1,3 +1,7 @@
+import {
+  checkInboxOptions,
+  refuseValue,
+} from "../redis/check_inbox_options.ts";
 import { nearest } from "../redis/nearest.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 
@@ -16,25 +20,24 @@ const NAMES: Readonly<Record<Name, true>> = {
   delivery: true,
   deviceId: true,
   foreign: true,
+  heartbeatTimeout: true,
   logger: true,
+  maxDeadLetters: true,
   maxDeliveries: true,
+  maxInFlight: true,
   maxSize: true,
   name: true,
   pollSeconds: true,
   postEvents: true,
   queue: true,
   redisArgs: true,
+  retryPause: true,
   stopTimeout: true,
   subscriberGrace: true,
   token: true,
 };
 
-const COUNTS = ["batchSize", "maxDeliveries", "maxSize"] as const;
 const TIMES = ["pollSeconds", "stopTimeout", "subscriberGrace"] as const;
-const CHOICES = {
-  delivery: ["at-least-once", "at-most-once"],
-  foreign: ["dead-letter", "drop"],
-} as const;
 
 /**
  * Refuses options that do not exist, which would be passed over silently, and
@@ -53,10 +56,10 @@ export function checkOptions(options: RedisBackendOptions): void {
       }\``,
     );
   }
-  for (const name of COUNTS) {
-    const value = options[name];
-    if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
-    refuse(name, value, "a whole number above 0");
+  checkInboxOptions(options, "make the backend");
+  const { maxSize } = options;
+  if (maxSize !== undefined && !(Number.isInteger(maxSize) && maxSize > 0)) {
+    refuse("maxSize", maxSize, "a whole number above 0");
   }
   for (const name of TIMES) {
     const value = options[name];
@@ -65,20 +68,9 @@ export function checkOptions(options: RedisBackendOptions): void {
     }
     refuse(name, value, "a number of seconds from 0 on");
   }
-  for (const [name, choices] of Object.entries(CHOICES)) {
-    const value = options[name as keyof typeof CHOICES];
-    if (value === undefined || choices.some((choice) => choice === value)) {
-      continue;
-    }
-    refuse(name, value, choices.map((choice) => `"${choice}"`).join(" or "));
-  }
 }
 
 /** Throws the error for a value that makes no sense. */
 export function refuse(name: string, value: unknown, expected: string): never {
-  throw new RangeError(
-    `Cannot make the backend: \`${name}\` is ${
-      JSON.stringify(value)
-    }, expected ${expected}`,
-  );
+  refuseValue("make the backend", name, value, expected);
 }

@@ -4,6 +4,7 @@ import {
   DeadLetters,
   type Failure,
   Inbox,
+  type InboxOptions,
   RedisError,
 } from "../redis/mod.ts";
 import { backoff } from "../redis/backoff.ts";
@@ -235,8 +236,6 @@ export class RedisBackend extends Backend {
 
   /** Opens the inbox, as often as it takes: connecting may succeed before the server serves. */
   async #open(): Promise<Inbox> {
-    const { delivery, batchSize, maxDeliveries, foreign, logger } =
-      this.#options;
     for (let failures = 0;; failures++) {
       try {
         return await Inbox.open(this.redisArgs, {
@@ -244,11 +243,7 @@ export class RedisBackend extends Backend {
           consumer: this.deviceId,
           unref: this.daemon,
           signal: this.stopSignal,
-          ...(delivery && { delivery }),
-          ...(batchSize && { batchSize }),
-          ...(maxDeliveries && { maxDeliveries }),
-          ...(foreign && { foreign }),
-          ...(logger && { logger }),
+          ...inboxOptions(this.#options),
         });
       } catch (error) {
         if (!(error instanceof RedisError) || !error.isTransient) throw error;
@@ -348,4 +343,21 @@ function onePerMessage(failures: readonly Failure[]): readonly Failure[] {
     if (!first.has(failure.index)) first.set(failure.index, failure);
   }
   return [...first.values()];
+}
+
+/** Those of the backend's options that are the inbox's, as far as they are set. */
+function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
+  const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
+  const { maxDeadLetters, maxInFlight, heartbeatTimeout, logger } = options;
+  return {
+    ...(delivery !== undefined && { delivery }),
+    ...(batchSize !== undefined && { batchSize }),
+    ...(maxDeliveries !== undefined && { maxDeliveries }),
+    ...(retryPause !== undefined && { retryPause }),
+    ...(foreign !== undefined && { foreign }),
+    ...(maxDeadLetters !== undefined && { maxDeadLetters }),
+    ...(maxInFlight !== undefined && { maxInFlight }),
+    ...(heartbeatTimeout !== undefined && { heartbeatTimeout }),
+    ...(logger !== undefined && { logger }),
+  };
 }

@@ -13,10 +13,29 @@ export interface RedisBackendOptions extends BackendOptions {
   /** How many messages are taken at once, at most. Default: 512. */
   batchSize?: number;
   /**
-   * How often handling a message may fail before it becomes a dead letter.
-   * Deliveries to a process that died do not count. Default: 3.
+   * How often a message that fails is delivered before it becomes a dead letter.
+   * Deliveries to a process that died do not count. But one that was in hand
+   * so often, less one, when the process died is handed out alone from then on,
+   * and becomes a dead letter when the process dies of it twice more. Default: 3.
    */
   maxDeliveries?: number;
+  /**
+   * The pause before a message that failed is delivered again, in seconds; it
+   * doubles each time, up to 300. Default: 1.
+   */
+  retryPause?: number;
+  /** How many dead letters a queue keeps; the oldest make room. Default: 10,000. */
+  maxDeadLetters?: number;
+  /**
+   * How many messages may be with subscribers at a time; no more are taken until
+   * some of them are handled. Default: 16 times `batchSize`.
+   */
+  maxInFlight?: number;
+  /**
+   * After how many seconds without a sign of life a consumer is dead, so that
+   * others get what it had in hand. Default: 10.
+   */
+  heartbeatTimeout?: number;
   /**
    * What becomes of messages for another device: they are kept among the dead
    * letters, or dropped as Platypush does. Default: `dead-letter`.

@@ -22,6 +22,10 @@ const oneOf = (...choices: string[]): Expectation => [
 
 const COUNT: Expectation = [isCount, "a whole number above 0"];
 const SECONDS: Expectation = [isSeconds, "a number of seconds from 0 on"];
+const POSITIVE_SECONDS: Expectation = [
+  (value) => typeof value === "number" && value > 0,
+  "a number of seconds above 0",
+];
 const BOOLEAN: Expectation = [isBoolean, "true or false"];
 const TEXT: Expectation = [isText, "a text"];
 
@@ -52,14 +56,18 @@ export const BACKEND_OPTIONS: Readonly<Record<FileOption, Expectation>> = {
   foreign: oneOf("dead-letter", "drop"),
   batchSize: COUNT,
   maxDeliveries: COUNT,
+  maxDeadLetters: [
+    (value) => value === 0 || isCount(value),
+    "a whole number from 0 on",
+  ],
+  maxInFlight: COUNT,
+  retryPause: SECONDS,
+  heartbeatTimeout: POSITIVE_SECONDS,
   maxSize: COUNT,
   stopTimeout: SECONDS,
   subscriberGrace: SECONDS,
   actionConcurrency: COUNT,
-  actionTimeout: [
-    (value) => typeof value === "number" && value > 0,
-    "a number of seconds above 0",
-  ],
+  actionTimeout: POSITIVE_SECONDS,
 };
 
 /** The name of an option in a file: `batch_size` for `batchSize`. */

@@ -13,7 +13,10 @@ import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import {
   FIRST_TIME,
+  formatHistory,
   type History,
+  isConvicted,
+  isSuspect,
   parseHistories,
   planSettlement,
 } from "./settlement.ts";
@@ -53,6 +56,8 @@ export class AtLeastOnce implements QueueReader {
   #loop: ReaderLoop;
   #requests: Request[] = [];
   #inFlight = 0;
+  /** Messages are handed out one by one, because one may be deadly. */
+  #isCareful = false;
   #closing = new AbortController();
 
   /** @param options See {@link ReaderOptions}. */
@@ -98,7 +103,7 @@ export class AtLeastOnce implements QueueReader {
   /** Hands one batch out. */
   async #round(): Promise<void> {
     const { maxInFlight } = this.#options;
-    while (this.#inFlight >= maxInFlight) {
+    while (this.#inFlight >= (this.#isCareful ? 1 : maxInFlight)) {
       await this.#loop.change();
       if (!this.#loop.isOpen) return;
     }
@@ -106,7 +111,7 @@ export class AtLeastOnce implements QueueReader {
     const { life, number, answer } = this.#requests.shift()!;
     try {
       let taken = await answer;
-      if (taken[1].length >= this.#options.batchSize) {
+      if (!this.#isCareful && taken[1].length >= this.#options.batchSize) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#request();
@@ -115,7 +120,7 @@ export class AtLeastOnce implements QueueReader {
         taken = await this.#await(life, number);
       }
       if (taken[1].length === 0) life.known.delete(number);
-      else await this.#offer(life, number, taken);
+      else await this.#handOut(life, number, taken);
     } catch (error) {
       // The answer may be all that was lost: the next heartbeat finds the batch.
       life.known.delete(number);
@@ -132,7 +137,8 @@ export class AtLeastOnce implements QueueReader {
   #request(): void {
     const { life } = this.#upkeep;
     const number = life.next();
-    const answer = this.#take(life, number, this.#options.batchSize);
+    const limit = this.#isCareful ? 1 : this.#options.batchSize;
+    const answer = this.#take(life, number, limit);
     // It may be awaited late.
     answer.catch(() => {});
     this.#requests.push({ life, number, answer });
@@ -211,12 +217,49 @@ export class AtLeastOnce implements QueueReader {
     return NOTHING;
   }
 
-  /** Offers a batch, and puts it back when nobody wants it. */
-  async #offer(life: Life, number: number, taken: Taken): Promise<void> {
-    const { stats, handoff, queue } = this.#options;
+  /** Offers a batch, but what consumers may die of only when it is alone in hand. */
+  async #handOut(life: Life, number: number, taken: Taken): Promise<void> {
+    const { maxDeliveries, logger, queue } = this.#options;
     const [text, payloads] = taken;
-    const count = payloads.length;
     const histories = parseHistories(text);
+    const suspects = [...histories.values()].filter((history) =>
+      isSuspect(history, maxDeliveries)
+    );
+    this.#isCareful = suspects.length > 0;
+    if (!this.#isCareful) {
+      return await this.#offer(life, number, payloads, histories);
+    }
+    if (payloads.length > 1 || this.#inFlight > 0) {
+      return await this.#putBack(life, number);
+    }
+    const { crashes } = suspects[0]!;
+    if (!isConvicted(suspects[0]!)) {
+      // The mark by which this message is blamed if we die now.
+      await this.#options.control.command(
+        ["HSET", life.keys.processing, String(number), `${text}!`],
+      );
+      return await this.#offer(life, number, payloads, histories);
+    }
+    const error = new Error(
+      `The consumer died ${crashes} times while it had this message, and nothing else, in hand.`,
+    );
+    logger.error(
+      `A message of "${queue}" becomes a dead letter: ${error.message}`,
+    );
+    const failures: Failure[] = [{ index: 0, reason: "crashed", error }];
+    const outcome = { failures, returned: [] };
+    await this.#settle(life, number, payloads, histories, outcome);
+  }
+
+  /** Offers a batch, and puts it back when nobody wants it. */
+  async #offer(
+    life: Life,
+    number: number,
+    payloads: readonly Uint8Array[],
+    histories: Map<number, History>,
+  ): Promise<void> {
+    const { stats, handoff, queue } = this.#options;
+    const count = payloads.length;
     const deliveries = new Array<number>(count).fill(0);
     for (const [index, history] of histories) {
       deliveries[index] = history.deliveries;
@@ -244,6 +287,11 @@ export class AtLeastOnce implements QueueReader {
       return;
     }
     this.#inFlight -= count;
+    await this.#putBack(life, number);
+  }
+
+  /** Puts a batch back, and before it what was asked for after it. */
+  async #putBack(life: Life, number: number): Promise<void> {
     try {
       await this.#drain();
       await this.#release(life, number);
@@ -278,8 +326,8 @@ export class AtLeastOnce implements QueueReader {
     );
     const inOrder = returned.toSorted((a, b) => a.index - b.index);
     const kept = inOrder.flatMap(({ index }) => {
-      const { deliveries, failures } = histories.get(index) ?? FIRST_TIME;
-      return ["keep", String(index), `${deliveries}.${failures}`];
+      const before = histories.get(index) ?? FIRST_TIME;
+      return ["keep", String(index), formatHistory(before)];
     });
     const { keys } = life;
     const list = life.list(number);
@@ -339,7 +387,7 @@ export class AtLeastOnce implements QueueReader {
     try {
       const taken = await this.#take(life, number, READ_LOST);
       if (taken[1].length === 0) life.known.delete(number);
-      else await this.#offer(life, number, taken);
+      else await this.#handOut(life, number, taken);
     } catch {
       life.known.delete(number);
     }

@@ -4,7 +4,10 @@ import type { FailureReason } from "./dead_letter.ts";
 export interface Failure {
   /** Which message of the batch. */
   readonly index: number;
-  /** Why: `failed` and `dropped` messages are tried again, the others are not. */
+  /**
+   * Why: `failed` and `dropped` messages are tried again, the others are not.
+   * `crashed` is for what consumers die of, which the inbox finds out itself.
+   */
   readonly reason: FailureReason;
   /** What went wrong. */
   readonly error: Error;

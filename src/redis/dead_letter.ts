@@ -7,7 +7,8 @@ export type FailureReason =
   | "too-large"
   | "foreign"
   | "failed"
-  | "dropped";
+  | "dropped"
+  | "crashed";
 
 /** A message that could not be handled, and why. */
 export interface DeadLetter {

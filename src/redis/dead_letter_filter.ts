@@ -30,6 +30,7 @@ const REASONS: Readonly<Record<FailureReason, true>> = {
   foreign: true,
   failed: true,
   dropped: true,
+  crashed: true,
 };
 const isReason: Check = (value) =>
   isText(value) && Object.hasOwn(REASONS, value as string);

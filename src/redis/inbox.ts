@@ -3,6 +3,7 @@ import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import type { Batch } from "./batch.ts";
 import { backoff, pause } from "./backoff.ts";
+import { checkInboxOptions } from "./check_inbox_options.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
 import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
@@ -32,10 +33,15 @@ export interface InboxOptions {
   batchSize?: number;
   /**
    * How often handling a message may fail before it becomes a dead letter.
-   * Deliveries to a consumer that died do not count. Default: 3.
+   * Deliveries to a consumer that died do not count. But one that was in hand
+   * when so many consumers died, less one, is handed out alone from then on, and
+   * becomes a dead letter when two more have died of it. Default: 3.
    */
   maxDeliveries?: number;
-  /** The pause before a failed message is tried again, in seconds; it doubles each time. Default: 1. */
+  /**
+   * The pause before a failed message is tried again, in seconds; it doubles
+   * each time, up to 300. Default: 1.
+   */
   retryPause?: number;
   /** What becomes of messages for another device. Default: `dead-letter`. */
   foreign?: "dead-letter" | "drop";
@@ -111,11 +117,13 @@ export class Inbox {
    * @param args redis-py's arguments, see {@link RedisArgs}.
    * @param options See {@link InboxOptions}.
    * @returns The inbox; call {@link next} for what it reads.
-   * @throws {TypeError} An argument or option is wrong.
+   * @throws {TypeError} An argument is wrong.
+   * @throws {RangeError} An option has a value that makes no sense.
    * @throws {RedisError} The server refuses this client, a queue is no list, or
    * `signal` was aborted.
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
+    checkInboxOptions(options, "read from Redis");
     const inbox = new Inbox();
     if (options.paused) inbox.#handoff.pause();
     try {

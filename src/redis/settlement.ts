@@ -8,6 +8,10 @@ export interface History {
   readonly deliveries: number;
   /** How often its handling failed. */
   readonly failures: number;
+  /** How often its consumer died while it was in hand. */
+  readonly deaths: number;
+  /** How often it did so while it had nothing else in hand. */
+  readonly crashes: number;
 }
 
 /** What becomes of the messages of a batch that failed. */
@@ -25,15 +29,43 @@ export interface Settlement {
 /** The longest pause before a message is tried again, in seconds. */
 const LONGEST_PAUSE = 300;
 /** The history of a message that was never delivered. */
-export const FIRST_TIME: History = { deliveries: 0, failures: 0 };
+export const FIRST_TIME: History = {
+  deliveries: 0,
+  failures: 0,
+  deaths: 0,
+  crashes: 0,
+};
 
-/** Reads `index:deliveries.failures …`. */
+/** Once may be chance: consumers are also ended while they handle something harmless. */
+const CRASHES = 2;
+
+/**
+ * Whether a message may be what its consumers die of. Many others were in hand
+ * with it, so from now on it is handed out alone.
+ */
+export function isSuspect(history: History, maxDeliveries: number): boolean {
+  return history.deaths >= Math.max(1, maxDeliveries - 1);
+}
+
+/** Whether it is what its consumers die of. */
+export function isConvicted(history: History): boolean {
+  return history.crashes >= CRASHES;
+}
+
+/** Writes `deliveries.failures.deaths.crashes`. */
+export function formatHistory(history: History): string {
+  const { deliveries, failures, deaths, crashes } = history;
+  return `${deliveries}.${failures}.${deaths}.${crashes}`;
+}
+
+/** Reads `index:deliveries.failures.deaths.crashes …`, with or without a mark. */
 export function parseHistories(text: string): Map<number, History> {
   const histories = new Map<number, History>();
   if (text === "") return histories;
-  for (const item of text.split(" ")) {
-    const [index, deliveries, failures] = item.split(/[:.]/).map(Number);
-    histories.set(index!, { deliveries: deliveries!, failures: failures! });
+  for (const item of text.replace(/!$/, "").split(" ")) {
+    const [index, deliveries, failures, deaths, crashes] = item.split(/[:.]/)
+      .map(Number) as [number, number, number, number, number];
+    histories.set(index, { deliveries, failures, deaths, crashes });
   }
   return histories;
 }
@@ -64,7 +96,8 @@ export function planSettlement(
   let shortestPause = Infinity;
   for (const { index, reason, error } of failures) {
     const before = histories.get(index) ?? FIRST_TIME;
-    const deliveries = before.deliveries + 1;
+    // What consumers die of is not delivered once more.
+    const deliveries = before.deliveries + (reason === "crashed" ? 0 : 1);
     const failed = before.failures + 1;
     const mayRecover = reason === "failed" || reason === "dropped";
     if (mayRecover && failed < maxDeliveries) {
@@ -74,7 +107,13 @@ export function planSettlement(
       );
       const pause = Math.ceil(seconds * 1000);
       shortestPause = Math.min(shortestPause, pause);
-      args.push("retry", String(index), `${deliveries}.${failed}`);
+      const history = formatHistory({
+        deliveries,
+        failures: failed,
+        deaths: before.deaths,
+        crashes: before.crashes,
+      });
+      args.push("retry", String(index), history);
       args.push(String(pause), name(index));
       retried++;
     } else if (reason !== "foreign" || foreign === "dead-letter") {

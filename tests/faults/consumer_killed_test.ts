@@ -60,12 +60,12 @@ Deno.test("A consumer that was stopped until it counted as dead notices it", asy
   assert.equal(states.filter((state) => state === "alive").length, 2);
 });
 
-Deno.test("A message whose consumer dies each time is no dead letter, and tells how often it came", async () => {
+Deno.test("A message tells how often it came, and is not blamed for the first deaths of its consumers", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "poison");
   const logger = new TestLogger();
   const options = { queue: "queue", maxDeliveries: 2, logger };
-  for (let deaths = 0; deaths < 5; deaths++) {
+  for (let deaths = 0; deaths < 2; deaths++) {
     const inbox = await Inbox.open(server.args, options);
     const batch = (await inTime(inbox.next(), "the message"))!;
     assert.deepEqual(batch.deliveries, [deaths]);

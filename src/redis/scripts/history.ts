@@ -1,8 +1,10 @@
 /**
  * Lua functions about how messages were delivered before, shared by scripts.
  *
- * A *history* is `deliveries.failures`, as in `2.1`: delivered twice before, and
- * one of these times its handling failed. Messages in the queue are nothing but
+ * A *history* is `deliveries.failures.deaths.crashes`, as in `4.1.3.1`: delivered
+ * four times before; once its handling failed, three times its consumer died, and
+ * one of them when it had nothing else in hand, which is marked by a `!` behind
+ * the history. Messages in the queue are nothing but
  * their payload, so that every other program can read them; the histories of
  * those that came back to it wait in a hash beside it, under the digest of the
  * payload. Equal payloads have a list of histories there: which of them gets
@@ -13,7 +15,7 @@ local HISTORY_SECONDS = 86400
 
 -- Notes the history of a message that goes back to the queue.
 local function remember(deliveries, payload, history)
-  if history == '0.0' then return end
+  if history == '0.0.0.0' then return end
   local digest = redis.sha1hex(payload)
   local others = redis.call('HGET', deliveries, digest)
   redis.call('HSET', deliveries, digest, others and (others .. ' ' .. history) or history)
@@ -40,21 +42,25 @@ local function recall(deliveries, payloads)
   return table.concat(found, ' ')
 end
 
--- Puts the messages of a batch back at the head of the queue, in their order.
-local function restore(queue, deliveries, batch, histories, isDelivered)
+-- Puts the messages of a batch back at the head of the queue, in their order,
+-- and counts one delivery more, one death more, or neither.
+local function restore(queue, deliveries, batch, histories, delivered, died)
   local payloads = redis.call('LRANGE', batch, 0, -1)
   redis.call('DEL', batch)
   -- '?' is a batch for BLMOVE: the histories are still where they were.
   if histories == '?' then histories = recall(deliveries, payloads) end
+  local marks
+  histories, marks = histories:gsub('!$', '')
   local known = {}
   for index, history in histories:gmatch('(%d+):(%S+)') do
     known[tonumber(index) + 1] = history
   end
   for index = #payloads, 1, -1 do
     redis.call('LPUSH', queue, payloads[index])
-    local count, failures = (known[index] or '0.0'):match('^(%d+)%.(%d+)$')
-    if isDelivered then count = count + 1 end
-    remember(deliveries, payloads[index], string.format('%d.%d', count, failures))
+    local count, failures, deaths, crashes =
+      (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$')
+    remember(deliveries, payloads[index], string.format('%d.%d.%d.%d',
+      count + delivered, failures, deaths + died, crashes + marks * died))
   end
   return #payloads
 end

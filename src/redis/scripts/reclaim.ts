@@ -35,11 +35,14 @@ for position = 1, #consumers, 2 do
       numbers[#numbers + 1] = tonumber(fields[at])
     end
     table.sort(numbers)
+    -- Who leaves in an orderly way has not died of what it had in hand.
+    local died = consumer == ARGV[3] and 0 or 1
     local moved = 0
     for at = #numbers, 1, -1 do
       local number = string.format('%d', numbers[at])
       local histories = batches[numbers[at]]
-      local count = restore(KEYS[1], KEYS[3], hash .. ':' .. number, histories, true)
+      local list = hash .. ':' .. number
+      local count = restore(KEYS[1], KEYS[3], list, histories, 1, died)
       moved = moved + count
       -- An announced batch that is still empty may be filled by a late BLMOVE.
       if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end

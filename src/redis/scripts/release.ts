@@ -13,5 +13,5 @@ ${historyFunctions}
 local histories = redis.call('HGET', KEYS[2], ARGV[1])
 if not histories then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
-return restore(KEYS[1], KEYS[4], KEYS[3], histories, false)
+return restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
 `);
