@@ -15,6 +15,7 @@ import { table } from "./table.ts";
 import { count } from "./values.ts";
 
 const COLUMNS = [
+  { title: "QUEUE" },
   { title: "INDEX", align: "right" },
   { title: "ID" },
   { title: "AGE", align: "right" },
@@ -54,17 +55,23 @@ export const deadListCommand: Command = defineCommand("list", {
     }
     if (found === 0) Deno.exitCode = ExitCode.No;
     if (rows.length === 0) return;
-    for (const line of table(COLUMNS, rows, surroundings.paint)) {
-      await printLine(line);
-    }
+    const lines = new Set(rows.map(([queue]) => queue)).size > 1
+      ? table(COLUMNS, rows, surroundings.paint)
+      : table(
+        COLUMNS.slice(1),
+        rows.map((row) => row.slice(1)),
+        surroundings.paint,
+      );
+    for (const line of lines) await printLine(line);
   },
 });
 
 function rowOf(
-  { index, id, time, reason, deliveries, error }: DeadLetter,
+  { queue, index, id, time, reason, deliveries, error }: DeadLetter,
 ): string[] {
   const text = printable(error);
   return [
+    printable(queue),
     String(index),
     printable(id),
     time > 0 ? span(Math.max(0, Date.now() / 1000 - time)) : "?",

@@ -96,7 +96,8 @@ export async function idsOf(
 }
 
 /**
- * Opens the dead letters of the queue; dispose of them.
+ * Opens the dead letters of the queue, or of all that are configured; dispose of
+ * them.
  *
  * @param options Where the queue is.
  * @param signal Closes them.
@@ -105,11 +106,9 @@ export async function openDead(
   options: RedisOptions,
   signal: AbortSignal,
 ): Promise<DeadLetters> {
-  const { redisArgs, queue = "platypush/backend/redis" } = await resolvePlace(
-    options,
-  );
+  const { redisArgs, queues } = await resolvePlace(options);
   const dead = new DeadLetters(redisArgs, {
-    queue,
+    queue: queues,
     connectionTimeout: CONNECTION_TIMEOUT,
   });
   signal.addEventListener("abort", () => dead.close());

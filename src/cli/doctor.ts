@@ -33,12 +33,12 @@ export const doctorCommand: Command = defineCommand("doctor", {
     redis: redisOptions(),
   }),
   run: async ({ json, noMulticast, redis }, { signal, paint }) => {
-    const { redisArgs, queue } = await resolvePlace(redis);
+    const { redisArgs, queues } = await resolvePlace(redis);
     const findings = diagnose({
       redisArgs,
+      queue: queues,
       multicast: !noMulticast,
       signal,
-      ...(queue !== undefined && { queue }),
     });
     for await (const finding of findings) {
       if (finding.status === "failure") Deno.exitCode = ExitCode.No;

@@ -59,12 +59,13 @@ export async function resolveOptions(
 export interface Place {
   /** How to reach Redis. */
   readonly redisArgs: RedisArgs;
-  /** The queue, the first one of several, where anybody says. */
-  readonly queue: string | undefined;
+  /** The queues, at least one. */
+  readonly queues: readonly [string, ...string[]];
 }
 
-/** The same as {@linkcode resolveOptions}, for commands on one queue. */
+/** The same as {@linkcode resolveOptions}, for commands that look at queues. */
 export async function resolvePlace(flags: RedisOptions): Promise<Place> {
   const { redisArgs = {}, queue } = await resolveOptions(flags);
-  return { redisArgs, queue: [queue ?? []].flat()[0] };
+  const [first = "platypush/backend/redis", ...others] = [queue ?? []].flat();
+  return { redisArgs, queues: [first, ...others] };
 }

@@ -21,20 +21,20 @@ export const statusCommand: Command = defineCommand("status", {
   options: object({
     json: option("--json", {
       description:
-        message`One JSON object; times are in seconds, sizes in bytes`,
+        message`One JSON object a queue; times are in seconds, sizes in bytes`,
     }),
     redis: redisOptions(),
   }),
   run: async ({ json, redis }, { signal, paint }) => {
-    const { redisArgs, queue } = await resolvePlace(redis);
-    const status = await queueStatus(redisArgs, {
-      signal,
-      ...(queue !== undefined && { queue }),
-    });
-    const lines = json
-      ? [printableJson(JSON.stringify(status))]
-      : describe(status, paint);
-    for (const line of lines) await printLine(line);
+    const { redisArgs, queues } = await resolvePlace(redis);
+    for (const [index, queue] of queues.entries()) {
+      const status = await queueStatus(redisArgs, { queue, signal });
+      if (!json && index > 0) await printLine("");
+      const lines = json
+        ? [printableJson(JSON.stringify(status))]
+        : describe(status, paint);
+      for (const line of lines) await printLine(line);
+    }
   },
 });
 

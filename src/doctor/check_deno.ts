@@ -22,7 +22,7 @@ export function checkDeno(version: string = Deno.version.deno): Finding {
  * @param settings How to reach Redis.
  */
 export async function* checkPermissions(
-  { address, tls }: Settings,
+  { address, sentinel, cluster, tls }: Settings,
 ): AsyncGenerator<Finding> {
   const missing: string[] = [];
   const check = async (
@@ -32,13 +32,15 @@ export async function* checkPermissions(
     const { state } = await Deno.permissions.query(descriptor);
     if (state !== "granted") missing.push(flag);
   };
-  if ("path" in address) {
-    const { path } = address;
-    await check(`--allow-read=${path}`, { name: "read", path });
-    await check(`--allow-write=${path}`, { name: "write", path });
-  } else {
-    const host = `${address.host}:${address.port}`;
-    await check(`--allow-net=${host}`, { name: "net", host });
+  for (const server of sentinel?.addresses ?? cluster ?? [address]) {
+    if ("path" in server) {
+      const { path } = server;
+      await check(`--allow-read=${path}`, { name: "read", path });
+      await check(`--allow-write=${path}`, { name: "write", path });
+    } else {
+      const host = `${server.host}:${server.port}`;
+      await check(`--allow-net=${host}`, { name: "net", host });
+    }
   }
   for (const path of [tls?.caFile, tls?.certFile, tls?.keyFile]) {
     if (path !== undefined) {

@@ -64,7 +64,9 @@ async function* checkStanding(
   yield length > 0 && alive.length === 0
     ? warning(
       "queue",
-      `${length} messages wait in "${queue}", and no consumer that takes them at least once is there.`,
+      `${length} ${
+        length === 1 ? "message waits" : "messages wait"
+      } in "${queue}", and no consumer that takes them at least once is there.`,
       "Start a listener, or look whether it listens to another queue.",
     )
     : ok("queue", `"${queue}" is ${length === 0 ? "empty" : "a list"}.`);
@@ -81,7 +83,9 @@ async function* checkStanding(
   if (deadLetters.count > 0) {
     yield warning(
       "queue",
-      `${deadLetters.count} messages of "${queue}" could not be handled.`,
+      `${deadLetters.count} ${
+        deadLetters.count === 1 ? "message" : "messages"
+      } of "${queue}" could not be handled.`,
       "Look at them (dead list), then requeue or purge them.",
     );
   }

@@ -14,8 +14,8 @@ import { type Finding, warning } from "./finding.ts";
 export interface DiagnoseOptions {
   /** How to reach Redis. Default: 127.0.0.1:6379. */
   redisArgs?: RedisArgs;
-  /** The queue. Default: `platypush/backend/redis`. */
-  queue?: string;
+  /** The queue, or several. Default: `platypush/backend/redis`. */
+  queue?: string | readonly string[];
   /** Whether to look at the network, too. Default: `true`. */
   multicast?: boolean;
   /** Gives up when aborted. */
@@ -55,7 +55,18 @@ export async function* diagnose(
     mayConnect &&= finding.status !== "failure";
     yield finding;
   }
-  if (mayConnect) yield* diagnoseRedis(redisArgs, options);
+  const queues = [options.queue ?? "platypush/backend/redis"].flat();
+  const told = new Set<string>();
+  for (const queue of mayConnect ? new Set(queues) : []) {
+    for await (
+      const finding of diagnoseRedis(redisArgs, queue, options.signal)
+    ) {
+      // What is the same for every queue is told once.
+      const text = JSON.stringify(finding);
+      if (!told.has(text)) yield finding;
+      told.add(text);
+    }
+  }
   if (multicast && !options.signal?.aborted && await mayUseNetwork()) {
     yield* checkMulticast();
   }
@@ -63,8 +74,8 @@ export async function* diagnose(
 
 async function* diagnoseRedis(
   redisArgs: RedisArgs,
-  { queue = "platypush/backend/redis", signal = new AbortController().signal }:
-    DiagnoseOptions,
+  queue: string,
+  signal = new AbortController().signal,
 ): AsyncGenerator<Finding> {
   const [finding, opened] = await checkServer(redisArgs, queue, signal);
   yield finding;

@@ -141,6 +141,44 @@ Deno.test("dead wants --all for all of them, and looks at the queue that is name
   assert.deepEqual([all.code, all.stdout], [0, "4 purged\n"]);
 });
 
+Deno.test("dead, status and doctor look at all queues of the configuration", async () => {
+  await using server = await withLetters();
+  const config = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    await Deno.writeTextFile(
+      config,
+      `backend.redis: {queue: ["${QUEUE}", "second"], redis_args: {unix_socket_path: ${server.args.unix_socket_path}}}`,
+    );
+    await server.run("RPUSH", "{second}:dead", "rubbish");
+    const run = (...args: string[]): Promise<Ended> =>
+      runProgram(["cli.ts", ...args, "--config", config]);
+    const [list, status, json, doctor, doubtful] = await Promise.all([
+      run("dead", "list"),
+      run("status"),
+      run("status", "--json"),
+      run("doctor", "--no-multicast"),
+      run("dead", "show", "0"),
+    ]);
+    const lines = list.stdout.trimEnd().split("\n");
+    assert.match(lines[0]!, /^QUEUE +INDEX +ID/);
+    assert.match(lines[1]!, /^platypush\/backend\/redis +0 +a /);
+    assert.match(lines[5]!, /^second +0 +\w{40} +\? +malformed/);
+    assert.match(status.stdout, /dead letters +4,[^]*\n\nqueue +second\n/);
+    const counts = json.stdout.trimEnd().split("\n").map((line) =>
+      JSON.parse(line).deadLetters.count
+    );
+    assert.deepEqual(counts, [4, 1]);
+    assert.match(doctor.stdout, /4 messages of "platypush[^]*1 message of "s/);
+    assert.equal(doubtful.code, 2);
+    assert.match(doubtful.stderr, /say which one by `queue`/);
+    const shown = await run("dead", "show", "0", "--queue", "second");
+    assert.match(shown.stdout, /^message +rubbish$/m);
+    assert.equal((await run("dead", "purge", "--all")).stdout, "5 purged\n");
+  } finally {
+    await Deno.remove(config);
+  }
+});
+
 Deno.test("dead ends with 3 where there is no server", async () => {
   const url = `redis://127.0.0.1:${freePort()}`;
   const { code, stdout, stderr } = await runProgram(

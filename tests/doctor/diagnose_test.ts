@@ -321,7 +321,7 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   ]);
   assertOne(
     await problems(server.args),
-    /^warning queue: 1 messages of "queue" could not be handled/,
+    /^warning queue: 1 message of "queue" could not be handled/,
   );
   await inbox.next();
   await inbox.pause();
@@ -345,6 +345,24 @@ Deno.test("diagnose tells when the keys of a queue are on different nodes", asyn
   assert.match(
     (await problems(args, { queue: "a}b" })).at(-1)!,
     /^failure queue: The keys of "a}b" are on different nodes/,
+  );
+});
+
+Deno.test("diagnose tells what is the same for several queues once", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", "second", "text");
+  const found = await findings(server.args, { queue: ["queue", "second"] });
+  assert.deepEqual(
+    found.slice(2).map(({ status, check }) => `${status} ${check}`),
+    [
+      "ok server",
+      "ok access",
+      "ok writing",
+      "ok memory",
+      "warning persistence",
+      "ok queue",
+      "failure queue",
+    ],
   );
 });
 
