@@ -7,12 +7,16 @@ import {
 import {
   type Batch,
   Connection,
+  DeadLetters,
   Inbox,
   Outbox,
+  queueStatus,
   type RedisArgs,
   type RedisError,
   startRedis,
 } from "../../src/redis/mod.ts";
+import { diagnose } from "../../src/doctor/mod.ts";
+import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 
@@ -135,6 +139,47 @@ row("Inbox puts back what a dead consumer had in hand", async (server) => {
   assert.deepEqual(batch.deliveries, [1, 1, 1]);
   await batch.settle();
   await dead.stop(0);
+});
+
+row("Operating a queue: dead letters, status, diagnosis", async (server) => {
+  const bytes = new Uint8Array([255, 0, 128]);
+  const letter = (id: string, payload: Uint8Array): string =>
+    encodeDeadLetter({
+      id,
+      queue: "queue",
+      reason: "failed",
+      error: "no",
+      time: Date.now() / 1000 - 60,
+      deliveries: 3,
+      payload,
+    });
+  const ids = numbers.slice(0, 300);
+  const letters = ids.map((id) => letter(id, new TextEncoder().encode(id)));
+  await server.run("RPUSH", "{queue}:dead", letter("x", bytes), ...letters);
+  const before = await queueStatus(server.args, { queue: "queue" });
+  const facts = await server.run<string>("INFO", "server");
+  const isValkey = facts.includes("valkey_version");
+  assert.equal(before.server.name, isValkey ? "Valkey" : "Redis");
+  assert.equal(before.deadLetters.count, 301);
+  assert.ok(before.deadLetters.oldest! >= 60);
+  assert.match(before.server.version, /^\d+\.\d+/);
+  await using dead = new DeadLetters(server.args, { queue: "queue" });
+  assert.equal(await dead.requeue({ index: 0 }), 1);
+  assert.equal(await dead.requeue("all"), 300);
+  const [first, ...rest] = await server.redis.command<Uint8Array[]>(
+    ["LRANGE", "queue", "0", "-1"],
+    { bytes: true },
+  );
+  assert.deepEqual([...first!], [...bytes]);
+  assert.deepEqual(rest.map((text) => decoder.decode(text)), ids);
+  const redisArgs = server.args;
+  const findings = await Array.fromAsync(
+    diagnose({ redisArgs, queue: "queue", multicast: false }),
+  );
+  assert.deepEqual(
+    findings.filter(({ status }) => status !== "ok").map(({ check }) => check),
+    ["persistence", "queue"],
+  );
 });
 
 row("Outbox sends a request's response", async (server) => {
