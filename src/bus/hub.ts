@@ -6,6 +6,7 @@ import { type Deliver, Delivery } from "./delivery.ts";
 import type { DroppedError } from "./errors.ts";
 import type { Frame, FrameOptions } from "./frame.ts";
 import { Links } from "./links.ts";
+import { locks } from "./locks.ts";
 import { Membership } from "./membership.ts";
 import { parts, type Postable } from "./parts.ts";
 import { PlainChannel } from "./plain_channel.ts";
@@ -82,6 +83,8 @@ export class Hub {
 
   private constructor(options: HubOptions) {
     const { name, label, daemon, stallTimeout, logger } = options;
+    // A Deno that is too old would end the process at the first channel.
+    locks();
     this.#options = options;
     this.#plain = new PlainChannel(name, daemon, (data) => this.#onPlain(data));
     this.#membership = new Membership(

@@ -29,6 +29,22 @@ async function standstill(number: () => number): Promise<void> {
   }
 }
 
+Deno.test("Bus says which runtime it needs, before it opens anything", () => {
+  Object.defineProperty(navigator, "locks", {
+    value: undefined,
+    configurable: true,
+  });
+  try {
+    assert.throws(() => open(), {
+      name: "BusError",
+      message:
+        /needs Web Locks, which this runtime \(Deno\/.*\) does not have: use Deno 2.9 or newer/,
+    });
+  } finally {
+    delete (navigator as { locks?: unknown }).locks;
+  }
+});
+
 Deno.test("Bus calls the handlers of a class, of its base class, and of an event type", async () => {
   await using bus = open();
   const calls: string[] = [];
