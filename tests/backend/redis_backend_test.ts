@@ -244,6 +244,22 @@ Deno.test("RedisBackend consumes several queues, and sends to the first", async 
   assert.deepEqual(listener.backend.queue, ["one", "two"]);
 });
 
+Deno.test("RedisBackend holds two connections for each queue, and one for each other task", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { queue: ["one", "two"] });
+  const connections = async (): Promise<number> => {
+    const list = await server.run<string>("CLIENT", "LIST");
+    // One is this test's own.
+    return list.trim().split("\n").length - 1;
+  };
+  await listener.start();
+  assert.equal(await connections(), 4);
+  await listener.backend.sendEvent({ args: { type: "custom.Count", n: 1 } });
+  assert.equal(await connections(), 5);
+  await listener.backend.deadLetters().count();
+  assert.equal(await connections(), 6);
+});
+
 Deno.test("RedisBackend refuses options that do not exist, or make no sense", () => {
   assert.throws(
     () => new RedisBackend({ qeue: "one" } as object),

@@ -4,6 +4,7 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 
 const directory = new URL("./certificates/", import.meta.url).pathname;
@@ -94,6 +95,34 @@ Deno.test("Connection says what is wrong with TLS", async () => {
     (error: Error) =>
       error instanceof TypeError && error.message.includes("`ssl_keyfile`"),
   );
+});
+
+Deno.test("Connection reads renewed certificates when it connects again", async () => {
+  await using server = await startTls();
+  const folder = await Deno.makeTempDir();
+  const authority = `${folder}/ca.crt`;
+  try {
+    await Deno.copyFile(`${directory}ca.crt`, authority);
+    const logger = new TestLogger();
+    const distrusted = Promise.withResolvers<void>();
+    logger.error = (text): void => {
+      assert.match(text, /the TLS handshake failed/);
+      distrusted.resolve();
+    };
+    await using connection = await Connection.connect({
+      ...client,
+      port: server.port,
+      ssl_ca_certs: authority,
+    }, { logger });
+    await Deno.copyFile(`${directory}other_ca.crt`, authority);
+    await server.run("CLIENT", "KILL", "ID", String(connection.id));
+    await inTime(distrusted.promise, "the other authority");
+    await Deno.copyFile(`${directory}ca.crt`, authority);
+    await inTime(connection.ready(), "the connection");
+    assert.equal(await connection.command(["PING"]), "PONG");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("Connection has a hint where only one side speaks TLS", async () => {
