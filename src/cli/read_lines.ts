@@ -21,29 +21,32 @@ export async function* readLines(
   signal: AbortSignal,
 ): AsyncGenerator<Lines, void, void> {
   const decoder = new TextDecoder();
+  const reader = Deno.stdin.readable.getReader();
+  const cancel = (): Promise<void> => reader.cancel();
+  signal.addEventListener("abort", cancel);
   let rest = "";
   let bytes = 0;
-  // A read cannot be interrupted: it is left behind.
-  const aborted = new Promise<undefined>((resolve) =>
-    signal.addEventListener("abort", () => resolve(undefined))
-  );
-  const reader = Deno.stdin.readable.getReader();
-  while (!signal.aborted) {
-    const result = await Promise.race([reader.read(), aborted]);
-    if (result === undefined) break;
-    const text = decoder.decode(result.value, { stream: !result.done });
-    bytes += result.value?.length ?? 0;
-    const lines = (rest + text).split("\n");
-    rest = result.done ? "" : lines.pop()!;
-    if (rest.length > MAX_LINE) {
-      throw new RangeError(
-        "A line of the standard input is longer than 8 MiB, the limit for a message",
-      );
+  try {
+    while (!signal.aborted) {
+      const { value, done } = await reader.read();
+      const lines = (rest + decoder.decode(value, { stream: !done }))
+        .split("\n");
+      rest = done ? "" : lines.pop()!;
+      bytes += value?.length ?? 0;
+      if (rest.length > MAX_LINE) {
+        throw new RangeError(
+          "A line of the standard input is longer than 8 MiB, the limit for a message",
+        );
+      }
+      while (lines.length > 0 && !signal.aborted) {
+        yield { lines: lines.splice(0, limit), bytes };
+        bytes = 0;
+      }
+      if (done) return;
     }
-    while (lines.length > 0 && !signal.aborted) {
-      yield { lines: lines.splice(0, limit), bytes };
-      bytes = 0;
-    }
-    if (result.done) return;
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    // A read that is still waiting would keep the process alive.
+    await cancel();
   }
 }
