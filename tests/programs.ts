@@ -11,6 +11,14 @@ export interface ProgramOptions {
   readonly namespace?: Namespace | undefined;
   /** Permissions. Default: all. */
   readonly permissions?: readonly string[];
+  /** What it reads. Default: nothing. */
+  readonly input?: string | undefined;
+  /** Whether what it reads goes on, without anything coming any more. */
+  readonly leavesInputOpen?: boolean;
+  /** A file that it reads instead. */
+  readonly inputFile?: string;
+  /** Whether it runs on a terminal, whose output is all on stdout then. */
+  readonly isOnTerminal?: boolean;
 }
 
 /** What remains of a program that has ended. */
@@ -31,9 +39,10 @@ export class Program implements AsyncDisposable {
    * @param options Where and how it runs.
    */
   constructor(args: readonly string[], options: ProgramOptions = {}) {
-    const { namespace, permissions = ["-A"], env = {} } = options;
+    const { namespace, permissions = ["-A"], env = {}, input } = options;
+    const { isOnTerminal = false, inputFile } = options;
     const [file = "", ...rest] = args;
-    const command = [
+    let command = [
       Deno.execPath(),
       "run",
       ...permissions,
@@ -41,15 +50,17 @@ export class Program implements AsyncDisposable {
       ROOT + file,
       ...rest,
     ];
+    if (isOnTerminal) command = onTerminal(command, inputFile);
     if (namespace) command.unshift("ip", "netns", "exec", namespace.name);
     this.#child = new Deno.Command(command[0]!, {
       args: command.slice(1),
       clearEnv: true,
-      env: { ...needed(), NO_COLOR: "1", ...env },
-      stdin: "null",
+      env: { ...needed(), ...(!isOnTerminal && { NO_COLOR: "1" }), ...env },
+      stdin: input === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    if (input !== undefined) this.#feed(input, options.leavesInputOpen);
     this.#out = new Output(this.#child.stdout);
     this.#err = new Output(this.#child.stderr);
   }
@@ -81,6 +92,17 @@ export class Program implements AsyncDisposable {
     return { code, stdout, stderr };
   }
 
+  async #feed(input: string, isLeftOpen = false): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    try {
+      await writer.write(new TextEncoder().encode(input));
+      if (isLeftOpen) await this.#child.status;
+      await writer.close();
+    } catch {
+      // It has ended before it has read everything.
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       this.#child.kill("SIGKILL");
@@ -89,6 +111,23 @@ export class Program implements AsyncDisposable {
     }
     await this.end();
   }
+}
+
+/** Whether {@linkcode ProgramOptions.isOnTerminal} works here. */
+export function hasTerminals(): boolean {
+  return Deno.build.os === "linux" &&
+    new Deno.Command("sh", { args: ["-c", "command -v script"] })
+      .outputSync().success;
+}
+
+/** The same command, run by `script` on a terminal of its own. */
+function onTerminal(
+  command: readonly string[],
+  inputFile?: string,
+): string[] {
+  const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
+  if (inputFile !== undefined) quoted.push(`< '${inputFile}'`);
+  return ["script", "-qec", quoted.join(" "), "/dev/null"];
 }
 
 /** What a program writes. */

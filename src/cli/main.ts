@@ -8,7 +8,8 @@ import { program } from "./program.ts";
 import { sendCommand } from "./send.ts";
 import { statusCommand } from "./status.ts";
 
-const COMMANDS = [
+/** The commands that there are. */
+export const COMMANDS = [
   listenCommand,
   sendCommand,
   discoverCommand,

@@ -1,34 +1,65 @@
 import assert from "node:assert/strict";
+import { formatDocPage } from "@optique/core/doc";
+import { getDocPageSync } from "@optique/core/parser";
 import config from "../../deno.json" with { type: "json" };
-import { Event, RedisBackend, Request, VERSION } from "../../mod.ts";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
-import { Program, runProgram } from "../programs.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { VERSION } from "../../mod.ts";
+import { oneOf } from "../../src/cli/command.ts";
+import { COMMANDS } from "../../src/cli/main.ts";
+import { parseCommandLine } from "../../src/cli/parse_command_line.ts";
+import { runProgram } from "../programs.ts";
 
-const QUEUE = "platypush/backend/redis";
-const reason = await whyNoNamespaces();
+/** The names of all commands, those of groups behind theirs. */
+const NAMES = COMMANDS.flatMap(({ usage }) => namesIn(usage));
 
-function url(server: TestServer): string {
-  return `unix://${server.args.unix_socket_path}`;
+function namesIn(usage: typeof COMMANDS[number]["usage"]): string[] {
+  const [first, ...rest] = usage;
+  if (first?.type !== "command") return [];
+  const inner = rest.flatMap((term) =>
+    term.type === "exclusive" ? term.terms.flatMap(namesIn) : []
+  );
+  return [first.name, ...inner.map((name) => `${first.name} ${name}`)];
 }
 
-async function queued(server: TestServer): Promise<Record<string, unknown>[]> {
-  const texts = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
-  return texts.map((text) => JSON.parse(text));
-}
-
-Deno.test("the command line tells its version, which is the package's, and its usage", async () => {
-  const version = await runProgram(["cli.ts", "--version"]);
+Deno.test("the command line tells its version, which is the package's, and its commands", async () => {
+  const [version, nothing, help] = await Promise.all(
+    [["--version"], [], ["--help"]].map((args) =>
+      runProgram(["cli.ts", ...args])
+    ),
+  );
   assert.deepEqual(version, { code: 0, stdout: `${VERSION}\n`, stderr: "" });
   assert.equal(VERSION, config.version);
-  for (const args of [["--help"], []]) {
-    const { code, stdout } = await runProgram(["cli.ts", ...args]);
-    assert.equal(code, 0);
-    assert.match(stdout, /^Messages between programs.*\nUsage:/);
+  assert.deepEqual(nothing, help);
+  assert.equal(help!.code, 0);
+  assert.match(help!.stdout, /^Messages between programs.*\nUsage:/);
+  for (const name of NAMES.filter((name) => !name.includes(" "))) {
+    assert.match(help!.stdout, new RegExp(`^  ${name} +[A-Z]`, "m"));
   }
 });
 
-Deno.test("the command line tells in one line that it was used wrongly", async () => {
+Deno.test("every command has a help text with an example that can be read", () => {
+  assert.ok(NAMES.includes("listen") && NAMES.includes("send request"));
+  for (const name of NAMES) {
+    const words = name.split(" ");
+    const page = getDocPageSync(oneOf(COMMANDS), words)!;
+    const help = formatDocPage("platypush-redis", page);
+    const [, examples = ""] = help.split("\nExamples:\n");
+    assert.match(
+      examples,
+      new RegExp(`^  platypush-redis ${words[0]}\\b`),
+      name,
+    );
+    for (const line of examples.trimEnd().split("\n")) {
+      // As a shell reads it, up to a pipe or a redirection.
+      const args = [...line.matchAll(/'([^']*)'|([^\s']+)/g)]
+        .map(([, quoted, bare]) => quoted ?? bare!);
+      const end = args.findIndex((word) => ["|", "<"].includes(word));
+      const own = args.slice(1, end < 0 ? undefined : end);
+      assert.doesNotThrow(() => parseCommandLine(own, COMMANDS), line);
+    }
+  }
+});
+
+Deno.test("the command line refuses what there is not, and says what there is", () => {
   const wrong: [args: string[], error: RegExp][] = [
     [["lissen"], /Unexpected "lissen", did you mean "listen"\?/],
     [["--versoin"], /did you mean "--version"\?/],
@@ -41,8 +72,11 @@ Deno.test("the command line tells in one line that it was used wrongly", async (
     [["listen", "--log-level", "ifno"], /--log-level.*Did you mean "info"\?/],
     [
       ["listen", "--ulr=redis://:secret@h"],
-      /Unexpected "--ulr", did you mean "--url"/,
+      /Unexpected "--ulr", did you mean "--url"\? See/,
     ],
+    [["listen", "--filter", "type"], /--filter.*expected PATH=VALUE/],
+    [["listen", "--filter", 'a={"$regex":"(?=a)"}'], /--filter.*\(\?=/],
+    [["listen", "--filter", 'a={"$almost":1}'], /--filter.*\$almost.*\$gt/],
     [["listen", "extra"], /Unexpected "extra"/],
     [["send"], /Expected a command: event, request, message/],
     [["send", "letter", "x"], /"letter", expected event, request, message/],
@@ -52,169 +86,26 @@ Deno.test("the command line tells in one line that it was used wrongly", async (
     [["send", "request", "light.on", "--wait", "0"], /--wait.*seconds above 0/],
     [["completions", "tcsh"], /"tcsh".*"bash", "fish", .*"zsh"/],
   ];
-  for (const [args, error] of wrong) {
-    const { code, stdout, stderr } = await runProgram(["cli.ts", ...args]);
-    assert.equal(code, 2, stderr);
-    assert.equal(stdout, "");
-    assert.match(stderr, error);
-    assert.match(stderr, /^error: [^\n]+\n$/);
-  }
-});
-
-Deno.test("listen prints so many messages", async () => {
-  await using server = await TestServer.start();
-  await using listen = new Program([
-    "cli.ts",
-    "listen",
-    "--url",
-    url(server),
-    "--device-id",
-    "hall",
-    "--count",
-    "2",
-  ]);
-  await listen.says(/Listening to/);
-  await using backend = new RedisBackend({
-    redisArgs: server.args,
-    deviceId: "hall",
-  });
-  for (const type of ["custom.One", "custom.Two"]) {
-    await backend.sendEvent({ args: { type } });
-  }
-  const { code, stdout } = await listen.end();
-  assert.equal(code, 0);
-  const types = stdout.trim().split("\n").map((line) => JSON.parse(line).args);
-  assert.deepEqual(types, [{ type: "custom.One" }, { type: "custom.Two" }]);
-});
-
-Deno.test("listen ends quietly when nobody reads any more", async () => {
-  await using server = await TestServer.start();
-  const { redisArgs } = { redisArgs: server.args };
-  await using backend = new RedisBackend({ redisArgs, deviceId: "hall" });
-  const program = new URL("../../cli.ts", import.meta.url).pathname;
-  let isOver = false;
-  const output = new Deno.Command("bash", {
-    args: [
-      "-c",
-      `set -o pipefail; "$1" run -A "$2" listen --url "$3" --device-id hall --log-level error | head -1`,
-      "bash",
-      Deno.execPath(),
-      program,
-      url(server),
-    ],
-  }).output().finally(() => isOver = true);
-  const args = { type: "custom.A" };
-  // Only who writes finds out that nobody reads.
-  while (!isOver) {
-    await backend.sendMessage(new Event({ args, target: "hall" }));
-    await Promise.race([
-      output,
-      new Promise((resolve) => setTimeout(resolve, 20)),
-    ]);
-  }
-  const { code, stdout, stderr } = await output;
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
-  assert.equal(new TextDecoder().decode(stdout).split("\n").length, 2);
-  assert.equal(new TextDecoder().decode(stderr), "");
-});
-
-Deno.test("send event and send message push to the queue", async () => {
-  await using server = await TestServer.start();
-  const common = ["--url", url(server), "--device-id", "hall"];
-  const send = async (...args: string[]): Promise<void> => {
-    const ended = await runProgram(["cli.ts", "send", ...args, ...common]);
-    assert.deepEqual(ended, { code: 0, stdout: "", stderr: "" });
-  };
-  await send("event", "custom.A", "n=1", 'list=["x"]', "--target", "kitchen");
-  await send("message", `{'type': 'event', 'args': {'type': 'custom.B'}}`);
-  await send("request", "light.on", "room=hall");
-  const [event, message, request] = await queued(server);
-  assert.deepEqual(event!.args, { type: "custom.A", n: 1, list: ["x"] });
-  assert.deepEqual([event!.target, event!.origin], ["kitchen", "hall"]);
-  assert.deepEqual(message!.args, { type: "custom.B" });
-  assert.equal(request!.action, "light.on");
-  assert.deepEqual(request!.args, { room: "hall" });
-});
-
-Deno.test("send request --wait prints the response, and tells of errors by its exit code", async () => {
-  await using server = await TestServer.start();
-  await using backend = new RedisBackend({
-    redisArgs: server.args,
-    deviceId: "hall",
-  });
-  backend.bus.registerHandler(Request, async (request) => {
-    const outcome = request.action === "good"
-      ? { output: 5 }
-      : { errors: ["no"] };
-    await backend.sendResponse(outcome, request);
-  });
-  await backend.start();
-  const ask = (action: string, seconds = "5"): ReturnType<typeof runProgram> =>
-    runProgram([
-      "cli.ts",
-      "send",
-      "request",
-      action,
-      "--target",
-      "hall",
-      "--wait",
-      seconds,
-      "--url",
-      url(server),
-    ]);
-  const good = await ask("good");
-  assert.equal(good.code, 0, good.stderr);
-  assert.equal(JSON.parse(good.stdout).response.output, 5);
-  const bad = await ask("bad");
-  assert.equal(bad.code, 1);
-  assert.deepEqual(JSON.parse(bad.stdout).response.errors, ["no"]);
-  await backend.stop();
-  const none = await ask("good", "0.1");
-  assert.equal(none.code, 1);
-  assert.match(none.stderr, /^error: No response .* within 0.1 s/);
-});
-
-Deno.test("send tells that there is no server", async () => {
-  const port = freePort();
-  const { code, stderr } = await runProgram([
-    "cli.ts",
-    "send",
-    "event",
-    "custom.A",
-    "--url",
-    `redis://127.0.0.1:${port}`,
-  ]);
-  assert.equal(code, 3);
-  assert.match(
-    stderr,
-    new RegExp(`WRN.*127\\.0\\.0\\.1:${port}.*refused`, "i"),
-  );
-  assert.match(stderr, /\nerror: Cannot send to [^\n]+\n$/);
-});
-
-Deno.test({
-  name: `listen --advertise is found by discover${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
-    const discover = ["cli.ts", "discover"];
-    const nobody = await runProgram([...discover, "--timeout", "0.5"], {
-      namespace,
+  for (const [args, message] of wrong) {
+    assert.throws(() => parseCommandLine(args, COMMANDS), (error) => {
+      assert.equal((error as Error).name, "UsageError");
+      assert.match((error as Error).message, message);
+      assert.doesNotMatch((error as Error).message, /\n|secret/);
+      return true;
     });
-    assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
-    assert.match(nobody.stderr, /^error: No listener was found [^\n]*\n$/);
-    await using listen = new Program(
-      ["cli.ts", "listen", "--embedded", "--advertise", "--device-id", "hall"],
-      { namespace },
-    );
-    await listen.says(/Announced as hall\./);
-    const { code, stdout } = await runProgram([...discover, "--json"], {
-      namespace,
-    });
-    assert.equal(code, 0);
-    assert.equal(JSON.parse(stdout).deviceId, "hall");
-    assert.equal((await listen.end("SIGINT")).code, 0);
-  },
+  }
+});
+
+Deno.test("an error of use is one line on stderr, and an exit code; help is for each command", async () => {
+  const [ended, help] = await Promise.all([
+    runProgram(["cli.ts", "lissen"]),
+    runProgram(["cli.ts", "send", "event", "--help"]),
+  ]);
+  assert.deepEqual([help.code, help.stderr], [0, ""]);
+  assert.match(help.stdout, /Usage: platypush-redis send event TYPE/);
+  assert.deepEqual(ended, {
+    code: 2,
+    stdout: "",
+    stderr: 'error: Unexpected "lissen", did you mean "listen"? See --help\n',
+  });
 });

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { runProgram } from "../programs.ts";
+
+const CLI = new URL("../../cli.ts", import.meta.url).pathname;
+
+/** Makes a folder in which `platypush-redis` is a program. */
+async function installed(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir();
+  await Deno.writeTextFile(
+    `${path}/platypush-redis`,
+    `#!/bin/sh\nexec '${Deno.execPath()}' run -A '${CLI}' "$@"\n`,
+    { mode: 0o755 },
+  );
+  return {
+    path,
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
+}
+
+async function run(
+  shell: string,
+  script: string,
+  folder: string,
+): Promise<string> {
+  const { stdout, stderr } = await new Deno.Command(shell, {
+    args: ["-c", script],
+    env: {
+      PATH: `${folder}:${Deno.env.get("PATH")}`,
+      XDG_CONFIG_HOME: folder,
+      XDG_DATA_HOME: folder,
+    },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  assert.equal(decoder.decode(stderr), "");
+  return decoder.decode(stdout);
+}
+
+function has(shell: string): boolean {
+  return new Deno.Command("sh", { args: ["-c", `command -v ${shell}`] })
+    .outputSync().success;
+}
+
+/** What is to be completed, and what that gives. */
+const CASES: readonly (readonly [words: string, expected: string[]])[] = [
+  ["se", ["send"]],
+  ["listen --co", ["--config", "--count"]],
+  ["send event custom.A --log-level w", ["warning"]],
+];
+
+/** For each shell, what loads the completions, and what prints them. */
+const SHELLS: Readonly<
+  Record<string, { load: string; complete: (words: string) => string }>
+> = {
+  bash: {
+    load: `eval "$(platypush-redis completions bash)"`,
+    complete: (words) =>
+      `COMP_WORDS=(platypush-redis ${words})
+       COMP_CWORD=${words.split(" ").length}
+       _platypush-redis
+       printf '%s\\n' "\${COMPREPLY[@]}"`,
+  },
+  fish: {
+    load: "platypush-redis completions fish | source",
+    complete: (words) => `complete -C 'platypush-redis ${words}'`,
+  },
+};
+
+for (const [shell, { load, complete }] of Object.entries(SHELLS)) {
+  const skipped = has(shell) ? "" : ` (skipped: there is no ${shell})`;
+  Deno.test({
+    name: `completions work in ${shell}${skipped}`,
+    ignore: skipped !== "",
+    fn: async () => {
+      await using folder = await installed();
+      const script = [load, ...CASES.map(([words]) => complete(words))];
+      const output = await run(shell, script.join("\necho ===\n"), folder.path);
+      const answers = output.split("===\n").slice(1).map((answer) =>
+        answer.trim().split("\n").map((line) => line.split("\t")[0]!.trim())
+          .toSorted()
+      );
+      assert.deepEqual(answers, CASES.map(([, expected]) => expected));
+    },
+  });
+}
+
+Deno.test("completions for zsh are a script for zsh, and tell of what they offer", async () => {
+  const [script, answer] = await Promise.all([
+    runProgram(["cli.ts", "completions", "zsh"]),
+    runProgram(["cli.ts", "completions", "zsh", "lis"]),
+  ]);
+  assert.match(script.stdout, /^#compdef platypush-redis$/m);
+  assert.match(answer.stdout, /^listen\0Print messages as they arrive\0/);
+  if (!has("zsh")) return;
+  const { success, stderr } = await new Deno.Command("zsh", {
+    args: ["-nc", script.stdout],
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+});

@@ -1,0 +1,24 @@
+import { Event, RedisBackend, startRedis } from "../../mod.ts";
+import { printLine, program } from "../../cli.ts";
+import { freePort } from "../servers.ts";
+
+// Announces itself, answers requests, and prints the events that it gets.
+await program(async (signal) => {
+  const port = freePort();
+  await using server = await startRedis({ port });
+  await using backend = new RedisBackend({
+    redisArgs: server.redisArgs,
+    deviceId: "lamp",
+    queue: "lights",
+  });
+  signal.addEventListener("abort", () => backend.stop());
+  backend.registerAction("light.on", (args) => args);
+  backend.bus.registerHandler(
+    "custom.A",
+    (event) => printLine(`${(event as Event).args.type} for ${event.target}`),
+  );
+  await backend.start();
+  await backend.registerService();
+  await printLine(String(port));
+  await backend.join();
+});

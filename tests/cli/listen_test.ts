@@ -1,0 +1,148 @@
+import assert from "node:assert/strict";
+import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { TestServer } from "../servers.ts";
+import { at, push, QUEUE, queued } from "./helpers.ts";
+
+const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
+const QUIET = ["--log-level", "error"];
+
+function numbersIn(stdout: string): number[] {
+  return stdout.trimEnd().split("\n").map((line) => JSON.parse(line).args.n);
+}
+
+Deno.test("listen prints so many messages, and leaves the others where they were", async () => {
+  await using server = await TestServer.start();
+  await push(server, 6);
+  for (const first of [0, 2]) {
+    const { code, stdout } = await runProgram(
+      ["cli.ts", "listen", "--count", "2", ...at(server)],
+    );
+    assert.equal(code, 0);
+    assert.deepEqual(numbersIn(stdout), [first, first + 1]);
+  }
+  const left = await queued(server);
+  assert.deepEqual(left.map(({ args }) => (args as { n: number }).n), [4, 5]);
+});
+
+Deno.test("listen prints what passes all filters", async () => {
+  await using server = await TestServer.start();
+  await push(server, 8);
+  const { code, stdout, stderr } = await runProgram([
+    "cli.ts",
+    "listen",
+    "--filter",
+    "args.type=custom.Even",
+    "--filter",
+    'args.n={"$gt": 3}',
+    "--count",
+    "2",
+    ...QUIET,
+    ...at(server),
+  ]);
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.deepEqual(numbersIn(stdout), [4, 6]);
+});
+
+Deno.test("listen ends quietly when nobody reads any more, and keeps what it has not printed", async () => {
+  await using server = await TestServer.start();
+  await push(server, 2000);
+  const command = `"$@" | head -n 3; exit "\${PIPESTATUS[0]}"`;
+  const program = new URL("../../cli.ts", import.meta.url).pathname;
+  const seen: number[] = [];
+  // Three times: what comes back so often must not count as failed.
+  for (let time = 0; time < 3; time++) {
+    const { code, stdout, stderr } = await new Deno.Command("bash", {
+      args: [
+        ...["-c", command, "bash", Deno.execPath(), "run", "-A", program],
+        ...["listen", ...QUIET, ...at(server)],
+      ],
+    }).output();
+    const decoder = new TextDecoder();
+    assert.equal(decoder.decode(stderr), "");
+    assert.equal(code, 0);
+    seen.push(...numbersIn(decoder.decode(stdout)));
+  }
+  assert.equal(seen.length, 9);
+  const left = (await queued(server))
+    .map(({ args }) => (args as { n: number }).n);
+  // What went into the pipe counts as printed; the rest is there, in order.
+  const [next] = left;
+  assert.ok(next! > seen.at(-1)!);
+  assert.deepEqual(
+    left,
+    Array.from({ length: 2000 - next! }, (_, n) => next! + n),
+  );
+  assert.equal(await server.run("EXISTS", `{${QUEUE}}:dead`), 0);
+  assert.equal(await server.run("EXISTS", `{${QUEUE}}:retry`), 0);
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.test(`listen ends cleanly with ${signal}`, async () => {
+    await using server = await TestServer.start();
+    await using listen = new Program(["cli.ts", "listen", ...at(server)]);
+    await push(server, 1);
+    await listen.line();
+    const { code, stderr } = await listen.end(signal);
+    assert.equal(code, 0);
+    assert.doesNotMatch(stderr, /error|WRN|ERR/);
+    assert.deepEqual(await server.run("KEYS", "*"), []);
+  });
+}
+
+Deno.test("listen --embedded starts a server, says where, and takes it along", async () => {
+  await using listen = new Program(
+    ["cli.ts", "listen", "--embedded", "--device-id", "hall"],
+  );
+  const url = await listen.says(/REDIS_URL=(unix:\S+)/);
+  await listen.says(/Listening to/);
+  const sent = await runProgram(
+    ["cli.ts", "send", "event", "custom.A", "--target", "hall"],
+    { env: { REDIS_URL: url } },
+  );
+  assert.equal(sent.code, 0, sent.stderr);
+  assert.equal(JSON.parse(await listen.line()).args.type, "custom.A");
+  assert.equal((await listen.end("SIGINT")).code, 0);
+  await assert.rejects(
+    Deno.stat(url.replace("unix://", "")),
+    Deno.errors.NotFound,
+  );
+});
+
+Deno.test({
+  name:
+    `listen is short and coloured on a terminal, which no message can steer${noTerminal}`,
+  ignore: noTerminal !== "",
+  fn: async () => {
+    await using server = await TestServer.start();
+    const evil = { type: "custom.Evil", text: "\x1b]\x07\x9b2J" };
+    const message = JSON.stringify({
+      type: "event",
+      target: "hall",
+      origin: "\x1b[31meve",
+      args: evil,
+    });
+    await server.run("RPUSH", QUEUE, message, message, message);
+    const listen = async (...more: string[]): Promise<string> => {
+      const { code, stdout } = await runProgram(
+        ["cli.ts", "listen", "--count", "1", ...more, ...QUIET, ...at(server)],
+        { isOnTerminal: true },
+      );
+      assert.equal(code, 0, stdout);
+      return stdout;
+    };
+    const colored = await listen();
+    // deno-lint-ignore no-control-regex -- they are what is looked for
+    const plain = colored.replace(/\x1b\[\d*[mGKJ]/g, "");
+    assert.match(
+      plain,
+      /\d\d:\d\d:\d\d event +custom\.Evil \\u\{1b\}\[31meve → hall text="\\u001b\]\\u0007\\u\{9b\}2J"\r\n$/,
+    );
+    assert.ok(colored.includes("\x1b[1mcustom.Evil\x1b[22m"));
+    assert.ok((await listen("--no-color")).endsWith(plain.slice(-20)));
+    const json = await listen("--json", "--no-color");
+    // deno-lint-ignore no-control-regex -- they are what is looked for
+    assert.doesNotMatch(json.slice(json.indexOf("{")), /[\x1b\x9b]/);
+    const [line] = json.slice(json.indexOf("{")).split("\r\n");
+    assert.deepEqual(JSON.parse(line!).args, evil);
+  },
+});

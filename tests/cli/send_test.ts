@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { RedisBackend } from "../../mod.ts";
+import { Namespace, whyNoNamespaces } from "../namespaces.ts";
+import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { at, queued } from "./helpers.ts";
+
+const reason = await whyNoNamespaces();
+const noNamespace = reason ? ` (skipped: ${reason})` : "";
+const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
+
+function event(n: number): string {
+  return JSON.stringify({ type: "event", args: { type: "custom.N", n } });
+}
+
+Deno.test("send event, request and message push to the queue", async () => {
+  await using server = await TestServer.start();
+  const send = async (...args: string[]): Promise<void> => {
+    const command = ["cli.ts", "send", ...args, ...at(server)];
+    const ended = await runProgram(command);
+    assert.deepEqual(ended, { code: 0, stdout: "", stderr: "" });
+  };
+  await send("event", "custom.A", "n=1", 'list=["x"]', "--target", "kitchen");
+  await send("message", `{'type': 'event', 'args': {'type': 'custom.B'}}`);
+  await send("request", "light.on", "room=hall", "url=http://a/?b=c");
+  const [event, message, request] = await queued(server);
+  assert.deepEqual(event!.args, { type: "custom.A", n: 1, list: ["x"] });
+  assert.deepEqual([event!.target, event!.origin], ["kitchen", "hall"]);
+  assert.deepEqual(message!.args, { type: "custom.B" });
+  assert.equal(request!.action, "light.on");
+  assert.deepEqual(request!.args, { room: "hall", url: "http://a/?b=c" });
+  assert.deepEqual([request!.target, request!.origin], ["hall", "hall"]);
+});
+
+Deno.test("send message sends the lines of its input, up to one that is no message", async () => {
+  await using server = await TestServer.start();
+  const lines = Array.from({ length: 1000 }, (_, n) => event(n));
+  const command = ["cli.ts", "send", "message", ...at(server)];
+  const all = await runProgram(command, { input: `${lines.join("\n")}\n\n` });
+  assert.deepEqual(all, { code: 0, stdout: "", stderr: "" });
+  const sent = await queued(server);
+  assert.deepEqual(
+    sent.map(({ args }) => (args as { n: number }).n),
+    lines.map((_, n) => n),
+  );
+  assert.deepEqual([sent[0]!.target, sent[0]!.origin], ["hall", "hall"]);
+
+  const input = [event(0), event(1), "no message", event(2)].join("\n");
+  const some = await runProgram(command, { input });
+  assert.equal(some.code, 2);
+  assert.match(some.stderr, /^error: Line 3 is no message: [^\n]+\n$/);
+  assert.equal((await queued(server)).length, 1002);
+});
+
+Deno.test("send message ends with SIGINT although its input goes on", async () => {
+  await using server = await TestServer.start();
+  await using send = new Program(
+    ["cli.ts", "send", "message", "--log-level", "debug", ...at(server)],
+    { input: `${event(0)}\n`, leavesInputOpen: true },
+  );
+  while ((await queued(server)).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const { code, stderr } = await send.end("SIGINT");
+  assert.equal(code, 1);
+  assert.match(stderr, /error: Interrupted after 1 lines, which were sent\n$/);
+});
+
+Deno.test({
+  name: `send message shows on a terminal how far it is${noTerminal}`,
+  ignore: noTerminal !== "",
+  fn: async () => {
+    await using server = await TestServer.start();
+    const path = await Deno.makeTempFile();
+    const lines = Array.from({ length: 5000 }, (_, n) => event(n));
+    await Deno.writeTextFile(path, lines.join("\n"));
+    const { code, stdout } = await runProgram(
+      ["cli.ts", "send", "message", ...at(server)],
+      { isOnTerminal: true, inputFile: path },
+    );
+    await Deno.remove(path);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /█░/);
+    assert.match(stdout, /█{30} 100 % {2}5,000 messages, [\d,]+\/s\r\n$/);
+    assert.equal((await queued(server)).length, 5000);
+  },
+});
+
+Deno.test("send request --wait prints the response, and tells of errors by its exit code", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    deviceId: "hall",
+  });
+  backend.registerAction("good", () => 5);
+  backend.registerAction("bad", () => {
+    throw new Error("no");
+  });
+  await backend.start();
+  const ask = (
+    action: string,
+    seconds: string,
+    device = "hall",
+  ): ReturnType<typeof runProgram> =>
+    runProgram([
+      ...["cli.ts", "send", "request", action, "--target", device],
+      ...["--wait", seconds, ...at(server)],
+    ]);
+  const [good, bad, none] = await Promise.all([
+    ask("good", "5"),
+    ask("bad", "5"),
+    ask("good", "0.1", "nobody"),
+  ]);
+  assert.equal(good.code, 0, good.stderr);
+  assert.equal(JSON.parse(good.stdout).response.output, 5);
+  assert.equal(bad.code, 1);
+  assert.deepEqual(JSON.parse(bad.stdout).response.errors, ["no"]);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /^error: No response .* within 0.1 s/);
+});
+
+Deno.test("send tells that there is no server, and ends with SIGINT while it looks for one", async () => {
+  const url = `redis://127.0.0.1:${freePort()}`;
+  const command = ["cli.ts", "send", "event", "custom.A", "--url", url];
+  await using interrupted = new Program(command);
+  const [{ code, stderr }] = await Promise.all([
+    runProgram(command),
+    (async () => {
+      await interrupted.says(/refused/);
+      const { code, stderr } = await interrupted.end("SIGINT");
+      assert.equal(code, 1);
+      assert.match(stderr, /error: Interrupted before everything was sent\n$/);
+    })(),
+  ]);
+  assert.equal(code, 3);
+  assert.match(stderr, /WRN.*127\.0\.0\.1:\d+.*refused/i);
+  assert.match(stderr, /\nerror: Cannot send to [^\n]+\n$/);
+});
+
+Deno.test({
+  name: `send --to finds a peer that discover shows${noNamespace}`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    const run = (...args: string[]): ReturnType<typeof runProgram> =>
+      runProgram(["cli.ts", ...args], { namespace });
+    const nobody = await run("discover", "--timeout", "0.5");
+    assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
+    assert.match(nobody.stderr, /^error: No listener was found [^\n]*\n$/);
+
+    await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
+    const port = await lamp.line();
+    const [table, json, asked, absent] = await Promise.all([
+      run("discover"),
+      run("discover", "--json"),
+      run("send", "request", "light.on", "n=1", "--to", "lamp", "--wait", "5"),
+      run("send", "event", "custom.A", "--to", "lmp"),
+    ]);
+    assert.equal(table.code, 0, table.stderr);
+    assert.match(table.stdout, /^DEVICE +REDIS +QUEUE +VERSION +SERVICE$/m);
+    assert.match(table.stdout, /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights /m);
+    assert.equal(
+      JSON.parse(json.stdout).redisUrl,
+      `redis://127.0.0.1:${port}`,
+    );
+    assert.equal(asked.code, 0, asked.stderr);
+    assert.deepEqual(JSON.parse(asked.stdout).response.output, { n: 1 });
+    assert.equal(absent.code, 1);
+    assert.match(absent.stderr, /^error: There is no peer "lmp".*"lamp"/);
+
+    await using watch = new Program(["cli.ts", "discover", "--watch"], {
+      namespace,
+    });
+    assert.match(await watch.line(), /^added\tlamp\tredis:/);
+    const sent = await run("send", "event", "custom.A", "--to", "lamp");
+    assert.equal(sent.code, 0, sent.stderr);
+    assert.equal(await lamp.line(), "custom.A for lamp");
+    assert.equal((await lamp.end("SIGTERM")).code, 0);
+    assert.match(await watch.line(), /^removed\tlamp\tredis:/);
+    assert.equal((await watch.end("SIGINT")).code, 0);
+  },
+});
