@@ -242,6 +242,7 @@ export class Connection {
   /** Connects, again and again until it succeeds. */
   async #establish(isFirst: boolean): Promise<void> {
     const { signal } = this.#abort;
+    let refusal = "";
     for (let attempt = 0;; attempt++) {
       try {
         const link = await this.#open();
@@ -260,8 +261,14 @@ export class Connection {
         const isFatal = !(error instanceof RedisError) || !error.isTransient;
         if (!signal.aborted) this.#options.onFailure?.(error as Error);
         if (signal.aborted || (isFirst && isFatal)) throw error;
-        const report = isFatal ? "error" : attempt === 0 ? "warn" : "debug";
-        this.#logger[report](`${(error as Error).message} Trying again.`);
+        const { message } = error as Error;
+        const report = isFatal && message !== refusal
+          ? "error"
+          : attempt === 0
+          ? "warn"
+          : "debug";
+        if (isFatal) refusal = message;
+        this.#logger[report](`${message} Trying again.`);
         await pause(
           backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE),
           signal,

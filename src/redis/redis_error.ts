@@ -144,6 +144,11 @@ const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
 
 const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
 const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
+/** What Deno does not tell apart. */
+const TLS_HINTS: Readonly<Record<string, string>> = {
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    "the server's certificate has expired, or nobody trusted has signed it",
+};
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
@@ -179,9 +184,12 @@ function classify(
     ];
   }
   if (TLS_ERRORS.test(String(error.code)) || TLS_TEXTS.test(text)) {
+    const hint = TLS_HINTS[String(error.code)];
     return [
       "tls",
-      `the TLS handshake failed (${text}); check the \`ssl…\` arguments`,
+      `the TLS handshake failed (${text}${
+        hint === undefined ? "" : `: ${hint}`
+      }); check the \`ssl…\` arguments`,
     ];
   }
   const advice = CONNECTION_ADVICE[String(error.code)];

@@ -4,6 +4,12 @@ import { freePort, TestServer } from "../servers.ts";
 import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
 const SECRET = "tr0ub4dor&3";
+const event = (n: number): string =>
+  JSON.stringify({
+    type: "event",
+    target: "livingroom",
+    args: { type: "custom.Count", n },
+  });
 
 function assertSilent(logger: LineLogger, ...errors: unknown[]): void {
   const said = [...logger.lines, ...errors.map((error) => Deno.inspect(error))];
@@ -140,4 +146,26 @@ Deno.test("RedisBackend waits for a server that is still loading", async () => {
   await backend.stop();
   await (await loading).stop();
   await Deno.remove(directory, { recursive: true });
+});
+
+Deno.test("RedisBackend keeps trying after the password was changed, says so once, and does not show it", async () => {
+  await using server = await TestServer.start({
+    config: [`requirepass ${SECRET}`],
+    redisArgs: { password: SECRET },
+  });
+  await using listener = new Listener(server);
+  await listener.start();
+  await server.run("CONFIG", "SET", "requirepass", "another");
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  const refused = /: .*the server refused the user's name or password; check/;
+  await listener.logger.line(new RegExp(`error${refused.source}`));
+  // The next attempts are not worth another line.
+  await listener.logger.line(new RegExp(`debug${refused.source}`));
+  await server.run("CONFIG", "SET", "requirepass", SECRET);
+  await server.run("RPUSH", QUEUE, event(1));
+  await listener.messages(1);
+  const errors = listener.logger.lines.filter((line) => /^error/.test(line));
+  // One for each of the two connections that consume.
+  assert.equal(errors.length, 2, errors.join("\n"));
+  assertSilent(listener.logger);
 });

@@ -16,18 +16,21 @@ const client: RedisArgs = {
 };
 
 /** Starts a server that only speaks TLS and wants to see a client's certificate. */
-async function startTls(): Promise<TestServer & { port: number }> {
+async function startTls(
+  certificate = "server",
+  args: RedisArgs = {},
+): Promise<TestServer & { port: number }> {
   const port = freePort();
   const server = await TestServer.start({
     port: freePort(),
     config: [
       "port 0",
       `tls-port ${port}`,
-      `tls-cert-file "${directory}server.crt"`,
-      `tls-key-file "${directory}server.key"`,
+      `tls-cert-file "${directory}${certificate}.crt"`,
+      `tls-key-file "${directory}${certificate}.key"`,
       `tls-ca-cert-file "${directory}ca.crt"`,
     ],
-    redisArgs: { ...client, port },
+    redisArgs: { ...client, ...args, port },
   });
   return Object.assign(server, { port });
 }
@@ -66,6 +69,25 @@ Deno.test("Connection checks the server's name unless told otherwise", async () 
     (error: RedisError) => error.code === "tls",
   );
   assert.equal(await ping({ ...localhost, ssl_check_hostname: false }), "PONG");
+});
+
+Deno.test("Connection says that a certificate has expired", async () => {
+  await using server = await startTls("expired", { ssl_cert_reqs: "none" });
+  await assert.rejects(
+    ping({
+      ...client,
+      port: server.port,
+      ssl_ca_certs: `${directory}expired_ca.crt`,
+    }),
+    (error: RedisError) => {
+      assert.equal(error.code, "tls");
+      assert.match(
+        error.message,
+        /^Cannot connect to Redis at \S+: the TLS handshake failed \(.*has expired.*\); check the `ssl…` arguments\.$/,
+      );
+      return true;
+    },
+  );
 });
 
 Deno.test("Connection says what is wrong with TLS", async () => {
