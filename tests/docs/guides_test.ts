@@ -63,3 +63,17 @@ Deno.test("The tests that the guides name are there", async () => {
   }
   assert.ok(count >= 50, `only ${count} tests are named`);
 });
+
+Deno.test("The README names every option of a backend", async () => {
+  const source = await Deno.readTextFile(
+    new URL("src/backend/check_options.ts", ROOT),
+  );
+  const names = [...source.matchAll(/^ {2}(\w+): true,$/gm)]
+    .map(([, name]) => name!);
+  assert.ok(names.includes("maxDeliveries"));
+  const settings = (await pages()).get("README.md")!.split("## Settings")[1]!;
+  assert.deepEqual(
+    names.filter((name) => !settings.includes(`\`${name}\``)),
+    [],
+  );
+});
