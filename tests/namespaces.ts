@@ -231,6 +231,14 @@ export class Lan implements AsyncDisposable {
         const address = ipv6Only
           ? [`fd00:77::${i}/64`, "nodad"]
           : [`192.168.77.${i}/24`];
+        if (ipv6Only) {
+          // Some stacks never send from an address that is on trial when they start.
+          await host.run(
+            "sh",
+            "-c",
+            "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad",
+          );
+        }
         await host.ip("addr", "add", ...address, "dev", "eth0");
         await host.ip("link", "set", "eth0", "up");
         if (ipv6Only) continue;

@@ -133,11 +133,14 @@ def publish(command):
 start("dbus-daemon", f"--config-file={folder}/dbus.conf", "--nofork", stdout=subprocess.DEVNULL)
 while not os.path.exists(f"{folder}/bus"):
     time.sleep(0.05)
-start(
-    "avahi-daemon", "-f", f"{folder}/avahi.conf", "--no-chroot", "--no-drop-root",
-    "--no-rlimits", stdout=subprocess.DEVNULL,
-)
+daemon = None
 while subprocess.run(["avahi-daemon", "-c"], capture_output=True).returncode:
+    # It gives up where the bus has its socket, but does not listen yet.
+    if daemon is None or daemon.poll() is not None:
+        daemon = start(
+            "avahi-daemon", "-f", f"{folder}/avahi.conf", "--no-chroot",
+            "--no-drop-root", "--no-rlimits", stdout=subprocess.DEVNULL,
+        )
     time.sleep(0.05)
 time.sleep(1)
 for line in sys.stdin:
