@@ -48,14 +48,20 @@ Deno.test("every command has a help text with an example that can be read", () =
       new RegExp(`^  platypush-redis ${words[0]}\\b`),
       name,
     );
-    for (const line of examples.trimEnd().split("\n")) {
-      // As a shell reads it, up to a pipe or a redirection.
-      const args = [...line.matchAll(/'([^']*)'|([^\s']+)/g)]
-        .map(([, quoted, bare]) => quoted ?? bare!);
-      const end = args.findIndex((word) => ["|", "<"].includes(word));
-      const own = args.slice(1, end < 0 ? undefined : end);
-      assert.doesNotThrow(() => parseCommandLine(own, COMMANDS), line);
-    }
+    for (const line of examples.trimEnd().split("\n")) assertReadable(line);
+  }
+});
+
+Deno.test("every command line in the guides can be read", async () => {
+  const guides = ["command-line", "operating"];
+  for (const guide of guides) {
+    const url = new URL(`../../docs/${guide}.md`, import.meta.url);
+    const lines = (await Deno.readTextFile(url)).split("\n");
+    const commands = lines.filter((line) =>
+      /^\$? ?platypush-redis /.test(line)
+    );
+    assert.ok(commands.length > 0, guide);
+    commands.forEach(assertReadable);
   }
 });
 
@@ -109,3 +115,15 @@ Deno.test("an error of use is one line on stderr, and an exit code; help is for 
     stderr: 'error: Unexpected "lissen", did you mean "listen"? See --help\n',
   });
 });
+
+/** Fails where the command line does not understand what is written as in a shell. */
+function assertReadable(line: string): void {
+  const words = [...line.matchAll(/((?:'[^']*'|[^\s'])+)/g)]
+    .map(([word]) => word.replaceAll("'", ""));
+  const start = words.lastIndexOf("platypush-redis") + 1;
+  const end = words.findIndex((word, at) =>
+    at > start && ["|", "<", ">"].includes(word)
+  );
+  const args = words.slice(start, end < 0 ? undefined : end);
+  assert.doesNotThrow(() => parseCommandLine(args, COMMANDS), line);
+}
