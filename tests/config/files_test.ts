@@ -4,13 +4,14 @@ import { Program } from "../programs.ts";
 import { Folder } from "./folder.ts";
 
 /** Asserts that a file cannot be read, and why. */
-async function refuses(path: string, problem: string): Promise<void> {
+async function refuses(path: string, problem: string | RegExp): Promise<void> {
   await assert.rejects(loadConfig(path, { env: {} }), (error) => {
     assert.ok(error instanceof ConfigError, String(error));
-    assert.equal(
-      error.message,
-      `Cannot load the configuration: ${path} ${problem}.`,
-    );
+    const start = `Cannot load the configuration: ${path} `;
+    assert.ok(error.message.startsWith(start), error.message);
+    const said = error.message.slice(start.length, -1);
+    if (problem instanceof RegExp) assert.match(said, problem);
+    else assert.equal(said, problem);
     return true;
   });
 }
@@ -21,9 +22,7 @@ Deno.test("loadConfig says why a file cannot be read", async () => {
   await refuses(folder.path, "is a folder");
   await refuses(
     folder.file("config.yaml/x"),
-    `cannot be read (Not a directory (os error 20): open '${
-      folder.file("config.yaml/x")
-    }')`,
+    /cannot be read \(Not a directory \(os error 20\).*\)/,
   );
   await Deno.writeFile(folder.file(), Uint8Array.of(0x61, 0x3a, 0x20, 0xe4));
   await refuses(folder.file(), "is not encoded in UTF-8");
