@@ -69,9 +69,8 @@ function isEnd(error: unknown, signal: AbortSignal): boolean {
 }
 
 function fail(error: unknown): void {
-  const text = printable(
-    error instanceof Error ? error.message : String(error),
-  );
+  const said = error instanceof Error ? error.message : String(error);
+  const text = printable(said.replace(/\s*\n\s*/g, " "));
   const isStackWanted = error instanceof Error && wantsStack();
   // deno-lint-ignore no-console -- this is where a program tells its user
   console.error(isStackWanted ? error : `error: ${text}`);
