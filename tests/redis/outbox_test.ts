@@ -99,7 +99,7 @@ Deno.test("Outbox names each server that could not be reached in time", async ()
     ]
   ) {
     await using outbox = new Outbox(args, {
-      connectionTimeout: 0.2,
+      connectionTimeout: 1,
       logger: new TestLogger(),
     });
     await assert.rejects(
