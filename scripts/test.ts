@@ -1,7 +1,8 @@
 /**
- * Runs the tests: those that wait for other hosts and for what is broken on
- * purpose beside all others, since they leave the processor idle most of the time. What the former have to say comes
- * after what the latter say, then a line `N passed, N failed`.
+ * Runs the tests: those that wait for other hosts, and for what they have broken
+ * on purpose, beside all others, since they leave the processor idle most of the
+ * time. What they have to say comes after what the others say, then a line
+ * `N passed, N failed`.
  *
  *     deno task test [what `deno test` takes, such as a file]
  *
