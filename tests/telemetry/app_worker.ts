@@ -6,7 +6,7 @@ const tracer = trace.getTracer("app");
 const messages = bus[Symbol.asyncIterator]();
 let next = messages.next();
 await bus.ready();
-self.postMessage("ready");
+(self as unknown as Worker).postMessage("ready");
 for (;;) {
   const { value: message, done } = await next;
   if (done) break;

@@ -87,15 +87,16 @@ export class Collector implements AsyncDisposable {
     await this.#server.shutdown();
   }
 
+  /** As often as metrics come, one limit holds for the whole wait. */
   async #until<T>(what: string, find: () => T | undefined): Promise<T> {
+    return await inTime(this.#wait(find), what);
+  }
+
+  async #wait<T>(find: () => T | undefined): Promise<T> {
     for (;;) {
       const found = find();
       if (found !== undefined) return found;
-      const seen = [
-        ...this.#metrics.values().map(({ name, value }) => `${name} ${value}`),
-        ...this.spans.map(({ name }) => name),
-      ].join(", ");
-      await inTime(this.#more.promise, `${what}, only ${seen}`);
+      await this.#more.promise;
     }
   }
 
