@@ -1,12 +1,15 @@
 /** Fails where a test would hang for ever. */
 export async function inTime<T>(
   promise: Promise<T>,
-  what: string,
+  what: string | (() => string),
   seconds = 30,
 ): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new Error(`Not within ${seconds} s: ${what}`)),
+    () => {
+      const awaited = typeof what === "string" ? what : what();
+      late.reject(new Error(`Not within ${seconds} s: ${awaited}`));
+    },
     seconds * 1000,
   );
   try {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { Flow } from "./flow.ts";
 
@@ -9,8 +8,8 @@ const ON_ITS_WAY = 2 * 100;
 
 Deno.test("Nothing comes twice when it is delivered at most once and connections break", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
-  const { inbox, ended } = await flow.consume(server.args, {
+  await using flow = new Flow();
+  const { stop } = await flow.consume(server.args, {
     delivery: "at-most-once",
   });
   const producing = flow.produce(server.args, 5000, 1);
@@ -21,11 +20,8 @@ Deno.test("Nothing comes twice when it is delivered at most once and connections
   await producing;
   await flow.produce(server.args, 5010);
   const last = Math.max(...flow.sent);
-  while (!flow.handled.has(last)) {
-    await inTime(flow.until(flow.handled.size + 1), "the last number");
-  }
-  await inbox.stop();
-  await ended;
+  while (!flow.handled.has(last)) await flow.until(flow.handled.size + 1);
+  await stop();
   assert.equal(flow.duplicates, 0);
   assert.equal(await server.run("EXISTS", "queue"), 0);
   const lost = [...flow.sent].filter((number) => !flow.handled.has(number));

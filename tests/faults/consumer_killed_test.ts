@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
 import { ConsumerProcess } from "./consumer_process.ts";
-import { Flow } from "./flow.ts";
+import { Flow, LIMIT } from "./flow.ts";
 
 const KILLS = 20;
 /** What one consumer has in hand: a batch that is handled and one that waits. */
@@ -11,7 +12,7 @@ const IN_HAND = 200;
 
 Deno.test("Nothing is lost when the consumer is killed 20 times", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
+  await using flow = new Flow();
   const producing = flow.produce(server.args, 10_000, 5);
   for (let kill = 0; kill < KILLS; kill++) {
     await using consumer = new ConsumerProcess(server.args);
@@ -21,12 +22,7 @@ Deno.test("Nothing is lost when the consumer is killed 20 times", async () => {
   await producing;
   {
     await using consumer = new ConsumerProcess(server.args);
-    let handled: string[] = [];
-    while (new Set(handled).size < flow.sent.size) {
-      await consumer.progress();
-      handled = await server.run("LRANGE", "handled", "0", "-1");
-    }
-    for (const number of handled) flow.note(Number(number));
+    await noteAll(flow, server, () => consumer.progress());
   }
   flow.verify(KILLS * IN_HAND);
   assert.equal(flow.sent.size, 10_000);
@@ -34,7 +30,7 @@ Deno.test("Nothing is lost when the consumer is killed 20 times", async () => {
 
 Deno.test("A consumer that was stopped until it counted as dead notices it", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
+  await using flow = new Flow();
   await using stopped = new ConsumerProcess(server.args);
   await using other = new ConsumerProcess(server.args);
   const producing = flow.produce(server.args, 5000, 2);
@@ -43,22 +39,41 @@ Deno.test("A consumer that was stopped until it counted as dead notices it", asy
   const consumers = async (): Promise<string[]> =>
     await server.run("HVALS", "{queue}:consumers");
   // A number there is the time at which the consumer was taken for dead.
-  while (!(await consumers()).some((state) => /^\d+$/.test(state))) {
-    await other.progress();
-  }
+  await until(async () =>
+    (await consumers()).some((state) => /^\d+$/.test(state))
+  );
   stopped.kill("SIGCONT");
   await stopped.progress();
   await producing;
-  let handled: string[] = [];
-  while (new Set(handled).size < flow.sent.size) {
-    await Promise.race([other.progress(), stopped.progress()]);
-    handled = await server.run("LRANGE", "handled", "0", "-1");
-  }
-  for (const number of handled) flow.note(Number(number));
+  await noteAll(
+    flow,
+    server,
+    () => Promise.race([other.progress(), stopped.progress()]),
+  );
   flow.verify(IN_HAND);
   const states = await consumers();
   assert.equal(states.filter((state) => state === "alive").length, 2);
 });
+
+/** Notes what the consumers handled, once that is everything. */
+async function noteAll(
+  flow: Flow,
+  server: TestServer,
+  progress: () => Promise<void>,
+): Promise<void> {
+  let handled: string[] = [];
+  await until(
+    async () => {
+      handled = await server.run("LRANGE", "handled", "0", "-1");
+      if (new Set(handled).size >= flow.sent.size) return true;
+      await progress();
+      return false;
+    },
+    `all ${flow.sent.size} numbers are handled`,
+    LIMIT,
+  );
+  for (const number of handled) flow.note(Number(number));
+}
 
 Deno.test("A message tells how often it came, and is not blamed for the first deaths of its consumers", async () => {
   await using server = await TestServer.start();

@@ -1,4 +1,6 @@
 import type { RedisArgs } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { LIMIT } from "./flow.ts";
 
 /** A consumer in a process of its own, see `consumer.ts`. */
 export class ConsumerProcess implements AsyncDisposable {
@@ -22,7 +24,9 @@ export class ConsumerProcess implements AsyncDisposable {
 
   /** Resolves when it has handled something more. */
   async progress(): Promise<void> {
-    await this.#reader.read();
+    const read = this.#reader.read();
+    const { done } = await inTime(read, "a consumer handles a batch", LIMIT);
+    if (done) throw new Error("The consumer has ended by itself.");
   }
 
   /** Sends it a signal. */

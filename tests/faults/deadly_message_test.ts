@@ -75,7 +75,7 @@ class Mortal implements AsyncDisposable {
       heartbeatTimeout: 600,
       logger: new TestLogger(),
     });
-    await inbox.next();
+    await inTime(inbox.next(), "a batch");
     await inbox.pause();
     return new Mortal(server, inbox);
   }
@@ -107,7 +107,7 @@ Deno.test("Messages that several consumers died with are handed out one by one",
   await second.die();
   await using inbox = await Inbox.open(server.args, { queue: "queue" });
   for (const [index, text] of sent.entries()) {
-    const batch = await inbox.next();
+    const batch = await inTime(inbox.next(), "a batch");
     assert.deepEqual(batch!.payloads.map((it) => decoder.decode(it)), [text]);
     assert.deepEqual(batch!.deliveries, [2]);
     assert.equal(await server.run("LLEN", "queue"), 3 - index);
@@ -115,9 +115,11 @@ Deno.test("Messages that several consumers died with are handed out one by one",
   }
   // From then on in batches again.
   await server.run("RPUSH", "queue", ...sent);
-  const batches = [await inbox.next()];
+  const batches = [await inTime(inbox.next(), "a batch")];
   await batches[0]!.settle();
-  if (batches[0]!.payloads.length === 1) batches.push(await inbox.next());
+  if (batches[0]!.payloads.length === 1) {
+    batches.push(await inTime(inbox.next(), "a batch"));
+  }
   assert.ok(batches.at(-1)!.payloads.length > 1);
   await batches.at(-1)!.settle();
 });
@@ -134,8 +136,8 @@ Deno.test("What consumers died with waits until nothing else is in hand", async 
     heartbeatTimeout: 0.3,
     logger: new TestLogger(),
   });
-  const harmless = await inbox.next();
-  const next = inbox.next();
+  const harmless = await inTime(inbox.next(), "a batch");
+  const next = inTime(inbox.next(), "the deadly message");
   await second.die();
   await until(async () =>
     inbox.stats().reclaimed === 1 && await server.run("LLEN", "queue") === 1

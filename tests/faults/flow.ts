@@ -6,6 +6,7 @@ import {
   Outbox,
   type RedisArgs,
 } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
 import { TestLogger } from "../servers.ts";
 
 const decoder = new TextDecoder();
@@ -13,13 +14,16 @@ const decoder = new TextDecoder();
 /** Short times, so that a fault is over soon. */
 export const QUICK = { heartbeatTimeout: 1, batchSize: 100 };
 
+/** How long anything may take before it counts as never, in seconds. */
+export const LIMIT = 60;
+
 /** Reads the number of a message. */
 export function numberOf(payload: Uint8Array): number {
   return Number(decoder.decode(payload));
 }
 
 /** Numbered messages on their way from a producer to consumers, through faults. */
-export class Flow {
+export class Flow implements AsyncDisposable {
   /** The numbers that the server has confirmed. */
   readonly sent = new Set<number>();
   /** The numbers of which nobody knows whether they arrived. */
@@ -29,18 +33,28 @@ export class Flow {
   readonly logger = new TestLogger();
   #next = 0;
   #changed: (() => void)[] = [];
+  #ending = new AsyncDisposableStack();
+  #abort = new AbortController();
 
   /** Sends numbered messages in groups of ten until told to stop, then what is missing up to `count`. */
-  async produce(
-    args: RedisArgs,
-    count: number,
-    pace = 0,
-  ): Promise<void> {
+  produce(args: RedisArgs, count: number, pace = 0): Promise<void> {
+    const producing = inTime(
+      this.#produce(args, count, pace),
+      `${count} numbers are sent`,
+      LIMIT,
+    );
+    // It may be awaited late, or never when something else fails first.
+    producing.catch(() => {});
+    return producing;
+  }
+
+  async #produce(args: RedisArgs, count: number, pace: number): Promise<void> {
     await using outbox = new Outbox(args, {
       logger: this.logger,
-      connectionTimeout: 60,
+      connectionTimeout: LIMIT,
     });
-    while (this.#next < count) {
+    this.#ending.use(outbox);
+    while (this.#next < count && !this.#abort.signal.aborted) {
       const numbers = Array.from({ length: 10 }, () => this.#next++);
       const kept = await outbox.push("queue", numbers.map(String)).then(
         () => this.sent,
@@ -51,25 +65,35 @@ export class Flow {
     }
   }
 
-  /** Opens an inbox and handles everything it reads. */
+  /**
+   * Opens an inbox and handles everything it reads, until it is told to stop.
+   */
   async consume(
     args: RedisArgs,
     options: Partial<InboxOptions> = {},
     handle: (batch: Batch) => Promise<void> | void = (batch) => batch.settle(),
-  ): Promise<{ inbox: Inbox; ended: Promise<void> }> {
-    const inbox = await Inbox.open(args, {
+  ): Promise<{ inbox: Inbox; stop: () => Promise<void> }> {
+    const opening = Inbox.open(args, {
       queue: "queue",
       logger: this.logger,
+      signal: this.#abort.signal,
       ...QUICK,
       ...options,
     });
+    const inbox = await inTime(opening, "the inbox is open", LIMIT);
+    this.#ending.defer(() => inbox.stop(0));
     const ended = (async () => {
       for (let batch; (batch = await inbox.next());) {
         for (const payload of batch.payloads) this.note(numberOf(payload));
         await handle(batch);
       }
     })();
-    return { inbox, ended };
+    ended.catch(() => {});
+    const stop = async (): Promise<void> => {
+      await inTime(inbox.stop(), "the inbox has stopped", LIMIT);
+      await inTime(ended, "the last batch is handled", LIMIT);
+    };
+    return { inbox, stop };
   }
 
   /** Notes that a number was handled. */
@@ -79,15 +103,19 @@ export class Flow {
   }
 
   /** Resolves when at least this many different numbers were handled. */
-  async until(count: number): Promise<void> {
-    while (this.handled.size < count) await this.#change();
+  until(count: number): Promise<void> {
+    return this.#wait(
+      () => this.handled.size >= count,
+      () => `${count} numbers are handled, and not only ${this.handled.size}`,
+    );
   }
 
   /** Resolves when every confirmed number was handled. */
-  async complete(): Promise<void> {
-    for (const number of this.sent) {
-      while (!this.handled.has(number)) await this.#change();
-    }
+  complete(): Promise<void> {
+    return this.#wait(() => this.#missing.length === 0, () => {
+      const { length, [0]: first } = this.#missing;
+      return `all ${this.sent.size} numbers are handled; ${length} are missing, such as ${first}`;
+    });
   }
 
   /** How often numbers were handled more than once. */
@@ -99,10 +127,7 @@ export class Flow {
 
   /** Asserts that nothing is missing, and that only so much was handled twice. */
   verify(maxDuplicates: number): void {
-    const missing = [...this.sent].filter((number) =>
-      !this.handled.has(number)
-    );
-    assert.deepEqual(missing, []);
+    assert.deepEqual(this.#missing, []);
     for (const number of this.handled.keys()) {
       assert.ok(this.sent.has(number) || this.doubtful.has(number));
     }
@@ -112,8 +137,23 @@ export class Flow {
     );
   }
 
-  #change(): Promise<void> {
-    return new Promise((resolve) => this.#changed.push(resolve));
+  /** Ends what is still going on, as it is when a test fails. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    await this.#ending.disposeAsync();
+  }
+
+  get #missing(): number[] {
+    return [...this.sent].filter((number) => !this.handled.has(number));
+  }
+
+  #wait(isSo: () => boolean, what: () => string): Promise<void> {
+    const waiting = (async () => {
+      while (!isSo()) {
+        await new Promise<void>((resolve) => this.#changed.push(resolve));
+      }
+    })();
+    return inTime(waiting, what, LIMIT);
   }
 }
 

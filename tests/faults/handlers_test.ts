@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import type { Failure } from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
+import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { Flow, numberOf } from "./flow.ts";
 
 Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
+  await using flow = new Flow();
   const held = Promise.withResolvers<void>();
   const slow: Promise<void>[] = [];
-  const { inbox, ended } = await flow.consume(
+  const { inbox, stop } = await flow.consume(
     server.args,
     { retryPause: 0.05 },
     (batch) => {
@@ -29,16 +31,13 @@ Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () 
   );
   await flow.produce(server.args, 10_000);
   await flow.complete();
-  while (inbox.stats().deadLettered < 9) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => inbox.stats().deadLettered >= 9);
   const { acknowledged, inFlight } = inbox.stats();
   assert.ok(inFlight > 0 && inFlight <= 100, String(inFlight));
   assert.ok(acknowledged >= 9800, String(acknowledged));
   held.resolve();
-  await Promise.all(slow);
-  await inbox.stop();
-  await ended;
+  await inTime(Promise.all(slow), "the held batches are settled");
+  await stop();
   // Ten messages, each handled three times.
   flow.verify(20);
   assert.ok((await server.run<number>("LLEN", "{queue}:dead")) >= 9);

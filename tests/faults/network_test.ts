@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { until } from "../backend/helpers.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { delay, Flow } from "./flow.ts";
@@ -8,8 +9,8 @@ const IN_FLIGHT = 1700;
 
 Deno.test("Nothing is lost when all connections are killed 50 times", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
-  const { inbox, ended } = await flow.consume(server.args);
+  await using flow = new Flow();
+  const { inbox, stop } = await flow.consume(server.args);
   const producing = flow.produce(server.args, 10_000, 1);
   for (let kill = 1; kill <= 50; kill++) {
     await flow.until(kill * 150);
@@ -17,8 +18,7 @@ Deno.test("Nothing is lost when all connections are killed 50 times", async () =
   }
   await producing;
   await flow.complete();
-  await inbox.stop();
-  await ended;
+  await stop();
   flow.verify(50 * 10);
   assert.ok(inbox.stats().reconnects >= 50, String(inbox.stats().reconnects));
 });
@@ -27,8 +27,8 @@ Deno.test("Nothing is lost when the network is silently cut for 10 s", async () 
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  const flow = new Flow();
-  const { inbox, ended } = await flow.consume({
+  await using flow = new Flow();
+  const { stop } = await flow.consume({
     port: proxy.port,
     health_check_interval: 2,
   });
@@ -37,13 +37,12 @@ Deno.test("Nothing is lost when the network is silently cut for 10 s", async () 
   proxy.freeze();
   const frozen = performance.now();
   flow.logger.lines.length = 0;
-  while (flow.logger.lines.length === 0) await delay(10);
+  await until(() => flow.logger.lines.length > 0, "the cut is noticed");
   assert.ok(performance.now() - frozen < 3000);
   await delay(10_000 - (performance.now() - frozen));
   proxy.thaw();
   await producing;
   await flow.complete();
-  await inbox.stop();
-  await ended;
+  await stop();
   flow.verify(IN_FLIGHT);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Outbox, type RedisError } from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { delay, Flow } from "./flow.ts";
 
@@ -10,10 +11,10 @@ const IN_FLIGHT = 1700;
 Deno.test("Nothing is lost when the server is killed 10 times", async () => {
   const directory = await Deno.makeTempDir();
   const options = { port: freePort(), directory, config: AOF };
-  const flow = new Flow();
+  await using flow = new Flow();
   let server = await TestServer.start(options);
   try {
-    const { inbox, ended } = await flow.consume(server.args);
+    const { stop } = await flow.consume(server.args);
     const producing = flow.produce(server.args, 10_000, 2);
     for (let kill = 1; kill <= 10; kill++) {
       await flow.until(kill * 900);
@@ -23,8 +24,7 @@ Deno.test("Nothing is lost when the server is killed 10 times", async () => {
     }
     await producing;
     await flow.complete();
-    await inbox.stop();
-    await ended;
+    await stop();
     flow.verify(10 * IN_FLIGHT);
     assert.ok(flow.doubtful.size <= 200, String(flow.doubtful.size));
   } finally {
@@ -36,9 +36,9 @@ Deno.test("Nothing is lost when the server is killed 10 times", async () => {
 Deno.test("Nothing is lost when the server is stopped for 10 s", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
-  const flow = new Flow();
+  await using flow = new Flow();
   const args = { ...server.args, health_check_interval: 2 };
-  const { inbox, ended } = await flow.consume(args);
+  const { stop } = await flow.consume(args);
   const producing = flow.produce(args, 5000, 1);
   await flow.until(1000);
   Deno.kill(server.pid, "SIGSTOP");
@@ -46,17 +46,16 @@ Deno.test("Nothing is lost when the server is stopped for 10 s", async () => {
   Deno.kill(server.pid, "SIGCONT");
   await producing;
   await flow.complete();
-  await inbox.stop();
-  await ended;
+  await stop();
   flow.verify(IN_FLIGHT);
 });
 
 Deno.test("Consuming goes on while the server is out of memory, and sending says so", async () => {
   await using server = await TestServer.start();
-  const flow = new Flow();
+  await using flow = new Flow();
   await flow.produce(server.args, 5000);
   await server.run("CONFIG", "SET", "maxmemory", "1");
-  const { inbox, ended } = await flow.consume(server.args);
+  const { stop } = await flow.consume(server.args);
   await using outbox = new Outbox(server.args);
   await assert.rejects(
     outbox.push("queue", "0"),
@@ -70,16 +69,15 @@ Deno.test("Consuming goes on while the server is out of memory, and sending says
   await server.run("CONFIG", "SET", "maxmemory", "0");
   await flow.produce(server.args, 6000);
   await flow.complete();
-  await inbox.stop();
-  await ended;
+  await stop();
   flow.verify(0);
 });
 
 Deno.test("Consuming goes on after the server was read-only", async () => {
   await using server = await TestServer.start({ port: freePort() });
   await using master = await TestServer.start({ port: freePort() });
-  const flow = new Flow();
-  const { inbox, ended } = await flow.consume(server.args);
+  await using flow = new Flow();
+  const { stop } = await flow.consume(server.args);
   await flow.produce(server.args, 1000);
   await flow.complete();
   // It never gets as far as copying the other one's data over its own.
@@ -95,15 +93,14 @@ Deno.test("Consuming goes on after the server was read-only", async () => {
   await server.run("REPLICAOF", "NO", "ONE");
   await flow.produce(server.args, 2000);
   await flow.complete();
-  await inbox.stop();
-  await ended;
+  await stop();
   flow.verify(0);
 });
 
 Deno.test("Consuming goes on after the server has loaded its data", async () => {
   const directory = await Deno.makeTempDir();
   const options = { port: freePort(), directory, config: AOF };
-  const flow = new Flow();
+  await using flow = new Flow();
   try {
     {
       await using server = await TestServer.start(options);
@@ -115,9 +112,9 @@ Deno.test("Consuming goes on after the server has loaded its data", async () => 
       await flow.produce(server.args, 2000);
       await server.run("CONFIG", "SET", "aof-use-rdb-preamble", "yes");
       await server.run("BGREWRITEAOF");
-      while (/aof_rewrite_in_progress:1/.test(await server.run("INFO"))) {
-        await delay(20);
-      }
+      await until(async () =>
+        !/aof_rewrite_in_progress:1/.test(await server.run("INFO"))
+      );
     }
     const consuming = flow.consume({ port: options.port });
     await using _server = await TestServer.start({
@@ -128,10 +125,9 @@ Deno.test("Consuming goes on after the server has loaded its data", async () => 
         "loading-process-events-interval-bytes 1024",
       ],
     });
-    const { inbox, ended } = await consuming;
+    const { stop } = await consuming;
     await flow.complete();
-    await inbox.stop();
-    await ended;
+    await stop();
     flow.verify(0);
     assert.ok(flow.logger.lines.some((line) => /LOADING/.test(line)));
   } finally {
