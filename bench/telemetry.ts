@@ -174,8 +174,8 @@ const leastCpu = (costs: readonly Cost[]): number =>
 const names = Object.keys(contenders);
 await report("telemetry", [
   ...names.map((name) => row("", name, rate, "messages/s")),
-  ...names.map((name) => row("processor time, ", name, cpu, "µs")),
+  ...names.map((name) => row("processor time, ", name, cpu, "µs/message")),
   ...names.map((name) =>
-    row("least processor time, ", name, leastCpu, "µs", "≤ 1.02")
+    row("least processor time, ", name, leastCpu, "µs/message", "≤ 1.02")
   ),
 ], { redis: redis.version });
