@@ -73,6 +73,22 @@ export class SentinelSetup implements AsyncDisposable {
     };
   }
 
+  /**
+   * Makes the replica the master and the other way round. Sentinel would close
+   * the old master's connections; they stay open here.
+   */
+  async swap(): Promise<void> {
+    const port = String(this.replica.args.port);
+    await this.replica.run("REPLICAOF", "NO", "ONE");
+    for (const own of this.#ports) {
+      await using sentinel = await Connection.connect({ port: own });
+      await sentinel.command(["SENTINEL", "REMOVE", "tested"]);
+      const monitor = ["SENTINEL", "MONITOR", "tested", "127.0.0.1", port, "2"];
+      await sentinel.command(monitor);
+    }
+    await this.master.run("REPLICAOF", "127.0.0.1", port);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const sentinel of this.#sentinels) sentinel.kill("SIGKILL");
     for (const sentinel of this.#sentinels) await sentinel.status;

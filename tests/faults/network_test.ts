@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { until } from "../backend/helpers.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { delay, Flow } from "./flow.ts";
@@ -45,4 +46,34 @@ Deno.test("Nothing is lost when the network is silently cut for 10 s", async () 
   await flow.complete();
   await stop();
   flow.verify(IN_FLIGHT);
+});
+
+Deno.test("A batch whose answer was lost is handed out all the same", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  await using flow = new Flow();
+  const { inbox, stop } = await flow.consume({ port: proxy.port });
+  const held = async (): Promise<string[]> =>
+    await server.run("KEYS", "{queue}:processing:*:*");
+  // It waits in an empty queue.
+  let lost = proxy.lose("1234");
+  await server.run("RPUSH", "queue", "1234");
+  await inTime(lost, "the answer to BLMOVE is lost");
+  proxy.cut();
+  await flow.until(1);
+  await until(() => inbox.stats().acknowledged === 1);
+  // It asks for what is there.
+  await inbox.pause();
+  lost = proxy.lose("2345");
+  await server.run("RPUSH", "queue", "1111", "2345");
+  inbox.resume();
+  await inTime(lost, "the answer to the script is lost");
+  assert.equal((await held()).length, 1);
+  proxy.cut();
+  await flow.until(3);
+  assert.deepEqual([...flow.handled], [[1234, 1], [1111, 1], [2345, 1]]);
+  await stop();
+  assert.deepEqual(await held(), []);
+  assert.equal(inbox.stats().reclaimed, 0);
 });

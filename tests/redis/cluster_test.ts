@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
-import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
+import {
+  Connection,
+  Inbox,
+  Outbox,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
+import { inTime } from "../in_time.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { TestLogger } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
 
 Deno.test("Connections, queues and responses work in a cluster and survive a master", async () => {
   await using setup = await ClusterSetup.start();
@@ -52,9 +60,7 @@ Deno.test("Connections, queues and responses work in a cluster and survive a mas
   assert.equal(await owners[0]!.run("WAIT", "1", "5000"), 1);
   await owners[0]!.kill();
   await sendAll("after");
-  while (!sent.every((text) => handled.has(text))) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => sent.every((text) => handled.has(text)));
   assert.ok(sent.length + doubtful === 1600 && doubtful <= 2, `${doubtful}`);
   await using connection = await Connection.connect(setup.args, {
     key: queues[0]!,
@@ -64,5 +70,36 @@ Deno.test("Connections, queues and responses work in a cluster and survive a mas
     port: owners[0]!.args.port,
   });
   await inbox.stop();
-  await reading;
+  await inTime(reading, "the last batch is settled");
+});
+
+Deno.test("Connections follow a key whose node hands over without closing them", async () => {
+  await using setup = await ClusterSetup.start();
+  const logger = new TestLogger();
+  await using connection = await Connection.connect(setup.args, {
+    key: "one",
+    logger,
+  });
+  await using inbox = await Inbox.open(setup.args, { queue: "one", logger });
+  const waiting = nextBatch(inbox);
+  const master = await setup.masterOf("one");
+  const replica = setup.nodes[setup.nodes.indexOf(master) + 3]!;
+  await replica.run("CLUSTER", "FAILOVER");
+  await until(
+    async () => (await master.run<string[]>("ROLE"))[0] === "slave",
+    "the replica takes over",
+  );
+  await assert.rejects(
+    connection.command(["SET", "{one}:other", "value"]),
+    (error: RedisError) => error.code === "moved" && !error.mayHaveRun,
+  );
+  await inTime(connection.ready(), "the connection is back");
+  assert.deepEqual(connection.address, {
+    host: "127.0.0.1",
+    port: replica.args.port,
+  });
+  await connection.command(["RPUSH", "one", "message"]);
+  const batch = await waiting;
+  assert.equal(new TextDecoder().decode(batch!.payloads[0]), "message");
+  await batch!.settle();
 });

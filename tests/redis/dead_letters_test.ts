@@ -11,6 +11,7 @@ import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const DEAD = "{queue}:dead";
 const encoder = new TextEncoder();
@@ -22,7 +23,7 @@ async function bury(
 ): Promise<void> {
   await server.run("RPUSH", "queue", ...messages);
   await using inbox = await Inbox.open(server.args, { queue: "queue" });
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   await batch!.settle([...messages.keys()].map((index) => ({
     index,
     reason: "malformed" as FailureReason,
@@ -370,18 +371,18 @@ Deno.test("DeadLetters that were requeued have their deliveries before them", as
   const options = { queue: "queue", maxDeliveries: 2, retryPause: 0.001 };
   await using inbox = await Inbox.open(server.args, options);
   const failure = { index: 0, reason: "failed", error: new Error() } as const;
-  await (await inbox.next())!.settle([failure]);
-  const again = await inbox.next();
+  await (await nextBatch(inbox))!.settle([failure]);
+  const again = await nextBatch(inbox);
   assert.deepEqual(again!.deliveries, [1]);
   await again!.settle([failure]);
   await using dead = open(server);
   const [found] = await Array.fromAsync(dead.list());
   assert.equal(found!.deliveries, 2);
   assert.equal(await dead.requeue({ id: found!.id }), 1);
-  const fresh = await inbox.next();
+  const fresh = await nextBatch(inbox);
   assert.deepEqual(fresh!.deliveries, [0]);
   await fresh!.settle([failure]);
-  const retried = await inbox.next();
+  const retried = await nextBatch(inbox);
   await retried!.settle();
   assert.equal(await dead.count(), 0);
 });

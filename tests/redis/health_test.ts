@@ -7,6 +7,7 @@ import {
 } from "../../src/redis/mod.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const logger = new TestLogger();
 
@@ -120,7 +121,7 @@ Deno.test("Inbox loses nothing when its connections are silently cut", async () 
   await using proxy = new TcpProxy(port);
   const args = { port: proxy.port, health_check_interval: 0.5 };
   await using inbox = await Inbox.open(args, { queue: "queue", logger });
-  const waiting = inbox.next();
+  const waiting = nextBatch(inbox);
   proxy.freeze();
   await server.run("RPUSH", "queue", "one");
   const reconnected = Promise.withResolvers<void>();

@@ -5,8 +5,10 @@ import {
   type InboxOptions,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const decoder = new TextDecoder();
 
@@ -44,6 +46,15 @@ async function queued(server: TestServer, queue = "queue"): Promise<string[]> {
   return await server.run("LRANGE", queue, "0", "-1");
 }
 
+/** The names of the consumers that nobody took for dead. */
+async function alive(server: TestServer): Promise<string[]> {
+  const states = await server.run<Record<string, string>>(
+    "HGETALL",
+    "{queue}:consumers",
+  );
+  return Object.keys(states).filter((name) => states[name] === "alive");
+}
+
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) reads in order what was and what will be pushed`, async () => {
     await using server = await TestServer.start();
@@ -52,11 +63,11 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using inbox = await open(server, { delivery });
     const received: string[] = [];
     while (received.length < 3000) {
-      const batch = await inbox.next();
+      const batch = await nextBatch(inbox);
       received.push(...texts(batch));
       await batch!.settle();
     }
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     await server.run("RPUSH", "queue", "late");
     const late = await waiting;
     await late!.settle();
@@ -80,7 +91,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using inbox = await open(server, { delivery });
     const received: Uint8Array[] = [];
     while (received.length < 4) {
-      const batch = await inbox.next();
+      const batch = await nextBatch(inbox);
       received.push(...batch!.payloads);
       await batch!.settle();
     }
@@ -96,11 +107,11 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     const sent = numbers(2000);
     await server.run("RPUSH", "queue", ...sent);
     const inbox = await open(server, { delivery, batchSize: 100 });
-    const first = await inbox.next();
+    const first = await nextBatch(inbox);
     const rest = sent.slice(first!.payloads.length);
     await inbox.pause();
     assert.deepEqual(await queued(server), rest);
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     inbox.resume();
     const second = await waiting;
     assert.deepEqual(second!.deliveries.filter(Boolean), []);
@@ -108,7 +119,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await first!.settle();
     await second!.settle();
     await inbox.stop();
-    assert.equal(await inbox.next(), undefined);
+    assert.equal(await nextBatch(inbox), undefined);
     assert.deepEqual(
       await queued(server),
       rest.slice(second!.payloads.length),
@@ -124,7 +135,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
       batchSize: 2,
       maxInFlight: 2,
     });
-    const batch = await inbox.next();
+    const batch = await nextBatch(inbox);
     await new Promise((resolve) => setTimeout(resolve));
     await inTime(inbox.pause(), "the pause", 5);
     assert.deepEqual(
@@ -138,7 +149,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using server = await TestServer.start();
     await server.run("RPUSH", "queue", "one");
     await using inbox = await open(server, { delivery, paused: true });
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     assert.deepEqual(await queued(server), ["one"]);
     const { calls } = parseCommandStats(
       await server.run("INFO", "all"),
@@ -154,7 +165,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) pauses while it waits in an empty queue`, async () => {
     await using server = await TestServer.start();
     await using inbox = await open(server, { delivery });
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     await inbox.pause();
     await server.run("RPUSH", "queue", "one");
     assert.deepEqual(await queued(server), ["one"]);
@@ -175,12 +186,12 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     });
     const received: Record<string, string[]> = { a: [], b: [], c: [] };
     for (let count = 0; count < 2000;) {
-      const batch = await inbox.next();
+      const batch = await nextBatch(inbox);
       received[batch!.queue]!.push(...texts(batch));
       count += batch!.payloads.length;
       await batch!.settle();
     }
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     await server.run("RPUSH", "c", "x");
     const last = await waiting;
     assert.equal(last!.queue, "c");
@@ -230,7 +241,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) goes on after its connections were killed`, async () => {
     await using server = await TestServer.start();
     await using inbox = await open(server, { delivery });
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     const killed = await server.run<number>(
       ...["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"],
     );
@@ -246,7 +257,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     const server = await TestServer.start();
     await server.run("RPUSH", "queue", "one");
     const inbox = await open(server, { delivery });
-    const batch = await inbox.next();
+    const batch = await nextBatch(inbox);
     await server[Symbol.asyncDispose]();
     const settling = batch!.settle();
     await inbox.stop(0.1);
@@ -259,11 +270,11 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await server.run("CONFIG", "SET", "maxmemory", "1");
     await using inbox = await open(server, { delivery });
     for (let count = 0; count < 1000;) {
-      const batch = await inbox.next();
+      const batch = await nextBatch(inbox);
       count += batch!.payloads.length;
       await batch!.settle();
     }
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     await server.run("CONFIG", "SET", "maxmemory", "0");
     await server.run("RPUSH", "queue", "one");
     const last = await waiting;
@@ -277,8 +288,8 @@ Deno.test("Inbox puts back at its end, in order and without a failure, what nobo
   await server.run("RPUSH", "queue", ...numbers(7));
   for (let delivery = 0; delivery < 5; delivery++) {
     await using inbox = await open(server, { batchSize: 3, maxDeliveries: 2 });
-    const first = await inbox.next();
-    const second = await inbox.next();
+    const first = await nextBatch(inbox);
+    const second = await nextBatch(inbox);
     assert.deepEqual(first!.deliveries, [0, delivery, delivery]);
     assert.deepEqual(
       second!.deliveries,
@@ -299,7 +310,11 @@ Deno.test("Inbox settles batches in any order", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
   await using inbox = await open(server, { batchSize: 100 });
-  const batches = [await inbox.next(), await inbox.next(), await inbox.next()];
+  const batches = [
+    await nextBatch(inbox),
+    await nextBatch(inbox),
+    await nextBatch(inbox),
+  ];
   await batches[2]!.settle();
   await batches[1]!.settle();
   const held = await server.run<string[]>("KEYS", "{queue}:processing:*:*");
@@ -316,12 +331,12 @@ Deno.test("Inbox waits when too much is in flight", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(400));
   await using inbox = await open(server, { batchSize: 100, maxInFlight: 200 });
-  const first = await inbox.next();
-  await inbox.next();
+  const first = await nextBatch(inbox);
+  await nextBatch(inbox);
   await inbox.pause();
   inbox.resume();
   assert.equal((await queued(server)).length, 200);
-  const third = inbox.next();
+  const third = nextBatch(inbox);
   await first!.settle();
   assert.deepEqual(texts(await third)[0], "n200");
   await inbox.stop(0);
@@ -331,11 +346,11 @@ Deno.test("Inbox retries what failed and then buries it", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "good", "bad", "bad", "good");
   await using inbox = await open(server);
-  const first = await inbox.next();
+  const first = await nextBatch(inbox);
   await first!.settle(failed(1, 2));
   const deliveries: number[] = [];
   while (inbox.stats().deadLettered < 2) {
-    const batch = await inbox.next();
+    const batch = await nextBatch(inbox);
     deliveries.push(...batch!.deliveries);
     assert.ok(texts(batch).every((text) => text === "bad"));
     await batch!.settle(failed(...batch!.payloads.keys()));
@@ -366,9 +381,9 @@ Deno.test("Inbox does not let a pausing message block others", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "bad");
   await using inbox = await open(server, { retryPause: 60 });
-  await (await inbox.next())!.settle(failed(0));
+  await (await nextBatch(inbox))!.settle(failed(0));
   await server.run("RPUSH", "queue", "good");
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   assert.deepEqual(texts(batch), ["good"]);
   await batch!.settle();
   assert.equal(await server.run("ZCARD", "{queue}:retry"), 1);
@@ -379,7 +394,7 @@ Deno.test("Inbox buries at once what no retry can help", async () => {
   const rubbish = new Uint8Array([123, 255, 0]);
   await server.run("RPUSH", "queue", rubbish, "large", "foreign");
   await using inbox = await open(server, { maxDeadLetters: 2 });
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   await batch!.settle([
     { index: 0, reason: "malformed", error: new Error("no JSON") },
     { index: 1, reason: "too-large", error: new Error("too large") },
@@ -398,7 +413,7 @@ Deno.test("Inbox drops what is for another device if told so", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "foreign");
   await using inbox = await open(server, { foreign: "drop" });
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   await batch!.settle([
     { index: 0, reason: "foreign", error: new Error("for another device") },
   ]);
@@ -410,7 +425,7 @@ Deno.test("Inbox buries what failed when messages are delivered at most once", a
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "good", "bad");
   await using inbox = await open(server, { delivery: "at-most-once" });
-  await (await inbox.next())!.settle(failed(1));
+  await (await nextBatch(inbox))!.settle(failed(1));
   const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
   assert.deepEqual(dead.map((text) => JSON.parse(text).message), ["bad"]);
 });
@@ -423,9 +438,7 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
   await proxy.kill();
   await using a = await open(server, { batchSize: 100, paused: true });
   await using b = await open(server, { batchSize: 100, paused: true });
-  while (a.stats().reclaimed + b.stats().reclaimed === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => a.stats().reclaimed + b.stats().reclaimed > 0);
   assert.deepEqual(await queued(server), numbers(1000));
   a.resume();
   b.resume();
@@ -444,7 +457,7 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
       }
     }
   };
-  await Promise.all([read(a), read(b)]);
+  await inTime(Promise.all([read(a), read(b)]), "everything is read", 60);
   assert.deepEqual(received.toSorted(), numbers(1000).toSorted());
   assert.deepEqual(marked.toSorted(), numbers(700).toSorted());
   assert.equal(a.stats().reclaimed + b.stats().reclaimed, 700);
@@ -455,8 +468,8 @@ Deno.test("Inbox puts what was not settled in time back when it stops", async ()
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
   const inbox = await open(server, { batchSize: 100 });
-  await inbox.next();
-  const second = await inbox.next();
+  await nextBatch(inbox);
+  const second = await nextBatch(inbox);
   await second!.settle();
   await inbox.stop(0);
   assert.deepEqual(await queued(server), [
@@ -464,7 +477,7 @@ Deno.test("Inbox puts what was not settled in time back when it stops", async ()
     ...numbers(100, 200),
   ]);
   await using next = await open(server, { batchSize: 100 });
-  const again = await next.next();
+  const again = await nextBatch(next);
   assert.deepEqual(again!.deliveries, Array(100).fill(1));
   await again!.settle();
 });
@@ -479,18 +492,18 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
     heartbeatTimeout: 60,
     maxInFlight: 1,
   });
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
   await using other = await open(server);
-  const again = await other.next();
+  const again = await nextBatch(other);
   assert.deepEqual(again!.deliveries, [1]);
   await batch!.settle();
   assert.equal(inbox.stats().taken, 1);
   await again!.settle();
   assert.equal(other.stats().acknowledged, 1);
   await other.stop();
-  const waiting = inbox.next();
+  const waiting = nextBatch(inbox);
   await server.run("RPUSH", "queue", "two");
   const two = await waiting;
   assert.deepEqual(texts(two), ["two"]);
@@ -498,15 +511,58 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
   assert.ok(logger.lines.some((line) => /took .* for dead/.test(line)));
 });
 
+Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new TestLogger();
+  // Its heartbeat is too slow to be what notices it.
+  await using inbox = await open(server, {
+    logger,
+    heartbeatTimeout: 60,
+    maxInFlight: 1,
+  });
+  const batch = await nextBatch(inbox);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using _other = await open(server, { paused: true });
+  assert.deepEqual(await queued(server), ["one"]);
+  await batch!.settle();
+  const again = await nextBatch(inbox);
+  assert.deepEqual(texts(again), ["one"]);
+  assert.ok(logger.lines.some((line) => /took .* for dead/.test(line)));
+  assert.equal((await alive(server)).length, 2);
+  await again!.settle();
+  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*"), []);
+});
+
+Deno.test("Inbox notices in time that it was taken for dead while it was stopped", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(1000));
+  // All it does from then on is to show that it is alive.
+  await using stopped = await KillableInbox.open(server);
+  await stopped.take(5);
+  const [before] = await alive(server);
+  await using other = await open(server, { paused: true });
+  stopped.signal("SIGSTOP");
+  await until(() => other.stats().reclaimed === 700);
+  assert.deepEqual(await queued(server), numbers(1000));
+  stopped.signal("SIGCONT");
+  await until(
+    async () => (await alive(server)).length === 2,
+    "the stopped consumer has a new life",
+  );
+  assert.ok(!(await alive(server)).includes(before!));
+});
+
 Deno.test("Inbox survives FLUSHALL and SCRIPT FLUSH", async () => {
   await using server = await TestServer.start();
   await using inbox = await open(server);
   await server.run("RPUSH", "queue", "one");
-  await (await inbox.next())!.settle();
+  await (await nextBatch(inbox))!.settle();
   await server.run("FLUSHALL");
   await server.run("SCRIPT", "FLUSH");
   await server.run("RPUSH", "queue", "two");
-  const batch = await inbox.next();
+  const batch = await nextBatch(inbox);
   assert.deepEqual(texts(batch), ["two"]);
   await batch!.settle();
   await inbox.stop();
@@ -516,7 +572,7 @@ Deno.test("Inbox survives FLUSHALL and SCRIPT FLUSH", async () => {
 Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () => {
   await using server = await TestServer.start();
   await using inbox = await open(server);
-  const waiting = inbox.next();
+  const waiting = nextBatch(inbox);
   const [consumer] = await server.run<string[]>("HKEYS", "{queue}:consumers");
   const processing = `{queue}:processing:${consumer}`;
   await server.run("HSET", processing, "77", "?");
@@ -532,7 +588,7 @@ Deno.test("Inbox waits with BLPOP where the server has no BLMPOP", async () => {
     config: ['rename-command BLMPOP ""'],
   });
   await using inbox = await open(server, { delivery: "at-most-once" });
-  const waiting = inbox.next();
+  const waiting = nextBatch(inbox);
   await server.run("RPUSH", "queue", "one");
   const batch = await waiting;
   assert.deepEqual(texts(batch), ["one"]);
@@ -545,7 +601,7 @@ Deno.test("Inbox can be paused while the server is gone", async () => {
   await using inbox = await open(server);
   await server[Symbol.asyncDispose]();
   await inbox.pause();
-  const waiting = inbox.next();
+  const waiting = nextBatch(inbox);
   await using again = await TestServer.start(options);
   await again.run("RPUSH", "queue", "one");
   inbox.resume();
@@ -611,10 +667,16 @@ class KillableInbox implements AsyncDisposable {
   /** Waits until it has this many batches, and one more on its way. */
   async take(count: number): Promise<void> {
     for (let text = ""; !text.includes(`${count}\n`);) {
-      const { value, done } = await this.#reader.read();
+      const read = this.#reader.read();
+      const { value, done } = await inTime(read, "the process has a batch");
       assert.ok(!done);
       text += value;
     }
+  }
+
+  /** Sends it a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#process.kill(signal);
   }
 
   async kill(): Promise<void> {
@@ -623,6 +685,11 @@ class KillableInbox implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
     await this.#reader.cancel();
     await this.#process.status;
   }
@@ -645,7 +712,7 @@ Deno.test("Inbox looks at what waits in each queue, and counts for each", async 
   assert.deepEqual(await queued(server, "one"), ["first", "second"]);
   inbox.resume();
   for (let batches = 0; batches < 2; batches++) {
-    await (await inbox.next())!.settle();
+    await (await nextBatch(inbox))!.settle();
   }
   const acknowledged = [...inbox.queueStats()].map(([queue, stats]) => [
     queue,

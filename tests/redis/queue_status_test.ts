@@ -3,6 +3,7 @@ import { Inbox, queueStatus, type RedisError } from "../../src/redis/mod.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const QUEUE = "platypush/backend/redis";
 const failure = { reason: "malformed", error: new Error("no") } as const;
@@ -25,14 +26,14 @@ Deno.test("queueStatus counts what waits, pauses, is in hand and is dead", async
     maxInFlight: 3,
     heartbeatTimeout: 20,
   });
-  const batch = await one.next();
+  const batch = await nextBatch(one);
   await batch!.settle([
     { index: 0, ...failure },
     { index: 1, reason: "failed", error: new Error("later") },
   ]);
-  await one.next();
-  await one.next();
-  await two.next();
+  await nextBatch(one);
+  await nextBatch(one);
+  await nextBatch(two);
   const paused = Promise.all([one.pause(), two.pause()]);
   await inTime(paused, "both pause with as much in hand as they may");
   const status = await queueStatus(server.args);
@@ -63,7 +64,7 @@ Deno.test("queueStatus tells a consumer that has died, and what it had in hand",
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "a", "b");
   await using inbox = await Inbox.open(server.args, { queue: "queue" });
-  await inbox.next();
+  await nextBatch(inbox);
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
   const { consumers } = await queueStatus(server.args, { queue: "queue" });
@@ -97,7 +98,7 @@ Deno.test("queueStatus does not take the text of a dead letter for its time", as
   await server.run("RPUSH", "queue", "x");
   await using inbox = await Inbox.open(server.args, { queue: "queue" });
   const error = new Error('{"time":5}');
-  await (await inbox.next())!.settle([{ ...failure, index: 0, error }]);
+  await (await nextBatch(inbox))!.settle([{ ...failure, index: 0, error }]);
   const { deadLetters } = await queueStatus(server.args, { queue: "queue" });
   assert.ok(deadLetters.oldest! < 60, `${deadLetters.oldest}`);
 });
@@ -140,7 +141,7 @@ Deno.test("queueStatus asks the right node of a cluster", async () => {
     queue: "two",
     logger: new TestLogger(),
   });
-  await inbox.next();
+  await nextBatch(inbox);
   assert.equal((await queueStatus(setup.args, { queue: "two" })).inFlight, 2);
   await inbox.stop(0);
 });

@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
+import {
+  Connection,
+  Inbox,
+  Outbox,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { until } from "../backend/helpers.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestLogger } from "../servers.ts";
 import { SentinelSetup } from "../sentinels.ts";
 
@@ -40,18 +47,33 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   assert.equal(await master.run("WAIT", "1", "5000"), 1);
   await master.kill();
   for (let number = 0; number < 500; number++) await send(`after ${number}`);
-  await connection.ready();
+  await inTime(connection.ready(), "the connection is back", 60);
   assert.deepEqual(connection.address, {
     host: "127.0.0.1",
     port: replica.args.port,
   });
-  while (!sent.every((text) => handled.has(text))) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => sent.every((text) => handled.has(text)));
   assert.ok(sent.length >= 998, String(sent.length));
   assert.ok(doubtful.length <= 2, String(doubtful));
   await inbox.stop();
-  await reading;
+  await inTime(reading, "the last batch is settled");
+});
+
+Deno.test("Connection leaves a master that became a replica without closing it", async () => {
+  await using setup = await SentinelSetup.start();
+  const logger = new TestLogger();
+  await using connection = await Connection.connect(setup.args, { logger });
+  await setup.swap();
+  await assert.rejects(
+    connection.command(["SET", "key", "value"]),
+    (error: RedisError) => error.code === "readonly" && !error.mayHaveRun,
+  );
+  await inTime(connection.ready(), "the connection is back");
+  assert.deepEqual(connection.address, {
+    host: "127.0.0.1",
+    port: setup.replica.args.port,
+  });
+  assert.equal(await connection.command(["SET", "key", "value"]), "OK");
 });
 
 Deno.test("Connection goes on asking while no sentinel knows the master", async () => {
