@@ -1,7 +1,7 @@
 /**
- * Draws what the benchmarks have measured last: for each file in
- * `bench/results` and each unit in it that several rows share, a bar chart in
- * `docs/plots`.
+ * Shows what the benchmarks have measured last: for each file in
+ * `bench/results` a table in `docs/performance.md` and, for each unit in it that
+ * several rows share, a bar chart in `docs/plots`.
  *
  *     deno task bench:plots
  */
@@ -10,6 +10,7 @@ import * as echarts from "echarts";
 import type { Result, Row } from "./report.ts";
 
 const RESULTS = new URL("./results/", import.meta.url);
+const PAGE = new URL("../docs/performance.md", import.meta.url);
 const PLOTS = new URL("../docs/plots/", import.meta.url);
 
 /** What the rows with these units show, as in the names of the files. */
@@ -26,6 +27,25 @@ const LABELS = 380;
 const BAR = 36;
 const MARGIN = 90;
 
+const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+
+/** A table of the rows, and where and when they were measured. */
+function tabulate({ date, machine, versions, rows }: Result): string {
+  const lines = ["| what | figure | compared with | asked for |", "|-|-|-|-|"];
+  for (const { what, value, unit, ratio } of rows) {
+    const comparison = ratio === undefined
+      ? ""
+      : `${format.format(ratio.value)} × ${ratio.to}`;
+    const figure = `${format.format(value)} ${unit}`;
+    lines.push(
+      `| ${what} | ${figure} | ${comparison} | ${ratio?.must ?? ""} |`,
+    );
+  }
+  const used = Object.entries(versions).map((entry) => entry.join(" "));
+  const where = [`${machine.cores} cores`, machine.cpu, ...used].join(", ");
+  return `${lines.join("\n")}\n\n${date.slice(0, 10)}: ${where}.`;
+}
+
 /** A bar for each row, the first one on top. */
 function draw(title: string, unit: string, rows: readonly Row[]): string {
   const chart = echarts.init(null, null, {
@@ -34,7 +54,6 @@ function draw(title: string, unit: string, rows: readonly Row[]): string {
     width: WIDTH,
     height: MARGIN + BAR * rows.length,
   });
-  const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
   chart.setOption({
     animation: false,
     backgroundColor: "#ffffff",
@@ -64,11 +83,17 @@ function draw(title: string, unit: string, rows: readonly Row[]): string {
 }
 
 await Deno.mkdir(PLOTS, { recursive: true });
+let page = await Deno.readTextFile(PAGE);
 for await (const { name } of Deno.readDir(RESULTS)) {
-  const { date, machine, rows }: Result = JSON.parse(
+  const result: Result = JSON.parse(
     await Deno.readTextFile(new URL(name, RESULTS)),
   );
+  const { date, machine, rows } = result;
   const benchmark = name.replace(".json", "");
+  page = page.replace(
+    new RegExp(`(<!-- ${benchmark} -->\n)[^]*?(<!-- end -->)`),
+    (_, start, end) => `${start}\n${tabulate(result)}\n\n${end}`,
+  );
   // A figure that is compared with two others has two rows.
   const unique = new Map(rows.map((row) => [row.what, row]));
   const units = Map.groupBy(unique.values(), ({ unit }) => unit);
@@ -81,3 +106,7 @@ for await (const { name } of Deno.readDir(RESULTS)) {
     console.log(file.pathname);
   }
 }
+await Deno.writeTextFile(PAGE, page);
+await new Deno.Command(Deno.execPath(), {
+  args: ["fmt", "--quiet", PAGE.pathname],
+}).output();
