@@ -310,6 +310,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     { timeout }: HandlerOptions = {},
   ): () => void {
     this.#checkOpen("register a handler");
+    checkHandler(type, handler, filter);
     if (timeout !== undefined) {
       checkSeconds("register a handler", "timeout", timeout);
     }
@@ -366,6 +367,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     handler: (event: Event) => unknown,
     options?: HandlerOptions,
   ): () => void {
+    checkHandler(Event, handler, undefined);
     const isMeant = compileCondition(condition, this.#options.logger);
     return this.registerHandler(
       Event,
@@ -474,4 +476,18 @@ function isArray(
 function defaultLabel(): string {
   const inWorker = "postMessage" in globalThis;
   return globalThis.name || (inWorker ? "worker" : "main");
+}
+
+/** Refuses what would make every message fail, or pass every message over. */
+function checkHandler(type: unknown, handler: unknown, filter: unknown): void {
+  const wrong = typeof type !== "string" && typeof type !== "function"
+    ? "its type is neither a message class nor the name of an event's type"
+    : typeof handler !== "function"
+    ? "the handler is no function"
+    : filter !== undefined &&
+        (typeof filter !== "object" || filter === null || Array.isArray(filter))
+    ? "its filter is no object of paths and what they have to be"
+    : undefined;
+  if (wrong === undefined) return;
+  throw new TypeError(`Cannot register a handler: ${wrong}`);
 }

@@ -256,9 +256,9 @@ export class Hub {
   #mayGoPlain(): boolean {
     if (this.#plain.admit()) return true;
     if (this.counts.plainSkipped++ === 0) {
-      this.#options.logger.warn(
-        `More messages than plain listeners on the BroadcastChannel "${this.#options.name}" are ` +
-          `taken to keep up with: they miss some from now on; subscribe with a Bus to get all`,
+      this.#options.logger.info(
+        `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
+          `"${this.#options.name}", if there are any, miss some from now on; subscribe with a Bus to get all`,
       );
     }
     return false;

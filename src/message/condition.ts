@@ -33,6 +33,8 @@ type Test = (value: unknown, path: string) => boolean;
  * by default.
  * @returns The test.
  * @throws {TypeError} If the condition is no object.
+ * @throws {TypeError} If it is no object, or holds what no event can: `undefined`,
+ * functions, a `RegExp`.
  * @throws {RegexError} If a regular expression cannot be used; says why.
  * @throws {MessageError} If the condition contains itself.
  *
@@ -66,8 +68,28 @@ export function compileCondition(
       }, expected an object of what the event's "args" have to be`,
     );
   }
+  refuseNonsense(condition, "args");
   const test = compileRecord(expected, "args", logger);
   return (event) => test(event.args, "args");
+}
+
+/** Refuses values that no event has, and that would be passed over. */
+function refuseNonsense(value: unknown, path: string): void {
+  const isNonsense = ["undefined", "function", "symbol"].includes(typeof value);
+  if (isNonsense || value instanceof RegExp) {
+    const hint = value instanceof RegExp
+      ? '; for a regular expression write { $regex: "…" }'
+      : "";
+    throw new TypeError(
+      `Cannot use the condition: "${path}" is ${
+        value instanceof RegExp ? "a RegExp" : `of the type ${typeof value}`
+      }, expected a JSON value${hint}`,
+    );
+  }
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, item] of Object.entries(value)) {
+    refuseNonsense(item, `${path}.${key}`);
+  }
 }
 
 const compiled = new WeakMap<Condition, (event: Event) => boolean>();

@@ -4,6 +4,7 @@ import {
   BusError,
   type BusOptions,
   type Condition,
+  Event,
   MessageError,
   RegexError,
 } from "../../src/bus/mod.ts";
@@ -170,4 +171,45 @@ Deno.test("Bus gives each handler its own time limit", async () => {
       message: /Cannot register a handler: timeout is .*, expected seconds/,
     });
   }
+});
+
+Deno.test("Bus refuses conditions that no event could meet, or any would", async () => {
+  await using bus = new Bus({ name: "test/on/nonsense", deviceId: "hall" });
+  const handler = (): void => {};
+  for (
+    const [condition, problem] of [
+      [{ room: undefined }, /"args\.room" is of the type undefined/],
+      [
+        { data: { room: () => "hall" } },
+        /"args\.data\.room" is of the type fun/,
+      ],
+      [{ room: /^hall/ }, /"args\.room" is a RegExp.*\$regex/],
+    ] as const
+  ) {
+    assert.throws(
+      () => bus.on(condition as never, handler),
+      (error) => error instanceof TypeError && problem.test(error.message),
+    );
+  }
+  assert.equal(bus.subscribers, 0);
+});
+
+Deno.test("Bus refuses handlers and filters that are none", async () => {
+  await using bus = new Bus({ name: "test/on/none", deviceId: "hall" });
+  const handler = (): void => {};
+  for (
+    const [register, problem] of [
+      [() => bus.registerHandler(Event, handler, null!), /filter is no object/],
+      [() => bus.registerHandler(Event, handler, 5 as never), /filter is no/],
+      [() => bus.registerHandler(Event, undefined!), /handler is no function/],
+      [() => bus.registerHandler(5 as never, handler), /type is neither/],
+      [() => bus.on({ room: "hall" }, undefined!), /handler is no function/],
+    ] as const
+  ) {
+    assert.throws(
+      register,
+      (error) => error instanceof TypeError && problem.test(error.message),
+    );
+  }
+  assert.equal(bus.subscribers, 0);
 });

@@ -54,7 +54,6 @@ const others: Condition[] = [
   { number: "5" },
   { number: 5, word: "eight" },
   { missing: null },
-  { missing: undefined, number: 6 },
   { missing: { $ne: 1 } },
   { missing: { $lt: 1 } },
   { missing: {} },
