@@ -118,6 +118,20 @@ export class Backend extends LifeCycle {
     });
   }
 
+  /** What tells it from others, for JSON and logs: never `redisArgs`, which may hold a password. */
+  toJSON(): Record<string, unknown> {
+    const { name, deviceId, queue } = this;
+    return { name, deviceId, queue };
+  }
+
+  /** The same for `console.log`. */
+  [Symbol.for("Deno.customInspect")](
+    inspect: (value: unknown, options: unknown) => string,
+    options: unknown,
+  ): string {
+    return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
+  }
+
   /** The queue to send to where none is named. */
   get queue(): string | readonly string[] {
     return DEFAULT_QUEUE;

@@ -1,3 +1,4 @@
+import { Bus } from "../bus/mod.ts";
 import {
   checkInboxOptions,
   refuseValue,
@@ -37,6 +38,39 @@ const NAMES: Readonly<Record<Name, true>> = {
   token: true,
 };
 
+const METHODS = ["debug", "info", "warn", "error"] as const;
+
+type Check = (value: unknown) => boolean;
+
+const isText: Check = (value) => typeof value === "string";
+const isObject: Check = (value) =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Options of a certain type, and what they have to be. */
+const TYPES: Readonly<Partial<Record<Name, [Check, expected: string]>>> = {
+  bus: [(value) => value instanceof Bus, "a Bus"],
+  daemon: [(value) => typeof value === "boolean", "true or false"],
+  deviceId: [isText, "a text"],
+  logger: [
+    (value) =>
+      isObject(value) &&
+      METHODS.every((name) =>
+        typeof (value as Record<string, unknown>)[name] === "function"
+      ),
+    `an object with the functions ${METHODS.join(", ")}`,
+  ],
+  name: [isText, "a text"],
+  postEvents: [
+    (value) => typeof value === "boolean" || isObject(value),
+    "true, false, or an object that says where to look",
+  ],
+  queue: [
+    (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
+    "a name or a list of names",
+  ],
+  redisArgs: [isObject, "an object, such as { url }"],
+};
+
 const TIMES = ["pollSeconds", "stopTimeout", "subscriberGrace"] as const;
 
 /**
@@ -44,7 +78,7 @@ const TIMES = ["pollSeconds", "stopTimeout", "subscriberGrace"] as const;
  * values that make no sense.
  *
  * @param options Options in camelCase.
- * @throws {TypeError} If there is no such option.
+ * @throws {TypeError} If there is no such option, or it is of another type.
  * @throws {RangeError} If a value makes no sense.
  */
 export function checkOptions(options: RedisBackendOptions): void {
@@ -54,6 +88,14 @@ export function checkOptions(options: RedisBackendOptions): void {
       `Cannot make the backend: there is no option \`${name}\`; the nearest one is \`${
         nearest(name, Object.keys(NAMES))
       }\``,
+    );
+  }
+  for (const [name, [isValid, expected]] of Object.entries(TYPES)) {
+    const value = options[name as Name];
+    if (value === undefined || isValid(value)) continue;
+    // What it is may be a secret, such as a URL with a password.
+    throw new TypeError(
+      `Cannot make the backend: \`${name}\` is of the wrong kind, expected ${expected}`,
     );
   }
   checkInboxOptions(options, "make the backend");

@@ -7,7 +7,8 @@ const isCount: Check = (value) =>
 const isNumber: Check = (value) =>
   Number.isSafeInteger(value) && Number(value) >= 0;
 const isPause: Check = (value) => Number.isFinite(value) && Number(value) >= 0;
-const isTime: Check = (value) => isPause(value) && Number(value) > 0;
+const isTime: Check = (value) =>
+  isPause(value) && Number(value) > 0 && Number(value) <= 86_400;
 const oneOf = (...choices: string[]): [Check, string] => [
   (value) => choices.includes(String(value)),
   choices.map((choice) => `"${choice}"`).join(" or "),
@@ -22,7 +23,7 @@ const OPTIONS: Readonly<
   maxInFlight: [isCount, "a whole number above 0"],
   maxDeadLetters: [isNumber, "a whole number from 0 on"],
   retryPause: [isPause, "a number of seconds from 0 on"],
-  heartbeatTimeout: [isTime, "a number of seconds above 0"],
+  heartbeatTimeout: [isTime, "a number of seconds above 0, up to a day"],
   delivery: oneOf("at-least-once", "at-most-once"),
   foreign: oneOf("dead-letter", "drop"),
 };
@@ -53,8 +54,10 @@ export function refuseValue(
   value: unknown,
   expected: string,
 ): never {
-  // JSON has neither NaN nor Infinity.
-  const shown = typeof value === "number" ? value : JSON.stringify(value);
+  // JSON has neither NaN nor Infinity, nor big integers.
+  const shown = ["number", "bigint"].includes(typeof value)
+    ? String(value)
+    : JSON.stringify(value);
   throw new RangeError(
     `Cannot ${what}: \`${name}\` is ${shown}, expected ${expected}`,
   );
