@@ -91,6 +91,10 @@ async function start(
     ...(options.config ?? []),
   ];
   const process = spawn(options.programs ?? PROGRAMS);
+  const guard = watch(
+    process,
+    options.directory === undefined ? directory : undefined,
+  );
   const output = collect(process.stdout);
   // By standard input, so that no password appears in the list of processes.
   const input = process.stdin.getWriter();
@@ -107,6 +111,7 @@ async function start(
     await connection.close();
   } catch (cause) {
     const hasEnded = abort.signal.aborted;
+    await dismiss(guard);
     await end(process, ended);
     const said = (await output).trimEnd().split("\n").slice(-3).join("\n");
     throw hasEnded
@@ -119,6 +124,7 @@ async function start(
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     stopping ??= (async () => {
+      await dismiss(guard);
       await end(process, ended);
       await output;
       await removeTemporary(directory, options);
@@ -145,6 +151,8 @@ function spawn(programs: readonly string[]): Deno.ChildProcess {
         stdin: "piped",
         stdout: "piped",
         stderr: "null",
+        // A terminal's Ctrl-C is for its owner, who may still need it.
+        detached: true,
       }).spawn();
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -155,6 +163,46 @@ function spawn(programs: readonly string[]): Deno.ChildProcess {
       programs.join(" nor ")
     } is installed. Install it with: ${installCommand()}`,
   );
+}
+
+/**
+ * What to do when the owner of the server $1 has died, whose end of the standard
+ * input is closed then: end the server, and remove the directory $2.
+ */
+const GUARD = `read -r _
+kill "$1" || exit
+while kill -0 "$1"; do sleep 0.1; done
+[ -z "$2" ] || rm -rf "$2"`;
+
+/** Sees to it that the server does not outlive this process, however that ends. */
+function watch(
+  server: Deno.ChildProcess,
+  temporary = "",
+): Deno.ChildProcess | undefined {
+  const { state } = Deno.permissions.querySync({ name: "run", command: "sh" });
+  if (state !== "granted" || Deno.build.os === "windows") return undefined;
+  try {
+    const guard = new Deno.Command("sh", {
+      args: ["-c", GUARD, "sh", String(server.pid), temporary],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "null",
+      detached: true,
+    }).spawn();
+    guard.unref();
+    return guard;
+  } catch {
+    // There are systems without a shell.
+    return undefined;
+  }
+}
+
+async function dismiss(guard: Deno.ChildProcess | undefined): Promise<void> {
+  if (guard === undefined) return;
+  guard.ref();
+  kill(guard, "SIGKILL");
+  await guard.stdin.close().catch(() => {});
+  await guard.status;
 }
 
 /** The last of what the server said, in case it has to be shown. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Connection, startRedis } from "../../src/redis/mod.ts";
 import { installCommand } from "../../src/redis/private_server.ts";
+import { inTime } from "../in_time.ts";
 
 Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   const server = await startRedis();
@@ -10,6 +11,37 @@ Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   assert.ok(!await exists(server.address));
   assert.ok(!await exists(server.address.replace(/\/redis\.sock$/, "")));
   assert.throws(() => Deno.kill(server.pid, "SIGCONT"), Deno.errors.NotFound);
+});
+
+Deno.test("startRedis leaves nothing behind when its owner is killed", async () => {
+  const program = `
+    import { startRedis } from "${new URL("../../mod.ts", import.meta.url)}";
+    const { pid, redisArgs } = await startRedis();
+    console.log(JSON.stringify([pid, redisArgs.unix_socket_path]));
+    setInterval(() => {}, 1000);
+  `;
+  const owner = new Deno.Command(Deno.execPath(), {
+    args: ["eval", program],
+    stdout: "piped",
+  }).spawn();
+  const lines = owner.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const [pid, path] = JSON.parse((await lines.read()).value!);
+  Deno.kill(pid, "SIGCONT");
+  owner.kill("SIGKILL");
+  await owner.status;
+  await lines.cancel();
+  const directory = path.replace(/\/[^/]*$/, "");
+  const isThere = (): Promise<boolean> =>
+    Deno.stat(directory).then(() => true, () => false);
+  await inTime(
+    (async () => {
+      while (await isThere()) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })(),
+    "the server's directory to be removed",
+  );
+  assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
 });
 
 Deno.test("startRedis names what installs a server", async () => {
