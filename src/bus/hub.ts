@@ -256,7 +256,7 @@ export class Hub {
   #mayGoPlain(): boolean {
     if (this.#plain.admit()) return true;
     if (this.counts.plainSkipped++ === 0) {
-      this.#options.logger.info(
+      this.#options.logger.debug(
         `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
           `"${this.#options.name}", if there are any, miss some from now on; subscribe with a Bus to get all`,
       );
