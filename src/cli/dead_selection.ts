@@ -5,9 +5,9 @@ import type { Parser } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
 import { choice, string } from "@optique/core/valueparser";
 import {
+  type DeadLetter,
   type DeadLetterFilter,
   DeadLetters,
-  type FailureReason,
 } from "../../mod.ts";
 import { type RedisOptions, resolvePlace } from "./redis_options.ts";
 import { age } from "./values.ts";
@@ -15,17 +15,20 @@ import { age } from "./values.ts";
 /** How long to wait for a server that does not answer, in seconds. */
 const CONNECTION_TIMEOUT = 3;
 
-const REASONS = [
-  "malformed",
-  "too-large",
-  "foreign",
-  "failed",
-  "dropped",
-] as const satisfies readonly FailureReason[];
+/** Every reason, so that the compiler finds one that is missing here. */
+const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {
+  malformed: true,
+  "too-large": true,
+  foreign: true,
+  failed: true,
+  dropped: true,
+  crashed: true,
+};
+const NAMES = Object.keys(REASONS) as DeadLetter["reason"][];
 
 /** What the options say about the dead letters that are meant. */
 export interface DeadFilterOptions {
-  readonly reasons: readonly FailureReason[];
+  readonly reasons: readonly DeadLetter["reason"][];
   readonly olderThan: number | undefined;
   readonly newerThan: number | undefined;
 }
@@ -40,10 +43,10 @@ export function deadFilterOptions(): Parser<
     reasons: multiple(
       option(
         "--reason",
-        choice(REASONS, { metavar: "REASON", suggest: "nearest" }),
+        choice(NAMES, { metavar: "REASON", suggest: "nearest" }),
         {
           description: message`Those with this reason: ${
-            text(REASONS.join(", "))
+            text(NAMES.join(", "))
           }. Repeatable: any of them`,
         },
       ),

@@ -38,7 +38,7 @@ export function filter(): ValueParser<"sync", Filter> {
  */
 function compileFilter(path: string, expected: unknown): Filter {
   // A condition is about the args of an event: the attribute becomes one.
-  const test = compileCondition({ value: expected }, REFUSING);
+  const test = compileCondition({ value: expected }, refusing(path));
   return (message) => {
     const { target, origin, id } = message;
     const value = attribute(message, path);
@@ -49,11 +49,13 @@ function compileFilter(path: string, expected: unknown): Filter {
 }
 
 /** What conditions only warn of is a mistake on a command line. */
-const REFUSING: Logger = {
-  debug: () => {},
-  info: () => {},
-  warn: (text: string): void => {
-    throw new UsageError(`${text}.`);
-  },
-  error: () => {},
-};
+function refusing(path: string): Logger {
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: (text) => {
+      throw new UsageError(`${text.replaceAll("args.value", path)}.`);
+    },
+    error: () => {},
+  };
+}

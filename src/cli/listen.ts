@@ -48,11 +48,12 @@ export const listenCommand: Command = defineCommand("listen", {
     const { filters, advertise, embedded } = options;
     const resolved = await resolveOptions(options.redis);
     await using server = embedded ? await embedRedis() : undefined;
+    const { signal } = surroundings;
+    if (signal.aborted) return;
     await using backend = new RedisBackend({
       ...resolved,
       ...(server && { redisArgs: server.redisArgs }),
     });
-    const { signal } = surroundings;
     signal.addEventListener("abort", () => backend.stop());
     const printer = new Printer({
       format: chooseFormat(surroundings, options.json),

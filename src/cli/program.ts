@@ -92,7 +92,8 @@ function exitCodeOf(error: unknown): number {
   if (
     error instanceof UsageError || error instanceof ConfigError ||
     error instanceof TypeError || error instanceof RangeError ||
-    error instanceof Deno.errors.NotCapable
+    error instanceof Deno.errors.NotCapable ||
+    (error instanceof Error && error.cause instanceof Deno.errors.NotCapable)
   ) {
     return ExitCode.Usage;
   }

@@ -1,5 +1,6 @@
 import { message, text } from "@optique/core/message";
 import { string, type ValueParser } from "@optique/core/valueparser";
+import { UsageError } from "./usage_error.ts";
 
 /** A kind of values that is told from texts. */
 export interface ValueKind<T> {
@@ -66,7 +67,11 @@ export function pair(): ValueParser<"sync", readonly [string, unknown]> {
     metavar: "NAME=VALUE",
     expected: "NAME=VALUE",
     example: "room=hall",
-    read: readPair,
+    read: (text) => {
+      const pair = readPair(text);
+      if (pair?.[0] !== "__proto__") return pair;
+      throw new UsageError('"__proto__" cannot be a name.');
+    },
   });
 }
 

@@ -113,6 +113,14 @@ Deno.test("listen --embedded starts a server, says where, and takes it along", a
   );
 });
 
+Deno.test("listen --embedded ends cleanly at once when it is still starting", async () => {
+  await using listen = new Program(
+    ["cli.ts", "listen", "--embedded", "--device-id", "hall"],
+  );
+  await listen.says(/REDIS_URL=/);
+  assert.equal((await listen.end("SIGINT")).code, 0);
+});
+
 Deno.test({
   name:
     `listen is short and coloured on a terminal, which no message can steer${noTerminal}`,
