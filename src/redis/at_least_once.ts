@@ -1,4 +1,4 @@
-import { backoff, pause } from "./backoff.ts";
+import { pause } from "./backoff.ts";
 import type { Batch, Failure } from "./batch.ts";
 import type { Life } from "./life.ts";
 import {
@@ -12,16 +12,13 @@ import {
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import {
-  FIRST_TIME,
-  formatHistory,
   type History,
   isConvicted,
   isSuspect,
   parseHistories,
-  planSettlement,
 } from "./settlement.ts";
+import { type Outcome, settleBatch } from "./settle_batch.ts";
 import { release } from "./scripts/release.ts";
-import { settle } from "./scripts/settle.ts";
 import { take } from "./scripts/take.ts";
 import { Upkeep } from "./upkeep.ts";
 
@@ -31,12 +28,6 @@ const READ_LOST = -1;
 
 type Taken = readonly [histories: string, payloads: readonly Uint8Array[]];
 const NOTHING: Taken = ["", []];
-
-/** What became of the messages of a batch that were not handled. */
-interface Outcome {
-  readonly failures: readonly Failure[];
-  readonly returned: readonly Failure[];
-}
 
 /** A batch that was asked for. */
 interface Request {
@@ -309,76 +300,20 @@ export class AtLeastOnce implements QueueReader {
     );
   }
 
-  async #settle(
+  #settle(
     life: Life,
     number: number,
     payloads: readonly Uint8Array[],
     histories: Map<number, History>,
-    { failures, returned }: Outcome,
+    outcome: Outcome,
   ): Promise<void> {
-    const { stats, logger, queue, maxDeadLetters, control } = this.#options;
-    const plan = planSettlement(
-      failures,
-      payloads,
-      histories,
-      (index) => life.nameMessage(number, index),
+    return settleBatch(
+      { life, number, payloads, histories },
+      outcome,
       this.#options,
+      this.#upkeep,
+      this.#closing.signal,
     );
-    const inOrder = returned.toSorted((a, b) => a.index - b.index);
-    const kept = inOrder.flatMap(({ index }) => {
-      const before = histories.get(index) ?? FIRST_TIME;
-      return ["keep", String(index), formatHistory(before)];
-    });
-    const { keys } = life;
-    const list = life.list(number);
-    for (let attempt = 0, isDoubtful = false;; attempt++) {
-      try {
-        await control.ready();
-        const lost = await control.script<number>(
-          settle,
-          [keys.processing, list, keys.retry, keys.dead],
-          [
-            String(number),
-            String(maxDeadLetters),
-            String(payloads.length),
-            ...plan.args,
-            ...kept,
-          ],
-        );
-        // What is kept is none of the batches whose way was interrupted.
-        if (kept.length === 0) life.known.delete(number);
-        if (lost < 0 && !isDoubtful) {
-          stats.taken += payloads.length;
-          return logger.warn(
-            `${payloads.length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
-          );
-        }
-        stats.acknowledged += payloads.length - failures.length -
-          returned.length;
-        stats.retried += plan.retried;
-        stats.deadLettered += plan.buried;
-        stats.dropped += failures.length - plan.retried - plan.buried;
-        if (lost > 0) {
-          stats.deadLettersLost += lost;
-          logger.warn(
-            `${lost} of the oldest dead letters of "${queue}" had to make room.`,
-          );
-        }
-        if (plan.retried > 0) this.#upkeep.promoteIn(plan.shortestPause);
-        return;
-      } catch (error) {
-        const { code, mayHaveRun, isTransient, message } = error as RedisError;
-        isDoubtful ||= mayHaveRun;
-        if (!isTransient || this.#closing.signal.aborted) {
-          return logger.warn(
-            `${message} ${payloads.length} messages of "${queue}" were handled, but will be delivered again.`,
-          );
-        }
-        if (code !== "connection") {
-          await pause(backoff(attempt, 0.05, 2), this.#closing.signal);
-        }
-      }
-    }
   }
 
   /** Hands out a batch whose way to us was interrupted. */

@@ -1,4 +1,4 @@
-import type { InboxOptions } from "./inbox.ts";
+import type { InboxOptions } from "./inbox_options.ts";
 
 type Check = (value: unknown) => boolean;
 
