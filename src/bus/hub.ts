@@ -219,6 +219,7 @@ export class Hub {
     if (plain) this.#plain.refill();
     const all = here || alone ? receiveAll(inputs, options) : undefined;
     const deliver = this.#delivering(options);
+    const toPost: Message[] = [];
     try {
       for (let i = 0; i < inputs.length; i++) {
         if (plain && alone) await this.#plain.pace();
@@ -229,15 +230,23 @@ export class Hub {
           delivery.fail(received);
           continue;
         }
-        if (toPlain) {
-          this.#plain.post(received.toJSON());
-          this.counts.plainSent++;
-        }
         if (here) deliver(received, i, delivery);
+        if (!toPlain) continue;
+        if (here) toPost.push(received);
+        else this.#postPlain(received);
       }
     } finally {
       delivery.finish();
     }
+    if (toPost.length === 0) return;
+    // Handlers go on first: to post takes longer than to deliver.
+    await undefined;
+    for (const message of toPost) this.#postPlain(message);
+  }
+
+  #postPlain(message: Message): void {
+    this.#plain.post(message.toJSON());
+    this.counts.plainSent++;
   }
 
   #deliver: Deliver = (message, index, delivery) => {

@@ -64,13 +64,16 @@ export class PlainChannel {
     this.#others.delete(id);
   }
 
-  /** Whether a frame may go out now. Where not, a flood has begun. */
+  /** Takes the place of a frame that may go out now. Where there is none, a flood has begun. */
   admit(): boolean {
     if (this.#allowance < 1) {
       const inFlood = this.#rate === FLOOD_RATE;
       if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
     }
-    if (this.#allowance >= 1) return true;
+    if (this.#allowance >= 1) {
+      this.#allowance--;
+      return true;
+    }
     this.#rate = FLOOD_RATE;
     return false;
   }
@@ -101,7 +104,6 @@ export class PlainChannel {
 
   /** Posts a message. */
   post(message: WireMessage): void {
-    this.#allowance--;
     this.marks.add(message);
     this.#channel.postMessage(message);
   }
