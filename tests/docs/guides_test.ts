@@ -38,6 +38,30 @@ function prose(page: string): string {
   return page.replace(/^```[\s\S]*?^```/gm, "").replace(/\s+/g, " ");
 }
 
+/** The anchor that a heading has on the web. */
+function anchor(heading: string): string {
+  return heading.toLowerCase().replace(/[^\p{L}\p{N}\s-]/gu, "")
+    .replace(/\s/g, "-");
+}
+
+Deno.test("The links of the guides lead somewhere", async () => {
+  const all = await pages();
+  for (const [name, page] of all) {
+    for (const [, target] of prose(page).matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      const url = new URL(target!, new URL(name, ROOT));
+      const hash = url.hash.slice(1);
+      url.hash = "";
+      assert.ok(await exists(url), `${name} links to ${target}`);
+      if (hash === "") continue;
+      const linked = await Deno.readTextFile(url);
+      const anchors = [...linked.matchAll(/^#+ (.*)$/gm)]
+        .map(([, heading]) => anchor(heading!));
+      assert.ok(anchors.includes(hash), `${name} links to ${target}`);
+    }
+  }
+});
+
 Deno.test("The tests that the guides name are there", async () => {
   const sources = await testSources();
   const folders = { F: "faults", R: "redis", B: "backend", W: "bus" };
