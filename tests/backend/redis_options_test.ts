@@ -13,6 +13,7 @@ const event = (n: number): string =>
 
 Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", async () => {
   const count = "a whole number above 0";
+  const time = "a number of seconds above 0, up to a day";
   const wrong: [InboxOptions & RedisBackendOptions, string][] = [];
   const add = (expected: string, options: object): void => {
     wrong.push([{ queue: "queue", ...options }, expected]);
@@ -24,10 +25,10 @@ Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", 
   }
   for (const value of [-1, NaN, Infinity, "1", null]) {
     add("a number of seconds from 0 on", { retryPause: value });
-    add("a number of seconds above 0", { heartbeatTimeout: value });
+    add(time, { heartbeatTimeout: value });
     add("a whole number from 0 on", { maxDeadLetters: value });
   }
-  add("a number of seconds above 0", { heartbeatTimeout: 0 });
+  for (const value of [0, 86_401]) add(time, { heartbeatTimeout: value });
   add('"at-least-once" or "at-most-once"', { delivery: "twice" });
   add('"dead-letter" or "drop"', { foreign: "keep" });
   for (const [options, expected] of wrong) {
