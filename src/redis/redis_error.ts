@@ -137,7 +137,10 @@ const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
     "memory",
     "the server is out of memory; raise its `maxmemory` or remove what is no longer needed",
   ],
-  WRONGTYPE: ["wrong-type"],
+  WRONGTYPE: [
+    "wrong-type",
+    "the key exists, but is of another type than is needed; use another name, or remove it (WRONGTYPE)",
+  ],
   NOSCRIPT: ["no-script"],
   TAKEN: ["taken"],
 };
