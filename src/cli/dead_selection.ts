@@ -5,6 +5,7 @@ import type { Parser } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
 import { choice, string } from "@optique/core/valueparser";
 import {
+  DEAD_LETTER_REASONS,
   type DeadLetter,
   type DeadLetterFilter,
   DeadLetters,
@@ -14,17 +15,6 @@ import { age } from "./values.ts";
 
 /** How long to wait for a server that does not answer, in seconds. */
 const CONNECTION_TIMEOUT = 3;
-
-/** Every reason, so that the compiler finds one that is missing here. */
-const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {
-  malformed: true,
-  "too-large": true,
-  foreign: true,
-  failed: true,
-  dropped: true,
-  crashed: true,
-};
-const NAMES = Object.keys(REASONS) as DeadLetter["reason"][];
 
 /** What the options say about the dead letters that are meant. */
 export interface DeadFilterOptions {
@@ -43,10 +33,10 @@ export function deadFilterOptions(): Parser<
     reasons: multiple(
       option(
         "--reason",
-        choice(NAMES, { metavar: "REASON", suggest: "nearest" }),
+        choice(DEAD_LETTER_REASONS, { metavar: "REASON", suggest: "nearest" }),
         {
           description: message`Those with this reason: ${
-            text(NAMES.join(", "))
+            text(DEAD_LETTER_REASONS.join(", "))
           }. Repeatable: any of them`,
         },
       ),

@@ -10,6 +10,21 @@ export type FailureReason =
   | "dropped"
   | "crashed";
 
+/** Listed by key, so that the compiler finds one that is missing here. */
+const REASONS: Readonly<Record<FailureReason, true>> = {
+  malformed: true,
+  "too-large": true,
+  foreign: true,
+  failed: true,
+  dropped: true,
+  crashed: true,
+};
+
+/** Every reason for which a message may be a dead letter. */
+export const DEAD_LETTER_REASONS: readonly FailureReason[] = Object.keys(
+  REASONS,
+) as FailureReason[];
+
 /** A message that could not be handled, and why. */
 export interface DeadLetter {
   /** Names this dead letter, for {@link DeadLetters.requeue} and {@link DeadLetters.purge}. */

@@ -1,4 +1,8 @@
-import type { DeadLetter, FailureReason } from "./dead_letter.ts";
+import {
+  DEAD_LETTER_REASONS,
+  type DeadLetter,
+  type FailureReason,
+} from "./dead_letter.ts";
 import { nearest } from "./nearest.ts";
 
 /** Which dead letters are meant: those to which everything said here applies. */
@@ -24,16 +28,8 @@ type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === "string";
 const isIndex: Check = (value) => Number.isInteger(value) && Number(value) >= 0;
 const isSeconds: Check = (value) => typeof value === "number" && value >= 0;
-const REASONS: Readonly<Record<FailureReason, true>> = {
-  malformed: true,
-  "too-large": true,
-  foreign: true,
-  failed: true,
-  dropped: true,
-  crashed: true,
-};
 const isReason: Check = (value) =>
-  isText(value) && Object.hasOwn(REASONS, value as string);
+  DEAD_LETTER_REASONS.some((reason) => reason === value);
 
 const FIELDS: Readonly<Record<keyof DeadLetterFilter, [Check, string]>> = {
   queue: [oneOrMore(isText), "a queue, or a list of queues"],
@@ -44,7 +40,7 @@ const FIELDS: Readonly<Record<keyof DeadLetterFilter, [Check, string]>> = {
   ],
   reason: [
     oneOrMore(isReason),
-    `one of ${Object.keys(REASONS).join(", ")}, or a list of them`,
+    `one of ${DEAD_LETTER_REASONS.join(", ")}, or a list of them`,
   ],
   olderThan: [isSeconds, "a number of seconds from 0 on"],
   newerThan: [isSeconds, "a number of seconds from 0 on"],

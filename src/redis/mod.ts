@@ -19,7 +19,11 @@ export {
 export { RedisError, type RedisErrorCode } from "./redis_error.ts";
 export type { Script } from "./script.ts";
 export type { Batch, Failure } from "./batch.ts";
-export type { DeadLetter, FailureReason } from "./dead_letter.ts";
+export {
+  DEAD_LETTER_REASONS,
+  type DeadLetter,
+  type FailureReason,
+} from "./dead_letter.ts";
 export { type Backlog, Inbox } from "./inbox.ts";
 export type { InboxOptions } from "./inbox_options.ts";
 export type { InboxStats } from "./inbox_stats.ts";
