@@ -159,7 +159,7 @@ export class Candidates {
     return keys;
   }
 
-  /** What has to be asked for now to know the services completely. */
+  /** The questions that are due at this time, to know the services completely. */
   *missing(now: number): Iterable<DnsQuestion> {
     if (now < this.#pauseUntil) {
       this.#nextAttempt = this.#pauseUntil;

@@ -70,6 +70,7 @@ export function row(
       return t.step({
         name: stack,
         ignore: reason !== undefined,
+        // Deno runs steps at once only so; the test around them has all three.
         sanitizeOps: false,
         sanitizeResources: false,
         sanitizeExit: false,
