@@ -11,7 +11,8 @@ import {
 } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
-import { Listener, privateBus, QUEUE, until } from "./helpers.ts";
+import { until } from "../until.ts";
+import { Listener, privateBus, QUEUE } from "./helpers.ts";
 
 /** Somebody who asks the device "livingroom". */
 class Client implements AsyncDisposable {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Bus, type Event } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
-import { Listener, QUEUE, until } from "./helpers.ts";
+import { until } from "../until.ts";
+import { Listener, QUEUE } from "./helpers.ts";
 
 const MESSAGE = JSON.stringify({
   type: "event",

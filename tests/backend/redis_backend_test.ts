@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { Event, RedisBackend } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
-import {
-  DEAD,
-  deadLetters,
-  LineLogger,
-  Listener,
-  QUEUE,
-  until,
-} from "./helpers.ts";
+import { until } from "../until.ts";
+import { DEAD, deadLetters, LineLogger, Listener, QUEUE } from "./helpers.ts";
 
 const FOR_US = { target: "livingroom" };
 

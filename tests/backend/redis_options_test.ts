@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { RedisBackend, type RedisBackendOptions } from "../../mod.ts";
 import { Inbox, type InboxOptions } from "../../src/redis/mod.ts";
 import { TestServer } from "../servers.ts";
-import { deadLetters, Listener, QUEUE, until } from "./helpers.ts";
+import { until } from "../until.ts";
+import { deadLetters, Listener, QUEUE } from "./helpers.ts";
 
 const event = (n: number): string =>
   JSON.stringify({

@@ -10,7 +10,8 @@ import {
 } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { LineLogger, Listener, privateBus, QUEUE, until } from "./helpers.ts";
+import { until } from "../until.ts";
+import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
 const interfaces = ["127.0.0.1"];
 const TYPE = "_platypush-redis._tcp.local.";

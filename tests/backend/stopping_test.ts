@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { DroppedError, Event } from "../../mod.ts";
 import { TestServer } from "../servers.ts";
-import { DEAD, Listener, QUEUE, until } from "./helpers.ts";
+import { until } from "../until.ts";
+import { DEAD, Listener, QUEUE } from "./helpers.ts";
 
 function events(count: number): string[] {
   return Array.from({ length: count }, (_, n) =>

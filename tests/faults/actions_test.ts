@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { Listener, QUEUE, until } from "../backend/helpers.ts";
+import { Listener, QUEUE } from "../backend/helpers.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 const REQUESTS = 400;
 const CUTS = 10;

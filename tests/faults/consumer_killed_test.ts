@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { ConsumerProcess } from "./consumer_process.ts";
 import { Flow, LIMIT } from "./flow.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { Program } from "../programs.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 const decoder = new TextDecoder();
 const COUNT = 300;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { Failure } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { Flow, numberOf } from "./flow.ts";
 
 Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () => {

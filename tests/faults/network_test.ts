@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
 import { delay, Flow } from "./flow.ts";
 
 /** The most that is handed out or on its way at a time. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Outbox, type RedisError } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { delay, Flow } from "./flow.ts";
 
 const AOF = ["appendonly yes", "appendfsync always"];

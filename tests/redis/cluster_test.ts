@@ -5,10 +5,10 @@ import {
   Outbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { TestLogger } from "../servers.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
 Deno.test("Connections, queues and responses work in a cluster and survive a master", async () => {

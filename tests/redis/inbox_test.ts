@@ -5,9 +5,9 @@ import {
   type InboxOptions,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
 const decoder = new TextDecoder();

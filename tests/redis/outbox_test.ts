@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { Outbox, RedisError } from "../../src/redis/mod.ts";
-import { LineLogger, until } from "../backend/helpers.ts";
+import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
 
 Deno.test("Outbox pushes one message, several, and bytes", async () => {
   await using server = await TestServer.start();

@@ -5,10 +5,10 @@ import {
   Outbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { until } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger } from "../servers.ts";
 import { SentinelSetup } from "../sentinels.ts";
+import { until } from "../until.ts";
 
 Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   await using setup = await SentinelSetup.start();
