@@ -1,10 +1,10 @@
 /**
- * Runs the tests: those that wait for other hosts, and for what they have broken
- * on purpose, beside all others, since they leave the processor idle most of the
- * time. What they have to say comes after what the others say, then a line
- * `N passed, N failed`.
+ * Runs the tests, a process for each folder of `tests/`, several at a time:
+ * most of them wait for another process or the network, and leave the processor
+ * idle meanwhile. What a folder has to say comes when it is through; the last
+ * line is `N passed, N failed`.
  *
- *     deno task test [what `deno test` takes, such as a file]
+ *     deno task test [what `deno test` takes, such as --shuffle, or a file]
  *
  * @module
  */
@@ -12,16 +12,28 @@
 // deno-lint-ignore-file no-console -- this is a program
 
 const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
-/** Where the tests are that wait most of the time. */
-const WAITING = ["tests/interop", "tests/faults"];
+/** The folders that take longest, which go first. */
+const SLOWEST = ["interop", "faults", "redis", "backend", "cli"];
+const PROCESSES = 2 * navigator.hardwareConcurrency;
 
-interface Run {
-  readonly success: boolean;
-  readonly output: string;
+interface Count {
+  passed: number;
+  failed: number;
 }
 
-/** Runs tests; what they print is shown at once, or else returned only. */
-async function test(args: readonly string[], isShown: boolean): Promise<Run> {
+/** The folders of tests, those first that take longest. */
+function folders(): string[] {
+  const rank = (name: string): number =>
+    SLOWEST.includes(name) ? SLOWEST.indexOf(name) : SLOWEST.length;
+  return [...Deno.readDirSync("tests")]
+    .filter(({ isDirectory }) => isDirectory)
+    .map(({ name }) => name)
+    .sort((a, b) => rank(a) - rank(b))
+    .map((name) => `tests/${name}`);
+}
+
+/** Runs tests, shows what they said once they are through, and counts them. */
+async function test(args: readonly string[]): Promise<Count> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["test", ...PERMISSIONS.map((name) => `--allow-${name}`), ...args],
     stdin: "null",
@@ -30,35 +42,40 @@ async function test(args: readonly string[], isShown: boolean): Promise<Run> {
   });
   await using process = command.spawn();
   let output = "";
-  const decoders = [new TextDecoderStream(), new TextDecoderStream()];
-  const streams = [process.stdout, process.stderr];
-  await Promise.all(streams.map(async (stream, index) => {
-    for await (const text of stream.pipeThrough(decoders[index]!)) {
+  await Promise.all([process.stdout, process.stderr].map(async (stream) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
       output += text;
-      if (isShown) await Deno.stdout.write(new TextEncoder().encode(text));
     }
   }));
   const { success } = await process.status;
-  return { success, output };
-}
+  console.log(output.trimEnd());
 
-const runs = Deno.args.length > 0
-  ? [await test(Deno.args, true)]
-  : await Promise.all([
-    test([`--ignore=${WAITING.join()}`], true),
-    test(WAITING, false),
-  ]);
-for (const { output } of runs.slice(1)) console.log(output);
-
-let passed = 0;
-let failed = 0;
-for (const { success, output } of runs) {
   // deno-lint-ignore no-control-regex -- colours
   const plain = output.replaceAll(/\x1b\[[0-9;]*m/g, "");
   const counts = [...plain.matchAll(/\| (\d+) passed.* \| (\d+) failed/g)];
-  const [, good = 0, bad = 0] = counts.at(-1)?.map(Number) ?? [];
-  passed += good;
-  failed += success || bad > 0 ? bad : 1;
+  const [, passed = 0, failed = 0] = counts.at(-1)?.map(Number) ?? [];
+  return { passed, failed: success ? failed : Math.max(failed, 1) };
 }
-console.log(`${passed} passed, ${failed} failed`);
-Deno.exit(failed === 0 ? 0 : 1);
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const places = Deno.args.some(isThere)
+  ? [[]]
+  : folders().map((folder) => [folder]);
+const sum: Count = { passed: 0, failed: 0 };
+await Promise.all(Array.from({ length: PROCESSES }, async () => {
+  for (let place = places.shift(); place; place = places.shift()) {
+    const { passed, failed } = await test([...Deno.args, ...place]);
+    sum.passed += passed;
+    sum.failed += failed;
+  }
+}));
+console.log(`${sum.passed} passed, ${sum.failed} failed`);
+Deno.exit(sum.failed === 0 ? 0 : 1);
