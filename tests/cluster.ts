@@ -1,35 +1,26 @@
 import { Connection, type RedisArgs } from "../src/redis/mod.ts";
 import { freePort, TestServer } from "./servers.ts";
+import { until } from "./until.ts";
 
 const SLOTS = 16384;
 
 /** A cluster of three masters with a replica each. */
 export class ClusterSetup implements AsyncDisposable {
   /** Masters first, each replica three places after its master. */
-  readonly nodes: readonly TestServer[];
+  readonly nodes: TestServer[] = [];
 
-  private constructor(nodes: readonly TestServer[]) {
-    this.nodes = nodes;
-  }
+  private constructor() {}
 
   static async start(): Promise<ClusterSetup> {
-    const nodes: TestServer[] = [];
-    for (let index = 0; index < 6; index++) {
-      nodes.push(
-        await TestServer.start({
-          port: clusterPort(),
-          config: [
-            "cluster-enabled yes",
-            "cluster-node-timeout 1000",
-            "cluster-replica-validity-factor 0",
-            "repl-diskless-sync-delay 0",
-          ],
-        }),
-      );
+    const setup = new ClusterSetup();
+    try {
+      await setup.#startNodes();
+      await setup.#form();
+      return setup;
+    } catch (error) {
+      await setup[Symbol.asyncDispose]();
+      throw error;
     }
-    const setup = new ClusterSetup(nodes);
-    await setup.#form();
-    return setup;
   }
 
   get args(): RedisArgs {
@@ -52,6 +43,21 @@ export class ClusterSetup implements AsyncDisposable {
     for (const node of this.nodes) await node[Symbol.asyncDispose]();
   }
 
+  async #startNodes(): Promise<void> {
+    while (this.nodes.length < 6) {
+      const node = await TestServer.start({
+        port: clusterPort(),
+        config: [
+          "cluster-enabled yes",
+          "cluster-node-timeout 1000",
+          "cluster-replica-validity-factor 0",
+          "repl-diskless-sync-delay 0",
+        ],
+      });
+      this.nodes.push(node);
+    }
+  }
+
   async #form(): Promise<void> {
     const [first] = this.nodes;
     const ids: string[] = [];
@@ -70,17 +76,17 @@ export class ClusterSetup implements AsyncDisposable {
         await node.run("CLUSTER", "MEET", "127.0.0.1", `${first!.args.port}`);
       }
     }
-    await this.#until("CLUSTER NODES", (text) => lines(text) === 6);
+    await this.#all("CLUSTER NODES", (text) => lines(text) === 6);
     for (const [index, node] of this.nodes.entries()) {
       if (index >= 3) await node.run("CLUSTER", "REPLICATE", ids[index - 3]!);
     }
-    await this.#until("CLUSTER INFO", (text) => /cluster_state:ok/.test(text));
-    await this.#until(
+    await this.#all("CLUSTER INFO", (text) => /cluster_state:ok/.test(text));
+    await this.#all(
       "CLUSTER NODES",
       (text) => text.match(/slave/g)?.length === 3,
     );
     for (const replica of this.nodes.slice(3)) {
-      await untilSo(
+      await says(
         replica,
         "INFO replication",
         (text) => /master_link_status:up/.test(text),
@@ -88,22 +94,22 @@ export class ClusterSetup implements AsyncDisposable {
     }
   }
 
-  async #until(
+  async #all(
     command: string,
     isSo: (text: string) => boolean,
   ): Promise<void> {
-    for (const node of this.nodes) await untilSo(node, command, isSo);
+    for (const node of this.nodes) await says(node, command, isSo);
   }
 }
 
-async function untilSo(
+/** Waits until what a node answers is so. */
+async function says(
   node: TestServer,
   command: string,
   isSo: (text: string) => boolean,
 ): Promise<void> {
-  while (!isSo(await node.run<string>(...command.split(" ")))) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const answer = (): Promise<string> => node.run(...command.split(" "));
+  await until(async () => isSo(await answer()), `${command}: ${isSo}`);
 }
 
 function lines(text: string): number {

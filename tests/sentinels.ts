@@ -1,68 +1,27 @@
 import { Connection, type RedisArgs } from "../src/redis/mod.ts";
 import { freePort, TestServer } from "./servers.ts";
+import { until } from "./until.ts";
 
 /** A master, a replica, and three sentinels that watch them. */
 export class SentinelSetup implements AsyncDisposable {
-  readonly master: TestServer;
-  readonly replica: TestServer;
-  #sentinels: Deno.ChildProcess[];
-  #directory: string;
-  #ports: number[];
+  master!: TestServer;
+  replica!: TestServer;
+  readonly #ports = [freePort(), freePort(), freePort()];
+  readonly #stack = new AsyncDisposableStack();
 
-  private constructor(
-    master: TestServer,
-    replica: TestServer,
-    sentinels: Deno.ChildProcess[],
-    ports: number[],
-    directory: string,
-  ) {
-    this.master = master;
-    this.replica = replica;
-    this.#sentinels = sentinels;
-    this.#ports = ports;
-    this.#directory = directory;
-  }
+  private constructor() {}
 
   static async start(): Promise<SentinelSetup> {
-    const config = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
-    const master = await TestServer.start({ port: freePort(), config });
-    const replica = await TestServer.start({ port: freePort(), config });
-    const port = master.args.port!;
-    await replica.run("REPLICAOF", "127.0.0.1", String(port));
-    const directory = await Deno.makeTempDir();
-    const ports = [freePort(), freePort(), freePort()];
-    const sentinels: Deno.ChildProcess[] = [];
-    for (const own of ports) {
-      const file = `${directory}/${own}.conf`;
-      await Deno.writeTextFile(
-        file,
-        [
-          `port ${own}`,
-          "bind 127.0.0.1",
-          `dir "${directory}"`,
-          `sentinel monitor tested 127.0.0.1 ${port} 2`,
-          "sentinel down-after-milliseconds tested 1000",
-          "sentinel failover-timeout tested 3000",
-          "",
-        ].join("\n"),
-      );
-      sentinels.push(
-        new Deno.Command("redis-server", {
-          args: [file, "--sentinel"],
-          stdout: "null",
-          stderr: "null",
-        }).spawn(),
-      );
+    const setup = new SentinelSetup();
+    try {
+      await setup.#startServers();
+      await setup.#startSentinels();
+      await setup.#agree();
+      return setup;
+    } catch (error) {
+      await setup[Symbol.asyncDispose]();
+      throw error;
     }
-    const setup = new SentinelSetup(
-      master,
-      replica,
-      sentinels,
-      ports,
-      directory,
-    );
-    await setup.#agree();
-    return setup;
   }
 
   get args(): RedisArgs {
@@ -90,24 +49,62 @@ export class SentinelSetup implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const sentinel of this.#sentinels) sentinel.kill("SIGKILL");
-    for (const sentinel of this.#sentinels) await sentinel.status;
-    await this.master[Symbol.asyncDispose]();
-    await this.replica[Symbol.asyncDispose]();
-    await Deno.remove(this.#directory, { recursive: true });
+    await this.#stack.disposeAsync();
+  }
+
+  async #startServers(): Promise<void> {
+    const config = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+    const start = async (): Promise<TestServer> =>
+      this.#stack.use(await TestServer.start({ port: freePort(), config }));
+    this.master = await start();
+    this.replica = await start();
+    await this.replica.run(
+      "REPLICAOF",
+      "127.0.0.1",
+      String(this.master.args.port),
+    );
+  }
+
+  async #startSentinels(): Promise<void> {
+    const directory = await Deno.makeTempDir();
+    this.#stack.defer(() => Deno.remove(directory, { recursive: true }));
+    for (const port of this.#ports) {
+      const file = `${directory}/${port}.conf`;
+      await Deno.writeTextFile(
+        file,
+        [
+          `port ${port}`,
+          "bind 127.0.0.1",
+          `dir "${directory}"`,
+          `sentinel monitor tested 127.0.0.1 ${this.master.args.port} 2`,
+          "sentinel down-after-milliseconds tested 1000",
+          "sentinel failover-timeout tested 3000",
+          "",
+        ].join("\n"),
+      );
+      const sentinel = new Deno.Command("redis-server", {
+        args: [file, "--sentinel"],
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      this.#stack.defer(async () => {
+        sentinel.kill("SIGKILL");
+        await sentinel.status;
+      });
+    }
   }
 
   /** Waits until all sentinels know each other and the replica. */
   async #agree(): Promise<void> {
     for (const port of this.#ports) {
       await using sentinel = await Connection.connect({ port });
-      for (let known = ""; known !== "1 2";) {
+      await until(async () => {
         const facts = await sentinel.command<Record<string, string>>(
           ["SENTINEL", "MASTER", "tested"],
         );
-        known = `${facts["num-slaves"]} ${facts["num-other-sentinels"]}`;
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+        return facts["num-slaves"] === "1" &&
+          facts["num-other-sentinels"] === "2";
+      }, `the sentinel at ${port} to know all others`);
     }
   }
 }
