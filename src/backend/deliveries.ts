@@ -1,7 +1,9 @@
 import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
-import { expandUrl, formatAddress, parseRedisArgs } from "../redis/options.ts";
+import { formatAddress } from "../redis/address.ts";
+import { expandUrl } from "../redis/expand_url.ts";
+import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 

@@ -8,7 +8,8 @@ import {
   RedisError,
 } from "../redis/mod.ts";
 import { backoff } from "../redis/backoff.ts";
-import { formatAddress, parseRedisArgs } from "../redis/options.ts";
+import { formatAddress } from "../redis/address.ts";
+import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { addMetricSource, isTracing } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";

@@ -1,4 +1,5 @@
-import { formatAddress, type Settings } from "../redis/options.ts";
+import { formatAddress } from "../redis/address.ts";
+import type { Settings } from "../redis/parse_redis_args.ts";
 
 /** Where a Redis server is, as peers on the network are told. */
 export interface ServicePlace {

@@ -2,7 +2,7 @@ import type {
   BackendOptionAliases,
   RedisBackendOptions,
 } from "../backend/mod.ts";
-import { ARGUMENTS } from "../redis/options.ts";
+import { ARGUMENTS } from "../redis/redis_args.ts";
 
 type Check = (value: unknown) => boolean;
 

@@ -1,4 +1,5 @@
-import { checkRedisArgs, expandUrl } from "../redis/options.ts";
+import { expandUrl } from "../redis/expand_url.ts";
+import { checkRedisArgs } from "../redis/redis_args.ts";
 import { ConfigError, problemOf } from "./config_error.ts";
 
 /** What kind of source a value comes from, the strongest first. */

@@ -1,4 +1,4 @@
-import { ARGUMENTS } from "../redis/options.ts";
+import { ARGUMENTS } from "../redis/redis_args.ts";
 
 const MASK = "***";
 const SECRETS = [

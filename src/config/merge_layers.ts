@@ -1,4 +1,5 @@
-import { expandUrl, type RedisArgs } from "../redis/options.ts";
+import { expandUrl } from "../redis/expand_url.ts";
+import type { RedisArgs } from "../redis/redis_args.ts";
 import type { Given, Layer } from "./layer.ts";
 
 type Args = Readonly<Record<string, Given>>;

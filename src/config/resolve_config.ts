@@ -1,6 +1,6 @@
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { parseRedisArgs } from "../redis/options.ts";
+import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { ConfigError, problemOf } from "./config_error.ts";
 import { environmentOf, readEnvironment } from "./environment.ts";
 import { findConfigFile } from "./find_config_file.ts";

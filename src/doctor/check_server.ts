@@ -1,5 +1,5 @@
 import { BriefConnection } from "../redis/brief_connection.ts";
-import type { RedisArgs } from "../redis/options.ts";
+import type { RedisArgs } from "../redis/redis_args.ts";
 import { serverStatus } from "../redis/queue_status.ts";
 import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
 import { explainReply } from "./explain_reply.ts";

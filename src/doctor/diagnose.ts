@@ -1,4 +1,5 @@
-import { parseRedisArgs, type RedisArgs } from "../redis/options.ts";
+import { parseRedisArgs } from "../redis/parse_redis_args.ts";
+import type { RedisArgs } from "../redis/redis_args.ts";
 import { RedisError } from "../redis/redis_error.ts";
 import { checkAccess } from "./check_access.ts";
 import { checkDeno, checkPermissions } from "./check_deno.ts";

@@ -1,11 +1,8 @@
 import { findServer } from "./find_server.ts";
 import { type Argument, Link } from "./link.ts";
-import {
-  formatAddress,
-  parseRedisArgs,
-  type RedisArgs,
-  type Settings,
-} from "./options.ts";
+import { formatAddress } from "./address.ts";
+import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 

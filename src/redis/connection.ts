@@ -3,13 +3,9 @@ import { backoff, pause } from "./backoff.ts";
 import { type Argument, Link } from "./link.ts";
 import { findServer } from "./find_server.ts";
 import { Health } from "./health.ts";
-import {
-  type Address,
-  formatAddress,
-  parseRedisArgs,
-  type RedisArgs,
-  type Settings,
-} from "./options.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 

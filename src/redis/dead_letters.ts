@@ -11,7 +11,8 @@ import {
 } from "./dead_letter_filter.ts";
 import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
 import type { Argument } from "./link.ts";
-import { parseRedisArgs, type RedisArgs } from "./options.ts";
+import { parseRedisArgs } from "./parse_redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { Router } from "./router.ts";

@@ -1,6 +1,7 @@
 import { keySlot } from "./key_slot.ts";
 import { Link, type LinkOptions } from "./link.ts";
-import { type Address, formatAddress, type Settings } from "./options.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { Settings } from "./parse_redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 
 /**

@@ -1,5 +1,6 @@
 import type { Link } from "./link.ts";
-import { formatAddress, type Settings } from "./options.ts";
+import { formatAddress } from "./address.ts";
+import type { Settings } from "./parse_redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** Notices when a link is silent although it should not be, and gives it up. */

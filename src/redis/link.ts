@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
-import { type Address, formatAddress, type Settings } from "./options.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { Settings } from "./parse_redis_args.ts";
 import { loadTls } from "./load_tls.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 

@@ -1,4 +1,5 @@
-import type { Address, TlsSettings } from "./options.ts";
+import type { Address } from "./address.ts";
+import type { TlsSettings } from "./parse_redis_args.ts";
 
 /**
  * Reads the certificates and keys that TLS needs.

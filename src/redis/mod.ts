@@ -9,7 +9,8 @@ export {
   type ConnectOptions,
 } from "./connection.ts";
 export type { Argument } from "./link.ts";
-export type { Address, RedisArgs } from "./options.ts";
+export type { Address } from "./address.ts";
+export type { RedisArgs } from "./redis_args.ts";
 export { Outbox, type OutboxOptions } from "./outbox.ts";
 export {
   type PrivateRedis,

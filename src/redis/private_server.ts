@@ -1,5 +1,6 @@
 import { Connection } from "./connection.ts";
-import { formatAddress, type RedisArgs } from "./options.ts";
+import { formatAddress } from "./address.ts";
+import type { RedisArgs } from "./redis_args.ts";
 
 /** What {@link startRedis} starts. */
 export interface StartRedisOptions {

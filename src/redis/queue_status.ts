@@ -1,6 +1,6 @@
 import { BriefConnection } from "./brief_connection.ts";
 import { explainWrongType } from "./explain_wrong_type.ts";
-import type { RedisArgs } from "./options.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { survey } from "./scripts/survey.ts";
 

@@ -2,13 +2,10 @@ import { backoff, pause } from "./backoff.ts";
 import { Connection, type ConnectOptions } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./key_slot.ts";
-import {
-  type Address,
-  expandUrl,
-  formatAddress,
-  parseRedisArgs,
-  type RedisArgs,
-} from "./options.ts";
+import { type Address, formatAddress } from "./address.ts";
+import { expandUrl } from "./expand_url.ts";
+import { parseRedisArgs } from "./parse_redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import { orAborted } from "./or_aborted.ts";
 import { RedisError } from "./redis_error.ts";
 

@@ -7,7 +7,7 @@ import {
   resolveConfig,
   type ResolveConfigOptions,
 } from "../../mod.ts";
-import { parseRedisArgs } from "../../src/redis/options.ts";
+import { parseRedisArgs } from "../../src/redis/parse_redis_args.ts";
 import { Folder } from "./folder.ts";
 
 const NOWHERE = { HOME: "/nowhere" };

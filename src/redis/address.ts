@@ -1,0 +1,29 @@
+/** Where a server listens: a TCP address, or the path of a Unix socket. */
+export type Address = { host: string; port: number } | { path: string };
+
+/** Reads `host`, `host:port`, `[v6]` or `[v6]:port`. */
+export function parseAddress(
+  text: string,
+  defaultPort: number,
+): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.%]+)\]|([^:[\]]+))(?::(\d+))?$/i.exec(text);
+  const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
+  if (match === null || !isPort(port)) {
+    throw new TypeError(
+      'Cannot connect to Redis: an address has to be "host:port", or "[address]:port" for IPv6.',
+    );
+  }
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+/** Writes an address for people. */
+export function formatAddress(address: Address): string {
+  if ("path" in address) return address.path;
+  const { host, port } = address;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether it is the number of a port. */
+export function isPort(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0 && Number(value) < 65536;
+}
