@@ -3,15 +3,40 @@ import { getLogger } from "@logtape/logtape";
 /**
  * Where the library reports what it does: the console, the logger of
  * `@std/log`, and most others fit.
+ *
+ * @example
+ * ```ts
+ * import { Bus, type Logger } from "@platypush/redis";
+ *
+ * const quiet: Logger = { ...console, debug: () => {}, info: () => {} };
+ * await using bus = new Bus({ name: "example/logger", logger: quiet });
+ * console.assert(bus.subscribers === 0);
+ * ```
  */
 export interface Logger {
-  /** Reports what only helps to understand a problem. */
+  /**
+   * Reports what only helps to understand a problem.
+   *
+   * @param message A sentence, without secrets.
+   */
   debug(message: string): void;
-  /** Reports a normal event of the life cycle. */
+  /**
+   * Reports a normal event of the life cycle.
+   *
+   * @param message A sentence, without secrets.
+   */
   info(message: string): void;
-  /** Reports something unusual from which the library recovers by itself. */
+  /**
+   * Reports something unusual from which the library recovers by itself.
+   *
+   * @param message A sentence, without secrets.
+   */
   warn(message: string): void;
-  /** Reports something that needs a person. */
+  /**
+   * Reports something that needs a person.
+   *
+   * @param message A sentence, without secrets.
+   */
   error(message: string): void;
 }
 

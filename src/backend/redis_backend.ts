@@ -274,7 +274,7 @@ export class RedisBackend extends Backend {
         ...(target !== undefined && { target }),
         ...(maxSize !== undefined && { maxSize }),
         ...(isTracing() && {
-          reception: { queue: batch.queue, time: Date.now() },
+          reception: { queue: batch.queue, time: Date.now() / 1000 },
         }),
       });
       this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));

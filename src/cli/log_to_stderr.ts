@@ -6,7 +6,7 @@ import {
 } from "@logtape/logtape";
 import { printable } from "./printable.ts";
 
-/** The levels of the log, as in LogTape. */
+/** The levels of the log, as in LogTape; {@linkcode logToStderr} takes one. */
 export type LogLevel =
   | "trace"
   | "debug"
@@ -16,7 +16,7 @@ export type LogLevel =
   | "fatal";
 
 /**
- * Configures LogTape for a program: what the library reports goes to stderr,
+ * Configures LogTape for a program, in place of whatever was configured before: what the library reports goes to stderr,
  * one readable line each, in colour on a terminal.
  *
  * @param level The least level to show. Default: `info`.

@@ -2,7 +2,17 @@ import { ConfigError, RedisError, type RedisErrorCode } from "../../mod.ts";
 import { printable } from "./printable.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** What a program's exit code says. */
+/**
+ * What the exit code of a {@linkcode program} says.
+ *
+ * @example
+ * ```ts
+ * import { ExitCode, main } from "@platypush/redis/cli";
+ *
+ * await main(["--version"]);
+ * console.assert(Deno.exitCode === ExitCode.Done);
+ * ```
+ */
 export const ExitCode = {
   /** Done. */
   Done: 0,

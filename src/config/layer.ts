@@ -2,7 +2,10 @@ import { expandUrl } from "../redis/expand_url.ts";
 import { checkRedisArgs } from "../redis/redis_args.ts";
 import { ConfigError, problemOf } from "./config_error.ts";
 
-/** What kind of source a value comes from, the strongest first. */
+/**
+ * What kind of source a value comes from, the strongest first;
+ * {@linkcode resolveConfig} tells it of each value.
+ */
 export type ConfigSource =
   | "code"
   | "command line"

@@ -31,7 +31,7 @@ export interface ResolveConfigOptions {
   logger?: Logger | undefined;
 }
 
-/** One effective value, and where it comes from. */
+/** One effective value that {@linkcode resolveConfig} has found, and where it comes from. */
 export interface ConfigSetting {
   /** Its name, such as `queue` or `redisArgs.host`. */
   readonly name: string;

@@ -4,7 +4,10 @@ import type { RedisBackendOptions } from "../backend/mod.ts";
 import type { Environment } from "./environment.ts";
 import { type Layer, makeLayer } from "./layer.ts";
 
-/** What a command line says, under the names of its options. */
+/**
+ * What a command line says, under the names of its options, for
+ * {@linkcode resolveConfig}.
+ */
 export interface ConfigFlags {
   /** `--url`. */
   url?: string | undefined;

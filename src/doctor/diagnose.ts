@@ -19,7 +19,7 @@ export interface DiagnoseOptions {
   queue?: string | readonly string[];
   /** Whether to look at the network, too. Default: `true`. */
   multicast?: boolean;
-  /** Gives up when aborted. */
+  /** When aborted, gives up connecting, and leaves the network out. */
   signal?: AbortSignal;
 }
 

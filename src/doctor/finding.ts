@@ -1,4 +1,4 @@
-/** What one check has found. */
+/** What one check of {@linkcode diagnose} has found. */
 export interface Finding {
   /** What was looked at, in a word: `server`, `memory`, `multicast`, … */
   readonly check: string;

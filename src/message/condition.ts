@@ -5,7 +5,10 @@ import { jsonValue } from "./json_value.ts";
 import { isRecord, kindOf } from "./message.ts";
 import { pythonRegex } from "./python_regex.ts";
 
-/** What an event's `args` have to be; see {@linkcode compileCondition}. */
+/**
+ * What an event's `args` have to be, as {@linkcode compileCondition} reads it:
+ * equal to a value, or as an object of operators says.
+ */
 export type Condition = Readonly<Record<string, unknown>>;
 
 /** Whether a value, found under a path, is as it should be. */
@@ -32,8 +35,7 @@ type Test = (value: unknown, path: string) => boolean;
  * @param logger Where to log. The category `["platypush", "redis", "message"]`
  * by default.
  * @returns The test.
- * @throws {TypeError} If the condition is no object.
- * @throws {TypeError} If it is no object, or holds what no event can: `undefined`,
+ * @throws {TypeError} If the condition is no object, or holds what no event can: `undefined`,
  * functions, a `RegExp`.
  * @throws {RegexError} If a regular expression cannot be used; says why.
  * @throws {MessageError} If the condition contains itself.

@@ -4,20 +4,30 @@ import { orDevice, readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
-/** What an event says: its type, and whatever else belongs to that. */
+/**
+ * What an event says: its type, and whatever else belongs to that.
+ *
+ * @example
+ * ```ts
+ * import type { EventArgs } from "@platypush/redis";
+ *
+ * const args: EventArgs = { type: "custom.Motion", room: "hall", level: 3 };
+ * console.assert(args.room === "hall");
+ * ```
+ */
 export type EventArgs = Record<string, unknown> & {
   /** The full name of the event's class in Platypush, or a name of your own. */
   type: string;
 };
 
-/** What an event is made with. */
+/** What an {@linkcode Event} is made with. */
 export interface EventInit extends MessageInit {
   /** What it says. */
   args: EventArgs;
 }
 
 /**
- * Something has happened.
+ * Something has happened: a sensor has measured, a button was pressed.
  *
  * @example
  * ```ts
@@ -89,7 +99,11 @@ export class Event extends Message {
     return testOf(condition)(this);
   }
 
-  /** What an event has on the wire besides the common fields. */
+  /**
+   * Gives what an event has on the wire besides the common fields.
+   *
+   * @returns Its `args`, not a copy of them.
+   */
   protected override content(): WireMessage {
     return { args: this.args };
   }

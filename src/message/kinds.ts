@@ -1,6 +1,8 @@
 import type { Message } from "./message.ts";
 
-/** The object on the wire. */
+/**
+ * A message as the object on the wire, as {@linkcode Message.toJSON} gives it.
+ */
 export type WireMessage = Record<string, unknown>;
 
 /** Builds one kind of message from an object of JSON values. */

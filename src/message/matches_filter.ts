@@ -1,7 +1,10 @@
 import { attribute } from "./attribute.ts";
 import type { Message } from "./message.ts";
 
-/** What attributes of a message have to be, by their path. */
+/**
+ * What attributes of a message have to be, by their path, for
+ * {@linkcode matchesFilter}: `{ "args.type": "custom.Motion" }`.
+ */
 export type Filter = Readonly<Record<string, unknown>>;
 
 /**

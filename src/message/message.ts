@@ -8,14 +8,29 @@ export type { WireMessage } from "./kinds.ts";
 
 const COMMON_KEYS = ["type", "target", "origin", "id", "_timestamp"] as const;
 
-/** What a message can be built from. */
+/**
+ * What {@linkcode Message.build} takes: JSON or a Python literal as a text or
+ * its UTF-8 bytes, the object on the wire, or a message.
+ */
 export type MessageInput =
   | string
   | Uint8Array
   | Message
   | Readonly<Record<string, unknown>>;
 
-/** How to build a message. */
+/**
+ * How to build a {@linkcode Message}.
+ *
+ * @example
+ * ```ts
+ * import { Message, MessageError } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const text = '{"type": "event", "args": {"type": "custom.Motion"}}';
+ * assert.equal(Message.build(text, { deviceId: "hall" }).origin, "hall");
+ * assert.throws(() => Message.build(text, { maxSize: 20 }), MessageError);
+ * ```
+ */
 export interface BuildOptions {
   /**
    * The receiving device's id, filled in where `target` or `origin` is
@@ -26,7 +41,24 @@ export interface BuildOptions {
   maxSize?: number;
 }
 
-/** What all messages can be made with; what is missing is filled in. */
+/**
+ * What an {@linkcode Event}, a {@linkcode Request} and a {@linkcode Response}
+ * can be made with; what is missing is filled in.
+ *
+ * @example
+ * ```ts
+ * import { Event } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const event = new Event({
+ *   target: "livingroom",
+ *   timestamp: Date.UTC(2026, 0) / 1000,
+ *   extra: { _logging_level: 20 },
+ *   args: { type: "custom.Motion" },
+ * });
+ * assert.equal(event.toJSON()._logging_level, 20);
+ * ```
+ */
 export interface MessageInit {
   /** The device that is to get it. The host's name by default. */
   target?: string;
@@ -34,13 +66,27 @@ export interface MessageInit {
   origin?: string;
   /** 32 hexadecimal digits by default. */
   id?: string;
-  /** Seconds since the epoch. Now by default. */
+  /** When it was made, in seconds since the epoch. Now by default. */
   timestamp?: number;
   /** Further keys for the wire, such as `_logging_level`. */
   extra?: WireMessage;
 }
 
-/** A class of messages, such as `Event`, to build or to filter by. */
+/**
+ * A class of messages, such as {@linkcode Event}, to build or to filter by.
+ *
+ * @example
+ * ```ts
+ * import { Event, type Message, type MessageClass } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * function only<T extends Message>(messages: Message[], type: MessageClass<T>): T[] {
+ *   return messages.filter((message): message is T => message instanceof type);
+ * }
+ * const event = new Event({ args: { type: "custom.Motion" } });
+ * assert.equal(only([event], Event)[0]?.args.type, "custom.Motion");
+ * ```
+ */
 export type MessageClass<T extends Message = Message> =
   & (abstract new (...args: never[]) => T)
   & { readonly prototype: T };
@@ -203,7 +249,11 @@ export abstract class Message {
     return JSON.stringify(this.toJSON());
   }
 
-  /** What this kind of message has on the wire besides the common fields. */
+  /**
+   * Gives what this kind of message has on the wire besides the common fields.
+   *
+   * @returns The fields, by their names on the wire.
+   */
   protected abstract content(): WireMessage;
 }
 

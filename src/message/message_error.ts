@@ -1,4 +1,7 @@
-/** Why a message could not be built; dead letters carry it on. */
+/**
+ * Why a message could not be built, as a {@linkcode MessageError} tells and
+ * dead letters carry on: it is none, or it is over the size limit.
+ */
 export type MessageErrorReason = "malformed" | "too-large";
 
 /**

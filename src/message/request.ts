@@ -3,7 +3,7 @@ import { orDevice, readers, type WireMessage } from "./kinds.ts";
 import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
-/** What a request is made with. */
+/** What a {@linkcode Request} is made with. */
 export interface RequestInit extends MessageInit {
   /** The name of what is to be done, such as `light.hue.on`. */
   action: string;
@@ -14,7 +14,8 @@ export interface RequestInit extends MessageInit {
 }
 
 /**
- * Something is to be done.
+ * Something is to be done by the target, which answers with a
+ * {@linkcode Response}.
  *
  * @example
  * ```ts
@@ -73,7 +74,11 @@ export class Request extends Message {
     this.token = token;
   }
 
-  /** What a request has on the wire besides the common fields. */
+  /**
+   * Gives what a request has on the wire besides the common fields.
+   *
+   * @returns Its `action`, `args` and `token`.
+   */
   protected override content(): WireMessage {
     return { action: this.action, args: this.args, token: this.token };
   }

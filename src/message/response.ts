@@ -4,7 +4,23 @@ import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
 
-/** What a response is made with. */
+/**
+ * What a {@linkcode Response} is made with.
+ *
+ * @example
+ * ```ts
+ * import { Request, Response } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const request = new Request({ origin: "deno-host", action: "light.hue.on" });
+ * const response = new Response({
+ *   target: request.origin,
+ *   id: request.id,
+ *   errors: ["No such light"],
+ * });
+ * assert.deepEqual(response.output, { success: false });
+ * ```
+ */
 export interface ResponseInit extends MessageInit {
   /** The device that sent the request. */
   target: string;
@@ -75,7 +91,12 @@ export class Response extends Message {
       { success: errors.length === 0 };
   }
 
-  /** What a response has on the wire besides the common fields. */
+  /**
+   * Gives what a response has on the wire besides the common fields.
+   *
+   * @returns Its `output` and `errors`, encoded so that the receiver decodes
+   * the same.
+   */
   protected override content(): WireMessage {
     return {
       response: {

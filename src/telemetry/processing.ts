@@ -12,11 +12,22 @@ import { messageAttributes, operationAttributes } from "./messaging.ts";
 import { extractTrace } from "./trace_context.ts";
 import { getTracer } from "./tracer.ts";
 
-/** How messages came here. */
+/**
+ * How messages came here, for the spans of whoever handles them.
+ *
+ * @example
+ * ```ts
+ * import { Bus, type Reception } from "@platypush/redis/bus";
+ *
+ * const reception: Reception = { queue: "lights", time: Date.now() / 1000 };
+ * await using bus = new Bus({ name: "example/reception", deviceId: "hall" });
+ * await bus.post({ type: "request", action: "light.on" }, { reception });
+ * ```
+ */
 export interface Reception {
   /** The queue that they were in. */
   readonly queue: string;
-  /** When they were received, in milliseconds since the epoch. */
+  /** When they were received, in seconds since the epoch. */
   readonly time: number;
 }
 
@@ -72,7 +83,7 @@ export class Processing {
     const parent = extractTrace(message);
     this.#span = getTracer().startSpan(`process ${queue}`, {
       kind: SpanKind.CONSUMER,
-      startTime: time,
+      startTime: time * 1000,
       attributes: {
         ...operationAttributes("process", queue),
         ...messageAttributes(message),

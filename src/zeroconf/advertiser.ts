@@ -12,17 +12,20 @@ import { decodeTxt, encodeTxt } from "./txt.ts";
 
 /** How an {@linkcode Advertiser} reaches the network. */
 export interface AdvertiserOptions {
-  /** Names or addresses of interfaces; all that lead to other hosts by default. */
+  /**
+   * Names or addresses of interfaces. Default: all that lead to other hosts, or
+   * the loopback interface where there is no other.
+   */
   interfaces?: readonly string[];
-  /** The name of this host, without `.local`; the system's by default. */
+  /** The name of this host, without `.local`. Default: the system's. */
   host?: string;
-  /** Whether it lets the process end; then no goodbye is sent. */
+  /** Whether it lets the process end; then no goodbye is sent. Default: `false`. */
   unref?: boolean;
-  /** Where it reports what it does. */
+  /** Where it reports what it does. Default: LogTape's category of this room. */
   logger?: Logger;
 }
 
-/** A service to announce. */
+/** A service that an {@linkcode Advertiser} announces. */
 export interface ServiceOptions {
   /** The instance name, at most 63 bytes; longer ones are cut with a warning. */
   name: string;
@@ -33,9 +36,9 @@ export interface ServiceOptions {
    * (RFC 6763, section 8).
    */
   port: number;
-  /** The protocol, `tcp` by default. */
+  /** What the service runs on. Default: `tcp`. */
   protocol?: "tcp" | "udp";
-  /** The TXT record. */
+  /** The TXT record: up to 1,300 bytes, each key with its value up to 255. Default: empty. */
   properties?: Readonly<Record<string, PropertyValue>>;
   /** Called with the new full name when a conflict appears later. */
   onRename?: (name: string) => void;
@@ -83,6 +86,8 @@ export class Advertiser implements AsyncDisposable {
    * Makes an advertiser, which opens its sockets with the first service.
    *
    * @param options How it reaches the network.
+   * @throws {Deno.errors.NotCapable} The host's name is needed, not given, and
+   * may not be read (`--allow-sys=hostname`).
    */
   constructor(options: AdvertiserOptions = {}) {
     const { interfaces, unref = false, host = hostLabel() } = options;
@@ -104,7 +109,7 @@ export class Advertiser implements AsyncDisposable {
     });
   }
 
-  /** The services that are announced. */
+  /** The services that are announced, under the names that they have won. */
   get services(): ServiceInfo[] {
     return [...this.#services.values()].map((each) => this.#describe(each));
   }
@@ -119,6 +124,18 @@ export class Advertiser implements AsyncDisposable {
    * @throws {TypeError} The type, port, name or a property is not allowed.
    * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} The advertiser is closed.
+   *
+   * @example
+   * ```ts
+   * import { Advertiser } from "@platypush/redis/zeroconf";
+   * import assert from "node:assert/strict";
+   *
+   * await using advertiser = new Advertiser({ interfaces: ["127.0.0.1"] });
+   * await assert.rejects(
+   *   advertiser.register({ name: "hall", type: "platypush-redis", port: 65_536 }),
+   *   /from 0 to 65535/,
+   * );
+   * ```
    */
   async register(options: ServiceOptions): Promise<string> {
     this.#mustBeOpen();
@@ -156,6 +173,8 @@ export class Advertiser implements AsyncDisposable {
    *
    * @param options The service, with the name that was wanted for it.
    * @returns The full name.
+   * @throws {TypeError} The type, port, name or a property is not allowed.
+   * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} There is no such service.
    */
   update(options: ServiceOptions): Promise<string> {
@@ -169,10 +188,10 @@ export class Advertiser implements AsyncDisposable {
   }
 
   /**
-   * Takes a service off the network with a goodbye.
+   * Takes a service off the network with a goodbye (RFC 6762, section 10.1).
    *
-   * @param name The full name that {@linkcode register} returned; all
-   * services where it is missing.
+   * @param name The full name that {@linkcode Advertiser.register}
+   * returned; all services where it is missing.
    * @returns Whether there was one.
    */
   unregister(name?: string): boolean {
@@ -255,7 +274,7 @@ export class Advertiser implements AsyncDisposable {
  *
  * @param type A name such as `platypush-redis`, or a whole type such as
  * `_platypush-redis._tcp.local.`, which stays as it is.
- * @param protocol What the service runs on.
+ * @param protocol What the service runs on; a whole type says so itself.
  * @returns The type with a dot at its end.
  * @throws {TypeError} The name is not one that a service may have.
  *

@@ -13,6 +13,7 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
  * @param options What to look for, and where.
  * @returns Each change in order, beginning with the services that are there.
  * It goes on until the signal is aborted or the loop is left.
+ * @throws {TypeError} The type is not one that a service may have.
  *
  * @example
  * ```ts

@@ -6,20 +6,29 @@ import { ServiceBrowser } from "./service_browser.ts";
 import type { ServiceChange, ServiceInfo } from "./service_info.ts";
 import { Sockets } from "./sockets.ts";
 
-/** The type of Platypush's Redis backends. */
+/**
+ * The type of Platypush's Redis backends, which a {@linkcode Browser} looks for
+ * where nothing else is said.
+ */
 export const PLATYPUSH_REDIS = "_platypush-redis._tcp.local.";
 
 /** What a {@linkcode Browser} looks for, and where. */
 export interface BrowserOptions {
-  /** The type, or the service's name alone; `_platypush-redis._tcp.local.` by default. */
+  /**
+   * The type, or the service's name alone, such as `http`. Default:
+   * {@linkcode PLATYPUSH_REDIS}.
+   */
   type?: string;
-  /** Names or addresses of interfaces; all that lead to other hosts by default. */
+  /**
+   * Names or addresses of interfaces. Default: all that lead to other hosts, or
+   * the loopback interface where there is no other.
+   */
   interfaces?: readonly string[];
-  /** Called with each change, in order. */
+  /** Called with each change, in order; what it throws is logged. */
   onChange?: (change: ServiceChange) => void;
-  /** Whether it lets the process end. */
+  /** Whether it lets the process end. Default: `false`. */
   unref?: boolean;
-  /** Where it reports what it does. */
+  /** Where it reports what it does. Default: LogTape's category of this room. */
   logger?: Logger;
 }
 
@@ -87,7 +96,7 @@ export class Browser implements AsyncDisposable {
     });
   }
 
-  /** The services that are there now, by name. */
+  /** The services that are there now, sorted by name. */
   get services(): ServiceInfo[] {
     return this.#browser.services;
   }

@@ -4,7 +4,7 @@ import { wait } from "./wait.ts";
 
 /** What {@linkcode discover} looks for, and for how long. */
 export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
-  /** Seconds to look; 2 by default. */
+  /** How long to look, in seconds. Default: 2. */
   timeout?: number;
   /** Ends the search early, without an error. */
   signal?: AbortSignal;
@@ -14,7 +14,8 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
  * Looks for the services of one type.
  *
  * @param options What to look for, and for how long.
- * @returns The services that were found, by name.
+ * @returns The services that were found, sorted by name.
+ * @throws {TypeError} The type is not one that a service may have.
  *
  * @example
  * ```ts

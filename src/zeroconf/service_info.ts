@@ -1,9 +1,14 @@
-/** What a TXT record can carry under a key. */
+/**
+ * What the TXT record of a service can carry under a key, as an
+ * {@linkcode Advertiser} announces it: bytes as they are, everything else as
+ * its text.
+ */
 export type PropertyValue = string | number | boolean | Uint8Array;
 
 /**
  * A service on the network, in the shape of Platypush's `service_info`, plus
- * what a peer needs to reach its queue.
+ * what a peer needs to reach its queue. {@linkcode discover} finds some, and
+ * {@linkcode browse} follows them.
  */
 export interface ServiceInfo {
   /** The service type, such as `_platypush-redis._tcp.local.`. */
@@ -16,9 +21,9 @@ export interface ServiceInfo {
   addresses: string[];
   /** The host's name, such as `livingroom.local.`. */
   server: string;
-  /** Seconds that the records of the host stay valid (RFC 6762, section 10). */
+  /** How long the records of the host stay valid, in seconds (RFC 6762, section 10). */
   host_ttl: number;
-  /** Seconds that the other records stay valid. */
+  /** How long the other records stay valid, in seconds. */
   other_ttl: number;
   /** The priority in the SRV record; lower comes first. */
   priority: number;
@@ -39,7 +44,7 @@ export interface ServiceInfo {
   redisUrl: string | undefined;
 }
 
-/** What a browser saw happen to a service. */
+/** What has become of a service, as {@linkcode browse} gives it. */
 export interface ServiceChange {
   /** `added` once everything is known about it, `updated` when something differs. */
   kind: "added" | "updated" | "removed";
