@@ -25,9 +25,16 @@ export const ExitCode = {
 } as const;
 
 /**
+ * A terminal and what wraps a program, such as `npx`, may both pass on the same
+ * Ctrl-C. What comes so much later, in seconds, is another one.
+ */
+const SAME_SIGNAL = 0.5;
+
+/**
  * Runs a program as people expect it of a command: SIGINT and SIGTERM end it
- * properly (a second one at once), so does a reader of its output that has gone
- * (`| head -1`), and an error is one line on stderr and an exit code.
+ * properly (another one, half a second later, at once), so does a reader of its
+ * output that has gone (`| head -1`), and an error is one line on stderr and an
+ * exit code.
  *
  * @param main The program. Its signal is aborted when it is to end; it then
  * closes what it has opened and returns.
@@ -55,9 +62,10 @@ export async function program(
     for (const name of signals) Deno.removeSignalListener(name, end);
   };
   const end = (): void => {
+    if (interrupt.signal.aborted) return;
     interrupt.abort();
-    // From now on a signal has its usual effect.
-    ignore();
+    // From then on a signal has its usual effect.
+    Deno.unrefTimer(setTimeout(ignore, SAME_SIGNAL * 1000));
   };
   listen();
   try {

@@ -1,0 +1,22 @@
+import { printLine, program } from "../../cli.ts";
+
+/** What is still to be done when a signal has come, by the name of the argument. */
+const LAST: Record<string, () => unknown> = {
+  // As a terminal and a wrapper around the program pass on the same Ctrl-C.
+  "signalled-twice": () => Deno.kill(Deno.pid, "SIGINT"),
+  "never-done": () => new Promise((resolve) => setTimeout(resolve, 60_000)),
+};
+
+// Waits for a signal, does what is left to do, and says so.
+await program(async (signal) => {
+  const interrupted = new Promise((resolve) =>
+    signal.addEventListener("abort", resolve)
+  );
+  const awake = setInterval(() => {}, 60_000);
+  await printLine("ready");
+  await interrupted;
+  clearInterval(awake);
+  await printLine("interrupted");
+  await LAST[Deno.args[0]!]!();
+  await printLine("done");
+});
