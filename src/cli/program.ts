@@ -77,13 +77,16 @@ export async function program(
   }
 }
 
-/** Whether an error only means that the program is to end. */
+/**
+ * Whether an error only means that the program is to end. One that happens while
+ * it ends is told like any other.
+ */
 function isEnd(error: unknown, signal: AbortSignal): boolean {
-  return error instanceof Deno.errors.BrokenPipe ||
-    (signal.aborted && error instanceof DOMException &&
-      error.name === "AbortError") ||
-    // To end while it connects is to end, too.
-    (signal.aborted && error instanceof RedisError);
+  if (error instanceof Deno.errors.BrokenPipe) return true;
+  if (!signal.aborted) return false;
+  return error instanceof RedisError
+    ? error.code === "closed"
+    : error instanceof DOMException && error.name === "AbortError";
 }
 
 function fail(error: unknown): void {

@@ -29,3 +29,24 @@ Deno.test("a program ends at once with another Ctrl-C", async () => {
     clearInterval(again);
   }
 });
+
+for (const last of ["aborted", "connection-closed"]) {
+  Deno.test(`a program does not tell what a signal has caused: ${last}`, async () => {
+    await using program = await start(last);
+    const { code, stderr } = await program.end("SIGTERM");
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+}
+
+for (
+  const [last, text] of [
+    ["out-of-memory", "The server is out of memory."],
+    ["broken", "The disk is full"],
+  ] as const
+) {
+  Deno.test(`a program tells what goes wrong while it ends: ${last}`, async () => {
+    await using program = await start(last);
+    const { code, stderr } = await program.end("SIGTERM");
+    assert.deepEqual([code, stderr], [1, `error: ${text}\n`]);
+  });
+}
