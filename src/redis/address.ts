@@ -1,4 +1,16 @@
-/** Where a server listens: a TCP address, or the path of a Unix socket. */
+/**
+ * Where a server listens: a TCP address, or the path of a Unix socket.
+ *
+ * @example
+ * ```ts
+ * import { type Address, Connection, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using connection = await Connection.connect(server.redisArgs);
+ * const address: Address = connection.address;
+ * console.assert("path" in address && address.path.endsWith(".sock"));
+ * ```
+ */
 export type Address = { host: string; port: number } | { path: string };
 
 /** Reads `host`, `host:port`, `[v6]` or `[v6]:port`. */

@@ -1,8 +1,31 @@
 import type { FailureReason } from "./dead_letter.ts";
 
-/** One message of a batch that could not be handled. */
+/**
+ * One message of a batch that could not be handled.
+ *
+ * @example
+ * ```ts
+ * import { type BatchFailure, Inbox, Outbox, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("queue", ["1", "2", "three"]);
+ * await using inbox = await Inbox.open(server.redisArgs, { queue: "queue" });
+ * const batch = await inbox.next();
+ *
+ * const failures: BatchFailure[] = [];
+ * for (const [index, payload] of batch!.payloads.entries()) {
+ *   const text = new TextDecoder().decode(payload);
+ *   if (!Number.isNaN(Number(text))) continue;
+ *   const error = new Error(`"${text}" is no number`);
+ *   failures.push({ index, reason: "malformed", error });
+ * }
+ * await batch!.settle(failures);
+ * console.assert(inbox.stats().deadLettered === 1);
+ * ```
+ */
 export interface Failure {
-  /** Which message of the batch. */
+  /** Which message of the batch, from 0. */
   readonly index: number;
   /**
    * Why: `failed` and `dropped` messages are tried again, the others are not.
@@ -13,7 +36,7 @@ export interface Failure {
   readonly error: Error;
 }
 
-/** Messages that left the queue together. */
+/** Messages that left the queue together, as an {@linkcode Inbox} hands them out. */
 export interface Batch {
   /** The queue they were in. */
   readonly queue: string;

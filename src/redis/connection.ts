@@ -9,15 +9,15 @@ import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
-/** How {@link Connection.connect} connects. */
+/** How {@linkcode Connection.connect} connects. */
 export interface ConnectOptions {
   /** Where to report what happens. Default: LogTape's category of this room. */
   logger?: Logger;
   /** Gives up connecting when aborted. */
   signal?: AbortSignal;
-  /** The connection does not keep the process alive. Default: `false`. */
+  /** Whether the connection lets the process end. Default: `false`. */
   unref?: boolean;
-  /** In a cluster: connect to the node that holds this key. */
+  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
   /** Called after each time the connection was lost and found again. */
   onReconnect?: () => void;
@@ -25,11 +25,14 @@ export interface ConnectOptions {
   onFailure?: (error: Error) => void;
 }
 
-/** How {@link Connection.command} sends a command. */
+/** How {@linkcode Connection.command} sends a command. */
 export interface CommandOptions {
-  /** Bulk replies are bytes instead of strings. */
+  /** Whether bulk replies are bytes instead of strings. Default: `false`. */
   bytes?: boolean;
-  /** For how many seconds the command may block on the server. */
+  /**
+   * For how many seconds the command may block on the server, as its own
+   * argument says; so long the connection is not taken for dead. Default: 0.
+   */
   block?: number;
 }
 
@@ -75,13 +78,24 @@ export class Connection {
    * Connects. A server that cannot be reached or is still loading is tried again
    * until it answers or `signal` is aborted.
    *
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link ConnectOptions}.
+   * @param args redis-py's arguments, see {@linkcode RedisArgs}.
+   * @param options See {@linkcode ConnectOptions}.
    * @returns The connection, ready for commands.
-   * @throws {TypeError} An argument is unknown or wrong.
+   * @throws {TypeError} An argument is unknown or wrong, or a file that it names
+   * cannot be read.
    * @throws {RedisError} The server refuses this client (a wrong password, no
    * permission, a certificate that is not trusted, a version below 6.2), or
    * `signal` was aborted.
+   *
+   * @example
+   * ```ts
+   * import { Connection, RedisError } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const signal = AbortSignal.timeout(20);
+   * const redisArgs = { unix_socket_path: "/nowhere/redis.sock" };
+   * await assert.rejects(Connection.connect(redisArgs, { signal }), RedisError);
+   * ```
    */
   static async connect(
     args: RedisArgs,
@@ -109,7 +123,7 @@ export class Connection {
     return this.#link !== undefined;
   }
 
-  /** Whether {@link close} was called. */
+  /** Whether {@linkcode Connection.close} was called. */
   get isClosed(): boolean {
     return this.#abort.signal.aborted;
   }
@@ -154,10 +168,25 @@ export class Connection {
    * Sends one command. Commands that are sent at once travel together.
    *
    * @param args The command and its arguments.
-   * @param options See {@link CommandOptions}.
+   * @param options See {@linkcode CommandOptions}.
    * @returns The server's reply.
    * @throws {RedisError} The server refused the command, or the connection was
    * lost; `mayHaveRun` then says whether the command was on its way.
+   *
+   * @example
+   * ```ts
+   * import { Connection, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * await using connection = await Connection.connect(server.redisArgs);
+   * await connection.command(["RPUSH", "queue", "one"]);
+   * const [, payload] = await connection.command<Uint8Array[]>(
+   *   ["BLPOP", "queue", "5"],
+   *   { bytes: true, block: 5 },
+   * );
+   * assert.equal(payload?.length, 3);
+   * ```
    */
   async command<Reply = unknown>(
     args: readonly Argument[],
@@ -193,9 +222,23 @@ export class Connection {
    * @param script The script.
    * @param keys Its keys, all in one hash slot.
    * @param args Its arguments.
-   * @param options See {@link CommandOptions}.
+   * @param options See {@linkcode CommandOptions}.
    * @returns The server's reply.
-   * @throws {RedisError} As {@link command}.
+   * @throws {RedisError} As {@linkcode Connection.command}.
+   *
+   * @example
+   * ```ts
+   * import { Connection, type Script, startRedis } from "@platypush/redis";
+   * import { createHash } from "node:crypto";
+   *
+   * const lua = `return redis.call("LLEN", KEYS[1]) + ARGV[1]`;
+   * const sha1 = createHash("sha1").update(lua).digest("hex");
+   * const script: Script = { lua, sha1 };
+   *
+   * await using server = await startRedis();
+   * await using connection = await Connection.connect(server.redisArgs);
+   * console.assert(await connection.script(script, ["queue"], ["2"]) === 2);
+   * ```
    */
   async script<Reply = unknown>(
     script: Script,
@@ -230,7 +273,7 @@ export class Connection {
     await this.#reconnecting;
   }
 
-  /** The same as {@link close}. */
+  /** The same as {@linkcode Connection.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

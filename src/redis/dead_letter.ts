@@ -1,7 +1,16 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 
-/** Why a message could not be handled. */
+/**
+ * Why a message could not be handled; {@linkcode DEAD_LETTER_REASONS} lists all:
+ *
+ * - `malformed`: it is no message.
+ * - `too-large`: it is over the size limit.
+ * - `foreign`: it is meant for another device.
+ * - `failed`: a handler threw, rejected, or took longer than its time limit.
+ * - `dropped`: a subscriber went away before it had handled the message.
+ * - `crashed`: consumers died while they had it in hand.
+ */
 export type FailureReason =
   | "malformed"
   | "too-large"
@@ -20,14 +29,27 @@ const REASONS: Readonly<Record<FailureReason, true>> = {
   crashed: true,
 };
 
-/** Every reason for which a message may be a dead letter. */
+/**
+ * Every reason for which a message may be a dead letter.
+ *
+ * @example
+ * ```ts
+ * import { DEAD_LETTER_REASONS, type DeadLetterFilter } from "@platypush/redis";
+ *
+ * const typed = "failed"; // by a person
+ * const reason = DEAD_LETTER_REASONS.find((reason) => reason === typed);
+ * if (reason === undefined) throw new TypeError(`"${typed}" is no reason`);
+ * const filter: DeadLetterFilter = { reason, olderThan: 3600 };
+ * console.assert(filter.reason === "failed");
+ * ```
+ */
 export const DEAD_LETTER_REASONS: readonly FailureReason[] = Object.keys(
   REASONS,
 ) as FailureReason[];
 
-/** A message that could not be handled, and why. */
+/** A message that could not be handled, and why, as {@linkcode DeadLetters} lists it. */
 export interface DeadLetter {
-  /** Names this dead letter, for {@link DeadLetters.requeue} and {@link DeadLetters.purge}. */
+  /** Names this dead letter, for {@linkcode DeadLetters.requeue} and {@linkcode DeadLetters.purge}. */
   readonly id: string;
   /** The queue on which the message arrived. */
   readonly queue: string;

@@ -5,7 +5,10 @@ import {
 } from "./dead_letter.ts";
 import { nearest } from "./nearest.ts";
 
-/** Which dead letters are meant: those to which everything said here applies. */
+/**
+ * Which of the {@linkcode DeadLetters} are meant: those to which everything said
+ * here applies.
+ */
 export interface DeadLetterFilter {
   /** Those of this queue, or these. */
   readonly queue?: string | readonly string[] | undefined;

@@ -18,13 +18,13 @@ import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { exhume } from "./scripts/exhume.ts";
 
-/** How {@link DeadLetters} works. All of it is optional except the queue. */
+/** How {@linkcode DeadLetters} works. All of it is optional except the queue. */
 export interface DeadLettersOptions {
   /** The queue whose dead letters are meant, or several. */
   queue: string | readonly string[];
   /** Where to report what happens. Default: LogTape's category of this room. */
   logger?: Logger;
-  /** The connections do not keep the process alive. Default: `false`. */
+  /** Whether the connections let the process end. Default: `false`. */
   unref?: boolean;
   /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
   connectionTimeout?: number;
@@ -71,8 +71,8 @@ export class DeadLetters {
   /**
    * Looks after dead letters; it connects when it is first asked something.
    *
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link DeadLettersOptions}.
+   * @param args redis-py's arguments, see {@linkcode RedisArgs}.
+   * @param options See {@linkcode DeadLettersOptions}.
    * @throws {TypeError} An argument is unknown or wrong.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
@@ -151,7 +151,7 @@ export class DeadLetters {
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is removed.
-   * @returns How many were removed, counted as {@link requeue} does.
+   * @returns How many were removed, counted as {@linkcode DeadLetters.requeue} does.
    * @throws {TypeError} The filter makes no sense, or is empty.
    * @throws {RedisError} The server could not be reached or refused.
    */
@@ -165,7 +165,7 @@ export class DeadLetters {
     await this.#router.close();
   }
 
-  /** The same as {@link close}. */
+  /** The same as {@linkcode DeadLetters.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -16,13 +16,13 @@ import type { QueueReader } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 import { glance } from "./scripts/glance.ts";
 
-/** What waits in a queue, as {@link Inbox.backlogs} sees it. */
+/** What waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
 export interface Backlog {
   /** The queue. */
   readonly queue: string;
   /** How many messages wait. */
   readonly length: number;
-  /** The first of them; `undefined` if there is none, or it is long. */
+  /** The first of them; `undefined` if there is none, or it is over 64 KiB. */
   readonly first: string | undefined;
 }
 
@@ -33,7 +33,7 @@ interface Source {
   readonly control: Connection;
 }
 
-/** How many bytes the first message may have that {@link Inbox.backlogs} gives. */
+/** How many bytes the first message may have that {@linkcode Inbox.backlogs} gives. */
 const MAX_FIRST = 64 * 2 ** 10;
 /** How much longer than its time limit stopping may take, in seconds. */
 const GRACE = 2;
@@ -69,9 +69,9 @@ export class Inbox {
   /**
    * Connects, and begins to read.
    *
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link InboxOptions}.
-   * @returns The inbox; call {@link next} for what it reads.
+   * @param args redis-py's arguments, see {@linkcode RedisArgs}.
+   * @param options See {@linkcode InboxOptions}.
+   * @returns The inbox; call {@linkcode Inbox.next} for what it reads.
    * @throws {TypeError} An argument is wrong.
    * @throws {RangeError} An option has a value that makes no sense.
    * @throws {RedisError} The server refuses this client, a queue is no list, or
@@ -107,7 +107,7 @@ export class Inbox {
   }
 
   /**
-   * Stops taking messages from the queues until {@link resume}. What was taken
+   * Stops taking messages from the queues until {@linkcode Inbox.resume}. What was taken
    * and not handed out goes back to the head of its queue.
    */
   async pause(): Promise<void> {
@@ -115,17 +115,18 @@ export class Inbox {
     await Promise.all(this.#readers.map((reader) => reader.pause()));
   }
 
-  /** Goes on after {@link pause}. */
+  /** Goes on after {@linkcode Inbox.pause}. */
   resume(): void {
     this.#handoff.resume();
     for (const reader of this.#readers) reader.resume();
   }
 
   /**
-   * Ends: {@link next} gives `undefined`, what was taken and not handed out goes
+   * Ends: {@linkcode Inbox.next} gives `undefined`, what was taken and not handed out goes
    * back, and so does what is not settled in time. Nothing is left behind.
    *
-   * @param timeout How long to wait for batches to be settled, in seconds.
+   * @param timeout How long to wait for batches to be settled, in seconds; 10 by
+   * default.
    */
   stop(timeout = 10): Promise<void> {
     return this.#stopping ??= this.#stop(timeout);
@@ -157,7 +158,11 @@ export class Inbox {
     return sum;
   }
 
-  /** What was counted so far, for each queue by its name. */
+  /**
+   * What was counted so far, queue by queue.
+   *
+   * @returns The counters of this moment by the queue's name.
+   */
   queueStats(): ReadonlyMap<string, InboxStats> {
     return new Map(
       this.#sources.entries().map((
@@ -169,7 +174,21 @@ export class Inbox {
   /**
    * Looks at what waits in each queue, without taking anything.
    *
+   * @returns What waits, one for each queue.
    * @throws {RedisError} The server cannot be reached, or refuses.
+   *
+   * @example
+   * ```ts
+   * import { Inbox, Outbox, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using outbox = new Outbox(server.redisArgs);
+   * await outbox.push("queue", ["one", "two"]);
+   * const options = { queue: "queue", paused: true };
+   * await using inbox = await Inbox.open(server.redisArgs, options);
+   * const [backlog] = await inbox.backlogs();
+   * console.assert(backlog?.length === 2 && backlog.first === "one");
+   * ```
    */
   async backlogs(): Promise<readonly Backlog[]> {
     return await Promise.all(
@@ -184,7 +203,7 @@ export class Inbox {
     );
   }
 
-  /** The same as {@link stop}. */
+  /** The same as {@linkcode Inbox.stop}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }

@@ -1,6 +1,6 @@
 import type { Logger } from "../logger.ts";
 
-/** How an `Inbox` reads. All of it is optional except the queue. */
+/** How an {@linkcode Inbox} reads. All of it is optional except the queue. */
 export interface InboxOptions {
   /** The queue, or several of them. */
   queue: string | readonly string[];
@@ -37,12 +37,12 @@ export interface InboxOptions {
   maxInFlight?: number;
   /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
   heartbeatTimeout?: number;
-  /** Takes nothing before `Inbox.resume`. Default: `false`. */
+  /** Takes nothing before {@linkcode Inbox.resume}. Default: `false`. */
   paused?: boolean;
   /** Where to report what happens. Default: LogTape's category of this room. */
   logger?: Logger;
-  /** The connections do not keep the process alive. Default: `false`. */
+  /** Whether the connections let the process end. Default: `false`. */
   unref?: boolean;
-  /** Gives up connecting when aborted. */
+  /** Gives up connecting when aborted. Default: never. */
   signal?: AbortSignal;
 }

@@ -1,4 +1,4 @@
-/** What an {@link Inbox} has counted so far. */
+/** What an {@linkcode Inbox} has counted so far. */
 export interface InboxStats {
   /** Messages that were handed out. */
   received: number;

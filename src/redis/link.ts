@@ -5,10 +5,10 @@ import type { Settings } from "./parse_redis_args.ts";
 import { loadTls } from "./load_tls.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 
-/** What a command may consist of. */
+/** What a command consists of, for {@linkcode Connection.command}: texts and bytes. */
 export type Argument = string | Uint8Array;
 
-/** How {@link Link.open} connects. */
+/** How {@linkcode Link.open} connects. */
 export interface LinkOptions {
   /** The sockets do not keep the process alive. */
   unref?: boolean;

@@ -9,11 +9,11 @@ import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
 import { respond } from "./scripts/respond.ts";
 
-/** How an {@link Outbox} works. */
+/** How an {@linkcode Outbox} works. */
 export interface OutboxOptions {
   /** Where to report what happens. Default: LogTape's category of this room. */
   logger?: Logger;
-  /** The connections do not keep the process alive. Default: `false`. */
+  /** Whether the connections let the process end. Default: `false`. */
   unref?: boolean;
   /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
   connectionTimeout?: number;
@@ -46,8 +46,8 @@ export class Outbox {
   /**
    * Makes an outbox; it connects when it first sends.
    *
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link OutboxOptions}.
+   * @param args redis-py's arguments, see {@linkcode RedisArgs}.
+   * @param options See {@linkcode OutboxOptions}.
    * @throws {TypeError} An argument is unknown or wrong.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
@@ -86,11 +86,12 @@ export class Outbox {
   }
 
   /**
-   * Answers a request: the response waits for whoever asked for 60 seconds.
+   * Answers a request: the response waits for 60 seconds for whoever asked
+   * (`RPUSH` and `EXPIRE` of `platypush/responses/<id>`).
    *
    * @param id The request's id.
-   * @param payload The response.
-   * @throws {RedisError} As {@link push}.
+   * @param payload The response, as JSON.
+   * @throws {RedisError} As {@linkcode Outbox.push}.
    */
   async pushResponse(id: string, payload: Argument): Promise<void> {
     const key = responseKey(id);
@@ -110,7 +111,19 @@ export class Outbox {
    * @param timeout How long to wait, in seconds.
    * @returns The response as it was sent.
    * @throws {DOMException} `TimeoutError`: no response in time.
-   * @throws {RedisError} `closed`: the outbox was closed meanwhile.
+   * @throws {RedisError} `closed`: the outbox was closed meanwhile; or the
+   * server refuses to be asked.
+   *
+   * @example
+   * ```ts
+   * import { Outbox, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using outbox = new Outbox(server.redisArgs);
+   * const response = outbox.waitForResponse("42", 5);
+   * await outbox.pushResponse("42", "done");
+   * console.assert(new TextDecoder().decode(await response) === "done");
+   * ```
    */
   waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
     return this.#responses.wait(id, responseKey(id), timeout);
@@ -122,7 +135,7 @@ export class Outbox {
     await Promise.all([this.#responses.close(), this.#router.close()]);
   }
 
-  /** The same as {@link close}. */
+  /** The same as {@linkcode Outbox.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

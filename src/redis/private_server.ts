@@ -2,24 +2,24 @@ import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
-/** What {@link startRedis} starts. */
+/** What {@linkcode startRedis} starts. */
 export interface StartRedisOptions {
-  /** Listen on this TCP port of 127.0.0.1 instead of on a Unix socket. */
+  /** A TCP port of 127.0.0.1 to listen on. Default: a Unix socket instead. */
   port?: number;
   /**
    * The server's working directory, which stays when the server stops. Default:
    * a temporary one, removed in the end.
    */
   directory?: string;
-  /** Further lines of the server's configuration, such as `appendonly yes`. */
+  /** Further lines of the server's configuration, such as `appendonly yes`. Default: none. */
   config?: readonly string[];
   /** What the first connection needs beyond the address, such as a password. */
   redisArgs?: RedisArgs;
-  /** The programs to try, in this order. */
+  /** The programs to try, in this order. Default: `redis-server`, `valkey-server`. */
   programs?: readonly string[];
 }
 
-/** A Redis server that belongs to this process. */
+/** A Redis server that belongs to this process, as {@linkcode startRedis} gives it. */
 export interface PrivateRedis extends AsyncDisposable {
   /** How to reach it. */
   readonly redisArgs: RedisArgs;
@@ -41,7 +41,7 @@ const STOP_TIMEOUT = 5;
  * reach and that keeps nothing on disk, for those who have none running. Needs
  * the permissions to run it and to write its directory.
  *
- * @param options See {@link StartRedisOptions}.
+ * @param options See {@linkcode StartRedisOptions}.
  * @returns The server, ready for connections.
  * @throws {Deno.errors.NotFound} No server is installed; the message names the
  * command that installs one.

@@ -4,13 +4,13 @@ import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { survey } from "./scripts/survey.ts";
 
-/** How a queue stands, as {@link queueStatus} sees it. */
+/** How a queue stands, as {@linkcode queueStatus} sees it. */
 export interface QueueStatus {
   /** The queue. */
   readonly queue: string;
   /** How many messages wait. */
   readonly length: number;
-  /** How many messages failed and pause before they are tried again. */
+  /** How many messages have failed and wait until they are tried again. */
   readonly paused: number;
   /** How many messages consumers have in hand. */
   readonly inFlight: number;
@@ -25,7 +25,7 @@ export interface QueueStatus {
   readonly server: ServerStatus;
 }
 
-/** How one consumer of a queue stands. */
+/** How one consumer of a queue stands, as {@linkcode queueStatus} sees it. */
 export interface ConsumerStatus {
   /** Its name: the device's id, and something unique. */
   readonly name: string;
@@ -39,7 +39,7 @@ export interface ConsumerStatus {
   readonly inFlight: number;
 }
 
-/** How the dead letters of a queue stand. */
+/** How the dead letters of a queue stand, as {@linkcode queueStatus} sees it. */
 export interface DeadLetterStatus {
   /** How many there are. */
   readonly count: number;
@@ -47,7 +47,7 @@ export interface DeadLetterStatus {
   readonly oldest: number | undefined;
 }
 
-/** How a server stands. */
+/** How a server stands, as {@linkcode queueStatus} sees it. */
 export interface ServerStatus {
   /** `Redis`, or `Valkey`. */
   readonly name: string;
@@ -61,11 +61,11 @@ export interface ServerStatus {
   readonly maxMemory: number | undefined;
 }
 
-/** Which queue {@link queueStatus} looks at. */
+/** Which queue {@linkcode queueStatus} looks at. */
 export interface QueueStatusOptions {
   /** The queue. Default: `platypush/backend/redis`. */
   queue?: string;
-  /** Gives up when aborted. */
+  /** Gives up when aborted. Default: never. */
   signal?: AbortSignal;
 }
 
@@ -81,8 +81,9 @@ type Survey = [
  * Looks at a queue, its consumers and its server, without taking or changing
  * anything. It connects once, and does not wait for a server that is not there.
  *
- * @param args redis-py's arguments, see {@link RedisArgs}.
- * @param options See {@link QueueStatusOptions}.
+ * @param args redis-py's arguments, see {@linkcode RedisArgs}.
+ * @param options See {@linkcode QueueStatusOptions}.
+ * @returns How the queue, its consumers and its server stand.
  * @throws {TypeError} An argument is unknown or wrong.
  * @throws {RedisError} The server could not be reached or refused, or the queue
  * is no list.

@@ -1,5 +1,5 @@
 /**
- * What went wrong with Redis:
+ * What went wrong with Redis, as a {@linkcode RedisError} tells programs:
  *
  * - `connection`: no server answered, or the connection was lost.
  * - `unavailable`: the server answers but does not serve yet (loading, busy,
@@ -90,7 +90,7 @@ const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
 
 /**
  * Turns whatever the client, a socket or the server reported into a
- * {@link RedisError} that tells a person what to do.
+ * {@linkcode RedisError} that tells a person what to do.
  *
  * @param error What was thrown.
  * @param what What was being done, as in `Cannot ${what}: …`.

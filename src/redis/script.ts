@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 
-/** A Lua script for the server, together with the digest that names it there. */
+/**
+ * A Lua script for {@linkcode Connection.script}, together with the digest that
+ * names it on the server.
+ */
 export interface Script {
   /** The script's text. */
   readonly lua: string;
