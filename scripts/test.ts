@@ -15,6 +15,8 @@ const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
 const SLOWEST = ["interop", "faults", "redis", "backend", "cli"];
 const PROCESSES = 2 * navigator.hardwareConcurrency;
+/** Milliseconds until a folder counts as hung, many times what any takes. */
+const TIME_LIMIT = 15 * 60_000;
 
 interface Count {
   passed: number;
@@ -39,6 +41,7 @@ async function test(args: readonly string[]): Promise<Count> {
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    signal: AbortSignal.timeout(TIME_LIMIT),
   });
   await using process = command.spawn();
   let output = "";
