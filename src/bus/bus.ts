@@ -284,6 +284,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
    * @param options How long it may take.
    * @returns Ends it.
+   * @throws {TypeError} When the type is none, the handler is no function, or
+   * the filter is no object.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
    *
@@ -336,7 +338,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * with, counts as a failure of that event.
    * @param options How long it may take.
    * @returns Ends it.
-   * @throws {TypeError} When the condition is no object.
+   * @throws {TypeError} When the condition is no object, or holds what no event
+   * can; or the handler is no function.
    * @throws {RegexError} When a regular expression in it cannot be used.
    * @throws {MessageError} When the condition contains itself.
    * @throws {BusError} When the bus is closed.
@@ -418,6 +421,16 @@ export class Bus extends EventTarget implements AsyncDisposable {
    *
    * @returns The counters of this moment, some of which count for all buses of
    * this name in the isolate.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/stats", deviceId: "livingroom" });
+   * await bus.post({ type: "event", args: { type: "custom.Motion" } });
+   * assert.equal(bus.stats().posted, 1);
+   * ```
    */
   stats(): BusStats {
     return { ...this.#hub.counts, failed: this.#failed };
@@ -438,12 +451,12 @@ export class Bus extends EventTarget implements AsyncDisposable {
     return this.#closing;
   }
 
-  /** Platypush's name for {@linkcode close}. */
+  /** Platypush's name for {@linkcode Bus.close}. */
   stop(): Promise<void> {
     return this.close();
   }
 
-  /** Does what {@linkcode close} does, at the end of an `await using` block. */
+  /** Does what {@linkcode Bus.close} does, at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

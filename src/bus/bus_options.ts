@@ -1,9 +1,9 @@
 import type { Logger } from "../logger.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
-/** How a `Bus` works. */
+/** How a {@linkcode Bus} works. */
 export interface BusOptions {
-  /** Buses of the same name are the same bus. `"platypush/bus"` by default. */
+  /** Buses of the same name are the same bus; without `#`. `"platypush/bus"` by default. */
   name?: string;
   /** Names this isolate in errors and logs. The worker's name by default. */
   label?: string;
@@ -35,11 +35,27 @@ export interface BusOptions {
   logger?: Logger;
 }
 
-/** How to post. */
+/**
+ * How to post.
+ *
+ * @example
+ * ```ts
+ * import { Bus } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/target", deviceId: "livingroom" });
+ * bus.registerHandler("custom.Motion", () => assert.fail("not for us"));
+ * const event = '{"type": "event", "target": "attic", "args": {"type": "custom.Motion"}}';
+ * const bytes = new TextEncoder().encode(event);
+ * const receipt = await bus.post(bytes, { target: "livingroom" });
+ * const [failure] = await receipt.handled;
+ * assert.equal(failure?.reason, "foreign");
+ * ```
+ */
 export interface PostOptions {
   /** The only target whose messages are accepted; all are by default. */
   target?: string;
-  /** How often each message was delivered before. */
+  /** How often each message was delivered before. Never by default. */
   redelivered?: readonly number[];
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
@@ -50,7 +66,21 @@ export interface PostOptions {
   reception?: Reception;
 }
 
-/** How a handler is called. */
+/**
+ * How a handler is called.
+ *
+ * @example
+ * ```ts
+ * import { Bus } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/timeout", deviceId: "livingroom" });
+ * const backUp = (): Promise<string> => Promise.resolve("takes an hour at most");
+ * bus.on({ type: "custom.Night" }, backUp, { timeout: 3600 });
+ * const receipt = await bus.post({ type: "event", args: { type: "custom.Night" } });
+ * assert.deepEqual(await receipt.handled, []);
+ * ```
+ */
 export interface HandlerOptions {
   /**
    * How long the handler may take before its message counts as failed, in
@@ -59,7 +89,7 @@ export interface HandlerOptions {
   timeout?: number;
 }
 
-/** What was counted since the bus was opened. */
+/** What was counted since the bus was opened, as {@linkcode Bus.stats} gives it. */
 export interface BusStats {
   /** Messages that were posted in this isolate. */
   readonly posted: number;

@@ -1,4 +1,4 @@
-/** Why a message was not handled. */
+/** Why a message was not handled, as the receipt of {@linkcode Bus.post} tells. */
 export type FailureReason =
   /** It is not a message. */
   | "malformed"
@@ -11,7 +11,10 @@ export type FailureReason =
   /** A subscriber went away before it had handled the message. */
   | "dropped";
 
-/** A message that was not handled, or not by everybody. */
+/**
+ * A message that was not handled, or not by everybody, as the receipt of
+ * {@linkcode Bus.post} tells.
+ */
 export interface Failure {
   /** The message's place in the post, from 0. */
   readonly index: number;
@@ -53,15 +56,15 @@ export class Receipt {
     return this.#handled.promise;
   }
 
-  /** Announces one more part that will be {@linkcode settle}d. */
+  /** Announces one more part, for which {@linkcode Receipt.settle} will be called. */
   expect(): void {
     this.#open++;
   }
 
   /**
-   * Takes the failures of one part.
+   * Takes the failures of one part, and resolves when it was the last.
    *
-   * @param failures The failures.
+   * @param failures The failures; none where all was handled.
    */
   settle(failures: readonly Failure[]): void {
     for (const failure of failures) {
