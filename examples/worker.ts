@@ -27,6 +27,7 @@ if (self.name === "subscriber") {
   await program(async (signal) => {
     await logToStderr();
     await using redis = await provideRedis(Deno.env.get("REDIS_URL"));
+    signal.throwIfAborted();
     await using backend = new RedisBackend({
       redisArgs: redis.redisArgs,
       queue: Deno.env.get("PLATYPUSH_REDIS_QUEUE"),

@@ -12,6 +12,7 @@ import {
 } from "../../mod.ts";
 import { type RedisOptions, resolvePlace } from "./redis_options.ts";
 import { age } from "./values.ts";
+import { whenAborted } from "./when_aborted.ts";
 
 /** How long to wait for a server that does not answer, in seconds. */
 const CONNECTION_TIMEOUT = 3;
@@ -104,6 +105,6 @@ export async function openDead(
     queue: queues,
     connectionTimeout: CONNECTION_TIMEOUT,
   });
-  signal.addEventListener("abort", () => dead.close());
+  whenAborted(signal, () => dead.close());
   return dead;
 }

@@ -12,6 +12,7 @@ import { Printer } from "./printer.ts";
 import { redisOptions, resolveOptions } from "./redis_options.ts";
 import { terminalWidth } from "./terminal_width.ts";
 import { count } from "./values.ts";
+import { whenAborted } from "./when_aborted.ts";
 
 /** `listen`: prints what arrives. */
 export const listenCommand: Command = defineCommand("listen", {
@@ -54,7 +55,7 @@ export const listenCommand: Command = defineCommand("listen", {
       ...resolved,
       ...(server && { redisArgs: server.redisArgs }),
     });
-    signal.addEventListener("abort", () => backend.stop());
+    whenAborted(signal, () => backend.stop());
     const printer = new Printer({
       format: chooseFormat(surroundings, options.json),
       limit: options.count,

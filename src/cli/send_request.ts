@@ -15,6 +15,7 @@ import {
   tellInterruption,
 } from "./sender.ts";
 import { pair, seconds } from "./values.ts";
+import { whenAborted } from "./when_aborted.ts";
 
 /** `send request`: sends a request, and waits for its response if it is told to. */
 export const sendRequestCommand: Command = defineCommand("request", {
@@ -53,7 +54,7 @@ export const sendRequestCommand: Command = defineCommand("request", {
     }
     const { backend, target: peer } = await openRequester(destination);
     await using _backend = backend;
-    signal.addEventListener("abort", () => backend.stop());
+    whenAborted(signal, () => backend.stop());
     const origin = backend.deviceId;
     const response = await tellInterruption(
       backend.sendRequest(

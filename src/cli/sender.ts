@@ -11,6 +11,7 @@ import {
   redisOptions,
   resolveOptions,
 } from "./redis_options.ts";
+import { whenAborted } from "./when_aborted.ts";
 
 /** Where to send. */
 export interface Destination {
@@ -53,7 +54,7 @@ export class Sender implements AsyncDisposable {
     this.#backend = backend;
     this.#to = to;
     this.#signal = signal;
-    signal.addEventListener("abort", () => backend.stop());
+    whenAborted(signal, () => backend.stop());
   }
 
   /**

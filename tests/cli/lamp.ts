@@ -6,6 +6,7 @@ import { freePort } from "../servers.ts";
 await program(async (signal) => {
   const port = freePort();
   await using server = await startRedis({ port });
+  signal.throwIfAborted();
   await using backend = new RedisBackend({
     redisArgs: server.redisArgs,
     deviceId: "lamp",

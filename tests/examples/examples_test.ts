@@ -70,6 +70,40 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   );
 }
 
+for (
+  const args of [
+    ["examples/listen.ts"],
+    ["examples/worker.ts"],
+    ["examples/plain_channel.ts"],
+    ["cli.ts", "listen", "--embedded"],
+  ]
+) {
+  testAlone(
+    `${
+      args.join(" ")
+    } ends with a signal that comes while its private server starts`,
+    async (namespace) => {
+      const folder = await Deno.makeTempDir();
+      try {
+        await Deno.writeTextFile(
+          `${folder}/redis-server`,
+          `#!/bin/sh\nkill -INT $PPID\nPATH=\${PATH#*:}\nexec redis-server "$@"\n`,
+          { mode: 0o755 },
+        );
+        const PATH = `${folder}:${Deno.env.get("PATH")}`;
+        await using program = new Program(args, { namespace, env: { PATH } });
+        const path = await socketOf(program);
+        const { code, stderr } = await program.end();
+        assert.equal(code, 0);
+        assert.doesNotMatch(stderr, /error|Listening/);
+        assert.equal(await exists(path), false);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  );
+}
+
 testAlone(
   "examples/listen.ts uses the server, the queue and the device id of the environment, with few permissions",
   async (namespace) => {
