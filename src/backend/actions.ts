@@ -12,7 +12,7 @@ import { sleep } from "./sleep.ts";
 import { Slots } from "./slots.ts";
 import type { BackendStats } from "./stats.ts";
 
-/** What an action is told besides its arguments. */
+/** What an {@linkcode ActionHandler} is told besides the request. */
 export interface ActionContext {
   /**
    * Aborted when nobody waits for the action any more: its time limit is over,
@@ -29,6 +29,19 @@ export interface ActionContext {
  * @param context The signal.
  * @returns The response's output, or a promise of it. What it throws becomes
  * the response's error.
+ *
+ * @example
+ * ```ts
+ * import { type ActionHandler, RedisBackend } from "@platypush/redis";
+ *
+ * const download: ActionHandler = async ({ url }, request, { signal }) => {
+ *   const response = await fetch(String(url), { signal });
+ *   return `${request.origin} gets ${(await response.bytes()).length} bytes`;
+ * };
+ *
+ * await using backend = new RedisBackend({ deviceId: "livingroom" });
+ * backend.registerAction("web.download", download, { timeout: 300 });
+ * ```
  */
 export type ActionHandler = (
   args: Record<string, unknown>,
@@ -36,7 +49,7 @@ export type ActionHandler = (
   context: ActionContext,
 ) => unknown;
 
-/** How an action is executed. */
+/** How an {@linkcode ActionHandler} is executed. */
 export interface ActionOptions {
   /**
    * How long it may take, in seconds; `Infinity` for no limit. Default: the

@@ -26,7 +26,23 @@ export interface BackendOptionAliases {
   device_id?: string;
 }
 
-/** Options of {@linkcode Backend.registerService} under Platypush's names. */
+/**
+ * Options of {@linkcode Backend.registerService} under Platypush's names.
+ *
+ * @example
+ * ```ts
+ * import { RedisBackend } from "@platypush/redis";
+ *
+ * await using backend = new RedisBackend({ deviceId: "livingroom" });
+ * const name = await backend.register_service({
+ *   srv_type: "_lights._tcp.local.",
+ *   srv_name: "hall",
+ *   port: 6379,
+ *   interfaces: ["127.0.0.1"],
+ * });
+ * console.assert(name === "hall._lights._tcp.local.");
+ * ```
+ */
 export interface RegisterServiceOptionAliases {
   /** {@linkcode RegisterServiceOptions.srvType}. */
   srv_type?: string;
@@ -34,7 +50,10 @@ export interface RegisterServiceOptionAliases {
   srv_name?: string;
 }
 
-/** Options of {@linkcode Backend.sendRequest} under Platypush's names. */
+/**
+ * Options of {@linkcode Backend.sendRequest} under Platypush's names, as in the
+ * example of {@linkcode BackendAliases}.
+ */
 export interface SendRequestOptionAliases {
   /** {@linkcode SendRequestOptions.onResponse}. */
   on_response?: (response: Response) => unknown;
@@ -73,7 +92,8 @@ export function camelCaseOptions<T extends object>(options: T): T {
 }
 
 /**
- * The members of a backend under Platypush's names.
+ * The members of a backend under Platypush's names. What they take, return and
+ * throw is said of the members that they stand for.
  *
  * @example
  * ```ts
@@ -87,6 +107,10 @@ export function camelCaseOptions<T extends object>(options: T): T {
  * });
  * await backend.send_event({ args: { type: "custom.Motion" } });
  * assert.equal(backend.is_alive(), false); // it was not started
+ * await assert.rejects(
+ *   backend.send_request({ action: "light.on" }, { response_timeout: 0.01 }),
+ *   { name: "TimeoutError" },
+ * );
  * ```
  */
 export abstract class BackendAliases {

@@ -82,8 +82,11 @@ export class Backend extends LifeCycle {
    * Makes a backend; nothing happens before it is started or sends.
    *
    * @param options What it is made with; everything has a default.
-   * @throws {TypeError} If the token is none.
+   * @throws {TypeError} If the token, or the type of service in `postEvents`, is
+   * none.
    * @throws {RangeError} If a limit of actions makes no sense.
+   * @throws {Deno.errors.NotCapable} If `deviceId` is missing or `*`, and the
+   * host's name may not be read (`--allow-sys=hostname`).
    */
   constructor(options: BackendOptions = {}) {
     const given = camelCaseOptions(options);
@@ -118,13 +121,24 @@ export class Backend extends LifeCycle {
     });
   }
 
-  /** What tells it from others, for JSON and logs: never `redisArgs`, which may hold a password. */
+  /**
+   * Gives what tells it from others, for JSON and logs.
+   *
+   * @returns Its name, device and queue; never `redisArgs`, which may hold a
+   * password.
+   */
   toJSON(): Record<string, unknown> {
     const { name, deviceId, queue } = this;
     return { name, deviceId, queue };
   }
 
-  /** The same for `console.log`. */
+  /**
+   * Gives the same for `console.log`.
+   *
+   * @param inspect How Deno shows a value.
+   * @param options What it takes, such as colours and depth.
+   * @returns The text that is shown.
+   */
   [Symbol.for("Deno.customInspect")](
     inspect: (value: unknown, options: unknown) => string,
     options: unknown,
@@ -140,6 +154,9 @@ export class Backend extends LifeCycle {
   /**
    * Whether the process may end while it runs. Set it before the start, and
    * before the backend's own bus is used.
+   *
+   * @throws {Error} When it is set, and the backend has been started or its own
+   * bus is in use.
    */
   override get daemon(): boolean {
     return super.daemon;
@@ -154,7 +171,16 @@ export class Backend extends LifeCycle {
     super.daemon = daemon;
   }
 
-  /** As {@linkcode LifeCycle.start}; with `postEvents` it then looks for other hosts' services. */
+  /**
+   * Starts the backend, see {@linkcode LifeCycle.start}; with `postEvents` it
+   * then looks for other hosts' services.
+   *
+   * @throws {Error} If it was started or stopped before.
+   * @throws {DOMException} An `AbortError` if it is stopped meanwhile.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {RedisError} If the server refuses this client. One that cannot be
+   * reached is tried again.
+   */
   override async start(): Promise<void> {
     await super.start();
     if (!this.#postEvents || this.shouldStop()) return;
@@ -188,6 +214,7 @@ export class Backend extends LifeCycle {
    * @param message One message, or several, which are sent all or none.
    * @param queueName The queue. Default: the backend's own.
    * @throws {MessageError} If one of them is no message.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
@@ -205,8 +232,21 @@ export class Backend extends LifeCycle {
    * @param queueName The queue. Default: the backend's own.
    * @returns The event as it was sent.
    * @throws {MessageError} If it is no event.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { queueStatus, RedisBackend, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * const { redisArgs } = server;
+   * await using backend = new RedisBackend({ redisArgs, deviceId: "hall" });
+   * await backend.sendEvent({ args: { type: "custom.Motion" } }, "lights");
+   * const { length } = await queueStatus(redisArgs, { queue: "lights" });
+   * console.assert(length === 1);
+   * ```
    */
   override async sendEvent(
     event: EventLike,
@@ -224,7 +264,25 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
    * if the backend was stopped.
    * @throws {MessageError} If the request or the response is no message.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * const { redisArgs } = server;
+   * await using backend = new RedisBackend({ redisArgs, deviceId: "hall" });
+   * await assert.rejects(
+   *   backend.sendRequest(
+   *     { target: "attic", action: "light.on" },
+   *     { queueName: "attic", responseTimeout: 0.01 },
+   *   ),
+   *   { name: "TimeoutError" }, // nobody is there
+   * );
+   * ```
    */
   override async sendRequest(
     request: RequestLike,
@@ -239,8 +297,27 @@ export class Backend extends LifeCycle {
    * @param response The response, or what it is made with.
    * @param request The request.
    * @returns The response as it was sent.
+   * @throws {MessageError} If the response is none.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, Request, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * const { redisArgs } = server;
+   * await using backend = new RedisBackend({ redisArgs, deviceId: "hall" });
+   * backend.bus.registerHandler(
+   *   Request,
+   *   (request) => backend.sendResponse({ output: "lit" }, request),
+   *   { action: "light.on" },
+   * );
+   * await backend.start();
+   * const { output } = await backend.sendRequest({ action: "light.on" });
+   * console.assert(output === "lit");
+   * ```
    */
   override async sendResponse(
     response: ResponseLike,
@@ -263,6 +340,22 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `NotFoundError` if there is no such peer, an
    * `AbortError` if the backend was stopped.
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
+   * @throws {TypeError} If the type of service to look for is none, or an
+   * argument for Redis is unknown or wrong.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using backend = new RedisBackend({ deviceId: "hall" });
+   * const motion = { type: "event", args: { type: "custom.Motion" } };
+   * const options = { timeout: 0.1, interfaces: ["127.0.0.1"] };
+   * await assert.rejects(
+   *   backend.sendTo("attic", motion, options),
+   *   { name: "NotFoundError" }, // nobody of that name is there
+   * );
+   * ```
    */
   async sendTo(
     peer: ServiceInfo | string,
@@ -371,6 +464,18 @@ export class Backend extends LifeCycle {
    * @throws {TypeError} If there is no port, or a name or property is not allowed.
    * @throws {RangeError} If a property does not fit a TXT record.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend } from "@platypush/redis";
+   *
+   * await using backend = new RedisBackend({ deviceId: "livingroom" });
+   * const name = await backend.registerService({
+   *   interfaces: ["127.0.0.1"],
+   *   properties: { room: "hall" },
+   * });
+   * console.log(name); // livingroom._platypush-redis._tcp.local.
+   * ```
    */
   override async registerService(
     options: RegisterServiceOptions = {},
@@ -395,6 +500,7 @@ export class Backend extends LifeCycle {
    * asked for.
    *
    * @param _given What is asked for.
+   * @returns Nothing here; classes may define what.
    */
   protected serviceDefaults(
     _given: RegisterServiceOptions,
@@ -421,7 +527,11 @@ export class Backend extends LifeCycle {
     return this.#bus;
   }
 
-  /** What registered actions have to tell for the backend's `stats()`. */
+  /**
+   * What registered actions have to tell for the backend's `stats()`.
+   *
+   * @returns The counters and gauges of this moment.
+   */
   protected actionStats(): Pick<
     BackendStats,
     "answered" | "actionsRunning" | "actionsWaiting"

@@ -8,7 +8,7 @@ import type { TokenCheck } from "./token_check.ts";
 
 /** What a {@linkcode Backend} is made with. */
 export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
-  /** The bus to post to. Default: one of its own on the usual name, closed with the backend. */
+  /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
   bus?: Bus;
   /** Where `send…` sends to. Default: `127.0.0.1:6379`. */
   redisArgs?: RedisArgs;

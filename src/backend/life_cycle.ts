@@ -57,7 +57,7 @@ export abstract class LifeCycle extends BackendAliases
   name: string;
   /** The pause between two calls of `loop()`, in seconds. */
   override readonly pollSeconds: number | undefined;
-  /** How long `stop()` waits for what still runs, in seconds. */
+  /** How long `stop()` waits for what still runs, in seconds. Default: 10. */
   protected readonly stopTimeout: number;
   /** Where it reports what happens. */
   protected readonly logger: Logger;
@@ -102,7 +102,11 @@ export abstract class LifeCycle extends BackendAliases
     this.name = name;
   }
 
-  /** Whether the process may end while it runs. Set it before the start. */
+  /**
+   * Whether the process may end while it runs. Set it before the start.
+   *
+   * @throws {Error} When it is set and the backend has been started.
+   */
   get daemon(): boolean {
     return this.#daemon;
   }
@@ -172,11 +176,12 @@ export abstract class LifeCycle extends BackendAliases
   }
 
   /**
-   * Starts the backend: {@linkcode Backend.enter}, then, without waiting for it
-   * to finish, {@linkcode Backend.run}. A backend can be started once.
+   * Starts the backend: {@linkcode LifeCycle.enter}, then, without waiting for it
+   * to finish, {@linkcode LifeCycle.run}. A backend can be started once.
    *
-   * @throws {Error} If it was started or stopped before, or what `enter`
-   * throws.
+   * @throws {Error} If it was started or stopped before, or what
+   * {@linkcode LifeCycle.enter} throws.
+   * @throws {DOMException} An `AbortError` if it is stopped meanwhile.
    */
   async start(): Promise<void> {
     if (this.#ident !== undefined) {
@@ -220,13 +225,25 @@ export abstract class LifeCycle extends BackendAliases
     }
   }
 
-  /** One round of work, for classes that define this in place of `run()`. */
+  /**
+   * Does one round of work, for classes that define this in place of `run()`.
+   *
+   * @returns Anything; a promise is waited for.
+   */
   loop?(): unknown;
 
-  /** Prepares for `run()` or `loop()`. Classes may define what. */
+  /**
+   * Prepares for `run()` or `loop()`. Classes may define what.
+   *
+   * @returns Nothing, or a promise that resolves once it is prepared.
+   */
   protected enter(): void | Promise<void> {}
 
-  /** Undoes {@linkcode Backend.enter}; also called where that has failed. */
+  /**
+   * Undoes {@linkcode LifeCycle.enter}; also called where that has failed.
+   *
+   * @returns Nothing, or a promise that resolves once it is undone.
+   */
   protected leave(): void | Promise<void> {}
 
   /** Aborted when the backend is to stop. */
@@ -243,7 +260,7 @@ export abstract class LifeCycle extends BackendAliases
     return this.#stopped ??= this.#shutDown();
   }
 
-  /** The same as {@linkcode Backend.stop}. */
+  /** The same as {@linkcode LifeCycle.stop}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
@@ -271,7 +288,12 @@ export abstract class LifeCycle extends BackendAliases
     });
   }
 
-  /** Called once when the backend is to stop. Classes may define what to do. */
+  /**
+   * Called once when the backend is to stop. Classes may define what to do; an
+   * error is logged.
+   *
+   * @returns Nothing, or a promise that stopping waits for.
+   */
   override onStop(): void | Promise<void> {}
 
   /** Closes what it has opened, after all else. */

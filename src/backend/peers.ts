@@ -8,9 +8,20 @@ import {
 } from "../zeroconf/mod.ts";
 import { sleep } from "./sleep.ts";
 
-/** Where to look for other backends. */
+/**
+ * Where to look for other backends.
+ *
+ * @example
+ * ```ts
+ * import { type PeerPlace, RedisBackend } from "@platypush/redis";
+ *
+ * const place: PeerPlace = { interfaces: ["eth0"], type: "lights" };
+ * const backend = new RedisBackend({ postEvents: place });
+ * console.assert(!backend.isAlive()); // it looks once it is started
+ * ```
+ */
 export interface PeerPlace {
-  /** The type of their services. Default: `_platypush-redis._tcp.local.`. */
+  /** The type of their services, or its name alone. Default: `_platypush-redis._tcp.local.`. */
   type?: string;
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[];

@@ -67,8 +67,10 @@ export class RedisBackend extends Backend {
    * Makes a backend; nothing happens before it is started or sends.
    *
    * @param options What it is made with; everything has a default.
-   * @throws {TypeError} If there is no such option.
+   * @throws {TypeError} If there is no such option, or it is of another kind.
    * @throws {RangeError} If a value makes no sense.
+   * @throws {Deno.errors.NotCapable} If `deviceId` is missing or `*`, and the
+   * host's name may not be read (`--allow-sys=hostname`).
    */
   constructor(options: RedisBackendOptions = {}) {
     const given = camelCaseOptions(options);
@@ -116,6 +118,8 @@ export class RedisBackend extends Backend {
    * back and removes them. Works before `start()` too, and until `stop()`.
    *
    * @returns They are always the same ones, closed with the backend.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    *
    * @example
    * ```ts
@@ -130,8 +134,6 @@ export class RedisBackend extends Backend {
    * await dead.requeue({ reason: "failed" });
    * await dead.purge({ olderThan: 30 * 24 * 3600 });
    * ```
-   *
-   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   deadLetters(): DeadLetters {
     this.throwIfClosed();
@@ -147,7 +149,12 @@ export class RedisBackend extends Backend {
    * grace time for the first subscriber begins when that is done.
    *
    * @param options What to announce; everything has a default.
-   * @returns The full name of the service.
+   * @returns The full name of the service, which may differ from the one asked
+   * for where that was taken.
+   * @throws {TypeError} If a name or property is not allowed, or an argument for
+   * Redis is unknown or wrong.
+   * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async registerService(
     options: RegisterServiceOptions = {},
@@ -216,7 +223,14 @@ export class RedisBackend extends Backend {
     await super.close();
   }
 
-  /** The port of the Redis server, and what peers need to know besides. */
+  /**
+   * Gives the port of the Redis server, and what peers need to know besides.
+   * Where they may not reach it, that is logged.
+   *
+   * @param given What is asked for.
+   * @returns What to announce where nothing else is asked for.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   */
   protected override serviceDefaults(
     given: RegisterServiceOptions,
   ): RegisterServiceOptions {

@@ -1,7 +1,7 @@
 import type { RedisArgs } from "../redis/mod.ts";
 import type { PeerPlace } from "./peers.ts";
 
-/** How to find a peer, and who we are there. */
+/** How {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions extends PeerPlace {
   /** How long to look for a peer that is given by its name, in seconds. Default: 2. */
   timeout?: number;

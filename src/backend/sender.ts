@@ -13,18 +13,21 @@ import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import { camelCaseOptions, type SendRequestOptionAliases } from "./aliases.ts";
 
-/** An event, or what one is made with. */
+/** An event, or what one is made with, for {@linkcode Backend.sendEvent}. */
 export type EventLike = Event | EventInit;
 
-/** A request, or what one is made with. */
+/** A request, or what one is made with, for {@linkcode Backend.sendRequest}. */
 export type RequestLike = Request | RequestInit;
 
-/** A response, or what one is made with; the request says the rest. */
+/**
+ * A response, or what one is made with, for {@linkcode Backend.sendResponse};
+ * the request says the rest.
+ */
 export type ResponseLike = Response | Omit<ResponseInit, "target" | "id">;
 
-/** How to send a request. */
+/** How {@linkcode Backend.sendRequest} sends. */
 export interface SendRequestOptions extends SendRequestOptionAliases {
-  /** Called with the response, before the promise resolves. */
+  /** Called with the response, and waited for, before the promise resolves. */
   onResponse?: (response: Response) => unknown;
   /** How long to wait for the response, in seconds. Default: 5. */
   responseTimeout?: number;

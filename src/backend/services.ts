@@ -11,7 +11,7 @@ import type { RegisterServiceOptionAliases } from "./aliases.ts";
 import type { PeerPlace, Peers } from "./peers.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
-/** What to announce, as in Platypush. */
+/** What {@linkcode Backend.registerService} announces, as in Platypush. */
 export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
   /**
    * The port of the service. Default: the one of the Redis server in use, or 0

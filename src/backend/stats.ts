@@ -1,4 +1,7 @@
-/** What a backend has counted since it was made, and how it stands. */
+/**
+ * What a backend has counted since it was made, and how it stands, as
+ * {@linkcode RedisBackend.stats} gives it.
+ */
 export interface BackendStats {
   /** Messages that came from Redis; a message that comes again counts again. */
   readonly received: number;

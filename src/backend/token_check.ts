@@ -8,6 +8,16 @@ import type { Request } from "../message/mod.ts";
  * it has none.
  * @param request The request.
  * @returns Whether it may; nothing but `true` allows it.
+ *
+ * @example
+ * ```ts
+ * import { RedisBackend, type TokenCheck } from "@platypush/redis";
+ *
+ * const check: TokenCheck = (token, { action }) =>
+ *   action.endsWith(".status") || token === "what only the family knows";
+ * const backend = new RedisBackend({ token: check });
+ * console.assert(!backend.isAlive());
+ * ```
  */
 export type TokenCheck = (
   token: string | null,
