@@ -5,9 +5,7 @@ import {
   type Failure,
   Inbox,
   type InboxOptions,
-  RedisError,
 } from "../redis/mod.ts";
-import { backoff } from "../redis/backoff.ts";
 import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { addMetricSource, isTracing } from "../telemetry/mod.ts";
@@ -194,7 +192,13 @@ export class RedisBackend extends Backend {
    * @throws {RedisError} If the server refuses this client.
    */
   protected override async enter(): Promise<void> {
-    const inbox = this.#inbox = await this.#open();
+    const inbox = this.#inbox = await Inbox.open(this.redisArgs, {
+      queue: this.#queue,
+      consumer: this.deviceId,
+      unref: this.daemon,
+      signal: this.stopSignal,
+      ...inboxOptions(this.#options),
+    });
     this.#removeMetrics = addMetricSource(
       new RedisMetrics({
         inbox,
@@ -247,25 +251,6 @@ export class RedisBackend extends Backend {
       port,
       properties: { queue: [this.#queue].flat()[0]!, ...properties },
     };
-  }
-
-  /** Opens the inbox, as often as it takes: connecting may succeed before the server serves. */
-  async #open(): Promise<Inbox> {
-    for (let failures = 0;; failures++) {
-      try {
-        return await Inbox.open(this.redisArgs, {
-          queue: this.#queue,
-          consumer: this.deviceId,
-          unref: this.daemon,
-          signal: this.stopSignal,
-          ...inboxOptions(this.#options),
-        });
-      } catch (error) {
-        if (!(error instanceof RedisError) || !error.isTransient) throw error;
-        if (failures === 0) this.logger.warn(`${error.message} Trying again.`);
-        if (await this.waitStop(backoff(failures, 0.05, 2))) throw error;
-      }
-    }
   }
 
   async #consume(
