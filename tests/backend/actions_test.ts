@@ -473,6 +473,7 @@ Deno.test("Backend answers with an error when an action takes too long, and goes
   });
   backend.registerAction("fast", () => "at once");
   backend.registerAction("patient", async () => {
+    // For longer than other actions may.
     await new Promise((resolve) => setTimeout(resolve, 80));
     return "done";
   }, { timeout: Infinity });

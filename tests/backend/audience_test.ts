@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Bus, type Event } from "../../mod.ts";
+import { Bus, type Event, Inbox } from "../../mod.ts";
+import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { Listener, QUEUE } from "./helpers.ts";
@@ -10,13 +11,22 @@ const MESSAGE = JSON.stringify({
   args: { type: "custom.Count" },
 });
 
+/** Takes the only message, as another consumer can where nobody has it. */
+async function takeOne(server: TestServer): Promise<void> {
+  await using inbox = await Inbox.open(server.args, { queue: QUEUE });
+  const batch = await inTime(inbox.next(), "the message");
+  assert.deepEqual(batch!.deliveries, [0]);
+  await batch!.settle();
+}
+
 Deno.test("RedisBackend waits for the first subscriber", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { subscriberGrace: Infinity });
   await server.run("RPUSH", QUEUE, MESSAGE);
   await listener.backend.start();
-  await until(async () => await server.run("LLEN", QUEUE) === 1);
+  await takeOne(server);
   assert.equal(listener.backend.stats().received, 0);
+  await server.run("RPUSH", QUEUE, MESSAGE);
   const [message] = await Promise.all([
     listener.bus.get(),
     listener.logger.line(/info: The bus has a subscriber: consuming/),
@@ -53,10 +63,10 @@ Deno.test("RedisBackend pauses when the last subscriber has left, and goes on wi
   await until(() => listener.backend.stats().delivered === 1);
   leave();
   await listener.logger.line(/info: The last subscriber has left the bus/);
-  await server.run("RPUSH", QUEUE, MESSAGE, MESSAGE);
-  // Nobody consumes: another client finds the messages where they were.
-  await until(async () => await server.run("LLEN", QUEUE) === 2);
+  await server.run("RPUSH", QUEUE, MESSAGE);
+  await takeOne(server);
   assert.equal(listener.backend.stats().received, 1);
+  await server.run("RPUSH", QUEUE, MESSAGE, MESSAGE);
   await using again = new Bus({ name: listener.bus.name });
   let count = 0;
   const both = Promise.withResolvers<void>();

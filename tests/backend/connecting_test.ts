@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { RedisBackend, type RedisError, startRedis } from "../../mod.ts";
+import { LoadingServer } from "../loading_server.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
@@ -119,33 +120,17 @@ Deno.test("RedisBackend goes on asking for a name that does not resolve, until i
 });
 
 Deno.test("RedisBackend waits for a server that is still loading", async () => {
-  const directory = await Deno.makeTempDir();
-  const port = freePort();
-  {
-    await using server = await TestServer.start({ port, directory });
-    const pairs = Array.from({ length: 1000 }, (_, n) => [`key${n}`, "x"]);
-    await server.run("MSET", ...pairs.flat());
-    await server.run("SAVE");
-  }
-  // A millisecond for each key.
-  const loading = startRedis({
-    port,
-    directory,
-    config: [
-      "key-load-delay 1000",
-      "loading-process-events-interval-bytes 1024",
-    ],
-  });
+  await using server = await LoadingServer.start();
+  const { port } = server;
   const logger = new LineLogger();
   await using bus = privateBus();
   await using backend = new RedisBackend({ redisArgs: { port }, bus, logger });
   const starting = backend.start();
-  await logger.line(/LOADING|loading/);
+  await logger.line(/\(LOADING\)/);
+  await server.finish();
   await starting;
   assert.equal(backend.isAlive(), true);
   await backend.stop();
-  await (await loading).stop();
-  await Deno.remove(directory, { recursive: true });
 });
 
 Deno.test("RedisBackend keeps trying after the password was changed, says so once, and does not show it", async () => {

@@ -80,6 +80,32 @@ Deno.test("Backend posts events of services that were there before", async () =>
   await bus.get(0);
 });
 
+Deno.test("Backend posts events of services that it has seen before it started", async () => {
+  const type = privateType();
+  await using otherBus = privateBus();
+  await using other = new Backend({ bus: otherBus, deviceId: "kitchen" });
+  const place = { type, interfaces };
+  const name = await other.registerService({
+    srvType: type,
+    interfaces,
+    port: 2,
+  });
+  await using bus = privateBus();
+  const first = bus.get();
+  await using backend = new Backend({ bus, postEvents: place });
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await assert.rejects(
+    backend.sendTo("nobody", event, { ...place, timeout: 2 }),
+    /only "kitchen" were seen/,
+  );
+  await backend.start();
+  assert.deepEqual(said(await inTime(first, "an event") as Event), [
+    "add",
+    name,
+  ]);
+  await bus.get(0);
+});
+
 Deno.test("Backend without multicast warns once, posts nothing and goes on", async () => {
   const logger = new LineLogger();
   await using bus = privateBus();
@@ -102,9 +128,13 @@ Deno.test("Backend refuses to look for what is no service type", () => {
 });
 
 Deno.test("Backend with postEvents can be stopped while it starts", async () => {
-  await using bus = privateBus();
-  const backend = new Backend({ bus, postEvents: { interfaces } });
-  const starting = backend.start().catch((error: Error) => error.name);
-  await backend.stop();
-  assert.ok([undefined, "AbortError"].includes(await starting as undefined));
+  // Before it looks for services, and while it begins to.
+  for (const ready of [() => undefined, (backend: Backend) => backend.join()]) {
+    await using bus = privateBus();
+    const backend = new Backend({ bus, postEvents: { interfaces } });
+    const starting = backend.start().then(() => "", ({ name }) => name);
+    await ready(backend);
+    await backend.stop();
+    assert.match(await starting, /^(AbortError)?$/);
+  }
 });

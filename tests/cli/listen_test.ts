@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { hasTerminals, Program, runProgram } from "../programs.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { at, push, QUEUE, queued } from "./helpers.ts";
 
 const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
@@ -113,12 +114,37 @@ Deno.test("listen --embedded starts a server, says where, and takes it along", a
   );
 });
 
-Deno.test("listen --embedded ends cleanly at once when it is still starting", async () => {
-  await using listen = new Program(
-    ["cli.ts", "listen", "--embedded", "--device-id", "hall"],
-  );
+Deno.test("listen --embedded ends cleanly when it is still starting, or its server is", async () => {
+  const command = ["cli.ts", "listen", "--embedded", "--device-id", "hall"];
+  await using listen = new Program(command);
   await listen.says(/REDIS_URL=/);
   assert.equal((await listen.end("SIGINT")).code, 0);
+
+  const folder = await Deno.makeTempDir();
+  try {
+    // A server that starts when it is let.
+    const PATH = Deno.env.get("PATH")!;
+    await Deno.writeTextFile(
+      `${folder}/redis-server`,
+      `#!/bin/sh
+      PATH='${PATH}'
+      : > '${folder}/started'
+      until [ -e '${folder}/go' ]; do sleep 0.01; done
+      exec "$(command -v redis-server || command -v valkey-server)" "$@"`,
+      { mode: 0o755 },
+    );
+    await using early = new Program(command, {
+      env: { PATH: `${folder}:${PATH}` },
+    });
+    await until(() => exists(`${folder}/started`));
+    const ended = early.end("SIGINT");
+    await Deno.writeTextFile(`${folder}/go`, "");
+    const { code, stderr } = await ended;
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stderr, /Listening/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test({
@@ -160,3 +186,7 @@ Deno.test({
     assert.deepEqual(JSON.parse(line!).args, evil);
   },
 });
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}

@@ -3,6 +3,7 @@ import { RedisBackend } from "../../mod.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { hasTerminals, Program, runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { at, queued } from "./helpers.ts";
 
 const reason = await whyNoNamespaces();
@@ -58,9 +59,7 @@ Deno.test("send message ends with SIGINT although its input goes on", async () =
     ["cli.ts", "send", "message", "--log-level", "debug", ...at(server)],
     { input: `${event(0)}\n`, leavesInputOpen: true },
   );
-  while ((await queued(server)).length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until(async () => (await queued(server)).length === 1);
   const { code, stderr } = await send.end("SIGINT");
   assert.equal(code, 1);
   assert.match(stderr, /error: Interrupted after 1 lines, which were sent\n$/);

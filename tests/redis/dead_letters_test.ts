@@ -11,6 +11,7 @@ import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
 const DEAD = "{queue}:dead";
@@ -312,7 +313,10 @@ Deno.test("DeadLetters neither loses nor doubles any when connections break", as
   let isOver = false;
   let kills = 0;
   const killing = (async () => {
-    while (!isOver) {
+    for (let moved = 1; !isOver; moved += 200) {
+      await until(async () =>
+        isOver || await server.run<number>("LLEN", "queue") >= moved
+      );
       kills += await server.run<number>(
         "CLIENT",
         "KILL",
@@ -321,7 +325,6 @@ Deno.test("DeadLetters neither loses nor doubles any when connections break", as
         "SKIPME",
         "yes",
       );
-      await new Promise((resolve) => setTimeout(resolve, 8));
     }
   })();
   const count = await dead.requeue("all").finally(() => isOver = true);

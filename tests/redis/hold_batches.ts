@@ -1,4 +1,5 @@
 import { Inbox } from "../../src/redis/mod.ts";
+import { until } from "../until.ts";
 
 // Takes five batches and holds them until it is killed. A sixth one waits for it,
 // and a seventh was asked for ahead.
@@ -17,7 +18,7 @@ for (let count = 1; count <= 5; count++) {
 async function prefetched(): Promise<void> {
   const { Connection } = await import("../../src/redis/mod.ts");
   await using connection = await Connection.connect(JSON.parse(Deno.args[0]!));
-  while (await connection.command<number>(["LLEN", "queue"]) > 300) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until(async () =>
+    await connection.command<number>(["LLEN", "queue"]) <= 300
+  );
 }

@@ -136,6 +136,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
       maxInFlight: 2,
     });
     const batch = await nextBatch(inbox);
+    // By the next turn of the event loop it waits for its batch to be settled.
     await new Promise((resolve) => setTimeout(resolve));
     await inTime(inbox.pause(), "the pause", 5);
     assert.deepEqual(

@@ -62,7 +62,9 @@ Deno.test("Outbox does not let a request wait for another one's time limit", asy
     outbox.waitForResponse("silent", 0.6),
     { name: "TimeoutError", message: /silent within 0.6 s/ },
   );
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until(async () =>
+    /cmdstat_lrange/.test(await server.run("INFO", "commandstats"))
+  );
   const started = performance.now();
   const late = outbox.waitForResponse("late", 5);
   await outbox.pushResponse("late", "x");

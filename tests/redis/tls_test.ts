@@ -4,6 +4,7 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 
@@ -160,12 +161,15 @@ Deno.test("Connection has a hint where only one side speaks TLS", async () => {
   ];
   for (const [expected, args] of wrong) {
     const abort = new AbortController();
-    const logger = new TestLogger();
-    logger.warn = (text): void => {
-      assert.match(text, expected);
-      abort.abort();
-    };
+    const logger = new LineLogger();
     const { signal } = abort;
-    await assert.rejects(Connection.connect(args, { signal, logger }));
+    const ended = assert.rejects(
+      Connection.connect(args, { signal, logger }),
+      (error: RedisError) => error.code === "closed",
+    );
+    const warning = await logger.line(/^warn: /);
+    abort.abort();
+    await ended;
+    assert.match(warning, expected);
   }
 });
