@@ -124,6 +124,7 @@ export class Advertiser implements AsyncDisposable {
    * @throws {TypeError} The type, port, name or a property is not allowed.
    * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} The advertiser is closed.
+   * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    *
    * @example
    * ```ts
@@ -211,7 +212,8 @@ export class Advertiser implements AsyncDisposable {
       this.#services.clear();
       this.#responder.close();
       await this.#sockets.close();
-      await this.#opening;
+      // Why it failed is told to whoever has registered.
+      await this.#opening?.catch(() => {});
     })();
     return this.#closing;
   }

@@ -107,6 +107,7 @@ export class Browser implements AsyncDisposable {
    * @returns Resolves once the sockets are open, or multicast turned out to
    * be impossible, which is logged and tried again.
    * @throws {Error} The browser is closed.
+   * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    */
   start(): Promise<void> {
     if (this.#closing) {
@@ -122,7 +123,8 @@ export class Browser implements AsyncDisposable {
     this.#closing ??= (async () => {
       this.#browser.stop();
       await this.#sockets.close();
-      await this.#started;
+      // Why it failed is told to whoever has started it.
+      await this.#started?.catch(() => {});
     })();
     return this.#closing;
   }

@@ -31,6 +31,8 @@ export async function hearOurselves(
       questions: [{ name: question, type: "PTR" }],
     });
     if (sockets.networks.length > 0) await wait(timeout, heard.signal);
+  } catch (error) {
+    note((error as Error).message);
   } finally {
     await sockets.close();
   }

@@ -95,12 +95,24 @@ export class Sockets {
     );
   }
 
-  /** Opens a socket on each interface, and keeps following the interfaces. */
+  /**
+   * Opens a socket on each interface, and keeps following the interfaces.
+   *
+   * @throws {Deno.errors.NotCapable} Deno does not permit it: unlike a missing
+   * network, this does not come right by itself.
+   */
   async open(): Promise<void> {
-    await this.#look();
+    const errors = await this.#look();
     if (this.#closed) return;
+    const denied = errors.find((error) =>
+      error instanceof Deno.errors.NotCapable
+    );
+    if (denied !== undefined && this.#open.size === 0) throw denied;
+    this.#warnWithoutMulticast(errors);
     const timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => this.#looking = undefined);
+      this.#looking ??= this.#look()
+        .then((errors) => this.#warnWithoutMulticast(errors))
+        .finally(() => this.#looking = undefined);
     }, LOOK_AGAIN);
     this.#timer = timer;
     if (this.#options.unref) Deno.unrefTimer(timer);
@@ -147,7 +159,8 @@ export class Sockets {
     await Promise.all(open.map((each) => each.close()));
   }
 
-  async #look(): Promise<void> {
+  /** Follows the interfaces; returns why some could not be used. */
+  async #look(): Promise<unknown[]> {
     const networks = listInterfaces(this.#options.interfaces);
     const wanted = new Map(networks.flatMap(socketsFor));
     for (const [key, socket] of this.#open) {
@@ -161,18 +174,21 @@ export class Sockets {
       if (this.#open.has(key)) continue;
       try {
         const socket = await this.#openOne(key, network, family);
-        if (this.#closed) return await socket.close();
+        if (this.#closed) {
+          await socket.close();
+          return [];
+        }
         this.#open.set(key, socket);
         opened = true;
       } catch (error) {
         errors.push(error);
       }
     }
-    this.#warnWithoutMulticast(errors);
     const changed = opened ||
       JSON.stringify(networks) !== JSON.stringify(this.#networks);
     this.#networks = networks;
     if (changed && !this.#closed) this.#options.onNetworkChange();
+    return errors;
   }
 
   #warnWithoutMulticast(errors: readonly unknown[]): void {
@@ -189,11 +205,12 @@ export class Sockets {
     }
   }
 
-  #openOne(
+  async #openOne(
     key: string,
     network: NetworkInterface,
     family: Family,
   ): Promise<OpenSocket> {
+    await requireNet();
     const { promise, resolve, reject } = Promise.withResolvers<OpenSocket>();
     const socket = createSocket({
       type: family === "IPv4" ? "udp4" : "udp6",
@@ -237,7 +254,7 @@ export class Sockets {
         close().then(() => reject(error));
       }
     });
-    return promise;
+    return await promise;
   }
 
   /**
@@ -265,6 +282,15 @@ export class Sockets {
       this.#options.onMessage(message, { interfaceName, address, port });
     }
   }
+}
+
+/** Asks for the permission first: a socket without it fails where nobody can catch that. */
+async function requireNet(): Promise<void> {
+  const { state } = await Deno.permissions.request({ name: "net" });
+  if (state === "granted") return;
+  throw new Deno.errors.NotCapable(
+    "Cannot use multicast: Deno does not let this program reach the network; run it with --allow-net",
+  );
 }
 
 function socketsFor(
