@@ -130,7 +130,13 @@ export class Link {
       link.close();
       if (signal.aborted) throw closedError(what);
       const cause = error instanceof RedisError ? error.cause ?? error : error;
-      throw toRedisError(cause, what);
+      throw tls === undefined && isBrokenOff(cause)
+        ? new RedisError(
+          `Cannot ${what}: the server broke the connection off; if it expects TLS, use \`rediss://\` or \`ssl\`.`,
+          "connection",
+          { cause },
+        )
+        : toRedisError(cause, what);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
@@ -212,6 +218,12 @@ export class Link {
     );
     if (loss !== undefined) this.#onLost?.(loss);
   }
+}
+
+/** Whether the server has ended a connection at once, as one that expects TLS does. */
+function isBrokenOff(error: unknown): boolean {
+  const { code, message } = error as Error & { code?: unknown };
+  return code === "ECONNRESET" || message === "Socket closed unexpectedly";
 }
 
 /** The client only takes bytes that are a Buffer. */

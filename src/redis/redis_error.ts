@@ -119,7 +119,6 @@ const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
     "the server refused the user's name or password; check `username` and `password`",
   ],
   NOAUTH: ["auth", "the server wants a password; set `password`"],
-  NOPERM: ["permission"],
   LOADING: ["unavailable", "the server is still loading its data (LOADING)"],
   BUSY: ["unavailable"],
   MASTERDOWN: ["unavailable"],
@@ -155,12 +154,16 @@ const TLS_HINTS: Readonly<Record<string, string>> = {
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
+const PERMISSION_ADVICE =
+  "give the user what is missing with ACL SETUSER; the guide to Redis set-ups lists all that is needed";
+
 const CONNECTION_ADVICE: Readonly<Record<string, string>> = {
   ECONNREFUSED: "the connection was refused; does a server run there?",
   ENOTFOUND: "the host's name does not resolve; check `host`",
   EAI_AGAIN: "the host's name does not resolve at the moment",
   ENOENT: "there is no such socket; check `unix_socket_path`",
   EACCES: "this user may not open the socket",
+  ECONNRESET: "the server broke the connection off",
 };
 
 function classify(
@@ -171,9 +174,11 @@ function classify(
   const word =
     /^(?:ERR Error running script.*?@user_script: ?\d+: )?-?([A-Z]+)\b/
       .exec(text)?.[1];
+  if (word === "NOPERM" || /user executing the script can't/.test(text)) {
+    return ["permission", `${text.replace(/\.$/, "")}; ${PERMISSION_ADVICE}`];
+  }
   const known = word === undefined ? undefined : REPLIES[word];
   if (known !== undefined) return known;
-  if (/user executing the script can't/.test(text)) return ["permission"];
   if (/invalid password|AUTH .*without any password/i.test(text)) {
     return [
       "auth",

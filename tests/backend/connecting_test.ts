@@ -71,6 +71,7 @@ Deno.test("RedisBackend rejects a user without the permission", async () => {
   });
   const error = await failure(listener.start());
   assert.equal(error.code, "permission");
+  assert.match(error.message, /NOPERM.*evalsha.*; give .* with ACL SETUSER/);
   assertSilent(listener.logger, error);
 });
 
