@@ -113,12 +113,18 @@ function exitCodeOf(error: unknown): number {
   if (
     error instanceof UsageError || error instanceof ConfigError ||
     error instanceof TypeError || error instanceof RangeError ||
-    error instanceof Deno.errors.NotCapable ||
-    (error instanceof Error && error.cause instanceof Deno.errors.NotCapable)
+    lacksPermission(error)
   ) {
     return ExitCode.Usage;
   }
   return ExitCode.No;
+}
+
+/** Whether what is behind an error is a missing permission of Deno's. */
+function lacksPermission(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error instanceof Deno.errors.NotCapable ||
+    lacksPermission(error.cause);
 }
 
 /** What keeps a client from a server. */

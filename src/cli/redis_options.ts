@@ -3,14 +3,17 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import {
   type ConfigFlags,
   type RedisArgs,
   type RedisBackendOptions,
   resolveConfig,
 } from "../../mod.ts";
-import { file } from "./values.ts";
+import { file, filled } from "./values.ts";
+
+const URL_VALUE = filled("URL", "a URL", "redis://127.0.0.1:6379");
+const QUEUE_VALUE = filled("NAME", "the name of a queue", "lights");
+const DEVICE_VALUE = filled("ID", "the id of a device", "kitchen");
 
 /** What every command that talks to Redis takes. */
 export interface RedisOptions extends ConfigFlags {
@@ -23,15 +26,15 @@ export interface RedisOptions extends ConfigFlags {
 /** What every command that talks to Redis takes. */
 export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   return object("Redis options", {
-    url: optional(option("--url", string({ metavar: "URL" }), {
+    url: optional(option("--url", URL_VALUE, {
       description:
         message`The server: redis://, rediss:// or unix://. Default: REDIS_URL, the file, 127.0.0.1:6379`,
     })),
-    queue: optional(option("--queue", string({ metavar: "NAME" }), {
+    queue: optional(option("--queue", QUEUE_VALUE, {
       description:
         message`The queue. Default: PLATYPUSH_REDIS_QUEUE, the file, platypush/backend/redis`,
     })),
-    deviceId: optional(option("--device-id", string({ metavar: "ID" }), {
+    deviceId: optional(option("--device-id", DEVICE_VALUE, {
       description:
         message`Who we are. Default: PLATYPUSH_DEVICE_ID, the file, the host's name`,
     })),

@@ -5,7 +5,15 @@ import { UsageError } from "./usage_error.ts";
 /** A kind of values that is told from texts. */
 export interface ValueKind<T> {
   /** What stands for a value in help texts, as in `--wait S`. */
-  readonly metavar: "N" | "S" | "NAME=VALUE" | "PATH=VALUE" | "AGE";
+  readonly metavar:
+    | "N"
+    | "S"
+    | "NAME"
+    | "ID"
+    | "URL"
+    | "NAME=VALUE"
+    | "PATH=VALUE"
+    | "AGE";
   /** What a value is, for errors: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
@@ -47,6 +55,20 @@ export function count(): ValueParser<"sync", number> {
     example: "10",
     read: (text) =>
       /^\d{1,15}$/.test(text) ? Number(text) || undefined : undefined,
+  });
+}
+
+/** Any text but the empty one, which a variable that is not set makes in a shell. */
+export function filled(
+  metavar: "NAME" | "ID" | "URL",
+  expected: string,
+  example: string,
+): ValueParser<"sync", string> {
+  return value({
+    metavar,
+    expected,
+    example,
+    read: (text) => text === "" ? undefined : text,
   });
 }
 

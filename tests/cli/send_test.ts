@@ -118,6 +118,15 @@ Deno.test("send request --wait prints the response, and tells of errors by its e
   assert.match(none.stderr, /^error: No response .* within 0.1 s/);
 });
 
+Deno.test("send tells that it may not reach the network", async () => {
+  const { code, stderr } = await runProgram(
+    ["cli.ts", "send", "event", "custom.A", "--url", "redis://127.0.0.1"],
+    { permissions: ["--allow-sys", "--allow-env"] },
+  );
+  assert.equal(code, 2);
+  assert.match(stderr, /^error: Cannot send to [^\n]*--allow-net[^\n]*\n$/);
+});
+
 Deno.test("send tells that there is no server, and ends with SIGINT while it looks for one", async () => {
   const url = `redis://127.0.0.1:${freePort()}`;
   const command = ["cli.ts", "send", "event", "custom.A", "--url", url];
