@@ -137,12 +137,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * it knows of them: whatever they post from then on arrives.
    *
    * @example
-   * ```ts ignore
-   * // In a worker:
-   * const bus = new Bus();
-   * bus.registerHandler(Event, handle);
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   *
+   * await using bus = new Bus({ name: "example/ready", deviceId: "livingroom" });
+   * bus.registerHandler("custom.Motion", console.log);
    * await bus.ready();
-   * self.postMessage("ready");
+   * console.log("I listen."); // a worker tells whoever has started it
    * ```
    */
   async ready(): Promise<void> {
