@@ -59,11 +59,11 @@ Deno.test({
     const mkfifo = new Deno.Command("mkfifo", { args: [folder.file()] });
     assert.ok((await mkfifo.output()).success);
     const reading = loadConfig(folder.file());
-    using pipe = await Deno.open(folder.file(), { write: true });
-    for (const text of ["device_id: ", "liv", "ingroom\n"]) {
-      await pipe.write(new TextEncoder().encode(text));
-    }
-    pipe.close();
+    const pipe = await Deno.open(folder.file(), { write: true });
+    // More than a pipe holds at once.
+    const comments = `# ${"-".repeat(98)}\n`.repeat(2000);
+    const text = `${comments}device_id: livingroom\n`;
+    await new Blob([text]).stream().pipeTo(pipe.writable);
     assert.deepEqual(await reading, { deviceId: "livingroom" });
   },
 });

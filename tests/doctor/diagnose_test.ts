@@ -9,6 +9,7 @@ import {
 import { checkDeno } from "../../src/doctor/check_deno.ts";
 import { commandsFor } from "../../src/doctor/commands.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 /** A server with which nothing is wrong. */
 const SOUND = ["appendonly yes", "maxmemory 100mb"];
@@ -50,9 +51,10 @@ async function informed(
   pattern: RegExp,
   command = ["INFO", "persistence"],
 ): Promise<void> {
-  while (!pattern.test(await server.run<string>(...command))) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await until(
+    async () => pattern.test(await server.run<string>(...command)),
+    `${command.join(" ")} with ${pattern}`,
+  );
 }
 
 Deno.test("diagnose finds nothing wrong where nothing is, and changes nothing", async () => {
