@@ -9,6 +9,7 @@ import { suggestSync } from "@optique/core/parser";
 import { findSimilar } from "@optique/core/suggestion";
 import { VERSION } from "../../mod.ts";
 import { type Action, type Command, oneOf, usageOf } from "./command.ts";
+import { COMPLETIONS, completionShells } from "./completion_shells.ts";
 import { printText } from "./print_line.ts";
 import { terminalWidth } from "./terminal_width.ts";
 import { UsageError } from "./usage_error.ts";
@@ -50,7 +51,8 @@ export function parseCommandLine(
       onShow: () => print,
     },
     completion: {
-      command: { names: ["completions"] },
+      command: { names: [COMPLETIONS] },
+      shells: completionShells(args),
       onShow: () => print,
     },
     footer: [
@@ -82,7 +84,8 @@ function unexpected(
     .flatMap((suggestion) =>
       suggestion.kind === "literal" ? [suggestion.text] : []
     );
-  const [similar] = findSimilar(name, [...expected, ...GENERAL]);
+  const own = before.length === 0 ? [COMPLETIONS] : [];
+  const [similar] = findSimilar(name, [...expected, ...own, ...GENERAL]);
   if (similar !== undefined) {
     return message`Unexpected ${name}, did you mean ${similar}?`;
   }

@@ -44,6 +44,8 @@ function has(shell: string): boolean {
 /** What is to be completed, and what that gives. */
 const CASES: readonly (readonly [words: string, expected: string[]])[] = [
   ["se", ["send"]],
+  ["comp", ["completions"]],
+  ["completions z", ["zsh"]],
   ["listen --co", ["--config", "--count"]],
   ["send event custom.A --log-level w", ["warning"]],
 ];
@@ -85,12 +87,18 @@ for (const [shell, { load, complete }] of Object.entries(SHELLS)) {
 }
 
 Deno.test("completions for zsh are a script for zsh, and tell of what they offer", async () => {
-  const [script, answer] = await Promise.all([
+  const [script, answer, shells] = await Promise.all([
     runProgram(["cli.ts", "completions", "zsh"]),
     runProgram(["cli.ts", "completions", "zsh", "lis"]),
+    runProgram(["cli.ts", "completions", "zsh", "completions", ""]),
   ]);
   assert.match(script.stdout, /^#compdef platypush-redis$/m);
   assert.match(answer.stdout, /^listen\0Print messages as they arrive\0/);
+  assert.deepEqual(
+    shells.stdout.split("\n").map((line) => line.split("\0")[0])
+      .filter((name) => name !== "").toSorted(),
+    ["bash", "fish", "nu", "pwsh", "zsh"],
+  );
   if (!has("zsh")) return;
   const { success, stderr } = await new Deno.Command("zsh", {
     args: ["-nc", script.stdout],
