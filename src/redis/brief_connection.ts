@@ -1,6 +1,6 @@
-import { findServer } from "./find_server.ts";
-import { type Argument, Link } from "./link.ts";
 import { formatAddress } from "./address.ts";
+import type { Argument, Link } from "./link.ts";
+import { openLink } from "./open_link.ts";
 import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
@@ -41,8 +41,7 @@ export class BriefConnection implements Disposable {
   ): Promise<BriefConnection> {
     const settings = parseRedisArgs(args);
     const { signal = new AbortController().signal } = options;
-    const address = await findServer(settings, options.key, { signal });
-    const link = await Link.open(address, settings, { signal });
+    const link = await openLink(settings, options.key, { signal });
     return new BriefConnection(link, settings);
   }
 

@@ -1,40 +1,14 @@
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, pause } from "./backoff.ts";
-import { type Argument, Link } from "./link.ts";
-import { findServer } from "./find_server.ts";
-import { Health } from "./health.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { backoff, pause } from "./backoff.ts";
+import type { CommandOptions, ConnectOptions } from "./connect_options.ts";
+import { Health } from "./health.ts";
+import type { Argument, Link } from "./link.ts";
+import { openLink } from "./open_link.ts";
 import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
-
-/** How {@linkcode Connection.connect} connects. */
-export interface ConnectOptions {
-  /** Where to report what happens. Default: LogTape's category of this room. */
-  logger?: Logger;
-  /** Gives up connecting when aborted. */
-  signal?: AbortSignal;
-  /** Whether the connection lets the process end. Default: `false`. */
-  unref?: boolean;
-  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
-  key?: string;
-  /** Called after each time the connection was lost and found again. */
-  onReconnect?: () => void;
-  /** Called each time connecting fails; it is tried again unless the error is final. */
-  onFailure?: (error: Error) => void;
-}
-
-/** How {@linkcode Connection.command} sends a command. */
-export interface CommandOptions {
-  /** Whether bulk replies are bytes instead of strings. Default: `false`. */
-  bytes?: boolean;
-  /**
-   * For how many seconds the command may block on the server, as its own
-   * argument says; so long the connection is not taken for dead. Default: 0.
-   */
-  block?: number;
-}
 
 const FIRST_PAUSE = 0.05;
 const LONGEST_PAUSE = 2;
@@ -284,11 +258,16 @@ export class Connection {
     let refusal = "";
     for (let attempt = 0;; attempt++) {
       try {
-        const link = await this.#open();
+        const link = await openLink(this.#settings, this.#options.key, {
+          signal,
+          unref: this.#options.unref ?? false,
+          onLost: (link) => this.#lose(link),
+        });
         if (signal.aborted) {
           link.close();
           throw this.#closedError("connect to Redis");
         }
+        if (link.loss !== undefined) throw link.loss;
         this.#use(link);
         if (attempt > 0) {
           this.#logger.info(
@@ -316,38 +295,6 @@ export class Connection {
         if (signal.aborted) throw this.#closedError("connect to Redis", error);
       }
     }
-  }
-
-  async #open(): Promise<Link> {
-    let lost: RedisError | undefined;
-    let link: Link | undefined = undefined;
-    const options = {
-      signal: this.#abort.signal,
-      unref: this.#options.unref ?? false,
-    };
-    const address = await findServer(
-      this.#settings,
-      this.#options.key,
-      options,
-    );
-    link = await Link.open(address, this.#settings, {
-      ...options,
-      onLost: (error) => {
-        lost = error;
-        this.#lose(link, error);
-      },
-    });
-    if (lost !== undefined) throw lost;
-    if (this.#settings.sentinel !== undefined && link.role === "replica") {
-      link.close();
-      throw new RedisError(
-        `Cannot use Redis at ${
-          formatAddress(address)
-        }: the sentinels name it as the master, but it is a replica still.`,
-        "connection",
-      );
-    }
-    return link;
   }
 
   #use(link: Link): void {
@@ -382,12 +329,12 @@ export class Connection {
     if (isWrongServer && this.#link === link) link.close(error);
   }
 
-  #lose(link: Link | undefined, error: RedisError): void {
-    if (link === undefined || this.#link !== link) return;
+  #lose(link: Link): void {
+    if (this.#link !== link) return;
     this.#link = undefined;
     this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
-    this.#logger.warn(`${error.message} Connecting again.`);
+    this.#logger.warn(`${link.loss?.message} Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;
       this.#options.onReconnect?.();

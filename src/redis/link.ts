@@ -15,7 +15,7 @@ export interface LinkOptions {
   /** Gives up when aborted. */
   signal: AbortSignal;
   /** Called once when the link is lost, but not when it is closed. */
-  onLost?: (error: RedisError) => void;
+  onLost?: (link: Link) => void;
 }
 
 /** Text as strings, and bulk replies as bytes. */
@@ -42,7 +42,7 @@ export class Link {
   loss: RedisError | undefined;
   #client;
   #abort = new AbortController();
-  #onLost: ((error: RedisError) => void) | undefined;
+  #onLost: ((link: Link) => void) | undefined;
 
   private constructor(
     address: Address,
@@ -216,7 +216,7 @@ export class Link {
     this.#abort.abort(
       loss ?? new RedisError("The connection to Redis was closed.", "closed"),
     );
-    if (loss !== undefined) this.#onLost?.(loss);
+    if (loss !== undefined) this.#onLost?.(this);
   }
 }
 

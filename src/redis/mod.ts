@@ -3,11 +3,8 @@
  *
  * @module
  */
-export {
-  type CommandOptions,
-  Connection,
-  type ConnectOptions,
-} from "./connection.ts";
+export type { CommandOptions, ConnectOptions } from "./connect_options.ts";
+export { Connection } from "./connection.ts";
 export type { Argument } from "./link.ts";
 export type { Address } from "./address.ts";
 export type { RedisArgs } from "./redis_args.ts";

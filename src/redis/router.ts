@@ -1,5 +1,6 @@
 import { backoff, pause } from "./backoff.ts";
-import { Connection, type ConnectOptions } from "./connection.ts";
+import type { ConnectOptions } from "./connect_options.ts";
+import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./key_slot.ts";
 import { type Address, formatAddress } from "./address.ts";

@@ -1,0 +1,28 @@
+import type { Logger } from "../logger.ts";
+
+/** How {@linkcode Connection.connect} connects. */
+export interface ConnectOptions {
+  /** Where to report what happens. Default: LogTape's category of this room. */
+  logger?: Logger;
+  /** Gives up connecting when aborted. */
+  signal?: AbortSignal;
+  /** Whether the connection lets the process end. Default: `false`. */
+  unref?: boolean;
+  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
+  key?: string;
+  /** Called after each time the connection was lost and found again. */
+  onReconnect?: () => void;
+  /** Called each time connecting fails; it is tried again unless the error is final. */
+  onFailure?: (error: Error) => void;
+}
+
+/** How {@linkcode Connection.command} sends a command. */
+export interface CommandOptions {
+  /** Whether bulk replies are bytes instead of strings. Default: `false`. */
+  bytes?: boolean;
+  /**
+   * For how many seconds the command may block on the server, as its own
+   * argument says; so long the connection is not taken for dead. Default: 0.
+   */
+  block?: number;
+}
