@@ -1,18 +1,19 @@
 import { explainWrongType } from "./explain_wrong_type.ts";
-import type { Batch, Failure } from "./batch.ts";
+import type { Failure } from "./batch.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
+import { InFlight } from "./in_flight.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import {
   BLOCK_SECONDS,
   MAX_BATCH_BYTES,
   type QueueReader,
   type ReaderOptions,
-  unblock,
   written,
 } from "./queue_reader.ts";
 import { ReaderLoop } from "./reader_loop.ts";
 import { RedisError } from "./redis_error.ts";
 import { bury } from "./scripts/bury.ts";
+import type { Outcome } from "./settle_batch.ts";
 
 /** The first batch is small, since nobody knows yet how large messages are. */
 const FIRST_COUNT = 16;
@@ -28,19 +29,17 @@ export class AtMostOnce implements QueueReader {
   #hasBlmpop = false;
   #count = FIRST_COUNT;
   #ahead: Promise<Uint8Array[]> | undefined;
-  #inFlight = 0;
+  #inFlight: InFlight;
 
   /** @param options See {@link ReaderOptions}. */
   constructor(options: ReaderOptions) {
     this.#options = options;
     this.#keys = queueKeys(options.queue, options.consumer);
-    this.#loop = new ReaderLoop({
+    this.#loop = new ReaderLoop(options, {
       round: () => this.#round(),
       drain: () => this.#drain(),
-      interrupt: () => unblock(options.blocking, options.control),
-      ready: (signal) => options.blocking.ready(signal),
-      logger: options.logger,
     });
+    this.#inFlight = new InFlight(options, this.#loop);
   }
 
   async start(): Promise<void> {
@@ -70,12 +69,12 @@ export class AtMostOnce implements QueueReader {
 
   async stop(timeout: number): Promise<void> {
     await this.#loop.end();
-    await this.#loop.until(() => this.#inFlight === 0, timeout);
+    await this.#loop.until(() => this.#inFlight.count === 0, timeout);
   }
 
   async #round(): Promise<void> {
-    const { maxInFlight, handoff, stats, queue, batchSize } = this.#options;
-    while (this.#inFlight >= maxInFlight) {
+    const { maxInFlight, batchSize } = this.#options;
+    while (this.#inFlight.count >= maxInFlight) {
       await this.#loop.change();
       if (!this.#loop.isOpen) return;
     }
@@ -93,31 +92,22 @@ export class AtMostOnce implements QueueReader {
       this.#ahead.catch(() => {});
       await written();
     }
-    let isSettled = false;
-    const batch: Batch = {
-      queue,
-      payloads,
-      deliveries: new Array<number>(count).fill(0),
-      settle: async (failed = [], returned = []) => {
-        if (isSettled) return;
-        isSettled = true;
-        const failures = [...failed, ...returned];
-        if (failures.length > 0) await this.#bury(payloads, failures);
-        stats.acknowledged += count - failures.length;
-        this.#inFlight -= count;
-        stats.inFlight -= count;
-        this.#loop.notify();
-      },
-    };
-    this.#inFlight += count;
-    if (await handoff.offer(batch)) {
-      stats.received += count;
-      stats.inFlight += count;
-      return;
-    }
-    this.#inFlight -= count;
+    const deliveries = new Array<number>(count).fill(0);
+    const settle = (outcome: Outcome): Promise<void> =>
+      this.#settle(payloads, outcome);
+    if (await this.#inFlight.offer(payloads, deliveries, settle)) return;
     await this.#drain();
     await this.#putBack(payloads);
+  }
+
+  /** What failed, or was returned, is already gone from the queue. */
+  async #settle(
+    payloads: readonly Uint8Array[],
+    { failures, returned }: Outcome,
+  ): Promise<void> {
+    const lost = [...failures, ...returned];
+    if (lost.length > 0) await this.#bury(payloads, lost);
+    this.#options.stats.acknowledged += payloads.length - lost.length;
   }
 
   /** Puts back what was asked for ahead. */

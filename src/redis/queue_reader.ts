@@ -55,16 +55,6 @@ export const BLOCK_SECONDS = 1;
 /** The number of bytes after which a batch is full. */
 export const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
-/** Ends a command that blocks; where that is not permitted it ends by itself soon. */
-export async function unblock(
-  blocking: Connection,
-  control: Connection,
-): Promise<void> {
-  const { id } = blocking;
-  if (id === undefined || !control.isConnected) return;
-  await control.command(["CLIENT", "UNBLOCK", String(id)]).catch(() => {});
-}
-
 /** Resolves when the client has written the commands of this turn. */
 export function written(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

@@ -1,18 +1,13 @@
-import type { Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
+import type { ReaderOptions } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** What a {@link ReaderLoop} does each time. */
-export interface ReaderLoopOptions {
+export interface ReaderLoopSteps {
   /** Does one round; may reject. */
   round: () => Promise<void>;
   /** Gives back what rounds to come would have used; called when the gate is shut. */
-  drain?: () => Promise<void>;
-  /** Ends the wait of a round for messages. */
-  interrupt: () => Promise<void>;
-  /** Waits until the connection is there again. */
-  ready: (signal: AbortSignal) => Promise<void>;
-  logger: Logger;
+  drain: () => Promise<void>;
 }
 
 /**
@@ -20,16 +15,21 @@ export interface ReaderLoopOptions {
  * and with growing pauses while they fail.
  */
 export class ReaderLoop {
-  #options: ReaderLoopOptions;
+  #options: ReaderOptions;
+  #steps: ReaderLoopSteps;
   #abort = new AbortController();
   #isOpen = true;
   #isIdle = true;
   #changed: (() => void)[] = [];
   #running: Promise<void> | undefined;
 
-  /** @param options What to do. */
-  constructor(options: ReaderLoopOptions) {
+  /**
+   * @param options See {@link ReaderOptions}.
+   * @param steps What to do.
+   */
+  constructor(options: ReaderOptions, steps: ReaderLoopSteps) {
     this.#options = options;
+    this.#steps = steps;
   }
 
   /** Aborted when the loop ends. */
@@ -64,7 +64,7 @@ export class ReaderLoop {
   async end(): Promise<void> {
     this.#abort.abort();
     this.notify();
-    await this.#options.interrupt();
+    await this.#unblock();
     await this.#running;
   }
 
@@ -100,7 +100,7 @@ export class ReaderLoop {
       }
       this.#isIdle = false;
       try {
-        await this.#options.round();
+        await this.#steps.round();
         failures = 0;
       } catch (error) {
         this.#isIdle = true;
@@ -113,7 +113,7 @@ export class ReaderLoop {
 
   async #rest(): Promise<void> {
     try {
-      await this.#options.drain?.();
+      await this.#steps.drain();
     } catch (error) {
       this.#options.logger.warn((error as Error).message);
     }
@@ -123,18 +123,27 @@ export class ReaderLoop {
 
   async #recover(error: unknown, failures: number): Promise<void> {
     const { signal } = this;
+    const { blocking, logger } = this.#options;
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && error.code === "connection";
     // The connection has already reported its own loss.
     if (!isLost && failures === 0) {
-      this.#options.logger.error(
+      logger.error(
         `${(error as Error).message} Trying again until it works.`,
       );
     }
-    if (isLost) await this.#options.ready(signal).catch(() => {});
+    if (isLost) await blocking.ready(signal).catch(() => {});
     await pause(
       failures === 0 && isLost ? 0 : backoff(failures, 0.05, 2),
       signal,
     );
+  }
+
+  /** Ends a command that blocks; where that is not permitted it ends by itself soon. */
+  async #unblock(): Promise<void> {
+    const { blocking, control } = this.#options;
+    const { id } = blocking;
+    if (id === undefined || !control.isConnected) return;
+    await control.command(["CLIENT", "UNBLOCK", String(id)]).catch(() => {});
   }
 }
