@@ -1,28 +1,19 @@
-import type { Receipt } from "../bus/mod.ts";
-import {
-  type Batch,
-  DeadLetters,
-  type Failure,
-  Inbox,
-  type InboxOptions,
-} from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
+import { DeadLetters, Inbox, type InboxOptions } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
-import { addMetricSource, isTracing } from "../telemetry/mod.ts";
+import { addMetricSource } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { checkOptions } from "./check_options.ts";
+import { Consumption } from "./consumption.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
-import { servicePlace } from "./service_place.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
+import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./services.ts";
-import { sleep } from "./sleep.ts";
 import type { BackendStats } from "./stats.ts";
-import { isBad, Tally } from "./tally.ts";
+import { Tally } from "./tally.ts";
 
-/** So many bytes may be in hand before no more are taken. */
-const MAX_BYTES = 64 * 2 ** 20;
 /** How long the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
 
@@ -54,8 +45,6 @@ export class RedisBackend extends Backend {
   readonly #options: RedisBackendOptions;
   readonly #queue: string | readonly string[];
   readonly #tally = new Tally();
-  readonly #inHand = new Set<Promise<void>>();
-  #bytesInHand = 0;
   #registering: Promise<unknown> | undefined;
   #inbox: Inbox | undefined;
   #removeMetrics = (): void => {};
@@ -174,12 +163,22 @@ export class RedisBackend extends Backend {
       onChange: (isPresent) => isPresent ? inbox.resume() : pause(inbox),
     });
     if (!audience.isPresent) pause(inbox);
-    const stopping = this.waitStop();
-    const consuming = this.#consume(inbox, audience, stopping);
-    await Promise.race([consuming, stopping]);
+    const consumption = new Consumption({
+      inbox,
+      bus: this.bus,
+      audience,
+      tally: this.#tally,
+      target: this.target,
+      maxSize: this.maxSize,
+      isRedelivered: this.#options.delivery !== "at-most-once",
+      signal: this.stopSignal,
+      logger: this.logger,
+    });
+    const consuming = consumption.run();
+    await Promise.race([consuming, this.waitStop()]);
     pause(inbox);
     this.releaseBus();
-    await this.#settleAll();
+    await this.#settleAll(consumption);
     await inbox.stop(SETTLE_TIMEOUT);
     await consuming;
   }
@@ -211,7 +210,7 @@ export class RedisBackend extends Backend {
     this.logger.info(
       `Listening to ${
         [this.#queue].flat().map((name) => `"${name}"`).join(", ")
-      } on ${formatAddress(this.#inbox.address)} for ${whom}.`,
+      } on ${formatAddress(inbox.address)} for ${whom}.`,
     );
   }
 
@@ -253,96 +252,22 @@ export class RedisBackend extends Backend {
     };
   }
 
-  async #consume(
-    inbox: Inbox,
-    audience: Audience,
-    stopping: Promise<boolean>,
-  ): Promise<void> {
-    const { bus, target, maxSize } = this;
-    for (;;) {
-      await audience.present();
-      const batch = await inbox.next();
-      if (batch === undefined) return;
-      // The last subscriber may have left while the batch was on its way.
-      await audience.present();
-      if (!audience.isPresent && this.#options.delivery !== "at-most-once") {
-        continue;
-      }
-      const posted = bus.post(batch.payloads, {
-        redelivered: batch.deliveries,
-        ...(target !== undefined && { target }),
-        ...(maxSize !== undefined && { maxSize }),
-        ...(isTracing() && {
-          reception: { queue: batch.queue, time: Date.now() / 1000 },
-        }),
-      });
-      this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));
-      await posted;
-      while (this.#bytesInHand > MAX_BYTES && !this.shouldStop()) {
-        await Promise.race([...this.#inHand, stopping]);
-      }
-    }
-  }
-
-  /** Remembers a batch until the work on it is done. */
-  #hold(batch: Batch, work: Promise<void>): void {
-    const bytes = batch.payloads.reduce((sum, { length }) => sum + length, 0);
-    this.#bytesInHand += bytes;
-    this.#inHand.add(work);
-    work.catch(() => {}).finally(() => {
-      this.#bytesInHand -= bytes;
-      this.#inHand.delete(work);
-    });
-  }
-
-  async #settle(batch: Batch, receipt: Receipt): Promise<void> {
-    const failures = onePerMessage(await receipt.handled);
-    this.#tally.add(batch, failures);
-    const bad = failures.filter(({ reason }) => isBad(reason));
-    if (bad.length > 0) {
-      this.logger.warn(
-        `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" were not taken: ${
-          bad[0]!.error.message
-        }.`,
-      );
-    }
-    // What is given up because the backend stops has not failed.
-    const isReturned = ({ reason }: Failure): boolean =>
-      reason === "dropped" && this.shouldStop();
-    await batch.settle(
-      failures.filter((failure) => !isReturned(failure)),
-      failures.filter(isReturned),
-    );
-  }
-
   /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */
-  async #settleAll(): Promise<void> {
-    const settled = new AbortController();
-    Promise.allSettled(this.#inHand).then(() => settled.abort());
-    if (await sleep(this.stopTimeout, { signal: settled.signal })) return;
+  async #settleAll(consumption: Consumption): Promise<void> {
+    if (await consumption.settled(this.stopTimeout)) return;
     this.logger.warn(
       `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );
     this.abandonActions();
     // What a loop over the bus has in hand counts as handled then.
     await this.closeBus();
-    await sleep(SETTLE_TIMEOUT, { signal: settled.signal });
+    await consumption.settled(SETTLE_TIMEOUT);
   }
 }
 
 function pause(inbox: Inbox): void {
   // Takes effect at once; it resolves when the connection is there.
   inbox.pause().catch(() => {});
-}
-
-/** Several subscribers may have failed with one message; it comes back once. */
-function onePerMessage(failures: readonly Failure[]): readonly Failure[] {
-  if (failures.length < 2) return failures;
-  const first = new Map<number, Failure>();
-  for (const failure of failures) {
-    if (!first.has(failure.index)) first.set(failure.index, failure);
-  }
-  return [...first.values()];
 }
 
 /** Those of the backend's options that are the inbox's, as far as they are set. */
