@@ -15,8 +15,9 @@ import type {
   PostOptions,
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
-import { Hub, type Seat } from "./hub.ts";
+import { Hub } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
+import type { Seat } from "./seats.ts";
 import { Subscriber } from "./subscriber.ts";
 import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
 

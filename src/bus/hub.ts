@@ -1,6 +1,7 @@
 import type { Logger } from "../logger.ts";
 import { Message } from "../message/mod.ts";
 import { breathe } from "./breathe.ts";
+import type { BusStats } from "./bus_options.ts";
 import { deliverTraced } from "./deliver_traced.ts";
 import { type Deliver, Delivery } from "./delivery.ts";
 import type { DroppedError } from "./errors.ts";
@@ -12,7 +13,7 @@ import { parts, type Postable } from "./parts.ts";
 import { PlainChannel } from "./plain_channel.ts";
 import { receive, receiveAll, type Received } from "./receive.ts";
 import type { Failure, Receipt } from "./receipt.ts";
-import type { Subscriber } from "./subscriber.ts";
+import { type Seat, Seats } from "./seats.ts";
 import { nextTurn } from "./turn.ts";
 
 /** What concerns all buses of one name in an isolate. */
@@ -31,16 +32,6 @@ export interface HubOptions {
   readonly logger: Logger;
 }
 
-/** A `Bus` on a hub. */
-export interface Seat {
-  /** Its subscriptions. */
-  readonly subscriber: Subscriber;
-  /** Something has gone wrong that its user should know. */
-  onError(error: Error): void;
-  /** There are more or fewer subscribers. */
-  onSubscribers(): void;
-}
-
 const hubs = new Map<string, Hub>();
 
 /**
@@ -49,18 +40,11 @@ const hubs = new Map<string, Hub>();
  * isolates, and what comes over links to the subscribers here.
  */
 export class Hub {
-  /** What was counted. */
-  readonly counts = {
-    posted: 0,
-    plainSent: 0,
-    plainSkipped: 0,
-    dropped: 0,
-  };
+  readonly #counts = { posted: 0, dropped: 0 };
   readonly #options: HubOptions;
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
-  // Replaced, never changed, so that a handler may open or close a bus meanwhile.
-  #seats: readonly Seat[] = [];
+  readonly #seats = new Seats();
   readonly #links: Links;
   readonly #interval: number;
   readonly #timer: ReturnType<typeof setInterval>;
@@ -77,7 +61,7 @@ export class Hub {
   static enter(options: HubOptions, seat: Seat): Hub {
     const hub = hubs.get(options.name) ?? new Hub(options);
     hubs.set(options.name, hub);
-    hub.#seats = [...hub.#seats, seat];
+    hub.#seats.add(seat);
     return hub;
   }
 
@@ -86,7 +70,12 @@ export class Hub {
     // A Deno that is too old would end the process at the first channel.
     locks();
     this.#options = options;
-    this.#plain = new PlainChannel(name, daemon, (data) => this.#onPlain(data));
+    this.#plain = new PlainChannel(
+      name,
+      daemon,
+      logger,
+      (data) => this.#onPlain(data),
+    );
     this.#membership = new Membership(
       name,
       label,
@@ -126,6 +115,12 @@ export class Hub {
       this.#membership.members.filter(({ subscribes }) => subscribes).length;
   }
 
+  /** What was counted since the hub was made. */
+  get counts(): Omit<BusStats, "failed"> {
+    const { sent: plainSent, skipped: plainSkipped } = this.#plain;
+    return { ...this.#counts, plainSent, plainSkipped };
+  }
+
   /** Resolves when everybody on the bus knows whether this isolate subscribes. */
   ready(): Promise<void> {
     return this.#membership.ready();
@@ -133,9 +128,7 @@ export class Hub {
 
   /** Tells the others whether anybody here listens. */
   onListening(): void {
-    const listening = this.#seats.some(({ subscriber }) =>
-      subscriber.listening
-    );
+    const { listening } = this.#seats;
     this.#membership.subscribes = listening;
     if (!listening) this.#links.leave();
     this.#onSubscribers();
@@ -143,10 +136,9 @@ export class Hub {
 
   /** Gives a seat up; with the last one the hub is closed. */
   async leave(seat: Seat): Promise<void> {
-    if (!this.#seats.includes(seat)) return;
-    this.#seats = this.#seats.filter((other) => other !== seat);
+    if (!this.#seats.delete(seat)) return;
     this.onListening();
-    if (this.#seats.length > 0) return;
+    if (!this.#seats.isEmpty) return;
     hubs.delete(this.#options.name);
     await this.#links.drain();
     clearInterval(this.#timer);
@@ -176,7 +168,7 @@ export class Hub {
   ): Promise<void> {
     if (!this.#settled) await this.#membership.ready();
     this.#links.open();
-    this.counts.posted += inputs.length;
+    this.#counts.posted += inputs.length;
     const { redelivered, ...rest } = options;
     for (const part of parts(inputs, () => this.#links.subscribers > 0)) {
       const { first } = part;
@@ -191,11 +183,8 @@ export class Hub {
             index: failure.index + first,
           })),
         );
-      for (const other of this.#seats) {
-        while (other !== seat && other.subscriber.full) {
-          await other.subscriber.room();
-        }
-      }
+      const room = this.#seats.room(seat);
+      if (room !== undefined) await room;
       const rooms = this.#links.send(part, partOptions, receipt, settle);
       await this.#hand(part.inputs, partOptions, plain, receipt, settle);
       if (rooms.length > 0) await Promise.all(rooms);
@@ -223,7 +212,7 @@ export class Hub {
     try {
       for (let i = 0; i < inputs.length; i++) {
         if (plain && alone) await this.#plain.pace();
-        const toPlain = plain && this.#mayGoPlain();
+        const toPlain = plain && this.#plain.admit();
         if (!toPlain && all === undefined) continue;
         const received = all?.[i] ?? receive(inputs[i]!, i, options);
         if (!(received instanceof Message)) {
@@ -233,7 +222,7 @@ export class Hub {
         if (here) deliver(received, i, delivery);
         if (!toPlain) continue;
         if (here) toPost.push(received);
-        else this.#postPlain(received);
+        else this.#plain.post(received);
       }
     } finally {
       delivery.finish();
@@ -241,36 +230,15 @@ export class Hub {
     if (toPost.length === 0) return;
     // Handlers go on first: to post takes longer than to deliver.
     await undefined;
-    for (const message of toPost) this.#postPlain(message);
+    for (const message of toPost) this.#plain.post(message);
   }
-
-  #postPlain(message: Message): void {
-    this.#plain.post(message.toJSON());
-    this.counts.plainSent++;
-  }
-
-  #deliver: Deliver = (message, index, delivery) => {
-    for (const { subscriber } of this.#seats) {
-      subscriber.deliver(message, index, delivery);
-    }
-  };
 
   /** How to deliver the messages of a post. */
   #delivering({ reception }: FrameOptions): Deliver {
+    const { deliver } = this.#seats;
     return reception === undefined
-      ? this.#deliver
-      : deliverTraced(this.#deliver, reception);
-  }
-
-  #mayGoPlain(): boolean {
-    if (this.#plain.admit()) return true;
-    if (this.counts.plainSkipped++ === 0) {
-      this.#options.logger.debug(
-        `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
-          `"${this.#options.name}", if there are any, miss some from now on; subscribe with a Bus to get all`,
-      );
-    }
-    return false;
+      ? deliver
+      : deliverTraced(deliver, reception);
   }
 
   /** Takes what a plain listener has posted. */
@@ -279,7 +247,7 @@ export class Hub {
     if (!this.#settled || !this.#membership.subscribes) return;
     const received = receive(data as Received, 0, this.#options);
     if (received instanceof Message) {
-      this.#deliver(received, 0, new Delivery(() => {}));
+      this.#seats.deliver(received, 0, new Delivery(() => {}));
     } else {
       this.#options.logger.warn(
         `A plain listener has posted no message: ${received.error.message}`,
@@ -293,9 +261,8 @@ export class Hub {
     beat: () => void,
     settle: (failures: readonly Failure[]) => void,
   ): Promise<void> {
-    for (const { subscriber } of this.#seats) {
-      while (subscriber.full) await subscriber.room();
-    }
+    const room = this.#seats.room();
+    if (room !== undefined) await room;
     const delivery = new Delivery(settle);
     const deliver = this.#delivering(options);
     try {
@@ -318,19 +285,17 @@ export class Hub {
 
   /** A subscriber was given up. */
   #onGivenUp(error: DroppedError): void {
-    this.counts.dropped++;
+    this.#counts.dropped++;
     this.#options.logger.error(error.message);
-    for (const seat of this.#seats) seat.onError(error);
+    this.#seats.onError(error);
     this.#onSubscribers();
   }
 
   /** This isolate was given up by a publisher. */
   #onDropped(error: DroppedError): void {
     this.#options.logger.error(error.message);
-    for (const seat of this.#seats) {
-      seat.onError(error);
-      seat.subscriber.endQueues(error);
-    }
+    this.#seats.onError(error);
+    this.#seats.endQueues(error);
     this.#membership.renew();
   }
 
@@ -338,7 +303,7 @@ export class Hub {
     const { subscribers } = this;
     if (subscribers === this.#population) return;
     this.#population = subscribers;
-    for (const seat of this.#seats) seat.onSubscribers();
+    this.#seats.onSubscribers();
   }
 
   /** Gives signs of life, and looks for those of the others. */
@@ -348,7 +313,7 @@ export class Hub {
     const elapsed = Math.min((now - this.#lastBeat) / 1000, 2 * this.#interval);
     this.#lastBeat = now;
     this.#links.beat(elapsed);
-    for (const { subscriber } of this.#seats) subscriber.expire();
+    this.#seats.expire();
     this.#membership.beat(elapsed);
   }
 }

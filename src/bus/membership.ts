@@ -1,6 +1,6 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { LinkMemory } from "./link_reader.ts";
-import { locks } from "./locks.ts";
+import { Presence } from "./presence.ts";
 import { nextTurn } from "./turn.ts";
 
 /** An isolate that has a bus of the same name. */
@@ -53,7 +53,8 @@ const PATIENCE = [20, 1000] as const;
 /**
  * Who is on a bus. The isolates of a process greet each other on a
  * BroadcastChannel, where any frame can be lost; so every step can be repeated,
- * and is until it is answered.
+ * and is until it is answered. Who is too busy to answer, and who has crashed,
+ * {@linkcode Presence} tells.
  *
  * ```text
  * state of a member   what happens                       new state, and what is done
@@ -66,12 +67,6 @@ const PATIENCE = [20, 1000] as const;
  * offered, linked     no sign of life: stallTimeout      known: drop the link, tell why
  * any                 its leave, or its lock is free     unknown
  * ```
- *
- * An isolate also holds a Web Lock for as long as it is on the bus. So one can
- * ask who is there even while they are too busy to answer, and one that is
- * terminated or crashes is missed at once, since its lock is released. A lock
- * keeps the process alive; an isolate that shall not (`daemon`) holds none, and
- * is known by its answers alone.
  */
 export class Membership {
   /** This isolate. */
@@ -81,17 +76,14 @@ export class Membership {
   readonly #stallTimeout: number;
   readonly #marks: SharedArrayBuffer;
   readonly #events: MembershipEvents;
-  readonly #prefix: string;
+  readonly #presence: Presence;
   readonly #channel: BroadcastChannel;
   readonly #members = new Map<string, Member>();
   readonly #welcomes = new Map<string, number>();
   readonly #silent = new Map<string, number>();
-  readonly #locked = new Set<string>();
   readonly #crashed = new Set<string>();
-  readonly #held = Promise.withResolvers<void>();
-  readonly #release = Promise.withResolvers<void>();
-  readonly #lock: Promise<void> | undefined;
-  #present: boolean;
+  /** The others who hold a lock. */
+  #present: ReadonlySet<string> = new Set();
   #subscribes = false;
   #version = 0;
   #wake: () => void = () => {};
@@ -120,14 +112,11 @@ export class Membership {
     this.#stallTimeout = stallTimeout;
     this.#marks = marks;
     this.#events = events;
-    this.#prefix = `${name}#`;
+    this.#presence = new Presence(name, this.id, daemon);
     this.#channel = new BroadcastChannel(`${name}#control`);
     this.#channel.onmessage = (event) =>
       this.#receive((event as MessageEvent<Control>).data);
-    this.#present = daemon;
     if (daemon) this.#channel.unref();
-    else {this.#lock = locks().request(this.#prefix + this.id, () =>
-        this.#hold());}
     this.#ready = this.#greet();
   }
 
@@ -189,15 +178,14 @@ export class Membership {
     this.#post({ kind: "leave", from: this.id });
     this.#closed = true;
     this.#wake();
-    this.#release.resolve();
-    await Promise.all([this.#lock, this.#ready, nextTurn()]);
+    await Promise.all([this.#presence.end(), this.#ready, nextTurn()]);
     this.#channel.close();
   }
 
   /** Says hello until everybody has answered. */
   async #greet(): Promise<void> {
     const version = this.#version;
-    if (!this.#daemon) await this.#held.promise;
+    if (!this.#daemon) await this.#presence.held;
     const start = performance.now();
     let [patience] = PATIENCE as readonly [number, number];
     let open = true;
@@ -211,7 +199,7 @@ export class Membership {
       await this.#pause(patience);
       patience = Math.min(patience * 2, PATIENCE[1]);
       await this.#lookAround();
-      open = [...this.#locked].some((id) =>
+      open = [...this.#present].some((id) =>
         (this.#welcomes.get(id) ?? -1) < version
       );
     }
@@ -228,12 +216,6 @@ export class Membership {
     clearTimeout(timer);
   }
 
-  #hold(): Promise<void> {
-    this.#present = true;
-    this.#held.resolve();
-    return this.#release.promise;
-  }
-
   get #self(): Greeting {
     return {
       from: this.id,
@@ -245,8 +227,8 @@ export class Membership {
   }
 
   #post(control: Control): void {
-    // Who is heard of but holds no lock would be taken for crashed.
-    if (!this.#closed && this.#present) this.#channel.postMessage(control);
+    if (this.#closed || !this.#presence.isKnown) return;
+    this.#channel.postMessage(control);
   }
 
   #receive(control: Control): void {
@@ -299,16 +281,11 @@ export class Membership {
   /** Compares who is known with who holds a lock. */
   async #lookAround(): Promise<void> {
     const known = this.members;
-    const { held = [] } = await locks().query();
+    const present = await this.#presence.others();
     if (this.#closed) return;
-    this.#locked.clear();
-    for (const { name = "" } of held) {
-      if (!name.startsWith(this.#prefix)) continue;
-      this.#locked.add(name.slice(this.#prefix.length));
-    }
-    this.#locked.delete(this.id);
+    this.#present = present;
     for (const { id, daemon } of known) {
-      if (daemon || this.#locked.has(id)) continue;
+      if (daemon || present.has(id)) continue;
       this.#crashed.add(id);
       this.#remove(id, true);
     }

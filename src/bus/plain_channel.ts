@@ -1,5 +1,6 @@
 import { BroadcastChannel } from "node:worker_threads";
-import type { WireMessage } from "../message/mod.ts";
+import type { Logger } from "../logger.ts";
+import type { Message } from "../message/mod.ts";
 import { Marks } from "./marks.ts";
 
 /** Frames a second that a listener is taken to keep up with. */
@@ -25,9 +26,15 @@ const PATIENCE = 16;
  * BroadcastChannel as plain objects, and what the listeners post comes in.
  */
 export class PlainChannel {
+  /** How many messages went out. */
+  sent = 0;
+  /** How many did not, because there were too many at once. */
+  skipped = 0;
   /** Marks the frames that went out. */
   readonly marks: Marks = new Marks();
   readonly #others = new Map<string, Marks>();
+  readonly #name: string;
+  readonly #logger: Logger;
   readonly #channel: BroadcastChannel;
   #allowance = BURST;
   #filled = performance.now();
@@ -37,13 +44,17 @@ export class PlainChannel {
   /**
    * @param name The channel's name.
    * @param daemon Whether the process may end all the same.
+   * @param logger Where to report.
    * @param onMessage Called with what others than buses have posted.
    */
   constructor(
     name: string,
     daemon: boolean,
+    logger: Logger,
     onMessage: (data: unknown) => void,
   ) {
+    this.#name = name;
+    this.#logger = logger;
     this.#channel = new BroadcastChannel(name);
     if (daemon) this.#channel.unref();
     this.#channel.onmessage = (event) => {
@@ -75,6 +86,12 @@ export class PlainChannel {
       return true;
     }
     this.#rate = FLOOD_RATE;
+    if (this.skipped++ === 0) {
+      this.#logger.debug(
+        `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
+          `"${this.#name}", if there are any, miss some from now on; subscribe with a Bus to get all`,
+      );
+    }
     return false;
   }
 
@@ -103,9 +120,11 @@ export class PlainChannel {
   }
 
   /** Posts a message. */
-  post(message: WireMessage): void {
-    this.marks.add(message);
-    this.#channel.postMessage(message);
+  post(message: Message): void {
+    const wire = message.toJSON();
+    this.marks.add(wire);
+    this.#channel.postMessage(wire);
+    this.sent++;
   }
 
   /** Closes the channel. */
