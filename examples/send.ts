@@ -11,9 +11,10 @@
  */
 
 import { RedisBackend } from "@platypush/redis";
-import { printLine, program } from "@platypush/redis/cli";
+import { logToStderr, printLine, program } from "@platypush/redis/cli";
 
-await program(async () => {
+await program(async (signal) => {
+  await logToStderr("warning");
   const [type = "custom.Hello", ...pairs] = Deno.args;
   const url = Deno.env.get("REDIS_URL");
   await using backend = new RedisBackend({
@@ -21,6 +22,7 @@ await program(async () => {
     queue: Deno.env.get("PLATYPUSH_REDIS_QUEUE"),
     deviceId: Deno.env.get("PLATYPUSH_DEVICE_ID"),
   });
+  signal.addEventListener("abort", () => backend.stop());
   const args = Object.fromEntries(pairs.map(parsePair));
   const event = await backend.sendEvent({ args: { ...args, type } });
   await printLine(event.toString());

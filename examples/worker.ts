@@ -39,6 +39,12 @@ if (self.name === "subscriber") {
       type: "module",
       name: "subscriber",
     });
+    worker.onerror = (event) => {
+      // Deno has told what is wrong.
+      event.preventDefault();
+      Deno.exitCode = 1;
+      backend.stop();
+    };
     try {
       await backend.start();
       await backend.join();

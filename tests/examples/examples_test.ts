@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Connection } from "../../mod.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program, runProgram } from "../programs.ts";
-import { TestServer } from "../servers.ts";
+import { freePort, TestServer } from "../servers.ts";
 
 const QUEUE = "platypush/backend/redis";
 const reason = await whyNoNamespaces();
@@ -62,10 +62,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       assert.match(stderr, /Withdrew \S+/);
       for (const line of stdout.trim().split("\n")) JSON.parse(line);
       assert.equal(await exists(path), false);
-      const { stdout: after } = await runProgram(["examples/discover.ts"], {
-        namespace,
-      });
-      assert.equal(after, "");
+      const after = await runProgram(["examples/discover.ts"], { namespace });
+      assert.deepEqual([after.code, after.stdout], [1, ""]);
+      assert.match(after.stderr, /^error: Nobody was found [^\n]*\n$/);
     },
   );
 }
@@ -168,6 +167,29 @@ Deno.test("examples/send.ts sends values that are JSON or texts", async () => {
     text: "a=b",
     type: "custom.Motion",
   });
+});
+
+Deno.test("examples/send.ts says that it waits for the server, and ends meanwhile", async () => {
+  await using send = new Program(["examples/send.ts"], {
+    env: { REDIS_URL: `redis://127.0.0.1:${freePort()}` },
+  });
+  await send.says(/refused.* Trying again/i);
+  const { stdout, stderr } = await send.end("SIGINT");
+  assert.equal(stdout, "");
+  assert.doesNotMatch(stderr, /at file:/);
+});
+
+Deno.test("examples/bus.ts needs no Redis", async () => {
+  const { code, stdout, stderr } = await runProgram(["examples/bus.ts"], {
+    permissions: ["--allow-sys=hostname", "--allow-env=PLATYPUSH_DEBUG"],
+  });
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.deepEqual(stdout.split("\n"), [
+    '{"type":"custom.Temperature","room":"hall","celsius":21}',
+    "It is hot in the attic",
+    '{"type":"custom.Temperature","room":"attic","celsius":31}',
+    "",
+  ]);
 });
 
 for (const example of ["worker", "plain_channel"]) {
