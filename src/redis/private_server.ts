@@ -1,3 +1,4 @@
+import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
@@ -39,7 +40,8 @@ const STOP_TIMEOUT = 5;
 /**
  * Starts a Redis (or Valkey) server from the `PATH` that only this user can
  * reach and that keeps nothing on disk, for those who have none running. Needs
- * the permissions to run it and to write its directory.
+ * the permissions to run it and to write its directory. With the permission to
+ * run `sh` it also ends when this process is killed; without it, the log warns.
  *
  * @param options See {@linkcode StartRedisOptions}.
  * @returns The server, ready for connections.
@@ -181,8 +183,8 @@ function watch(
   temporary = "",
 ): Deno.ChildProcess | undefined {
   const { state } = Deno.permissions.querySync({ name: "run", command: "sh" });
-  if (state !== "granted" || Deno.build.os === "windows") return undefined;
   try {
+    if (state !== "granted") throw new Deno.errors.NotCapable();
     const guard = new Deno.Command("sh", {
       args: ["-c", GUARD, "sh", String(server.pid), temporary],
       stdin: "piped",
@@ -194,6 +196,9 @@ function watch(
     return guard;
   } catch {
     // There are systems without a shell.
+    createLogger("redis").warn(
+      `If this process is killed, its private Redis (process ${server.pid}) stays behind: what would end it is run by \`sh\`, which may not be run, or is not there. Allow it by --allow-run=sh,….`,
+    );
     return undefined;
   }
 }

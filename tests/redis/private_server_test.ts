@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Connection, startRedis } from "../../src/redis/mod.ts";
 import { installCommand } from "../../src/redis/private_server.ts";
 import { until } from "../until.ts";
+import { Program } from "../programs.ts";
 
 Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   const server = await startRedis();
@@ -35,6 +36,25 @@ Deno.test("startRedis leaves nothing behind when its owner is killed", async () 
     Deno.stat(directory).then(() => true, () => false);
   await until(async () => !await isThere(), "the server's folder is removed");
   assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+});
+
+Deno.test("startRedis warns that a server may outlive its owner", async () => {
+  const permissions = ["net", "sys", "env", "read", "write"]
+    .map((name) => `--allow-${name}`);
+  const listen = (programs: string): Program =>
+    new Program(["cli.ts", "listen", "--embedded"], {
+      permissions: [...permissions, `--allow-run=${programs}`],
+    });
+  for (const [programs, warns] of [["sh,", 0], ["", 1]] as const) {
+    await using program = listen(`${programs}redis-server,valkey-server`);
+    await program.says(/Listening to/);
+    const { code, stderr } = await program.end("SIGTERM");
+    assert.equal(code, 0);
+    assert.equal(
+      stderr.match(/stays behind: .*--allow-run=sh/g)?.length ?? 0,
+      warns,
+    );
+  }
 });
 
 Deno.test("startRedis names what installs a server", async () => {
