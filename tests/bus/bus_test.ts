@@ -9,6 +9,7 @@ import {
 } from "../../src/bus/mod.ts";
 import type { BusOptions } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
+import { standstill } from "./standstill.ts";
 
 let names = 0;
 
@@ -18,19 +19,6 @@ function open(options: BusOptions = {}): Bus {
 
 function event(n: number, type = "custom.Number"): Record<string, unknown> {
   return { type: "event", args: { type, n } };
-}
-
-/**
- * Resolves when a number has not changed for many turns of the event loop. That
- * something does not go on has no event; what could go on is in this isolate,
- * and has its chance in each turn, however slow the machine is.
- */
-async function standstill(number: () => number): Promise<void> {
-  for (let turns = 0, last = -1; turns < 50; turns++) {
-    if (number() !== last) turns = 0;
-    last = number();
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
 
 Deno.test("Bus says which runtime it needs, before it opens anything", () => {
@@ -266,13 +254,16 @@ Deno.test("Bus.post waits for another bus that is full, and not for its own hand
   })();
   await standstill(() => posted);
   assert.ok(posted > 1000 && posted < 1100, `posted ${posted}`);
-  for (let n = 0; n < 3000; n++) {
-    const { value } = await inTime(loop.next(), "room for more");
-    assert.equal((value as Event).args.n, n);
+  try {
+    for (let n = 0; n < 3000; n++) {
+      const { value } = await inTime(loop.next(), "room for more");
+      assert.equal((value as Event).args.n, n);
+    }
+    await posting;
+  } finally {
+    own.resolve();
+    await loop.return();
   }
-  await posting;
-  own.resolve();
-  await loop.return();
 });
 
 Deno.test("Bus is iterated until the loop ends, and a message is handled when the next is asked for", async () => {
@@ -453,8 +444,12 @@ Deno.test("Bus tells when the number of subscribers changes", async () => {
   await using bus = open();
   const numbers: number[] = [];
   bus.addEventListener("subscribers", () => numbers.push(bus.subscribers));
-  const unregister = bus.registerHandler(Event, () => {});
-  unregister();
+  await using same = new Bus({ name: bus.name });
+  const unregister = [bus, same, bus].map((one) =>
+    one.registerHandler(Event, () => {})
+  );
+  assert.deepEqual(numbers, [1]);
+  for (const end of unregister) end();
   assert.deepEqual(numbers, [1, 0]);
 });
 

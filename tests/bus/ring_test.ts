@@ -39,16 +39,18 @@ Deno.test("Ring moves the same bytes as an array, whatever the sizes", () => {
 });
 
 Deno.test("Ring goes on when its counters overflow", () => {
-  const ring = new Ring(64);
-  const slots = new Int32Array(ring.buffer);
-  slots[0] = slots[16] = -10;
-  const read = new Uint8Array(40);
-  for (let round = 0; round < 5; round++) {
-    const bytes = Uint8Array.from({ length: 40 }, (_, i) => i + round);
-    assert.equal(ring.write(bytes), 40);
-    assert.equal(ring.readable, 40);
-    assert.equal(ring.read(read), 40);
-    assert.deepEqual(read, bytes);
+  for (const counter of [-10, 2 ** 31 - 10]) {
+    const ring = new Ring(64);
+    const slots = new Int32Array(ring.buffer);
+    slots[0] = slots[16] = counter;
+    const read = new Uint8Array(40);
+    for (let round = 0; round < 5; round++) {
+      const bytes = Uint8Array.from({ length: 40 }, (_, i) => i + round);
+      assert.equal(ring.write(bytes), 40);
+      assert.equal(ring.readable, 40);
+      assert.equal(ring.read(read), 40);
+      assert.deepEqual(read, bytes);
+    }
   }
 });
 

@@ -43,6 +43,16 @@ export class TestWorker implements Disposable {
     return reply.promise;
   }
 
+  /** Lets it stand still until it is released. */
+  async hold(): Promise<() => void> {
+    const gate = new SharedArrayBuffer(4);
+    await this.tell({ do: "hold", gate });
+    return () => {
+      Atomics.store(new Int32Array(gate), 0, 1);
+      Atomics.notify(new Int32Array(gate), 0);
+    };
+  }
+
   /** Asks what it has seen. */
   async seen(): Promise<Seen> {
     return await this.tell({ do: "report" }) as Seen;

@@ -12,6 +12,7 @@ export type Command =
   | { do: "hang" }
   | { do: "post"; from: string; count: number; batch: number }
   | { do: "block"; seconds: number }
+  | { do: "hold"; gate: SharedArrayBuffer }
   | { do: "report" }
   | { do: "close" };
 
@@ -102,6 +103,10 @@ async function obey(command: Command): Promise<unknown> {
     case "block":
       scope.postMessage({ result: "it begins" });
       return block(command.seconds);
+    case "hold":
+      scope.postMessage({ result: "it begins" });
+      Atomics.wait(new Int32Array(command.gate), 0, 0);
+      return;
     case "report":
       return { ...seen, subscribers: bus.subscribers };
     case "close":
@@ -112,7 +117,9 @@ async function obey(command: Command): Promise<unknown> {
 scope.onmessage = async ({ data }) => {
   try {
     const result = await obey(data);
-    if (data.do !== "block") scope.postMessage({ result });
+    if (data.do !== "block" && data.do !== "hold") {
+      scope.postMessage({ result });
+    }
   } catch (error) {
     scope.postMessage({ error: String(error) });
   }

@@ -119,6 +119,10 @@ redis: {__proto__: {host: x}, toString: x, hasOwnProperty: x, host: a}
   assert.deepEqual(options, { redisArgs: { host: "a" } });
   assert.equal(Object.getPrototypeOf(options.redisArgs), Object.prototype);
   assert.equal(lines.length, 3, lines.join("\n"));
+  await assert.rejects(
+    args("password: ${toString}"),
+    /variable toString is not set/,
+  );
 });
 
 Deno.test("what grows without end is refused", async () => {

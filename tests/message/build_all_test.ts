@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { buildAll } from "../../src/message/build_all.ts";
+import { parseTexts } from "../../src/message/parse_texts.ts";
 import { Message, MessageError } from "../../src/message/mod.ts";
 import { eventText } from "./helpers.ts";
 
@@ -60,6 +61,19 @@ Deno.test("buildAll gives what build gives for each", () => {
     fc.property(fc.array(fc.oneof(good, good, good, bad)), agrees),
     { numRuns: 500 },
   );
+});
+
+Deno.test("parseTexts reads texts together, unless only a look at each can tell", () => {
+  const values = [{ a: 1 }, "größe", [2]];
+  const texts = values.map((value) => JSON.stringify(value));
+  assert.deepEqual(parseTexts(texts), values);
+  const bytes = (texts: string[]): Uint8Array[] =>
+    texts.map((text) => encoder.encode(text));
+  assert.deepEqual(parseTexts(bytes(texts)), values);
+  for (const text of ["no", "[1", '{"__proto__":{}}', "1,2"]) {
+    assert.equal(parseTexts([...texts, text]), undefined);
+    assert.equal(parseTexts(bytes([...texts, text])), undefined);
+  }
 });
 
 Deno.test("buildAll does not take two halves for a message", () => {

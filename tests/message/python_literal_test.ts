@@ -47,6 +47,7 @@ const values: [string, unknown][] = [
   [raw`b'a\xff\377\u0041'`, btoa("a\xFF\xFF\\u0041")],
   [raw`rb'\x' BR'y'`, btoa(raw`\xy`)],
   ["B''", ""],
+  ["r'a\\\nb' r'a\\\r\nb'", "a\\\nba\\\nb"],
 
   ["0", 0],
   ["-0", 0],
@@ -85,6 +86,7 @@ const values: [string, unknown][] = [
   ["{123456789012345678901234567890: 1}", {
     "123456789012345678901234567890": 1,
   }],
+  ["{0.0001: 1, 0.00001: 2}", { "0.0001": 1, "1e-05": 2 }],
   ["{nan: 1, inf: 2, -inf: 3}", { NaN: 1, Infinity: 2, "-Infinity": 3 }],
   ["{'a' 'b': 1, ('c'): 2}", { ab: 1, c: 2 }],
   ["{'a': 1, 'a': 2}", { a: 2 }],
@@ -142,6 +144,7 @@ const refused: [string, RegExp][] = [
   ["1_", /a number that is real/],
   ["0x", /a number that is real/],
   ["0b2", /a number that is real/],
+  ["0o8", /a number that is real/],
   ["1e", /a number that is real/],
   ["1.5.2", /a number that is real/],
   ["3j", /a number that is real/],

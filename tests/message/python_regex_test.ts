@@ -36,6 +36,7 @@ const patterns = [
   "b$",
   "^b$",
   raw`b\Z`,
+  raw`(a\Z|b\Z)`,
   raw`\Aa`,
   "(?i)A",
   "(?P<first>a)(b)?",

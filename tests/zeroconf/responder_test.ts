@@ -130,11 +130,12 @@ Deno.test("Responder lists its types", () => {
 Deno.test("Responder sends a record at most once a second, and then it does", () => {
   const { cable } = announced();
   const query = { questions: [{ name: NAME, type: "SRV" }] } as const;
-  assert.equal(cable.ask(query).length, 1);
   const from = cable.packets.length;
+  assert.equal(cable.ask(query).length, 1);
   cable.ask(query);
   cable.clock.advance(1_000);
-  assert.equal(cable.packets.length - from, 1);
+  const [first, ...others] = cable.packets.slice(from).map(({ at }) => at);
+  assert.deepEqual(others, [first! + 1_000]);
 });
 
 Deno.test("Responder changes port and TXT without a goodbye", () => {
@@ -155,12 +156,20 @@ Deno.test("Responder changes port and TXT without a goodbye", () => {
 
 Deno.test("Responder says goodbye, and nothing after it", () => {
   const { cable, host, claim } = announced();
-  const questions = [{ name: TYPE, type: "PTR" }] as const;
-  host.responder.receive(received({ type: "query", questions }), {
-    interfaceName: "eth0",
-    address: "192.0.2.200",
-    port: 5353,
-  });
+  // One answer waits for others, and one until a second has passed.
+  cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
+  for (
+    const question of [{ name: TYPE, type: "PTR" }, {
+      name: NAME,
+      type: "SRV",
+    }] as const
+  ) {
+    host.responder.receive(received({ type: "query", questions: [question] }), {
+      interfaceName: "eth0",
+      address: "192.0.2.200",
+      port: 5353,
+    });
+  }
   host.responder.remove([claim]);
   cable.clock.advance(10_000);
   assert.equal(goodbyes(cable).length, 1);
@@ -219,6 +228,31 @@ Deno.test("Responder renames the host alone when only its name is taken", () => 
   assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
 });
 
+Deno.test("Responder announces where its services are when the host is renamed", () => {
+  const cable = new Cable();
+  const hosts = [
+    new Host(cable, "192.0.2.1", "pi"),
+    new Host(cable, "192.0.2.2", "pi"),
+  ];
+  cable.carries = () => false;
+  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
+  cable.clock.advance(20_000);
+  cable.carries = () => true;
+  cable.ask({ questions: [{ name: "pi.local", type: "A" }] });
+  cable.clock.advance(20_000);
+  const renamed = hosts.find(({ responder }) =>
+    responder.server === "pi-2.local."
+  );
+  const answers = cable.packets.filter(({ from }) => from === renamed)
+    .flatMap(({ message }) => message.answers ?? []);
+  const srv = answers.findLast(({ type }) => type === "SRV");
+  assert.equal(srv?.type === "SRV" && srv.data.target, "pi-2.local");
+  assert.equal(
+    answers.findLast(({ type }) => type === "A")?.name,
+    "pi-2.local",
+  );
+});
+
 Deno.test("Responder probes and announces again when the network changed", () => {
   const { cable, host } = announced();
   const from = cable.packets.length;
@@ -263,6 +297,11 @@ Deno.test("Responder probes for, announces and withdraws names together", () => 
   host.responder.close();
   const rest = cable.packets.slice(from).map(({ message }) => message);
   assert.ok(rest.length < 7 * 30, `${rest.length} packets`);
+  assert.ok(
+    rest.filter(isProbe).every(({ questions = [] }) =>
+      questions.every(({ name }) => name !== "host-1.local")
+    ),
+  );
   assert.ok(rest.every((message) => encodeMessage(message).length <= 1_400));
   const withdrawn = goodbyes(cable).flatMap(({ answers = [] }) => answers)
     .filter(({ type }) => type === "PTR");
@@ -317,7 +356,16 @@ Deno.test("Responder does not repeat what another host has just said", () => {
 Deno.test("Responder leaves nothing to do once it is closed", () => {
   const { cable, host } = announced();
   host.register("kitchen", 2);
+  const questions = [{ name: TYPE, type: "PTR" }] as const;
+  host.responder.receive(received({ type: "query", questions }), {
+    interfaceName: "eth0",
+    address: "192.0.2.200",
+    port: 5353,
+  });
   host.responder.close();
+  const unknown = new Host(cable, "192.0.2.2");
+  unknown.register("hall");
+  unknown.responder.close();
   cable.clock.advance(10);
   assert.equal(cable.clock.pending, 0);
   assert.equal(goodbyes(cable).length, 1);
