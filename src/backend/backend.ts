@@ -342,6 +342,8 @@ export class Backend extends LifeCycle {
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
    * @throws {TypeError} If the type of service to look for is none, or an
    * argument for Redis is unknown or wrong.
+   * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    *
    * @example
    * ```ts
@@ -463,6 +465,8 @@ export class Backend extends LifeCycle {
    * for where that was taken.
    * @throws {TypeError} If there is no port, or a name or property is not allowed.
    * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    *
    * @example

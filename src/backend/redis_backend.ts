@@ -141,6 +141,8 @@ export class RedisBackend extends Backend {
    * @throws {TypeError} If a name or property is not allowed, or an argument for
    * Redis is unknown or wrong.
    * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async registerService(

@@ -18,6 +18,8 @@ export interface ProvidedRedis extends AsyncDisposable {
  * @returns How to reach the server; dispose of it in the end.
  * @throws {Deno.errors.NotFound} There is none, and none is installed; the
  * message names the command that installs one.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to look for a server, or
+ * to start one.
  *
  * @example
  * ```ts

@@ -47,6 +47,8 @@ const STOP_TIMEOUT = 5;
  * @returns The server, ready for connections.
  * @throws {Deno.errors.NotFound} No server is installed; the message names the
  * command that installs one.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to run the server, or to
+ * write its directory.
  * @throws {Error} The server did not start; the message ends with what it said.
  *
  * @example

@@ -124,6 +124,8 @@ export class Advertiser implements AsyncDisposable {
    * @throws {TypeError} The type, port, name or a property is not allowed.
    * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} The advertiser is closed.
+   * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
    * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    *
    * @example

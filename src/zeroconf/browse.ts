@@ -14,6 +14,8 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
  * @returns Each change in order, beginning with the services that are there.
  * It goes on until the signal is aborted or the loop is left.
  * @throws {TypeError} The type is not one that a service may have.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+ * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
  *
  * @example

@@ -107,6 +107,8 @@ export class Browser implements AsyncDisposable {
    * @returns Resolves once the sockets are open, or multicast turned out to
    * be impossible, which is logged and tried again.
    * @throws {Error} The browser is closed.
+   * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
    * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    */
   start(): Promise<void> {

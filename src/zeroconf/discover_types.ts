@@ -14,6 +14,8 @@ const MAX_TYPES = 2_000;
  *
  * @param options For how long to look, and where.
  * @returns The types, sorted, such as `_http._tcp.local.`.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+ * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  *
  * @example
  * ```ts
