@@ -139,6 +139,8 @@ export class Membership {
   /** Says again that this isolate subscribes, after a publisher has given it up. */
   renew(): void {
     this.#version++;
+    // The greeting that this one is in place of.
+    this.#wake();
     this.#ready = this.#greet();
   }
 
@@ -207,7 +209,7 @@ export class Membership {
     if (this.#version !== version && !this.#closed) await this.#ready;
   }
 
-  /** Waits, or until the bus is closed. */
+  /** Waits, or until the bus is closed or another greeting begins. */
   async #pause(milliseconds: number): Promise<void> {
     const pause = Promise.withResolvers<void>();
     const timer = setTimeout(pause.resolve, milliseconds);
