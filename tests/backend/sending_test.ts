@@ -88,7 +88,7 @@ Deno.test("Backend sends a request and gets the response", async () => {
   assert.deepEqual(responses[0]!.errors, ["no zero"]);
   assert.equal(responses[0]!.target, "kitchen");
   assert.equal(responses[0]!.origin, "livingroom");
-  assert.equal(new Set([...answers, ...responses]).size, 3);
+  assert.deepEqual(new Set(answers), new Set(responses));
 });
 
 Deno.test("Backend lets a response wait for 60 s, under the request's id", async () => {

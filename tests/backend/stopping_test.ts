@@ -159,6 +159,7 @@ Deno.test("RedisBackend stops although a handler waits for it", async () => {
   await server.run("RPUSH", QUEUE, ...events(1));
   await listener.backend.start();
   assert.equal(await listener.backend.join(10), true);
+  assert.doesNotMatch(listener.logger.lines.join(), /is left behind/);
 });
 
 Deno.test("RedisBackend closes a bus of its own, and no other", async () => {

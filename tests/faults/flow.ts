@@ -157,7 +157,7 @@ export class Flow implements AsyncDisposable {
   }
 }
 
-/** Waits. */
+/** Waits, where it is the time itself that matters: for a pace, or how long a fault lasts. */
 export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

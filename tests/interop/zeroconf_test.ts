@@ -69,6 +69,7 @@ row(
     await lan.plug(2, "down");
     await ours.register("livingroom", 6379, OURS);
     await theirs.register("kitchen", 1000, THEIRS);
+    // By then no stack announces any more what nobody has heard.
     await new Promise((resolve) => setTimeout(resolve, 10_000));
     await lan.plug(2, "up");
     await Promise.all([

@@ -8,6 +8,7 @@ import {
 import { LineLogger } from "../backend/helpers.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
 const logger = new TestLogger();
@@ -124,6 +125,9 @@ Deno.test("Inbox loses nothing when its connections are silently cut", async () 
   const logger = new LineLogger();
   await using inbox = await Inbox.open(args, { queue: "queue", logger });
   const waiting = nextBatch(inbox);
+  await until(async () =>
+    /blocked_clients:1/.test(await server.run("INFO", "clients"))
+  );
   proxy.freeze();
   await server.run("RPUSH", "queue", "one");
   await logger.line(/warn: .* has not answered for .* Connecting again/);

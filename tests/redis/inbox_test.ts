@@ -265,11 +265,27 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await settling;
   });
 
+  Deno.test(`Inbox (${delivery}) stops although the server does not answer`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "queue", "one");
+    const inbox = await open(server, { delivery });
+    const batch = await nextBatch(inbox);
+    Deno.kill(server.pid, "SIGSTOP");
+    try {
+      const settling = batch!.settle();
+      await inTime(inbox.stop(0.1), "the inbox has stopped");
+      await settling;
+    } finally {
+      Deno.kill(server.pid, "SIGCONT");
+    }
+  });
+
   Deno.test(`Inbox (${delivery}) consumes although the server is out of memory`, async () => {
     await using server = await TestServer.start();
     await server.run("RPUSH", "queue", ...numbers(1000));
     await server.run("CONFIG", "SET", "maxmemory", "1");
-    await using inbox = await open(server, { delivery });
+    const logger = new TestLogger();
+    await using inbox = await open(server, { delivery, logger });
     for (let count = 0; count < 1000;) {
       const batch = await nextBatch(inbox);
       count += batch!.payloads.length;
@@ -281,6 +297,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     const last = await waiting;
     assert.deepEqual(texts(last), ["one"]);
     await last!.settle();
+    assert.deepEqual(logger.lines.filter((line) => /^error/.test(line)), []);
   });
 }
 
@@ -338,6 +355,12 @@ Deno.test("Inbox waits when too much is in flight", async () => {
   inbox.resume();
   assert.equal((await queued(server)).length, 200);
   const third = nextBatch(inbox);
+  {
+    // What is left goes to others, until they leave.
+    await using other = await open(server, { batchSize: 100 });
+    assert.equal(texts(await nextBatch(other))[0], "n200");
+    await other.stop(0);
+  }
   await first!.settle();
   assert.deepEqual(texts(await third)[0], "n200");
   await inbox.stop(0);
