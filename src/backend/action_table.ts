@@ -1,5 +1,5 @@
 import { nearest } from "../redis/nearest.ts";
-import type { ActionHandler } from "./actions.ts";
+import type { ActionHandler } from "./action_handler.ts";
 
 /** An action that was registered. */
 export interface Action {

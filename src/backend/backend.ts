@@ -9,7 +9,8 @@ import {
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
-import { type ActionHandler, type ActionOptions, Actions } from "./actions.ts";
+import type { ActionHandler, ActionOptions } from "./action_handler.ts";
+import { Actions } from "./actions.ts";
 import { type ActionSettings, actionSettings } from "./action_settings.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import type { BackendOptions } from "./backend_options.ts";

@@ -4,7 +4,11 @@
  * @module
  */
 
-export type { ActionContext, ActionHandler, ActionOptions } from "./actions.ts";
+export type {
+  ActionContext,
+  ActionHandler,
+  ActionOptions,
+} from "./action_handler.ts";
 export {
   BackendAliases,
   type BackendOptionAliases,

@@ -22,7 +22,7 @@ import { Subscriber } from "./subscriber.ts";
 import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
 
 /** The name that buses have by default, as in Platypush's own. */
-export const DEFAULT_NAME = "platypush/bus";
+const DEFAULT_NAME = "platypush/bus";
 
 /**
  * Carries messages between the threads of a process. Every `Bus` of the same

@@ -118,7 +118,7 @@ export function oneOf(
 }
 
 /** Command lines to copy from, for the end of a help text. */
-export function examplesOf(examples: readonly string[]): Message {
+function examplesOf(examples: readonly string[]): Message {
   return [
     text("Examples:"),
     ...examples.flatMap((line) => [lineBreak(), text(`  ${line}`)]),

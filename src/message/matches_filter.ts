@@ -41,7 +41,7 @@ export function matchesFilter(message: Message, filter: Filter): boolean {
  * @param expected What it has to be, or to contain where it is an object.
  * @returns Whether it matches.
  */
-export function matchesValue(actual: unknown, expected: unknown): boolean {
+function matchesValue(actual: unknown, expected: unknown): boolean {
   if (typeof expected !== "object" || expected === null) {
     return actual === expected;
   }

@@ -177,7 +177,7 @@ const RETRIED: ReadonlySet<string> = new Set([
 ]);
 
 /** The key of the list on which the responses to a request arrive. */
-export function responseKey(id: string): string {
+function responseKey(id: string): string {
   return `platypush/responses/${id}`;
 }
 

@@ -3,7 +3,7 @@ import { comparableData } from "./encode_message.ts";
 import { recordKey } from "./record_key.ts";
 
 /** Bytes that fit an Ethernet frame with its headers (RFC 6762, section 17). */
-export const MAX_PACKET = 1_400;
+const MAX_PACKET = 1_400;
 
 /** An answer and what belongs to it. */
 export interface AnswerGroup {

@@ -2,7 +2,7 @@ import { Lan, type LanOptions, run, whyNoNamespaces } from "../namespaces.ts";
 import { Peer, type Stack } from "./zeroconf_peer.ts";
 
 export const TYPE = "_platypush-redis._tcp.local.";
-export const STACKS: readonly Stack[] = ["python", "avahi", "ours", "node"];
+const STACKS: readonly Stack[] = ["python", "avahi", "ours", "node"];
 /** The addresses of our host and of the peer's. */
 export const [OURS, THEIRS] = ["192.168.77.1", "192.168.77.2"] as const;
 
