@@ -1,6 +1,7 @@
 /**
  * The command line, as `deno run -A cli.ts --help` describes it. Imported, it
- * runs nothing, and gives what its commands are made of.
+ * runs nothing, and gives what its commands are made of: {@linkcode program}
+ * above all.
  *
  * @module
  */

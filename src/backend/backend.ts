@@ -196,6 +196,8 @@ export class Backend extends LifeCycle {
    * @param message The message, or its text or bytes.
    * @returns Resolves when all subscribers have room for it.
    * @throws {MessageError} If it is no message.
+   * @throws {BusError} If the bus was closed.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   override async onMessage(message: MessageInput): Promise<void> {
     const built = Message.build(message, {

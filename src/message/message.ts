@@ -135,6 +135,8 @@ export abstract class Message {
    * @param type The kind of message.
    * @param init What it is made with.
    * @throws {MessageError} If a value has the wrong type.
+   * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
+   * name may not be read (`--allow-sys=hostname`).
    */
   constructor(type: "event" | "request" | "response", init: MessageInit) {
     this.type = type;

@@ -70,6 +70,8 @@ export class Response extends Message {
    * @param checked Whether `init` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
    * @throws {MessageError} If a value has the wrong type.
+   * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
+   * name may not be read (`--allow-sys=hostname`).
    */
   constructor(init: ResponseInit, checked = false) {
     if (init.target === undefined || init.target === "") {

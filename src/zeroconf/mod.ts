@@ -1,6 +1,7 @@
 /**
- * Zeroconf: announces services on the local network and finds those of others,
- * by multicast DNS (RFC 6762) and DNS service discovery (RFC 6763).
+ * Zeroconf: an {@linkcode Advertiser} announces services on the local network,
+ * {@linkcode discover} and {@linkcode browse} find those of others, by multicast
+ * DNS (RFC 6762) and DNS service discovery (RFC 6763).
  *
  * @module
  */
