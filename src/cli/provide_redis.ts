@@ -1,6 +1,9 @@
 import type { PrivateRedis, RedisArgs } from "../../mod.ts";
 import { embedRedis } from "./embed_redis.ts";
 
+/** How long the usual server may take to answer, in seconds. */
+const ANSWER_TIMEOUT = 2;
+
 /** A server that {@linkcode provideRedis} has found or started. */
 export interface ProvidedRedis extends AsyncDisposable {
   /** How to reach it. */
@@ -48,9 +51,7 @@ async function startPrivate(): Promise<PrivateRedis> {
     return await embedRedis(`${reason}. `);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    throw new Deno.errors.NotCapable(
-      `${reason}, and starting a private Redis needs more permissions: ${error.message}`,
-    );
+    throw new Deno.errors.NotCapable(`${reason}. ${error.message}`);
   }
 }
 
@@ -64,7 +65,8 @@ function found(redisArgs: RedisArgs): ProvidedRedis {
 
 async function answers(hostname: string, port: number): Promise<boolean> {
   try {
-    (await Deno.connect({ hostname, port })).close();
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT * 1000);
+    (await Deno.connect({ hostname, port, signal })).close();
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;

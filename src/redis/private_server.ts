@@ -2,6 +2,7 @@ import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
+import { whyEnded } from "./why_ended.ts";
 
 /** What {@linkcode startRedis} starts. */
 export interface StartRedisOptions {
@@ -63,13 +64,44 @@ const STOP_TIMEOUT = 5;
 export async function startRedis(
   options: StartRedisOptions = {},
 ): Promise<PrivateRedis> {
-  const directory = options.directory ??
-    await Deno.makeTempDir({ prefix: "platypush-redis-" });
+  let directory = options.directory;
   try {
+    if (options.port !== undefined) requireFree(options.port);
+    directory ??= await makeTemporary();
     return await start(directory, options);
   } catch (error) {
-    await removeTemporary(directory, options);
-    throw error;
+    if (directory !== undefined) await removeTemporary(directory, options);
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new Deno.errors.NotCapable(
+      `Cannot start Redis without --allow-run, --allow-read and --allow-write: ${error.message}`,
+    );
+  }
+}
+
+/** Whoever has the port already would be taken for the server that is started. */
+function requireFree(port: number): void {
+  try {
+    Deno.listen({ hostname: "127.0.0.1", port }).close();
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.AddrInUse)) throw cause;
+    throw new Error(
+      `Cannot start Redis: port ${port} of 127.0.0.1 is taken; choose another \`port\`, or leave it out for a Unix socket`,
+      { cause },
+    );
+  }
+}
+
+async function makeTemporary(): Promise<string> {
+  try {
+    return await Deno.makeTempDir({ prefix: "platypush-redis-" });
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotCapable) throw cause;
+    throw new Error(
+      `Cannot start Redis: no temporary folder can be made; check TMPDIR. ${
+        (cause as Error).message
+      }`,
+      { cause },
+    );
   }
 }
 
@@ -100,7 +132,7 @@ async function start(
     process,
     options.directory === undefined ? directory : undefined,
   );
-  const output = collect(process.stdout);
+  const output = Promise.all([process.stdout, process.stderr].map(collect));
   // By standard input, so that no password appears in the list of processes.
   const input = process.stdin.getWriter();
   await input.write(new TextEncoder().encode(config.join("\n") + "\n"))
@@ -118,12 +150,9 @@ async function start(
     const hasEnded = abort.signal.aborted;
     await dismiss(guard);
     await end(process, ended);
-    const said = (await output).trimEnd().split("\n").slice(-3).join("\n");
-    throw hasEnded
-      ? new Error(`Cannot start Redis: the server ended at once. ${said}`, {
-        cause,
-      })
-      : cause;
+    if (!hasEnded) throw cause;
+    const reason = whyEnded((await output).join("\n"));
+    throw new Error(`Cannot start Redis: ${reason}`, { cause });
   }
 
   let stopping: Promise<void> | undefined;
@@ -155,7 +184,7 @@ function spawn(programs: readonly string[]): Deno.ChildProcess {
         args: ["-"],
         stdin: "piped",
         stdout: "piped",
-        stderr: "null",
+        stderr: "piped",
         // A terminal's Ctrl-C is for its owner, who may still need it.
         detached: true,
       }).spawn();

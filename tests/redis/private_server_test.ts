@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { Connection, startRedis } from "../../src/redis/mod.ts";
+import {
+  Connection,
+  startRedis,
+  type StartRedisOptions,
+} from "../../src/redis/mod.ts";
+import { runProgram } from "../programs.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { installCommand } from "../../src/redis/private_server.ts";
 import { until } from "../until.ts";
 import { Program } from "../programs.ts";
@@ -66,11 +72,41 @@ Deno.test("startRedis names what installs a server", async () => {
   );
 });
 
-Deno.test("startRedis says why the server did not start", async () => {
-  await assert.rejects(
-    startRedis({ config: ["no-such-directive yes"] }),
-    /Cannot start Redis: the server ended at once/,
-  );
+Deno.test("startRedis says in one line why the server did not start", async () => {
+  await using other = await TestServer.start({ port: freePort() });
+  const { port } = other.args;
+  const wrong: [StartRedisOptions, RegExp][] = [
+    [{ port: port! }, new RegExp(`^Cannot start Redis: port ${port} .* taken`)],
+    [{ directory: "/no/such" }, /the server ended at once\..*No such file/],
+    // It repeats the line that it does not understand.
+    [{ config: ["requirepass s3cret s3cret"] }, /at once\..*number of arg/],
+  ];
+  for (const [options, expected] of wrong) {
+    const error = await startRedis(options).then(
+      () => assert.fail("It was started"),
+      (error: Error) => error,
+    );
+    assert.match(error.message, expected);
+    assert.doesNotMatch(error.message, /\n|s3cret/);
+  }
+});
+
+Deno.test("startRedis says what it lacks on this machine", async () => {
+  const run = async (
+    permissions: string[],
+    env: Record<string, string> = {},
+  ): Promise<string> => {
+    const args = ["cli.ts", "listen", "--embedded"];
+    const ended = await runProgram(args, { permissions, env });
+    assert.notEqual(ended.code, 0);
+    assert.match(ended.stderr, /^error: Cannot start Redis[^\n]*\n$/);
+    return ended.stderr;
+  };
+  const few = ["--allow-net", "--allow-sys", "--allow-env"];
+  const all = /--allow-run, --allow-read and --allow-write: Requires/;
+  assert.match(await run(few), all);
+  assert.match(await run([...few, "--allow-read", "--allow-write"]), all);
+  assert.match(await run(["-A"], { TMPDIR: "/no/such" }), /check TMPDIR/);
 });
 
 Deno.test("startRedis keeps a directory that it did not make", async () => {
