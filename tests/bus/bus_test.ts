@@ -1,25 +1,14 @@
 import assert from "node:assert/strict";
 import {
   Bus,
-  BusError,
   Event,
   Message,
   MessageError,
   Request,
 } from "../../src/bus/mod.ts";
-import type { BusOptions } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
 import { standstill } from "./standstill.ts";
-
-let names = 0;
-
-function open(options: BusOptions = {}): Bus {
-  return new Bus({ name: `test/bus/${names++}`, deviceId: "hall", ...options });
-}
-
-function event(n: number, type = "custom.Number"): Record<string, unknown> {
-  return { type: "event", args: { type, n } };
-}
+import { event, open } from "./buses.ts";
 
 Deno.test("Bus says which runtime it needs, before it opens anything", () => {
   Object.defineProperty(navigator, "locks", {
@@ -173,59 +162,6 @@ Deno.test("Bus.post marks what was delivered before", async () => {
   assert.deepEqual(seen, Array.from({ length: 600 }, (_, i) => i));
 });
 
-Deno.test("Bus reports handlers that throw or reject, and goes on with the others", async () => {
-  const logged: string[] = [];
-  const quiet = () => {};
-  const logger = {
-    debug: quiet,
-    info: quiet,
-    warn: quiet,
-    error: (text: string) => logged.push(text),
-  };
-  await using bus = open({ logger, label: "here" });
-  const errors: unknown[] = [];
-  bus.addEventListener(
-    "error",
-    (event) => errors.push((event as ErrorEvent).error.message),
-  );
-  let good = 0;
-  bus.registerHandler(Event, ({ args: { n } }) => {
-    if (n === 1) throw new Error("thrown");
-  });
-  bus.registerHandler(Event, async ({ args: { n } }) => {
-    await Promise.resolve();
-    if (n === 2) throw new Error("rejected");
-  });
-  bus.registerHandler(Event, () => good++);
-  const receipt = await bus.post([event(0), event(1), event(2)]);
-  const failures = await receipt.handled;
-  assert.deepEqual(
-    failures.map((
-      { index, reason, subscriber, error },
-    ) => [index, reason, subscriber, error.message]),
-    [[1, "failed", "here", "thrown"], [2, "failed", "here", "rejected"]],
-  );
-  assert.deepEqual(errors, ["thrown", "rejected"]);
-  assert.equal(logged.length, 2);
-  assert.equal(good, 3);
-  assert.equal(bus.stats().failed, 2);
-});
-
-Deno.test("Bus fails a message whose handler takes too long, and only that one", async () => {
-  await using bus = open({ handlerTimeout: 0.05, stallTimeout: 0.2 });
-  const hung = Promise.withResolvers<void>();
-  bus.registerHandler(
-    Event,
-    ({ args: { n } }) => n === 1 ? hung.promise : undefined,
-  );
-  const receipt = await bus.post([event(0), event(1), event(2)]);
-  const [failure, ...others] = await receipt.handled;
-  assert.equal(failure?.index, 1);
-  assert.match(failure.error.message, /has not finished .* within 0.05 s/);
-  assert.equal(others.length, 0);
-  hung.resolve();
-});
-
 Deno.test("Bus.flush waits for handlers that are busy", async () => {
   await using bus = open();
   const busy = Promise.withResolvers<void>();
@@ -266,94 +202,6 @@ Deno.test("Bus.post waits for another bus that is full, and not for its own hand
   }
 });
 
-Deno.test("Bus is iterated until the loop ends, and a message is handled when the next is asked for", async () => {
-  await using bus = open();
-  const receipts: Promise<unknown>[] = [];
-  const done: number[] = [];
-  const seen: unknown[] = [];
-  const loop = (async () => {
-    for await (const message of bus) {
-      seen.push((message as Event).args.n);
-      await standstill(() => done.length);
-      assert.deepEqual(done, seen.slice(0, -1));
-      if (seen.length === 3) break;
-    }
-  })();
-  for (const n of [0, 1, 2]) {
-    const receipt = await bus.post(event(n));
-    receipts.push(receipt.handled.then(() => done.push(n)));
-  }
-  await loop;
-  await Promise.all(receipts);
-  assert.deepEqual(seen, [0, 1, 2]);
-  assert.equal(bus.subscribers, 0);
-});
-
-Deno.test("Bus counts messages that a loop leaves behind as dropped", async () => {
-  await using bus = open();
-  const loop = bus[Symbol.asyncIterator]();
-  const next = loop.next();
-  const receipt = await bus.post([event(0), event(1), event(2)]);
-  await next;
-  await loop.return();
-  const failures = await receipt.handled;
-  assert.deepEqual(failures.map(({ index, reason }) => [index, reason]), [[
-    1,
-    "dropped",
-  ], [2, "dropped"]]);
-  assert.equal(bus.stats().failed, 0);
-});
-
-Deno.test("Bus.get waits for a message, or for its time", async () => {
-  await using bus = open();
-  assert.equal(await bus.get(0.01), undefined);
-  const later = bus.get();
-  await bus.post([event(1), event(2)]);
-  assert.equal((await later as Event).args.n, 1);
-  assert.equal((await bus.get(0) as Event).args.n, 2);
-});
-
-Deno.test("Bus ends loops, waiting and posting when it is closed", async () => {
-  const bus = open();
-  const loop = bus[Symbol.asyncIterator]().next();
-  const waiting = bus.get();
-  const closed = bus.close();
-  assert.deepEqual(await loop, { value: undefined, done: true });
-  assert.equal(await waiting, undefined);
-  await closed;
-  await bus.stop();
-  const unused = open();
-  await unused.close();
-  for (const one of [bus, unused]) {
-    assert.equal(await inTime(one.get(), "the end of get"), undefined);
-  }
-  await assert.rejects(bus.post(event(1)), BusError);
-  assert.throws(
-    () => bus.registerHandler(Event, () => {}),
-    /the bus "test\/bus\/\d+" is closed/,
-  );
-});
-
-Deno.test("Bus settles what several readers take at once", async () => {
-  await using bus = open();
-  const readers = [bus.get(), bus.get()];
-  const receipt = await bus.post([event(1), event(2)]);
-  await Promise.all(readers);
-  await bus.get(0);
-  await bus.get(0);
-  assert.deepEqual(await receipt.handled, []);
-});
-
-Deno.test("Bus counts what handlers are busy with as dropped when it is closed", async () => {
-  await using bus = open();
-  const other = new Bus({ name: bus.name });
-  other.registerHandler(Event, () => new Promise(() => {}));
-  const receipt = await bus.post(event(1));
-  await other.close();
-  const failures = await receipt.handled;
-  assert.deepEqual(failures.map(({ reason }) => reason), ["dropped"]);
-});
-
 Deno.test("Bus calls a handler that replaces itself once for each message", async () => {
   await using bus = open();
   let calls = 0;
@@ -366,58 +214,6 @@ Deno.test("Bus calls a handler that replaces itself once for each message", asyn
   unregister = bus.registerHandler(Event, replace);
   await bus.post([event(1), event(2)]);
   assert.equal(calls, 2);
-});
-
-const weird: Record<string, unknown> = {
-  "undefined": undefined,
-  "an object without prototype": Object.create(null),
-  "an error with a symbol for a message": Object.assign(new Error(), {
-    message: Symbol("weird"),
-  }),
-  "an error with a circular message": Object.assign(new Error(), {
-    get message() {
-      return this;
-    },
-  }),
-};
-
-for (const [what, reason] of Object.entries(weird)) {
-  Deno.test(`Bus survives a handler that throws ${what}`, async () => {
-    await using bus = open();
-    bus.registerHandler(Event, () => {
-      throw reason;
-    });
-    const receipt = await bus.post([event(1), event(2)]);
-    const failures = await receipt.handled;
-    assert.deepEqual(failures.map(({ index }) => index), [0, 1]);
-    for (const { error } of failures) {
-      assert.equal(typeof error.message, "string");
-    }
-  });
-}
-
-Deno.test("Bus survives a handler that returns a broken promise", async () => {
-  await using bus = open();
-  bus.registerHandler(Event, () => ({
-    then: () => {
-      throw new Error("broken");
-    },
-  }));
-  const receipt = await bus.post(event(1));
-  assert.equal((await receipt.handled)[0]?.error.message, "broken");
-});
-
-Deno.test("Bus gives a loop the time that it takes", async () => {
-  await using bus = open({ handlerTimeout: 0.02, stallTimeout: 0.04 });
-  const loop = bus[Symbol.asyncIterator]();
-  const first = loop.next();
-  const receipt = await bus.post([event(0), event(1)]);
-  await first;
-  // Several beats, each of which would end a handler that took so long.
-  assert.equal(await bus.get(0.1), undefined);
-  await loop.next();
-  await loop.return();
-  assert.deepEqual(await receipt.handled, []);
 });
 
 Deno.test("Bus closes although two of them wait for each other's room", async () => {
@@ -451,29 +247,4 @@ Deno.test("Bus tells when the number of subscribers changes", async () => {
   assert.deepEqual(numbers, [1]);
   for (const end of unregister) end();
   assert.deepEqual(numbers, [1, 0]);
-});
-
-Deno.test("Bus.release ends what get has begun, and a later get begins anew", async () => {
-  await using bus = open();
-  bus.release();
-  const waiting = [bus.get(), bus.get()];
-  assert.equal(bus.subscribers, 1);
-  bus.release();
-  const ended = await inTime(Promise.all(waiting), "the end of get");
-  assert.deepEqual(ended, [undefined, undefined]);
-  assert.equal(bus.subscribers, 0);
-  await bus.get(0);
-  const receipt = await bus.post([event(0), event(1), event(2)]);
-  assert.equal((await bus.get() as Event).args.n, 0);
-  assert.equal((await bus.get() as Event).args.n, 1);
-  bus.release();
-  const failures = await receipt.handled;
-  assert.deepEqual(failures.map(({ index, reason }) => [index, reason]), [
-    [2, "dropped"],
-  ]);
-  const next = bus.get();
-  const later = await bus.post(event(3));
-  assert.equal((await next as Event).args.n, 3);
-  bus.release();
-  assert.deepEqual(await later.handled, []);
 });

@@ -1,21 +1,25 @@
 import assert from "node:assert/strict";
 import {
-  type DeadLetter,
   type DeadLetterFilter,
   DeadLetters,
   type FailureReason,
   Inbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import { ClusterSetup } from "../cluster.ts";
-import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
-import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
-
-const DEAD = "{queue}:dead";
-const encoder = new TextEncoder();
+import {
+  buryMany,
+  DEAD,
+  encoder,
+  idsOf,
+  letter,
+  messages,
+  numbers,
+  open,
+  queued,
+} from "./dead_letters.ts";
 
 /** Makes dead letters of these messages, as consuming does. */
 async function bury(
@@ -30,65 +34,6 @@ async function bury(
     reason: "malformed" as FailureReason,
     error: new Error(`bad message ${index}`),
   })));
-}
-
-/** A dead letter as it is in Redis. */
-function letter(
-  id: string,
-  parts: Partial<DeadLetter> & { age?: number } = {},
-): string {
-  const { age = 0, ...rest } = parts;
-  return encodeDeadLetter({
-    id,
-    queue: "queue",
-    reason: "failed",
-    error: `${id} failed`,
-    time: Date.now() / 1000 - age,
-    deliveries: 3,
-    payload: encoder.encode(`message ${id}`),
-    ...rest,
-  });
-}
-
-/** Numbered ones, as many as wanted. */
-async function buryMany(
-  server: TestServer,
-  count: number,
-  dead = DEAD,
-): Promise<void> {
-  for (let start = 0; start < count; start += 1000) {
-    const letters = Array.from(
-      { length: Math.min(1000, count - start) },
-      (_, index) => letter(String(start + index)),
-    );
-    await server.run("RPUSH", dead, ...letters);
-  }
-}
-
-function open(server: TestServer): DeadLetters {
-  return new DeadLetters(server.args, {
-    queue: "queue",
-    logger: new TestLogger(),
-  });
-}
-
-async function idsOf(
-  dead: DeadLetters,
-  filter?: DeadLetterFilter,
-): Promise<string[]> {
-  return await Array.fromAsync(dead.list(filter), ({ id }) => id);
-}
-
-function queued(server: TestServer, queue = "queue"): Promise<string[]> {
-  return server.run("LRANGE", queue, "0", "-1");
-}
-
-function numbers(from: number, to: number): string[] {
-  return Array.from({ length: to - from }, (_, index) => String(from + index));
-}
-
-function messages(ids: readonly string[]): string[] {
-  return ids.map((id) => `message ${id}`);
 }
 
 Deno.test("DeadLetters lists what could not be handled, byte for byte", async () => {
@@ -230,164 +175,6 @@ Deno.test("DeadLetters reads large ones a few at a time", async () => {
     { bytes: true },
   );
   assert.deepEqual(new Uint8Array(first!), payload);
-});
-
-Deno.test("DeadLetters may be requeued and purged while they are listed", async () => {
-  await using server = await TestServer.start();
-  await buryMany(server, 350);
-  await using dead = open(server);
-  const seen: string[] = [];
-  for await (const { id, index } of dead.list()) {
-    seen.push(id);
-    if (Number(id) % 3 === 0) assert.equal(await dead.purge({ id }), 1);
-    if (Number(id) % 3 === 1) assert.equal(await dead.requeue({ id }), 1);
-    assert.ok(index <= Number(id));
-  }
-  assert.deepEqual(seen, numbers(0, 350));
-  assert.equal(await dead.count(), 116);
-  assert.equal(await server.run("LLEN", "queue"), 117);
-});
-
-Deno.test("DeadLetters misses none of those that stay, whatever happens to the list", async () => {
-  await using server = await TestServer.start();
-  await buryMany(server, 1000);
-  await using dead = open(server);
-  const seen: string[] = [];
-  for await (const { id } of dead.list()) {
-    seen.push(id);
-    assert.ok(seen.length <= 1001, "it begins again and again");
-    const number = Number(id);
-    // The oldest make room, as the limit makes them.
-    if (number === 150) await server.run("LTRIM", DEAD, "30", "-1");
-    // Somebody removes what was read last.
-    if (number === 299) await dead.purge({ id: numbers(250, 300) });
-    // New ones come.
-    if (number === 400) await server.run("RPUSH", DEAD, letter("new"));
-  }
-  assert.deepEqual(seen.filter((id) => id !== "new"), numbers(0, 1000));
-  assert.equal(new Set(seen).size, seen.length);
-});
-
-Deno.test("DeadLetters ends although what it requeues comes back at once", async () => {
-  await using server = await TestServer.start();
-  await using inbox = await Inbox.open(server.args, { queue: "queue" });
-  const reading = (async () => {
-    for (let batch; (batch = await inbox.next());) {
-      await batch.settle([...batch.payloads.keys()].map((index) => ({
-        index,
-        reason: "malformed",
-        error: new Error("no"),
-      })));
-    }
-  })();
-  await buryMany(server, 500);
-  await using dead = open(server);
-  assert.equal(await inTime(dead.requeue("all"), "the end"), 500);
-  await inbox.stop();
-  await reading;
-  const left = await server.run<number>("LLEN", "queue");
-  assert.equal(await dead.count() + left, 500);
-});
-
-Deno.test("DeadLetters that two people requeue at once are moved once", async () => {
-  await using server = await TestServer.start();
-  await buryMany(server, 3000);
-  await using one = open(server);
-  await using two = open(server);
-  const counts = await Promise.all([
-    one.requeue("all"),
-    two.requeue({ reason: "failed" }),
-    one.requeue({ index: [5, 6, 7] }),
-    two.requeue({ id: numbers(100, 200) }),
-  ]);
-  assert.equal(counts.reduce((sum, count) => sum + count), 3000);
-  const all = await queued(server);
-  assert.equal(all.length, 3000);
-  assert.deepEqual(new Set(all), new Set(messages(numbers(0, 3000))));
-});
-
-Deno.test("DeadLetters neither loses nor doubles any when connections break", async () => {
-  await using server = await TestServer.start();
-  await buryMany(server, 5000);
-  await using dead = open(server);
-  let isOver = false;
-  let kills = 0;
-  const killing = (async () => {
-    for (let moved = 1; !isOver; moved += 200) {
-      await until(async () =>
-        isOver || await server.run<number>("LLEN", "queue") >= moved
-      );
-      kills += await server.run<number>(
-        "CLIENT",
-        "KILL",
-        "TYPE",
-        "normal",
-        "SKIPME",
-        "yes",
-      );
-    }
-  })();
-  const count = await dead.requeue("all").finally(() => isOver = true);
-  await killing;
-  assert.ok(kills > 2, `${kills} connections were closed`);
-  assert.equal(count, 5000);
-  assert.deepEqual(await queued(server), messages(numbers(0, 5000)));
-  assert.equal(await dead.count(), 0);
-});
-
-Deno.test("DeadLetters keeps what the queue does not take", async () => {
-  await using server = await TestServer.start({
-    config: ["user reader on >secret ~* +@all -rpush"],
-  });
-  await buryMany(server, 3);
-  await using dead = open(server);
-  await server.run("SET", "queue", "no list");
-  await assert.rejects(dead.requeue("all"), (error: RedisError) => {
-    assert.match(
-      error.message,
-      /^Cannot requeue the dead letters of "queue": /,
-    );
-    return error.code === "wrong-type";
-  });
-  await server.run("DEL", "queue");
-  await server.run("CONFIG", "SET", "maxmemory", "1");
-  await assert.rejects(
-    dead.requeue("all"),
-    (error: RedisError) => error.code === "memory",
-  );
-  await server.run("CONFIG", "SET", "maxmemory", "0");
-  await using other = new DeadLetters(
-    { ...server.args, username: "reader", password: "secret" },
-    { queue: "queue" },
-  );
-  await assert.rejects(
-    other.requeue("all"),
-    (error: RedisError) => error.code === "permission",
-  );
-  assert.deepEqual(await idsOf(dead), numbers(0, 3));
-  assert.equal(await server.run("EXISTS", "queue"), 0);
-});
-
-Deno.test("DeadLetters that were requeued have their deliveries before them", async () => {
-  await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", "one");
-  const options = { queue: "queue", maxDeliveries: 2, retryPause: 0.001 };
-  await using inbox = await Inbox.open(server.args, options);
-  const failure = { index: 0, reason: "failed", error: new Error() } as const;
-  await (await nextBatch(inbox))!.settle([failure]);
-  const again = await nextBatch(inbox);
-  assert.deepEqual(again!.deliveries, [1]);
-  await again!.settle([failure]);
-  await using dead = open(server);
-  const [found] = await Array.fromAsync(dead.list());
-  assert.equal(found!.deliveries, 2);
-  assert.equal(await dead.requeue({ id: found!.id }), 1);
-  const fresh = await nextBatch(inbox);
-  assert.deepEqual(fresh!.deliveries, [0]);
-  await fresh!.settle([failure]);
-  const retried = await nextBatch(inbox);
-  await retried!.settle();
-  assert.equal(await dead.count(), 0);
 });
 
 Deno.test("DeadLetters shows what somebody else has put among them", async () => {

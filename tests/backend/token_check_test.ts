@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { TestServer } from "../servers.ts";
+import { Listener } from "./helpers.ts";
+import { Client } from "./action_client.ts";
+
+Deno.test("Backend executes only requests with the right token, and keeps it out of logs and answers", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { token: "s3cret" });
+  await using client = new Client(server);
+  let executed = 0;
+  listener.backend.registerAction("lights.on", () => ++executed);
+  await listener.backend.start();
+  const refused = async (token: string | null): Promise<unknown> =>
+    (await client.ask("lights.on", {}, { token })).errors;
+  assert.deepEqual(await refused(null), ["Refused: the token is missing"]);
+  assert.deepEqual(await refused("s3cret "), ["Refused: the token is wrong"]);
+  assert.deepEqual(await refused("gu3ss"), ["Refused: the token is wrong"]);
+  // What actions there are is not for those without it.
+  const unknown = await client.ask("lights.off", {}, { token: "gu3ss" });
+  assert.deepEqual(unknown.errors, ["Refused: the token is wrong"]);
+  assert.equal(executed, 0);
+  const good = await client.ask("lights.on", {}, { token: "s3cret" });
+  assert.deepEqual([good.output, good.errors], [1, []]);
+  await listener.logger.line(
+    /warn: .*"lights.on" from "kitchen" .*: Refused: the token is wrong/,
+  );
+  assert.doesNotMatch(listener.logger.lines.join("\n"), /s3cret|gu3ss/);
+});
+
+Deno.test("Backend lets a function check the token", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, {
+    token: async (token, { action }) => {
+      await Promise.resolve();
+      if (token === "broken") throw new Error("secret database is gone");
+      if (token === "yes") return "yes" as unknown as boolean;
+      return token === `may ${action}`;
+    },
+  });
+  await using client = new Client(server);
+  listener.backend.registerAction("*", (_args, { action }) => action);
+  await listener.backend.start();
+  const ask = async (
+    action: string,
+    token: string | null,
+  ): Promise<unknown> => {
+    const { output, errors } = await client.ask(action, {}, { token });
+    return errors[0] ?? output;
+  };
+  assert.equal(await ask("lights.on", "may lights.on"), "lights.on");
+  assert.equal(
+    await ask("tv.on", "may lights.on"),
+    "Refused: the token is wrong",
+  );
+  assert.equal(await ask("tv.on", null), "Refused: the token is missing");
+  assert.equal(await ask("tv.on", "yes"), "Refused: the token is wrong");
+  assert.equal(
+    await ask("tv.on", "broken"),
+    "Refused: the token could not be checked",
+  );
+  await listener.logger.line(
+    /error: The token check has failed: secret database is gone/,
+  );
+});

@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { Inbox } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { nextBatch } from "./next_batch.ts";
+import { numbers, open, queued, texts } from "./inboxes.ts";
+
+/** The names of the consumers that nobody took for dead. */
+async function alive(server: TestServer): Promise<string[]> {
+  const states = await server.run<Record<string, string>>(
+    "HGETALL",
+    "{queue}:consumers",
+  );
+  return Object.keys(states).filter((name) => states[name] === "alive");
+}
+
+Deno.test("Inbox puts the messages of a dead consumer back in order, once", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(1000));
+  await using proxy = await KillableInbox.open(server);
+  await proxy.take(5);
+  await proxy.kill();
+  await using a = await open(server, { batchSize: 100, paused: true });
+  await using b = await open(server, { batchSize: 100, paused: true });
+  await until(() => a.stats().reclaimed + b.stats().reclaimed > 0);
+  assert.deepEqual(await queued(server), numbers(1000));
+  a.resume();
+  b.resume();
+  const received: string[] = [];
+  const marked: string[] = [];
+  const read = async (inbox: Inbox): Promise<void> => {
+    for (let batch; (batch = await inbox.next());) {
+      received.push(...texts(batch));
+      marked.push(
+        ...texts(batch).filter((_, at) => batch!.deliveries[at]! > 0),
+      );
+      await batch.settle();
+      if (received.length >= 1000) {
+        void a.stop();
+        void b.stop();
+      }
+    }
+  };
+  await inTime(Promise.all([read(a), read(b)]), "everything is read", 60);
+  assert.deepEqual(received.toSorted(), numbers(1000).toSorted());
+  assert.deepEqual(marked.toSorted(), numbers(700).toSorted());
+  assert.equal(a.stats().reclaimed + b.stats().reclaimed, 700);
+  assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+});
+
+Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(300));
+  const inbox = await open(server, { batchSize: 100 });
+  await nextBatch(inbox);
+  const second = await nextBatch(inbox);
+  await second!.settle();
+  await inbox.stop(0);
+  assert.deepEqual(await queued(server), [
+    ...numbers(100),
+    ...numbers(100, 200),
+  ]);
+  await using next = await open(server, { batchSize: 100 });
+  const again = await nextBatch(next);
+  assert.deepEqual(again!.deliveries, Array(100).fill(1));
+  await again!.settle();
+});
+
+Deno.test("Inbox notices that it was taken for dead", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new TestLogger();
+  // It takes nothing more while it has a message in hand.
+  await using inbox = await open(server, {
+    logger,
+    heartbeatTimeout: 60,
+    maxInFlight: 1,
+  });
+  const batch = await nextBatch(inbox);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using other = await open(server);
+  const again = await nextBatch(other);
+  assert.deepEqual(again!.deliveries, [1]);
+  await batch!.settle();
+  assert.equal(inbox.stats().taken, 1);
+  await again!.settle();
+  assert.equal(other.stats().acknowledged, 1);
+  await other.stop();
+  const waiting = nextBatch(inbox);
+  await server.run("RPUSH", "queue", "two");
+  const two = await waiting;
+  assert.deepEqual(texts(two), ["two"]);
+  await two!.settle();
+  assert.ok(logger.lines.some((line) => /took .* for dead/.test(line)));
+});
+
+Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new TestLogger();
+  // Its heartbeat is too slow to be what notices it.
+  await using inbox = await open(server, {
+    logger,
+    heartbeatTimeout: 60,
+    maxInFlight: 1,
+  });
+  const batch = await nextBatch(inbox);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using _other = await open(server, { paused: true });
+  assert.deepEqual(await queued(server), ["one"]);
+  await batch!.settle();
+  const again = await nextBatch(inbox);
+  assert.deepEqual(texts(again), ["one"]);
+  assert.ok(logger.lines.some((line) => /took .* for dead/.test(line)));
+  assert.equal((await alive(server)).length, 2);
+  await again!.settle();
+  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*"), []);
+});
+
+Deno.test("Inbox notices in time that it was taken for dead while it was stopped", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(1000));
+  // All it does from then on is to show that it is alive.
+  await using stopped = await KillableInbox.open(server);
+  await stopped.take(5);
+  const [before] = await alive(server);
+  await using other = await open(server, { paused: true });
+  stopped.signal("SIGSTOP");
+  await until(() => other.stats().reclaimed === 700);
+  assert.deepEqual(await queued(server), numbers(1000));
+  stopped.signal("SIGCONT");
+  await until(
+    async () => (await alive(server)).length === 2,
+    "the stopped consumer has a new life",
+  );
+  assert.ok(!(await alive(server)).includes(before!));
+});
+
+Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  const waiting = nextBatch(inbox);
+  const [consumer] = await server.run<string[]>("HKEYS", "{queue}:consumers");
+  const processing = `{queue}:processing:${consumer}`;
+  await server.run("HSET", processing, "77", "?");
+  await server.run("RPUSH", `${processing}:77`, "stray");
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["stray"]);
+  await batch!.settle();
+  assert.equal(await server.run("EXISTS", `${processing}:77`), 0);
+});
+
+/** An inbox in a process of its own that can be killed. */
+class KillableInbox implements AsyncDisposable {
+  #process: Deno.ChildProcess;
+  #reader: ReadableStreamDefaultReader<string>;
+
+  private constructor(process: Deno.ChildProcess) {
+    this.#process = process;
+    this.#reader = process.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
+  }
+
+  // deno-lint-ignore require-await
+  static async open(server: TestServer): Promise<KillableInbox> {
+    const process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        new URL("./hold_batches.ts", import.meta.url).pathname,
+        JSON.stringify(server.args),
+      ],
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    return new KillableInbox(process);
+  }
+
+  /** Waits until it has this many batches, and one more on its way. */
+  async take(count: number): Promise<void> {
+    for (let text = ""; !text.includes(`${count}\n`);) {
+      const read = this.#reader.read();
+      const { value, done } = await inTime(read, "the process has a batch");
+      assert.ok(!done);
+      text += value;
+    }
+  }
+
+  /** Sends it a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#process.kill(signal);
+  }
+
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#process.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await this.#reader.cancel();
+    await this.#process.status;
+  }
+}

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { Inbox, type RedisError } from "../../src/redis/mod.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
+import { open, texts } from "./inboxes.ts";
+
+Deno.test("Inbox survives FLUSHALL and SCRIPT FLUSH", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  await server.run("RPUSH", "queue", "one");
+  await (await nextBatch(inbox))!.settle();
+  await server.run("FLUSHALL");
+  await server.run("SCRIPT", "FLUSH");
+  await server.run("RPUSH", "queue", "two");
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), ["two"]);
+  await batch!.settle();
+  await inbox.stop();
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+Deno.test("Inbox waits with BLPOP where the server has no BLMPOP", async () => {
+  await using server = await TestServer.start({
+    config: ['rename-command BLMPOP ""'],
+  });
+  await using inbox = await open(server, { delivery: "at-most-once" });
+  const waiting = nextBatch(inbox);
+  await server.run("RPUSH", "queue", "one");
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
+});
+
+Deno.test("Inbox can be paused while the server is gone", async () => {
+  const options = { port: freePort() };
+  const server = await TestServer.start(options);
+  await using inbox = await open(server);
+  await server[Symbol.asyncDispose]();
+  await inbox.pause();
+  const waiting = nextBatch(inbox);
+  await using again = await TestServer.start(options);
+  await again.run("RPUSH", "queue", "one");
+  inbox.resume();
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
+});
+
+Deno.test("Inbox does not start with wrong credentials", async () => {
+  await using server = await TestServer.start({
+    port: freePort(),
+    config: ["requirepass hunter2"],
+    redisArgs: { password: "hunter2" },
+  });
+  await assert.rejects(
+    Inbox.open({ ...server.args, password: "hunter3" }, { queue: "queue" }),
+    (error: RedisError) => error.code === "auth",
+  );
+});

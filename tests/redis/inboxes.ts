@@ -1,0 +1,33 @@
+import { type Batch, Inbox, type InboxOptions } from "../../src/redis/mod.ts";
+import { TestLogger, TestServer } from "../servers.ts";
+
+const decoder = new TextDecoder();
+
+export function texts(batch: Batch | undefined): string[] {
+  return batch?.payloads.map((payload) => decoder.decode(payload)) ?? [];
+}
+
+export function numbers(count: number, start = 0): string[] {
+  return Array.from({ length: count }, (_, index) => `n${start + index}`);
+}
+
+/** Opens an inbox whose times are short. */
+export function open(
+  server: TestServer,
+  options: Partial<InboxOptions> = {},
+): Promise<Inbox> {
+  return Inbox.open(server.args, {
+    queue: "queue",
+    heartbeatTimeout: 0.6,
+    retryPause: 0.02,
+    logger: new TestLogger(),
+    ...options,
+  });
+}
+
+export async function queued(
+  server: TestServer,
+  queue = "queue",
+): Promise<string[]> {
+  return await server.run("LRANGE", queue, "0", "-1");
+}

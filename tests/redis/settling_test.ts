@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import type { Batch } from "../../src/redis/mod.ts";
+import { TestServer } from "../servers.ts";
+import { nextBatch } from "./next_batch.ts";
+import { numbers, open, queued, texts } from "./inboxes.ts";
+
+function failed(...indexes: number[]): Parameters<Batch["settle"]>[0] {
+  return indexes.map((index) => ({
+    index,
+    reason: "failed",
+    error: new Error("the handler failed"),
+  }));
+}
+
+Deno.test("Inbox puts back at its end, in order and without a failure, what nobody got round to", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(7));
+  for (let delivery = 0; delivery < 5; delivery++) {
+    await using inbox = await open(server, { batchSize: 3, maxDeliveries: 2 });
+    const first = await nextBatch(inbox);
+    const second = await nextBatch(inbox);
+    assert.deepEqual(first!.deliveries, [0, delivery, delivery]);
+    assert.deepEqual(
+      second!.deliveries,
+      delivery ? [delivery, delivery, delivery] : [0, 0, 0],
+    );
+    await first!.settle([], failed(2, 1));
+    await second!.settle([], failed(0, 1, 2));
+    await inbox.stop(1);
+    assert.equal(inbox.stats().retried, 0);
+    assert.deepEqual(await queued(server), numbers(6, 1));
+    await server.run("LPUSH", "queue", "n0");
+  }
+  assert.deepEqual(await server.run("KEYS", "*:retry"), []);
+  assert.deepEqual(await server.run("KEYS", "*:dead"), []);
+});
+
+Deno.test("Inbox settles batches in any order", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(300));
+  await using inbox = await open(server, { batchSize: 100 });
+  const batches = [
+    await nextBatch(inbox),
+    await nextBatch(inbox),
+    await nextBatch(inbox),
+  ];
+  await batches[2]!.settle();
+  await batches[1]!.settle();
+  const held = await server.run<string[]>("KEYS", "{queue}:processing:*:*");
+  assert.equal(held.length, 1);
+  assert.deepEqual(
+    await server.run("LRANGE", held[0]!, "0", "-1"),
+    numbers(100),
+  );
+  await batches[0]!.settle();
+  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*:*"), []);
+});
+
+Deno.test("Inbox waits when too much is in flight", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(400));
+  await using inbox = await open(server, { batchSize: 100, maxInFlight: 200 });
+  const first = await nextBatch(inbox);
+  await nextBatch(inbox);
+  await inbox.pause();
+  inbox.resume();
+  assert.equal((await queued(server)).length, 200);
+  const third = nextBatch(inbox);
+  {
+    // What is left goes to others, until they leave.
+    await using other = await open(server, { batchSize: 100 });
+    assert.equal(texts(await nextBatch(other))[0], "n200");
+    await other.stop(0);
+  }
+  await first!.settle();
+  assert.deepEqual(texts(await third)[0], "n200");
+  await inbox.stop(0);
+});
+
+Deno.test("Inbox retries what failed and then buries it", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "good", "bad", "bad", "good");
+  await using inbox = await open(server);
+  const first = await nextBatch(inbox);
+  await first!.settle(failed(1, 2));
+  const deliveries: number[] = [];
+  while (inbox.stats().deadLettered < 2) {
+    const batch = await nextBatch(inbox);
+    deliveries.push(...batch!.deliveries);
+    assert.ok(texts(batch).every((text) => text === "bad"));
+    await batch!.settle(failed(...batch!.payloads.keys()));
+  }
+  // Two equal messages, three deliveries each.
+  assert.deepEqual(deliveries.toSorted(), [1, 1, 2, 2]);
+  const dead = (await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1"))
+    .map((text) => JSON.parse(text));
+  assert.deepEqual(
+    dead.map(({ reason, error, deliveries, message }) => ({
+      reason,
+      error,
+      deliveries,
+      message,
+    })),
+    Array(2).fill({
+      reason: "failed",
+      error: "the handler failed",
+      deliveries: 3,
+      message: "bad",
+    }),
+  );
+  assert.deepEqual(await queued(server), []);
+  assert.equal(inbox.stats().retried, 4);
+});
+
+Deno.test("Inbox does not let a pausing message block others", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "bad");
+  await using inbox = await open(server, { retryPause: 60 });
+  await (await nextBatch(inbox))!.settle(failed(0));
+  await server.run("RPUSH", "queue", "good");
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), ["good"]);
+  await batch!.settle();
+  assert.equal(await server.run("ZCARD", "{queue}:retry"), 1);
+});
+
+Deno.test("Inbox buries at once what no retry can help", async () => {
+  await using server = await TestServer.start();
+  const rubbish = new Uint8Array([123, 255, 0]);
+  await server.run("RPUSH", "queue", rubbish, "large", "foreign");
+  await using inbox = await open(server, { maxDeadLetters: 2 });
+  const batch = await nextBatch(inbox);
+  await batch!.settle([
+    { index: 0, reason: "malformed", error: new Error("no JSON") },
+    { index: 1, reason: "too-large", error: new Error("too large") },
+    { index: 2, reason: "foreign", error: new Error("for another device") },
+  ]);
+  const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
+  assert.deepEqual(dead.map((text) => JSON.parse(text).reason), [
+    "too-large",
+    "foreign",
+  ]);
+  const { deadLettered, deadLettersLost } = inbox.stats();
+  assert.deepEqual([deadLettered, deadLettersLost], [3, 1]);
+});
+
+Deno.test("Inbox drops what is for another device if told so", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "foreign");
+  await using inbox = await open(server, { foreign: "drop" });
+  const batch = await nextBatch(inbox);
+  await batch!.settle([
+    { index: 0, reason: "foreign", error: new Error("for another device") },
+  ]);
+  assert.equal(inbox.stats().dropped, 1);
+  assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
+});
+
+Deno.test("Inbox buries what failed when messages are delivered at most once", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "good", "bad");
+  await using inbox = await open(server, { delivery: "at-most-once" });
+  await (await nextBatch(inbox))!.settle(failed(1));
+  const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
+  assert.deepEqual(dead.map((text) => JSON.parse(text).message), ["bad"]);
+});
