@@ -40,7 +40,7 @@ export const discoverCommand: Command = defineCommand("discover", {
     const peers = await discover({ timeout, signal });
     if (peers.length === 0) {
       throw new Error(
-        `No listener was found on the local network within ${timeout} s`,
+        `No listener was found on the local network within ${timeout} s; \`doctor\` tells whether multicast works`,
       );
     }
     const lines = json

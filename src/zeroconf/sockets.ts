@@ -28,6 +28,8 @@ interface OpenSocket {
   readonly network: NetworkInterface;
   readonly family: Family;
   readonly socket: Socket;
+  /** Whether what was sent last could not be sent. */
+  isMute: boolean;
   close(): Promise<void>;
 }
 
@@ -121,7 +123,8 @@ export class Sockets {
   /** Sends a packet on one interface or on all, to the group or to one host. */
   readonly send: Send = (message, interfaceName, to) => {
     const packet = encodeMessage(message);
-    for (const { network, family, socket } of this.#open.values()) {
+    for (const open of this.#open.values()) {
+      const { network, family, socket } = open;
       if (interfaceName !== undefined && network.name !== interfaceName) {
         continue;
       }
@@ -136,17 +139,23 @@ export class Sockets {
         : "";
       const sent = new Promise<void>((resolve) => {
         socket.send(packet, to?.port ?? PORT, address + zone, (error) => {
-          if (error) {
-            this.#options.logger.debug(
-              `Could not send on ${network.name}: ${error.message}`,
-            );
-          }
+          this.#noteSent(open, error);
           resolve();
         });
       }).finally(() => this.#sending.delete(sent));
       this.#sending.add(sent);
     }
   };
+
+  /** Tells once that nothing can be sent on an interface, as where a firewall forbids it. */
+  #noteSent(open: OpenSocket, error: Error | null): void {
+    const isNews = error !== null && !open.isMute;
+    open.isMute = error !== null;
+    if (error === null) return;
+    this.#options.logger[isNews ? "warn" : "debug"](
+      `Cannot send on ${open.network.name}, so nobody there is found or hears of us; does a firewall forbid UDP port 5353? (${error.message})`,
+    );
+  }
 
   /** Closes all sockets once what was sent is on its way. */
   async close(): Promise<void> {
@@ -249,7 +258,7 @@ export class Sockets {
         socket.setMulticastInterface(local);
         socket.setMulticastTTL(255);
         socket.setMulticastLoopback(true);
-        resolve({ key, network, family, socket, close });
+        resolve({ key, network, family, socket, isMute: false, close });
       } catch (error) {
         close().then(() => reject(error));
       }
