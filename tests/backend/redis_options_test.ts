@@ -12,6 +12,59 @@ const event = (n: number): string =>
     args: { type: "custom.Count", n },
   });
 
+Deno.test("RedisBackend refuses options that do not exist, or make no sense", () => {
+  assert.throws(
+    () => new RedisBackend({ qeue: "one" } as object),
+    /there is no option `qeue`; the nearest one is `queue`/,
+  );
+  assert.throws(
+    () => new RedisBackend({ batchSize: 0 }),
+    /`batchSize` is 0, expected a whole number above 0/,
+  );
+  assert.throws(
+    () => new RedisBackend({ subscriberGrace: -1 }),
+    /`subscriberGrace` is -1, expected a number of seconds/,
+  );
+  assert.throws(
+    () => new RedisBackend({ delivery: "once" } as object),
+    /`delivery` is "once", expected "at-least-once" or "at-most-once"/,
+  );
+});
+
+Deno.test("RedisBackend refuses options of the wrong kind, without telling them", () => {
+  for (
+    const options of [
+      { deviceId: 5 },
+      { bus: 5 },
+      { daemon: "no" },
+      { postEvents: "x" },
+      { queue: 5 },
+      { queue: ["a", 5] },
+      { logger: {} },
+      { redisArgs: 5 },
+      { redisArgs: "redis://:s3cret@127.0.0.1" },
+    ]
+  ) {
+    const [name] = Object.keys(options);
+    assert.throws(
+      () => new RedisBackend(options as object),
+      (error) =>
+        error instanceof TypeError &&
+        error.message.startsWith(
+          `Cannot make the backend: \`${name}\` is of the wrong kind, expected`,
+        ) && !error.message.includes("s3cret"),
+    );
+  }
+  assert.throws(
+    () => new RedisBackend({ heartbeatTimeout: 2 ** 31 }),
+    /`heartbeatTimeout` is 2147483648, expected a number of seconds above 0, up to a day/,
+  );
+  assert.throws(
+    () => new RedisBackend({ batchSize: 5n as never }),
+    /`batchSize` is 5, expected a whole number/,
+  );
+});
+
 Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", async () => {
   const count = "a whole number above 0";
   const time = "a number of seconds above 0, up to a day";

@@ -1,10 +1,11 @@
-import { Bus } from "../../src/bus/mod.ts";
-import type { BusOptions } from "../../src/bus/mod.ts";
-
-let names = 0;
+import { Bus, type BusOptions } from "../../src/bus/mod.ts";
 
 export function open(options: BusOptions = {}): Bus {
-  return new Bus({ name: `test/bus/${names++}`, deviceId: "hall", ...options });
+  return new Bus({
+    name: `test/bus/${crypto.randomUUID()}`,
+    deviceId: "hall",
+    ...options,
+  });
 }
 
 export function event(

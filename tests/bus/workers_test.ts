@@ -1,36 +1,10 @@
 import assert from "node:assert/strict";
-import { Bus, type BusOptions, Event } from "../../src/bus/mod.ts";
+import { Event } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
 import { until } from "../until.ts";
 import { standstill } from "./standstill.ts";
 import { TestWorker } from "./test_worker.ts";
-
-let names = 0;
-
-function open(options: BusOptions = {}): Bus {
-  return new Bus({
-    name: `test/workers/${names++}`,
-    deviceId: "hall",
-    plain: false,
-    ...options,
-  });
-}
-
-function events(count: number, from = "main"): Record<string, unknown>[] {
-  return Array.from({ length: count }, (_, n) => ({
-    type: "event",
-    args: { type: "custom.Number", from, n },
-  }));
-}
-
-/** Resolves with the next event of a type that the bus dispatches. */
-function next(bus: Bus, type: string): Promise<ErrorEvent> {
-  return new Promise((resolve) =>
-    bus.addEventListener(type, (event) => resolve(event as ErrorEvent), {
-      once: true,
-    })
-  );
-}
+import { events, open } from "./worker_buses.ts";
 
 Deno.test("Bus carries every message into every worker, in order", async () => {
   await using bus = open();
@@ -156,133 +130,6 @@ Deno.test("Bus carries what workers post, to each other and to the main thread",
     assert.deepEqual(counts, expected);
     assert.equal(disorder, 0);
   }
-});
-
-Deno.test("Bus finds a subscriber that is too busy to answer, before it posts", async () => {
-  await using bus = open();
-  using busy = await TestWorker.listening("busy", bus);
-  using poster = new TestWorker("poster");
-  // What a worker loads with its first bus takes time, in which nobody is busy.
-  await poster.tell({ do: "open", options: { name: `${bus.name}/other` } });
-  await busy.tell({ do: "block", seconds: 0.5 });
-  await poster.tell({
-    do: "open",
-    options: { name: bus.name, deviceId: "hall" },
-  });
-  await poster.tell({ do: "post", from: "poster", count: 10, batch: 1 });
-  assert.deepEqual((await busy.seen()).counts, { poster: 10 });
-});
-
-Deno.test("Bus drops a worker that was terminated, names it, and goes on with the others", async () => {
-  await using bus = open();
-  using stays = await TestWorker.listening("stays", bus);
-  const goes = new TestWorker("goes");
-  await goes.tell({ do: "open", options: { name: bus.name } });
-  await goes.tell({ do: "hang" });
-  const error = next(bus, "error");
-  const receipt = await bus.post(events(1));
-  goes[Symbol.dispose]();
-  const failures = await receipt.handled;
-  assert.deepEqual(
-    failures.map(({ reason, subscriber }) => [reason, subscriber]),
-    [["dropped", "goes"]],
-  );
-  assert.match(
-    (await error).message,
-    /subscriber goes has ended without leaving/,
-  );
-  assert.equal(bus.subscribers, 1);
-  await bus.post(events(1));
-  await bus.flush();
-  assert.equal((await stays.seen()).counts["main"], 2);
-});
-
-Deno.test("Bus drops a worker that stands still, which learns of it and subscribes again", async () => {
-  await using bus = open({ stallTimeout: 0.4 });
-  using worker = await TestWorker.listening("sleeper", bus);
-  await worker.tell({ do: "iterate" });
-  await bus.post(events(1, "before"));
-  await bus.flush();
-  const dropped = next(bus, "error");
-  await worker.tell({ do: "block", seconds: 1.5 });
-  const receipt = await bus.post(events(2, "meanwhile"));
-  const failures = await receipt.handled;
-  assert.deepEqual(failures.map(({ reason }) => reason), [
-    "dropped",
-    "dropped",
-  ]);
-  assert.match(
-    (await dropped).message,
-    /subscriber sleeper has neither read .* for 0.4 s/,
-  );
-  assert.equal(bus.subscribers, 0);
-  const back = next(bus, "subscribers");
-  await back;
-  await bus.post(events(3, "after"));
-  await bus.flush();
-  const { counts, errors } = await worker.seen();
-  assert.equal(counts["after"], 3);
-  assert.equal(errors.length, 2);
-  assert.match(errors[0]!, /has given this subscriber up/);
-  assert.match(errors[1]!, /^loop: The publisher has given this subscriber up/);
-});
-
-Deno.test("Bus does not drop a worker that is only slow", async () => {
-  await using bus = open({ stallTimeout: 2 });
-  using worker = await TestWorker.listening("slow", bus);
-  await worker.tell({ do: "block", seconds: 1 });
-  const receipt = await bus.post(events(10));
-  assert.deepEqual(await receipt.handled, []);
-  assert.equal((await worker.seen()).counts["main"], 10);
-});
-
-Deno.test("Bus finds a worker again that stops listening and begins at once", async () => {
-  await using bus = open();
-  using worker = await TestWorker.listening("again", bus);
-  await bus.post(events(1));
-  await bus.flush();
-  await worker.tell({ do: "again" });
-  await bus.post(events(2, "after"));
-  await bus.flush();
-  assert.deepEqual((await worker.seen()).counts, { main: 1, after: 2 });
-});
-
-Deno.test("Bus keeps its subscribers when the publisher stands still", async () => {
-  await using bus = open({ stallTimeout: 2 });
-  using worker = await TestWorker.listening("patient", bus, {
-    stallTimeout: 2,
-  });
-  await bus.post(events(1));
-  await bus.flush();
-  // Both stand still, as when the machine sleeps, and one wakes first.
-  await worker.tell({ do: "block", seconds: 2.8 });
-  const end = performance.now() + 2500;
-  while (performance.now() < end);
-  for (const round of ["one", "two"]) {
-    const receipt = await bus.post(events(2, round));
-    assert.deepEqual(await receipt.handled, []);
-  }
-  const { counts, errors } = await worker.seen();
-  assert.deepEqual(counts, { main: 1, one: 2, two: 2 });
-  assert.deepEqual(errors, []);
-});
-
-Deno.test("Bus does not wait for ever for an isolate that does not answer", async () => {
-  const busy = new TestWorker("busy");
-  await using first = open();
-  await busy.tell({ do: "open", options: { name: first.name } });
-  await busy.tell({ do: "block", seconds: 2 });
-  using poster = new TestWorker("poster");
-  await poster.tell({
-    do: "open",
-    options: { name: first.name, deviceId: "hall", stallTimeout: 0.3 },
-  });
-  let answered = false;
-  const later = busy.seen().then(() => answered = true);
-  await poster.tell({ do: "post", from: "poster", count: 1, batch: 1 });
-  assert.equal(answered, false);
-  await later;
-  busy[Symbol.dispose]();
 });
 
 Deno.test("Bus lets workers come and go at any time, and those who stay miss nothing", async () => {

@@ -1,32 +1,13 @@
 import assert from "node:assert/strict";
 import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
 import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
-import { nextInstance } from "../../src/zeroconf/responder.ts";
-import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
-
-const NAME = `livingroom.${TYPE}`;
-
-function isProbe({ type, authorities }: DnsMessage): boolean {
-  return type === "query" && (authorities?.length ?? 0) > 0;
-}
+import { Cable, Host, received, TYPE } from "./helpers.ts";
+import { announced, isProbe, NAME } from "./responders.ts";
 
 function goodbyes(cable: Cable): DnsMessage[] {
   return cable.packets.map(({ message }) => message).filter((message) =>
     message.answers?.some(({ ttl }) => ttl === 0)
   );
-}
-
-/** A host whose service is announced and has not been heard of for a while. */
-function announced(): {
-  cable: Cable;
-  host: Host;
-  claim: ReturnType<Host["register"]>;
-} {
-  const cable = new Cable();
-  const host = new Host(cable, "192.0.2.1");
-  const claim = host.register("livingroom", 6379, ["queue=q"]);
-  cable.clock.advance(20_000);
-  return { cable, host, claim };
 }
 
 Deno.test("Responder probes three times before it announces", () => {
@@ -176,83 +157,6 @@ Deno.test("Responder says goodbye, and nothing after it", () => {
   assert.deepEqual(cable.packets.at(-1)?.message, goodbyes(cable)[0]);
 });
 
-Deno.test("Responder takes another name when its own is taken", async () => {
-  const { cable, host } = announced();
-  const second = new Host(cable, "192.0.2.2");
-  const claim = second.register("livingroom", 1, []);
-  cable.clock.advance(5_000);
-  assert.equal(await claim.won, `livingroom (2).${TYPE}`);
-  assert.deepEqual(second.renames, ["livingroom (2)"]);
-  assert.deepEqual(host.renames, []);
-});
-
-Deno.test("Responders that start at once end with two names", () => {
-  const cable = new Cable();
-  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
-  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
-  cable.clock.advance(10_000);
-  assert.deepEqual(claims.map(({ name }) => name).sort(), [
-    `livingroom (2).${TYPE}`,
-    NAME,
-  ]);
-});
-
-Deno.test("Responders end with two names when their networks are joined", () => {
-  const cable = new Cable();
-  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
-  cable.carries = () => false;
-  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
-  cable.clock.advance(20_000);
-  assert.deepEqual(claims.map(({ name }) => name), [NAME, NAME]);
-  cable.carries = () => true;
-  cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
-  cable.clock.advance(20_000);
-  assert.deepEqual(claims.map(({ name }) => name).sort(), [
-    `livingroom (2).${TYPE}`,
-    NAME,
-  ]);
-});
-
-Deno.test("Responder renames the host alone when only its name is taken", () => {
-  const cable = new Cable();
-  const hosts = [
-    new Host(cable, "192.0.2.1", "pi"),
-    new Host(cable, "192.0.2.2", "pi"),
-  ];
-  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
-  cable.clock.advance(10_000);
-  assert.deepEqual(hosts.map(({ responder }) => responder.server).sort(), [
-    "pi-2.local.",
-    "pi.local.",
-  ]);
-  assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
-});
-
-Deno.test("Responder announces where its services are when the host is renamed", () => {
-  const cable = new Cable();
-  const hosts = [
-    new Host(cable, "192.0.2.1", "pi"),
-    new Host(cable, "192.0.2.2", "pi"),
-  ];
-  cable.carries = () => false;
-  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
-  cable.clock.advance(20_000);
-  cable.carries = () => true;
-  cable.ask({ questions: [{ name: "pi.local", type: "A" }] });
-  cable.clock.advance(20_000);
-  const renamed = hosts.find(({ responder }) =>
-    responder.server === "pi-2.local."
-  );
-  const answers = cable.packets.filter(({ from }) => from === renamed)
-    .flatMap(({ message }) => message.answers ?? []);
-  const srv = answers.findLast(({ type }) => type === "SRV");
-  assert.equal(srv?.type === "SRV" && srv.data.target, "pi-2.local");
-  assert.equal(
-    answers.findLast(({ type }) => type === "A")?.name,
-    "pi-2.local",
-  );
-});
-
 Deno.test("Responder probes and announces again when the network changed", () => {
   const { cable, host } = announced();
   const from = cable.packets.length;
@@ -308,19 +212,6 @@ Deno.test("Responder probes for, announces and withdraws names together", () => 
   assert.equal(withdrawn.length, 201);
 });
 
-Deno.test("Responder does not announce a name that is taken meanwhile", () => {
-  const { cable, host, claim } = announced();
-  const from = cable.packets.length;
-  claim.changed();
-  const { srv } = serviceRecords({ port: 1, host: "other.local" });
-  host.responder.receive(
-    received({ type: "response", answers: [srv] }),
-    { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
-  );
-  cable.clock.advance(700);
-  assert.ok(cable.packets.slice(from).every(({ message }) => isProbe(message)));
-});
-
 Deno.test("Responder says which records its names do not have", () => {
   const { cable } = announced();
   const host = "host-1.local";
@@ -369,10 +260,4 @@ Deno.test("Responder leaves nothing to do once it is closed", () => {
   cable.clock.advance(10);
   assert.equal(cable.clock.pending, 0);
   assert.equal(goodbyes(cable).length, 1);
-});
-
-Deno.test("nextInstance() numbers names and keeps them within 63 bytes", () => {
-  assert.equal(nextInstance("a"), "a (2)");
-  assert.equal(nextInstance("a (9)"), "a (10)");
-  assert.equal(nextInstance("ü".repeat(31)), `${"ü".repeat(29)} (2)`);
 });

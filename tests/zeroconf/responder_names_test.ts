@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { nextInstance } from "../../src/zeroconf/responder.ts";
+import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
+import { announced, isProbe, NAME } from "./responders.ts";
+
+Deno.test("Responder takes another name when its own is taken", async () => {
+  const { cable, host } = announced();
+  const second = new Host(cable, "192.0.2.2");
+  const claim = second.register("livingroom", 1, []);
+  cable.clock.advance(5_000);
+  assert.equal(await claim.won, `livingroom (2).${TYPE}`);
+  assert.deepEqual(second.renames, ["livingroom (2)"]);
+  assert.deepEqual(host.renames, []);
+});
+
+Deno.test("Responders that start at once end with two names", () => {
+  const cable = new Cable();
+  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
+  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  cable.clock.advance(10_000);
+  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+    `livingroom (2).${TYPE}`,
+    NAME,
+  ]);
+});
+
+Deno.test("Responders end with two names when their networks are joined", () => {
+  const cable = new Cable();
+  const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
+  cable.carries = () => false;
+  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  cable.clock.advance(20_000);
+  assert.deepEqual(claims.map(({ name }) => name), [NAME, NAME]);
+  cable.carries = () => true;
+  cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
+  cable.clock.advance(20_000);
+  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+    `livingroom (2).${TYPE}`,
+    NAME,
+  ]);
+});
+
+Deno.test("Responder renames the host alone when only its name is taken", () => {
+  const cable = new Cable();
+  const hosts = [
+    new Host(cable, "192.0.2.1", "pi"),
+    new Host(cable, "192.0.2.2", "pi"),
+  ];
+  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
+  cable.clock.advance(10_000);
+  assert.deepEqual(hosts.map(({ responder }) => responder.server).sort(), [
+    "pi-2.local.",
+    "pi.local.",
+  ]);
+  assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
+});
+
+Deno.test("Responder announces where its services are when the host is renamed", () => {
+  const cable = new Cable();
+  const hosts = [
+    new Host(cable, "192.0.2.1", "pi"),
+    new Host(cable, "192.0.2.2", "pi"),
+  ];
+  cable.carries = () => false;
+  hosts.map((host, i) => host.register(`service ${i}`, i + 1));
+  cable.clock.advance(20_000);
+  cable.carries = () => true;
+  cable.ask({ questions: [{ name: "pi.local", type: "A" }] });
+  cable.clock.advance(20_000);
+  const renamed = hosts.find(({ responder }) =>
+    responder.server === "pi-2.local."
+  );
+  const answers = cable.packets.filter(({ from }) => from === renamed)
+    .flatMap(({ message }) => message.answers ?? []);
+  const srv = answers.findLast(({ type }) => type === "SRV");
+  assert.equal(srv?.type === "SRV" && srv.data.target, "pi-2.local");
+  assert.equal(
+    answers.findLast(({ type }) => type === "A")?.name,
+    "pi-2.local",
+  );
+});
+
+Deno.test("Responder does not announce a name that is taken meanwhile", () => {
+  const { cable, host, claim } = announced();
+  const from = cable.packets.length;
+  claim.changed();
+  const { srv } = serviceRecords({ port: 1, host: "other.local" });
+  host.responder.receive(
+    received({ type: "response", answers: [srv] }),
+    { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
+  );
+  cable.clock.advance(700);
+  assert.ok(cable.packets.slice(from).every(({ message }) => isProbe(message)));
+});
+
+Deno.test("nextInstance() numbers names and keeps them within 63 bytes", () => {
+  assert.equal(nextInstance("a"), "a (2)");
+  assert.equal(nextInstance("a (9)"), "a (10)");
+  assert.equal(nextInstance("ü".repeat(31)), `${"ü".repeat(29)} (2)`);
+});
