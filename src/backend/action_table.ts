@@ -1,4 +1,4 @@
-import { nearest } from "../redis/nearest.ts";
+import { nearest } from "../nearest.ts";
 import type { ActionHandler } from "./action_handler.ts";
 
 /** An action that was registered. */

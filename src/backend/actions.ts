@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/to_error.ts";
 import type { Logger } from "../logger.ts";
@@ -12,6 +13,8 @@ import type { ResponseLike } from "./sender.ts";
 import { sleep } from "./sleep.ts";
 import { Slots } from "./slots.ts";
 import type { BackendStats } from "./stats.ts";
+
+const OPTIONS: Names<ActionOptions> = { timeout: true };
 
 /** What {@linkcode Actions} have to know of their backend. */
 export interface ActionsOptions extends ActionSettings {
@@ -74,9 +77,11 @@ export class Actions {
   register(
     name: string,
     handler: ActionHandler,
-    { timeout = this.#options.timeout }: ActionOptions,
+    options: ActionOptions,
   ): () => void {
     this.#table.check(name);
+    checkNames(`register the action "${name}"`, options, OPTIONS);
+    const { timeout = this.#options.timeout } = options;
     if (typeof handler !== "function") {
       throw new TypeError(
         `Cannot register the action "${name}": its handler is no function`,

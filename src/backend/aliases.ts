@@ -82,6 +82,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
  * @returns A copy that has only camelCase names, without undefined ones.
  */
 export function camelCaseOptions<T extends object>(options: T): T {
+  if (typeof options !== "object" || options === null) return options;
   const entries = Object.entries(options).filter(([, value]) =>
     value !== undefined
   );

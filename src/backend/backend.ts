@@ -1,3 +1,4 @@
+import { checkNames } from "../check_names.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import {
@@ -14,10 +15,11 @@ import { Actions } from "./actions.ts";
 import { type ActionSettings, actionSettings } from "./action_settings.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import type { BackendOptions } from "./backend_options.ts";
+import { checkOptions } from "./check_options.ts";
 import { Deliveries } from "./deliveries.ts";
 import { LifeCycle } from "./life_cycle.ts";
 import { Peers } from "./peers.ts";
-import type { SendToOptions } from "./send_to_options.ts";
+import { SEND_TO_OPTIONS, type SendToOptions } from "./send_to_options.ts";
 import {
   type EventLike,
   listOf,
@@ -26,7 +28,11 @@ import {
   Sender,
   type SendRequestOptions,
 } from "./sender.ts";
-import { type RegisterServiceOptions, Services } from "./services.ts";
+import {
+  type RegisterServiceOptions,
+  SERVICE_OPTIONS,
+  Services,
+} from "./services.ts";
 import type { BackendStats } from "./stats.ts";
 
 /** The queue that Platypush's Redis backend listens on. */
@@ -91,6 +97,8 @@ export class Backend extends LifeCycle {
    */
   constructor(options: BackendOptions = {}) {
     const given = camelCaseOptions(options);
+    // Those of derived backends too: what they are given comes through here.
+    checkOptions(given);
     super(given, given.logger ?? createLogger("backend"));
     this.target = given.deviceId === "*"
       ? undefined
@@ -368,6 +376,7 @@ export class Backend extends LifeCycle {
     options: SendToOptions = {},
   ): Promise<void> {
     this.throwIfClosed();
+    checkNames("send to the peer", options, SEND_TO_OPTIONS);
     const { timeout = 2, redisArgs, ...place } = options;
     const service = typeof peer === "string"
       ? await this.#neighbours().find(peer, timeout, place)
@@ -489,6 +498,7 @@ export class Backend extends LifeCycle {
   ): Promise<string> {
     this.throwIfClosed();
     const given = camelCaseOptions(options);
+    checkNames("announce the backend", given, SERVICE_OPTIONS);
     const { properties, ...defaults } = this.serviceDefaults(given);
     return await this.#announcing().register({
       ...defaults,

@@ -1,18 +1,16 @@
+import type { BackendOptionAliases } from "./aliases.ts";
+import { checkNames, type Names } from "../check_names.ts";
 import { Bus } from "../bus/mod.ts";
 import {
   checkInboxOptions,
   refuseValue,
 } from "../redis/check_inbox_options.ts";
-import { nearest } from "../redis/nearest.ts";
+import { PEER_PLACE } from "./peers.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 
-type Name = Exclude<
-  keyof RedisBackendOptions,
-  "redis_args" | "poll_seconds" | "device_id"
->;
+type Name = Exclude<keyof RedisBackendOptions, keyof BackendOptionAliases>;
 
-/** Every option, so that the compiler finds one that is missing here. */
-const NAMES: Readonly<Record<Name, true>> = {
+const NAMES: Names<Omit<RedisBackendOptions, keyof BackendOptionAliases>> = {
   actionConcurrency: true,
   actionTimeout: true,
   batchSize: true,
@@ -82,14 +80,7 @@ const TIMES = ["pollSeconds", "stopTimeout", "subscriberGrace"] as const;
  * @throws {RangeError} If a value makes no sense.
  */
 export function checkOptions(options: RedisBackendOptions): void {
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(NAMES, name)) continue;
-    throw new TypeError(
-      `Cannot make the backend: there is no option \`${name}\`; the nearest one is \`${
-        nearest(name, Object.keys(NAMES))
-      }\``,
-    );
-  }
+  checkNames("make the backend", options, NAMES);
   for (const [name, [isValid, expected]] of Object.entries(TYPES)) {
     const value = options[name as Name];
     if (value === undefined || isValid(value)) continue;
@@ -97,6 +88,9 @@ export function checkOptions(options: RedisBackendOptions): void {
     throw new TypeError(
       `Cannot make the backend: \`${name}\` is of the wrong kind, expected ${expected}`,
     );
+  }
+  if (typeof options.postEvents === "object") {
+    checkNames("look for other hosts", options.postEvents, PEER_PLACE);
   }
   checkInboxOptions(options, "make the backend");
   const { maxSize } = options;

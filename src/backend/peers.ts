@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 import {
   Browser,
@@ -26,6 +27,12 @@ export interface PeerPlace {
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[];
 }
+
+/** Every option of a {@linkcode PeerPlace}. */
+export const PEER_PLACE: Names<PeerPlace> = {
+  type: true,
+  interfaces: true,
+};
 
 /** What {@linkcode Peers} has to know of its backend. */
 export interface PeersOptions {

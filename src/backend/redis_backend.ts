@@ -5,7 +5,6 @@ import { addMetricSource } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
-import { checkOptions } from "./check_options.ts";
 import { Consumption } from "./consumption.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
@@ -61,7 +60,6 @@ export class RedisBackend extends Backend {
    */
   constructor(options: RedisBackendOptions = {}) {
     const given = camelCaseOptions(options);
-    checkOptions(given);
     super(given);
     this.#options = given;
     this.#queue = given.queue || DEFAULT_QUEUE;

@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { PeerPlace } from "./peers.ts";
 
@@ -14,3 +15,11 @@ export interface SendToOptions extends PeerPlace {
    */
   redisArgs?: RedisArgs;
 }
+
+/** Every option of {@linkcode Backend.sendTo}. */
+export const SEND_TO_OPTIONS: Names<SendToOptions> = {
+  timeout: true,
+  redisArgs: true,
+  type: true,
+  interfaces: true,
+};

@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
@@ -34,6 +35,14 @@ export interface SendRequestOptions extends SendRequestOptionAliases {
   /** The queue to send it to. Default: the backend's own. */
   queueName?: string;
 }
+
+const REQUEST_OPTIONS: Names<
+  Omit<SendRequestOptions, keyof SendRequestOptionAliases>
+> = {
+  onResponse: true,
+  responseTimeout: true,
+  queueName: true,
+};
 
 /** What a {@linkcode Sender} has to know of its backend. */
 export interface SenderOptions {
@@ -97,8 +106,9 @@ export class Sender {
     request: RequestLike,
     options: SendRequestOptions = {},
   ): Promise<Response> {
-    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } =
-      camelCaseOptions(options);
+    const given = camelCaseOptions(options);
+    checkNames("send the request", given, REQUEST_OPTIONS);
+    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } = given;
     const message = request instanceof Request
       ? request
       : new Request({ ...this.#addresses(), ...request });

@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import { VERSION } from "../version.ts";
@@ -34,6 +35,19 @@ export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[];
 }
+
+/** Every option of {@linkcode Backend.registerService}. */
+export const SERVICE_OPTIONS: Names<
+  Omit<RegisterServiceOptions, keyof RegisterServiceOptionAliases>
+> = {
+  port: true,
+  name: true,
+  srvType: true,
+  srvName: true,
+  udp: true,
+  properties: true,
+  interfaces: true,
+};
 
 /** What {@linkcode Services} has to know of its backend. */
 export interface ServicesOptions {

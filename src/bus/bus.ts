@@ -1,3 +1,4 @@
+import { checkNames } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import {
   compileCondition,
@@ -8,11 +9,14 @@ import {
   type MessageClass,
   type MessageInput,
 } from "../message/mod.ts";
-import type {
-  BusOptions,
-  BusStats,
-  HandlerOptions,
-  PostOptions,
+import {
+  BUS_OPTIONS,
+  type BusOptions,
+  type BusStats,
+  HANDLER_OPTIONS,
+  type HandlerOptions,
+  POST_OPTIONS,
+  type PostOptions,
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
 import { Hub } from "./hub.ts";
@@ -81,6 +85,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BusOptions = {}) {
     super();
+    checkNames("open the bus", options, BUS_OPTIONS);
     const {
       name = DEFAULT_NAME,
       label = defaultLabel(),
@@ -184,6 +189,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     options: PostOptions = {},
   ): Promise<Receipt> {
     this.#checkOpen("post");
+    checkNames("post", options, POST_OPTIONS);
     const { deviceId = options.target, plain = true } = this.#options;
     const building = {
       ...(deviceId === undefined ? {} : { deviceId }),
@@ -311,9 +317,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
     type: MessageClass<M> | string,
     handler: (message: M) => unknown,
     filter?: Filter,
-    { timeout }: HandlerOptions = {},
+    options: HandlerOptions = {},
   ): () => void {
     this.#checkOpen("register a handler");
+    checkNames("register a handler", options, HANDLER_OPTIONS);
+    const { timeout } = options;
     checkHandler(type, handler, filter);
     if (timeout !== undefined) {
       checkSeconds("register a handler", "timeout", timeout);

@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
@@ -102,3 +103,26 @@ export interface BusStats {
   /** Messages that a handler of this `Bus` has failed to handle. */
   readonly failed: number;
 }
+
+/** Every option of a {@linkcode Bus}. */
+export const BUS_OPTIONS: Names<BusOptions> = {
+  name: true,
+  label: true,
+  deviceId: true,
+  plain: true,
+  stallTimeout: true,
+  handlerTimeout: true,
+  daemon: true,
+  logger: true,
+};
+
+/** Every option of posting. */
+export const POST_OPTIONS: Names<PostOptions> = {
+  target: true,
+  redelivered: true,
+  maxSize: true,
+  reception: true,
+};
+
+/** Every option of a handler. */
+export const HANDLER_OPTIONS: Names<HandlerOptions> = { timeout: true };

@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { environmentOf, readEnvironment } from "./environment.ts";
@@ -12,6 +13,11 @@ export interface LoadConfigOptions {
   /** Told of names that are not known. Default: LogTape's category `["platypush", "redis", "config"]`. */
   logger?: Logger | undefined;
 }
+
+const OPTIONS: Names<LoadConfigOptions> = {
+  env: true,
+  logger: true,
+};
 
 /**
  * Reads a configuration of Platypush: `device_id`, `token`, `backend.redis` and
@@ -50,6 +56,7 @@ export async function loadConfig(
   path?: string,
   options: LoadConfigOptions = {},
 ): Promise<RedisBackendOptions> {
+  checkNames("load the configuration", options, OPTIONS);
   const environment = options.env
     ? environmentOf(options.env)
     : readEnvironment;

@@ -1,5 +1,5 @@
 import type { Logger } from "../logger.ts";
-import { nearest, spellingDistance } from "../redis/nearest.ts";
+import { nearest, spellingDistance } from "../nearest.ts";
 import { ConfigError } from "./config_error.ts";
 import {
   type Entry,

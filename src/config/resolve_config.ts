@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
@@ -30,6 +31,14 @@ export interface ResolveConfigOptions {
   /** Told of names that are not known, and of passwords that are not used. */
   logger?: Logger | undefined;
 }
+
+const OPTIONS: Names<ResolveConfigOptions> = {
+  code: true,
+  flags: true,
+  env: true,
+  path: true,
+  logger: true,
+};
 
 /** One effective value that {@linkcode resolveConfig} has found, and where it comes from. */
 export interface ConfigSetting {
@@ -94,6 +103,7 @@ export interface ResolvedConfig {
 export async function resolveConfig(
   sources: ResolveConfigOptions = {},
 ): Promise<ResolvedConfig> {
+  checkNames("resolve the configuration", sources, OPTIONS);
   const logger = sources.logger ?? createLogger("config");
   const environment = sources.env
     ? environmentOf(sources.env)

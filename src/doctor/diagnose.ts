@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
 import { RedisError } from "../redis/redis_error.ts";
@@ -22,6 +23,13 @@ export interface DiagnoseOptions {
   /** When aborted, gives up connecting, and leaves the network out. */
   signal?: AbortSignal;
 }
+
+const OPTIONS: Names<DiagnoseOptions> = {
+  redisArgs: true,
+  queue: true,
+  multicast: true,
+  signal: true,
+};
 
 /**
  * Looks for what usually goes wrong, and says what to do about it: Deno and its
@@ -49,6 +57,7 @@ export interface DiagnoseOptions {
 export async function* diagnose(
   options: DiagnoseOptions = {},
 ): AsyncGenerator<Finding> {
+  checkNames("diagnose", options, OPTIONS);
   const { redisArgs = {}, multicast = true } = options;
   yield checkDeno();
   let mayConnect = true;

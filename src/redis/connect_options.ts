@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 
 /** How {@linkcode Connection.connect} connects. */
@@ -26,3 +27,13 @@ export interface CommandOptions {
    */
   block?: number;
 }
+
+/** Every option of connecting. */
+export const CONNECT_OPTIONS: Names<ConnectOptions> = {
+  logger: true,
+  signal: true,
+  unref: true,
+  key: true,
+  onReconnect: true,
+  onFailure: true,
+};

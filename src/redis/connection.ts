@@ -1,7 +1,12 @@
+import { checkNames } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, pause } from "./backoff.ts";
-import type { CommandOptions, ConnectOptions } from "./connect_options.ts";
+import {
+  type CommandOptions,
+  CONNECT_OPTIONS,
+  type ConnectOptions,
+} from "./connect_options.ts";
 import { Health } from "./health.ts";
 import type { Argument, Link } from "./link.ts";
 import { openLink } from "./open_link.ts";
@@ -75,6 +80,7 @@ export class Connection {
     args: RedisArgs,
     options: ConnectOptions = {},
   ): Promise<Connection> {
+    checkNames("connect to Redis", options, CONNECT_OPTIONS);
     const connection = new Connection(args, options);
     const abort = (): void => connection.#abort.abort();
     if (options.signal?.aborted) abort();

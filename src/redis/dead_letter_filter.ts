@@ -3,7 +3,7 @@ import {
   type DeadLetter,
   type FailureReason,
 } from "./dead_letter.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 
 /**
  * Which of the {@linkcode DeadLetters} are meant: those to which everything said

@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
 import type { Connection } from "./connection.ts";
@@ -29,6 +30,13 @@ export interface DeadLettersOptions {
   /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
   connectionTimeout?: number;
 }
+
+const OPTIONS: Names<DeadLettersOptions> = {
+  queue: true,
+  logger: true,
+  unref: true,
+  connectionTimeout: true,
+};
 
 const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
   "connection",
@@ -76,6 +84,7 @@ export class DeadLetters {
    * @throws {TypeError} An argument is unknown or wrong.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
+    checkNames("look after dead letters", options, OPTIONS);
     const { sentinel, cluster } = parseRedisArgs(args);
     this.#queues = [...setOf(options.queue)!];
     this.#hasFailover = (sentinel ?? cluster) !== undefined;

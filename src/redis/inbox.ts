@@ -1,3 +1,4 @@
+import { checkNames } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
@@ -6,7 +7,7 @@ import { backoff, pause } from "./backoff.ts";
 import { checkInboxOptions } from "./check_inbox_options.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
-import type { InboxOptions } from "./inbox_options.ts";
+import { INBOX_OPTIONS, type InboxOptions } from "./inbox_options.ts";
 import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
 import { keySlot } from "./key_slot.ts";
 import type { Address } from "./address.ts";
@@ -78,6 +79,7 @@ export class Inbox {
    * `signal` was aborted.
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
+    checkNames("read from Redis", options, INBOX_OPTIONS);
     checkInboxOptions(options, "read from Redis");
     const inbox = new Inbox();
     if (options.paused) inbox.#handoff.pause();

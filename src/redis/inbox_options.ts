@@ -1,3 +1,4 @@
+import type { Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 
 /** How an {@linkcode Inbox} reads. All of it is optional except the queue. */
@@ -46,3 +47,21 @@ export interface InboxOptions {
   /** Gives up connecting when aborted. Default: never. */
   signal?: AbortSignal;
 }
+
+/** Every option of an {@linkcode Inbox}. */
+export const INBOX_OPTIONS: Names<InboxOptions> = {
+  queue: true,
+  consumer: true,
+  delivery: true,
+  batchSize: true,
+  maxDeliveries: true,
+  retryPause: true,
+  foreign: true,
+  maxDeadLetters: true,
+  maxInFlight: true,
+  heartbeatTimeout: true,
+  paused: true,
+  logger: true,
+  unref: true,
+  signal: true,
+};

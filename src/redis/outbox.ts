@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
 import type { Connection } from "./connection.ts";
@@ -18,6 +19,12 @@ export interface OutboxOptions {
   /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
   connectionTimeout?: number;
 }
+
+const OPTIONS: Names<OutboxOptions> = {
+  logger: true,
+  unref: true,
+  connectionTimeout: true,
+};
 
 const RESPONSE_SECONDS = 60;
 
@@ -51,6 +58,7 @@ export class Outbox {
    * @throws {TypeError} An argument is unknown or wrong.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
+    checkNames("send to Redis", options, OPTIONS);
     const { sentinel, cluster } = parseRedisArgs(args);
     this.#hasFailover = (sentinel ?? cluster) !== undefined;
     const inner = {

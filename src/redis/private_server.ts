@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
@@ -20,6 +21,14 @@ export interface StartRedisOptions {
   /** The programs to try, in this order. Default: `redis-server`, `valkey-server`. */
   programs?: readonly string[];
 }
+
+const OPTIONS: Names<StartRedisOptions> = {
+  port: true,
+  directory: true,
+  config: true,
+  redisArgs: true,
+  programs: true,
+};
 
 /** A Redis server that belongs to this process, as {@linkcode startRedis} gives it. */
 export interface PrivateRedis extends AsyncDisposable {
@@ -64,6 +73,7 @@ const STOP_TIMEOUT = 5;
 export async function startRedis(
   options: StartRedisOptions = {},
 ): Promise<PrivateRedis> {
+  checkNames("start Redis", options, OPTIONS);
   let directory = options.directory;
   try {
     if (options.port !== undefined) requireFree(options.port);

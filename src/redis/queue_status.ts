@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { explainWrongType } from "./explain_wrong_type.ts";
 import type { RedisArgs } from "./redis_args.ts";
@@ -69,6 +70,11 @@ export interface QueueStatusOptions {
   signal?: AbortSignal;
 }
 
+const OPTIONS: Names<QueueStatusOptions> = {
+  queue: true,
+  signal: true,
+};
+
 type Survey = [
   length: number,
   paused: number,
@@ -103,6 +109,7 @@ export async function queueStatus(
   args: RedisArgs,
   options: QueueStatusOptions = {},
 ): Promise<QueueStatus> {
+  checkNames("tell the status of a queue", options, OPTIONS);
   const { queue = "platypush/backend/redis", signal } = options;
   using connection = await BriefConnection.open(args, {
     key: queue,

@@ -1,5 +1,5 @@
 import { isPort } from "./address.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 
 /**
  * How to reach Redis: the constructor arguments of redis-py under their own

@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import type { Claim } from "./claim.ts";
 import { systemClock } from "./clock.ts";
@@ -43,6 +44,22 @@ export interface ServiceOptions {
   /** Called with the new full name when a conflict appears later. */
   onRename?: (name: string) => void;
 }
+
+const OPTIONS: Names<AdvertiserOptions> = {
+  interfaces: true,
+  host: true,
+  unref: true,
+  logger: true,
+};
+
+const SERVICE_OPTIONS: Names<ServiceOptions> = {
+  name: true,
+  type: true,
+  port: true,
+  protocol: true,
+  properties: true,
+  onRename: true,
+};
 
 interface Registered {
   readonly records: ServiceRecords;
@@ -90,6 +107,7 @@ export class Advertiser implements AsyncDisposable {
    * may not be read (`--allow-sys=hostname`).
    */
   constructor(options: AdvertiserOptions = {}) {
+    checkNames("advertise", options, OPTIONS);
     const { interfaces, unref = false, host = hostLabel() } = options;
     this.#logger = options.logger ?? createLogger("zeroconf");
     this.#sockets = new Sockets({
@@ -247,9 +265,9 @@ export class Advertiser implements AsyncDisposable {
     });
   }
 
-  #check(
-    { name, type, port, protocol = "tcp", properties = {} }: ServiceOptions,
-  ): ServiceRecords {
+  #check(options: ServiceOptions): ServiceRecords {
+    checkNames("register a service", options, SERVICE_OPTIONS);
+    const { name, type, port, protocol = "tcp", properties = {} } = options;
     if (!Number.isInteger(port) || port < 0 || port > 65_535) {
       throw new TypeError(
         `Cannot register a service on port ${port}: expected an integer from 0 to 65535`,

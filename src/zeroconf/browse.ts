@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceChange } from "./service_info.ts";
 
@@ -6,6 +7,14 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
   /** Ends the iteration, without an error. */
   signal?: AbortSignal;
 }
+
+const OPTIONS: Names<BrowseOptions> = {
+  type: true,
+  interfaces: true,
+  unref: true,
+  logger: true,
+  signal: true,
+};
 
 /**
  * Follows the services of one type.
@@ -29,14 +38,16 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
  * ```
  */
 export async function* browse(
-  { signal, ...options }: BrowseOptions = {},
+  options: BrowseOptions = {},
 ): AsyncGenerator<ServiceChange, void, void> {
+  checkNames("browse", options, OPTIONS);
+  const { signal, ...place } = options;
   const changes: ServiceChange[] = [];
   let more = Promise.withResolvers<void>();
   const wake = (): void => more.resolve();
   signal?.addEventListener("abort", wake);
   await using browser = new Browser({
-    ...options,
+    ...place,
     onChange: (change) => {
       changes.push(change);
       wake();

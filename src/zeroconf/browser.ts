@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { serviceType } from "./advertiser.ts";
 import { systemClock } from "./clock.ts";
@@ -32,6 +33,14 @@ export interface BrowserOptions {
   logger?: Logger;
 }
 
+const OPTIONS: Names<BrowserOptions> = {
+  type: true,
+  interfaces: true,
+  onChange: true,
+  unref: true,
+  logger: true,
+};
+
 /**
  * Follows the services of one type on the local network by multicast DNS
  * (RFC 6762 and 6763) until it is closed.
@@ -64,6 +73,7 @@ export class Browser implements AsyncDisposable {
    * @throws {TypeError} The type is not one that a service may have.
    */
   constructor(options: BrowserOptions = {}) {
+    checkNames("browse", options, OPTIONS);
     const { interfaces, unref = false, type = PLATYPUSH_REDIS } = options;
     const logger = options.logger ?? createLogger("zeroconf");
     const names = (): string[] =>

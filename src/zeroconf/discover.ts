@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceInfo } from "./service_info.ts";
 import { wait } from "./wait.ts";
@@ -9,6 +10,15 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
   /** Ends the search early, without an error. */
   signal?: AbortSignal;
 }
+
+const OPTIONS: Names<DiscoverOptions> = {
+  type: true,
+  interfaces: true,
+  unref: true,
+  logger: true,
+  timeout: true,
+  signal: true,
+};
 
 /**
  * Looks for the services of one type.
@@ -29,9 +39,11 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
  * ```
  */
 export async function discover(
-  { timeout = 2, signal, ...options }: DiscoverOptions = {},
+  options: DiscoverOptions = {},
 ): Promise<ServiceInfo[]> {
-  await using browser = new Browser(options);
+  checkNames("discover", options, OPTIONS);
+  const { timeout = 2, signal, ...place } = options;
+  await using browser = new Browser(place);
   await browser.start();
   await wait(timeout, signal);
   return browser.services;

@@ -1,3 +1,4 @@
+import { checkNames, type Names } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import type { DiscoverOptions } from "./discover.ts";
 import { fold } from "./dns_message.ts";
@@ -8,6 +9,14 @@ import { wait } from "./wait.ts";
 const ALL_TYPES = "_services._dns-sd._udp.local";
 /** The most types that are listed, whatever invents them. */
 const MAX_TYPES = 2_000;
+
+const OPTIONS: Names<Omit<DiscoverOptions, "type">> = {
+  timeout: true,
+  signal: true,
+  interfaces: true,
+  unref: true,
+  logger: true,
+};
 
 /**
  * Lists the service types on the network (RFC 6763, section 9).
@@ -27,6 +36,7 @@ const MAX_TYPES = 2_000;
 export async function discoverTypes(
   options: Omit<DiscoverOptions, "type"> = {},
 ): Promise<string[]> {
+  checkNames("discover", options, OPTIONS);
   const { timeout = 2, signal, interfaces, unref } = options;
   const types = new Map<string, string>();
   const sockets = new Sockets({
