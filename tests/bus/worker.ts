@@ -14,6 +14,7 @@ export type Command =
   | { do: "block"; seconds: number }
   | { do: "hold"; gate: SharedArrayBuffer }
   | { do: "report" }
+  | { do: "postAndClose"; from: string }
   | { do: "close" };
 
 /** What a worker has seen. */
@@ -109,6 +110,11 @@ async function obey(command: Command): Promise<unknown> {
       return;
     case "report":
       return { ...seen, subscribers: bus.subscribers };
+    case "postAndClose": {
+      const args = { type: "custom.Number", from: command.from, n: 0 };
+      bus.post({ type: "event", args });
+      return await bus.close();
+    }
     case "close":
       return await bus.close();
   }

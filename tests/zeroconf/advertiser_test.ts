@@ -8,6 +8,7 @@ import {
   type ServiceChange,
   serviceType,
 } from "../../src/zeroconf/mod.ts";
+import { inTime } from "../in_time.ts";
 
 const interfaces = ["127.0.0.1"];
 const type = "platypush-redis";
@@ -111,6 +112,16 @@ Deno.test("Advertiser can be closed while it registers", async () => {
   const failed = assert.rejects(registering, /stopped|closed/);
   await advertiser.close();
   await failed;
+  const open = new Advertiser({ interfaces });
+  await open.register({ name: name("x"), type, port: 1 });
+  // Its sockets are open, so this one has begun to probe.
+  const probing = assert.rejects(
+    open.register({ name: name("y"), type, port: 1 }),
+    /stopped/,
+  );
+  await Promise.resolve();
+  await open.close();
+  await inTime(probing, "the end of the registration");
 });
 
 Deno.test("Zeroconf warns once and goes on when there is no multicast", async () => {
@@ -165,6 +176,21 @@ Deno.test("browse() ends when its signal is aborted", async () => {
   const next = changes.next();
   controller.abort();
   assert.equal((await next).done, true);
+});
+
+Deno.test("browse() ends when its signal is aborted while it waits for a change", async () => {
+  await using advertiser = new Advertiser({ interfaces });
+  await advertiser.register({ name: name("x"), type: "pr-abort", port: 1 });
+  const controller = new AbortController();
+  const changes = browse({
+    interfaces,
+    type: "pr-abort",
+    signal: controller.signal,
+  });
+  assert.equal((await changes.next()).value?.kind, "added");
+  const next = changes.next();
+  controller.abort();
+  assert.equal((await inTime(next, "the end of browse()")).done, true);
 });
 
 Deno.test("serviceType() completes a name and refuses what is none", () => {

@@ -28,6 +28,20 @@ Deno.test("encodeMessage() writes what a decoder reads", () => {
   assert.equal(last.data, "fe80::1:0:2");
 });
 
+Deno.test("encodeMessage() says that a query goes on, and that an answer may come directly", () => {
+  const questions = [
+    { name: TYPE, type: "PTR" },
+    { name: TYPE, type: "PTR", unicast: true },
+  ] as const;
+  for (const truncated of [true, false]) {
+    const message = received({ type: "query", questions, truncated });
+    assert.equal(message.flag_tc, truncated);
+    const classes = message.questions.map((question) => question.class);
+    assert.equal(classes[0], "IN");
+    assert.notEqual(classes[1], "IN");
+  }
+});
+
 Deno.test("encodeMessage() keeps the dots of an instance in one label", () => {
   const packet = encodeMessage({
     type: "query",
