@@ -28,6 +28,11 @@ Deno.test("RedisBackend finishes the batch in hand, and leaves the rest in order
   await listener.backend.start();
   await first.promise;
   const stopping = listener.backend.stop();
+  // All is back but what is in hand.
+  await until(async () =>
+    await server.run("LLEN", QUEUE) ===
+      1000 - listener.backend.stats().inFlight
+  );
   go.resolve();
   await stopping;
   const left = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");

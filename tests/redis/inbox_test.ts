@@ -218,7 +218,9 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) stops although the server does not answer`, async () => {
     await using server = await TestServer.start();
     await server.run("RPUSH", "queue", "one");
-    const inbox = await open(server, { delivery });
+    // It does not find out by itself.
+    const args = { ...server.args, health_check_interval: 0 };
+    const inbox = await Inbox.open(args, { queue: "queue", delivery });
     const batch = await nextBatch(inbox);
     Deno.kill(server.pid, "SIGSTOP");
     try {
