@@ -160,52 +160,68 @@ export class Actions {
   async #execute(request: Request): Promise<ResponseLike> {
     const { signal: abandoned } = this.#abandoned;
     using _slot = await this.#slots.take(abandoned);
-    const action = this.#table.find(request.action);
-    const timeout = action?.timeout ?? this.#options.timeout;
-    const [late, done] = [new AbortController(), new AbortController()];
-    sleep(timeout, { signal: done.signal, unref: this.#options.daemon })
-      .then((isDone) => isDone || late.abort(timeoutError(request, timeout)));
-    const signal = AbortSignal.any([abandoned, late.signal]);
     this.#running++;
     try {
-      const output = await orAborted(
-        this.#perform(action, request, signal),
-        signal,
+      await this.#authorize(request);
+      const { handler, timeout } = this.#find(request.action);
+      const output = await this.#limit(
+        timeout,
+        `The action ${quote(request.action)} has not finished`,
+        async (signal) => await handler(request.args, request, { signal }),
       );
       return { output: jsonValue(output, 2) };
     } catch (reason) {
       abandoned.throwIfAborted();
       return this.#explain(toError(reason), request);
     } finally {
-      done.abort();
       this.#running--;
     }
   }
 
-  async #perform(
-    action: Action | undefined,
-    request: Request,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    await this.#authorize(request);
-    if (action === undefined) {
-      const nearest = this.#table.nearest(request.action);
-      const hint = nearest === undefined
-        ? ""
-        : `; the nearest one is "${nearest}"`;
-      throw new Error(`There is no action ${quote(request.action)}${hint}`);
+  #find(name: string): Action {
+    const action = this.#table.find(name);
+    if (action !== undefined) return action;
+    const nearest = this.#table.nearest(name);
+    const hint = nearest === undefined
+      ? ""
+      : `; the nearest one is "${nearest}"`;
+    throw new Error(`There is no action ${quote(name)}${hint}`);
+  }
+
+  /** Waits for work, until its time is over or the backend stops. */
+  async #limit<Result>(
+    timeout: number,
+    complaint: string,
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
+    const [late, done] = [new AbortController(), new AbortController()];
+    sleep(timeout, { signal: done.signal, unref: this.#options.daemon })
+      .then((isDone) =>
+        isDone || late.abort(
+          new DOMException(`${complaint} within ${timeout} s`, "TimeoutError"),
+        )
+      );
+    const signal = AbortSignal.any([this.#abandoned.signal, late.signal]);
+    try {
+      return await orAborted(work(signal), signal);
+    } finally {
+      done.abort();
     }
-    return await action.handler(request.args, request, { signal });
   }
 
   async #authorize(request: Request): Promise<void> {
-    const { isAllowed, logger } = this.#options;
+    const { isAllowed, logger, timeout } = this.#options;
     if (isAllowed === undefined) return;
     const { token } = request;
     let isRight: boolean;
     try {
-      isRight = await isAllowed(token, request) === true;
+      isRight = await this.#limit(
+        timeout,
+        "it has not answered",
+        async () => await isAllowed(token, request) === true,
+      );
     } catch (error) {
+      this.#abandoned.signal.throwIfAborted();
       // What is wrong here is not for those who may not even ask.
       logger.error(`The token check has failed: ${toError(error).message}`);
       throw new Error("Refused: the token could not be checked");
@@ -253,13 +269,6 @@ export class Actions {
       await pause(backoff(attempt, 0.05, 2), signal, daemon);
     }
   }
-}
-
-function timeoutError(request: Request, timeout: number): DOMException {
-  return new DOMException(
-    `The action ${quote(request.action)} has not finished within ${timeout} s`,
-    "TimeoutError",
-  );
 }
 
 /** What came from the network may be long, and hold line ends. */

@@ -62,3 +62,27 @@ Deno.test("Backend lets a function check the token", async () => {
     /error: The token check has failed: secret database is gone/,
   );
 });
+
+Deno.test("Backend refuses a request whose token check does not answer, and never executes it", async () => {
+  await using server = await TestServer.start();
+  const late = Promise.withResolvers<boolean>();
+  await using listener = new Listener(server, {
+    token: () => late.promise,
+    actionTimeout: 0.1,
+  });
+  await using client = new Client(server);
+  let executed = 0;
+  listener.backend.registerAction("lights.on", () => ++executed, {
+    timeout: Infinity,
+  });
+  await listener.backend.start();
+  const { errors } = await client.ask("lights.on", {}, { token: "s3cret" });
+  assert.deepEqual(errors, ["Refused: the token could not be checked"]);
+  await listener.logger.line(
+    /error: The token check has failed: it has not answered within 0.1 s/,
+  );
+  late.resolve(true);
+  await late.promise;
+  const again = await client.ask("lights.on", {}, { token: "s3cret" });
+  assert.deepEqual([again.output, executed], [1, 1]);
+});
