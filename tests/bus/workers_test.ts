@@ -182,8 +182,12 @@ Deno.test("Bus delivers what a worker has posted before it closed its bus", asyn
       options: { name: bus.name, deviceId: "hall", plain: false },
     });
     const from = "brief";
-    if (count === 1) await worker.tell({ do: "postAndClose", from });
-    else {
+    if (count === 1) {
+      const closed = worker.tell({ do: "postAndClose", from });
+      // Meanwhile this thread stands still, and takes up no offer.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      await closed;
+    } else {
       await Promise.all([
         worker.tell({ do: "post", from, count, batch: count }),
         worker.tell({ do: "close" }),

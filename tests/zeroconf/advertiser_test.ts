@@ -189,6 +189,8 @@ Deno.test("browse() ends when its signal is aborted while it waits for a change"
   });
   assert.equal((await changes.next()).value?.kind, "added");
   const next = changes.next();
+  // It waits from the next turn of the event loop on.
+  await new Promise((resolve) => setTimeout(resolve));
   controller.abort();
   assert.equal((await inTime(next, "the end of browse()")).done, true);
 });
