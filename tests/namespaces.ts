@@ -1,4 +1,5 @@
 import process from "node:process";
+import { PYTHON } from "./python.ts";
 
 /** What a program did in a namespace. */
 export interface Output {
@@ -246,7 +247,7 @@ export class Lan implements AsyncDisposable {
         await host.ip("route", "add", "default", "dev", "eth0");
       }
       if (loss > 0) {
-        lan.#wire = cable.start("/usr/bin/python3", [
+        lan.#wire = cable.start(PYTHON, [
           new URL("./interop/zeroconf_wire.py", import.meta.url).pathname,
           "port1",
           "port2",

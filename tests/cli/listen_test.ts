@@ -3,6 +3,7 @@ import { hasTerminals, Program, runProgram } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { at, push, QUEUE, queued } from "./helpers.ts";
+import { exists } from "../exists.ts";
 
 const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
 const QUIET = ["--log-level", "error"];
@@ -186,7 +187,3 @@ Deno.test({
     assert.deepEqual(JSON.parse(line!).args, evil);
   },
 });
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
-}

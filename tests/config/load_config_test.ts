@@ -1,23 +1,8 @@
 import assert from "node:assert/strict";
-import {
-  ConfigError,
-  loadConfig,
-  RedisBackend,
-  type RedisBackendOptions,
-} from "../../mod.ts";
+import { ConfigError, loadConfig, RedisBackend } from "../../mod.ts";
 import { BACKEND_OPTIONS } from "../../src/config/file_values.ts";
 import { Folder } from "./folder.ts";
-
-/** Reads a `config.yaml` with such a text; what is logged is compared too. */
-async function load(
-  text: string,
-  env: Record<string, string> = {},
-): Promise<{ options: RedisBackendOptions; lines: string[] }> {
-  await using folder = await Folder.make({ "config.yaml": text });
-  const { logger } = folder;
-  const options = await loadConfig(folder.file(), { env, logger });
-  return { options, lines: folder.lines };
-}
+import { load } from "./load.ts";
 
 /** Asserts that such a text is refused with such a message, which has no secret. */
 async function refuses(text: string, message: string): Promise<void> {

@@ -1,20 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  loadConfig,
-  type RedisArgs,
-  type RedisBackendOptions,
-} from "../../mod.ts";
-import { Folder } from "./folder.ts";
-
-async function load(
-  text: string,
-  env: Record<string, string> = {},
-): Promise<{ options: RedisBackendOptions; lines: string[] }> {
-  await using folder = await Folder.make({ "config.yaml": text });
-  const { logger } = folder;
-  const options = await loadConfig(folder.file(), { env, logger });
-  return { options, lines: folder.lines };
-}
+import type { RedisArgs } from "../../mod.ts";
+import { load } from "./load.ts";
 
 /** What is read from such lines under `redis`. */
 async function args(

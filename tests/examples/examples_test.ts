@@ -3,6 +3,7 @@ import { Connection } from "../../mod.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program, runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { exists } from "../exists.ts";
 
 const QUEUE = "platypush/backend/redis";
 const reason = await whyNoNamespaces();
@@ -29,10 +30,6 @@ function event(type: string, target = Deno.hostname()): string {
 /** The path of the private server that a program says it has started. */
 async function socketOf(program: Program): Promise<string> {
   return await program.says(/REDIS_URL=unix:\/\/(\S+)/);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

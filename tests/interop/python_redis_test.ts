@@ -11,8 +11,8 @@ import { Listener } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
 import { run } from "../namespaces.ts";
 import { TestServer } from "../servers.ts";
+import { PYTHON } from "../python.ts";
 
-const PYTHON = "/usr/bin/python3";
 const PROGRAM = new URL("./redis_python.py", import.meta.url).pathname;
 const reason = await whyNot();
 

@@ -2,42 +2,24 @@
 
 import ciao, { type CiaoService, type Protocol } from "@homebridge/ciao";
 import { Bonjour, type Service } from "bonjour-service";
+import { type Command, commands, say } from "./commands.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
 const responder = ciao.getResponder({ interface: "eth0" });
 const bonjour = new Bonjour();
 let service: CiaoService | undefined;
 
-function say(message: unknown): void {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
-  Deno.stdout.writeSync(bytes);
-}
-
 function show(event: string): (found: Service) => void {
   return ({ fqdn, port, addresses, txt }) =>
     say({ event, name: `${fqdn}.`, port, addresses, properties: txt });
 }
 
-let rest = "";
-for await (
-  const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
-) {
-  const lines = (rest + text).split("\n");
-  rest = lines.pop()!;
-  for (const line of lines) await obey(JSON.parse(line));
-}
+for await (const command of commands()) await obey(command);
 await responder.shutdown();
 bonjour.destroy();
 Deno.exit();
 
-async function obey(
-  command: {
-    do: string;
-    name?: string;
-    port?: number;
-    properties?: Record<string, string>;
-  },
-): Promise<void> {
+async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "hello":
       return say({ done: "hello" });

@@ -1,6 +1,7 @@
 /** This package as a peer: JSON commands on stdin, JSON lines on stdout. */
 
 import { Advertiser, Browser } from "../../src/zeroconf/mod.ts";
+import { type Command, commands, say } from "./commands.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
 const interfaces = ["eth0"];
@@ -31,32 +32,12 @@ function hurry(times: number): void {
       setTimeout(callback, delay / times)) as typeof setTimeout;
 }
 
-function say(message: unknown): void {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(message)}\n`);
-  Deno.stdout.writeSync(bytes);
-}
-
-let rest = "";
-for await (
-  const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
-) {
-  const lines = (rest + text).split("\n");
-  rest = lines.pop()!;
-  for (const line of lines) await obey(JSON.parse(line));
-}
+for await (const command of commands()) await obey(command);
 clearInterval(watching);
 await advertiser.close();
 await browser.close();
 
-async function obey(
-  command: {
-    do: string;
-    name?: string;
-    port?: number;
-    count?: number;
-    properties?: Record<string, string>;
-  },
-): Promise<void> {
+async function obey(command: Command): Promise<void> {
   switch (command.do) {
     case "hello":
       return say({ done: "hello" });

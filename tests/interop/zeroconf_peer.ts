@@ -1,4 +1,5 @@
 import type { Namespace, Running } from "../namespaces.ts";
+import { PYTHON } from "../python.ts";
 
 /** What a peer says. */
 export interface Said {
@@ -37,18 +38,18 @@ export class Peer implements AsyncDisposable {
       node: () =>
         namespace.start(Deno.execPath(), [...deno, script("zeroconf_node.ts")]),
       python: () =>
-        namespace.start("/usr/bin/python3", [
+        namespace.start(PYTHON, [
           "-u",
           script("zeroconf_python.py"),
         ]),
       "python-both": () =>
-        namespace.start("/usr/bin/python3", [
+        namespace.start(PYTHON, [
           "-u",
           script("zeroconf_python.py"),
           "--both",
         ]),
       avahi: () =>
-        namespace.start("/usr/bin/python3", [
+        namespace.start(PYTHON, [
           "-u",
           script("zeroconf_avahi.py"),
         ]),

@@ -1,5 +1,6 @@
 import { Lan, type LanOptions, run, whyNoNamespaces } from "../namespaces.ts";
 import { Peer, type Stack } from "./zeroconf_peer.ts";
+import { PYTHON } from "../python.ts";
 
 export const TYPE = "_platypush-redis._tcp.local.";
 const STACKS: readonly Stack[] = ["python", "avahi", "ours", "node"];
@@ -24,7 +25,7 @@ async function whyNot(stack: Stack): Promise<string | undefined> {
   };
   if (
     stack === "python" &&
-    await missing("/usr/bin/python3", "-c", "import zeroconf")
+    await missing(PYTHON, "-c", "import zeroconf")
   ) {
     return "python3-zeroconf is not installed";
   }

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parsePythonLiteral } from "../../src/message/mod.ts";
-
-const PYTHON = "/usr/bin/python3";
+import { askPython, hasPython } from "../python.ts";
 
 /**
  * Reads texts with `ast.literal_eval`, writes the values of those that it
@@ -81,23 +80,6 @@ json.dump({
 `;
 
 type Read = { value: unknown } | { error: string };
-
-async function askPython(
-  texts: readonly string[],
-  count: number,
-): Promise<{ read: Read[]; made: [string, unknown][] }> {
-  const process = new Deno.Command(PYTHON, {
-    args: ["-c", PROGRAM],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = process.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(JSON.stringify([texts, count])));
-  await writer.close();
-  const { stdout, success } = await process.output();
-  assert.ok(success);
-  return JSON.parse(new TextDecoder().decode(stdout));
-}
 
 /** Our value; an error names the text. */
 function read(text: string): unknown {
@@ -254,7 +236,7 @@ function isDifferent(text: string): boolean {
 
 Deno.test({
   name: "Python literals mean what they mean to ast.literal_eval",
-  ignore: !await exists(PYTHON),
+  ignore: !await hasPython(),
   async fn(): Promise<void> {
     const good = fc.sample(literal, { numRuns: 5000, seed: 1 });
     const bad = fc.sample(damaged, { numRuns: 5000, seed: 2 });
@@ -262,7 +244,9 @@ Deno.test({
     // meaning that has nothing to do with values.
     const texts = [...good, ...bad].map((text) => `[${text}]`)
       .filter((text) => !isDifferent(text));
-    const { read: answers, made } = await askPython(texts, 5000);
+    const { read: answers, made } = await askPython<
+      { read: Read[]; made: [string, unknown][] }
+    >(PROGRAM, [texts, 5000]);
     const counts = { values: 0, refused: 0 };
     texts.forEach((text, index) => {
       const answer = answers[index]!;
@@ -285,12 +269,3 @@ Deno.test({
     }
   },
 });
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

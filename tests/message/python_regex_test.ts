@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { pythonRegex, RegexError } from "../../src/message/python_regex.ts";
-
-const PYTHON = "/usr/bin/python3";
+import { askPython, hasPython } from "../python.ts";
 
 const raw = String.raw;
 
@@ -102,9 +101,9 @@ const patterns = [
 
 Deno.test({
   name: "patterns find what they find in Python",
-  ignore: !await exists(PYTHON),
+  ignore: !await hasPython(),
   async fn(): Promise<void> {
-    const expected = await askPython();
+    const expected = await foundByPython();
     for (const [index, pattern] of patterns.entries()) {
       const search = pythonRegex(pattern);
       const found = texts.filter((text) => search(text));
@@ -157,31 +156,10 @@ for (const [pattern, message] of refused) {
 }
 
 /** The texts that Python finds for each of the patterns. */
-async function askPython(): Promise<string[][]> {
+async function foundByPython(): Promise<string[][]> {
   const program = "import json, re, sys, warnings\n" +
     'warnings.simplefilter("ignore")\n' +
     "patterns, texts = json.load(sys.stdin)\n" +
     "json.dump([[t for t in texts if re.search(p, t)] for p in patterns], sys.stdout)";
-  const process = new Deno.Command(PYTHON, {
-    args: ["-c", program],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = process.stdin.getWriter();
-  await writer.write(
-    new TextEncoder().encode(JSON.stringify([patterns, texts])),
-  );
-  await writer.close();
-  const { stdout, success } = await process.output();
-  assert.ok(success);
-  return JSON.parse(new TextDecoder().decode(stdout));
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
+  return await askPython(program, [patterns, texts]);
 }

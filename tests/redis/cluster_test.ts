@@ -10,6 +10,7 @@ import { ClusterSetup } from "../cluster.ts";
 import { TestLogger } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
+import { handleAll } from "./inboxes.ts";
 
 Deno.test("Connections, queues and responses work in a cluster and survive a master", async () => {
   await using setup = await ClusterSetup.start();
@@ -33,14 +34,7 @@ Deno.test("Connections, queues and responses work in a cluster and survive a mas
   );
 
   const handled = new Set<string>();
-  const reading = (async () => {
-    for (let batch; (batch = await inbox.next());) {
-      for (const payload of batch.payloads) {
-        handled.add(new TextDecoder().decode(payload));
-      }
-      await batch.settle();
-    }
-  })();
+  const reading = handleAll(inbox, handled);
   const sent: string[] = [];
   let doubtful = 0;
   const send = async (queue: string, text: string): Promise<void> => {

@@ -31,3 +31,14 @@ export async function queued(
 ): Promise<string[]> {
   return await server.run("LRANGE", queue, "0", "-1");
 }
+
+/** Settles all that comes, and notes it; resolves when the inbox is stopped. */
+export async function handleAll(
+  inbox: Inbox,
+  handled: Set<string>,
+): Promise<void> {
+  for (let batch; (batch = await inbox.next());) {
+    for (const text of texts(batch)) handled.add(text);
+    await batch.settle();
+  }
+}

@@ -9,6 +9,7 @@ import { freePort, TestServer } from "../servers.ts";
 import { installCommand } from "../../src/redis/private_server.ts";
 import { until } from "../until.ts";
 import { Program } from "../programs.ts";
+import { exists } from "../exists.ts";
 
 Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   const server = await startRedis();
@@ -138,7 +139,3 @@ Deno.test("installCommand goes by the package manager at hand", async () => {
     await Deno.remove(directory, { recursive: true });
   }
 });
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
-}

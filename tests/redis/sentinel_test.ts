@@ -10,6 +10,7 @@ import { inTime } from "../in_time.ts";
 import { freePort, TestLogger } from "../servers.ts";
 import { SentinelSetup } from "../sentinels.ts";
 import { until } from "../until.ts";
+import { handleAll } from "./inboxes.ts";
 
 Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   await using setup = await SentinelSetup.start();
@@ -26,14 +27,7 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
     connectionTimeout: 30,
   });
   const handled = new Set<string>();
-  const reading = (async () => {
-    for (let batch; (batch = await inbox.next());) {
-      for (const payload of batch.payloads) {
-        handled.add(new TextDecoder().decode(payload));
-      }
-      await batch.settle();
-    }
-  })();
+  const reading = handleAll(inbox, handled);
   const sent: string[] = [];
   const doubtful: string[] = [];
   const send = async (text: string): Promise<void> => {

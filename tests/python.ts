@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { exists } from "./exists.ts";
+
+/** The Python of the operating system, which has its packages. */
+export const PYTHON = "/usr/bin/python3";
+
+/** Whether it is there. */
+export async function hasPython(): Promise<boolean> {
+  return await exists(PYTHON);
+}
+
+/** Runs a program that reads JSON from stdin and writes some to stdout. */
+export async function askPython<Answer>(
+  program: string,
+  question: unknown,
+): Promise<Answer> {
+  const process = new Deno.Command(PYTHON, {
+    args: ["-c", program],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(JSON.stringify(question)));
+  await writer.close();
+  const { stdout, success } = await process.output();
+  assert.ok(success);
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
