@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 import { open, texts } from "./inboxes.ts";
 
@@ -25,6 +26,9 @@ Deno.test("Inbox waits with BLPOP where the server has no BLMPOP", async () => {
   });
   await using inbox = await open(server, { delivery: "at-most-once" });
   const waiting = nextBatch(inbox);
+  await until(async () =>
+    / cmd=blpop /.test(await server.run("CLIENT", "LIST"))
+  );
   await server.run("RPUSH", "queue", "one");
   const batch = await waiting;
   assert.deepEqual(texts(batch), ["one"]);

@@ -68,6 +68,7 @@ async function useEverything(
     await inbox.backlogs();
     await inbox.stop(0);
   }
+  assert.deepEqual(logger.lines.filter((line) => /^error/.test(line)), []);
   await outbox.pushResponse("1", "x");
   await outbox.waitForResponse("1", 1);
   await using dead = new DeadLetters(args, { queue: QUEUE });
@@ -91,6 +92,13 @@ Deno.test("The permissions in the guide are enough, and each of them is needed",
 
 Deno.test("At most once needs one of two permissions more", async () => {
   const rules = await documentedRules();
+  {
+    await using server = await TestServer.start();
+    await assert.rejects(
+      useEverything(await createUser(server, rules), "at-most-once"),
+      /blpop/,
+    );
+  }
   for (const more of [["+blpop"], ["+command|info", "+blmpop"]]) {
     await using server = await TestServer.start();
     await useEverything(
