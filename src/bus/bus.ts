@@ -45,7 +45,7 @@ const DEFAULT_NAME = "platypush/bus";
  * when there are more than that, plain listeners get 1,000 a second.
  *
  * Events: `"error"` (an `ErrorEvent`) when a handler fails, when a subscriber
- * is given up, and when this one was; `"subscribers"` when their number has
+ * is dropped, and when this one was; `"subscribers"` when their number has
  * changed.
  *
  * @example
@@ -231,7 +231,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param timeout How long to wait for one, in seconds; without end by default.
    * @returns The message, or `undefined` when none came in time or the bus was
    * closed.
-   * @throws {DroppedError} When this subscriber was given up: messages may be
+   * @throws {DroppedError} When this subscriber was dropped: messages may be
    * missing. The next call listens again.
    *
    * @example
@@ -395,7 +395,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    *
    * @returns The messages, each handled when the next one is asked for.
    * @throws {BusError} When the bus is closed.
-   * @throws {DroppedError} When this subscriber was given up: messages may be
+   * @throws {DroppedError} When this subscriber was dropped: messages may be
    * missing. Another loop listens again.
    *
    * @example

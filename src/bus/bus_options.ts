@@ -17,7 +17,7 @@ export interface BusOptions {
   plain?: boolean;
   /**
    * How long a subscriber may neither read nor give a sign of life before it is
-   * given up, in seconds. 30 by default. The first bus of an isolate decides.
+   * dropped, in seconds. 30 by default. The first bus of an isolate decides.
    */
   stallTimeout?: number;
   /**
@@ -98,7 +98,7 @@ export interface BusStats {
   readonly plainSent: number;
   /** Messages that did not, because there were too many at once. */
   readonly plainSkipped: number;
-  /** Subscribers that this isolate has given up. */
+  /** Subscribers that this isolate has dropped. */
   readonly dropped: number;
   /** Messages that a handler of this `Bus` has failed to handle. */
   readonly failed: number;

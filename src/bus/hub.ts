@@ -99,7 +99,7 @@ export class Hub {
     );
     this.#links = new Links(this.#membership, stallTimeout, {
       onFrame: (frame, beat, settle) => this.#onFrame(frame, beat, settle),
-      onGivenUp: (error) => this.#onGivenUp(error),
+      onSubscriberDropped: (error) => this.#onSubscriberDropped(error),
       onDropped: (error) => this.#onDropped(error),
     });
     this.#membership.ready().then(() => this.#settled = true);
@@ -283,15 +283,15 @@ export class Hub {
     this.#onSubscribers();
   }
 
-  /** A subscriber was given up. */
-  #onGivenUp(error: DroppedError): void {
+  /** A subscriber was dropped. */
+  #onSubscriberDropped(error: DroppedError): void {
     this.#counts.dropped++;
     this.#options.logger.error(error.message);
     this.#seats.onError(error);
     this.#onSubscribers();
   }
 
-  /** This isolate was given up by a publisher. */
+  /** This isolate was dropped by a publisher. */
   #onDropped(error: DroppedError): void {
     this.#options.logger.error(error.message);
     this.#seats.onError(error);

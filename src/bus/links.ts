@@ -23,9 +23,9 @@ export interface LinksEvents {
     beat: () => void,
     settle: (failures: readonly Failure[]) => void,
   ): Promise<void>;
-  /** A subscriber was given up. */
-  onGivenUp(error: DroppedError): void;
-  /** This isolate was given up by a publisher. */
+  /** A subscriber was dropped. */
+  onSubscriberDropped(error: DroppedError): void;
+  /** This isolate was dropped by a publisher. */
   onDropped(error: DroppedError): void;
 }
 
@@ -138,7 +138,7 @@ export class Links {
       writer?.release();
     }
     if (!this.#writers.has(id)) return;
-    this.#giveUp(
+    this.#drop(
       id,
       `The subscriber ${writer!.label} has ended without leaving the bus`,
       "bury",
@@ -158,7 +158,7 @@ export class Links {
       if (link.data.state === RingState.Offered) this.#offer(id, link);
       if (watch.look(elapsed) <= this.#stallTimeout) continue;
       this.#membership.forget(id);
-      this.#giveUp(
+      this.#drop(
         id,
         `The subscriber ${link.label} has neither read nor given a sign of ` +
           `life for ${this.#stallTimeout} s: it is dropped`,
@@ -196,9 +196,9 @@ export class Links {
     });
   }
 
-  #giveUp(id: string, reason: string, how: "drop" | "bury"): void {
+  #drop(id: string, reason: string, how: "drop" | "bury"): void {
     this.#writers.get(id)?.link[how](reason);
     this.#writers.delete(id);
-    this.#events.onGivenUp(new DroppedError(reason));
+    this.#events.onSubscriberDropped(new DroppedError(reason));
   }
 }

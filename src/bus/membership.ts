@@ -136,7 +136,7 @@ export class Membership {
     this.renew();
   }
 
-  /** Says again that this isolate subscribes, after a publisher has given it up. */
+  /** Says again that this isolate subscribes, after a publisher has dropped it. */
   renew(): void {
     this.#version++;
     // The greeting that this one is in place of.
