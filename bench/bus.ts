@@ -9,6 +9,7 @@
  * builds the messages. The rounds of the contenders alternate.
  */
 import { Bus, type MessageInput } from "../src/bus/mod.ts";
+import { Receiver } from "./receiver.ts";
 import { median, percentile, report, type Row, Series } from "./report.ts";
 import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
@@ -39,35 +40,6 @@ const bytes = objects.map((batch) =>
 function* batches<T>(pool: readonly T[], count: number): Generator<T> {
   for (let n = 0; n < count; n += BATCH) {
     yield pool[n / BATCH % pool.length]!;
-  }
-}
-
-/** A worker that does what it is told. */
-class Receiver implements Disposable {
-  readonly worker = new Worker(new URL("./bus_worker.ts", import.meta.url), {
-    type: "module",
-  });
-
-  async tell(command: Record<string, unknown>): Promise<unknown> {
-    const reply = Promise.withResolvers<unknown>();
-    this.worker.onmessage = ({ data }) => reply.resolve(data);
-    this.worker.postMessage(command);
-    return await reply.promise;
-  }
-
-  async check(expected: number): Promise<void> {
-    const { count, disorder } = await this.tell({ do: "report" }) as {
-      count: number;
-      disorder: number;
-    };
-    if (count === expected && disorder === 0) return;
-    throw new Error(
-      `${count} of ${expected} messages arrived, ${disorder} out of order`,
-    );
-  }
-
-  [Symbol.dispose](): void {
-    this.worker.terminate();
   }
 }
 
