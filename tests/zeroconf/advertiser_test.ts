@@ -8,7 +8,9 @@ import {
   type ServiceChange,
   serviceType,
 } from "../../src/zeroconf/mod.ts";
+import { Sockets } from "../../src/zeroconf/sockets.ts";
 import { inTime } from "../in_time.ts";
+import { until } from "../until.ts";
 
 const interfaces = ["127.0.0.1"];
 const type = "platypush-redis";
@@ -20,11 +22,11 @@ function name(label: string): string {
 Deno.test("Advertiser is found, changed and missed on the loopback interface", async () => {
   const instance = name("wohn.zimmer ü😀");
   const seen: ServiceChange[] = [];
-  const until = async (kind: ServiceChange["kind"]): Promise<ServiceChange> => {
-    for await (const change of changes) {
-      if (change.service.name !== `${instance}._${type}._tcp.local.`) continue;
-      seen.push(change);
-      if (change.kind === kind) return change;
+  const next = async (kind: ServiceChange["kind"]): Promise<ServiceChange> => {
+    for await (const one of changes) {
+      if (one.service.name !== `${instance}._${type}._tcp.local.`) continue;
+      seen.push(one);
+      if (one.kind === kind) return one;
     }
     throw new Error(`no ${kind}`);
   };
@@ -41,21 +43,46 @@ Deno.test("Advertiser is found, changed and missed on the loopback interface", a
     properties,
   });
   assert.equal(fullName, `${instance}._${type}._tcp.local.`);
-  const { service } = await until("added");
+  const { service } = await next("added");
   assert.equal(service.port, 6379);
   assert.equal(service.deviceId, "wohn.zimmer");
   assert.equal(service.redisUrl, "redis://127.0.0.1:6379");
   assert.deepEqual(advertiser.services, [service]);
   await advertiser.register({ name: instance, type, port: 6380, properties });
-  assert.equal((await until("updated")).service.port, 6380);
+  assert.equal((await next("updated")).service.port, 6380);
   assert.ok(advertiser.unregister(fullName));
-  await until("removed");
+  await next("removed");
   await source.return();
   assert.deepEqual(seen.map(({ kind }) => kind), [
     "added",
     "updated",
     "removed",
   ]);
+});
+
+Deno.test("Advertiser announces a change when its first announcements are over", async () => {
+  const instance = name("changing");
+  const ports: number[] = [];
+  const quiet = (): void => {};
+  const sockets = new Sockets({
+    interfaces,
+    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    onMessage: ({ answers }) => {
+      for (const record of answers) {
+        const isOurs = record.type === "SRV" &&
+          record.name.startsWith(instance);
+        if (isOurs) ports.push(record.data.port);
+      }
+    },
+    onNetworkChange: quiet,
+  });
+  await sockets.open();
+  await using advertiser = new Advertiser({ interfaces });
+  await advertiser.register({ name: instance, type, port: 1 });
+  await until(() => ports.length === 3, "three announcements");
+  await advertiser.register({ name: instance, type, port: 2 });
+  await until(() => ports.includes(2), "an announcement of the change");
+  await sockets.close();
 });
 
 Deno.test("Advertiser returns another name when the wanted one is taken", async () => {
@@ -135,6 +162,9 @@ Deno.test("Zeroconf warns once and goes on when there is no multicast", async ()
   };
   await using advertiser = new Advertiser({ interfaces: ["none0"], logger });
   await advertiser.register({ name: "x", type, port: 1 });
+  assert.equal(warnings.length, 1);
+  // It looks again every two seconds. That it does not warn again has no event.
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
   assert.equal(warnings.length, 1);
   assert.match(warnings[0]!, /Cannot use multicast/);
 });
