@@ -89,9 +89,8 @@ export class Backend extends LifeCycle {
    * Makes a backend; nothing happens before it is started or sends.
    *
    * @param options What it is made with; everything has a default.
-   * @throws {TypeError} If the token, or the type of service in `postEvents`, is
-   * none.
-   * @throws {RangeError} If a limit of actions makes no sense.
+   * @throws {TypeError} If there is no such option, or it is of another kind.
+   * @throws {RangeError} If a value makes no sense.
    * @throws {Deno.errors.NotCapable} If `deviceId` is missing or `*`, and the
    * host's name may not be read (`--allow-sys=hostname`).
    */
@@ -275,7 +274,8 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
    * if the backend was stopped.
    * @throws {MessageError} If the request or the response is no message.
-   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {TypeError} If there is no such option, or an argument for Redis is
+   * unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    *
    * @example
@@ -351,8 +351,8 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `NotFoundError` if there is no such peer, an
    * `AbortError` if the backend was stopped.
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
-   * @throws {TypeError} If the type of service to look for is none, or an
-   * argument for Redis is unknown or wrong.
+   * @throws {TypeError} If there is no such option, the type of service to look
+   * for is none, or an argument for Redis is unknown or wrong.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    *
@@ -423,7 +423,8 @@ export class Backend extends LifeCycle {
    * @param handler Executes it.
    * @param options How it is executed.
    * @returns Ends it; what is being executed is still answered.
-   * @throws {TypeError} If the name is none, or the handler is no function.
+   * @throws {TypeError} If the name is none, the handler is no function, or there
+   * is no such option.
    * @throws {RangeError} If the time limit makes no sense.
    * @throws {Error} If an action of this name is registered.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
@@ -475,7 +476,8 @@ export class Backend extends LifeCycle {
    * @param options What to announce; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
-   * @throws {TypeError} If there is no port, or a name or property is not allowed.
+   * @throws {TypeError} If there is no such option or no port, or a name or
+   * property is not allowed.
    * @throws {RangeError} If a property does not fit a TXT record.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).

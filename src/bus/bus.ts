@@ -79,6 +79,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Opens the bus.
    *
    * @param options How it works.
+   * @throws {TypeError} When there is no such option.
    * @throws {RangeError} When a time limit is not a positive number, or the
    * name has a `#`.
    * @throws {BusError} When the runtime is too old.
@@ -168,6 +169,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * busy. Handlers in two isolates that wait for posts to each other may, when
    * both are full, wait for ever: such handlers should post without waiting.
    * @throws {MessageError} When an input is not a message. None is posted then.
+   * @throws {TypeError} When there is no such option.
    * @throws {BusError} When the bus is closed.
    *
    * @example
@@ -292,8 +294,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
    * @param options How long it may take.
    * @returns Ends it.
-   * @throws {TypeError} When the type is none, the handler is no function, or
-   * the filter is no object.
+   * @throws {TypeError} When the type is none, the handler is no function, the
+   * filter is no object, or there is no such option.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
    *
@@ -349,7 +351,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options How long it may take.
    * @returns Ends it.
    * @throws {TypeError} When the condition is no object, or holds what no event
-   * can; or the handler is no function.
+   * can; the handler is no function; or there is no such option.
    * @throws {RegexError} When a regular expression in it cannot be used.
    * @throws {MessageError} When the condition contains itself.
    * @throws {BusError} When the bus is closed.

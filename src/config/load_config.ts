@@ -31,6 +31,7 @@ const OPTIONS: Names<LoadConfigOptions> = {
  * @returns Options for {@linkcode RedisBackend}; none where there is no file.
  * @throws {ConfigError} If the file cannot be read, is no YAML, or a value in it
  * makes no sense.
+ * @throws {TypeError} If there is no such option.
  *
  * @example
  * ```ts

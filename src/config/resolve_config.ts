@@ -81,6 +81,7 @@ export interface ResolvedConfig {
  * @param sources The sources; all are optional.
  * @returns The options, and where each value comes from.
  * @throws {ConfigError} If the file cannot be read, or a value makes no sense.
+ * @throws {TypeError} If there is no such option.
  *
  * @example
  * ```ts

@@ -40,7 +40,8 @@ const OPTIONS: Names<DiagnoseOptions> = {
  *
  * @param options What to look at; everything has a default.
  * @returns What was found, one after the other.
- * @throws {TypeError} An argument for Redis is unknown or wrong.
+ * @throws {TypeError} There is no such option, or an argument for Redis is
+ * unknown or wrong.
  *
  * @example
  * ```ts

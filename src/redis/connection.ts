@@ -60,8 +60,8 @@ export class Connection {
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode ConnectOptions}.
    * @returns The connection, ready for commands.
-   * @throws {TypeError} An argument is unknown or wrong, or a file that it names
-   * cannot be read.
+   * @throws {TypeError} There is no such option, an argument is unknown or wrong,
+   * or a file that it names cannot be read.
    * @throws {RedisError} The server refuses this client (a wrong password, no
    * permission, a certificate that is not trusted, a version below 6.2), or
    * `signal` was aborted.

@@ -81,7 +81,8 @@ export class DeadLetters {
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode DeadLettersOptions}.
-   * @throws {TypeError} An argument is unknown or wrong.
+   * @throws {TypeError} There is no such option, or an argument is unknown or
+   * wrong.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
     checkNames("look after dead letters", options, OPTIONS);

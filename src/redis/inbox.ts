@@ -73,7 +73,8 @@ export class Inbox {
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode InboxOptions}.
    * @returns The inbox; call {@linkcode Inbox.next} for what it reads.
-   * @throws {TypeError} An argument is wrong.
+   * @throws {TypeError} There is no such option, or an argument is unknown or
+   * wrong.
    * @throws {RangeError} An option has a value that makes no sense.
    * @throws {RedisError} The server refuses this client, a queue is no list, or
    * `signal` was aborted.

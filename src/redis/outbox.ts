@@ -55,7 +55,8 @@ export class Outbox {
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode OutboxOptions}.
-   * @throws {TypeError} An argument is unknown or wrong.
+   * @throws {TypeError} There is no such option, or an argument is unknown or
+   * wrong.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
     checkNames("send to Redis", options, OPTIONS);

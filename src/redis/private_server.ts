@@ -55,6 +55,7 @@ const STOP_TIMEOUT = 5;
  *
  * @param options See {@linkcode StartRedisOptions}.
  * @returns The server, ready for connections.
+ * @throws {TypeError} There is no such option.
  * @throws {Deno.errors.NotFound} No server is installed; the message names the
  * command that installs one.
  * @throws {Deno.errors.NotCapable} Deno does not permit to run the server, or to

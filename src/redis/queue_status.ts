@@ -90,7 +90,8 @@ type Survey = [
  * @param args redis-py's arguments, see {@linkcode RedisArgs}.
  * @param options See {@linkcode QueueStatusOptions}.
  * @returns How the queue, its consumers and its server stand.
- * @throws {TypeError} An argument is unknown or wrong.
+ * @throws {TypeError} There is no such option, or an argument is unknown or
+ * wrong.
  * @throws {RedisError} The server could not be reached or refused, or the queue
  * is no list.
  *

@@ -103,6 +103,7 @@ export class Advertiser implements AsyncDisposable {
    * Makes an advertiser, which opens its sockets with the first service.
    *
    * @param options How it reaches the network.
+   * @throws {TypeError} There is no such option.
    * @throws {Deno.errors.NotCapable} The host's name is needed, not given, and
    * may not be read (`--allow-sys=hostname`).
    */
@@ -139,7 +140,8 @@ export class Advertiser implements AsyncDisposable {
    * @param options The service.
    * @returns The full name, which differs from the wanted one when that is
    * taken: `name (2)`.
-   * @throws {TypeError} The type, port, name or a property is not allowed.
+   * @throws {TypeError} There is no such option, or the type, port, name or a
+   * property is not allowed.
    * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} The advertiser is closed.
    * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
@@ -194,7 +196,8 @@ export class Advertiser implements AsyncDisposable {
    *
    * @param options The service, with the name that was wanted for it.
    * @returns The full name.
-   * @throws {TypeError} The type, port, name or a property is not allowed.
+   * @throws {TypeError} There is no such option, or the type, port, name or a
+   * property is not allowed.
    * @throws {RangeError} A property does not fit a TXT record.
    * @throws {Error} There is no such service.
    */

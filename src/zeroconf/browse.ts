@@ -22,7 +22,8 @@ const OPTIONS: Names<BrowseOptions> = {
  * @param options What to look for, and where.
  * @returns Each change in order, beginning with the services that are there.
  * It goes on until the signal is aborted or the loop is left.
- * @throws {TypeError} The type is not one that a service may have.
+ * @throws {TypeError} There is no such option, or the type is not one that a
+ * service may have.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.

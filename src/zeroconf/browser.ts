@@ -70,7 +70,8 @@ export class Browser implements AsyncDisposable {
    * Makes a browser, which does nothing until it is started.
    *
    * @param options What to look for, and where.
-   * @throws {TypeError} The type is not one that a service may have.
+   * @throws {TypeError} There is no such option, or the type is not one that a
+   * service may have.
    */
   constructor(options: BrowserOptions = {}) {
     checkNames("browse", options, OPTIONS);

@@ -25,7 +25,8 @@ const OPTIONS: Names<DiscoverOptions> = {
  *
  * @param options What to look for, and for how long.
  * @returns The services that were found, sorted by name.
- * @throws {TypeError} The type is not one that a service may have.
+ * @throws {TypeError} There is no such option, or the type is not one that a
+ * service may have.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
