@@ -231,8 +231,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * work on a message, do that work in a loop or a handler.
    *
    * @param timeout How long to wait for one, in seconds; without end by default.
-   * @returns The message, or `undefined` when none came in time or the bus was
-   * closed.
+   * @returns The message, or `undefined` when none came in time, the bus was
+   * closed, or the backend stopped whose own bus it is.
+   * @throws {RangeError} When the time is no number of seconds.
    * @throws {DroppedError} When this subscriber was dropped: messages may be
    * missing. The next call listens again.
    *
@@ -248,6 +249,15 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   async get(timeout?: number): Promise<Message | undefined> {
+    if (
+      timeout !== undefined && !(typeof timeout === "number" && timeout >= 0)
+    ) {
+      throw new RangeError(
+        `Cannot get a message: the time to wait is ${
+          String(timeout)
+        }, expected seconds from 0 on`,
+      );
+    }
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
       this.#pull = new QueueSubscription();

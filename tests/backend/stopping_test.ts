@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { DroppedError, Event } from "../../mod.ts";
+import { Bus, DroppedError, Event, RedisBackend } from "../../mod.ts";
+import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { DEAD, Listener, QUEUE } from "./helpers.ts";
@@ -125,6 +126,27 @@ Deno.test("RedisBackend does not wait for who has taken a message by get(), and 
   await next.backend.stop();
   assert.equal(await server.run("LLEN", QUEUE), 0);
   assert.equal(await server.run("LLEN", DEAD), 0);
+});
+
+Deno.test("RedisBackend ends the waiting for messages on its own bus, and leaves another bus alone", async () => {
+  await using server = await TestServer.start();
+  await using own = new Listener(server, { bus: undefined as never });
+  await own.backend.start();
+  const { bus } = own.backend;
+  const waiting = [bus.get(), bus.get(3600)];
+  const unstarted = new RedisBackend();
+  waiting.push(unstarted.bus.get());
+  await Promise.all([own.backend.stop(), unstarted.stop()]);
+  const taken = await inTime(Promise.all(waiting), "the end of the waiting");
+  assert.deepEqual(taken, [undefined, undefined, undefined]);
+
+  await using shared = new Bus({ name: "test/stopping", deviceId: "hall" });
+  await using other = new Listener(server, { bus: shared });
+  await other.backend.start();
+  const next = shared.get();
+  await other.backend.stop();
+  await shared.post({ type: "event", args: { type: "custom.Later" } });
+  assert.equal((await next as Event).args.type, "custom.Later");
 });
 
 Deno.test("RedisBackend waits for what a loop does with a message", async () => {
