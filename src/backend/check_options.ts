@@ -41,6 +41,9 @@ const METHODS = ["debug", "info", "warn", "error"] as const;
 type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === "string";
+const isNames: Check = (value) =>
+  Array.isArray(value) && value.length > 0 &&
+  value.every((name) => isText(name) && name !== "");
 const isObject: Check = (value) =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -63,8 +66,8 @@ const TYPES: Readonly<Partial<Record<Name, [Check, expected: string]>>> = {
     "true, false, or an object that says where to look",
   ],
   queue: [
-    (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
-    "a name or a list of names",
+    (value) => isText(value) || isNames(value),
+    "a name or a list of names, at least one and none empty",
   ],
   redisArgs: [isObject, "an object, such as { url }"],
 };

@@ -21,10 +21,12 @@ Deno.test("RedisBackend refuses options that do not exist, or make no sense", ()
     () => new RedisBackend({ batchSize: 0 }),
     /`batchSize` is 0, expected a whole number above 0/,
   );
-  assert.throws(
-    () => new RedisBackend({ subscriberGrace: -1 }),
-    /`subscriberGrace` is -1, expected a number of seconds/,
-  );
+  for (const subscriberGrace of [-1, NaN, null, "1"]) {
+    assert.throws(
+      () => new RedisBackend({ subscriberGrace } as object),
+      /`subscriberGrace` is (-1|NaN|null|"1"), expected a number of seconds/,
+    );
+  }
   assert.throws(
     () => new RedisBackend({ delivery: "once" } as object),
     /`delivery` is "once", expected "at-least-once" or "at-most-once"/,
@@ -40,6 +42,8 @@ Deno.test("RedisBackend refuses options of the wrong kind, without telling them"
       { postEvents: "x" },
       { queue: 5 },
       { queue: ["a", 5] },
+      { queue: [] },
+      { queue: ["a", ""] },
       { logger: {} },
       { redisArgs: 5 },
       { redisArgs: "redis://:s3cret@127.0.0.1" },
