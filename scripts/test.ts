@@ -23,12 +23,12 @@ interface Count {
   failed: number;
 }
 
-/** The folders of tests, those first that take longest. */
-function folders(): string[] {
+/** The folders of tests, those first that take longest, and the files beside them. */
+function places(): string[] {
   const rank = (name: string): number =>
     SLOWEST.includes(name) ? SLOWEST.indexOf(name) : SLOWEST.length;
   return [...Deno.readDirSync("tests")]
-    .filter(({ isDirectory }) => isDirectory)
+    .filter(({ isDirectory, name }) => isDirectory || name.endsWith("_test.ts"))
     .map(({ name }) => name)
     .sort((a, b) => rank(a) - rank(b))
     .map((name) => `tests/${name}`);
@@ -69,13 +69,11 @@ function isThere(path: string): boolean {
   }
 }
 
-const places = Deno.args.some(isThere)
-  ? [[]]
-  : folders().map((folder) => [folder]);
+const runs = Deno.args.some(isThere) ? [[]] : places().map((place) => [place]);
 const sum: Count = { passed: 0, failed: 0 };
 await Promise.all(Array.from({ length: PROCESSES }, async () => {
-  for (let place = places.shift(); place; place = places.shift()) {
-    const { passed, failed } = await test([...Deno.args, ...place]);
+  for (let run = runs.shift(); run; run = runs.shift()) {
+    const { passed, failed } = await test([...Deno.args, ...run]);
     sum.passed += passed;
     sum.failed += failed;
   }
