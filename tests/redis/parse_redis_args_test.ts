@@ -61,6 +61,7 @@ Deno.test("parseRedisArgs refuses wrong values without showing them", () => {
     { url: "redis://user:hunter2@example.org/hunter2" },
     { url: "redis://user:hunter2%zz@example.org" },
     { url: "redis://user:pass?hunter2&more@example.org" },
+    { url: "redis://user:6379?hunter2&more@example.org" },
     { password: 5 },
     { port: 0 },
     { port: 65536 },
