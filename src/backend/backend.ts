@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames } from "../check_names.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
@@ -377,6 +378,7 @@ export class Backend extends LifeCycle {
   ): Promise<void> {
     this.throwIfClosed();
     checkNames("send to the peer", options, SEND_TO_OPTIONS);
+    checkTime("send to the peer", "timeout", options.timeout);
     const { timeout = 2, redisArgs, ...place } = options;
     const service = typeof peer === "string"
       ? await this.#neighbours().find(peer, timeout, place)

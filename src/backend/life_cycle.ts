@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import type { Logger } from "../logger.ts";
 import { BackendAliases } from "./aliases.ts";
 import { sleep } from "./sleep.ts";
@@ -172,6 +173,7 @@ export abstract class LifeCycle extends BackendAliases
     if (this.#ident === undefined) {
       throw new Error("Cannot join the backend: it has not been started");
     }
+    checkTime("join the backend", "timeout", timeout);
     return await this.#waitForEnd(timeout);
   }
 
@@ -280,8 +282,9 @@ export abstract class LifeCycle extends BackendAliases
    * @param timeout How long to wait at most, in seconds. Default: for ever.
    * @returns Whether it is to stop.
    */
-  waitStop(timeout?: number): Promise<boolean> {
-    return sleep(timeout, {
+  async waitStop(timeout?: number): Promise<boolean> {
+    checkTime("wait for the stop", "timeout", timeout);
+    return await sleep(timeout, {
       signal: this.#stopping.signal,
       // A backend at work keeps the process alive by itself.
       unref: this.#daemon || timeout === undefined,

@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import type { Logger } from "../logger.ts";
 import {
@@ -108,6 +109,7 @@ export class Sender {
   ): Promise<Response> {
     const given = camelCaseOptions(options);
     checkNames("send the request", given, REQUEST_OPTIONS);
+    checkTime("send the request", "responseTimeout", given.responseTimeout);
     const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } = given;
     const message = request instanceof Request
       ? request

@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -249,15 +250,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   async get(timeout?: number): Promise<Message | undefined> {
-    if (
-      timeout !== undefined && !(typeof timeout === "number" && timeout >= 0)
-    ) {
-      throw new RangeError(
-        `Cannot get a message: the time to wait is ${
-          String(timeout)
-        }, expected seconds from 0 on`,
-      );
-    }
+    checkTime("get a message", "timeout", timeout);
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
       this.#pull = new QueueSubscription();

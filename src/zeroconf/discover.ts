@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceInfo } from "./service_info.ts";
@@ -43,6 +44,7 @@ export async function discover(
   options: DiscoverOptions = {},
 ): Promise<ServiceInfo[]> {
   checkNames("discover", options, OPTIONS);
+  checkTime("discover", "timeout", options.timeout);
   const { timeout = 2, signal, ...place } = options;
   await using browser = new Browser(place);
   await browser.start();

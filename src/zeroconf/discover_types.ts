@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import type { DiscoverOptions } from "./discover.ts";
@@ -38,6 +39,7 @@ export async function discoverTypes(
   options: Omit<DiscoverOptions, "type"> = {},
 ): Promise<string[]> {
   checkNames("discover", options, OPTIONS);
+  checkTime("discover", "timeout", options.timeout);
   const { timeout = 2, signal, interfaces, unref } = options;
   const types = new Map<string, string>();
   const sockets = new Sockets({
