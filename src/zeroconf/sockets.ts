@@ -219,7 +219,7 @@ export class Sockets {
     network: NetworkInterface,
     family: Family,
   ): Promise<OpenSocket> {
-    await requireNet();
+    await requireNet(family);
     const { promise, resolve, reject } = Promise.withResolvers<OpenSocket>();
     const socket = createSocket({
       type: family === "IPv4" ? "udp4" : "udp6",
@@ -294,8 +294,12 @@ export class Sockets {
 }
 
 /** Asks for the permission first: a socket without it fails where nobody can catch that. */
-async function requireNet(): Promise<void> {
-  const { state } = await Deno.permissions.request({ name: "net" });
+async function requireNet(family: Family): Promise<void> {
+  const host = family === "IPv4" ? "0.0.0.0" : `[${GROUP.IPv6}]`;
+  const { state } = await Deno.permissions.request({
+    name: "net",
+    host: `${host}:${PORT}`,
+  });
   if (state === "granted") return;
   throw new Deno.errors.NotCapable(
     "Cannot use multicast: Deno does not let this program reach the network; run it with --allow-net",
