@@ -2,7 +2,7 @@
  * An application as a user writes it: a handler, an action, and a loop in a
  * worker, each with a span of its own.
  *
- *     app.ts <redisArgs> [idle]
+ *     app.ts <redisArgs> [idle | stay]
  */
 // deno-lint-ignore-file no-console
 import { context, propagation, trace } from "@opentelemetry/api";
@@ -60,3 +60,7 @@ await tracer.startActiveSpan("app start", async (span) => {
 console.log("ready");
 await over.promise;
 await backend.stop();
+if (mode === "stay") {
+  console.log("stopped");
+  setInterval(() => {}, 1000);
+}

@@ -21,6 +21,8 @@ export interface CollectedMetric {
   readonly unit: string;
   readonly value: number;
   readonly isMonotonic: boolean;
+  /** In which of the collections it came. */
+  readonly collection: number;
   readonly attributes: Attributes;
 }
 
@@ -68,14 +70,14 @@ export class Collector implements AsyncDisposable {
   /** Waits until a metric, with the attributes given and perhaps others, is as it should be. */
   async metric(
     name: string,
-    isRight: (value: number) => boolean,
+    isRight: (value: number, collection: number) => boolean,
     attributes: Attributes = {},
   ): Promise<CollectedMetric> {
     return await this.#until(
       name,
       () =>
         this.#metrics.values().find((metric) =>
-          metric.name === name && isRight(metric.value) &&
+          metric.name === name && isRight(metric.value, metric.collection) &&
           Object.entries(attributes).every(([key, value]) =>
             metric.attributes[key] === value
           )
@@ -131,6 +133,7 @@ export class Collector implements AsyncDisposable {
         unit,
         value: Number(point.asDouble ?? point.asInt),
         isMonotonic: sum?.isMonotonic === true,
+        collection: this.collections,
         attributes,
       });
     }

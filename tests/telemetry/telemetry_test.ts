@@ -136,6 +136,20 @@ Deno.test("Metrics of what was counted arrive while Redis does not answer", asyn
   }
 });
 
+Deno.test("What a backend has counted is not forgotten when it stops", async () => {
+  await using server = await TestServer.start();
+  await using collector = new Collector();
+  await using app = await startApp(server, collector.env, "stay");
+  await server.run("RPUSH", QUEUE, event("custom.Stop"));
+  assert.equal(await app.line(), "handled custom.Stop");
+  assert.equal(await app.line(), "stopped");
+  const before = collector.collections;
+  await collector.metric(
+    "platypush.redis.delivered",
+    (n, collection) => n === 1 && collection > before + 1,
+  );
+});
+
 Deno.test("Handling a message continues the trace that its traceparent names, in workers too", async () => {
   await using server = await TestServer.start();
   await using collector = new Collector();
