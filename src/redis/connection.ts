@@ -172,6 +172,11 @@ export class Connection {
     args: readonly Argument[],
     options: CommandOptions = {},
   ): Promise<Reply> {
+    if (!Array.isArray(args) || args.length === 0) {
+      throw new TypeError(
+        'Cannot run a command: expected a list of its name and arguments, such as ["PING"]',
+      );
+    }
     const what = `run ${String(args[0])}`;
     const link = this.#link;
     const health = this.#health;

@@ -221,3 +221,15 @@ Deno.test("isSupported draws the line at Redis 6.2", () => {
     assert.ok(!isSupported(version), version);
   }
 });
+
+Deno.test("Connection refuses what is no command, which no server would answer", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect(server.args);
+  for (const args of [[], null, undefined, 5, "PING"]) {
+    await assert.rejects(connection.command(args as never), {
+      name: "TypeError",
+      message: /^Cannot run a command: expected a list/,
+    });
+  }
+  assert.equal(await connection.command(["PING"]), "PONG");
+});
