@@ -80,11 +80,17 @@ export class Outbox {
    * @throws {RedisError} The server could not be reached or refused. Where
    * `mayHaveRun` is set, the connection was lost on the way and the messages may
    * or may not be in the queue; in every other case they are not.
+   * @throws {TypeError} The queue is no name.
    */
   async push(
     queue: string,
     payloads: Argument | readonly Argument[],
   ): Promise<number> {
+    if (typeof queue !== "string" || queue === "") {
+      throw new TypeError(
+        "Cannot send to Redis: the queue has to be a name, a text that is not empty",
+      );
+    }
     const list = isArgument(payloads) ? [payloads] : payloads;
     if (list.length === 0) return 0;
     return await this.#send(

@@ -268,3 +268,15 @@ Deno.test("Outbox can be closed at any time", async () => {
   await assert.rejects(outbox.push("queue", "x"), /closed/);
   await assert.rejects(outbox.waitForResponse("1", 1), /closed/);
 });
+
+Deno.test("Outbox refuses a queue that is no name", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  for (const queue of ["", null, undefined, 5, Symbol("queue"), {}]) {
+    await assert.rejects(outbox.push(queue as string, "message"), {
+      name: "TypeError",
+      message: /^Cannot send to Redis: the queue has to be a name/,
+    });
+  }
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
