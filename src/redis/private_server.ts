@@ -216,7 +216,11 @@ function spawn(programs: readonly string[]): Deno.ChildProcess {
  */
 const GUARD = `read -r _
 kill "$1" || exit
-while kill -0 "$1"; do sleep 0.1; done
+n=0
+while kill -0 "$1"; do
+  [ $((n += 1)) -lt 50 ] || kill -9 "$1"
+  sleep 0.1
+done
 [ -z "$2" ] || rm -rf "$2"`;
 
 /** Sees to it that the server does not outlive this process, however that ends. */

@@ -21,29 +21,31 @@ Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   assert.throws(() => Deno.kill(server.pid, "SIGCONT"), Deno.errors.NotFound);
 });
 
-Deno.test("startRedis leaves nothing behind when its owner is killed", async () => {
-  const program = `
+for (const state of ["", ", though the server is stopped"]) {
+  Deno.test(`startRedis leaves nothing behind when its owner is killed${state}`, async () => {
+    const program = `
     import { startRedis } from "${new URL("../../mod.ts", import.meta.url)}";
     const { pid, redisArgs } = await startRedis();
     console.log(JSON.stringify([pid, redisArgs.unix_socket_path]));
     setInterval(() => {}, 1000);
   `;
-  const owner = new Deno.Command(Deno.execPath(), {
-    args: ["eval", program],
-    stdout: "piped",
-  }).spawn();
-  const lines = owner.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const [pid, path] = JSON.parse((await lines.read()).value!);
-  Deno.kill(pid, "SIGCONT");
-  owner.kill("SIGKILL");
-  await owner.status;
-  await lines.cancel();
-  const directory = path.replace(/\/[^/]*$/, "");
-  const isThere = (): Promise<boolean> =>
-    Deno.stat(directory).then(() => true, () => false);
-  await until(async () => !await isThere(), "the server's folder is removed");
-  assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
-});
+    const owner = new Deno.Command(Deno.execPath(), {
+      args: ["eval", program],
+      stdout: "piped",
+    }).spawn();
+    const lines = owner.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const [pid, path] = JSON.parse((await lines.read()).value!);
+    Deno.kill(pid, state === "" ? "SIGCONT" : "SIGSTOP");
+    owner.kill("SIGKILL");
+    await owner.status;
+    await lines.cancel();
+    const directory = path.replace(/\/[^/]*$/, "");
+    const isThere = (): Promise<boolean> =>
+      Deno.stat(directory).then(() => true, () => false);
+    await until(async () => !await isThere(), "the server's folder is removed");
+    assert.throws(() => Deno.kill(pid, "SIGCONT"), Deno.errors.NotFound);
+  });
+}
 
 Deno.test("startRedis warns that a server may outlive its owner", async () => {
   const permissions = ["net", "sys", "env", "read", "write"]
