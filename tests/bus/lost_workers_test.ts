@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Bus } from "../../src/bus/mod.ts";
+import { inTime } from "../in_time.ts";
 import { TestWorker } from "./test_worker.ts";
 import { events, open } from "./worker_buses.ts";
 
@@ -124,19 +125,20 @@ Deno.test("Bus keeps its subscribers when the publisher stands still", async () 
 });
 
 Deno.test("Bus does not wait for ever for an isolate that does not answer", async () => {
-  const busy = new TestWorker("busy");
+  using busy = new TestWorker("busy");
   await using first = open();
   await busy.tell({ do: "open", options: { name: first.name } });
-  await busy.tell({ do: "block", seconds: 2 });
+  const release = await busy.hold();
   using poster = new TestWorker("poster");
   await poster.tell({
     do: "open",
     options: { name: first.name, deviceId: "hall", stallTimeout: 0.3 },
   });
-  let answered = false;
-  const later = busy.seen().then(() => answered = true);
-  await poster.tell({ do: "post", from: "poster", count: 1, batch: 1 });
-  assert.equal(answered, false);
-  await later;
-  busy[Symbol.dispose]();
+  try {
+    const posting = { do: "post", from: "poster", count: 1, batch: 1 } as const;
+    await inTime(poster.tell(posting), "the post goes out", 10);
+  } finally {
+    release();
+  }
+  await busy.seen();
 });
