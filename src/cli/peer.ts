@@ -46,6 +46,12 @@ async function findPeer(name: string): Promise<ServiceInfo> {
   );
 }
 
+/**
+ * The user and the password of a URL. `URL` refuses those without a host, such as
+ * `unix://user:password@/path`, and shows all of them in its error.
+ */
+const USER = /^\w+:\/\/([^:@/?#]*)(?::([^@/?#]*))?@/;
+
 /** What holds for every server: who we are, and how TLS is spoken. */
 function personal(redisArgs: RedisArgs): RedisArgs {
   const {
@@ -62,7 +68,7 @@ function personal(redisArgs: RedisArgs): RedisArgs {
     ...others
   } = redisArgs;
   if (url === undefined) return others;
-  const { username, password } = new URL(url);
+  const [, username, password] = USER.exec(url) ?? [];
   return {
     ...others,
     ...(username && { username: decodeURIComponent(username) }),

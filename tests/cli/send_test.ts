@@ -158,12 +158,20 @@ Deno.test({
 
     await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
     const port = await lamp.line();
-    const [table, json, asked, absent] = await Promise.all([
+    const [table, json, asked, absent, stranger] = await Promise.all([
       run("discover"),
       run("discover", "--json"),
       run("send", "request", "light.on", "n=1", "--to", "lamp", "--wait", "5"),
       run("send", "event", "custom.A", "--to", "lmp"),
+      run(
+        ...["send", "request", "light.on", "--to", "lamp", "--wait", "5"],
+        ...["--url", "unix://stranger:s3cret@/run/ours.sock"],
+      ),
     ]);
+    // Who we are on our own server, we are on the peer's.
+    assert.equal(stranger.code, 3);
+    assert.match(stranger.stderr, /^error: .*refused the user's name/m);
+    assert.doesNotMatch(stranger.stderr, /s3cret/);
     assert.equal(table.code, 0, table.stderr);
     assert.match(table.stdout, /^DEVICE +REDIS +QUEUE +VERSION +SERVICE$/m);
     assert.match(table.stdout, /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights /m);
