@@ -182,19 +182,27 @@ export class Backend extends LifeCycle {
 
   /**
    * Starts the backend, see {@linkcode LifeCycle.start}; with `postEvents` it
-   * then looks for other hosts' services.
+   * then looks for other hosts' services, and is stopped where it may not.
    *
    * @throws {Error} If it was started or stopped before.
    * @throws {DOMException} An `AbortError` if it is stopped meanwhile.
    * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server refuses this client. One that cannot be
    * reached is tried again.
+   * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
+   * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    */
   override async start(): Promise<void> {
     await super.start();
     if (!this.#postEvents || this.shouldStop()) return;
     const place = this.#postEvents === true ? {} : this.#postEvents;
-    await this.#announcing().followOthers(this.#neighbours(), place);
+    try {
+      await this.#announcing().followOthers(this.#neighbours(), place);
+    } catch (error) {
+      // Whoever is told that it has not started would not stop it.
+      await this.stop();
+      throw error;
+    }
   }
 
   /**

@@ -138,3 +138,24 @@ Deno.test("Backend with postEvents can be stopped while it starts", async () => 
     assert.match(await starting, /^(AbortError)?$/);
   }
 });
+
+Deno.test({
+  name: "Backend is stopped when it may not look for other services",
+  permissions: { net: false, sys: true },
+  fn: async () => {
+    await using bus = privateBus();
+    class Waiting extends Backend {
+      override async run(): Promise<void> {
+        await this.waitStop();
+      }
+    }
+    const backend = new Waiting({
+      bus,
+      deviceId: "livingroom",
+      postEvents: { interfaces },
+    });
+
+    await assert.rejects(backend.start(), Deno.errors.NotCapable);
+    assert.equal(backend.isAlive(), false);
+  },
+});
