@@ -19,7 +19,7 @@ export class BusError extends Error {
 /**
  * A subscriber was dropped, because it is gone or did not move for too long.
  * It gets this error itself as soon as it moves again, and the publisher that
- * gave it up gets it with the subscriber's label.
+ * dropped it gets it with the subscriber's label.
  *
  * @example
  * ```ts

@@ -16,8 +16,9 @@ export type LogLevel =
   | "fatal";
 
 /**
- * Configures LogTape for a program, in place of whatever was configured before: what the library reports goes to stderr,
- * one readable line each, in colour on a terminal.
+ * Configures LogTape for a program, in place of whatever was configured before:
+ * what the library reports goes to stderr, one readable line each, in colour on a
+ * terminal.
  *
  * @param level The least level to show. Default: `info`.
  * @param mayColor Whether a terminal gets colours. Default: unless `NO_COLOR`

@@ -35,8 +35,8 @@ type Test = (value: unknown, path: string) => boolean;
  * @param logger Where to log. The category `["platypush", "redis", "message"]`
  * by default.
  * @returns The test.
- * @throws {TypeError} If the condition is no object, or holds what no event can: `undefined`,
- * functions, a `RegExp`.
+ * @throws {TypeError} If the condition is no object, or holds what no event can:
+ * `undefined`, functions, a `RegExp`.
  * @throws {RegexError} If a regular expression cannot be used; says why.
  * @throws {MessageError} If the condition contains itself.
  *

@@ -110,8 +110,8 @@ export class Inbox {
   }
 
   /**
-   * Stops taking messages from the queues until {@linkcode Inbox.resume}. What was taken
-   * and not handed out goes back to the head of its queue.
+   * Stops taking messages from the queues until {@linkcode Inbox.resume}. What was
+   * taken and not handed out goes back to the head of its queue.
    */
   async pause(): Promise<void> {
     this.#handoff.pause();
@@ -125,8 +125,8 @@ export class Inbox {
   }
 
   /**
-   * Ends: {@linkcode Inbox.next} gives `undefined`, what was taken and not handed out goes
-   * back, and so does what is not settled in time. Nothing is left behind.
+   * Ends: {@linkcode Inbox.next} gives `undefined`, what was taken and not handed
+   * out goes back, and so does what is not settled in time. Nothing is left behind.
    *
    * @param timeout How long to wait for batches to be settled, in seconds; 10 by
    * default.

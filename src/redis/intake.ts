@@ -22,7 +22,7 @@ export type Taken = readonly [
 const NOTHING: Taken = ["", []];
 
 /** A batch that was asked for. */
-export interface Request {
+interface Asked {
   readonly life: Life;
   readonly number: number;
   readonly answer: Promise<Taken>;
@@ -35,7 +35,7 @@ export interface Request {
 export class Intake {
   #options: ReaderOptions;
   #loop: ReaderLoop;
-  #ahead: Request[] = [];
+  #ahead: Asked[] = [];
 
   /**
    * @param options See {@link ReaderOptions}.
@@ -52,7 +52,7 @@ export class Intake {
   }
 
   /** The batch that was asked for ahead, or else a new one. */
-  next(life: Life, limit: number): Request {
+  next(life: Life, limit: number): Asked {
     return this.#ahead.shift() ?? this.#ask(life, limit);
   }
 
@@ -139,7 +139,7 @@ export class Intake {
     );
   }
 
-  #ask(life: Life, limit: number): Request {
+  #ask(life: Life, limit: number): Asked {
     const number = life.next();
     const answer = this.#take(life, number, limit);
     // It may be awaited late.

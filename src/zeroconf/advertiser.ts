@@ -146,7 +146,6 @@ export class Advertiser implements AsyncDisposable {
    * @throws {Error} The advertiser is closed.
    * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
-   * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    *
    * @example
    * ```ts

@@ -120,7 +120,6 @@ export class Browser implements AsyncDisposable {
    * @throws {Error} The browser is closed.
    * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
-   * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
    */
   start(): Promise<void> {
     if (this.#closing) {

@@ -30,7 +30,6 @@ const OPTIONS: Names<DiscoverOptions> = {
  * service may have.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
- * @throws {Deno.errors.NotCapable} `--allow-net` or `--allow-sys` is missing.
  *
  * @example
  * ```ts
