@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
@@ -83,9 +84,15 @@ export class DeadLetters {
    * @param options See {@linkcode DeadLettersOptions}.
    * @throws {TypeError} There is no such option, or an argument is unknown or
    * wrong.
+   * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
     checkNames("look after dead letters", options, OPTIONS);
+    checkTime(
+      "look after dead letters",
+      "connectionTimeout",
+      options.connectionTimeout,
+    );
     const { sentinel, cluster } = parseRedisArgs(args);
     this.#queues = [...setOf(options.queue)!];
     this.#hasFailover = (sentinel ?? cluster) !== undefined;

@@ -1,3 +1,4 @@
+import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, pause } from "./backoff.ts";
@@ -57,9 +58,15 @@ export class Outbox {
    * @param options See {@linkcode OutboxOptions}.
    * @throws {TypeError} There is no such option, or an argument is unknown or
    * wrong.
+   * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
     checkNames("send to Redis", options, OPTIONS);
+    checkTime(
+      "send to Redis",
+      "connectionTimeout",
+      options.connectionTimeout,
+    );
     const { sentinel, cluster } = parseRedisArgs(args);
     this.#hasFailover = (sentinel ?? cluster) !== undefined;
     const inner = {
@@ -125,6 +132,7 @@ export class Outbox {
    * @param id The request's id.
    * @param timeout How long to wait, in seconds.
    * @returns The response as it was sent.
+   * @throws {RangeError} The time is no number of seconds.
    * @throws {DOMException} `TimeoutError`: no response in time.
    * @throws {RedisError} `closed`: the outbox was closed meanwhile; or the
    * server refuses to be asked.
@@ -140,8 +148,9 @@ export class Outbox {
    * console.assert(new TextDecoder().decode(await response) === "done");
    * ```
    */
-  waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
-    return this.#responses.wait(id, responseKey(id), timeout);
+  async waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
+    checkTime("wait for a response", "timeout", timeout);
+    return await this.#responses.wait(id, responseKey(id), timeout);
   }
 
   /** Closes the connections; what still waits rejects. */

@@ -233,3 +233,12 @@ Deno.test("DeadLetters says so when no server answers, and when it was closed", 
     (error: RedisError) => error.code === "closed",
   );
 });
+
+Deno.test("DeadLetters refuse a time that is none", () => {
+  for (const connectionTimeout of [NaN, -1]) {
+    assert.throws(
+      () => new DeadLetters({}, { queue: "queue", connectionTimeout }),
+      { name: "RangeError", message: /`connectionTimeout` is (NaN|-1)/ },
+    );
+  }
+});

@@ -280,3 +280,17 @@ Deno.test("Outbox refuses a queue that is no name", async () => {
   }
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
+
+Deno.test("Outbox refuses times that are none", async () => {
+  for (const time of [NaN, -1]) {
+    assert.throws(
+      () => new Outbox({}, { connectionTimeout: time }),
+      { name: "RangeError", message: /`connectionTimeout` is (NaN|-1)/ },
+    );
+    await using outbox = new Outbox({});
+    await assert.rejects(
+      outbox.waitForResponse("1", time),
+      { name: "RangeError", message: /`timeout` is (NaN|-1)/ },
+    );
+  }
+});
