@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Batch } from "../../src/redis/mod.ts";
-import { TestServer } from "../servers.ts";
+import { TestLogger, TestServer } from "../servers.ts";
 import { nextBatch } from "./next_batch.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 
@@ -128,7 +128,8 @@ Deno.test("Inbox buries at once what no retry can help", async () => {
   await using server = await TestServer.start();
   const rubbish = new Uint8Array([123, 255, 0]);
   await server.run("RPUSH", "queue", rubbish, "large", "foreign");
-  await using inbox = await open(server, { maxDeadLetters: 2 });
+  const logger = new TestLogger();
+  await using inbox = await open(server, { maxDeadLetters: 2, logger });
   const batch = await nextBatch(inbox);
   await batch!.settle([
     { index: 0, reason: "malformed", error: new Error("no JSON") },
@@ -142,6 +143,9 @@ Deno.test("Inbox buries at once what no retry can help", async () => {
   ]);
   const { deadLettered, deadLettersLost } = inbox.stats();
   assert.deepEqual([deadLettered, deadLettersLost], [3, 1]);
+  assert.ok(logger.lines.includes(
+    'warn: 1 of the oldest dead letters of "queue" had to make room.',
+  ));
 });
 
 Deno.test("Inbox drops what is for another device if told so", async () => {
