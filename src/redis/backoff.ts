@@ -1,5 +1,5 @@
-/** What a timer can be set to, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** What a timer can be set to, in milliseconds; one beyond it is over at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * How long to pause before trying again: twice as long each time, with up to a

@@ -1,4 +1,4 @@
-import { backoff, pause } from "./backoff.ts";
+import { backoff, LONGEST_TIMER, pause } from "./backoff.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
@@ -52,7 +52,8 @@ export class Router {
   async connect(key: string, deadline: number): Promise<Connection> {
     const late = new AbortController();
     const abort = (): void => late.abort();
-    const timer = setTimeout(abort, Math.max(0, deadline - performance.now()));
+    const left = Math.max(0, deadline - performance.now());
+    const timer = setTimeout(abort, Math.min(left, LONGEST_TIMER));
     this.#abort.signal.addEventListener("abort", abort);
     try {
       if (this.#abort.signal.aborted) throw closed();

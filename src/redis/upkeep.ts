@@ -10,7 +10,7 @@ import { reclaim } from "./scripts/reclaim.ts";
 /** The largest number of messages whose pause is over that go back at once. */
 const PROMOTED = 512;
 /** The heartbeat looks for messages whose pause is over as well. */
-const LONGEST_TIMER = 60_000;
+const LONGEST_DELAY = 60_000;
 /** How often a consumer shows that it is alive before others take it for dead. */
 const BEATS = 3;
 
@@ -70,7 +70,7 @@ export class Upkeep {
 
   /** Looks in so many milliseconds for messages whose pause is over. */
   promoteIn(milliseconds: number): void {
-    const delay = Math.min(milliseconds + 1, LONGEST_TIMER);
+    const delay = Math.min(milliseconds + 1, LONGEST_DELAY);
     const at = performance.now() + delay;
     if (this.#isEnding || at >= this.#retryAt) return;
     clearTimeout(this.#retry);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import { Outbox, RedisError } from "../../src/redis/mod.ts";
 import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
@@ -293,4 +294,18 @@ Deno.test("Outbox refuses times that are none", async () => {
       { name: "RangeError", message: /`timeout` is (NaN|-1)/ },
     );
   }
+});
+
+Deno.test("Outbox waits for ever for a server, if it is told to", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args, {
+    connectionTimeout: Infinity,
+  });
+  // A timer that is set to more than it can be set to is over at once.
+  const warnings: Error[] = [];
+  const note = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", note);
+  assert.equal(await outbox.push("queue", "x"), 1);
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
 });
