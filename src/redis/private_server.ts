@@ -58,8 +58,8 @@ const STOP_TIMEOUT = 5;
  * @throws {TypeError} There is no such option.
  * @throws {Deno.errors.NotFound} No server is installed; the message names the
  * command that installs one.
- * @throws {Deno.errors.NotCapable} Deno does not permit to run the server, or to
- * write its directory.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to run the server, to
+ * write its directory, or to reach its port.
  * @throws {Error} The server did not start; the message ends with what it said.
  *
  * @example
@@ -83,8 +83,11 @@ export async function startRedis(
   } catch (error) {
     if (directory !== undefined) await removeTemporary(directory, options);
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    const needed = options.port === undefined
+      ? "without --allow-run, --allow-read and --allow-write"
+      : "on a port without --allow-run, --allow-read, --allow-write and --allow-net";
     throw new Deno.errors.NotCapable(
-      `Cannot start Redis without --allow-run, --allow-read and --allow-write: ${error.message}`,
+      `Cannot start Redis ${needed}: ${error.message}`,
     );
   }
 }

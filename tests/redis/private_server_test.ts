@@ -112,6 +112,17 @@ Deno.test("startRedis says what it lacks on this machine", async () => {
   assert.match(await run(["-A"], { TMPDIR: "/no/such" }), /check TMPDIR/);
 });
 
+Deno.test({
+  name: "startRedis on a port says that it lacks the network",
+  permissions: { run: true, read: true, write: true },
+  fn: async () => {
+    await assert.rejects(startRedis({ port: 6380 }), {
+      name: "NotCapable",
+      message: /^Cannot start Redis on a port without [^:]*--allow-net: Req/,
+    });
+  },
+});
+
 Deno.test("startRedis keeps a directory that it did not make", async () => {
   const directory = await Deno.makeTempDir();
   try {
