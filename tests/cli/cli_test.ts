@@ -112,8 +112,9 @@ Deno.test("the command line refuses what there is not, and says what there is", 
 });
 
 Deno.test("an error of use is one line on stderr, and an exit code; help is for each command", async () => {
-  const [ended, help] = await Promise.all([
+  const [ended, traced, help] = await Promise.all([
     runProgram(["cli.ts", "lissen"]),
+    runProgram(["cli.ts", "lissen"], { env: { PLATYPUSH_DEBUG: "1" } }),
     runProgram(["cli.ts", "send", "event", "--help"]),
   ]);
   assert.deepEqual([help.code, help.stderr], [0, ""]);
@@ -123,6 +124,8 @@ Deno.test("an error of use is one line on stderr, and an exit code; help is for 
     stdout: "",
     stderr: 'error: Unexpected "lissen", did you mean "listen"? See --help\n',
   });
+  assert.equal(traced.code, 2);
+  assert.match(traced.stderr, /UsageError: Unexpected "lissen".*\n +at /);
 });
 
 /** Fails where the command line does not understand what is written as in a shell. */
