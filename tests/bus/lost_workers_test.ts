@@ -130,13 +130,15 @@ Deno.test("Bus does not wait for ever for an isolate that does not answer", asyn
   await busy.tell({ do: "open", options: { name: first.name } });
   const release = await busy.hold();
   using poster = new TestWorker("poster");
-  await poster.tell({
-    do: "open",
-    options: { name: first.name, deviceId: "hall", stallTimeout: 0.3 },
-  });
+  const post = async (): Promise<void> => {
+    await poster.tell({
+      do: "open",
+      options: { name: first.name, deviceId: "hall", stallTimeout: 0.3 },
+    });
+    await poster.tell({ do: "post", from: "poster", count: 1, batch: 1 });
+  };
   try {
-    const posting = { do: "post", from: "poster", count: 1, batch: 1 } as const;
-    await inTime(poster.tell(posting), "the post goes out", 10);
+    await inTime(post(), "the post goes out", 10);
   } finally {
     release();
   }
