@@ -179,6 +179,33 @@ Deno.test("RedisBackend waits for what a loop does with a message", async () => 
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
+Deno.test("RedisBackend does not wait longer for a loop, whose message counts as handled", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, {
+    bus: undefined as never,
+    stopTimeout: 0.2,
+  });
+  const begun = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const loop = (async () => {
+    for await (const message of listener.backend.bus) {
+      begun.resolve();
+      await go.promise;
+      assert.equal((message as Event).args.n, 0);
+    }
+  })();
+  await server.run("RPUSH", QUEUE, ...events(2));
+  await listener.backend.start();
+  await begun.promise;
+  await listener.backend.stop();
+  assert.deepEqual(
+    await server.run("LRANGE", QUEUE, "0", "-1"),
+    events(2).slice(1),
+  );
+  go.resolve();
+  await loop;
+});
+
 Deno.test("RedisBackend stops although a handler waits for it", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { stopTimeout: 0.05 });
