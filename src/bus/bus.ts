@@ -80,7 +80,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Opens the bus.
    *
    * @param options How it works.
-   * @throws {TypeError} When there is no such option.
+   * @throws {TypeError} When there is no such option, or the name is no text.
    * @throws {RangeError} When a time limit is not a positive number, or the
    * name has a `#`.
    * @throws {BusError} When the runtime is too old.
@@ -97,6 +97,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
       deviceId,
       logger = createLogger("bus"),
     } = options;
+    if (typeof name !== "string") {
+      throw new TypeError("Cannot open the bus: `name` has to be a text");
+    }
     if (name.includes("#")) {
       throw new RangeError(
         `Cannot open the bus "${name}": its name must not have a "#"`,

@@ -16,6 +16,7 @@ import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
+import { queueNames } from "./queue_names.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { exhume } from "./scripts/exhume.ts";
@@ -94,7 +95,7 @@ export class DeadLetters {
       options.connectionTimeout,
     );
     const { sentinel, cluster } = parseRedisArgs(args);
-    this.#queues = [...setOf(options.queue)!];
+    this.#queues = queueNames("look after dead letters", options.queue);
     this.#hasFailover = (sentinel ?? cluster) !== undefined;
     this.#timeout = options.connectionTimeout ?? 10;
     this.#router = new Router(args, {

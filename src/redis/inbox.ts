@@ -13,6 +13,7 @@ import { keySlot } from "./key_slot.ts";
 import type { Address } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
+import { queueNames } from "./queue_names.ts";
 import type { QueueReader } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 import { glance } from "./scripts/glance.ts";
@@ -287,12 +288,7 @@ function checkQueues(
   queue: string | readonly string[],
   args: RedisArgs,
 ): readonly string[] {
-  const queues = typeof queue === "string" ? [queue] : [...new Set(queue)];
-  if (queues.length === 0 || queues.some((name) => name === "")) {
-    throw new TypeError(
-      "Cannot read from Redis: `queue` has to be a name, or a list of names.",
-    );
-  }
+  const queues = queueNames("read from Redis", queue);
   for (const name of queues) {
     if (
       args.cluster !== undefined &&

@@ -129,6 +129,11 @@ export const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
 
 /** Checks each argument for itself, as `parseRedisArgs` does. */
 export function checkRedisArgs(args: RedisArgs): void {
+  if (typeof args !== "object" || args === null || Array.isArray(args)) {
+    throw new TypeError(
+      "Cannot connect to Redis: the arguments have to be an object, such as { url }.",
+    );
+  }
   for (const [name, value] of Object.entries(args)) {
     if (!Object.hasOwn(ARGUMENTS, name)) {
       throw new TypeError(

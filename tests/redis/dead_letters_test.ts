@@ -242,3 +242,12 @@ Deno.test("DeadLetters refuse a time that is none", () => {
     );
   }
 });
+
+Deno.test("DeadLetters refuse what is no queue", () => {
+  for (const queue of [undefined, "", [], ["queue", ""], 5]) {
+    assert.throws(
+      () => new DeadLetters({}, { queue: queue as string }),
+      { name: "TypeError", message: /`queue` has to be a name/ },
+    );
+  }
+});

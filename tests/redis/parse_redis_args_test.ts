@@ -91,3 +91,13 @@ Deno.test("parseRedisArgs refuses wrong values without showing them", () => {
     );
   }
 });
+
+Deno.test("parseRedisArgs refuses what is no object", () => {
+  for (const args of ["redis://hunter2@localhost", null, ["localhost"]]) {
+    assert.throws(() => parseRedisArgs(args as RedisArgs), {
+      name: "TypeError",
+      message:
+        "Cannot connect to Redis: the arguments have to be an object, such as { url }.",
+    });
+  }
+});
