@@ -285,6 +285,7 @@ export class Backend extends LifeCycle {
    * @throws {MessageError} If the request or the response is no message.
    * @throws {TypeError} If there is no such option, or an argument for Redis is
    * unknown or wrong.
+   * @throws {RangeError} If the time limit is no number of seconds.
    * @throws {RedisError} If the server cannot be reached or refuses.
    *
    * @example
@@ -362,6 +363,7 @@ export class Backend extends LifeCycle {
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
    * @throws {TypeError} If there is no such option, the type of service to look
    * for is none, or an argument for Redis is unknown or wrong.
+   * @throws {RangeError} If the time to look is no number of seconds.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    *

@@ -168,6 +168,7 @@ export abstract class LifeCycle extends BackendAliases
    * @param timeout How long to wait at most, in seconds. Default: for ever.
    * @returns Whether it has.
    * @throws {Error} If it was not started.
+   * @throws {RangeError} If the time is no number of seconds.
    */
   async join(timeout?: number): Promise<boolean> {
     if (this.#ident === undefined) {
@@ -281,6 +282,7 @@ export abstract class LifeCycle extends BackendAliases
    *
    * @param timeout How long to wait at most, in seconds. Default: for ever.
    * @returns Whether it is to stop.
+   * @throws {RangeError} If the time is no number of seconds.
    */
   async waitStop(timeout?: number): Promise<boolean> {
     checkTime("wait for the stop", "timeout", timeout);

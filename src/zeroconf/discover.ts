@@ -28,6 +28,7 @@ const OPTIONS: Names<DiscoverOptions> = {
  * @returns The services that were found, sorted by name.
  * @throws {TypeError} There is no such option, or the type is not one that a
  * service may have.
+ * @throws {RangeError} The time is no number of seconds.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  *

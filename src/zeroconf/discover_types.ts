@@ -25,6 +25,7 @@ const OPTIONS: Names<Omit<DiscoverOptions, "type">> = {
  * @param options For how long to look, and where.
  * @returns The types, sorted, such as `_http._tcp.local.`.
  * @throws {TypeError} There is no such option.
+ * @throws {RangeError} The time is no number of seconds.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  *
