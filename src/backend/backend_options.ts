@@ -28,7 +28,8 @@ export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
   /**
    * What requests for registered actions need as their `token`: the text, which
    * is compared in constant time, or a function that checks it, which may take
-   * as long as an action. The others are answered with an error. Default: nothing, every request is executed.
+   * as long as an action. The others are answered with an error. Default:
+   * nothing, every request is executed.
    */
   token?: string | TokenCheck;
   /** How many registered actions are executed at a time, at most. Default: 16. */
