@@ -259,7 +259,6 @@ export class RedisBackend extends Backend {
       `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );
     this.abandonActions();
-    // What a loop over the bus has in hand counts as handled then.
     await this.closeBus();
     await consumption.settled(SETTLE_TIMEOUT);
   }

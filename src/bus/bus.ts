@@ -286,6 +286,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   release(): void {
+    this.#pull?.finish();
     this.#endPull();
     this.#pull = undefined;
     this.#endPull = () => {};
@@ -430,6 +431,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
         yield message;
       }
     } finally {
+      // The loop was left, and is through with the message that it had.
+      queue.finish();
       end();
     }
   }
@@ -456,10 +459,12 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Leaves the bus: handlers and loops end, and what was posted here reaches
-   * the subscribers. Messages that were not handled here count as dropped.
+   * the subscribers. Messages that were not handled here count as dropped, also
+   * the one that a loop is at: leave the loop first.
    */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      this.release();
       // Whoever waits for room here would otherwise wait for ever.
       this.#subscriber.endQueues();
       await this.#posts;

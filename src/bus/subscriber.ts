@@ -128,7 +128,7 @@ export class Subscriber {
   end(): void {
     this.endQueues();
     this.#change([]);
-    // What a loop had in hand is handled first.
+    // What get() has handed over is handled first.
     queueMicrotask(() => {
       for (const task of this.#tasks) {
         const reason =

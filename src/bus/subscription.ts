@@ -134,14 +134,18 @@ export class QueueSubscription implements Subscription {
     }
   }
 
+  /** Counts what was taken as handled, without asking for more. */
+  finish(): void {
+    for (const { handled } of this.#taken.splice(0)) handled.resolve();
+  }
+
   end(error?: Error): void {
     this.#ended = true;
     const left = new DroppedError(
-      "The subscription ended before it took the message",
+      "The subscription ended before it was through with the message",
     );
+    for (const { handled } of this.#taken.splice(0)) handled.reject(left);
     for (const { handled } of this.#queue.splice(0)) handled.reject(left);
-    // Whether its reader got through with what was taken, only the reader knows.
-    for (const { handled } of this.#taken.splice(0)) handled.resolve();
     const [first, ...others] = this.#waiting.splice(0);
     if (first === undefined) this.#error = error;
     else if (error !== undefined) first.reject(error);
