@@ -14,7 +14,7 @@ import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
 import type { ActionHandler, ActionOptions } from "./action_handler.ts";
 import { Actions } from "./actions.ts";
 import { type ActionSettings, actionSettings } from "./action_settings.ts";
-import { camelCaseOptions } from "./aliases.ts";
+import { camelCaseOptions } from "./camel_case_options.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { checkOptions } from "./check_options.ts";
 import { Deliveries } from "./deliveries.ts";

@@ -2,7 +2,7 @@ import { formatAddress } from "../redis/address.ts";
 import { DeadLetters, Inbox, type InboxOptions } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
-import { camelCaseOptions } from "./aliases.ts";
+import { camelCaseOptions } from "./camel_case_options.ts";
 import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { Consumption } from "./consumption.ts";

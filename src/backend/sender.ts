@@ -13,7 +13,8 @@ import {
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
-import { camelCaseOptions, type SendRequestOptionAliases } from "./aliases.ts";
+import type { SendRequestOptionAliases } from "./aliases.ts";
+import { camelCaseOptions } from "./camel_case_options.ts";
 
 /** An event, or what one is made with, for {@linkcode Backend.sendEvent}. */
 export type EventLike = Event | EventInit;
