@@ -1,16 +1,17 @@
 import { checkNames, type Names } from "../check_names.ts";
+import { checkTimeLimit } from "../check_time.ts";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/to_error.ts";
 import type { Logger } from "../logger.ts";
 import { jsonValue, Request } from "../message/mod.ts";
 import { RedisError } from "../redis/mod.ts";
-import { backoff, pause } from "../redis/backoff.ts";
+import { backoff } from "../redis/backoff.ts";
 import { orAborted } from "../redis/or_aborted.ts";
 import type { ActionHandler, ActionOptions } from "./action_handler.ts";
 import type { ActionSettings } from "./action_settings.ts";
 import { type Action, ActionTable } from "./action_table.ts";
 import type { ResponseLike } from "./sender.ts";
-import { sleep } from "./sleep.ts";
+import { sleep } from "../sleep.ts";
 import { Slots } from "./slots.ts";
 import type { BackendStats } from "./stats.ts";
 
@@ -87,11 +88,7 @@ export class Actions {
         `Cannot register the action "${name}": its handler is no function`,
       );
     }
-    if (typeof timeout !== "number" || !(timeout > 0)) {
-      throw new RangeError(
-        `Cannot register the action "${name}": \`timeout\` is ${timeout}, expected seconds above 0`,
-      );
-    }
+    checkTimeLimit(`register the action "${name}"`, "timeout", timeout);
     const { bus, target } = this.#options;
     this.#leaveBus ??= bus.registerHandler(
       Request,
@@ -266,7 +263,7 @@ export class Actions {
           );
         }
       }
-      await pause(backoff(attempt, 0.05, 2), signal, daemon);
+      await sleep(backoff(attempt, 0.05, 2), { signal, unref: daemon });
     }
   }
 }

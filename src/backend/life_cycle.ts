@@ -1,7 +1,7 @@
 import { checkTime } from "../check_time.ts";
 import type { Logger } from "../logger.ts";
 import { BackendAliases } from "./aliases.ts";
-import { sleep } from "./sleep.ts";
+import { LONGEST_TIMER, sleep } from "../sleep.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;
@@ -371,7 +371,7 @@ export abstract class LifeCycle extends BackendAliases
 
 /** Keeps the process alive, which promises alone do not. */
 function keepAwake(): Disposable {
-  const timer = setInterval(() => {}, 2 ** 31 - 1);
+  const timer = setInterval(() => {}, LONGEST_TIMER);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 

@@ -7,7 +7,7 @@ import {
   type ServiceInfo,
   serviceType,
 } from "../zeroconf/mod.ts";
-import { sleep } from "./sleep.ts";
+import { sleep } from "../sleep.ts";
 
 /**
  * Where to look for other backends.

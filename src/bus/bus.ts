@@ -1,4 +1,4 @@
-import { checkTime } from "../check_time.ts";
+import { checkTime, checkTimeLimit } from "../check_time.ts";
 import { checkNames } from "../check_names.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -105,11 +105,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
         `Cannot open the bus "${name}": its name must not have a "#"`,
       );
     }
-    for (
-      const [option, value] of Object.entries({ stallTimeout, handlerTimeout })
-    ) {
-      checkSeconds("open the bus", option, value);
-    }
+    checkTimeLimit("open the bus", "stallTimeout", stallTimeout);
+    checkTimeLimit("open the bus", "handlerTimeout", handlerTimeout);
     this.name = name;
     this.#options = options;
     this.#subscriber = new Subscriber(label, handlerTimeout, {
@@ -333,7 +330,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const { timeout } = options;
     checkHandler(type, handler, filter);
     if (timeout !== undefined) {
-      checkSeconds("register a handler", "timeout", timeout);
+      checkTimeLimit("register a handler", "timeout", timeout);
     }
     return this.#subscriber.add(
       new HandlerSubscription(
@@ -494,13 +491,6 @@ export class Bus extends EventTarget implements AsyncDisposable {
       new ErrorEvent("error", { error, message: error.message }),
     );
   }
-}
-
-function checkSeconds(what: string, option: string, value: number): void {
-  if (typeof value === "number" && value > 0) return;
-  throw new RangeError(
-    `Cannot ${what}: ${option} is ${value}, expected seconds above 0`,
-  );
 }
 
 function isArray(

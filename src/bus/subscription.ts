@@ -1,3 +1,4 @@
+import { LONGEST_TIMER } from "../sleep.ts";
 import {
   Event,
   type Filter,
@@ -64,9 +65,6 @@ export class HandlerSubscription implements Subscription {
   end(): void {}
 }
 
-/** The longest delay that `setTimeout` knows, in milliseconds. */
-const MAX_DELAY = 2 ** 31 - 1;
-
 /** A message in a queue. */
 interface Queued {
   readonly message: Message;
@@ -126,7 +124,7 @@ export class QueueSubscription implements Subscription {
     const timer = setTimeout(() => {
       this.#waiting.splice(this.#waiting.indexOf(reader), 1);
       reader.resolve(undefined);
-    }, Math.min(timeout * 1000, MAX_DELAY));
+    }, Math.min(timeout * 1000, LONGEST_TIMER));
     try {
       return await reader.promise;
     } finally {

@@ -1,7 +1,8 @@
 import { checkNames } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import {
   type CommandOptions,
   CONNECT_OPTIONS,
@@ -298,11 +299,10 @@ export class Connection {
           : "debug";
         if (isFatal) refusal = message;
         this.#logger[report](`${message} Trying again.`);
-        await pause(
-          backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE),
+        await sleep(backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE), {
           signal,
-          this.#options.unref,
-        );
+          unref: this.#options.unref,
+        });
         if (signal.aborted) throw this.#closedError("connect to Redis", error);
       }
     }

@@ -1,7 +1,8 @@
 import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import type { Connection } from "./connection.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import {
@@ -287,7 +288,7 @@ export class DeadLetters {
         ) {
           throw explain(error, action, queue, done);
         }
-        await pause(wait, this.#abort.signal);
+        await sleep(wait, { signal: this.#abort.signal });
       }
     }
   }

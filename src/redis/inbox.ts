@@ -3,7 +3,8 @@ import { createLogger, type Logger } from "../logger.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import type { Batch } from "./batch.ts";
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import { checkInboxOptions } from "./check_inbox_options.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
@@ -143,7 +144,10 @@ export class Inbox {
       this.#readers.map((reader) => reader.stop(timeout)),
     );
     // A server that does not answer must not keep us: closing ends every wait.
-    await Promise.race([stopped, pause(timeout + GRACE, abort.signal)]);
+    await Promise.race([
+      stopped,
+      sleep(timeout + GRACE, { signal: abort.signal }),
+    ]);
     abort.abort();
     await Promise.all(
       this.#connections.map((connection) => connection.close()),
@@ -279,7 +283,7 @@ async function startReader(
       logger[attempt === 0 ? "warn" : "debug"](
         `${error.message} Trying again.`,
       );
-      await pause(backoff(attempt, 0.05, 2), signal);
+      await sleep(backoff(attempt, 0.05, 2), { signal });
     }
   }
 }

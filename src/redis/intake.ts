@@ -1,4 +1,4 @@
-import { pause } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import type { Life } from "./life.ts";
 import {
   BLOCK_SECONDS,
@@ -80,7 +80,7 @@ export class Intake {
         // A server out of memory refuses BLMOVE; scripts that only move go on.
         const isFull = reason instanceof RedisError && reason.code === "memory";
         if (!isFull) throw reason;
-        await pause(BLOCK_SECONDS / 20, this.#loop.signal);
+        await sleep(BLOCK_SECONDS / 20, { signal: this.#loop.signal });
         return NOTHING;
       }
       if (returned.status === "rejected") throw returned.reason;

@@ -1,7 +1,8 @@
 import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import type { Connection } from "./connection.ts";
 import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
@@ -188,7 +189,7 @@ export class Outbox {
         ) {
           throw explain(error, what);
         }
-        await pause(wait, this.#abort.signal);
+        await sleep(wait, { signal: this.#abort.signal });
       }
     }
   }

@@ -1,4 +1,5 @@
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import type { ReaderOptions } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 
@@ -81,7 +82,7 @@ export class ReaderLoop {
   /** Resolves once something is so, at a {@link notify}, but not later than `timeout` seconds. */
   async until(isSo: () => boolean, timeout: number): Promise<void> {
     const abort = new AbortController();
-    const late = pause(timeout, abort.signal).then(() => {
+    const late = sleep(timeout, { signal: abort.signal }).then(() => {
       abort.abort();
       this.notify();
     });
@@ -133,10 +134,9 @@ export class ReaderLoop {
       );
     }
     if (isLost) await blocking.ready(signal).catch(() => {});
-    await pause(
-      failures === 0 && isLost ? 0 : backoff(failures, 0.05, 2),
+    await sleep(failures === 0 && isLost ? 0 : backoff(failures, 0.05, 2), {
       signal,
-    );
+    });
   }
 
   /** Ends a command that blocks; where that is not permitted it ends by itself soon. */

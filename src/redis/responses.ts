@@ -1,4 +1,4 @@
-import { pause } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import { RedisError } from "./redis_error.ts";
 import type { Router } from "./router.ts";
 
@@ -68,7 +68,9 @@ export class Responses {
     const late = new AbortController();
     const { unref } = this.#options;
     const end = AbortSignal.any([late.signal, this.#closing.signal]);
-    const over = pause(timeout, end, unref).then(() => late.abort());
+    const over = sleep(timeout, { signal: end, unref }).then(() =>
+      late.abort()
+    );
     let problem = "";
     try {
       while (!end.aborted) {
@@ -81,7 +83,7 @@ export class Responses {
         if (payload) return payload;
         const elapsed = (performance.now() - start) / 1000;
         const rest = Math.max(FIRST_PAUSE, elapsed * LATENESS);
-        await pause(Math.min(rest, LONGEST_PAUSE), end, unref);
+        await sleep(Math.min(rest, LONGEST_PAUSE), { signal: end, unref });
       }
     } finally {
       late.abort();

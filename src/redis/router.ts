@@ -1,4 +1,5 @@
-import { backoff, LONGEST_TIMER, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { LONGEST_TIMER, sleep } from "../sleep.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
@@ -119,7 +120,7 @@ export class Router {
         this.#failure = error as Error;
       }
       this.forget();
-      await pause(backoff(attempt, 0.05, 0.5), signal);
+      await sleep(backoff(attempt, 0.05, 0.5), { signal });
       signal.throwIfAborted();
     }
   }

@@ -1,4 +1,5 @@
-import { backoff, pause } from "./backoff.ts";
+import { backoff } from "./backoff.ts";
+import { sleep } from "../sleep.ts";
 import type { Failure } from "./batch.ts";
 import type { Life } from "./life.ts";
 import type { ReaderOptions } from "./queue_reader.ts";
@@ -102,7 +103,7 @@ export async function settleBatch(
         );
       }
       if (code !== "connection") {
-        await pause(backoff(attempt, 0.05, 2), signal);
+        await sleep(backoff(attempt, 0.05, 2), { signal });
       }
     }
   }

@@ -2,7 +2,7 @@ import { checkTime } from "../check_time.ts";
 import { checkNames, type Names } from "../check_names.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceInfo } from "./service_info.ts";
-import { wait } from "./wait.ts";
+import { sleep } from "../sleep.ts";
 
 /** What {@linkcode discover} looks for, and for how long. */
 export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
@@ -48,6 +48,6 @@ export async function discover(
   const { timeout = 2, signal, ...place } = options;
   await using browser = new Browser(place);
   await browser.start();
-  await wait(timeout, signal);
+  await sleep(timeout, { signal });
   return browser.services;
 }

@@ -5,7 +5,7 @@ import type { DiscoverOptions } from "./discover.ts";
 import { fold } from "./dns_message.ts";
 import { isKnown, Sockets } from "./sockets.ts";
 import { splitQuery } from "./split_query.ts";
-import { wait } from "./wait.ts";
+import { sleep } from "../sleep.ts";
 
 const ALL_TYPES = "_services._dns-sd._udp.local";
 /** The most types that are listed, whatever invents them. */
@@ -66,7 +66,7 @@ export async function discoverTypes(
         sockets.send(query);
       }
       const left = (end - performance.now()) / 1_000;
-      await wait(Math.min(pause, Math.max(0, left)), signal);
+      await sleep(Math.min(pause, Math.max(0, left)), { signal });
       if (performance.now() >= end) break;
     }
   } finally {

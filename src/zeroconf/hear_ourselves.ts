@@ -1,5 +1,5 @@
 import { Sockets } from "./sockets.ts";
-import { wait } from "./wait.ts";
+import { sleep } from "../sleep.ts";
 
 /**
  * Asks the network a question that nobody answers, and listens for it.
@@ -30,7 +30,9 @@ export async function hearOurselves(
       type: "query",
       questions: [{ name: question, type: "PTR" }],
     });
-    if (sockets.networks.length > 0) await wait(timeout, heard.signal);
+    if (sockets.networks.length > 0) {
+      await sleep(timeout, { signal: heard.signal });
+    }
   } catch (error) {
     note((error as Error).message);
   } finally {

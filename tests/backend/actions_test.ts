@@ -106,7 +106,10 @@ Deno.test("Backend.registerAction refuses what makes no sense", async () => {
   for (const timeout of [0, -1, NaN, "5" as unknown as number]) {
     assert.throws(
       () => backend.registerAction("lights.on", () => {}, { timeout }),
-      { name: "RangeError", message: /`timeout` is .*, expected seconds/ },
+      {
+        name: "RangeError",
+        message: /`timeout` is .*, expected a number of seconds above 0/,
+      },
     );
   }
   assert.equal(bus.subscribers, 0);

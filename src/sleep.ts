@@ -1,12 +1,12 @@
-/** What a timer can wait at most; beyond it `setTimeout` fires at once. */
-const LONGEST = 2 ** 31 - 1;
+/** What a timer can be set to, in milliseconds; one beyond it is over at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** How to {@linkcode sleep}. */
 export interface SleepOptions {
   /** Ends the sleep before its time. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Whether the process may end meanwhile. */
-  readonly unref?: boolean;
+  readonly unref?: boolean | undefined;
 }
 
 /**
@@ -23,7 +23,7 @@ export function sleep(
 ): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(true);
   return new Promise((resolve) => {
-    const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST);
+    const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST_TIMER);
     const finish = (aborted: boolean): void => {
       clearInterval(timer);
       signal?.removeEventListener("abort", abort);
@@ -32,7 +32,7 @@ export function sleep(
     const abort = (): void => finish(true);
     // A wait without an end has a timer too: it keeps the process alive.
     const timer = setInterval(() => {
-      if (milliseconds < LONGEST) finish(false);
+      if (milliseconds < LONGEST_TIMER) finish(false);
     }, milliseconds);
     if (unref) Deno.unrefTimer(timer);
     signal?.addEventListener("abort", abort);
