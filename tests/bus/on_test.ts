@@ -168,7 +168,8 @@ Deno.test("Bus gives each handler its own time limit", async () => {
   for (const timeout of [0, -1, NaN]) {
     assert.throws(() => bus.on({}, () => {}, { timeout }), {
       name: "RangeError",
-      message: /Cannot register a handler: timeout is .*, expected seconds/,
+      message:
+        /Cannot register a handler: `timeout` is .*, expected a number of seconds above 0/,
     });
   }
 });
