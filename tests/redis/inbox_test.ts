@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { TestLogger, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 
@@ -117,6 +118,9 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using server = await TestServer.start();
     await using inbox = await open(server, { delivery });
     const waiting = nextBatch(inbox);
+    await until(async () =>
+      /blocked_clients:1/.test(await server.run("INFO", "clients"))
+    );
     await inbox.pause();
     await server.run("RPUSH", "queue", "one");
     assert.deepEqual(await queued(server), ["one"]);
