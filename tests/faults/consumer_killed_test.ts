@@ -7,8 +7,8 @@ import { ConsumerProcess } from "./consumer_process.ts";
 import { Flow, LIMIT } from "./flow.ts";
 
 const KILLS = 20;
-/** What one consumer has in hand: a batch that is handled and one that waits. */
-const IN_HAND = 200;
+/** What one consumer has in hand: a batch that is handled, one that waits, and one on its way. */
+const IN_HAND = 300;
 
 Deno.test("Nothing is lost when the consumer is killed 20 times", async () => {
   await using server = await TestServer.start();
