@@ -13,7 +13,15 @@
 
 const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
-const SLOWEST = ["interop", "faults", "redis", "backend", "cli"];
+const SLOWEST = [
+  "cli",
+  "backend",
+  "interop",
+  "redis",
+  "faults",
+  "zeroconf",
+  "examples",
+];
 const PROCESSES = 2 * navigator.hardwareConcurrency;
 /** Milliseconds until a folder counts as hung, many times what any takes. */
 const TIME_LIMIT = 15 * 60_000;

@@ -31,9 +31,12 @@ Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () 
   );
   await flow.produce(server.args, 10_000);
   await flow.complete();
-  await until(() => inbox.stats().deadLettered >= 9);
+  // All but the batch that is held.
+  await until(() =>
+    inbox.stats().deadLettered >= 9 && inbox.stats().inFlight <= 100
+  );
   const { acknowledged, inFlight } = inbox.stats();
-  assert.ok(inFlight > 0 && inFlight <= 100, String(inFlight));
+  assert.ok(inFlight > 0, String(inFlight));
   assert.ok(acknowledged >= 9800, String(acknowledged));
   held.resolve();
   await inTime(Promise.all(slow), "the held batches are settled");
