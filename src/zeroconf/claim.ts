@@ -42,6 +42,8 @@ export class Claim {
   #name: string;
   #state: "new" | "probing" | "announced" | "over" = "new";
   #everAnnounced = false;
+  /** The name that others know as ours; none where another host claims it, too. */
+  #known = "";
   #probesSent = 0;
   #conflicts: number[] = [];
   #cancel: () => void = () => {};
@@ -66,6 +68,14 @@ export class Claim {
   /** Whether the name was announced at any time, so that others may know it. */
   get everAnnounced(): boolean {
     return this.#everAnnounced;
+  }
+
+  /**
+   * Whether others know the records under the name as ours, also while it is
+   * probed for again, and are to hear a goodbye.
+   */
+  get isKnown(): boolean {
+    return this.#known === this.#name;
   }
 
   /** Resolves with the name once it is announced for the first time. */
@@ -106,6 +116,7 @@ export class Claim {
     if (this.#state === "probing") {
       if (this.#probesSent > 0) this.#takeNextName();
     } else if (this.#state === "announced") {
+      this.#known = "";
       this.#noteConflict();
       this.#probeAfter(this.#options.random() * PROBE_INTERVAL);
     }
@@ -157,6 +168,7 @@ export class Claim {
     if (this.#probesSent === PROBES) {
       this.#state = "announced";
       this.#everAnnounced = true;
+      this.#known = this.#name;
       this.#announce(0);
       return this.#won.resolve(this.#name);
     }

@@ -122,14 +122,14 @@ export class Responder {
 
   /** Takes services off the network, with a goodbye (section 10.1). */
   remove(claims: readonly Claim[]): void {
-    const announced: Registration[] = [];
+    const known: Registration[] = [];
     for (const claim of claims) {
       const registration = this.#records.remove(claim);
       if (registration === undefined) continue;
-      if (claim.announced) announced.push(registration);
+      if (claim.isKnown) known.push(registration);
       this.#announcer.forget(claim);
     }
-    this.#announcer.sayGoodbye(announced);
+    this.#announcer.sayGoodbye(known);
     for (const claim of claims) claim.stop();
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
 import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
-import { Cable, Host, received, TYPE } from "./helpers.ts";
+import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
 import { announced, isProbe, NAME } from "./responders.ts";
 
 function goodbyes(cable: Cable): DnsMessage[] {
@@ -155,6 +155,27 @@ Deno.test("Responder says goodbye, and nothing after it", () => {
   cable.clock.advance(10_000);
   assert.equal(goodbyes(cable).length, 1);
   assert.deepEqual(cable.packets.at(-1)?.message, goodbyes(cable)[0]);
+});
+
+Deno.test("Responder says goodbye also while it probes again for what was announced", () => {
+  const { cable, host, claim } = announced();
+  host.responder.networkChanged();
+  cable.clock.advance(600);
+  assert.equal(isProbe(cable.packets.at(-1)!.message), true);
+  host.responder.remove([claim]);
+  assert.equal(goodbyes(cable).length, 1);
+});
+
+Deno.test("Responder says no goodbye for a name that may be another host's", () => {
+  const { cable, host, claim } = announced();
+  const { srv } = serviceRecords({ port: 1, host: "other.local" });
+  host.responder.receive(
+    received({ type: "response", answers: [srv] }),
+    { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
+  );
+  host.responder.remove([claim]);
+  cable.clock.advance(5_000);
+  assert.deepEqual(goodbyes(cable), []);
 });
 
 Deno.test("Responder probes and announces again when the network changed", () => {
