@@ -10,6 +10,8 @@ const DEFER = 1_000;
 /** After this many conflicts within ten seconds, probing slows down (section 8.1). */
 const MANY_CONFLICTS = 15;
 const SLOW_PROBING = 5_000;
+/** Milliseconds for which what was sent before a change may still come back to us. */
+const ECHO = 1_000;
 /** When announcements follow the first one: more than the two of section 8.3. */
 const ANNOUNCEMENTS = [0, 1_000, 3_000];
 
@@ -45,6 +47,10 @@ export class Claim {
   /** The name that others know as ours; none where another host claims it, too. */
   #known = "";
   #probesSent = 0;
+  /** What was sent last, and what was before a change, as comparable data. */
+  #sent: Uint8Array[] = [];
+  #former: Uint8Array[] = [];
+  #formerUntil = -Infinity;
   #conflicts: number[] = [];
   #cancel: () => void = () => {};
   #won = Promise.withResolvers<string>();
@@ -94,6 +100,8 @@ export class Claim {
 
   /** Announces the records again because they changed. */
   changed(): void {
+    this.#former = this.#sent;
+    this.#formerUntil = this.#options.clock.now() + ECHO;
     if (this.#state === "announced") this.#announce(0);
   }
 
@@ -135,7 +143,9 @@ export class Claim {
 
   #isForeign(record: DnsRecord): boolean {
     const data = comparableData(record);
-    return !this.#options.isOwn?.(record) &&
+    const isEcho = this.#options.clock.now() < this.#formerUntil &&
+      this.#former.some((former) => compareBytes(former, data) === 0);
+    return !isEcho && !this.#options.isOwn?.(record) &&
       this.#options.records().every((own) =>
         compareBytes(comparableData(own), data) !== 0
       ) &&
@@ -177,6 +187,7 @@ export class Claim {
       PROBE_INTERVAL,
       () => this.#probe(),
     );
+    this.#noteSent();
     this.#options.probe();
   }
 
@@ -190,7 +201,12 @@ export class Claim {
         () => this.#announce(index + 1),
       );
     }
+    this.#noteSent();
     announce();
+  }
+
+  #noteSent(): void {
+    this.#sent = this.#options.records().map(comparableData);
   }
 }
 

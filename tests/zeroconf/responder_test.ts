@@ -135,6 +135,26 @@ Deno.test("Responder changes port and TXT without a goodbye", () => {
   assert.deepEqual(goodbyes(cable), []);
 });
 
+Deno.test("Responder takes what it has said before a change for no conflict, for a second", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  const records = { instance: "livingroom", type: TYPE, port: 1, txt: [] };
+  const claim = host.responder.add(records, () => {});
+  cable.clock.advance(20_000);
+  const before = cable.packets.at(-1)!.message;
+  records.port = 2;
+  claim.changed();
+  // A socket hears what it has sent itself, and on a busy host late.
+  const source = { interfaceName: "eth0", address: "192.0.2.1", port: 5353 };
+  const repeat = (): void => host.responder.receive(received(before), source);
+  cable.clock.advance(900);
+  repeat();
+  assert.equal(claim.announced, true);
+  cable.clock.advance(200);
+  repeat();
+  assert.equal(claim.announced, false);
+});
+
 Deno.test("Responder says goodbye, and nothing after it", () => {
   const { cable, host, claim } = announced();
   // One answer waits for others, and one until a second has passed.
