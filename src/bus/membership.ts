@@ -1,5 +1,6 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { LinkMemory } from "./link_reader.ts";
+import { postTo } from "./post_to.ts";
 import { Presence } from "./presence.ts";
 import { nextTurn } from "./turn.ts";
 
@@ -230,7 +231,7 @@ export class Membership {
 
   #post(control: Control): void {
     if (this.#closed || !this.#presence.isKnown) return;
-    this.#channel.postMessage(control);
+    postTo(this.#channel, control);
   }
 
   #receive(control: Control): void {

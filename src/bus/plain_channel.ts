@@ -2,6 +2,7 @@ import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
 import type { Message } from "../message/mod.ts";
 import { Marks } from "./marks.ts";
+import { postTo } from "./post_to.ts";
 
 /** Frames a second that a listener is taken to keep up with. */
 const RATE = 20_000;
@@ -123,7 +124,7 @@ export class PlainChannel {
   post(message: Message): void {
     const wire = message.toJSON();
     this.marks.add(wire);
-    this.#channel.postMessage(wire);
+    postTo(this.#channel, wire);
     this.sent++;
   }
 

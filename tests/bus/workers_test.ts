@@ -168,6 +168,15 @@ Deno.test("Bus works when it is opened as soon as another one is closed", async 
   }
 });
 
+Deno.test("Bus works when it is opened in the turn in which the last channel was closed", async () => {
+  new BroadcastChannel("test/other").close();
+  await using bus = open();
+  using worker = await TestWorker.listening("worker", bus);
+  await bus.post(events(1));
+  await bus.flush();
+  assert.deepEqual((await worker.seen()).counts, { main: 1 });
+});
+
 Deno.test("Bus delivers what a worker has posted before it closed its bus", async () => {
   for (const count of [1, 20_000]) {
     await using bus = open();
