@@ -72,14 +72,21 @@ def plain(text):
 
 
 def look():
-    """What is there now, by name; avahi-browse does not follow changes of TXT."""
+    """What is there now, by name; avahi-browse does not follow changes of TXT.
+
+    None where it does not end, as when what it resolves is withdrawn meanwhile.
+    """
     found = {}
-    output = subprocess.run(
-        ["avahi-browse", "-p", "-r", "-t", "-k", TYPE],
-        env=environment,
-        capture_output=True,
-        text=True,
-    ).stdout
+    try:
+        output = subprocess.run(
+            ["avahi-browse", "-p", "-r", "-t", "-k", TYPE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=3,
+        ).stdout
+    except subprocess.TimeoutExpired:
+        return None
     for line in output.splitlines():
         parts = line.split(";", 9)
         name = f"{plain(parts[3])}.{TYPE}.local."
@@ -98,6 +105,8 @@ def follow():
     before = {}
     while True:
         now = look()
+        if now is None:
+            continue
         for name, service in now.items():
             if before.get(name) != service:
                 event = "updated" if name in before else "added"
