@@ -2,41 +2,12 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import {
   ConfigError,
-  type ConfigSetting,
   type RedisArgs,
   resolveConfig,
   type ResolveConfigOptions,
 } from "../../mod.ts";
 import { Folder } from "./folder.ts";
-
-const NOWHERE = { HOME: "/nowhere" };
-
-/** Brings sources together, of which `file` is the text of a file. */
-async function resolved(
-  { file, ...sources }: ResolveConfigOptions & { file?: string },
-): Promise<{
-  args: RedisArgs | undefined;
-  settings: Record<string, string>;
-  lines: string[];
-}> {
-  await using folder = await Folder.make(file ? { "config.yaml": file } : {});
-  const { options, settings } = await resolveConfig({
-    env: NOWHERE,
-    logger: folder.logger,
-    ...(file !== undefined && { path: folder.file() }),
-    ...sources,
-  });
-  return {
-    args: options.redisArgs,
-    settings: Object.fromEntries(settings.map(
-      ({ name, value, origin }: ConfigSetting) => [
-        name,
-        `${value} (${origin.replace(folder.path, "")})`,
-      ],
-    )),
-    lines: folder.lines,
-  };
-}
+import { NOWHERE, resolved } from "./resolved.ts";
 
 Deno.test("resolveConfig takes each value from the strongest source", async () => {
   const file = `
