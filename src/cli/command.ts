@@ -5,6 +5,7 @@ import type { Parser } from "@optique/core/parser";
 import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
+import { isInterruption } from "./is_interruption.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter } from "./paint.ts";
 
@@ -36,7 +37,10 @@ export interface CommandDefinition<Options> {
   readonly usage: string;
   /** The least level of the log where none is asked for. Default: `warning`. */
   readonly logLevel?: LogLevel;
-  /** Does it. Data goes to stdout by `printLine`, and nothing else does. */
+  /**
+   * Does it. Data goes to stdout by `printLine`, and nothing else does. Where to
+   * be interrupted is how it usually ends, it returns then.
+   */
   run(options: Options, surroundings: Surroundings): Promise<unknown>;
 }
 
@@ -69,11 +73,16 @@ export function defineCommand<Options>(
     const mayColor = !general.noColor && !Deno.noColor;
     await logToStderr(general.logLevel ?? logLevel, mayColor);
     const isTerminal = Deno.stdout.isTerminal();
-    await definition.run(own, {
-      signal,
-      isTerminal,
-      paint: painter(isTerminal && mayColor),
-    });
+    try {
+      await definition.run(own, {
+        signal,
+        isTerminal,
+        paint: painter(isTerminal && mayColor),
+      });
+    } catch (error) {
+      if (!isInterruption(error, signal)) throw error;
+      throw new Error(`Interrupted: ${error.message}`, { cause: error });
+    }
   });
   return command(name, action, {
     brief: [text(definition.brief)],

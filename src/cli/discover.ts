@@ -38,6 +38,9 @@ export const discoverCommand: Command = defineCommand("discover", {
     if (watch) return await follow(json, surroundings);
     const { signal, paint } = surroundings;
     const peers = await discover({ timeout, signal });
+    if (peers.length === 0 && signal.aborted) {
+      throw new DOMException("nobody was found until then", "AbortError");
+    }
     if (peers.length === 0) {
       throw new Error(
         `No listener was found on the local network within ${timeout} s; \`doctor\` tells whether multicast works`,

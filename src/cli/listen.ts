@@ -6,6 +6,7 @@ import { Message, RedisBackend } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
 import { embedRedis } from "./embed_redis.ts";
 import { filter } from "./filter.ts";
+import { isInterruption } from "./is_interruption.ts";
 import { messageLine } from "./message_line.ts";
 import { printableJson } from "./printable.ts";
 import { Printer } from "./printer.ts";
@@ -68,7 +69,12 @@ export const listenCommand: Command = defineCommand("listen", {
           ? printer.print(message)
           : undefined,
     );
-    await backend.start();
+    try {
+      await backend.start();
+    } catch (error) {
+      if (isInterruption(error, signal)) return;
+      throw error;
+    }
     if (advertise && !signal.aborted) await backend.registerService();
     await backend.join();
     if (printer.error !== undefined) throw printer.error;

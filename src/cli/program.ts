@@ -1,4 +1,5 @@
 import { ConfigError, RedisError, type RedisErrorCode } from "../../mod.ts";
+import { isInterruption } from "./is_interruption.ts";
 import { printable } from "./printable.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -63,7 +64,9 @@ export async function program(
   };
   const end = (): void => {
     if (interrupt.signal.aborted) return;
-    interrupt.abort();
+    interrupt.abort(
+      new DOMException("not everything was done", "AbortError"),
+    );
     // From then on a signal has its usual effect.
     Deno.unrefTimer(setTimeout(ignore, SAME_SIGNAL * 1000));
   };
@@ -71,22 +74,11 @@ export async function program(
   try {
     await main(interrupt.signal);
   } catch (error) {
-    if (!isEnd(error, interrupt.signal)) fail(error);
+    const isReaderGone = error instanceof Deno.errors.BrokenPipe;
+    if (!isReaderGone && !isInterruption(error, interrupt.signal)) fail(error);
   } finally {
     if (!interrupt.signal.aborted) ignore();
   }
-}
-
-/**
- * Whether an error only means that the program is to end. One that happens while
- * it ends is told like any other.
- */
-function isEnd(error: unknown, signal: AbortSignal): boolean {
-  if (error instanceof Deno.errors.BrokenPipe) return true;
-  if (!signal.aborted) return false;
-  return error instanceof RedisError
-    ? error.code === "closed"
-    : error instanceof DOMException && error.name === "AbortError";
 }
 
 function fail(error: unknown): void {

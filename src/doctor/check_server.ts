@@ -24,6 +24,7 @@ const ADVICE: Partial<Record<RedisErrorCode, string>> = {
  * @param signal Gives up when aborted.
  * @returns What was found, and the connection if there is one.
  * @throws {TypeError} An argument is unknown or wrong.
+ * @throws {RedisError} Aborted, with the code `closed`.
  */
 export async function checkServer(
   args: RedisArgs,
@@ -40,7 +41,7 @@ export async function checkServer(
     ];
   } catch (error) {
     connection?.[Symbol.dispose]();
-    if (!(error instanceof RedisError)) throw error;
+    if (!(error instanceof RedisError) || signal.aborted) throw error;
     // A server that takes nothing that is written refuses PING, too.
     const [message, advice] = explainReply(error) ??
       [error.message, ADVICE[error.code] ?? "Look into the server's log."];

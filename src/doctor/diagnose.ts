@@ -20,7 +20,7 @@ export interface DiagnoseOptions {
   queue?: string | readonly string[];
   /** Whether to look at the network, too. Default: `true`. */
   multicast?: boolean;
-  /** When aborted, gives up connecting, and leaves the network out. */
+  /** Gives up when aborted. Default: never. */
   signal?: AbortSignal;
 }
 
@@ -42,6 +42,8 @@ const OPTIONS: Names<DiagnoseOptions> = {
  * @returns What was found, one after the other.
  * @throws {TypeError} There is no such option, or an argument for Redis is
  * unknown or wrong.
+ * @throws {DOMException | RedisError} Aborted: the signal's reason, or an error
+ * with the code `closed` while it connects.
  *
  * @example
  * ```ts
@@ -59,7 +61,11 @@ export async function* diagnose(
   options: DiagnoseOptions = {},
 ): AsyncGenerator<Finding> {
   checkNames("diagnose", options, OPTIONS);
-  const { redisArgs = {}, multicast = true } = options;
+  const {
+    redisArgs = {},
+    multicast = true,
+    signal = new AbortController().signal,
+  } = options;
   yield checkDeno();
   let mayConnect = true;
   for await (const finding of checkPermissions(parseRedisArgs(redisArgs))) {
@@ -69,16 +75,16 @@ export async function* diagnose(
   const queues = [options.queue ?? "platypush/backend/redis"].flat();
   const told = new Set<string>();
   for (const queue of mayConnect ? new Set(queues) : []) {
-    for await (
-      const finding of diagnoseRedis(redisArgs, queue, options.signal)
-    ) {
+    signal.throwIfAborted();
+    for await (const finding of diagnoseRedis(redisArgs, queue, signal)) {
       // What is the same for every queue is told once.
       const text = JSON.stringify(finding);
       if (!told.has(text)) yield finding;
       told.add(text);
     }
   }
-  if (multicast && !options.signal?.aborted && await mayUseNetwork()) {
+  signal.throwIfAborted();
+  if (multicast && await mayUseNetwork()) {
     yield* checkMulticast();
   }
 }
@@ -86,7 +92,7 @@ export async function* diagnose(
 async function* diagnoseRedis(
   redisArgs: RedisArgs,
   queue: string,
-  signal = new AbortController().signal,
+  signal: AbortSignal,
 ): AsyncGenerator<Finding> {
   const [finding, opened] = await checkServer(redisArgs, queue, signal);
   yield finding;

@@ -207,17 +207,21 @@ export class DeadLetters {
     const matches = matcher(filter);
     let left = setOf(filter.id)?.size ?? Infinity;
     let count = 0;
-    for (const queue of queues) {
-      const pages = this.#pages(action, queue);
-      let chosen: Entry[] = [];
-      for (
-        let page;
-        left > 0 && (page = await pages.next(new Set(chosen))).length > 0;
-      ) {
-        chosen = page.filter(({ letter }) => matches(letter));
-        left -= chosen.length;
-        count += await this.#exhume(action, queue, chosen, count);
+    try {
+      for (const queue of queues) {
+        const pages = this.#pages(action, queue);
+        let chosen: Entry[] = [];
+        for (
+          let page;
+          left > 0 && (page = await pages.next(new Set(chosen))).length > 0;
+        ) {
+          chosen = page.filter(({ letter }) => matches(letter));
+          left -= chosen.length;
+          count += await this.#exhume(action, queue, chosen);
+        }
       }
+    } catch (error) {
+      throw tellExtent(error, count);
     }
     return count;
   }
@@ -226,7 +230,6 @@ export class DeadLetters {
     action: "requeue" | "purge",
     queue: string,
     entries: readonly Entry[],
-    before: number,
   ): Promise<number> {
     if (entries.length === 0) return 0;
     const args: Argument[] = [action];
@@ -243,7 +246,6 @@ export class DeadLetters {
           isDoubtful ||= (error as RedisError).mayHaveRun;
           throw error;
         }),
-      before,
     );
     return isDoubtful ? entries.length : count;
   }
@@ -270,7 +272,6 @@ export class DeadLetters {
     action: string,
     queue: string,
     work: (connection: Connection) => Promise<Reply>,
-    done = 0,
   ): Promise<Reply> {
     const deadline = performance.now() + this.#timeout * 1000;
     for (let attempt = 0;; attempt++) {
@@ -286,7 +287,7 @@ export class DeadLetters {
         if (
           !isRetried || performance.now() + wait * 1000 > deadline
         ) {
-          throw explain(error, action, queue, done);
+          throw explain(error, action, queue);
         }
         await sleep(wait, { signal: this.#abort.signal });
       }
@@ -306,12 +307,20 @@ function explain(
   error: RedisError,
   action: string,
   queue: string,
-  done: number,
 ): RedisError {
   const reason = error.message.replace(/^Cannot [^:]*: /, "");
-  const extent = done > 0 ? ` It was done for ${done} of them before.` : "";
   return new RedisError(
-    `Cannot ${action} the dead letters of "${queue}": ${reason}${extent}`,
+    `Cannot ${action} the dead letters of "${queue}": ${reason}`,
+    error.code,
+    { cause: error, mayHaveRun: error.mayHaveRun },
+  );
+}
+
+/** Tells of how many dead letters had been dealt with before an error. */
+function tellExtent(error: unknown, count: number): unknown {
+  if (count === 0 || !(error instanceof RedisError)) return error;
+  return new RedisError(
+    `${error.message} It was done for ${count} of them before.`,
     error.code,
     { cause: error, mayHaveRun: error.mayHaveRun },
   );

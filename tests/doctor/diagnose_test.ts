@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Inbox, type RedisArgs } from "../../mod.ts";
+import { diagnose, Inbox, type RedisArgs } from "../../mod.ts";
 import { checkDeno } from "../../src/doctor/check_deno.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -234,6 +234,26 @@ Deno.test("diagnose tells what is the same for several queues once", async () =>
       "failure queue",
     ],
   );
+});
+
+Deno.test("diagnose gives up when it is aborted between two queues, and leaves the network alone", async () => {
+  await using server = await TestServer.start();
+  for (const queue of ["queue", ["queue", "second"]]) {
+    const abort = new AbortController();
+    const found: string[] = [];
+    await assert.rejects(
+      async () => {
+        const { signal } = abort;
+        const options = { redisArgs: server.args, queue, signal };
+        for await (const { check } of diagnose(options)) {
+          found.push(check);
+          if (check === "queue") abort.abort();
+        }
+      },
+      (error) => error === abort.signal.reason,
+    );
+    assert.equal(found.at(-1), "queue");
+  }
 });
 
 Deno.test("diagnose wants a recent Deno", () => {

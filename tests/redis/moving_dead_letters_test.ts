@@ -151,6 +151,23 @@ Deno.test("DeadLetters keeps what the queue does not take", async () => {
   assert.equal(await server.run("EXISTS", "queue"), 0);
 });
 
+Deno.test("DeadLetters tells how many were moved before an error", async () => {
+  await using server = await TestServer.start();
+  await buryMany(server, 3);
+  await server.run("SET", "{other}:dead", "no list");
+  await using dead = new DeadLetters(server.args, {
+    queue: ["queue", "other"],
+  });
+  await assert.rejects(dead.requeue("all"), (error: RedisError) => {
+    assert.match(
+      error.message,
+      /^Cannot requeue the dead letters of "other": .* It was done for 3 of them before\.$/,
+    );
+    return error.code === "wrong-type";
+  });
+  assert.deepEqual(await queued(server), messages(numbers(0, 3)));
+});
+
 Deno.test("DeadLetters that were requeued have their deliveries before them", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "one");

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { inTime } from "../in_time.ts";
+import { Namespace, run, whyNoNamespaces } from "../namespaces.ts";
+import { Program } from "../programs.ts";
+import { until } from "../until.ts";
+
+const reason = await whyNoNamespaces();
+
+for (
+  const command of [
+    ["status"],
+    ["doctor", "--json", "--no-multicast"],
+    ["dead", "list"],
+    ["dead", "show", "0"],
+    ["dead", "requeue", "--all"],
+    ["dead", "purge", "--all"],
+  ]
+) {
+  Deno.test(`${command.join(" ")} tells that it was interrupted`, async () => {
+    // A server that does not answer.
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    await using program = new Program(
+      ["cli.ts", ...command, "--url", `redis://127.0.0.1:${port}`],
+    );
+    using _connection = await inTime(listener.accept(), "a connection");
+    const { code, stdout, stderr } = await program.end("SIGINT");
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: Interrupted: Cannot [^\n]+ was closed.*\n$/);
+    assert.doesNotMatch(stdout, /failure/);
+  });
+}
+
+Deno.test({
+  name: `discover tells that it was interrupted${reason ? ` (${reason})` : ""}`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    await using program = new Program(
+      ["cli.ts", "discover", "--timeout", "60"],
+      { namespace },
+    );
+    // It listens on the port of mDNS, 5353.
+    await until(async () =>
+      (await run("cat", `/proc/${program.pid}/net/udp`)).stdout
+        .includes(":14E9 ")
+    );
+    const { code, stderr } = await program.end("SIGINT");
+    assert.equal(code, 1);
+    assert.equal(stderr, "error: Interrupted: nobody was found until then\n");
+  },
+});
