@@ -57,7 +57,10 @@ async function test(args: readonly string[]): Promise<Count> {
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-    signal: AbortSignal.timeout(TIME_LIMIT),
+    signal: AbortSignal.any([
+      interrupt.signal,
+      AbortSignal.timeout(TIME_LIMIT),
+    ]),
   });
   await using process = command.spawn();
   let output = "";
@@ -85,10 +88,14 @@ function isThere(path: string): boolean {
   }
 }
 
+const interrupt = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => interrupt.abort());
+}
 const runs = Deno.args.some(isThere) ? [[]] : places().map((place) => [place]);
 const sum: Count = { passed: 0, failed: 0 };
 await Promise.all(Array.from({ length: PROCESSES }, async () => {
-  for (let run = runs.shift(); run; run = runs.shift()) {
+  for (let run; !interrupt.signal.aborted && (run = runs.shift());) {
     const { passed, failed } = await test([...Deno.args, ...run]);
     sum.passed += passed;
     sum.failed += failed;
