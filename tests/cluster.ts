@@ -46,7 +46,7 @@ export class ClusterSetup implements AsyncDisposable {
   async #startNodes(): Promise<void> {
     while (this.nodes.length < 6) {
       const node = await TestServer.start({
-        port: clusterPort(),
+        port: freePort(),
         config: [
           "cluster-enabled yes",
           "cluster-node-timeout 1000",
@@ -114,12 +114,4 @@ async function says(
 
 function lines(text: string): number {
   return text.trim().split("\n").length;
-}
-
-/** The bus of a cluster takes the port 10,000 above. */
-export function clusterPort(): number {
-  for (;;) {
-    const port = freePort();
-    if (port < 55535) return port;
-  }
 }

@@ -88,7 +88,11 @@ export class SentinelSetup implements AsyncDisposable {
         stderr: "null",
       }).spawn();
       this.#stack.defer(async () => {
-        sentinel.kill("SIGKILL");
+        try {
+          sentinel.kill("SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
         await sentinel.status;
       });
     }

@@ -7,10 +7,9 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { clusterPort } from "../cluster.ts";
 import { diagnose } from "../../src/doctor/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { freePort, TestLogger, TestServer } from "../servers.ts";
 
 const GUIDE = new URL("../../docs/redis.md", import.meta.url);
 const QUEUE = "platypush/backend/redis";
@@ -126,7 +125,7 @@ Deno.test("Other databases, the status of a queue and mere senders need what the
 
 Deno.test("A cluster needs to be asked for its slots", async () => {
   await using server = await TestServer.start({
-    port: clusterPort(),
+    port: freePort(),
     config: ["cluster-enabled yes"],
   });
   await server.run("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
