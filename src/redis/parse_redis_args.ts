@@ -1,3 +1,4 @@
+import { LONGEST_TIMER } from "../sleep.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { expandUrl } from "./expand_url.ts";
 import { checkRedisArgs, type RedisArgs } from "./redis_args.ts";
@@ -65,7 +66,7 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
       "Cannot connect to Redis: a cluster only has database 0; leave out `db`.",
     );
   }
-  const healthCheckInterval = all.health_check_interval ?? 10;
+  const healthCheckInterval = inTimer(all.health_check_interval ?? 10);
   return {
     address: all.unix_socket_path
       ? { path: all.unix_socket_path }
@@ -74,9 +75,12 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     username: all.username || undefined,
     password: all.password || undefined,
     tls: all.ssl ? tlsSettings(all) : undefined,
-    connectTimeout: all.socket_connect_timeout || 5,
-    replyTimeout: all.socket_timeout ||
-      (healthCheckInterval > 0 ? healthCheckInterval / 2 : undefined),
+    connectTimeout: inTimer(all.socket_connect_timeout || 5),
+    replyTimeout: all.socket_timeout
+      ? inTimer(all.socket_timeout)
+      : healthCheckInterval > 0
+      ? healthCheckInterval / 2
+      : undefined,
     keepAlive: all.socket_keepalive ?? true,
     healthCheckInterval,
     clientName: all.client_name ?? undefined,
@@ -89,6 +93,11 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     },
     cluster: all.cluster?.map((text) => parseAddress(text, 6379)),
   };
+}
+
+/** At most so many seconds as a timer takes, 24 days. */
+function inTimer(seconds: number): number {
+  return Math.min(seconds, LONGEST_TIMER / 1000);
 }
 
 function tlsSettings(args: RedisArgs): TlsSettings {

@@ -3,6 +3,7 @@ import { Connection, RedisError, startRedis } from "../../src/redis/mod.ts";
 import { isSupported } from "../../src/redis/link.ts";
 import { LineLogger } from "../backend/helpers.ts";
 import { LoadingServer } from "../loading_server.ts";
+import { inTime } from "../in_time.ts";
 import { freePort, TestLogger, TestServer } from "../servers.ts";
 
 Deno.test("Connection runs commands over a Unix socket and over TCP", async () => {
@@ -64,6 +65,21 @@ Deno.test("Connection waits until the server has loaded its data", async () => {
   }
   for (const { lines } of loggers) {
     assert.equal(lines.filter((line) => /^warn/.test(line)).length, 1);
+  }
+});
+
+Deno.test("Connection waits as long as it is told, also beyond what a timer takes", async () => {
+  await using server = await TestServer.start();
+  for (const time of [3e6, 1e12]) {
+    const args = {
+      ...server.args,
+      socket_connect_timeout: time,
+      socket_timeout: time,
+      health_check_interval: time,
+    };
+    const connecting = Connection.connect(args);
+    await using connection = await inTime(connecting, "a connection");
+    assert.equal(await connection.command(["PING"]), "PONG");
   }
 });
 
