@@ -1,5 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
-import { checkTimeLimit } from "../check_time.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { TIME_LIMIT } from "../kinds.ts";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/to_error.ts";
 import type { Logger } from "../logger.ts";
@@ -15,7 +15,7 @@ import { sleep } from "../sleep.ts";
 import { Slots } from "./slots.ts";
 import type { BackendStats } from "./stats.ts";
 
-const OPTIONS: Names<ActionOptions> = { timeout: true };
+const OPTIONS: Kinds<ActionOptions> = { timeout: TIME_LIMIT };
 
 /** What {@linkcode Actions} have to know of their backend. */
 export interface ActionsOptions extends ActionSettings {
@@ -81,14 +81,13 @@ export class Actions {
     options: ActionOptions,
   ): () => void {
     this.#table.check(name);
-    checkNames(`register the action "${name}"`, options, OPTIONS);
+    checkOptions(`register the action "${name}"`, options, OPTIONS);
     const { timeout = this.#options.timeout } = options;
     if (typeof handler !== "function") {
       throw new TypeError(
         `Cannot register the action "${name}": its handler is no function`,
       );
     }
-    checkTimeLimit(`register the action "${name}"`, "timeout", timeout);
     const { bus, target } = this.#options;
     this.#leaveBus ??= bus.registerHandler(
       Request,

@@ -1,5 +1,4 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames } from "../check_names.ts";
+import { checkOptions, checkValue } from "../check_options.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import {
@@ -16,11 +15,15 @@ import { Actions } from "./actions.ts";
 import { type ActionSettings, actionSettings } from "./action_settings.ts";
 import { camelCaseOptions } from "./camel_case_options.ts";
 import type { BackendOptions } from "./backend_options.ts";
-import { checkOptions } from "./check_options.ts";
+import { BACKEND_OPTIONS } from "./backend_kinds.ts";
 import { Deliveries } from "./deliveries.ts";
 import { LifeCycle } from "./life_cycle.ts";
-import { Peers } from "./peers.ts";
-import { SEND_TO_OPTIONS, type SendToOptions } from "./send_to_options.ts";
+import { PEER_PLACE, Peers } from "./peers.ts";
+import {
+  PEER,
+  SEND_TO_OPTIONS,
+  type SendToOptions,
+} from "./send_to_options.ts";
 import {
   type EventLike,
   listOf,
@@ -98,7 +101,7 @@ export class Backend extends LifeCycle {
   constructor(options: BackendOptions = {}) {
     const given = camelCaseOptions(options);
     // Those of derived backends too: what they are given comes through here.
-    checkOptions(given);
+    checkOptions("make the backend", given, BACKEND_OPTIONS);
     super(given, given.logger ?? createLogger("backend"));
     this.target = given.deviceId === "*"
       ? undefined
@@ -110,8 +113,9 @@ export class Backend extends LifeCycle {
     this.#ownLogger = given.logger;
     this.#bus = given.bus;
     this.#postEvents = given.postEvents;
-    if (typeof given.postEvents === "object" && given.postEvents.type) {
-      serviceType(given.postEvents.type);
+    if (typeof given.postEvents === "object") {
+      checkOptions("look for other hosts", given.postEvents, PEER_PLACE);
+      if (given.postEvents.type) serviceType(given.postEvents.type);
     }
     this.#ownsBus = given.bus === undefined;
   }
@@ -283,8 +287,8 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
    * if the backend was stopped.
    * @throws {MessageError} If the request or the response is no message.
-   * @throws {TypeError} If there is no such option, or an argument for Redis is
-   * unknown or wrong.
+   * @throws {TypeError} If there is no such option or it is of another kind, or
+   * an argument for Redis is unknown or wrong.
    * @throws {RangeError} If the time limit is no number of seconds.
    * @throws {RedisError} If the server cannot be reached or refuses.
    *
@@ -319,7 +323,8 @@ export class Backend extends LifeCycle {
    * @param request The request.
    * @returns The response as it was sent.
    * @throws {MessageError} If the response is none.
-   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {TypeError} If the request is none, or an argument for Redis is
+   * unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    *
@@ -361,8 +366,9 @@ export class Backend extends LifeCycle {
    * @throws {DOMException} A `NotFoundError` if there is no such peer, an
    * `AbortError` if the backend was stopped.
    * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
-   * @throws {TypeError} If there is no such option, the type of service to look
-   * for is none, or an argument for Redis is unknown or wrong.
+   * @throws {TypeError} If there is no such option or it is of another kind,
+   * the peer is none, the type of service to look for is none, or an argument
+   * for Redis is unknown or wrong.
    * @throws {RangeError} If the time to look is no number of seconds.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
@@ -387,8 +393,8 @@ export class Backend extends LifeCycle {
     options: SendToOptions = {},
   ): Promise<void> {
     this.throwIfClosed();
-    checkNames("send to the peer", options, SEND_TO_OPTIONS);
-    checkTime("send to the peer", "timeout", options.timeout);
+    checkOptions("send to the peer", options, SEND_TO_OPTIONS);
+    checkValue("send to the peer", "peer", peer, PEER);
     const { timeout = 2, redisArgs, ...place } = options;
     const service = typeof peer === "string"
       ? await this.#neighbours().find(peer, timeout, place)
@@ -435,8 +441,8 @@ export class Backend extends LifeCycle {
    * @param handler Executes it.
    * @param options How it is executed.
    * @returns Ends it; what is being executed is still answered.
-   * @throws {TypeError} If the name is none, the handler is no function, or there
-   * is no such option.
+   * @throws {TypeError} If the name is none, the handler is no function, or
+   * there is no such option or it is of another kind.
    * @throws {RangeError} If the time limit makes no sense.
    * @throws {Error} If an action of this name is registered.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
@@ -488,9 +494,10 @@ export class Backend extends LifeCycle {
    * @param options What to announce; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
-   * @throws {TypeError} If there is no such option or no port, or a name or
-   * property is not allowed.
-   * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {TypeError} If there is no such option or it is of another kind,
+   * there is no port, or a name or property is not allowed.
+   * @throws {RangeError} If the port is none, or a property does not fit a TXT
+   * record.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    * @throws {DOMException} An `AbortError` if the backend was stopped.
@@ -512,7 +519,7 @@ export class Backend extends LifeCycle {
   ): Promise<string> {
     this.throwIfClosed();
     const given = camelCaseOptions(options);
-    checkNames("announce the backend", given, SERVICE_OPTIONS);
+    checkOptions("announce the backend", given, SERVICE_OPTIONS);
     const { properties, ...defaults } = this.serviceDefaults(given);
     return await this.#announcing().register({
       ...defaults,

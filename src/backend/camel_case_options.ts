@@ -1,3 +1,5 @@
+import { OBJECT } from "../kinds.ts";
+
 /** What Platypush's names of options are here. */
 const OPTIONS: Readonly<Record<string, string>> = {
   redis_args: "redisArgs",
@@ -18,7 +20,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
  * @returns A copy that has only camelCase names, without undefined ones.
  */
 export function camelCaseOptions<T extends object>(options: T): T {
-  if (typeof options !== "object" || options === null) return options;
+  if (!OBJECT.accepts(options)) return options;
   const entries = Object.entries(options).filter(([, value]) =>
     value !== undefined
   );

@@ -1,4 +1,5 @@
-import { checkTime } from "../check_time.ts";
+import { checkValue } from "../check_options.ts";
+import { SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { BackendAliases } from "./aliases.ts";
 import { LONGEST_TIMER, sleep } from "../sleep.ts";
@@ -174,7 +175,7 @@ export abstract class LifeCycle extends BackendAliases
     if (this.#ident === undefined) {
       throw new Error("Cannot join the backend: it has not been started");
     }
-    checkTime("join the backend", "timeout", timeout);
+    checkValue("join the backend", "timeout", timeout, SECONDS);
     return await this.#waitForEnd(timeout);
   }
 
@@ -285,7 +286,7 @@ export abstract class LifeCycle extends BackendAliases
    * @throws {RangeError} If the time is no number of seconds.
    */
   async waitStop(timeout?: number): Promise<boolean> {
-    checkTime("wait for the stop", "timeout", timeout);
+    checkValue("wait for the stop", "timeout", timeout, SECONDS);
     return await sleep(timeout, {
       signal: this.#stopping.signal,
       // A backend at work keeps the process alive by itself.

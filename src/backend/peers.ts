@@ -1,4 +1,5 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import { TEXT, TEXTS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Browser,
@@ -29,9 +30,9 @@ export interface PeerPlace {
 }
 
 /** Every option of a {@linkcode PeerPlace}. */
-export const PEER_PLACE: Names<PeerPlace> = {
-  type: true,
-  interfaces: true,
+export const PEER_PLACE: Kinds<PeerPlace> = {
+  type: TEXT,
+  interfaces: TEXTS,
 };
 
 /** What {@linkcode Peers} has to know of its backend. */

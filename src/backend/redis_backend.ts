@@ -136,9 +136,11 @@ export class RedisBackend extends Backend {
    * @param options What to announce; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
-   * @throws {TypeError} If there is no such option, a name or property is not
-   * allowed, or an argument for Redis is unknown or wrong.
-   * @throws {RangeError} If a property does not fit a TXT record.
+   * @throws {TypeError} If there is no such option or it is of another kind, a
+   * name or property is not allowed, or an argument for Redis is unknown or
+   * wrong.
+   * @throws {RangeError} If the port is none, or a property does not fit a TXT
+   * record.
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    * @throws {DOMException} An `AbortError` if the backend was stopped.

@@ -1,5 +1,15 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import {
+  type Kind,
+  NAME,
+  OBJECT,
+  required,
+  SECONDS,
+  TEXT,
+  TEXTS,
+} from "../kinds.ts";
 import type { RedisArgs } from "../redis/mod.ts";
+import type { ServiceInfo } from "../zeroconf/mod.ts";
 import type { PeerPlace } from "./peers.ts";
 
 /** How {@linkcode Backend.sendTo} finds a peer, and who we are there. */
@@ -16,10 +26,18 @@ export interface SendToOptions extends PeerPlace {
   redisArgs?: RedisArgs;
 }
 
+/** What stands for a peer. */
+export const PEER: Kind = required({
+  expected: "a name, or what discover() or browse() has found",
+  accepts: (value) =>
+    NAME.accepts(value) ||
+    (OBJECT.accepts(value) && TEXT.accepts((value as ServiceInfo).deviceId)),
+});
+
 /** Every option of {@linkcode Backend.sendTo}. */
-export const SEND_TO_OPTIONS: Names<SendToOptions> = {
-  timeout: true,
-  redisArgs: true,
-  type: true,
-  interfaces: true,
+export const SEND_TO_OPTIONS: Kinds<SendToOptions> = {
+  timeout: SECONDS,
+  redisArgs: OBJECT,
+  type: TEXT,
+  interfaces: TEXTS,
 };

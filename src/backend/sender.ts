@@ -1,5 +1,5 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { FUNCTION, NAME, OBJECT, required, SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
@@ -38,13 +38,18 @@ export interface SendRequestOptions extends SendRequestOptionAliases {
   queueName?: string;
 }
 
-const REQUEST_OPTIONS: Names<
+const REQUEST_OPTIONS: Kinds<
   Omit<SendRequestOptions, keyof SendRequestOptionAliases>
 > = {
-  onResponse: true,
-  responseTimeout: true,
-  queueName: true,
+  onResponse: FUNCTION,
+  responseTimeout: SECONDS,
+  queueName: NAME,
 };
+
+const REQUEST = required({
+  expected: "the Request to answer",
+  accepts: (value) => value instanceof Request,
+});
 
 /** What a {@linkcode Sender} has to know of its backend. */
 export interface SenderOptions {
@@ -109,8 +114,7 @@ export class Sender {
     options: SendRequestOptions = {},
   ): Promise<Response> {
     const given = camelCaseOptions(options);
-    checkNames("send the request", given, REQUEST_OPTIONS);
-    checkTime("send the request", "responseTimeout", given.responseTimeout);
+    checkOptions("send the request", given, REQUEST_OPTIONS);
     const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } = given;
     const message = request instanceof Request
       ? request
@@ -134,6 +138,8 @@ export class Sender {
     response: ResponseLike,
     request: Request,
   ): Promise<Response> {
+    checkValue("send the response", "response", response, required(OBJECT));
+    checkValue("send the response", "request", request, REQUEST);
     const message = new Response({
       origin: this.#options.deviceId,
       ...response,

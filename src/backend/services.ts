@@ -1,4 +1,5 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import { FLAG, OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import { VERSION } from "../version.ts";
@@ -37,16 +38,16 @@ export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
 }
 
 /** Every option of {@linkcode Backend.registerService}. */
-export const SERVICE_OPTIONS: Names<
+export const SERVICE_OPTIONS: Kinds<
   Omit<RegisterServiceOptions, keyof RegisterServiceOptionAliases>
 > = {
-  port: true,
-  name: true,
-  srvType: true,
-  srvName: true,
-  udp: true,
-  properties: true,
-  interfaces: true,
+  port: PORT,
+  name: TEXT,
+  srvType: TEXT,
+  srvName: TEXT,
+  udp: FLAG,
+  properties: OBJECT,
+  interfaces: TEXTS,
 };
 
 /** What {@linkcode Services} has to know of its backend. */

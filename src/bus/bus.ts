@@ -1,5 +1,5 @@
-import { checkTime, checkTimeLimit } from "../check_time.ts";
-import { checkNames } from "../check_names.ts";
+import { checkOptions, checkValue } from "../check_options.ts";
+import { SECONDS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import {
   compileCondition,
@@ -80,14 +80,15 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Opens the bus.
    *
    * @param options How it works.
-   * @throws {TypeError} When there is no such option, or the name is no text.
+   * @throws {TypeError} When there is no such option or it is of another kind,
+   * or the name is no text.
    * @throws {RangeError} When a time limit is not a positive number, or the
    * name has a `#`.
    * @throws {BusError} When the runtime is too old.
    */
   constructor(options: BusOptions = {}) {
     super();
-    checkNames("open the bus", options, BUS_OPTIONS);
+    checkOptions("open the bus", options, BUS_OPTIONS);
     const {
       name = DEFAULT_NAME,
       label = defaultLabel(),
@@ -97,16 +98,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
       deviceId,
       logger = createLogger("bus"),
     } = options;
-    if (typeof name !== "string") {
-      throw new TypeError("Cannot open the bus: `name` has to be a text");
-    }
     if (name.includes("#")) {
       throw new RangeError(
         `Cannot open the bus "${name}": its name must not have a "#"`,
       );
     }
-    checkTimeLimit("open the bus", "stallTimeout", stallTimeout);
-    checkTimeLimit("open the bus", "handlerTimeout", handlerTimeout);
     this.name = name;
     this.#options = options;
     this.#subscriber = new Subscriber(label, handlerTimeout, {
@@ -170,7 +166,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * busy. Handlers in two isolates that wait for posts to each other may, when
    * both are full, wait for ever: such handlers should post without waiting.
    * @throws {MessageError} When an input is not a message. None is posted then.
-   * @throws {TypeError} When there is no such option.
+   * @throws {TypeError} When there is no such option or it is of another kind.
+   * @throws {RangeError} When the size limit is no number above 0.
    * @throws {BusError} When the bus is closed.
    *
    * @example
@@ -192,7 +189,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     options: PostOptions = {},
   ): Promise<Receipt> {
     this.#checkOpen("post");
-    checkNames("post", options, POST_OPTIONS);
+    checkOptions("post", options, POST_OPTIONS);
     const { deviceId = options.target, plain = true } = this.#options;
     const building = {
       ...(deviceId === undefined ? {} : { deviceId }),
@@ -250,7 +247,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   async get(timeout?: number): Promise<Message | undefined> {
-    checkTime("get a message", "timeout", timeout);
+    checkValue("get a message", "timeout", timeout, SECONDS);
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
       this.#pull = new QueueSubscription();
@@ -299,7 +296,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options How long it may take.
    * @returns Ends it.
    * @throws {TypeError} When the type is none, the handler is no function, the
-   * filter is no object, or there is no such option.
+   * filter is no object, or there is no such option or it is of another kind.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
    *
@@ -326,12 +323,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
     options: HandlerOptions = {},
   ): () => void {
     this.#checkOpen("register a handler");
-    checkNames("register a handler", options, HANDLER_OPTIONS);
+    checkOptions("register a handler", options, HANDLER_OPTIONS);
     const { timeout } = options;
     checkHandler(type, handler, filter);
-    if (timeout !== undefined) {
-      checkTimeLimit("register a handler", "timeout", timeout);
-    }
     return this.#subscriber.add(
       new HandlerSubscription(
         type,
@@ -355,7 +349,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options How long it may take.
    * @returns Ends it.
    * @throws {TypeError} When the condition is no object, or holds what no event
-   * can; the handler is no function; or there is no such option.
+   * can; the handler is no function; or there is no such option or it is of
+   * another kind.
    * @throws {RegexError} When a regular expression in it cannot be used.
    * @throws {MessageError} When the condition contains itself.
    * @throws {BusError} When the bus is closed.

@@ -1,4 +1,13 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import {
+  FLAG,
+  LOGGER,
+  NUMBERS,
+  OBJECT,
+  SIZE,
+  TEXT,
+  TIME_LIMIT,
+} from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
@@ -105,24 +114,24 @@ export interface BusStats {
 }
 
 /** Every option of a {@linkcode Bus}. */
-export const BUS_OPTIONS: Names<BusOptions> = {
-  name: true,
-  label: true,
-  deviceId: true,
-  plain: true,
-  stallTimeout: true,
-  handlerTimeout: true,
-  daemon: true,
-  logger: true,
+export const BUS_OPTIONS: Kinds<BusOptions> = {
+  name: TEXT,
+  label: TEXT,
+  deviceId: TEXT,
+  plain: FLAG,
+  stallTimeout: TIME_LIMIT,
+  handlerTimeout: TIME_LIMIT,
+  daemon: FLAG,
+  logger: LOGGER,
 };
 
 /** Every option of posting. */
-export const POST_OPTIONS: Names<PostOptions> = {
-  target: true,
-  redelivered: true,
-  maxSize: true,
-  reception: true,
+export const POST_OPTIONS: Kinds<PostOptions> = {
+  target: TEXT,
+  redelivered: NUMBERS,
+  maxSize: SIZE,
+  reception: OBJECT,
 };
 
 /** Every option of a handler. */
-export const HANDLER_OPTIONS: Names<HandlerOptions> = { timeout: true };
+export const HANDLER_OPTIONS: Kinds<HandlerOptions> = { timeout: TIME_LIMIT };

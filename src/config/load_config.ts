@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { environmentOf, readEnvironment } from "./environment.ts";
@@ -14,9 +15,9 @@ export interface LoadConfigOptions {
   logger?: Logger | undefined;
 }
 
-const OPTIONS: Names<LoadConfigOptions> = {
-  env: true,
-  logger: true,
+const OPTIONS: Kinds<LoadConfigOptions> = {
+  env: OBJECT,
+  logger: LOGGER,
 };
 
 /**
@@ -31,7 +32,7 @@ const OPTIONS: Names<LoadConfigOptions> = {
  * @returns Options for {@linkcode RedisBackend}; none where there is no file.
  * @throws {ConfigError} If the file cannot be read, is no YAML, or a value in it
  * makes no sense.
- * @throws {TypeError} If there is no such option.
+ * @throws {TypeError} If there is no such option or it is of another kind.
  *
  * @example
  * ```ts
@@ -57,7 +58,8 @@ export async function loadConfig(
   path?: string,
   options: LoadConfigOptions = {},
 ): Promise<RedisBackendOptions> {
-  checkNames("load the configuration", options, OPTIONS);
+  checkValue("load the configuration", "path", path, TEXT);
+  checkOptions("load the configuration", options, OPTIONS);
   const environment = options.env
     ? environmentOf(options.env)
     : readEnvironment;

@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
@@ -32,12 +33,12 @@ export interface ResolveConfigOptions {
   logger?: Logger | undefined;
 }
 
-const OPTIONS: Names<ResolveConfigOptions> = {
-  code: true,
-  flags: true,
-  env: true,
-  path: true,
-  logger: true,
+const OPTIONS: Kinds<ResolveConfigOptions> = {
+  code: OBJECT,
+  flags: OBJECT,
+  env: OBJECT,
+  path: TEXT,
+  logger: LOGGER,
 };
 
 /** One effective value that {@linkcode resolveConfig} has found, and where it comes from. */
@@ -81,7 +82,7 @@ export interface ResolvedConfig {
  * @param sources The sources; all are optional.
  * @returns The options, and where each value comes from.
  * @throws {ConfigError} If the file cannot be read, or a value makes no sense.
- * @throws {TypeError} If there is no such option.
+ * @throws {TypeError} If there is no such option or it is of another kind.
  *
  * @example
  * ```ts
@@ -104,7 +105,7 @@ export interface ResolvedConfig {
 export async function resolveConfig(
   sources: ResolveConfigOptions = {},
 ): Promise<ResolvedConfig> {
-  checkNames("resolve the configuration", sources, OPTIONS);
+  checkOptions("resolve the configuration", sources, OPTIONS);
   const logger = sources.logger ?? createLogger("config");
   const environment = sources.env
     ? environmentOf(sources.env)

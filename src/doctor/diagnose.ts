@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
 import { RedisError } from "../redis/redis_error.ts";
@@ -24,11 +25,11 @@ export interface DiagnoseOptions {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Names<DiagnoseOptions> = {
-  redisArgs: true,
-  queue: true,
-  multicast: true,
-  signal: true,
+const OPTIONS: Kinds<DiagnoseOptions> = {
+  redisArgs: OBJECT,
+  queue: NAMES,
+  multicast: FLAG,
+  signal: SIGNAL,
 };
 
 /**
@@ -40,8 +41,8 @@ const OPTIONS: Names<DiagnoseOptions> = {
  *
  * @param options What to look at; everything has a default.
  * @returns What was found, one after the other.
- * @throws {TypeError} There is no such option, or an argument for Redis is
- * unknown or wrong.
+ * @throws {TypeError} There is no such option or it is of another kind, or an
+ * argument for Redis is unknown or wrong.
  * @throws {DOMException | RedisError} Aborted: the signal's reason, or an error
  * with the code `closed` while it connects.
  *
@@ -60,7 +61,7 @@ const OPTIONS: Names<DiagnoseOptions> = {
 export async function* diagnose(
   options: DiagnoseOptions = {},
 ): AsyncGenerator<Finding> {
-  checkNames("diagnose", options, OPTIONS);
+  checkOptions("diagnose", options, OPTIONS);
   const {
     redisArgs = {},
     multicast = true,

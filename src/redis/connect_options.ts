@@ -1,4 +1,5 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 
 /** How {@linkcode Connection.connect} connects. */
@@ -29,11 +30,11 @@ export interface CommandOptions {
 }
 
 /** Every option of connecting. */
-export const CONNECT_OPTIONS: Names<ConnectOptions> = {
-  logger: true,
-  signal: true,
-  unref: true,
-  key: true,
-  onReconnect: true,
-  onFailure: true,
+export const CONNECT_OPTIONS: Kinds<ConnectOptions> = {
+  logger: LOGGER,
+  signal: SIGNAL,
+  unref: FLAG,
+  key: TEXT,
+  onReconnect: FUNCTION,
+  onFailure: FUNCTION,
 };

@@ -1,4 +1,4 @@
-import { checkNames } from "../check_names.ts";
+import { checkOptions } from "../check_options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff } from "./backoff.ts";
@@ -61,8 +61,8 @@ export class Connection {
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode ConnectOptions}.
    * @returns The connection, ready for commands.
-   * @throws {TypeError} There is no such option, an argument is unknown or wrong,
-   * or a file that it names cannot be read.
+   * @throws {TypeError} There is no such option or it is of another kind, an
+   * argument is unknown or wrong, or a file that it names cannot be read.
    * @throws {RedisError} The server refuses this client (a wrong password, no
    * permission, a certificate that is not trusted, a version below 6.2), or
    * `signal` was aborted.
@@ -81,7 +81,7 @@ export class Connection {
     args: RedisArgs,
     options: ConnectOptions = {},
   ): Promise<Connection> {
-    checkNames("connect to Redis", options, CONNECT_OPTIONS);
+    checkOptions("connect to Redis", options, CONNECT_OPTIONS);
     const connection = new Connection(args, options);
     const abort = (): void => connection.#abort.abort();
     if (options.signal?.aborted) abort();

@@ -3,7 +3,8 @@ import {
   type DeadLetter,
   type FailureReason,
 } from "./dead_letter.ts";
-import { nearest } from "../nearest.ts";
+import type { Kinds } from "../check_options.ts";
+import { INDEX, type Kind, oneOf, SECONDS, TEXT } from "../kinds.ts";
 
 /**
  * Which of the {@linkcode DeadLetters} are meant: those to which everything said
@@ -27,51 +28,17 @@ export interface DeadLetterFilter {
   readonly newerThan?: number | undefined;
 }
 
-type Check = (value: unknown) => boolean;
-const isText: Check = (value) => typeof value === "string";
-const isIndex: Check = (value) => Number.isInteger(value) && Number(value) >= 0;
-const isSeconds: Check = (value) => typeof value === "number" && value >= 0;
-const isReason: Check = (value) =>
-  DEAD_LETTER_REASONS.some((reason) => reason === value);
+const REASON: Kind = oneOf(...DEAD_LETTER_REASONS);
 
-const FIELDS: Readonly<Record<keyof DeadLetterFilter, [Check, string]>> = {
-  queue: [oneOrMore(isText), "a queue, or a list of queues"],
-  id: [oneOrMore(isText), "an id, or a list of ids"],
-  index: [
-    oneOrMore(isIndex),
-    "a whole number from 0 on, or a list of such numbers",
-  ],
-  reason: [
-    oneOrMore(isReason),
-    `one of ${DEAD_LETTER_REASONS.join(", ")}, or a list of them`,
-  ],
-  olderThan: [isSeconds, "a number of seconds from 0 on"],
-  newerThan: [isSeconds, "a number of seconds from 0 on"],
+/** Everything that a filter may say. */
+export const DEAD_LETTER_FILTER: Kinds<DeadLetterFilter> = {
+  queue: oneOrMore(TEXT),
+  id: oneOrMore(TEXT),
+  index: oneOrMore(INDEX),
+  reason: oneOrMore(REASON),
+  olderThan: SECONDS,
+  newerThan: SECONDS,
 };
-
-/**
- * Refuses a filter that says something that does not exist or makes no sense.
- *
- * @param filter The filter.
- * @throws {TypeError} It does.
- */
-export function checkFilter(filter: DeadLetterFilter): void {
-  for (const [name, value] of Object.entries(filter)) {
-    if (!Object.hasOwn(FIELDS, name)) {
-      throw new TypeError(
-        `Cannot choose dead letters: there is no \`${name}\`; the nearest one is \`${
-          nearest(name, Object.keys(FIELDS))
-        }\`.`,
-      );
-    }
-    const [isValid, expected] = FIELDS[name as keyof DeadLetterFilter];
-    if (value !== undefined && !isValid(value)) {
-      throw new TypeError(
-        `Cannot choose dead letters: \`${name}\` has to be ${expected}.`,
-      );
-    }
-  }
-}
 
 /** Whether a filter lets everything pass. */
 export function isEmpty(filter: DeadLetterFilter): boolean {
@@ -107,6 +74,11 @@ export function setOf<Value extends string | number>(
   return new Set(typeof value === "object" ? value : [value]);
 }
 
-function oneOrMore(check: Check): Check {
-  return (value) => Array.isArray(value) ? value.every(check) : check(value);
+function oneOrMore(kind: Kind): Kind {
+  return {
+    ...kind,
+    expected: `${kind.expected}, or a list of such`,
+    accepts: (value) =>
+      Array.isArray(value) ? value.every(kind.accepts) : kind.accepts(value),
+  };
 }

@@ -1,12 +1,12 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { FLAG, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff } from "./backoff.ts";
 import { sleep } from "../sleep.ts";
 import type { Connection } from "./connection.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import {
-  checkFilter,
+  DEAD_LETTER_FILTER,
   type DeadLetterFilter,
   isEmpty,
   matcher,
@@ -17,7 +17,6 @@ import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { queueNames } from "./queue_names.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { exhume } from "./scripts/exhume.ts";
@@ -34,12 +33,17 @@ export interface DeadLettersOptions {
   connectionTimeout?: number;
 }
 
-const OPTIONS: Names<DeadLettersOptions> = {
-  queue: true,
-  logger: true,
-  unref: true,
-  connectionTimeout: true,
+const OPTIONS: Kinds<DeadLettersOptions> = {
+  queue: required(NAMES),
+  logger: LOGGER,
+  unref: FLAG,
+  connectionTimeout: SECONDS,
 };
+
+const WHICH = required({
+  expected: '"all" or a filter, such as { id }',
+  accepts: (value) => value === "all" || OBJECT.accepts(value),
+});
 
 const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
   "connection",
@@ -84,19 +88,14 @@ export class DeadLetters {
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode DeadLettersOptions}.
-   * @throws {TypeError} There is no such option, or an argument is unknown or
-   * wrong.
+   * @throws {TypeError} There is no such option or it is of another kind, or an
+   * argument is unknown or wrong.
    * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
-    checkNames("look after dead letters", options, OPTIONS);
-    checkTime(
-      "look after dead letters",
-      "connectionTimeout",
-      options.connectionTimeout,
-    );
+    checkOptions("look after dead letters", options, OPTIONS);
     const { sentinel, cluster } = parseRedisArgs(args);
-    this.#queues = queueNames("look after dead letters", options.queue);
+    this.#queues = [...new Set([options.queue].flat())];
     this.#hasFailover = (sentinel ?? cluster) !== undefined;
     this.#timeout = options.connectionTimeout ?? 10;
     this.#router = new Router(args, {
@@ -131,7 +130,8 @@ export class DeadLetters {
    *
    * @param filter Which ones. Default: all.
    * @returns Each of them, as it was when its page was read.
-   * @throws {TypeError} The filter makes no sense.
+   * @throws {TypeError} The filter says what there is not.
+   * @throws {RangeError} A value of the filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */
   async *list(filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
@@ -158,7 +158,8 @@ export class DeadLetters {
    * is moved.
    * @returns How many were moved. After the connection was lost on the way, it
    * counts also those that somebody else has removed meanwhile.
-   * @throws {TypeError} The filter makes no sense, or is empty.
+   * @throws {TypeError} The filter says what there is not, or is empty.
+   * @throws {RangeError} A value of the filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */
   async requeue(which: "all" | DeadLetterFilter): Promise<number> {
@@ -171,7 +172,8 @@ export class DeadLetters {
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is removed.
    * @returns How many were removed, counted as {@linkcode DeadLetters.requeue} does.
-   * @throws {TypeError} The filter makes no sense, or is empty.
+   * @throws {TypeError} The filter says what there is not, or is empty.
+   * @throws {RangeError} A value of the filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */
   async purge(which: "all" | DeadLetterFilter): Promise<number> {
@@ -193,13 +195,14 @@ export class DeadLetters {
     action: "requeue" | "purge",
     which: "all" | DeadLetterFilter,
   ): Promise<number> {
+    checkValue(`${action} dead letters`, "which", which, WHICH);
+    const filter = which === "all" ? {} : which;
+    const queues = this.#check(filter);
     if (which !== "all" && isEmpty(which)) {
       throw new TypeError(
         `Cannot ${action} dead letters: the filter is empty; pass "all" where all are meant.`,
       );
     }
-    const filter = which === "all" ? {} : which;
-    const queues = this.#check(filter);
     if (filter.index !== undefined) {
       const id = await Array.fromAsync(this.list(filter), ({ id }) => id);
       return await this.#remove(action, { queue: queues, id });
@@ -256,7 +259,7 @@ export class DeadLetters {
 
   /** Checks a filter, and returns the queues that it concerns. */
   #check(filter: DeadLetterFilter): readonly string[] {
-    checkFilter(filter);
+    checkOptions("choose dead letters", filter, DEAD_LETTER_FILTER);
     const wanted = setOf(filter.queue);
     const queues = this.#queues.filter((queue) => wanted?.has(queue) ?? true);
     if (filter.index !== undefined && queues.length > 1) {
@@ -295,11 +298,11 @@ export class DeadLetters {
   }
 }
 
-function closed(action: string, queue: string, cause: unknown): RedisError {
+function closed(action: string, queue: string, cause: RedisError): RedisError {
   return new RedisError(
     `Cannot ${action} the dead letters of "${queue}": the connection was closed.`,
     "closed",
-    { cause },
+    { cause, mayHaveRun: cause.mayHaveRun },
   );
 }
 
@@ -319,8 +322,9 @@ function explain(
 /** Tells of how many dead letters had been dealt with before an error. */
 function tellExtent(error: unknown, count: number): unknown {
   if (count === 0 || !(error instanceof RedisError)) return error;
+  const extent = error.mayHaveRun ? `at least ${count}` : `${count}`;
   return new RedisError(
-    `${error.message} It was done for ${count} of them before.`,
+    `${error.message} It was done for ${extent} of them before.`,
     error.code,
     { cause: error, mayHaveRun: error.mayHaveRun },
   );

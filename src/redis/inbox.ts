@@ -1,11 +1,10 @@
-import { checkNames } from "../check_names.ts";
+import { checkOptions } from "../check_options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import type { Batch } from "./batch.ts";
 import { backoff } from "./backoff.ts";
 import { sleep } from "../sleep.ts";
-import { checkInboxOptions } from "./check_inbox_options.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
 import { INBOX_OPTIONS, type InboxOptions } from "./inbox_options.ts";
@@ -14,7 +13,6 @@ import { keySlot } from "./key_slot.ts";
 import type { Address } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { queueNames } from "./queue_names.ts";
 import type { QueueReader } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 import { glance } from "./scripts/glance.ts";
@@ -75,15 +73,14 @@ export class Inbox {
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode InboxOptions}.
    * @returns The inbox; call {@linkcode Inbox.next} for what it reads.
-   * @throws {TypeError} There is no such option, or an argument is unknown or
-   * wrong.
+   * @throws {TypeError} There is no such option or it is of another kind, or an
+   * argument is unknown or wrong.
    * @throws {RangeError} An option has a value that makes no sense.
    * @throws {RedisError} The server refuses this client, a queue is no list, or
    * `signal` was aborted.
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
-    checkNames("read from Redis", options, INBOX_OPTIONS);
-    checkInboxOptions(options, "read from Redis");
+    checkOptions("read from Redis", options, INBOX_OPTIONS);
     const inbox = new Inbox();
     if (options.paused) inbox.#handoff.pause();
     try {
@@ -292,7 +289,7 @@ function checkQueues(
   queue: string | readonly string[],
   args: RedisArgs,
 ): readonly string[] {
-  const queues = queueNames("read from Redis", queue);
+  const queues = [...new Set([queue].flat())];
   for (const name of queues) {
     if (
       args.cluster !== undefined &&

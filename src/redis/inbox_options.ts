@@ -1,4 +1,17 @@
-import type { Names } from "../check_names.ts";
+import type { Kinds } from "../check_options.ts";
+import {
+  COUNT,
+  FLAG,
+  INDEX,
+  type Kind,
+  LOGGER,
+  NAMES,
+  oneOf,
+  required,
+  SIGNAL,
+  TEXT,
+  TIME_LIMIT,
+} from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 
 /** How an {@linkcode Inbox} reads. All of it is optional except the queue. */
@@ -48,20 +61,36 @@ export interface InboxOptions {
   signal?: AbortSignal;
 }
 
+const PAUSE: Kind = {
+  expected: "a finite number of seconds from 0 on",
+  accepts: (value) => Number.isFinite(value) && Number(value) >= 0,
+  isRange: true,
+};
+const HEARTBEAT_TIMEOUT: Kind = {
+  expected: "a number of seconds above 0, up to a day",
+  accepts: (value) => TIME_LIMIT.accepts(value) && Number(value) <= 86_400,
+  isRange: true,
+};
+
+/** The options of an {@linkcode Inbox} that a backend has, too. */
+export const DELIVERY_OPTIONS = {
+  delivery: oneOf("at-least-once", "at-most-once"),
+  batchSize: COUNT,
+  maxDeliveries: COUNT,
+  retryPause: PAUSE,
+  foreign: oneOf("dead-letter", "drop"),
+  maxDeadLetters: INDEX,
+  maxInFlight: COUNT,
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+} as const satisfies Partial<Kinds<InboxOptions>>;
+
 /** Every option of an {@linkcode Inbox}. */
-export const INBOX_OPTIONS: Names<InboxOptions> = {
-  queue: true,
-  consumer: true,
-  delivery: true,
-  batchSize: true,
-  maxDeliveries: true,
-  retryPause: true,
-  foreign: true,
-  maxDeadLetters: true,
-  maxInFlight: true,
-  heartbeatTimeout: true,
-  paused: true,
-  logger: true,
-  unref: true,
-  signal: true,
+export const INBOX_OPTIONS: Kinds<InboxOptions> = {
+  ...DELIVERY_OPTIONS,
+  queue: required(NAMES),
+  consumer: TEXT,
+  paused: FLAG,
+  logger: LOGGER,
+  unref: FLAG,
+  signal: SIGNAL,
 };

@@ -1,5 +1,5 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { FLAG, LOGGER, NAME, required, SECONDS, TEXT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff } from "./backoff.ts";
 import { sleep } from "../sleep.ts";
@@ -22,11 +22,26 @@ export interface OutboxOptions {
   connectionTimeout?: number;
 }
 
-const OPTIONS: Names<OutboxOptions> = {
-  logger: true,
-  unref: true,
-  connectionTimeout: true,
+const OPTIONS: Kinds<OutboxOptions> = {
+  logger: LOGGER,
+  unref: FLAG,
+  connectionTimeout: SECONDS,
 };
+
+const QUEUE = required(NAME);
+const ID = required(TEXT);
+const TIMEOUT = required(SECONDS);
+const PAYLOAD = required({
+  expected: "a text or bytes",
+  accepts: (value) => typeof value === "string" || value instanceof Uint8Array,
+});
+const PAYLOADS = required({
+  expected: "a text or bytes, or a list of them",
+  accepts: (value) =>
+    Array.isArray(value)
+      ? value.every(PAYLOAD.accepts)
+      : PAYLOAD.accepts(value),
+});
 
 const RESPONSE_SECONDS = 60;
 
@@ -57,17 +72,12 @@ export class Outbox {
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
    * @param options See {@linkcode OutboxOptions}.
-   * @throws {TypeError} There is no such option, or an argument is unknown or
-   * wrong.
+   * @throws {TypeError} There is no such option or it is of another kind, or an
+   * argument is unknown or wrong.
    * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
-    checkNames("send to Redis", options, OPTIONS);
-    checkTime(
-      "send to Redis",
-      "connectionTimeout",
-      options.connectionTimeout,
-    );
+    checkOptions("send to Redis", options, OPTIONS);
     const { sentinel, cluster } = parseRedisArgs(args);
     this.#hasFailover = (sentinel ?? cluster) !== undefined;
     const inner = {
@@ -88,18 +98,17 @@ export class Outbox {
    * @throws {RedisError} The server could not be reached or refused. Where
    * `mayHaveRun` is set, the connection was lost on the way and the messages may
    * or may not be in the queue; in every other case they are not.
-   * @throws {TypeError} The queue is no name.
+   * @throws {TypeError} The queue is no name, or a message is neither a text nor
+   * bytes.
    */
   async push(
     queue: string,
     payloads: Argument | readonly Argument[],
   ): Promise<number> {
-    if (typeof queue !== "string" || queue === "") {
-      throw new TypeError(
-        "Cannot send to Redis: the queue has to be a name, a text that is not empty",
-      );
-    }
-    const list = isArgument(payloads) ? [payloads] : payloads;
+    checkValue("send to Redis", "queue", queue, QUEUE);
+    checkValue("send to Redis", "payloads", payloads, PAYLOADS);
+    const list =
+      (Array.isArray(payloads) ? payloads : [payloads]) as readonly Argument[];
     if (list.length === 0) return 0;
     return await this.#send(
       `send to "${queue}"`,
@@ -115,8 +124,12 @@ export class Outbox {
    * @param id The request's id.
    * @param payload The response, as JSON.
    * @throws {RedisError} As {@linkcode Outbox.push}.
+   * @throws {TypeError} The id is no text, or the response is neither a text nor
+   * bytes.
    */
   async pushResponse(id: string, payload: Argument): Promise<void> {
+    checkValue("respond", "id", id, ID);
+    checkValue("respond", "payload", payload, PAYLOAD);
     const key = responseKey(id);
     await this.#send(
       `respond to request ${id}`,
@@ -133,6 +146,7 @@ export class Outbox {
    * @param id The request's id.
    * @param timeout How long to wait, in seconds.
    * @returns The response as it was sent.
+   * @throws {TypeError} The id is no text, or there is no time.
    * @throws {RangeError} The time is no number of seconds.
    * @throws {DOMException} `TimeoutError`: no response in time.
    * @throws {RedisError} `closed`: the outbox was closed meanwhile; or the
@@ -150,7 +164,8 @@ export class Outbox {
    * ```
    */
   async waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
-    checkTime("wait for a response", "timeout", timeout);
+    checkValue("wait for a response", "id", id, ID);
+    checkValue("wait for a response", "timeout", timeout, TIMEOUT);
     return await this.#responses.wait(id, responseKey(id), timeout);
   }
 
@@ -204,12 +219,6 @@ const RETRIED: ReadonlySet<string> = new Set([
 /** The key of the list on which the responses to a request arrive. */
 function responseKey(id: string): string {
   return `platypush/responses/${id}`;
-}
-
-function isArgument(
-  payloads: Argument | readonly Argument[],
-): payloads is Argument {
-  return typeof payloads === "string" || payloads instanceof Uint8Array;
 }
 
 function explain(error: RedisError, what: string): RedisError {

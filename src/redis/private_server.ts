@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
@@ -22,12 +23,12 @@ export interface StartRedisOptions {
   programs?: readonly string[];
 }
 
-const OPTIONS: Names<StartRedisOptions> = {
-  port: true,
-  directory: true,
-  config: true,
-  redisArgs: true,
-  programs: true,
+const OPTIONS: Kinds<StartRedisOptions> = {
+  port: PORT,
+  directory: TEXT,
+  config: TEXTS,
+  redisArgs: OBJECT,
+  programs: TEXTS,
 };
 
 /** A Redis server that belongs to this process, as {@linkcode startRedis} gives it. */
@@ -55,7 +56,8 @@ const STOP_TIMEOUT = 5;
  *
  * @param options See {@linkcode StartRedisOptions}.
  * @returns The server, ready for connections.
- * @throws {TypeError} There is no such option.
+ * @throws {TypeError} There is no such option or it is of another kind.
+ * @throws {RangeError} The port is none.
  * @throws {Deno.errors.NotFound} No server is installed; the message names the
  * command that installs one.
  * @throws {Deno.errors.NotCapable} Deno does not permit to run the server, to
@@ -74,7 +76,7 @@ const STOP_TIMEOUT = 5;
 export async function startRedis(
   options: StartRedisOptions = {},
 ): Promise<PrivateRedis> {
-  checkNames("start Redis", options, OPTIONS);
+  checkOptions("start Redis", options, OPTIONS);
   let directory = options.directory;
   try {
     if (options.port !== undefined) requireFree(options.port);

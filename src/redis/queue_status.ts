@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { explainWrongType } from "./explain_wrong_type.ts";
 import type { RedisArgs } from "./redis_args.ts";
@@ -70,9 +71,9 @@ export interface QueueStatusOptions {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Names<QueueStatusOptions> = {
-  queue: true,
-  signal: true,
+const OPTIONS: Kinds<QueueStatusOptions> = {
+  queue: NAME,
+  signal: SIGNAL,
 };
 
 type Survey = [
@@ -90,8 +91,8 @@ type Survey = [
  * @param args redis-py's arguments, see {@linkcode RedisArgs}.
  * @param options See {@linkcode QueueStatusOptions}.
  * @returns How the queue, its consumers and its server stand.
- * @throws {TypeError} There is no such option, or an argument is unknown or
- * wrong.
+ * @throws {TypeError} There is no such option or it is of another kind, or an
+ * argument is unknown or wrong.
  * @throws {RedisError} The server could not be reached or refused, or the queue
  * is no list.
  *
@@ -110,7 +111,7 @@ export async function queueStatus(
   args: RedisArgs,
   options: QueueStatusOptions = {},
 ): Promise<QueueStatus> {
-  checkNames("tell the status of a queue", options, OPTIONS);
+  checkOptions("tell the status of a queue", options, OPTIONS);
   const { queue = "platypush/backend/redis", signal } = options;
   using connection = await BriefConnection.open(args, {
     key: queue,

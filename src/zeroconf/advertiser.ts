@@ -1,4 +1,15 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import {
+  FLAG,
+  FUNCTION,
+  LOGGER,
+  OBJECT,
+  oneOf,
+  PORT,
+  required,
+  TEXT,
+  TEXTS,
+} from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import type { Claim } from "./claim.ts";
 import { systemClock } from "./clock.ts";
@@ -45,20 +56,20 @@ export interface ServiceOptions {
   onRename?: (name: string) => void;
 }
 
-const OPTIONS: Names<AdvertiserOptions> = {
-  interfaces: true,
-  host: true,
-  unref: true,
-  logger: true,
+const OPTIONS: Kinds<AdvertiserOptions> = {
+  interfaces: TEXTS,
+  host: TEXT,
+  unref: FLAG,
+  logger: LOGGER,
 };
 
-const SERVICE_OPTIONS: Names<ServiceOptions> = {
-  name: true,
-  type: true,
-  port: true,
-  protocol: true,
-  properties: true,
-  onRename: true,
+const SERVICE_OPTIONS: Kinds<ServiceOptions> = {
+  name: required(TEXT),
+  type: required(TEXT),
+  port: required(PORT),
+  protocol: oneOf("tcp", "udp"),
+  properties: OBJECT,
+  onRename: FUNCTION,
 };
 
 interface Registered {
@@ -103,12 +114,12 @@ export class Advertiser implements AsyncDisposable {
    * Makes an advertiser, which opens its sockets with the first service.
    *
    * @param options How it reaches the network.
-   * @throws {TypeError} There is no such option.
+   * @throws {TypeError} There is no such option or it is of another kind.
    * @throws {Deno.errors.NotCapable} The host's name is needed, not given, and
    * may not be read (`--allow-sys=hostname`).
    */
   constructor(options: AdvertiserOptions = {}) {
-    checkNames("advertise", options, OPTIONS);
+    checkOptions("advertise", options, OPTIONS);
     const { interfaces, unref = false, host = hostLabel() } = options;
     this.#logger = options.logger ?? createLogger("zeroconf");
     this.#sockets = new Sockets({
@@ -140,9 +151,10 @@ export class Advertiser implements AsyncDisposable {
    * @param options The service.
    * @returns The full name, which differs from the wanted one when that is
    * taken: `name (2)`.
-   * @throws {TypeError} There is no such option, or the type, port, name or a
-   * property is not allowed.
-   * @throws {RangeError} A property does not fit a TXT record.
+   * @throws {TypeError} There is no such option or it is of another kind, or
+   * the type, name or a property is not allowed.
+   * @throws {RangeError} The port is none, or a property does not fit a TXT
+   * record.
    * @throws {Error} The advertiser is closed.
    * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
@@ -195,9 +207,10 @@ export class Advertiser implements AsyncDisposable {
    *
    * @param options The service, with the name that was wanted for it.
    * @returns The full name.
-   * @throws {TypeError} There is no such option, or the type, port, name or a
-   * property is not allowed.
-   * @throws {RangeError} A property does not fit a TXT record.
+   * @throws {TypeError} There is no such option or it is of another kind, or
+   * the type, name or a property is not allowed.
+   * @throws {RangeError} The port is none, or a property does not fit a TXT
+   * record.
    * @throws {Error} There is no such service.
    */
   update(options: ServiceOptions): Promise<string> {
@@ -268,13 +281,8 @@ export class Advertiser implements AsyncDisposable {
   }
 
   #check(options: ServiceOptions): ServiceRecords {
-    checkNames("register a service", options, SERVICE_OPTIONS);
+    checkOptions("register a service", options, SERVICE_OPTIONS);
     const { name, type, port, protocol = "tcp", properties = {} } = options;
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-      throw new TypeError(
-        `Cannot register a service on port ${port}: expected an integer from 0 to 65535`,
-      );
-    }
     const instance = cutLabel(name);
     if (instance === "") {
       throw new TypeError("Cannot register a service: its name is empty");

@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { FLAG, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceChange } from "./service_info.ts";
 
@@ -8,12 +9,12 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Names<BrowseOptions> = {
-  type: true,
-  interfaces: true,
-  unref: true,
-  logger: true,
-  signal: true,
+const OPTIONS: Kinds<BrowseOptions> = {
+  type: TEXT,
+  interfaces: TEXTS,
+  unref: FLAG,
+  logger: LOGGER,
+  signal: SIGNAL,
 };
 
 /**
@@ -22,8 +23,8 @@ const OPTIONS: Names<BrowseOptions> = {
  * @param options What to look for, and where.
  * @returns Each change in order, beginning with the services that are there.
  * It goes on until the signal is aborted or the loop is left.
- * @throws {TypeError} There is no such option, or the type is not one that a
- * service may have.
+ * @throws {TypeError} There is no such option or it is of another kind, or the
+ * type is not one that a service may have.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
  *
@@ -40,7 +41,7 @@ const OPTIONS: Names<BrowseOptions> = {
 export async function* browse(
   options: BrowseOptions = {},
 ): AsyncGenerator<ServiceChange, void, void> {
-  checkNames("browse", options, OPTIONS);
+  checkOptions("browse", options, OPTIONS);
   const { signal, ...place } = options;
   const changes: ServiceChange[] = [];
   let more = Promise.withResolvers<void>();

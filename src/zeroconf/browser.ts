@@ -1,4 +1,5 @@
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { FLAG, FUNCTION, LOGGER, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { serviceType } from "./advertiser.ts";
 import { systemClock } from "./clock.ts";
@@ -33,12 +34,12 @@ export interface BrowserOptions {
   logger?: Logger;
 }
 
-const OPTIONS: Names<BrowserOptions> = {
-  type: true,
-  interfaces: true,
-  onChange: true,
-  unref: true,
-  logger: true,
+const OPTIONS: Kinds<BrowserOptions> = {
+  type: TEXT,
+  interfaces: TEXTS,
+  onChange: FUNCTION,
+  unref: FLAG,
+  logger: LOGGER,
 };
 
 /**
@@ -70,11 +71,11 @@ export class Browser implements AsyncDisposable {
    * Makes a browser, which does nothing until it is started.
    *
    * @param options What to look for, and where.
-   * @throws {TypeError} There is no such option, or the type is not one that a
-   * service may have.
+   * @throws {TypeError} There is no such option or it is of another kind, or
+   * the type is not one that a service may have.
    */
   constructor(options: BrowserOptions = {}) {
-    checkNames("browse", options, OPTIONS);
+    checkOptions("browse", options, OPTIONS);
     const { interfaces, unref = false, type = PLATYPUSH_REDIS } = options;
     const logger = options.logger ?? createLogger("zeroconf");
     const names = (): string[] =>

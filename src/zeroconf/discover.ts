@@ -1,5 +1,5 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { FLAG, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceInfo } from "./service_info.ts";
 import { sleep } from "../sleep.ts";
@@ -12,13 +12,13 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Names<DiscoverOptions> = {
-  type: true,
-  interfaces: true,
-  unref: true,
-  logger: true,
-  timeout: true,
-  signal: true,
+const OPTIONS: Kinds<DiscoverOptions> = {
+  type: TEXT,
+  interfaces: TEXTS,
+  unref: FLAG,
+  logger: LOGGER,
+  timeout: SECONDS,
+  signal: SIGNAL,
 };
 
 /**
@@ -26,8 +26,8 @@ const OPTIONS: Names<DiscoverOptions> = {
  *
  * @param options What to look for, and for how long.
  * @returns The services that were found, sorted by name.
- * @throws {TypeError} There is no such option, or the type is not one that a
- * service may have.
+ * @throws {TypeError} There is no such option or it is of another kind, or the
+ * type is not one that a service may have.
  * @throws {RangeError} The time is no number of seconds.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
@@ -43,8 +43,7 @@ const OPTIONS: Names<DiscoverOptions> = {
 export async function discover(
   options: DiscoverOptions = {},
 ): Promise<ServiceInfo[]> {
-  checkNames("discover", options, OPTIONS);
-  checkTime("discover", "timeout", options.timeout);
+  checkOptions("discover", options, OPTIONS);
   const { timeout = 2, signal, ...place } = options;
   await using browser = new Browser(place);
   await browser.start();

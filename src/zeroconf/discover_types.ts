@@ -1,5 +1,5 @@
-import { checkTime } from "../check_time.ts";
-import { checkNames, type Names } from "../check_names.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { FLAG, LOGGER, SECONDS, SIGNAL, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import type { DiscoverOptions } from "./discover.ts";
 import { fold } from "./dns_message.ts";
@@ -11,12 +11,12 @@ const ALL_TYPES = "_services._dns-sd._udp.local";
 /** The most types that are listed, whatever invents them. */
 const MAX_TYPES = 2_000;
 
-const OPTIONS: Names<Omit<DiscoverOptions, "type">> = {
-  timeout: true,
-  signal: true,
-  interfaces: true,
-  unref: true,
-  logger: true,
+const OPTIONS: Kinds<Omit<DiscoverOptions, "type">> = {
+  timeout: SECONDS,
+  signal: SIGNAL,
+  interfaces: TEXTS,
+  unref: FLAG,
+  logger: LOGGER,
 };
 
 /**
@@ -24,7 +24,7 @@ const OPTIONS: Names<Omit<DiscoverOptions, "type">> = {
  *
  * @param options For how long to look, and where.
  * @returns The types, sorted, such as `_http._tcp.local.`.
- * @throws {TypeError} There is no such option.
+ * @throws {TypeError} There is no such option or it is of another kind.
  * @throws {RangeError} The time is no number of seconds.
  * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
  * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
@@ -39,8 +39,7 @@ const OPTIONS: Names<Omit<DiscoverOptions, "type">> = {
 export async function discoverTypes(
   options: Omit<DiscoverOptions, "type"> = {},
 ): Promise<string[]> {
-  checkNames("discover", options, OPTIONS);
-  checkTime("discover", "timeout", options.timeout);
+  checkOptions("discover", options, OPTIONS);
   const { timeout = 2, signal, interfaces, unref } = options;
   const types = new Map<string, string>();
   const sockets = new Sockets({

@@ -66,7 +66,7 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
     host_ttl: 120,
     other_ttl: 4500,
     deviceId: properties.device_id || name.slice(0, -type.length - 1),
-    queue: properties.queue,
+    queue: properties.queue || undefined,
     redisUrl: redisUrl(parts),
   };
 }

@@ -148,7 +148,8 @@ Deno.test("Backend refuses options for actions that make no sense", () => {
     for (const token of ["", 5, null]) {
       assert.throws(() => new Class({ token: token as string }), {
         name: "TypeError",
-        message: /`token` has to be a text that is not empty, or a function/,
+        message:
+          /`token` is of the wrong kind, expected a text that is not empty, or/,
       });
     }
   }

@@ -65,7 +65,7 @@ Deno.test("RedisBackend refuses options of the wrong kind, without telling them"
   );
   assert.throws(
     () => new RedisBackend({ batchSize: 5n as never }),
-    /`batchSize` is 5, expected a whole number/,
+    /`batchSize` is 5n, expected a whole number/,
   );
 });
 
@@ -82,7 +82,7 @@ Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", 
     }
   }
   for (const value of [-1, NaN, Infinity, "1", null]) {
-    add("a number of seconds from 0 on", { retryPause: value });
+    add("a finite number of seconds from 0 on", { retryPause: value });
     add(time, { heartbeatTimeout: value });
     add("a whole number from 0 on", { maxDeadLetters: value });
   }

@@ -228,7 +228,6 @@ Deno.test("Bus closes although two of them wait for each other's room", async ()
 
 Deno.test("Bus refuses a name that could be another bus's", () => {
   assert.throws(() => new Bus({ name: "hall#control" }), /must not have a "#"/);
-  assert.throws(() => new Bus({ name: 5 as never }), /`name` has to be a text/);
 });
 
 Deno.test("Bus refuses time limits that are none", () => {

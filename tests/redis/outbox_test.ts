@@ -270,13 +270,19 @@ Deno.test("Outbox can be closed at any time", async () => {
   await assert.rejects(outbox.waitForResponse("1", 1), /closed/);
 });
 
-Deno.test("Outbox refuses a queue that is no name", async () => {
+Deno.test("Outbox refuses a queue that is no name, and what is no message, all or none", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   for (const queue of ["", null, undefined, 5, Symbol("queue"), {}]) {
     await assert.rejects(outbox.push(queue as string, "message"), {
       name: "TypeError",
-      message: /^Cannot send to Redis: the queue has to be a name/,
+      message: /^Cannot send to Redis: `queue` is .*, expected a name/,
+    });
+  }
+  for (const payloads of [null, undefined, 5, {}, ["message", 5]]) {
+    await assert.rejects(outbox.push("queue", payloads as string), {
+      name: "TypeError",
+      message: /^Cannot send to Redis: `payloads` is .*, expected a text or/,
     });
   }
   assert.deepEqual(await server.run("KEYS", "*"), []);

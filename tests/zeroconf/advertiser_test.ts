@@ -100,7 +100,7 @@ Deno.test("Advertiser rejects what it cannot announce", async () => {
   await using advertiser = new Advertiser({ interfaces });
   const service = { name: "x", type, port: 1 };
   const cases = [
-    [{ ...service, port: 65_536 }, /port 65536/],
+    [{ ...service, port: 65_536 }, /`port` is 65536, expected a whole number/],
     [{ ...service, name: "" }, /name is empty/],
     [{ ...service, type: "no spaces" }, /"no spaces"/],
     [{ ...service, properties: { "a=b": 1 } }, /"a=b"/],

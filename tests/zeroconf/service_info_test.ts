@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { makeServiceInfo } from "../../src/zeroconf/service_info.ts";
+import {
+  makeServiceInfo,
+  type ServiceInfo,
+} from "../../src/zeroconf/service_info.ts";
 import { TYPE } from "./helpers.ts";
 
-function redisUrl(
+function info(
   properties: Record<string, string>,
   port = 6379,
   addresses = ["fd00::1", "192.0.2.10"],
-): string | undefined {
+): ServiceInfo {
   return makeServiceInfo({
     type: `${TYPE}.`,
     name: `livingroom.${TYPE}.`,
@@ -16,8 +19,19 @@ function redisUrl(
     priority: 0,
     weight: 0,
     properties,
-  }).redisUrl;
+  });
 }
+
+function redisUrl(...parts: Parameters<typeof info>): string | undefined {
+  return info(...parts).redisUrl;
+}
+
+Deno.test("A service has the queue that it names, if it names any", () => {
+  assert.equal(info({ queue: "lights" }).queue, "lights");
+  for (const properties of [{}, { queue: "" }]) {
+    assert.equal(info(properties).queue, undefined);
+  }
+});
 
 Deno.test("redisUrl is where the service says that its Redis is", () => {
   assert.equal(redisUrl({}), "redis://192.0.2.10:6379");

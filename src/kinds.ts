@@ -1,0 +1,125 @@
+/** What an option or an argument may be. */
+export interface Kind {
+  /** What that is, for an error. */
+  readonly expected: string;
+  /** Tells whether a value is of this kind. */
+  readonly accepts: (value: unknown) => boolean;
+  /** Throws a RangeError that shows the value, not a TypeError, which keeps it to itself. */
+  readonly isRange?: boolean;
+  /** Whether it has to be there. */
+  readonly isRequired?: boolean;
+}
+
+export const TEXT: Kind = {
+  expected: "a text",
+  accepts: (value) => typeof value === "string",
+};
+
+/** A name of something in Redis, which does not take every empty one. */
+export const NAME: Kind = {
+  expected: "a name, a text that is not empty",
+  accepts: (value) => typeof value === "string" && value !== "",
+};
+
+export const NAMES: Kind = {
+  expected: "a name or a list of names, at least one and none empty",
+  accepts: (value) =>
+    Array.isArray(value)
+      ? value.length > 0 && value.every(NAME.accepts)
+      : NAME.accepts(value),
+};
+
+export const TEXTS: Kind = {
+  expected: "a list of texts",
+  accepts: (value) => Array.isArray(value) && value.every(TEXT.accepts),
+};
+
+export const NUMBERS: Kind = {
+  expected: "a list of numbers",
+  accepts: (value) =>
+    Array.isArray(value) && value.every((each) => typeof each === "number"),
+};
+
+export const FLAG: Kind = {
+  expected: "true or false",
+  accepts: (value) => typeof value === "boolean",
+};
+
+export const OBJECT: Kind = {
+  expected: "an object",
+  accepts: (value) =>
+    typeof value === "object" && value !== null && !Array.isArray(value),
+};
+
+export const FUNCTION: Kind = {
+  expected: "a function",
+  accepts: (value) => typeof value === "function",
+};
+
+const METHODS = ["debug", "info", "warn", "error"];
+
+export const LOGGER: Kind = {
+  expected: `an object with the functions ${METHODS.join(", ")}`,
+  accepts: (value) =>
+    (OBJECT.accepts(value) || FUNCTION.accepts(value)) &&
+    METHODS.every((name) =>
+      FUNCTION.accepts((value as Record<string, unknown>)[name])
+    ),
+};
+
+export const SIGNAL: Kind = {
+  expected: "an AbortSignal",
+  accepts: (value) => value instanceof AbortSignal,
+};
+
+export const SECONDS: Kind = {
+  expected: "a number of seconds from 0 on",
+  accepts: (value) => typeof value === "number" && value >= 0,
+  isRange: true,
+};
+
+/** A time limit that leaves time for something. */
+export const TIME_LIMIT: Kind = {
+  expected: "a number of seconds above 0",
+  accepts: (value) => typeof value === "number" && value > 0,
+  isRange: true,
+};
+
+export const COUNT: Kind = {
+  expected: "a whole number above 0",
+  accepts: (value) => Number.isSafeInteger(value) && Number(value) > 0,
+  isRange: true,
+};
+
+/** A limit of bytes; `Infinity` is none. */
+export const SIZE: Kind = {
+  expected: "a number of bytes above 0",
+  accepts: (value) => typeof value === "number" && value > 0,
+  isRange: true,
+};
+
+export const INDEX: Kind = {
+  expected: "a whole number from 0 on",
+  accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+  isRange: true,
+};
+
+export const PORT: Kind = {
+  expected: "a whole number from 0 to 65535",
+  accepts: (value) => INDEX.accepts(value) && Number(value) <= 65_535,
+  isRange: true,
+};
+
+/** One of a few texts. */
+export function oneOf(...choices: readonly string[]): Kind {
+  return {
+    expected: choices.map((choice) => `"${choice}"`).join(" or "),
+    accepts: (value) => choices.some((choice) => choice === value),
+    isRange: true,
+  };
+}
+
+/** The same kind, of something that has to be there. */
+export function required(kind: Kind): Kind {
+  return { ...kind, isRequired: true };
+}
