@@ -11,13 +11,15 @@ import {
  *
  * @param name The peer's device id, or the name of its service.
  * @param options Our own; who we are on our own Redis, we are on the peer's.
+ * @param signal Ends the search.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */
 export async function openAtPeer(
   name: string,
   options: RedisBackendOptions,
+  signal: AbortSignal,
 ): Promise<{ backend: RedisBackend; target: string }> {
-  const { deviceId, redisUrl, queue } = await findPeer(name);
+  const { deviceId, redisUrl, queue } = await findPeer(name, signal);
   if (redisUrl === undefined) {
     throw new DOMException(
       `The peer "${name}" does not say where the network reaches its Redis`,
@@ -32,13 +34,17 @@ export async function openAtPeer(
   return { backend, target: deviceId };
 }
 
-async function findPeer(name: string): Promise<ServiceInfo> {
-  const peers = await discover();
+async function findPeer(
+  name: string,
+  signal: AbortSignal,
+): Promise<ServiceInfo> {
+  const peers = await discover({ signal });
   const isNamed = (peer: ServiceInfo): boolean =>
     [name, `${name}.`, `${name}.${peer.type}`].includes(peer.name);
   const peer = peers.find(isNamed) ??
     peers.find(({ deviceId }) => deviceId === name);
   if (peer !== undefined) return peer;
+  signal.throwIfAborted();
   const seen = peers.map(({ deviceId }) => `"${deviceId}"`).join(", ");
   throw new DOMException(
     `There is no peer "${name}" on the local network, only ${seen || "nobody"}`,

@@ -17,7 +17,7 @@ import { UsageError } from "./usage_error.ts";
 export const ExitCode = {
   /** Done. */
   Done: 0,
-  /** The answer is no: an error in a response, nothing found in time. */
+  /** The answer is no: an error in a response, nothing found in time, not done in time. */
   No: 1,
   /** Used wrongly: an unknown option, a missing argument or permission. */
   Usage: 2,
@@ -38,7 +38,7 @@ const SAME_SIGNAL = 0.5;
  * exit code.
  *
  * @param main The program. Its signal is aborted when it is to end; it then
- * closes what it has opened and returns.
+ * closes what it has opened and returns, or throws an error that only says so.
  *
  * @example
  * ```ts

@@ -52,7 +52,10 @@ export const sendRequestCommand: Command = defineCommand("request", {
       const origin = sender.deviceId;
       return await sender.send([{ type: "request", origin, ...request }]);
     }
-    const { backend, target: peer } = await openRequester(destination);
+    const { backend, target: peer } = await openRequester(
+      destination,
+      signal,
+    );
     await using _backend = backend;
     whenAborted(signal, () => backend.stop());
     const origin = backend.deviceId;

@@ -5,6 +5,7 @@ import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { type MessageInput, RedisBackend } from "../../mod.ts";
+import { isInterruption } from "./is_interruption.ts";
 import { openAtPeer } from "./peer.ts";
 import {
   type RedisOptions,
@@ -99,13 +100,16 @@ export class Sender implements AsyncDisposable {
 /**
  * Opens a backend that sends requests and gets the responses; dispose of it.
  *
+ * @param destination Where to send.
+ * @param signal Ends the search for a peer.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */
 export async function openRequester(
   { to, redis }: Destination,
+  signal: AbortSignal,
 ): Promise<{ backend: RedisBackend; target: string }> {
   const options = await resolveOptions(redis);
-  if (to !== undefined) return await openAtPeer(to, options);
+  if (to !== undefined) return await openAtPeer(to, options, signal);
   const backend = new RedisBackend(options);
   return { backend, target: backend.deviceId };
 }
@@ -119,7 +123,7 @@ export async function tellInterruption<T>(
   try {
     return await work;
   } catch (error) {
-    throw signal.aborted
+    throw isInterruption(error, signal)
       ? new Error(`Interrupted before ${what}`, { cause: error })
       : error;
   }

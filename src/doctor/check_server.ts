@@ -41,7 +41,7 @@ export async function checkServer(
     ];
   } catch (error) {
     connection?.[Symbol.dispose]();
-    if (!(error instanceof RedisError) || signal.aborted) throw error;
+    if (!(error instanceof RedisError) || error.code === "closed") throw error;
     // A server that takes nothing that is written refuses PING, too.
     const [message, advice] = explainReply(error) ??
       [error.message, ADVICE[error.code] ?? "Look into the server's log."];

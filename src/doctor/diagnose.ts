@@ -43,8 +43,8 @@ const OPTIONS: Kinds<DiagnoseOptions> = {
  * @returns What was found, one after the other.
  * @throws {TypeError} There is no such option or it is of another kind, or an
  * argument for Redis is unknown or wrong.
- * @throws {DOMException | RedisError} Aborted: the signal's reason, or an error
- * with the code `closed` while it connects.
+ * @throws {RedisError} Aborted while it talks to Redis, with the code `closed`;
+ * at another time, what was aborted with is thrown.
  *
  * @example
  * ```ts
@@ -111,7 +111,9 @@ async function* diagnoseRedis(
     try {
       yield* check;
     } catch (error) {
-      if (!(error instanceof RedisError)) throw error;
+      if (!(error instanceof RedisError) || error.code === "closed") {
+        throw error;
+      }
       yield warning(
         name,
         `This could not be looked at: ${error.message}`,

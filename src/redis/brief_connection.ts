@@ -10,7 +10,7 @@ import type { Script } from "./script.ts";
 export interface BriefOptions {
   /** In a cluster: connect to the node that holds this key. */
   key?: string;
-  /** Gives up when aborted. */
+  /** Gives up when aborted, also what is asked later on. */
   signal?: AbortSignal;
 }
 
@@ -21,10 +21,14 @@ export interface BriefOptions {
 export class BriefConnection implements Disposable {
   #link: Link;
   #settings: Settings;
+  #signal: AbortSignal;
+  #abort = (): void => this.#link.close(closed());
 
-  private constructor(link: Link, settings: Settings) {
+  private constructor(link: Link, settings: Settings, signal: AbortSignal) {
     this.#link = link;
     this.#settings = settings;
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#abort);
   }
 
   /**
@@ -42,7 +46,7 @@ export class BriefConnection implements Disposable {
     const settings = parseRedisArgs(args);
     const { signal = new AbortController().signal } = options;
     const link = await openLink(settings, options.key, { signal });
-    return new BriefConnection(link, settings);
+    return new BriefConnection(link, settings, signal);
   }
 
   /** Where the server is, for people. */
@@ -125,6 +129,11 @@ export class BriefConnection implements Disposable {
 
   /** Closes the connection. */
   [Symbol.dispose](): void {
+    this.#signal.removeEventListener("abort", this.#abort);
     this.#link.close();
   }
+}
+
+function closed(): RedisError {
+  return new RedisError("The connection to Redis was closed.", "closed");
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
-import { Namespace, run, whyNoNamespaces } from "../namespaces.ts";
+import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program } from "../programs.ts";
 import { until } from "../until.ts";
 
@@ -31,22 +31,30 @@ for (
   });
 }
 
-Deno.test({
-  name: `discover tells that it was interrupted${reason ? ` (${reason})` : ""}`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
-    await using program = new Program(
-      ["cli.ts", "discover", "--timeout", "60"],
-      { namespace },
-    );
-    // It listens on the port of mDNS, 5353.
-    await until(async () =>
-      (await run("cat", `/proc/${program.pid}/net/udp`)).stdout
-        .includes(":14E9 ")
-    );
-    const { code, stderr } = await program.end("SIGINT");
-    assert.equal(code, 1);
-    assert.equal(stderr, "error: Interrupted: nobody was found until then\n");
-  },
-});
+for (
+  const [command, message] of [
+    ["discover --timeout 60", "nobody was found until then"],
+    ["send request a --to nobody --wait 60", "not everything was done"],
+  ] as const
+) {
+  Deno.test({
+    name: `${command} tells that it was interrupted${
+      reason ? ` (${reason})` : ""
+    }`,
+    ignore: reason !== undefined,
+    fn: async () => {
+      await using namespace = await Namespace.make();
+      await using program = new Program(["cli.ts", ...command.split(" ")], {
+        namespace,
+      });
+      // It listens on the port of mDNS, 5353.
+      await until(async () =>
+        (await namespace.run("cat", "/proc/net/udp")).stdout
+          .includes(":14E9 ")
+      );
+      const { code, stderr } = await program.end("SIGINT");
+      assert.equal(code, 1);
+      assert.equal(stderr, `error: Interrupted: ${message}\n`);
+    },
+  });
+}

@@ -256,6 +256,27 @@ Deno.test("diagnose gives up when it is aborted between two queues, and leaves t
   }
 });
 
+Deno.test("diagnose gives up when it is aborted while the server does not answer", async () => {
+  await using server = await TestServer.start();
+  const abort = new AbortController();
+  const found: string[] = [];
+  const looking = assert.rejects(
+    async () => {
+      const { signal } = abort;
+      const options = { redisArgs: server.args, queue: "queue", signal };
+      for await (const { check } of diagnose(options)) {
+        found.push(check);
+        if (check !== "server") continue;
+        Deno.kill(server.pid, "SIGSTOP");
+        setTimeout(() => abort.abort());
+      }
+    },
+    { name: "RedisError", code: "closed" },
+  );
+  await looking.finally(() => Deno.kill(server.pid, "SIGCONT"));
+  assert.equal(found.at(-1), "server");
+});
+
 Deno.test("diagnose wants a recent Deno", () => {
   assert.equal(checkDeno("2.9.0").status, "ok");
   assert.equal(checkDeno("3.0.0").status, "ok");
