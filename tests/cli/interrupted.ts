@@ -3,8 +3,12 @@ import { RedisError } from "../../mod.ts";
 
 /** What is still to be done when a signal has come, by the name of the argument. */
 const LAST: Record<string, () => unknown> = {
-  // As a terminal and a wrapper around the program pass on the same Ctrl-C.
-  "signalled-twice": () => Deno.kill(Deno.pid, "SIGINT"),
+  // As a terminal and a wrapper around the program pass on the same Ctrl-C. One
+  // that comes when the program has ended already would be its own end.
+  "signalled-twice": () => {
+    Deno.kill(Deno.pid, "SIGINT");
+    return new Promise((resolve) => setTimeout(resolve, 250));
+  },
   "never-done": () => new Promise((resolve) => setTimeout(resolve, 60_000)),
   "aborted": () => AbortSignal.abort().throwIfAborted(),
   "connection-closed": () => {
