@@ -39,18 +39,20 @@ async function handle(event: Event): Promise<void> {
   console.log(`handled ${type}`);
 }
 
+let worker: Worker | undefined;
 if (mode !== "idle") {
-  const worker = new Worker(new URL("./app_worker.ts", import.meta.url), {
+  worker = new Worker(new URL("./app_worker.ts", import.meta.url), {
     type: "module",
   });
-  await new Promise((resolve) => worker.onmessage = resolve);
+  const { promise: ready, resolve } = Promise.withResolvers<unknown>();
+  worker.onmessage = resolve;
+  await ready;
   backend.bus.registerHandler(Event, handle);
   backend.registerAction("echo", (args) => {
     const carrier = {};
     propagation.inject(context.active(), carrier);
     return { args, carrier };
   });
-  over.promise.then(() => worker.terminate());
 }
 // What starts the backend is not what its messages are about.
 await tracer.startActiveSpan("app start", async (span) => {
@@ -60,6 +62,8 @@ await tracer.startActiveSpan("app start", async (span) => {
 console.log("ready");
 await over.promise;
 await backend.stop();
+// Before that it may still have a message in hand.
+worker?.terminate();
 if (mode === "stay") {
   console.log("stopped");
   setInterval(() => {}, 1000);
