@@ -119,6 +119,16 @@ export function oneOf(...choices: readonly string[]): Kind {
   };
 }
 
+/** One of a kind, or a list of such. */
+export function oneOrMore(kind: Kind): Kind {
+  return {
+    ...kind,
+    expected: `${kind.expected}, or a list of such`,
+    accepts: (value) =>
+      Array.isArray(value) ? value.every(kind.accepts) : kind.accepts(value),
+  };
+}
+
 /** The same kind, of something that has to be there. */
 export function required(kind: Kind): Kind {
   return { ...kind, isRequired: true };

@@ -46,6 +46,7 @@ const REQUEST_OPTIONS: Kinds<
   queueName: NAME,
 };
 
+const RESPONSE = required(OBJECT);
 const REQUEST = required({
   expected: "the Request to answer",
   accepts: (value) => value instanceof Request,
@@ -138,7 +139,7 @@ export class Sender {
     response: ResponseLike,
     request: Request,
   ): Promise<Response> {
-    checkValue("send the response", "response", response, required(OBJECT));
+    checkValue("send the response", "response", response, RESPONSE);
     checkValue("send the response", "request", request, REQUEST);
     const message = new Response({
       origin: this.#options.deviceId,

@@ -4,7 +4,7 @@ import {
   type FailureReason,
 } from "./dead_letter.ts";
 import type { Kinds } from "../check_options.ts";
-import { INDEX, type Kind, oneOf, SECONDS, TEXT } from "../kinds.ts";
+import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
 
 /**
  * Which of the {@linkcode DeadLetters} are meant: those to which everything said
@@ -28,14 +28,12 @@ export interface DeadLetterFilter {
   readonly newerThan?: number | undefined;
 }
 
-const REASON: Kind = oneOf(...DEAD_LETTER_REASONS);
-
 /** Everything that a filter may say. */
 export const DEAD_LETTER_FILTER: Kinds<DeadLetterFilter> = {
   queue: oneOrMore(TEXT),
   id: oneOrMore(TEXT),
   index: oneOrMore(INDEX),
-  reason: oneOrMore(REASON),
+  reason: oneOrMore(oneOf(...DEAD_LETTER_REASONS)),
   olderThan: SECONDS,
   newerThan: SECONDS,
 };
@@ -72,13 +70,4 @@ export function setOf<Value extends string | number>(
 ): ReadonlySet<Value> | undefined {
   if (value === undefined) return undefined;
   return new Set(typeof value === "object" ? value : [value]);
-}
-
-function oneOrMore(kind: Kind): Kind {
-  return {
-    ...kind,
-    expected: `${kind.expected}, or a list of such`,
-    accepts: (value) =>
-      Array.isArray(value) ? value.every(kind.accepts) : kind.accepts(value),
-  };
 }

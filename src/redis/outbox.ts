@@ -1,5 +1,13 @@
 import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
-import { FLAG, LOGGER, NAME, required, SECONDS, TEXT } from "../kinds.ts";
+import {
+  FLAG,
+  LOGGER,
+  NAME,
+  oneOrMore,
+  required,
+  SECONDS,
+  TEXT,
+} from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff } from "./backoff.ts";
 import { sleep } from "../sleep.ts";
@@ -35,13 +43,7 @@ const PAYLOAD = required({
   expected: "a text or bytes",
   accepts: (value) => typeof value === "string" || value instanceof Uint8Array,
 });
-const PAYLOADS = required({
-  expected: "a text or bytes, or a list of them",
-  accepts: (value) =>
-    Array.isArray(value)
-      ? value.every(PAYLOAD.accepts)
-      : PAYLOAD.accepts(value),
-});
+const PAYLOADS = oneOrMore(PAYLOAD);
 
 const RESPONSE_SECONDS = 60;
 
