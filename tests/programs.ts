@@ -13,7 +13,7 @@ export interface ProgramOptions {
   readonly permissions?: readonly string[];
   /** What it reads. Default: nothing. */
   readonly input?: string | undefined;
-  /** Whether what it reads goes on, without anything coming any more. */
+  /** Whether what it reads goes on, see {@linkcode Program.write}. */
   readonly leavesInputOpen?: boolean;
   /** A file that it reads instead. */
   readonly inputFile?: string;
@@ -33,6 +33,7 @@ export class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #out: Output;
   readonly #err: Output;
+  #input: WritableStreamDefaultWriter<Uint8Array> | undefined;
 
   /**
    * @param args The file, relative to the repository, and its arguments.
@@ -45,8 +46,10 @@ export class Program implements AsyncDisposable {
     let command = [
       Deno.execPath(),
       "run",
-      ...permissions,
+      // Where the cache is new, Deno tells on stderr what it downloads.
+      "--quiet",
       "--no-prompt",
+      ...permissions,
       ROOT + file,
       ...rest,
     ];
@@ -67,6 +70,11 @@ export class Program implements AsyncDisposable {
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  /** Gives it more to read, where its input was left open. */
+  async write(text: string): Promise<void> {
+    await this.#input!.write(new TextEncoder().encode(text));
   }
 
   /** Waits for the next line on stdout. */
@@ -93,11 +101,11 @@ export class Program implements AsyncDisposable {
   }
 
   async #feed(input: string, isLeftOpen = false): Promise<void> {
-    const writer = this.#child.stdin.getWriter();
+    this.#input = this.#child.stdin.getWriter();
     try {
-      await writer.write(new TextEncoder().encode(input));
+      await this.write(input);
       if (isLeftOpen) await this.#child.status;
-      await writer.close();
+      await this.#input.close();
     } catch {
       // It has ended before it has read everything.
     }

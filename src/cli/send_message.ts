@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import { argument } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { Message } from "../../mod.ts";
+import { Message, RedisError } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { readLines } from "./read_lines.ts";
@@ -47,6 +47,7 @@ export const sendMessageCommand: Command = defineCommand("message", {
 async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
   using progress = new Progress();
   let number = 0;
+  let sent = 0;
   for await (const { lines, bytes } of readLines(BATCH, signal)) {
     const messages: string[] = [];
     try {
@@ -58,13 +59,30 @@ async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
       }
     } finally {
       // What is in front of a line that is no message was right.
-      if (messages.length > 0) await sender.send(messages);
+      if (messages.length > 0) {
+        await sender.send(messages).catch((error) => {
+          throw withExtent(error, sent);
+        });
+      }
     }
+    sent = number;
     progress.advance(messages.length, bytes);
   }
   if (signal.aborted) {
-    throw new Error(`Interrupted after ${number} lines, which were sent`);
+    throw new Error(`Interrupted after ${sent} lines, which were sent`);
   }
+}
+
+/** Says how many lines were sent before it failed. */
+function withExtent(error: Error, sent: number): Error {
+  if (sent === 0) return error;
+  const message = `${
+    error.message.replace(/\.$/, "")
+  }; ${sent} lines were sent before.`;
+  const options = { cause: error };
+  return error instanceof RedisError
+    ? new RedisError(message, error.code, options)
+    : new Error(message, options);
 }
 
 /** Refuses what is no message. */

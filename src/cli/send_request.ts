@@ -64,8 +64,8 @@ export const sendRequestCommand: Command = defineCommand("request", {
         { target: peer, origin, ...request },
         { responseTimeout: wait },
       ),
-      "the response came",
       signal,
+      () => "before the response came",
     );
     await printLine(printableJson(response.toString()));
     if (response.errors.length > 0) Deno.exitCode = ExitCode.No;

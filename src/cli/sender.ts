@@ -4,7 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { type MessageInput, RedisBackend } from "../../mod.ts";
+import { type MessageInput, RedisBackend, RedisError } from "../../mod.ts";
 import { isInterruption } from "./is_interruption.ts";
 import { openAtPeer } from "./peer.ts";
 import {
@@ -81,14 +81,20 @@ export class Sender implements AsyncDisposable {
   /**
    * Sends messages, all or none; where one has no target, that is the peer, or
    * our own device.
+   *
+   * @throws {RedisError} The server could not be reached or refused.
+   * @throws {Error} A signal came before the server had confirmed them.
    */
   async send(messages: readonly MessageInput[]): Promise<void> {
     await tellInterruption(
       this.#to === undefined
         ? this.#backend.sendMessage(messages)
         : this.#backend.sendTo(this.#to, messages),
-      "everything was sent",
       this.#signal,
+      (error) =>
+        error instanceof RedisError && error.mayHaveRun
+          ? "while it was sent; the server may or may not have received it"
+          : "before everything was sent",
     );
   }
 
@@ -114,17 +120,21 @@ export async function openRequester(
   return { backend, target: backend.deviceId };
 }
 
-/** Tells what was not done because of a signal: to stop there is no success. */
+/**
+ * Tells what was not done because of a signal: to stop there is no success.
+ *
+ * @param when Says when it came, as in `Interrupted ${when}`.
+ */
 export async function tellInterruption<T>(
   work: Promise<T>,
-  what: string,
   signal: AbortSignal,
+  when: (error: RedisError | DOMException) => string,
 ): Promise<T> {
   try {
     return await work;
   } catch (error) {
     throw isInterruption(error, signal)
-      ? new Error(`Interrupted before ${what}`, { cause: error })
+      ? new Error(`Interrupted ${when(error)}`, { cause: error })
       : error;
   }
 }
