@@ -1,3 +1,5 @@
+import { UsageError } from "./usage_error.ts";
+
 /** Some lines of the standard input. */
 export interface Lines {
   readonly lines: readonly string[];
@@ -14,7 +16,7 @@ const MAX_LINE = 8 * 2 ** 20;
  *
  * @param limit How many lines to give at once, at most.
  * @param signal Ends it when it is aborted: no further lines are given.
- * @throws {RangeError} A line is too long for a message.
+ * @throws {UsageError} A line is too long for a message.
  */
 export async function* readLines(
   limit: number,
@@ -34,7 +36,7 @@ export async function* readLines(
       rest = done ? "" : lines.pop()!;
       bytes += value?.length ?? 0;
       if (rest.length > MAX_LINE) {
-        throw new RangeError(
+        throw new UsageError(
           "A line of the standard input is longer than 8 MiB, the limit for a message",
         );
       }

@@ -46,42 +46,46 @@ export const sendMessageCommand: Command = defineCommand("message", {
 /** Sends what is on the standard input, one message a line. */
 async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
   using progress = new Progress();
-  let number = 0;
-  let sent = 0;
-  for await (const { lines, bytes } of readLines(BATCH, signal)) {
-    const messages: string[] = [];
-    try {
-      for (const line of lines) {
-        number++;
-        if (line.trim() === "") continue;
-        check(line, `Line ${number}`, sender);
-        messages.push(line);
+  let next = 1;
+  try {
+    for await (const { lines, bytes } of readLines(BATCH, signal)) {
+      const messages: string[] = [];
+      let number = next;
+      try {
+        for (const line of lines) {
+          if (line.trim() !== "") {
+            check(line, `Line ${number}`, sender);
+            messages.push(line);
+          }
+          number++;
+        }
+      } finally {
+        // What is in front of a line that is no message was right.
+        if (messages.length > 0) await sender.send(messages);
+        next = number;
       }
-    } finally {
-      // What is in front of a line that is no message was right.
-      if (messages.length > 0) {
-        await sender.send(messages).catch((error) => {
-          throw withExtent(error, sent);
-        });
-      }
+      progress.advance(messages.length, bytes);
     }
-    sent = number;
-    progress.advance(messages.length, bytes);
-  }
-  if (signal.aborted) {
-    throw new Error(`Interrupted after ${sent} lines, which were sent`);
+    if (signal.aborted) {
+      throw new Error("Interrupted before everything was sent");
+    }
+  } catch (error) {
+    throw withExtent(error as Error, next);
   }
 }
 
-/** Says how many lines were sent before it failed. */
-function withExtent(error: Error, sent: number): Error {
-  if (sent === 0) return error;
+/** Says from which line on to send again what was not sent. */
+function withExtent(error: Error, next: number): Error {
+  if (next === 1) return error;
   const message = `${
     error.message.replace(/\.$/, "")
-  }; ${sent} lines were sent before.`;
+  }; what is before line ${next} was sent.`;
   const options = { cause: error };
-  return error instanceof RedisError
-    ? new RedisError(message, error.code, options)
+  if (error instanceof RedisError) {
+    return new RedisError(message, error.code, options);
+  }
+  return error instanceof UsageError
+    ? new UsageError(message, options)
     : new Error(message, options);
 }
 

@@ -49,8 +49,23 @@ Deno.test("send message sends the lines of its input, up to one that is no messa
   const input = [event(0), event(1), "no message", event(2)].join("\n");
   const some = await runProgram(command, { input });
   assert.equal(some.code, 2);
-  assert.match(some.stderr, /^error: Line 3 is no message: [^\n]+\n$/);
+  assert.match(
+    some.stderr,
+    /^error: Line 3 is no message: [^\n]+; what is before line 3 was sent\.\n$/,
+  );
   assert.equal((await queued(server)).length, 1002);
+
+  const none = await runProgram(command, { input: "no message\n" });
+  assert.equal(none.code, 2);
+  assert.match(none.stderr, /^error: Line 1 is no message: [^\n;]+\.\n$/);
+
+  const long = `${event(0)}\n\n${"x".repeat(8 * 2 ** 20 + 1)}`;
+  const tooLong = await runProgram(command, { input: long });
+  assert.deepEqual([tooLong.code, tooLong.stderr], [
+    2,
+    "error: A line of the standard input is longer than 8 MiB, the limit for a message; what is before line 3 was sent.\n",
+  ]);
+  assert.equal((await queued(server)).length, 1003);
 });
 
 /** `send message`, which has sent one line and waits for the next one. */
@@ -73,11 +88,11 @@ Deno.test("send message ends with SIGINT although its input goes on", async () =
   // The signal may come before the server's word that it has the second line.
   assert.match(
     stderr,
-    /^error: Interrupted (after 2 lines, which were sent|while it was sent; the server may or may not have received it; 1 lines were sent before\.)\n$/,
+    /^error: Interrupted (before everything was sent; what is before line 3 was sent|while it was sent; the server may or may not have received it; what is before line 2 was sent)\.\n$/,
   );
 });
 
-Deno.test("send message tells how many lines it had sent when a signal ends the next", async () => {
+Deno.test("send message tells from which line on to send again when a signal ends the next", async () => {
   await using server = await TestServer.start();
   await using send = await sendOneLine(server);
   await server.run("CLIENT", "PAUSE", "60000", "WRITE");
@@ -89,11 +104,11 @@ Deno.test("send message tells how many lines it had sent when a signal ends the 
   const { code, stderr } = await send.end("SIGINT");
   assert.deepEqual([code, stderr], [
     1,
-    "error: Interrupted while it was sent; the server may or may not have received it; 1 lines were sent before.\n",
+    "error: Interrupted while it was sent; the server may or may not have received it; what is before line 2 was sent.\n",
   ]);
 });
 
-Deno.test("send message tells how many lines it had sent when the server refuses the next", async () => {
+Deno.test("send message tells from which line on to send again when the server refuses the next", async () => {
   await using server = await TestServer.start();
   await using send = await sendOneLine(server);
   await server.run("SET", QUEUE, "no list");
@@ -102,7 +117,7 @@ Deno.test("send message tells how many lines it had sent when the server refuses
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^error: Cannot send to [^\n]+\(WRONGTYPE\); 1 lines were sent before\.\n$/,
+    /^error: Cannot send to [^\n]+\(WRONGTYPE\); what is before line 2 was sent\.\n$/,
   );
 });
 
@@ -168,7 +183,7 @@ Deno.test("send tells that it may not reach the network", async () => {
   assert.match(stderr, /^error: Cannot send to [^\n]*--allow-net[^\n]*\n$/);
 });
 
-Deno.test("send tells that there is no server, and ends with SIGINT while it looks for one", async () => {
+Deno.test("send tells that there is no server, or none any more, and ends with SIGINT while it looks for one", async () => {
   const url = `redis://127.0.0.1:${freePort()}`;
   const command = ["cli.ts", "send", "event", "custom.A", "--url", url];
   await using interrupted = new Program(command);
@@ -179,6 +194,22 @@ Deno.test("send tells that there is no server, and ends with SIGINT while it loo
       const { code, stderr } = await interrupted.end("SIGINT");
       assert.equal(code, 1);
       assert.match(stderr, /error: Interrupted before everything was sent\n$/);
+    })(),
+    (async () => {
+      await using server = await TestServer.start();
+      await using send = await sendOneLine(server);
+      await send.write(`${event(1)}\n`);
+      await until(async () => (await queued(server)).length === 2);
+      await server.kill();
+      // Where it has gone before its word that it has the second line, that
+      // ends the program, and nobody reads the third one.
+      await send.write(`${event(2)}\n`).catch(() => {});
+      const { code, stderr } = await send.end();
+      assert.equal(code, 3);
+      assert.match(
+        stderr,
+        /\nerror: Cannot send to [^\n]+; what is before line [23] was sent\.\n$/,
+      );
     })(),
   ]);
   assert.equal(code, 3);
