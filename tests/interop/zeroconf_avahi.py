@@ -8,6 +8,7 @@ import atexit
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ def end():
     for child in reversed(children):
         child.terminate()
         child.wait()
+    shutil.rmtree(folder)
 
 
 atexit.register(end)
