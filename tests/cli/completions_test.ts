@@ -8,7 +8,7 @@ async function installed(): Promise<{ path: string } & AsyncDisposable> {
   const path = await Deno.makeTempDir();
   await Deno.writeTextFile(
     `${path}/platypush-redis`,
-    `#!/bin/sh\nexec '${Deno.execPath()}' run -A '${CLI}' "$@"\n`,
+    `#!/bin/sh\nexec '${Deno.execPath()}' run --quiet -A '${CLI}' "$@"\n`,
     { mode: 0o755 },
   );
   return {

@@ -53,8 +53,8 @@ Deno.test("listen ends quietly when nobody reads any more, and keeps what it has
     const pipe = `"$@" | ${reader}; exit "\${PIPESTATUS[0]}"`;
     const { code, stdout, stderr } = await new Deno.Command("bash", {
       args: [
-        ...["-c", pipe, "bash", Deno.execPath(), "run", "-A", program],
-        ...["listen", ...QUIET, ...at(server)],
+        ...["-c", pipe, "bash", Deno.execPath(), "run", "--quiet", "-A"],
+        ...[program, "listen", ...QUIET, ...at(server)],
       ],
     }).output();
     const decoder = new TextDecoder();
