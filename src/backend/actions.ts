@@ -5,13 +5,11 @@ import { toError } from "../bus/to_error.ts";
 import type { Logger } from "../logger.ts";
 import { jsonValue, Request } from "../message/mod.ts";
 import { RedisError } from "../redis/mod.ts";
-import { backoff } from "../redis/backoff.ts";
-import { orAborted } from "../redis/or_aborted.ts";
+import { backoff, sleep, unlessAborted } from "../waiting.ts";
 import type { ActionHandler, ActionOptions } from "./action_handler.ts";
 import type { ActionSettings } from "./action_settings.ts";
 import { type Action, ActionTable } from "./action_table.ts";
 import type { ResponseLike } from "./sender.ts";
-import { sleep } from "../sleep.ts";
 import { Slots } from "./slots.ts";
 import type { BackendStats } from "./stats.ts";
 
@@ -199,7 +197,7 @@ export class Actions {
       );
     const signal = AbortSignal.any([this.#abandoned.signal, late.signal]);
     try {
-      return await orAborted(work(signal), signal);
+      return await unlessAborted(work(signal), signal);
     } finally {
       done.abort();
     }
@@ -262,7 +260,7 @@ export class Actions {
           );
         }
       }
-      await sleep(backoff(attempt, 0.05, 2), { signal, unref: daemon });
+      await sleep(backoff(attempt), { signal, unref: daemon });
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 
 /** How an {@linkcode Audience} is watched. */
 export interface AudienceOptions {

@@ -3,7 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { Batch, Failure, Inbox } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
 import type { Audience } from "./audience.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 import { isBad, type Tally } from "./tally.ts";
 
 /** So many bytes may be in hand before no more are taken. */

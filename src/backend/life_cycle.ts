@@ -2,7 +2,7 @@ import { checkValue } from "../check_options.ts";
 import { SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { BackendAliases } from "./aliases.ts";
-import { LONGEST_TIMER, sleep } from "../sleep.ts";
+import { LONGEST_TIMER, sleep } from "../waiting.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;

@@ -8,7 +8,7 @@ import {
   type ServiceInfo,
   serviceType,
 } from "../zeroconf/mod.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 
 /**
  * Where to look for other backends.

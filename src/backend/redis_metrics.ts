@@ -2,7 +2,7 @@ import type { Attributes } from "@opentelemetry/api";
 import { parseText } from "../message/parse_text.ts";
 import { isRecord } from "../message/message.ts";
 import type { Backlog, Inbox } from "../redis/mod.ts";
-import { orAborted } from "../redis/or_aborted.ts";
+import { unlessAborted } from "../waiting.ts";
 import type { MetricSource, Observation } from "../telemetry/mod.ts";
 import type { BackendStats } from "./stats.ts";
 import type { Tally } from "./tally.ts";
@@ -60,7 +60,7 @@ export class RedisMetrics implements MetricSource {
   /** What waits in the queues; nothing while the server does not answer. */
   async lag(): Promise<readonly Observation[]> {
     try {
-      const backlogs = await orAborted(
+      const backlogs = await unlessAborted(
         this.#options.inbox.backlogs(),
         AbortSignal.timeout(TIMEOUT),
       );

@@ -1,4 +1,4 @@
-import { LONGEST_TIMER } from "../sleep.ts";
+import { LONGEST_TIMER } from "../waiting.ts";
 import {
   Event,
   type Filter,

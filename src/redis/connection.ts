@@ -1,8 +1,7 @@
 import { checkOptions } from "../check_options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import {
   type CommandOptions,
   CONNECT_OPTIONS,
@@ -15,9 +14,6 @@ import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
-
-const FIRST_PAUSE = 0.05;
-const LONGEST_PAUSE = 2;
 
 /**
  * A connection to Redis that is established again whenever it is lost, for as
@@ -299,7 +295,7 @@ export class Connection {
           : "debug";
         if (isFatal) refusal = message;
         this.#logger[report](`${message} Trying again.`);
-        await sleep(backoff(attempt, FIRST_PAUSE, LONGEST_PAUSE), {
+        await sleep(backoff(attempt), {
           signal,
           unref: this.#options.unref,
         });

@@ -1,8 +1,7 @@
 import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
 import { FLAG, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import {
@@ -284,7 +283,7 @@ export class DeadLetters {
         if (!(error instanceof RedisError)) throw error;
         if (this.#abort.signal.aborted) throw closed(action, queue, error);
         this.#router.forget();
-        const wait = backoff(attempt, 0.02, 1);
+        const wait = backoff(attempt, { first: 0.02, longest: 1 });
         const isRetried = RETRIED.has(error.code) ||
           (error.code === "readonly" && this.#hasFailover);
         if (

@@ -3,8 +3,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import type { Batch } from "./batch.ts";
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import { Connection } from "./connection.ts";
 import { Handoff } from "./handoff.ts";
 import { INBOX_OPTIONS, type InboxOptions } from "./inbox_options.ts";
@@ -280,7 +279,7 @@ async function startReader(
       logger[attempt === 0 ? "warn" : "debug"](
         `${error.message} Trying again.`,
       );
-      await sleep(backoff(attempt, 0.05, 2), { signal });
+      await sleep(backoff(attempt), { signal });
     }
   }
 }

@@ -1,4 +1,4 @@
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 import type { Life } from "./life.ts";
 import {
   BLOCK_SECONDS,

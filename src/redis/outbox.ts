@@ -9,8 +9,7 @@ import {
   TEXT,
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
@@ -199,7 +198,7 @@ export class Outbox {
       } catch (error) {
         if (!(error instanceof RedisError)) throw error;
         this.#router.forget();
-        const wait = backoff(attempt, 0.02, 1);
+        const wait = backoff(attempt, { first: 0.02, longest: 1 });
         if (
           !isRetried(error) || this.#abort.signal.aborted ||
           performance.now() + wait * 1000 > deadline

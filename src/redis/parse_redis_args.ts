@@ -1,4 +1,4 @@
-import { LONGEST_TIMER } from "../sleep.ts";
+import { LONGEST_TIMER } from "../waiting.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { expandUrl } from "./expand_url.ts";
 import { checkRedisArgs, type RedisArgs } from "./redis_args.ts";

@@ -1,5 +1,4 @@
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import type { ReaderOptions } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";
 
@@ -134,7 +133,7 @@ export class ReaderLoop {
       );
     }
     if (isLost) await blocking.ready(signal).catch(() => {});
-    await sleep(failures === 0 && isLost ? 0 : backoff(failures, 0.05, 2), {
+    await sleep(failures === 0 && isLost ? 0 : backoff(failures), {
       signal,
     });
   }

@@ -1,4 +1,4 @@
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 import { RedisError } from "./redis_error.ts";
 import type { Router } from "./router.ts";
 

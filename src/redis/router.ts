@@ -1,5 +1,4 @@
-import { backoff } from "./backoff.ts";
-import { LONGEST_TIMER, sleep } from "../sleep.ts";
+import { backoff, LONGEST_TIMER, sleep, unlessAborted } from "../waiting.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
@@ -8,7 +7,6 @@ import { type Address, formatAddress } from "./address.ts";
 import { expandUrl } from "./expand_url.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { orAborted } from "./or_aborted.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** How long to try one node of a cluster before its slots are asked for again, in seconds. */
@@ -120,7 +118,7 @@ export class Router {
         this.#failure = error as Error;
       }
       this.forget();
-      await sleep(backoff(attempt, 0.05, 0.5), { signal });
+      await sleep(backoff(attempt, { longest: 0.5 }), { signal });
       signal.throwIfAborted();
     }
   }
@@ -172,7 +170,7 @@ export class Router {
       this.#connections.set(name, made);
       made.catch(() => this.#connections.delete(name));
     }
-    const connection = await orAborted(made, signal);
+    const connection = await unlessAborted(made, signal);
     await connection.ready(signal);
     this.#failure = undefined;
     return connection;

@@ -1,5 +1,4 @@
-import { backoff } from "./backoff.ts";
-import { sleep } from "../sleep.ts";
+import { backoff, sleep } from "../waiting.ts";
 import type { Failure } from "./batch.ts";
 import type { Life } from "./life.ts";
 import type { ReaderOptions } from "./queue_reader.ts";
@@ -103,7 +102,7 @@ export async function settleBatch(
         );
       }
       if (code !== "connection") {
-        await sleep(backoff(attempt, 0.05, 2), { signal });
+        await sleep(backoff(attempt), { signal });
       }
     }
   }

@@ -2,7 +2,7 @@ import { checkOptions, type Kinds } from "../check_options.ts";
 import { FLAG, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { ServiceInfo } from "./service_info.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 
 /** What {@linkcode discover} looks for, and for how long. */
 export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {

@@ -5,7 +5,7 @@ import type { DiscoverOptions } from "./discover.ts";
 import { fold } from "./dns_message.ts";
 import { isKnown, Sockets } from "./sockets.ts";
 import { splitQuery } from "./split_query.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 
 const ALL_TYPES = "_services._dns-sd._udp.local";
 /** The most types that are listed, whatever invents them. */

@@ -1,5 +1,5 @@
 import { Sockets } from "./sockets.ts";
-import { sleep } from "../sleep.ts";
+import { sleep } from "../waiting.ts";
 
 /**
  * Asks the network a question that nobody answers, and listens for it.

@@ -1,0 +1,154 @@
+/**
+ * Waiting: for a time, for something that may take too long, and before trying
+ * again. Times are seconds. Every wait can be ended by a signal.
+ *
+ * @module
+ */
+
+/** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** What ends a wait early, and whether it keeps the process alive. */
+export interface WaitOptions {
+  /** Ends the wait before its time. */
+  readonly signal?: AbortSignal | undefined;
+  /** Whether the process may end meanwhile. Default: `false`. */
+  readonly unref?: boolean | undefined;
+}
+
+/**
+ * Waits.
+ *
+ * @param duration How long, in seconds; `undefined` and everything beyond 24
+ * days mean until the signal.
+ * @param options The signal, and whether the process is kept alive.
+ * @returns Whether the signal ended the wait.
+ */
+export function sleep(
+  duration: number | undefined,
+  { signal, unref = false }: WaitOptions = {},
+): Promise<boolean> {
+  if (signal?.aborted) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST_TIMER);
+    const finish = (aborted: boolean): void => {
+      clearInterval(timer);
+      signal?.removeEventListener("abort", abort);
+      resolve(aborted);
+    };
+    const abort = (): void => finish(true);
+    // A wait without an end has a timer too: it keeps the process alive.
+    const timer = setInterval(() => {
+      if (milliseconds < LONGEST_TIMER) finish(false);
+    }, milliseconds);
+    if (unref) Deno.unrefTimer(timer);
+    signal?.addEventListener("abort", abort);
+  });
+}
+
+/**
+ * Waits for a promise, but not beyond a time limit.
+ *
+ * @param promise What to wait for. A rejection counts as settled.
+ * @param timeout How long, in seconds; `undefined` waits until the signal.
+ * @param options The signal, and whether the process is kept alive.
+ * @returns Whether the promise was settled in time.
+ */
+export async function settledWithin(
+  promise: Promise<unknown>,
+  timeout: number | undefined,
+  { signal, unref }: WaitOptions = {},
+): Promise<boolean> {
+  const settled = new AbortController();
+  promise.catch(() => {}).finally(() => settled.abort());
+  const end = signal === undefined
+    ? settled.signal
+    : AbortSignal.any([signal, settled.signal]);
+  await sleep(timeout, { signal: end, unref });
+  return settled.signal.aborted;
+}
+
+/**
+ * Waits for a promise, unless a signal is aborted first. What becomes of the
+ * promise afterwards is passed over.
+ *
+ * @param promise What to wait for.
+ * @param signal Ends the wait.
+ * @returns The promise's value.
+ * @throws What the promise rejects with, or the signal's reason.
+ */
+export function unlessAborted<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() =>
+      signal.removeEventListener("abort", abort)
+    );
+  });
+}
+
+/** How the pauses between attempts grow, in seconds. */
+export interface Backoff {
+  /** The first pause. Default: 0.05. */
+  readonly first?: number;
+  /** The longest pause. Default: 2. */
+  readonly longest?: number;
+}
+
+/**
+ * How long to pause before the next attempt: twice as long each time, less up
+ * to a quarter of chance, so that clients do not return all at once.
+ *
+ * @param attempt How many attempts came before, less one: 0 for the first pause.
+ * @param pauses The first pause and the longest one.
+ * @returns The pause in seconds.
+ */
+export function backoff(
+  attempt: number,
+  { first = 0.05, longest = 2 }: Backoff = {},
+): number {
+  const pause = Math.min(first * 2 ** Math.min(attempt, 30), longest);
+  return pause * (0.75 + Math.random() / 4);
+}
+
+/** How to {@linkcode retry}. */
+export interface RetryOptions extends WaitOptions, Backoff {
+  /**
+   * Decides after a failure whether to try again, and is where to report it.
+   *
+   * @param error What the attempt threw.
+   * @param attempt The number of the attempt, from 0.
+   * @returns Whether another attempt may help; `"at once"` leaves out the pause.
+   */
+  mayHelp(error: unknown, attempt: number): boolean | "at once";
+}
+
+/**
+ * Does something until it succeeds, with growing pauses between the attempts.
+ *
+ * @param work Called with the number of the attempt, from 0.
+ * @param options Which failures are worth another attempt, the pauses, and the
+ * signal, after which there is no further attempt.
+ * @returns What the first attempt that succeeds returns.
+ * @throws What the last attempt threw.
+ */
+export async function retry<Value>(
+  work: (attempt: number) => Promise<Value>,
+  { mayHelp, signal, unref, ...pauses }: RetryOptions,
+): Promise<Value> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await work(attempt);
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      const again = mayHelp(error, attempt);
+      if (!again) throw error;
+      const pause = again === "at once" ? 0 : backoff(attempt, pauses);
+      if (pause > 0 && await sleep(pause, { signal, unref })) throw error;
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import {
+  backoff,
+  retry,
+  settledWithin,
+  sleep,
+  unlessAborted,
+} from "../src/waiting.ts";
+
+Deno.test("sleep does not end at once where it has no end", async () => {
+  for (const seconds of [undefined, Infinity, 1e300]) {
+    const end = new AbortController();
+    const long = sleep(seconds, { signal: end.signal });
+    assert.equal(await Promise.race([long, sleep(0.02)]), false);
+    end.abort();
+    assert.equal(await long, true);
+  }
+});
+
+Deno.test("settledWithin tells what was settled in time, also by a rejection", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  assert.equal(await settledWithin(promise, 0.01), false);
+  assert.equal(await settledWithin(Promise.reject(new Error()), 60), true);
+  const end = AbortSignal.abort();
+  assert.equal(await settledWithin(promise, 60, { signal: end }), false);
+  resolve();
+  assert.equal(await settledWithin(promise, undefined), true);
+});
+
+Deno.test("unlessAborted ends with the reason of the signal", async () => {
+  const abort = new AbortController();
+  const waiting = unlessAborted(new Promise(() => {}), abort.signal);
+  abort.abort(new Error("enough"));
+  await assert.rejects(waiting, /enough/);
+  assert.equal(await unlessAborted(Promise.resolve(1), AbortSignal.any([])), 1);
+});
+
+Deno.test("the pauses between attempts grow up to a limit", () => {
+  for (const [attempt, longest] of [[0, 1], [1, 2], [2, 4], [9, 5]] as const) {
+    const pause = backoff(attempt, { first: 1, longest: 5 });
+    assert.ok(pause >= longest * 0.75 && pause <= longest, `${pause}`);
+  }
+});
+
+Deno.test("retry tries again while that may help", async () => {
+  const fail = (attempt: number): Promise<never> =>
+    Promise.reject(new Error(String(attempt)));
+  const tried: unknown[] = [];
+  const mayHelp = (error: unknown, attempt: number): "at once" | boolean => {
+    tried.push([(error as Error).message, attempt]);
+    return attempt < 2 && "at once";
+  };
+  await assert.rejects(retry(fail, { mayHelp }), { message: "2" });
+  assert.deepEqual(tried, [["0", 0], ["1", 1], ["2", 2]]);
+
+  const late = (attempt: number): Promise<number> =>
+    attempt < 3 ? fail(attempt) : Promise.resolve(attempt);
+  const pauses = { first: 0.001, longest: 0.001 };
+  assert.equal(await retry(late, { mayHelp: () => true, ...pauses }), 3);
+});
+
+Deno.test("retry ends with the last error when it is aborted in a pause", async () => {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const mayHelp = (): boolean => {
+    queueMicrotask(() => abort.abort());
+    return true;
+  };
+  await assert.rejects(
+    retry(() => Promise.reject(new Error("no")), {
+      mayHelp,
+      signal,
+      first: 600,
+      longest: 600,
+    }),
+    { message: "no" },
+  );
+});
