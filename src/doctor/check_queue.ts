@@ -1,6 +1,5 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
-import { keySlot } from "../redis/key_slot.ts";
-import { queueKeys } from "../redis/queue_keys.ts";
+import { keySlot, queueKeys } from "../redis/queue_keys.ts";
 import { readQueueStatus } from "../redis/queue_status.ts";
 import { RedisError } from "../redis/redis_error.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";

@@ -1,8 +1,7 @@
-import { explainWrongType } from "./explain_wrong_type.ts";
+import { explainWrongType, type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { Failure } from "./batch.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
 import { InFlight } from "./in_flight.ts";
-import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import {
   BLOCK_SECONDS,
   MAX_BATCH_BYTES,

@@ -1,24 +1,25 @@
+import { createHash } from "node:crypto";
 import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
 import { FLAG, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, sleep } from "../waiting.ts";
+import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
-import type { DeadLetter } from "./dead_letter.ts";
 import {
   DEAD_LETTER_FILTER,
+  type DeadLetter,
   type DeadLetterFilter,
+  decodeDeadLetter,
   isEmpty,
   matcher,
   setOf,
-} from "./dead_letter_filter.ts";
-import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
+} from "./dead_letter.ts";
 import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, type RedisErrorCode } from "./redis_error.ts";
 import { Router } from "./router.ts";
-import { exhume } from "./scripts/exhume.ts";
+import { defineScript } from "./script.ts";
 
 /** How {@linkcode DeadLetters} works. All of it is optional except the queue. */
 export interface DeadLettersOptions {
@@ -44,6 +45,7 @@ const WHICH = required({
   accepts: (value) => value === "all" || OBJECT.accepts(value),
 });
 
+/** The errors after which asking again may help. */
 const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
   "connection",
   "unavailable",
@@ -219,7 +221,7 @@ export class DeadLetters {
         ) {
           chosen = page.filter(({ letter }) => matches(letter));
           left -= chosen.length;
-          count += await this.#exhume(action, queue, chosen);
+          count += await this.#removeEntries(action, queue, chosen);
         }
       }
     } catch (error) {
@@ -228,7 +230,33 @@ export class DeadLetters {
     return count;
   }
 
-  async #exhume(
+  /**
+   * Removes dead letters, and puts their messages back at the end of the queue
+   * if wanted. A dead letter that is gone already is passed over, so that doing
+   * all of it once more changes nothing.
+   */
+  static readonly #REMOVE = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the list of the dead letters
+-- ARGV[1]  'requeue' or 'purge'
+-- ARGV[2…] in turns: a dead letter, and its message
+-- Returns how many dead letters were removed.
+local count = 0
+for position = 2, #ARGV, 2 do
+  if redis.call('LPOS', KEYS[2], ARGV[position]) then
+    -- A script that is refused something stops and undoes nothing: as long as
+    -- the message is not in the queue, it stays where it is.
+    if ARGV[1] == 'requeue' then
+      redis.call('RPUSH', KEYS[1], ARGV[position + 1])
+    end
+    redis.call('LREM', KEYS[2], 1, ARGV[position])
+    count = count + 1
+  end
+end
+return count
+`);
+
+  async #removeEntries(
     action: "requeue" | "purge",
     queue: string,
     entries: readonly Entry[],
@@ -244,16 +272,19 @@ export class DeadLetters {
       action,
       queue,
       (connection) =>
-        connection.script<number>(exhume, keys, args).catch((error) => {
-          isDoubtful ||= (error as RedisError).mayHaveRun;
-          throw error;
-        }),
+        connection.script<number>(DeadLetters.#REMOVE, keys, args).catch(
+          (error) => {
+            isDoubtful ||= (error as RedisError).mayHaveRun;
+            throw error;
+          },
+        ),
     );
     return isDoubtful ? entries.length : count;
   }
 
-  #pages(action: string, queue: string): DeadLetterPages {
-    return new DeadLetterPages(queue, (work) => this.#run(action, queue, work));
+  /** Begins to leaf through the dead letters of a queue. */
+  #pages(action: string, queue: string): Pages {
+    return new Pages(queue, (work) => this.#run(action, queue, work));
   }
 
   /** Checks a filter, and returns the queues that it concerns. */
@@ -275,24 +306,24 @@ export class DeadLetters {
     queue: string,
     work: (connection: Connection) => Promise<Reply>,
   ): Promise<Reply> {
+    const { signal } = this.#abort;
     const deadline = performance.now() + this.#timeout * 1000;
-    for (let attempt = 0;; attempt++) {
-      try {
-        return await work(await this.#router.connect(queue, deadline));
-      } catch (error) {
-        if (!(error instanceof RedisError)) throw error;
-        if (this.#abort.signal.aborted) throw closed(action, queue, error);
-        this.#router.forget();
-        const wait = backoff(attempt, { first: 0.02, longest: 1 });
-        const isRetried = RETRIED.has(error.code) ||
-          (error.code === "readonly" && this.#hasFailover);
-        if (
-          !isRetried || performance.now() + wait * 1000 > deadline
-        ) {
-          throw explain(error, action, queue);
-        }
-        await sleep(wait, { signal: this.#abort.signal });
-      }
+    const attempt = async (): Promise<Reply> =>
+      await work(await this.#router.connect(queue, deadline));
+    const mayHelp = (error: unknown): boolean => {
+      if (!(error instanceof RedisError)) return false;
+      this.#router.forget();
+      const isPassing = RETRIED.has(error.code) ||
+        (error.code === "readonly" && this.#hasFailover);
+      return isPassing && performance.now() < deadline;
+    };
+    try {
+      return await retry(attempt, { mayHelp, signal, first: 0.02, longest: 1 });
+    } catch (error) {
+      if (!(error instanceof RedisError)) throw error;
+      throw signal.aborted
+        ? closed(action, queue, error)
+        : explain(error, action, queue);
     }
   }
 }
@@ -327,4 +358,138 @@ function tellExtent(error: unknown, count: number): unknown {
     error.code,
     { cause: error, mayHaveRun: error.mayHaveRun },
   );
+}
+
+/** How many dead letters travel at once, and after how many bytes no more do. */
+const PAGE = 100;
+const PAGE_BYTES = 2 ** 20;
+
+/** A dead letter, and the same as it is in the list. */
+interface Entry {
+  readonly letter: DeadLetter;
+  readonly raw: Uint8Array;
+}
+
+/** Runs something on a connection to the server of the queue; again where the connection breaks. */
+type Run = <Reply>(
+  work: (connection: Connection) => Promise<Reply>,
+) => Promise<Reply>;
+
+const NONE: ReadonlySet<Entry> = new Set();
+
+/**
+ * Leafs through the dead letters of one queue, the oldest first. Others may put
+ * some into the list and take some out of it meanwhile: whatever is there from
+ * the beginning to the end is read, and nothing is read twice. As many are read
+ * as there were at the beginning, so that those that come back at once do not
+ * keep it going for ever.
+ */
+class Pages {
+  #run: Run;
+  #queue: string;
+  #key: string;
+  #seen = new Set<string>();
+  #left: number | undefined;
+  #page: readonly Entry[] = [];
+  #position = 0;
+  /** What is before the position, by which a list that has moved is noticed. */
+  #anchor: Uint8Array | undefined;
+
+  /**
+   * @param queue The queue.
+   * @param run Reaches its server.
+   */
+  constructor(queue: string, run: Run) {
+    this.#queue = queue;
+    this.#key = queueKeys(queue, "").dead;
+    this.#run = run;
+  }
+
+  /**
+   * Reads the next page.
+   *
+   * @param removed Which ones of the last page are no longer in the list.
+   * @returns Some dead letters; none in the end.
+   */
+  async next(removed = NONE): Promise<readonly Entry[]> {
+    this.#left ??= await this.#run((connection) =>
+      connection.command<number>(["LLEN", this.#key])
+    );
+    this.#turn(removed);
+    while (this.#left > 0) {
+      const page = await this.#read();
+      if (page === undefined) {
+        await this.#findPlace();
+        continue;
+      }
+      if (page.length === 0) break;
+      this.#page = page;
+      const news = page.filter(({ letter }) => !this.#seen.has(letter.id))
+        .slice(0, this.#left);
+      if (news.length > 0) {
+        for (const { letter } of news) this.#seen.add(letter.id);
+        this.#left -= news.length;
+        return news;
+      }
+      this.#turn();
+    }
+    return [];
+  }
+
+  #turn(removed = NONE): void {
+    const kept = this.#page.filter((entry) => !removed.has(entry));
+    this.#position += kept.length;
+    this.#anchor = kept.at(-1)?.raw ?? this.#anchor;
+    this.#page = [];
+  }
+
+  /** Reads some dead letters, and not more than fit into a reply. */
+  static readonly #READ = defineScript(`
+-- KEYS[1]  the list of the dead letters
+-- ARGV[1]  the index of the first dead letter of the page
+-- ARGV[2]  the largest number of dead letters
+-- ARGV[3]  the number of bytes after which the page is full
+-- ARGV[4]  the digest of the dead letter before the page, or ''
+-- Returns the dead letters, or nil where another one is before them by now.
+local function at(index) return redis.call('LRANGE', KEYS[1], index, index)[1] end
+
+local first, limit, maxBytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if ARGV[4] ~= '' and redis.sha1hex(at(first - 1) or '') ~= ARGV[4] then return false end
+local letters, bytes = {}, 0
+while #letters < limit and bytes < maxBytes do
+  local letter = at(first + #letters)
+  if not letter then break end
+  letters[#letters + 1] = letter
+  bytes = bytes + #letter
+end
+return letters
+`);
+
+  async #read(): Promise<readonly Entry[] | undefined> {
+    const anchor = this.#anchor === undefined
+      ? ""
+      : createHash("sha1").update(this.#anchor).digest("hex");
+    const first = this.#position;
+    const letters = await this.#run((connection) =>
+      connection.script<Uint8Array[] | null>(
+        Pages.#READ,
+        [this.#key],
+        [String(first), String(PAGE), String(PAGE_BYTES), anchor],
+        { bytes: true },
+      )
+    );
+    return letters?.map((raw, at) => ({
+      raw,
+      letter: decodeDeadLetter(raw, this.#queue, first + at),
+    }));
+  }
+
+  /** Finds the place behind the anchor, or begins again where that is gone. */
+  async #findPlace(): Promise<void> {
+    const found = await this.#run((connection) =>
+      connection.command<number | null>(["LPOS", this.#key, this.#anchor!])
+    );
+    this.#position = found === null ? 0 : found + 1;
+    if (found === null) this.#anchor = undefined;
+  }
 }

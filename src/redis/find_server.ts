@@ -1,4 +1,4 @@
-import { keySlot } from "./key_slot.ts";
+import { keySlot } from "./queue_keys.ts";
 import { Link, type LinkOptions } from "./link.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Settings } from "./parse_redis_args.ts";

@@ -20,12 +20,12 @@ export type { Batch, Failure } from "./batch.ts";
 export {
   DEAD_LETTER_REASONS,
   type DeadLetter,
+  type DeadLetterFilter,
   type FailureReason,
 } from "./dead_letter.ts";
 export { type Backlog, Inbox } from "./inbox.ts";
 export type { InboxOptions } from "./inbox_options.ts";
 export type { InboxStats } from "./inbox_stats.ts";
-export type { DeadLetterFilter } from "./dead_letter_filter.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
 export {
   type ConsumerStatus,

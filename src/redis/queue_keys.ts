@@ -1,3 +1,8 @@
+import { RedisError } from "./redis_error.ts";
+
+/** How many hash slots a cluster has. */
+const SLOTS = 16384;
+
 /** The keys that belong to a queue, all in the queue's hash slot. */
 export interface QueueKeys {
   /** The list with the messages that wait. */
@@ -45,8 +50,47 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
   };
 }
 
-/** Redis Cluster Specification, "Hash tags". */
+/** Tells whether a name has a hash tag (Redis Cluster Specification, "Hash tags"). */
 function hasTag(queue: string): boolean {
   const open = queue.indexOf("{");
   return open >= 0 && queue.indexOf("}", open) > open + 1;
+}
+
+/**
+ * Computes the hash slot of a key in a Redis Cluster (Redis Cluster Specification, "Key
+ * distribution model"): CRC16 of the part between the first `{` and the next
+ * `}`, or of the whole key where that part is missing or empty.
+ *
+ * @param key The key.
+ * @returns The slot, from 0 to 16383.
+ */
+export function keySlot(key: string): number {
+  const open = key.indexOf("{");
+  const close = open < 0 ? -1 : key.indexOf("}", open + 1);
+  const tag = close > open + 1 ? key.slice(open + 1, close) : key;
+  return crc16(new TextEncoder().encode(tag)) % SLOTS;
+}
+
+/** CRC-16/XMODEM: polynomial 0x1021, start value 0. */
+function crc16(bytes: Uint8Array): number {
+  let crc = 0;
+  for (const byte of bytes) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) {
+      crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
+    }
+  }
+  return crc;
+}
+
+/** Turns the error of a key of another type into one that names the queue; any other error stays as it is. */
+export function explainWrongType(error: unknown, queue: string): unknown {
+  if (!(error instanceof RedisError) || error.code !== "wrong-type") {
+    return error;
+  }
+  return new RedisError(
+    `Cannot read "${queue}": the key exists, but is no list; use another queue or remove the key.`,
+    "wrong-type",
+    { cause: error },
+  );
 }

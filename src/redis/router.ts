@@ -2,7 +2,7 @@ import { backoff, LONGEST_TIMER, sleep, unlessAborted } from "../waiting.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
-import { keySlot } from "./key_slot.ts";
+import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { expandUrl } from "./expand_url.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";

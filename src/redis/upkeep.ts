@@ -1,4 +1,4 @@
-import { explainWrongType } from "./explain_wrong_type.ts";
+import { explainWrongType } from "./queue_keys.ts";
 import { Life } from "./life.ts";
 import type { ReaderOptions } from "./queue_reader.ts";
 import { RedisError } from "./redis_error.ts";

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { keySlot } from "../../src/redis/key_slot.ts";
-import { queueKeys } from "../../src/redis/queue_keys.ts";
+import { keySlot, queueKeys } from "../../src/redis/queue_keys.ts";
 
 Deno.test("keySlot agrees with the specification of Redis Cluster", () => {
   assert.equal(keySlot("123456789"), 0x31c3);
