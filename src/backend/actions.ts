@@ -1,37 +1,73 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
-import { TIME_LIMIT } from "../kinds.ts";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/to_error.ts";
+import { checkOptions, type Kinds } from "../check_options.ts";
+import { TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { jsonValue, Request } from "../message/mod.ts";
 import { RedisError } from "../redis/mod.ts";
-import { backoff, sleep, unlessAborted } from "../waiting.ts";
-import type { ActionHandler, ActionOptions } from "./action_handler.ts";
-import type { ActionSettings } from "./action_settings.ts";
-import { type Action, ActionTable } from "./action_table.ts";
-import type { ResponseLike } from "./sender.ts";
-import { Slots } from "./slots.ts";
+import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
+import {
+  type Action,
+  type ActionHandler,
+  type ActionOptions,
+  ActionTable,
+} from "./action_table.ts";
+import type { ResponseLike } from "./message_sender.ts";
 import type { BackendStats } from "./stats.ts";
+
+/**
+ * Tells whether a request may be executed.
+ *
+ * @param token The request's token, which anybody may have sent; `null` where
+ * it has none.
+ * @param request The request.
+ * @returns Whether it may; nothing but `true` allows it.
+ *
+ * @example
+ * ```ts
+ * import { RedisBackend, type TokenCheck } from "@platypush/redis";
+ *
+ * const check: TokenCheck = (token, { action }) =>
+ *   action.endsWith(".status") || token === "what only the family knows";
+ * const backend = new RedisBackend({ token: check });
+ * console.assert(!backend.isAlive());
+ * ```
+ */
+export type TokenCheck = (
+  token: string | null,
+  request: Request,
+) => boolean | Promise<boolean>;
 
 const OPTIONS: Kinds<ActionOptions> = { timeout: TIME_LIMIT };
 
 /** What {@linkcode Actions} have to know of their backend. */
-export interface ActionsOptions extends ActionSettings {
+export interface ActionsOptions {
   /** Where requests arrive. */
   readonly bus: Bus;
   /** The only target whose requests are answered; `undefined` for all. */
   readonly target: string | undefined;
-  /** Whether the process may end meanwhile. */
+  /** How many are executed at a time. Default: 16. */
+  readonly concurrency: number | undefined;
+  /** How long one may take, in seconds. Default: 30. */
+  readonly timeout: number | undefined;
+  /** Which requests are executed; all where there is none. */
+  readonly token: string | TokenCheck | undefined;
+  /** Lets the process end meanwhile. */
   readonly daemon: boolean;
   /** Sends a response. */
   readonly respond: (
     response: ResponseLike,
     request: Request,
   ) => Promise<unknown>;
-  /** Where to report. */
+  /** Reports requests that were answered with an error. */
   readonly logger: Logger;
 }
 
+/** How many actions are executed at a time. */
+const CONCURRENCY = 16;
+/** How long one may take, in seconds. */
+const TIMEOUT = 30;
 /** For so long somebody may wait for a response, in seconds. */
 const RESPONSE_SECONDS = 60;
 
@@ -48,6 +84,8 @@ export class Actions {
   readonly #options: ActionsOptions;
   readonly #table = new ActionTable();
   readonly #slots: Slots;
+  readonly #timeout: number;
+  readonly #isAllowed: TokenCheck | undefined;
   readonly #inHand = new Set<Promise<void>>();
   readonly #abandoned = new AbortController();
   #leaveBus: (() => void) | undefined;
@@ -56,8 +94,11 @@ export class Actions {
 
   /** @param options What they have to know of their backend. */
   constructor(options: ActionsOptions) {
+    const { concurrency = CONCURRENCY, timeout = TIMEOUT, token } = options;
     this.#options = options;
-    this.#slots = new Slots(options.concurrency);
+    this.#slots = new Slots(concurrency);
+    this.#timeout = timeout;
+    this.#isAllowed = token === undefined ? undefined : tokenCheck(token);
   }
 
   /** What was counted, and how it stands. */
@@ -80,7 +121,7 @@ export class Actions {
   ): () => void {
     this.#table.check(name);
     checkOptions(`register the action "${name}"`, options, OPTIONS);
-    const { timeout = this.#options.timeout } = options;
+    const { timeout = this.#timeout } = options;
     if (typeof handler !== "function") {
       throw new TypeError(
         `Cannot register the action "${name}": its handler is no function`,
@@ -108,15 +149,14 @@ export class Actions {
    */
   async close(timeout: number): Promise<void> {
     this.#leave();
-    const idle = new AbortController();
-    Promise.allSettled(this.#inHand).then(() => idle.abort());
-    if (!await sleep(timeout, { signal: idle.signal })) {
+    const idle = Promise.allSettled(this.#inHand);
+    if (!await settledWithin(idle, timeout)) {
       this.#options.logger.warn(
         `${this.#inHand.size} requests were not answered within ${timeout} s, and are left behind.`,
       );
     }
     this.abandon();
-    await Promise.allSettled(this.#inHand);
+    await idle;
   }
 
   /** Answers no more requests: those in hand count as dropped. */
@@ -204,20 +244,22 @@ export class Actions {
   }
 
   async #authorize(request: Request): Promise<void> {
-    const { isAllowed, logger, timeout } = this.#options;
+    const isAllowed = this.#isAllowed;
     if (isAllowed === undefined) return;
     const { token } = request;
     let isRight: boolean;
     try {
       isRight = await this.#limit(
-        timeout,
+        this.#timeout,
         "it has not answered",
         async () => await isAllowed(token, request) === true,
       );
     } catch (error) {
       this.#abandoned.signal.throwIfAborted();
       // What is wrong here is not for those who may not even ask.
-      logger.error(`The token check has failed: ${toError(error).message}`);
+      this.#options.logger.error(
+        `The token check has failed: ${toError(error).message}`,
+      );
       throw new Error("Refused: the token could not be checked");
     }
     if (isRight) return;
@@ -241,26 +283,23 @@ export class Actions {
     const { respond, logger, daemon } = this.#options;
     const { signal } = this.#abandoned;
     const deadline = performance.now() + RESPONSE_SECONDS * 1000;
-    for (let attempt = 0;; attempt++) {
-      try {
-        await respond(response, request);
-        this.#answered++;
-        return;
-      } catch (error) {
-        signal.throwIfAborted();
+    try {
+      await retry(() => respond(response, request), {
         // One that arrives twice does no harm: whoever waits takes the first.
-        const mayHelp = error instanceof RedisError && error.isTransient;
-        if (!mayHelp || performance.now() > deadline) {
-          return logger.error(
-            `Request ${
-              quote(request.id)
-            } was executed, but its response is lost: ${
-              toError(error).message
-            }`,
-          );
-        }
-      }
-      await sleep(backoff(attempt), { signal, unref: daemon });
+        mayHelp: (error) =>
+          error instanceof RedisError && error.isTransient &&
+          performance.now() < deadline,
+        signal,
+        unref: daemon,
+      });
+      this.#answered++;
+    } catch (error) {
+      signal.throwIfAborted();
+      logger.error(
+        `Request ${quote(request.id)} was executed, but its response is lost: ${
+          toError(error).message
+        }`,
+      );
     }
   }
 }
@@ -268,4 +307,74 @@ export class Actions {
 /** What came from the network may be long, and hold line ends. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}
+
+/** Lets so many work at a time; the others wait, first come, first served. */
+class Slots {
+  #free: number;
+  readonly #queue = new Set<() => void>();
+
+  /** @param count How many may work at a time. */
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /**
+   * Takes a slot, as soon as there is one.
+   *
+   * @param signal Ends the wait.
+   * @returns Frees the slot when it is disposed of.
+   * @throws The signal's reason.
+   */
+  async take(signal: AbortSignal): Promise<Disposable> {
+    signal.throwIfAborted();
+    if (this.#free > 0) this.#free--;
+    else await this.#wait(signal);
+    return { [Symbol.dispose]: () => this.#release() };
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#queue.add(resolve);
+    try {
+      await unlessAborted(promise, signal);
+    } catch (reason) {
+      // One that was passed on meanwhile goes to the next.
+      if (!this.#queue.delete(resolve)) this.#release();
+      throw reason;
+    }
+  }
+
+  #release(): void {
+    const [next] = this.#queue;
+    if (next === undefined) {
+      this.#free++;
+    } else {
+      this.#queue.delete(next);
+      next();
+    }
+  }
+}
+
+/**
+ * Makes a check of a token. It takes the same time whatever is wrong with the
+ * token that is checked.
+ *
+ * @param token The right token, or a check.
+ * @returns The check.
+ */
+function tokenCheck(token: string | TokenCheck): TokenCheck {
+  if (typeof token === "function") return token;
+  const expected = digest(token);
+  return (given) => given !== null && timingSafeEqual(digest(given), expected);
+}
+
+/** Of equal length for all tokens. */
+function digest(token: string): Uint8Array {
+  return createHash("sha256").update(token).digest();
 }

@@ -1,10 +1,11 @@
 /**
  * Platypush's own names for members and options, for code that comes from
- * there. Each is its camelCase namesake and nothing else.
+ * there: a table, and what applies it.
  *
  * @module
  */
 
+import { OBJECT } from "../kinds.ts";
 import type { Event, MessageInput, Request, Response } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type {
@@ -12,59 +13,48 @@ import type {
   RequestLike,
   ResponseLike,
   SendRequestOptions,
-} from "./sender.ts";
-import type { RegisterServiceOptions } from "./services.ts";
+} from "./message_sender.ts";
+import type { RegisterServiceOptions } from "./service_advertiser.ts";
 
-/** Options of {@linkcode Backend} under Platypush's names. */
-export interface BackendOptionAliases {
-  /** {@linkcode BackendOptions.redisArgs}. */
-  redis_args?: RedisArgs;
-  /** {@linkcode BackendOptions.pollSeconds}. */
-  poll_seconds?: number;
-  /** {@linkcode BackendOptions.deviceId}. */
-  device_id?: string;
-}
+const METHODS = {
+  is_alive: "isAlive",
+  should_stop: "shouldStop",
+  wait_stop: "waitStop",
+  on_stop: "onStop",
+  on_message: "onMessage",
+  send_message: "sendMessage",
+  send_event: "sendEvent",
+  send_request: "sendRequest",
+  send_response: "sendResponse",
+  register_service: "registerService",
+  unregister_service: "unregisterService",
+} as const;
 
-/**
- * Options of {@linkcode Backend.registerService} under Platypush's names.
- *
- * @example
- * ```ts
- * import { RedisBackend } from "@platypush/redis";
- *
- * await using backend = new RedisBackend({ deviceId: "livingroom" });
- * const name = await backend.register_service({
- *   srv_type: "_lights._tcp.local.",
- *   srv_name: "hall",
- *   port: 6379,
- *   interfaces: ["127.0.0.1"],
- * });
- * console.assert(name === "hall._lights._tcp.local.");
- * ```
- */
-export interface RegisterServiceOptionAliases {
-  /** {@linkcode RegisterServiceOptions.srvType}. */
-  srv_type?: string;
-  /** {@linkcode RegisterServiceOptions.srvName}. */
-  srv_name?: string;
-}
+const PROPERTIES = {
+  redis_args: "redisArgs",
+  poll_seconds: "pollSeconds",
+  device_id: "deviceId",
+  native_id: "nativeId",
+} as const;
 
-/**
- * Options of {@linkcode Backend.sendRequest} under Platypush's names, as in the
- * example of {@linkcode BackendAliases}.
- */
-export interface SendRequestOptionAliases {
-  /** {@linkcode SendRequestOptions.onResponse}. */
-  on_response?: (response: Response) => unknown;
-  /** {@linkcode SendRequestOptions.responseTimeout}. */
-  response_timeout?: number;
-  /** {@linkcode SendRequestOptions.queueName}. */
-  queue_name?: string;
-}
+const OPTIONS = {
+  redis_args: "redisArgs",
+  poll_seconds: "pollSeconds",
+  device_id: "deviceId",
+  srv_type: "srvType",
+  srv_name: "srvName",
+  on_response: "onResponse",
+  response_timeout: "responseTimeout",
+  queue_name: "queueName",
+} as const;
+
+/** Platypush's name of an option. */
+export type OptionAlias = keyof typeof OPTIONS;
 
 /**
- * The members of a backend under Platypush's names. What they take, return and
- * throw is said of the members that they stand for.
+ * The members of a {@linkcode Backend} under Platypush's names. What they take,
+ * return and throw is said of the members that they stand for. A class may
+ * define either; it has both then.
  *
  * @example
  * ```ts
@@ -84,125 +74,94 @@ export interface SendRequestOptionAliases {
  * );
  * ```
  */
-export abstract class BackendAliases {
-  /** See {@linkcode Backend.redisArgs}. */
-  abstract readonly redisArgs: RedisArgs;
-  /** See {@linkcode Backend.pollSeconds}. */
-  abstract readonly pollSeconds: number | undefined;
-  /** See {@linkcode Backend.deviceId}. */
-  abstract readonly deviceId: string;
-  /** See {@linkcode Backend.nativeId}. */
-  abstract readonly nativeId: number | undefined;
-  /** See {@linkcode Backend.isAlive}. */
-  abstract isAlive(): boolean;
-  /** See {@linkcode Backend.shouldStop}. */
-  abstract shouldStop(): boolean;
-  /** See {@linkcode Backend.waitStop}. */
-  abstract waitStop(timeout?: number): Promise<boolean>;
-  /** See {@linkcode Backend.onStop}. */
-  abstract onStop(): void | Promise<void>;
-  /** See {@linkcode Backend.onMessage}. */
-  abstract onMessage(message: MessageInput): Promise<void>;
-  /** See {@linkcode Backend.sendMessage}. */
-  abstract sendMessage(
-    message: MessageInput | readonly MessageInput[],
-    queueName?: string,
-  ): Promise<void>;
-  /** See {@linkcode Backend.sendEvent}. */
-  abstract sendEvent(event: EventLike, queueName?: string): Promise<Event>;
-  /** See {@linkcode Backend.sendRequest}. */
-  abstract sendRequest(
-    request: RequestLike,
-    options?: SendRequestOptions,
-  ): Promise<Response>;
-  /** See {@linkcode Backend.sendResponse}. */
-  abstract sendResponse(
-    response: ResponseLike,
-    request: Request,
-  ): Promise<Response>;
-  /** See {@linkcode Backend.registerService}. */
-  abstract registerService(options?: RegisterServiceOptions): Promise<string>;
-  /** See {@linkcode Backend.unregisterService}. */
-  abstract unregisterService(): Promise<void>;
-
+export interface BackendAliases {
   /** {@linkcode Backend.redisArgs}. */
-  get redis_args(): RedisArgs {
-    return this.redisArgs;
-  }
-
-  /** {@linkcode Backend.pollSeconds}. */
-  get poll_seconds(): number | undefined {
-    return this.pollSeconds;
-  }
-
+  readonly redis_args: RedisArgs;
+  /** {@linkcode LifeCycle.pollSeconds}. */
+  readonly poll_seconds: number | undefined;
   /** {@linkcode Backend.deviceId}. */
-  get device_id(): string {
-    return this.deviceId;
-  }
-
-  /** {@linkcode Backend.nativeId}. */
-  get native_id(): number | undefined {
-    return this.nativeId;
-  }
-
-  /** {@linkcode Backend.isAlive}. */
-  is_alive(): boolean {
-    return this.isAlive();
-  }
-
-  /** {@linkcode Backend.shouldStop}. */
-  should_stop(): boolean {
-    return this.shouldStop();
-  }
-
-  /** {@linkcode Backend.waitStop}. */
-  wait_stop(timeout?: number): Promise<boolean> {
-    return this.waitStop(timeout);
-  }
-
-  /** {@linkcode Backend.onStop}; a class may define either. */
-  on_stop(): void | Promise<void> {
-    return this.onStop();
-  }
-
+  readonly device_id: string;
+  /** {@linkcode LifeCycle.nativeId}. */
+  readonly native_id: number | undefined;
+  /** {@linkcode LifeCycle.isAlive}. */
+  is_alive(): boolean;
+  /** {@linkcode LifeCycle.shouldStop}. */
+  should_stop(): boolean;
+  /** {@linkcode LifeCycle.waitStop}. */
+  wait_stop(timeout?: number): Promise<boolean>;
+  /** {@linkcode LifeCycle.onStop}. */
+  on_stop(): void | Promise<void>;
   /** {@linkcode Backend.onMessage}. */
-  on_message(message: MessageInput): Promise<void> {
-    return this.onMessage(message);
-  }
-
+  on_message(message: MessageInput): Promise<void>;
   /** {@linkcode Backend.sendMessage}. */
   send_message(
     message: MessageInput | readonly MessageInput[],
     queueName?: string,
-  ): Promise<void> {
-    return this.sendMessage(message, queueName);
-  }
-
+  ): Promise<void>;
   /** {@linkcode Backend.sendEvent}. */
-  send_event(event: EventLike, queueName?: string): Promise<Event> {
-    return this.sendEvent(event, queueName);
-  }
-
+  send_event(event: EventLike, queueName?: string): Promise<Event>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
     request: RequestLike,
     options?: SendRequestOptions,
-  ): Promise<Response> {
-    return this.sendRequest(request, options);
-  }
-
+  ): Promise<Response>;
   /** {@linkcode Backend.sendResponse}. */
-  send_response(response: ResponseLike, request: Request): Promise<Response> {
-    return this.sendResponse(response, request);
-  }
-
+  send_response(response: ResponseLike, request: Request): Promise<Response>;
   /** {@linkcode Backend.registerService}. */
-  register_service(options?: RegisterServiceOptions): Promise<string> {
-    return this.registerService(options);
-  }
-
+  register_service(options?: RegisterServiceOptions): Promise<string>;
   /** {@linkcode Backend.unregisterService}. */
-  unregister_service(): Promise<void> {
-    return this.unregisterService();
+  unregister_service(): Promise<void>;
+}
+
+const finished = new WeakSet<object>();
+
+/**
+ * Gives a class, and those that it derives from, both names of what each of
+ * them defines under one.
+ *
+ * @param prototype The class's prototype; one that was finished is left alone.
+ */
+export function applyAliases(prototype: object): void {
+  if (prototype === Object.prototype || finished.has(prototype)) return;
+  finished.add(prototype);
+  applyAliases(Object.getPrototypeOf(prototype));
+  for (const [alias, name] of Object.entries(METHODS)) {
+    copyMember(prototype, name, alias);
+    copyMember(prototype, alias, name);
   }
+  for (const [alias, name] of Object.entries(PROPERTIES)) {
+    if (alias in prototype) continue;
+    Object.defineProperty(prototype, alias, {
+      configurable: true,
+      get(this: Record<string, unknown>): unknown {
+        return this[name];
+      },
+    });
+  }
+}
+
+/** Both are one function, so `super.on_stop()` in `on_stop()` does not come back to it. */
+function copyMember(prototype: object, from: string, to: string): void {
+  const member = Object.getOwnPropertyDescriptor(prototype, from);
+  if (member === undefined || Object.hasOwn(prototype, to)) return;
+  Object.defineProperty(prototype, to, member);
+}
+
+/**
+ * Renames Platypush's names of options; where an option has both, the
+ * camelCase one counts.
+ *
+ * @param options Options as the application wrote them.
+ * @returns A copy that has only camelCase names, without undefined ones.
+ */
+export function camelCaseOptions<T extends object>(options: T): T {
+  if (!OBJECT.accepts(options)) return options;
+  const names: Readonly<Record<string, string>> = OPTIONS;
+  const entries = Object.entries(options).filter(([, value]) =>
+    value !== undefined
+  );
+  const renamed = entries.filter(([name]) => Object.hasOwn(names, name))
+    .map(([name, value]) => [names[name], value]);
+  const others = entries.filter(([name]) => !Object.hasOwn(names, name));
+  return Object.fromEntries([...renamed, ...others]) as T;
 }

@@ -1,6 +1,6 @@
 import { checkOptions, checkValue } from "../check_options.ts";
 import { Bus } from "../bus/mod.ts";
-import { createLogger, type Logger } from "../logger.ts";
+import { createLogger } from "../logger.ts";
 import {
   type Event,
   Message,
@@ -10,40 +10,44 @@ import {
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
-import type { ActionHandler, ActionOptions } from "./action_handler.ts";
+import type { ActionHandler, ActionOptions } from "./action_table.ts";
 import { Actions } from "./actions.ts";
-import { type ActionSettings, actionSettings } from "./action_settings.ts";
-import { camelCaseOptions } from "./camel_case_options.ts";
-import type { BackendOptions } from "./backend_options.ts";
-import { BACKEND_OPTIONS } from "./backend_kinds.ts";
-import { Deliveries } from "./deliveries.ts";
-import { LifeCycle } from "./life_cycle.ts";
-import { PEER_PLACE, Peers } from "./peers.ts";
 import {
-  PEER,
-  SEND_TO_OPTIONS,
-  type SendToOptions,
-} from "./send_to_options.ts";
+  applyAliases,
+  type BackendAliases,
+  camelCaseOptions,
+} from "./aliases.ts";
+import { BACKEND_OPTIONS } from "./backend_kinds.ts";
+import type { BackendOptions } from "./backend_options.ts";
+import { LifeCycle } from "./life_cycle.ts";
 import {
   type EventLike,
   listOf,
+  MessageSender,
+  REQUEST_OPTIONS,
   type RequestLike,
   type ResponseLike,
-  Sender,
   type SendRequestOptions,
-} from "./sender.ts";
+} from "./message_sender.ts";
+import { PEER_PLACE, PeerBrowser } from "./peer_browser.ts";
+import {
+  PEER,
+  PeerSender,
+  SEND_TO_OPTIONS,
+  type SendToOptions,
+} from "./peer_sender.ts";
 import {
   type RegisterServiceOptions,
   SERVICE_OPTIONS,
-  Services,
-} from "./services.ts";
+  ServiceAdvertiser,
+} from "./service_advertiser.ts";
 import type { BackendStats } from "./stats.ts";
 
 /** The queue that Platypush's Redis backend listens on. */
 export const DEFAULT_QUEUE = "platypush/backend/redis";
 
 /**
- * What brings messages onto the bus, with the life cycle of Platypush's
+ * Brings messages onto the bus, with the life cycle of Platypush's
  * backends: derive from it, and define either {@linkcode Backend.run}, which
  * works until it is told to stop, or `loop()`, which is called again and again.
  *
@@ -68,25 +72,26 @@ export const DEFAULT_QUEUE = "platypush/backend/redis";
  * ```
  */
 export class Backend extends LifeCycle {
+  static {
+    applyAliases(this.prototype);
+  }
+
   /** Whom it takes messages for, and the origin of what it sends. */
-  override readonly deviceId: string;
+  readonly deviceId: string;
   /** How to reach the Redis that it sends to. */
-  override readonly redisArgs: RedisArgs;
+  readonly redisArgs: RedisArgs;
   /** The only target that is taken; `undefined` takes all. */
   protected readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   protected readonly maxSize: number | undefined;
 
-  readonly #ownsBus: boolean;
-  readonly #ownLogger: Logger | undefined;
-  readonly #actionSettings: ActionSettings;
-  readonly #postEvents: BackendOptions["postEvents"];
+  readonly #options: BackendOptions;
   #bus: Bus | undefined;
-  #sender: Sender | undefined;
-  #services: Services | undefined;
+  #messageSender: MessageSender | undefined;
+  #peerSender: PeerSender | undefined;
+  #peerBrowser: PeerBrowser | undefined;
+  #serviceAdvertiser: ServiceAdvertiser | undefined;
   #actions: Actions | undefined;
-  #peers: Peers | undefined;
-  #deliveries: Deliveries | undefined;
   #isClosed = false;
 
   /**
@@ -103,21 +108,19 @@ export class Backend extends LifeCycle {
     // Those of derived backends too: what they are given comes through here.
     checkOptions("make the backend", given, BACKEND_OPTIONS);
     super(given, given.logger ?? createLogger("backend"));
+    applyAliases(new.target.prototype);
+    this.#options = given;
     this.target = given.deviceId === "*"
       ? undefined
       : given.deviceId || Deno.hostname();
     this.deviceId = this.target ?? Deno.hostname();
     this.redisArgs = given.redisArgs ?? {};
     this.maxSize = given.maxSize;
-    this.#actionSettings = actionSettings(given);
-    this.#ownLogger = given.logger;
     this.#bus = given.bus;
-    this.#postEvents = given.postEvents;
     if (typeof given.postEvents === "object") {
       checkOptions("look for other hosts", given.postEvents, PEER_PLACE);
       if (given.postEvents.type) serviceType(given.postEvents.type);
     }
-    this.#ownsBus = given.bus === undefined;
   }
 
   /**
@@ -130,7 +133,7 @@ export class Backend extends LifeCycle {
     return this.#bus ??= new Bus({
       deviceId: this.deviceId,
       daemon: this.daemon,
-      ...(this.#ownLogger && { logger: this.#ownLogger }),
+      ...(this.#options.logger && { logger: this.#options.logger }),
     });
   }
 
@@ -198,10 +201,11 @@ export class Backend extends LifeCycle {
    */
   override async start(): Promise<void> {
     await super.start();
-    if (!this.#postEvents || this.shouldStop()) return;
-    const place = this.#postEvents === true ? {} : this.#postEvents;
+    const { postEvents } = this.#options;
+    if (!postEvents || this.shouldStop()) return;
+    const place = postEvents === true ? {} : postEvents;
     try {
-      await this.#announcing().followOthers(this.#neighbours(), place);
+      await this.#advertising().followPeers(this.#browsing(), place);
     } catch (error) {
       // Whoever is told that it has not started would not stop it.
       await this.stop();
@@ -219,7 +223,7 @@ export class Backend extends LifeCycle {
    * @throws {BusError} If the bus was closed.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
-  override async onMessage(message: MessageInput): Promise<void> {
+  async onMessage(message: MessageInput): Promise<void> {
     const built = Message.build(message, {
       deviceId: this.deviceId,
       ...(this.maxSize !== undefined && { maxSize: this.maxSize }),
@@ -241,7 +245,7 @@ export class Backend extends LifeCycle {
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
-  override async sendMessage(
+  async sendMessage(
     message: MessageInput | readonly MessageInput[],
     queueName?: string,
   ): Promise<void> {
@@ -271,7 +275,7 @@ export class Backend extends LifeCycle {
    * console.assert(length === 1);
    * ```
    */
-  override async sendEvent(
+  async sendEvent(
     event: EventLike,
     queueName?: string,
   ): Promise<Event> {
@@ -309,11 +313,14 @@ export class Backend extends LifeCycle {
    * );
    * ```
    */
-  override async sendRequest(
+  async sendRequest(
     request: RequestLike,
-    options?: SendRequestOptions,
+    options: SendRequestOptions = {},
   ): Promise<Response> {
-    return await this.#sending().sendRequest(request, options);
+    this.throwIfClosed();
+    const given = camelCaseOptions(options);
+    checkOptions("send the request", given, REQUEST_OPTIONS);
+    return await this.#sending().sendRequest(request, given);
   }
 
   /**
@@ -345,7 +352,7 @@ export class Backend extends LifeCycle {
    * console.assert(output === "lit");
    * ```
    */
-  override async sendResponse(
+  async sendResponse(
     response: ResponseLike,
     request: Request,
   ): Promise<Response> {
@@ -397,16 +404,16 @@ export class Backend extends LifeCycle {
     checkValue("send to the peer", "peer", peer, PEER);
     const { timeout = 2, redisArgs, ...place } = options;
     const service = typeof peer === "string"
-      ? await this.#neighbours().find(peer, timeout, place)
+      ? await this.#browsing().find(peer, timeout, place)
       : peer;
-    this.#deliveries ??= new Deliveries({
+    this.#peerSender ??= new PeerSender({
       deviceId: this.deviceId,
       queue: DEFAULT_QUEUE,
       redisArgs: this.redisArgs,
       daemon: this.daemon,
       logger: this.logger,
     });
-    await this.#deliveries.deliver(service, listOf(message), redisArgs);
+    await this.#peerSender.send(service, listOf(message), redisArgs);
   }
 
   /**
@@ -479,7 +486,9 @@ export class Backend extends LifeCycle {
     this.#actions ??= new Actions({
       bus: this.bus,
       target: this.target,
-      ...this.#actionSettings,
+      concurrency: this.#options.actionConcurrency,
+      timeout: this.#options.actionTimeout,
+      token: this.#options.token,
       daemon: this.daemon,
       respond: (response, request) => this.sendResponse(response, request),
       logger: this.logger,
@@ -514,14 +523,14 @@ export class Backend extends LifeCycle {
    * console.log(name); // livingroom._platypush-redis._tcp.local.
    * ```
    */
-  override async registerService(
+  async registerService(
     options: RegisterServiceOptions = {},
   ): Promise<string> {
     this.throwIfClosed();
     const given = camelCaseOptions(options);
     checkOptions("announce the backend", given, SERVICE_OPTIONS);
     const { properties, ...defaults } = this.serviceDefaults(given);
-    return await this.#announcing().register({
+    return await this.#advertising().register({
       ...defaults,
       ...given,
       properties: { ...properties, ...given.properties },
@@ -529,8 +538,8 @@ export class Backend extends LifeCycle {
   }
 
   /** Withdraws what {@linkcode Backend.registerService} has announced. */
-  override async unregisterService(): Promise<void> {
-    await this.#services?.unregister();
+  async unregisterService(): Promise<void> {
+    await this.#serviceAdvertiser?.unregister();
   }
 
   /**
@@ -553,10 +562,10 @@ export class Backend extends LifeCycle {
   protected override async close(): Promise<void> {
     await this.#actions?.close(this.stopTimeout);
     this.#isClosed = true;
-    await this.#peers?.close();
-    await this.#services?.unregister();
-    await this.#deliveries?.close();
-    await this.#sender?.close();
+    await this.#peerBrowser?.close();
+    await this.#serviceAdvertiser?.unregister();
+    await this.#peerSender?.close();
+    await this.#messageSender?.close();
     await this.closeBus();
   }
 
@@ -593,15 +602,19 @@ export class Backend extends LifeCycle {
     if (this.#ownsBus) await this.#bus?.close();
   }
 
-  #neighbours(): Peers {
-    return this.#peers ??= new Peers({
+  get #ownsBus(): boolean {
+    return this.#options.bus === undefined;
+  }
+
+  #browsing(): PeerBrowser {
+    return this.#peerBrowser ??= new PeerBrowser({
       daemon: this.daemon,
       logger: this.logger,
     });
   }
 
-  #announcing(): Services {
-    return this.#services ??= new Services({
+  #advertising(): ServiceAdvertiser {
+    return this.#serviceAdvertiser ??= new ServiceAdvertiser({
       name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
       deviceId: this.deviceId,
       bus: this.bus,
@@ -610,9 +623,9 @@ export class Backend extends LifeCycle {
     });
   }
 
-  #sending(): Sender {
+  #sending(): MessageSender {
     this.throwIfClosed();
-    return this.#sender ??= new Sender({
+    return this.#messageSender ??= new MessageSender({
       deviceId: this.deviceId,
       queue: typeof this.queue === "string" ? this.queue : this.queue[0]!,
       redisArgs: this.redisArgs,
@@ -627,6 +640,9 @@ export class Backend extends LifeCycle {
     if (this.#isClosed) throw stopped();
   }
 }
+
+/** The members of {@linkcode BackendAliases}, which the class is given by a table. */
+export interface Backend extends BackendAliases {}
 
 function stopped(): DOMException {
   return new DOMException("The backend was stopped", "AbortError");

@@ -15,7 +15,7 @@ import {
   TIME_LIMIT,
 } from "../kinds.ts";
 import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";
-import type { BackendOptionAliases } from "./aliases.ts";
+import type { OptionAlias } from "./aliases.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 
 const BUS: Kind = {
@@ -37,9 +37,7 @@ const TOKEN: Kind = {
 };
 
 /** Every option of a backend, in camelCase. */
-export const BACKEND_OPTIONS: Kinds<
-  Omit<RedisBackendOptions, keyof BackendOptionAliases>
-> = {
+export const BACKEND_OPTIONS: Kinds<Omit<RedisBackendOptions, OptionAlias>> = {
   ...DELIVERY_OPTIONS,
   actionConcurrency: COUNT,
   actionTimeout: TIME_LIMIT,

@@ -1,13 +1,12 @@
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
-import type { BackendOptionAliases } from "./aliases.ts";
+import type { TokenCheck } from "./actions.ts";
 import type { LifeCycleOptions } from "./life_cycle.ts";
-import type { PeerPlace } from "./peers.ts";
-import type { TokenCheck } from "./token_check.ts";
+import type { PeerPlace } from "./peer_browser.ts";
 
 /** What a {@linkcode Backend} is made with. */
-export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
+export interface BackendOptions extends LifeCycleOptions {
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
   bus?: Bus;
   /** Where `send…` sends to. Default: `127.0.0.1:6379`. */
@@ -41,4 +40,10 @@ export interface BackendOptions extends LifeCycleOptions, BackendOptionAliases {
   actionTimeout?: number;
   /** Where to report what happens. Default: LogTape's category `["platypush", "redis", "backend"]`. */
   logger?: Logger;
+  /** {@linkcode BackendOptions.redisArgs}. */
+  redis_args?: RedisArgs;
+  /** {@linkcode LifeCycleOptions.pollSeconds}. */
+  poll_seconds?: number;
+  /** {@linkcode BackendOptions.deviceId}. */
+  device_id?: string;
 }

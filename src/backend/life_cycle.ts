@@ -1,8 +1,7 @@
 import { checkValue } from "../check_options.ts";
 import { SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { BackendAliases } from "./aliases.ts";
-import { LONGEST_TIMER, sleep } from "../waiting.ts";
+import { LONGEST_TIMER, settledWithin, sleep } from "../waiting.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;
@@ -53,12 +52,11 @@ export interface LifeCycleOptions {
  * assert.equal(await clock.join(), true);
  * ```
  */
-export abstract class LifeCycle extends BackendAliases
-  implements AsyncDisposable {
+export abstract class LifeCycle implements AsyncDisposable {
   /** The name, for people. */
   name: string;
   /** The pause between two calls of `loop()`, in seconds. */
-  override readonly pollSeconds: number | undefined;
+  readonly pollSeconds: number | undefined;
   /** How long `stop()` waits for what still runs, in seconds. Default: 10. */
   protected readonly stopTimeout: number;
   /** Where it reports what happens. */
@@ -78,7 +76,6 @@ export abstract class LifeCycle extends BackendAliases
    * @param logger Where it reports what happens.
    */
   constructor(options: LifeCycleOptions, logger: Logger) {
-    super();
     this.name = options.name ?? new.target.name;
     this.pollSeconds = options.pollSeconds;
     this.logger = logger;
@@ -176,7 +173,7 @@ export abstract class LifeCycle extends BackendAliases
       throw new Error("Cannot join the backend: it has not been started");
     }
     checkValue("join the backend", "timeout", timeout, SECONDS);
-    return await this.#waitForEnd(timeout);
+    return await settledWithin(this.#finished.promise, timeout);
   }
 
   /**
@@ -300,7 +297,7 @@ export abstract class LifeCycle extends BackendAliases
    *
    * @returns Nothing, or a promise that stopping waits for.
    */
-  override onStop(): void | Promise<void> {}
+  onStop(): void | Promise<void> {}
 
   /** Closes what it has opened, after all else. */
   protected abstract close(): Promise<void>;
@@ -325,13 +322,6 @@ export abstract class LifeCycle extends BackendAliases
     this.#finished.resolve();
   }
 
-  async #waitForEnd(timeout: number | undefined): Promise<boolean> {
-    if (!this.#isAlive) return true;
-    const end = new AbortController();
-    this.#finished.promise.then(() => end.abort());
-    return await sleep(timeout, { signal: end.signal });
-  }
-
   async #reenter(): Promise<void> {
     for (let isEntered = false; !isEntered && !this.shouldStop();) {
       try {
@@ -349,13 +339,14 @@ export abstract class LifeCycle extends BackendAliases
     using _awake = keepAwake();
     this.#stopping.abort();
     try {
-      // By this name, so that a class that defines `on_stop` has it called too.
-      await this.on_stop();
+      await this.onStop();
     } catch (error) {
       this.#report("onStop()", error);
     }
     const limit = this.stopTimeout + CLOSING_TIME;
-    if (!await this.#waitForEnd(limit)) {
+    const isOver = !this.#isAlive ||
+      await settledWithin(this.#finished.promise, limit);
+    if (!isOver) {
       this.logger.warn(
         `${this.name} has not finished within ${limit} s, and is left behind: does its run() or loop() wait for stop()?`,
       );

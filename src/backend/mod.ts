@@ -8,27 +8,22 @@ export type {
   ActionContext,
   ActionHandler,
   ActionOptions,
-} from "./action_handler.ts";
-export {
-  BackendAliases,
-  type BackendOptionAliases,
-  type RegisterServiceOptionAliases,
-  type SendRequestOptionAliases,
-} from "./aliases.ts";
+} from "./action_table.ts";
+export type { TokenCheck } from "./actions.ts";
+export type { BackendAliases } from "./aliases.ts";
 export { Backend } from "./backend.ts";
 export type { BackendOptions } from "./backend_options.ts";
-export type { PeerPlace } from "./peers.ts";
 export { LifeCycle, type LifeCycleOptions } from "./life_cycle.ts";
-export { RedisBackend } from "./redis_backend.ts";
-export type { RedisBackendOptions } from "./redis_backend_options.ts";
 export type {
   EventLike,
   RequestLike,
   ResponseLike,
   SendRequestOptions,
-} from "./sender.ts";
-export type { SendToOptions } from "./send_to_options.ts";
-export type { RegisterServiceOptions } from "./services.ts";
+} from "./message_sender.ts";
+export type { PeerPlace } from "./peer_browser.ts";
+export type { SendToOptions } from "./peer_sender.ts";
+export { RedisBackend } from "./redis_backend.ts";
+export type { RedisBackendOptions } from "./redis_backend_options.ts";
+export type { RegisterServiceOptions } from "./service_advertiser.ts";
 export type { BackendStats } from "./stats.ts";
-export type { TokenCheck } from "./token_check.ts";
 export { zeroconfEvent } from "./zeroconf_event.ts";

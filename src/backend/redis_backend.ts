@@ -2,14 +2,14 @@ import { formatAddress } from "../redis/address.ts";
 import { DeadLetters, Inbox, type InboxOptions } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
-import { camelCaseOptions } from "./camel_case_options.ts";
+import { camelCaseOptions } from "./aliases.ts";
 import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { Consumption } from "./consumption.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
-import type { RegisterServiceOptions } from "./services.ts";
+import type { RegisterServiceOptions } from "./service_advertiser.ts";
 import type { BackendStats } from "./stats.ts";
 import { Tally } from "./tally.ts";
 

@@ -1,7 +1,5 @@
-import type {
-  BackendOptionAliases,
-  RedisBackendOptions,
-} from "../backend/mod.ts";
+import type { OptionAlias } from "../backend/aliases.ts";
+import type { RedisBackendOptions } from "../backend/mod.ts";
 import { ARGUMENTS } from "../redis/redis_args.ts";
 
 type Check = (value: unknown) => boolean;
@@ -32,7 +30,7 @@ const TEXT: Expectation = [isText, "a text"];
 /** Options that a file can hold, so that the compiler finds one that is missing. */
 type FileOption = Exclude<
   keyof RedisBackendOptions,
-  | keyof BackendOptionAliases
+  | OptionAlias
   | keyof typeof TOP_OPTIONS
   | "bus"
   | "logger"

@@ -1,4 +1,4 @@
-import { camelCaseOptions } from "../backend/camel_case_options.ts";
+import { camelCaseOptions } from "../backend/aliases.ts";
 import { DEFAULT_QUEUE } from "../backend/backend.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import type { Environment } from "./environment.ts";

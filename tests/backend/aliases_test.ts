@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { RedisBackend } from "../../mod.ts";
+import { Backend, RedisBackend } from "../../mod.ts";
 
-/** What each of Platypush's names is here, and how many arguments it passes on. */
+/** Platypush's name of each method, ours, and how many arguments it takes. */
 const METHODS: readonly [alias: string, name: string, count: number][] = [
   ["is_alive", "isAlive", 0],
   ["should_stop", "shouldStop", 0],
@@ -17,14 +17,27 @@ const METHODS: readonly [alias: string, name: string, count: number][] = [
 ];
 
 Deno.test("Backend has Platypush's names for its methods", () => {
+  for (const [alias, name] of METHODS) {
+    const { prototype } = Backend;
+    assert.equal(typeof Reflect.get(prototype, alias), "function", alias);
+    assert.equal(Reflect.get(prototype, alias), Reflect.get(prototype, name));
+  }
+});
+
+Deno.test("Backend calls what a class defines by either name", () => {
   for (const [alias, name, count] of METHODS) {
-    const backend = new RedisBackend();
-    const given = Array.from({ length: count }, (_, n) => n);
-    Object.defineProperty(backend, name, {
-      value: (...args: unknown[]) => [name, ...args],
-    });
-    const method = Reflect.get(backend, alias) as (...args: unknown[]) => void;
-    assert.deepEqual(method.apply(backend, given), [name, ...given]);
+    for (const [defined, called] of [[alias, name], [name, alias]]) {
+      class Mine extends RedisBackend {}
+      Object.defineProperty(Mine.prototype, defined!, {
+        value: (...args: unknown[]) => [defined, ...args],
+      });
+      const given = Array.from({ length: count }, (_, n) => n);
+      const backend = new (class extends Mine {})();
+      const method = Reflect.get(backend, called!) as (
+        ...args: unknown[]
+      ) => unknown;
+      assert.deepEqual(method.apply(backend, given), [defined, ...given]);
+    }
   }
 });
 
@@ -46,12 +59,19 @@ Deno.test("Backend has Platypush's names for its options and properties", () => 
 });
 
 Deno.test("Backend calls on_stop() where a class defines that", async () => {
-  let stopped = 0;
+  const calls: string[] = [];
   class Mine extends RedisBackend {
-    override on_stop(): void {
-      stopped++;
+    override async on_stop(): Promise<void> {
+      calls.push("mine");
+      await super.on_stop();
     }
   }
-  await new Mine().stop();
-  assert.equal(stopped, 1);
+  class Derived extends Mine {
+    override async onStop(): Promise<void> {
+      calls.push("derived");
+      await super.onStop();
+    }
+  }
+  await new Derived().stop();
+  assert.deepEqual(calls, ["derived", "mine"]);
 });

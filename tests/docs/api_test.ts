@@ -60,8 +60,10 @@ function find(name: string): Entry | undefined {
   const found = entries.find((entry) => entry.name === name);
   const [owner, member] = name.split(".");
   if (found !== undefined || member === undefined) return found;
-  const { bases = [] } = entries.find((entry) => entry.name === owner) ?? {};
-  return bases.map((base) => find(`${base}.${member}`))
+  // A class and an interface of one name are merged.
+  return entries.filter((entry) => entry.name === owner)
+    .flatMap(({ bases }) => bases)
+    .map((base) => find(`${base}.${member}`))
     .find((entry) => entry !== undefined);
 }
 

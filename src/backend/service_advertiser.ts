@@ -9,12 +9,12 @@ import {
   type ServiceInfo,
   serviceType,
 } from "../zeroconf/mod.ts";
-import type { RegisterServiceOptionAliases } from "./aliases.ts";
-import type { PeerPlace, Peers } from "./peers.ts";
+import type { OptionAlias } from "./aliases.ts";
+import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
 /** What {@linkcode Backend.registerService} announces, as in Platypush. */
-export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
+export interface RegisterServiceOptions {
   /**
    * The port of the service. Default: the one of the Redis server in use, or 0
    * where it is reached through a Unix socket, which no other host can.
@@ -35,23 +35,26 @@ export interface RegisterServiceOptions extends RegisterServiceOptionAliases {
   properties?: Readonly<Record<string, PropertyValue>>;
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[];
+  /** {@linkcode RegisterServiceOptions.srvType}. */
+  srv_type?: string;
+  /** {@linkcode RegisterServiceOptions.srvName}. */
+  srv_name?: string;
 }
 
 /** Every option of {@linkcode Backend.registerService}. */
-export const SERVICE_OPTIONS: Kinds<
-  Omit<RegisterServiceOptions, keyof RegisterServiceOptionAliases>
-> = {
-  port: PORT,
-  name: TEXT,
-  srvType: TEXT,
-  srvName: TEXT,
-  udp: FLAG,
-  properties: OBJECT,
-  interfaces: TEXTS,
-};
+export const SERVICE_OPTIONS: Kinds<Omit<RegisterServiceOptions, OptionAlias>> =
+  {
+    port: PORT,
+    name: TEXT,
+    srvType: TEXT,
+    srvName: TEXT,
+    udp: FLAG,
+    properties: OBJECT,
+    interfaces: TEXTS,
+  };
 
-/** What {@linkcode Services} has to know of its backend. */
-export interface ServicesOptions {
+/** What {@linkcode ServiceAdvertiser} has to know of its backend. */
+export interface ServiceAdvertiserOptions {
   /** The short name of the service. */
   readonly name: string;
   /** The instance, and whose events it posts. */
@@ -74,15 +77,15 @@ interface Announced {
 }
 
 /** Announces the service of a backend, follows those of others, and tells the bus. */
-export class Services {
-  readonly #options: ServicesOptions;
+export class ServiceAdvertiser {
+  readonly #options: ServiceAdvertiserOptions;
   /** The names of others' services of which the bus was told. */
   readonly #posted = new Set<string>();
   #announced: Announced | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @param options What it has to know of its backend. */
-  constructor(options: ServicesOptions) {
+  constructor(options: ServiceAdvertiserOptions) {
     this.#options = options;
   }
 
@@ -102,7 +105,7 @@ export class Services {
    *
    * @returns Ends it.
    */
-  followOthers(peers: Peers, place: PeerPlace): Promise<() => void> {
+  followPeers(peers: PeerBrowser, place: PeerPlace): Promise<() => void> {
     const { name } = this.#options;
     const own = name !== "" && { type: `platypush-${name}` };
     return peers.follow({ ...own, ...place }, ({ kind, service }) => {

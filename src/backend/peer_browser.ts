@@ -35,8 +35,8 @@ export const PEER_PLACE: Kinds<PeerPlace> = {
   interfaces: TEXTS,
 };
 
-/** What {@linkcode Peers} has to know of its backend. */
-export interface PeersOptions {
+/** What {@linkcode PeerBrowser} has to know of its backend. */
+export interface PeerBrowserOptions {
   /** Whether the process may end although somebody looks. */
   readonly daemon: boolean;
   /** Where to report what happens. */
@@ -52,13 +52,13 @@ const MAX_NAMED = 10;
  * The services of other backends, followed from when they are first asked for,
  * so that one that is known need not be looked for again.
  */
-export class Peers implements AsyncDisposable {
-  readonly #options: PeersOptions;
+export class PeerBrowser implements AsyncDisposable {
+  readonly #options: PeerBrowserOptions;
   readonly #places = new Map<string, Followed>();
   readonly #closed = new AbortController();
 
   /** @param options What it has to know of its backend. */
-  constructor(options: PeersOptions) {
+  constructor(options: PeerBrowserOptions) {
     this.#options = options;
   }
 
@@ -121,7 +121,7 @@ export class Peers implements AsyncDisposable {
     await Promise.all(browsers.map((browser) => browser.close()));
   }
 
-  /** The same as {@linkcode Peers.close}. */
+  /** The same as {@linkcode PeerBrowser.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

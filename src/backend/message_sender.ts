@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { checkValue, type Kinds } from "../check_options.ts";
 import { FUNCTION, NAME, OBJECT, required, SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
@@ -13,8 +13,7 @@ import {
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
-import type { SendRequestOptionAliases } from "./aliases.ts";
-import { camelCaseOptions } from "./camel_case_options.ts";
+import type { OptionAlias } from "./aliases.ts";
 
 /** An event, or what one is made with, for {@linkcode Backend.sendEvent}. */
 export type EventLike = Event | EventInit;
@@ -29,18 +28,23 @@ export type RequestLike = Request | RequestInit;
 export type ResponseLike = Response | Omit<ResponseInit, "target" | "id">;
 
 /** How {@linkcode Backend.sendRequest} sends. */
-export interface SendRequestOptions extends SendRequestOptionAliases {
+export interface SendRequestOptions {
   /** Called with the response, and waited for, before the promise resolves. */
   onResponse?: (response: Response) => unknown;
   /** How long to wait for the response, in seconds. Default: 5. */
   responseTimeout?: number;
   /** The queue to send it to. Default: the backend's own. */
   queueName?: string;
+  /** {@linkcode SendRequestOptions.onResponse}. */
+  on_response?: (response: Response) => unknown;
+  /** {@linkcode SendRequestOptions.responseTimeout}. */
+  response_timeout?: number;
+  /** {@linkcode SendRequestOptions.queueName}. */
+  queue_name?: string;
 }
 
-const REQUEST_OPTIONS: Kinds<
-  Omit<SendRequestOptions, keyof SendRequestOptionAliases>
-> = {
+/** Every option of {@linkcode Backend.sendRequest}, in camelCase. */
+export const REQUEST_OPTIONS: Kinds<Omit<SendRequestOptions, OptionAlias>> = {
   onResponse: FUNCTION,
   responseTimeout: SECONDS,
   queueName: NAME,
@@ -52,8 +56,8 @@ const REQUEST = required({
   accepts: (value) => value instanceof Request,
 });
 
-/** What a {@linkcode Sender} has to know of its backend. */
-export interface SenderOptions {
+/** What a {@linkcode MessageSender} has to know of its backend. */
+export interface MessageSenderOptions {
   /** The origin of what is sent, and its target where it has none. */
   readonly deviceId: string;
   /** The queue to send to where none is named. */
@@ -74,12 +78,12 @@ const RESPONSES = "platypush/responses/{id}";
 const RESPONSE_TIMEOUT = 5;
 
 /** Turns messages into what is on the wire, and sends them. */
-export class Sender {
-  readonly #options: SenderOptions;
+export class MessageSender {
+  readonly #options: MessageSenderOptions;
   readonly #outbox: Outbox;
 
   /** @param options What it has to know of its backend. */
-  constructor(options: SenderOptions) {
+  constructor(options: MessageSenderOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options.redisArgs, {
       logger: options.logger,
@@ -114,9 +118,8 @@ export class Sender {
     request: RequestLike,
     options: SendRequestOptions = {},
   ): Promise<Response> {
-    const given = camelCaseOptions(options);
-    checkOptions("send the request", given, REQUEST_OPTIONS);
-    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } = given;
+    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } =
+      options;
     const message = request instanceof Request
       ? request
       : new Request({ ...this.#addresses(), ...request });

@@ -1,3 +1,13 @@
+import type { Kinds } from "../check_options.ts";
+import {
+  type Kind,
+  NAME,
+  OBJECT,
+  required,
+  SECONDS,
+  TEXT,
+  TEXTS,
+} from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
@@ -6,9 +16,40 @@ import { expandUrl } from "../redis/expand_url.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
+import type { PeerPlace } from "./peer_browser.ts";
 
-/** What {@linkcode Deliveries} has to know of its backend. */
-export interface DeliveriesOptions {
+/** How {@linkcode Backend.sendTo} finds a peer, and who we are there. */
+export interface SendToOptions extends PeerPlace {
+  /** How long to look for a peer that is given by its name, in seconds. Default: 2. */
+  timeout?: number;
+  /**
+   * The user, the password and the `ssl_…` arguments for the peer's Redis.
+   * Where it is missing, the backend's own are used, with its time limits; its
+   * host, port, database and sentinels are not. Whoever announces a service
+   * under a name gets to see the password that is sent there: have the peers
+   * speak TLS where the network is not trusted, or pass `{}` to send none.
+   */
+  redisArgs?: RedisArgs;
+}
+
+/** What stands for a peer. */
+export const PEER: Kind = required({
+  expected: "a name, or what discover() or browse() has found",
+  accepts: (value) =>
+    NAME.accepts(value) ||
+    (OBJECT.accepts(value) && TEXT.accepts((value as ServiceInfo).deviceId)),
+});
+
+/** Every option of {@linkcode Backend.sendTo}. */
+export const SEND_TO_OPTIONS: Kinds<SendToOptions> = {
+  timeout: SECONDS,
+  redisArgs: OBJECT,
+  type: TEXT,
+  interfaces: TEXTS,
+};
+
+/** What {@linkcode PeerSender} has to know of its backend. */
+export interface PeerSenderOptions {
   /** The origin of what is sent. */
   readonly deviceId: string;
   /** The queue of peers that do not tell theirs. */
@@ -51,18 +92,18 @@ const PERSONAL = [
 ] as const satisfies readonly (keyof RedisArgs)[];
 
 /** Sends to the queues of peers, each on its own Redis, on connections that stay open. */
-export class Deliveries implements AsyncDisposable {
-  readonly #options: DeliveriesOptions;
+export class PeerSender implements AsyncDisposable {
+  readonly #options: PeerSenderOptions;
   readonly #open = new Map<string, Open>();
   #isClosed = false;
 
   /** @param options What it has to know of its backend. */
-  constructor(options: DeliveriesOptions) {
+  constructor(options: PeerSenderOptions) {
     this.#options = options;
   }
 
   /**
-   * Delivers messages to the queue of a peer, all or none.
+   * Sends messages to the queue of a peer, all or none.
    *
    * @param peer The peer, as it was found.
    * @param messages The messages; where they have no target, it is the peer.
@@ -71,7 +112,7 @@ export class Deliveries implements AsyncDisposable {
    * @throws {TypeError} One of `redisArgs` is unknown or wrong.
    * @throws {RedisError} The peer's Redis cannot be reached or refuses.
    */
-  async deliver(
+  async send(
     peer: ServiceInfo,
     messages: readonly MessageInput[],
     redisArgs: RedisArgs = this.#options.redisArgs,
@@ -110,7 +151,7 @@ export class Deliveries implements AsyncDisposable {
     await Promise.all([...this.#open.keys()].map((key) => this.#close(key)));
   }
 
-  /** The same as {@linkcode Deliveries.close}. */
+  /** The same as {@linkcode PeerSender.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
