@@ -258,7 +258,7 @@ export class Actions {
       this.#abandoned.signal.throwIfAborted();
       // What is wrong here is not for those who may not even ask.
       this.#options.logger.error(
-        `The token check has failed: ${toError(error).message}`,
+        `The token check has failed: ${toError(error).message}.`,
       );
       throw new Error("Refused: the token could not be checked");
     }
@@ -272,7 +272,7 @@ export class Actions {
     logger.warn(
       `The request for ${quote(request.action)} from ${
         quote(request.origin)
-      } was answered with an error: ${text}`,
+      } was answered with an error: ${text}.`,
     );
     logger.debug(String(error.stack));
     return { errors: [text] };
@@ -298,7 +298,7 @@ export class Actions {
       logger.error(
         `Request ${quote(request.id)} was executed, but its response is lost: ${
           toError(error).message
-        }`,
+        }.`,
       );
     }
   }

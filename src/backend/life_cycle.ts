@@ -356,7 +356,7 @@ export abstract class LifeCycle implements AsyncDisposable {
 
   #report(where: string, error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
-    this.logger.error(`${this.name}: ${where} failed: ${text}`);
+    this.logger.error(`${this.name}: ${where} failed: ${text}.`);
     if (error instanceof Error) this.logger.debug(String(error.stack));
   }
 }

@@ -14,6 +14,7 @@ import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
 import { expandUrl } from "../redis/expand_url.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
+import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 import type { PeerPlace } from "./peer_browser.ts";
@@ -120,10 +121,11 @@ export class PeerSender implements AsyncDisposable {
     const addressed = messages.map((message) => this.#address(message, peer));
     const { deviceId, redisUrl, queue = this.#options.queue } = peer;
     if (redisUrl === undefined) {
-      throw new RedisError(
-        `Cannot send to "${deviceId}": it does not say where the network reaches its Redis, perhaps because that listens on a Unix socket only.`,
-        "connection",
-      );
+      throw new RedisError({
+        attempted: `send to "${deviceId}"`,
+        reason:
+          "it does not say where the network reaches its Redis, perhaps because that listens on a Unix socket only",
+      }, "connection");
     }
     const args = { ...personal(redisArgs), url: redisUrl };
     const key = JSON.stringify(args);
@@ -138,7 +140,10 @@ export class PeerSender implements AsyncDisposable {
       );
     } catch (error) {
       throw error instanceof RedisError
-        ? explain(error, deviceId, args)
+        ? restate(error, {
+          attempted: `send to "${deviceId}"`,
+          place: formatAddress(parseRedisArgs(args).address),
+        })
         : error;
     } finally {
       if (--open.pending === 0 && !this.#isClosed) this.#rest(key, open);
@@ -206,19 +211,5 @@ function personal(redisArgs: RedisArgs): RedisArgs {
   return Object.fromEntries(
     PERSONAL.filter((name) => args[name] !== undefined)
       .map((name) => [name, args[name]]),
-  );
-}
-
-function explain(
-  error: RedisError,
-  peer: string,
-  args: RedisArgs,
-): RedisError {
-  const where = formatAddress(parseRedisArgs(args).address);
-  const reason = error.message.replace(/^Cannot [^:]*: /, "");
-  return new RedisError(
-    `Cannot send to "${peer}" at ${where}: ${reason}`,
-    error.code,
-    { cause: error, mayHaveRun: error.mayHaveRun },
   );
 }

@@ -186,7 +186,7 @@ export class ServiceAdvertiser {
   #post(kind: "added" | "updated" | "removed", service: ServiceInfo): void {
     const { bus, deviceId, logger } = this.#options;
     bus.post(zeroconfEvent({ kind, service }, deviceId)).catch((error) =>
-      logger.warn(`The bus did not take the Zeroconf event: ${error.message}`)
+      logger.warn(`The bus did not take the Zeroconf event: ${error.message}.`)
     );
   }
 

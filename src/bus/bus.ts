@@ -110,7 +110,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onFailure: (error, message) => {
         this.#failed++;
         logger.error(
-          `A handler has failed with message ${message.id}: ${error.message}`,
+          `A handler has failed with message ${message.id}: ${error.message}.`,
         );
         this.#report(error);
       },

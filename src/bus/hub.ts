@@ -250,7 +250,7 @@ export class Hub {
       this.#seats.deliver(received, 0, new Delivery(() => {}));
     } else {
       this.#options.logger.warn(
-        `A plain listener has posted no message: ${received.error.message}`,
+        `A plain listener has posted no message: ${received.error.message}.`,
       );
     }
   }
@@ -286,14 +286,14 @@ export class Hub {
   /** A subscriber was dropped. */
   #onSubscriberDropped(error: DroppedError): void {
     this.#counts.dropped++;
-    this.#options.logger.error(error.message);
+    this.#options.logger.error(`${error.message}.`);
     this.#seats.onError(error);
     this.#onSubscribers();
   }
 
   /** This isolate was dropped by a publisher. */
   #onDropped(error: DroppedError): void {
-    this.#options.logger.error(error.message);
+    this.#options.logger.error(`${error.message}.`);
     this.#seats.onError(error);
     this.#seats.endQueues(error);
     this.#membership.renew();

@@ -54,7 +54,7 @@ function refusing(path: string): Logger {
     debug: () => {},
     info: () => {},
     warn: (text) => {
-      throw new UsageError(`${text.replaceAll("args.value", path)}.`);
+      throw new UsageError(`${text.replaceAll("args.value", path)}`);
     },
     error: () => {},
   };

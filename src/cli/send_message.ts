@@ -4,6 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import { argument } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { Message, RedisError } from "../../mod.ts";
+import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { readLines } from "./read_lines.ts";
@@ -77,13 +78,12 @@ async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
 /** Says from which line on to send again what was not sent. */
 function withExtent(error: Error, next: number): Error {
   if (next === 1) return error;
-  const message = `${
-    error.message.replace(/\.$/, "")
-  }; what is before line ${next} was sent.`;
-  const options = { cause: error };
+  const extent = `what is before line ${next} was sent`;
   if (error instanceof RedisError) {
-    return new RedisError(message, error.code, options);
+    return restate(error, { note: `W${extent.slice(1)}` });
   }
+  const message = `${error.message}; ${extent}`;
+  const options = { cause: error };
   return error instanceof UsageError
     ? new UsageError(message, options)
     : new Error(message, options);
@@ -95,7 +95,7 @@ function check(text: string, what: string, { deviceId }: Sender): void {
     Message.build(text, { deviceId });
   } catch (error) {
     throw new UsageError(
-      `${what} is no message: ${(error as Error).message}.`,
+      `${what} is no message: ${(error as Error).message}`,
     );
   }
 }

@@ -92,7 +92,7 @@ export function pair(): ValueParser<"sync", readonly [string, unknown]> {
     read: (text) => {
       const pair = readPair(text);
       if (pair?.[0] !== "__proto__") return pair;
-      throw new UsageError('"__proto__" cannot be a name.');
+      throw new UsageError('"__proto__" cannot be a name');
     },
   });
 }

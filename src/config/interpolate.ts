@@ -29,7 +29,7 @@ export function interpolate(
           formatPlace(place)
         }: the environment variable ${name} is not set, or may not be read ` +
           `without --allow-env=${name}; set it, or write \${${name}:-default}. ` +
-          "Where the text itself is meant, a second $ in front says so.",
+          "Where the text itself is meant, a second $ in front says so",
       );
     },
   );

@@ -185,7 +185,7 @@ class Reader {
   }
 
   #error(at: number, problem: string): ConfigError {
-    return new ConfigError(`${formatPlace(this.#place(at))}: ${problem}.`);
+    return new ConfigError(`${formatPlace(this.#place(at))}: ${problem}`);
   }
 
   #warn(at: number, problem: string): void {

@@ -134,7 +134,7 @@ class FileReader {
     if (value !== undefined) return [value, origin];
     const hint = needsQuotes(plain, expectation) ? "; put it in quotes" : "";
     throw new ConfigError(
-      `${origin}: \`${name}\` has to be ${expectation[1]}${hint}.`,
+      `${origin}: \`${name}\` has to be ${expectation[1]}${hint}`,
     );
   }
 

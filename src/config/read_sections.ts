@@ -121,11 +121,11 @@ class Includer {
   ): Promise<Entry> {
     const name = nameFile(path, chain);
     if (chain.some(({ file }) => file === path)) {
-      throw new ConfigError(`${name} includes itself.`);
+      throw new ConfigError(`${name} includes itself`);
     }
     if (++this.#files > MAX_FILES || chain.length > MAX_DEPTH) {
       throw new ConfigError(
-        `${name} is too much: ${MAX_FILES} files are read, and includes of includes ${MAX_DEPTH} deep.`,
+        `${name} is too much: ${MAX_FILES} files are read, and includes of includes ${MAX_DEPTH} deep`,
       );
     }
     return parseYaml(await readText(path, name), {
@@ -142,7 +142,7 @@ export function asMap(entry: Entry, what: string): MapEntry {
   throw new ConfigError(
     `${
       formatPlace(entry.place)
-    }: ${what} has to be a mapping, with lines like \`name: value\`.`,
+    }: ${what} has to be a mapping, with lines like \`name: value\``,
   );
 }
 
@@ -161,7 +161,7 @@ function fileNames(entry: Entry): string[] {
     throw new ConfigError(
       `${
         formatPlace(item.place)
-      }: \`include\` has to be the name of a file, or a list of names.`,
+      }: \`include\` has to be the name of a file, or a list of names`,
     );
   });
 }

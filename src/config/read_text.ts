@@ -23,14 +23,14 @@ export async function mayRead(path: string): Promise<boolean> {
 export async function readText(path: string, name = path): Promise<string> {
   if (!await mayRead(path)) {
     throw new ConfigError(
-      `${name} may not be read; run the program with --allow-read=${path}.`,
+      `${name} may not be read; run the program with --allow-read=${path}`,
     );
   }
   const bytes = await readBytes(path, name);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    throw new ConfigError(`${name} is not encoded in UTF-8.`);
+    throw new ConfigError(`${name} is not encoded in UTF-8`);
   }
 }
 
@@ -46,10 +46,10 @@ async function readBytes(path: string, name: string): Promise<Uint8Array> {
       size += count;
     }
   } catch (cause) {
-    throw new ConfigError(`${name} ${explain(cause)}.`, { cause });
+    throw new ConfigError(`${name} ${explain(cause)}`, { cause });
   }
   throw new ConfigError(
-    `${name} is larger than ${MAX_SIZE / 2 ** 20} MiB, and is not read.`,
+    `${name} is larger than ${MAX_SIZE / 2 ** 20} MiB, and is not read`,
   );
 }
 

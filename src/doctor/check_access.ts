@@ -1,8 +1,8 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
-import { RedisError } from "../redis/redis_error.ts";
+import { readRefusal, RedisError } from "../redis/redis_error.ts";
 import { commandsFor, keyPatterns } from "./commands.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
-import { rehearse, replyOf, type Words } from "./rehearse.ts";
+import { rehearse, type Words } from "./rehearse.ts";
 
 /**
  * Looks at what the user may do, command by command. None of them is run.
@@ -56,6 +56,9 @@ export async function* checkAccess(
   }
 }
 
+/** What a command lacks, if anything. */
+type Denial = RedisError["refused"];
+
 /** A command that the user may not run, or keys that it may not touch. */
 interface Refusal {
   readonly command: string | undefined;
@@ -69,24 +72,26 @@ async function refusalsOf(
 ): Promise<ReadonlyMap<Words, Refusal> | undefined> {
   try {
     const errors = await rehearse(connection, commands);
-    const texts = errors.map((error) =>
-      error?.code === "permission" || isUnknown(error)
-        ? replyOf(error!)
-        : undefined
+    return collect(
+      commands,
+      errors.map((error, index) => {
+        if (error?.refused !== "unknown-command") return error?.refused;
+        // It came with Redis 7, and is done without on 6.2.
+        return commands[index]![0] === "BLMPOP" ? undefined : "command";
+      }),
     );
-    return collect(commands, texts);
   } catch (error) {
     if (!isPermission(error)) throw error;
   }
   try {
-    const texts: (string | undefined)[] = [];
+    const missing: Denial[] = [];
     for (const command of commands) {
       const answer = await connection.command<string>(
         ["ACL", "DRYRUN", user, ...command],
       );
-      texts.push(answer === "OK" ? undefined : answer);
+      missing.push(answer === "OK" ? undefined : readRefusal(answer));
     }
-    return collect(commands, texts);
+    return collect(commands, missing);
   } catch (error) {
     if (isPermission(error) || isUnknown(error)) return undefined;
     throw error;
@@ -95,17 +100,14 @@ async function refusalsOf(
 
 function collect(
   commands: readonly Words[],
-  texts: readonly (string | undefined)[],
+  missing: readonly Denial[],
 ): ReadonlyMap<Words, Refusal> {
   const refusals = new Map<Words, Refusal>();
-  for (const [index, text] of texts.entries()) {
+  for (const [index, refused] of missing.entries()) {
+    if (refused === undefined) continue;
     const [name] = commands[index]!;
-    // It came with Redis 7, and is done without on 6.2.
-    if (text === undefined || (name === "BLMPOP" && /unknown/.test(text))) {
-      continue;
-    }
     refusals.set(commands[index]!, {
-      command: /access .*key/i.test(text) ? undefined : name!.toLowerCase(),
+      command: refused === "key" ? undefined : name!.toLowerCase(),
     });
   }
   return refusals;
@@ -126,6 +128,5 @@ function isPermission(error: unknown): boolean {
 
 /** A command that the server's configuration has renamed, or that is newer than it. */
 function isUnknown(error: unknown): boolean {
-  return error instanceof RedisError &&
-    /unknown (sub)?command/i.test(replyOf(error));
+  return error instanceof RedisError && error.refused === "unknown-command";
 }

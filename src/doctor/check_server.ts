@@ -44,7 +44,10 @@ export async function checkServer(
     if (!(error instanceof RedisError) || error.code === "closed") throw error;
     // A server that takes nothing that is written refuses PING, too.
     const [message, advice] = explainReply(error) ??
-      [error.message, ADVICE[error.code] ?? "Look into the server's log."];
+      [
+        `${error.message}.`,
+        ADVICE[error.code] ?? "Look into the server's log.",
+      ];
     return [failure("server", message, advice)];
   }
 }

@@ -21,6 +21,6 @@ export async function* checkWriting(
   // Whether the user may write is looked at elsewhere.
   if (error.code === "permission") return;
   const [message, advice] = explainReply(error) ??
-    [error.message, "Look into the server's log."];
+    [`${error.message}.`, "Look into the server's log."];
   yield failure("writing", message, advice);
 }

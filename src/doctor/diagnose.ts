@@ -116,7 +116,7 @@ async function* diagnoseRedis(
       }
       yield warning(
         name,
-        `This could not be looked at: ${error.message}`,
+        `This could not be looked at: ${error.message}.`,
         error.code === "permission"
           ? "Let the user run that command, and look again."
           : "Look again when the server answers.",

@@ -1,44 +1,38 @@
 import type { RedisError } from "../redis/redis_error.ts";
-import { replyOf } from "./rehearse.ts";
 
 /** What a server says that does not do its work, what that means, and what to do. */
-const REPLIES: readonly (readonly [RegExp, string, string])[] = [
-  [
-    /^-?READONLY/,
+const REPLIES: Readonly<
+  Record<string, readonly [message: string, advice: string]>
+> = {
+  READONLY: [
     "The server is a replica, and takes nothing that is written.",
     "Connect to its master; with Sentinel or Cluster, let `sentinels` or `cluster` find it.",
   ],
-  [
-    /^-?MISCONF/,
+  MISCONF: [
     "The server cannot save its data to disk, and takes nothing that is written.",
     "Make room on its disk and look into its log; INFO persistence tells when it works again.",
   ],
-  [
-    /^-?OOM/,
+  OOM: [
     "The server is out of memory, and takes nothing that is written.",
     "Raise its `maxmemory`, or remove what is no longer needed.",
   ],
-  [
-    /^-?NOREPLICAS/,
+  NOREPLICAS: [
     "Too few replicas are connected, and the server takes nothing that is written.",
     "Bring the replicas back, or lower `min-replicas-to-write`.",
   ],
-  [
-    /^-?CLUSTERDOWN/,
+  CLUSTERDOWN: [
     "The cluster is down.",
     "Bring its nodes back: CLUSTER INFO tells which slots are served.",
   ],
-  [
-    /^-?LOADING/,
+  LOADING: [
     "The server is loading its data, and answers nothing else meanwhile.",
     "Wait until it has finished: its log tells how far it is.",
   ],
-  [
-    /^-?BUSY/,
+  BUSY: [
     "A script keeps the server busy, and it answers nothing else meanwhile.",
     "Wait, or end the script: SCRIPT KILL",
   ],
-];
+};
 
 /**
  * Says what an answer of the server means.
@@ -49,7 +43,5 @@ const REPLIES: readonly (readonly [RegExp, string, string])[] = [
 export function explainReply(
   error: RedisError,
 ): readonly [message: string, advice: string] | undefined {
-  const text = replyOf(error);
-  const found = REPLIES.find(([reply]) => reply.test(text));
-  return found && [found[1], found[2]];
+  return error.reply === undefined ? undefined : REPLIES[error.reply];
 }

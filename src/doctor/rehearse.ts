@@ -37,8 +37,3 @@ export async function rehearse(
   await connection.command(["DISCARD"]);
   return errors;
 }
-
-/** What the server itself said. */
-export function replyOf(error: RedisError): string {
-  return (error.cause as Error | undefined)?.message ?? error.message;
-}

@@ -22,7 +22,7 @@ export function parseAddress(
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   if (match === null || !isPort(port)) {
     throw new TypeError(
-      'Cannot connect to Redis: an address has to be "host:port", or "[address]:port" for IPv6.',
+      'Cannot connect to Redis: an address has to be "host:port", or "[address]:port" for IPv6',
     );
   }
   return { host: (match[1] ?? match[2])!, port };

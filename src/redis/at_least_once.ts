@@ -135,10 +135,10 @@ export class AtLeastOnce implements QueueReader {
       return await this.#offer(batch);
     }
     const error = new Error(
-      `The consumer died ${crashes} times while it had this message, and nothing else, in hand.`,
+      `The consumer died ${crashes} times while it had this message, and nothing else, in hand`,
     );
     logger.error(
-      `A message of "${queue}" becomes a dead letter: ${error.message}`,
+      `A message of "${queue}" becomes a dead letter: ${error.message}.`,
     );
     const failures: Failure[] = [{ index: 0, reason: "crashed", error }];
     await this.#settle(batch, { failures, returned: [] });

@@ -198,7 +198,7 @@ export class AtMostOnce implements QueueReader {
       logger.error(
         `${
           (error as RedisError).message
-        } ${letters.length} messages of "${queue}" could not be handled and are lost.`,
+        }. ${letters.length} messages of "${queue}" could not be handled and are lost.`,
       );
     }
   }

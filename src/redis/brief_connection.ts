@@ -71,16 +71,16 @@ export class BriefConnection implements Disposable {
    * time.
    */
   async command<Reply>(args: readonly Argument[]): Promise<Reply> {
-    const what = `run ${String(args[0])}`;
+    const what = { attempted: `run ${String(args[0])}`, place: this.address };
     const link = this.#link;
     const seconds = this.#settings.replyTimeout ??
       this.#settings.connectTimeout;
     const timer = setTimeout(() =>
       link.close(
-        new RedisError(
-          `Redis at ${this.address} has not answered for ${seconds} s.`,
-          "connection",
-        ),
+        new RedisError({
+          ...what,
+          reason: `the server has not answered for ${seconds} s`,
+        }, "connection"),
       ), seconds * 1000);
     try {
       return await link.send<Reply>(args);
@@ -135,5 +135,5 @@ export class BriefConnection implements Disposable {
 }
 
 function closed(): RedisError {
-  return new RedisError("The connection to Redis was closed.", "closed");
+  return new RedisError("The connection to Redis was closed", "closed");
 }

@@ -12,7 +12,7 @@ import type { Argument, Link } from "./link.ts";
 import { openLink } from "./open_link.ts";
 import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { RedisError, toRedisError } from "./redis_error.ts";
+import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
 /**
@@ -178,12 +178,11 @@ export class Connection {
     const link = this.#link;
     const health = this.#health;
     if (link === undefined) {
-      throw this.isClosed ? this.#closedError(what) : new RedisError(
-        `Cannot ${what}: not connected to Redis at ${
-          formatAddress(this.#address)
-        }.`,
-        "connection",
-      );
+      throw this.isClosed ? this.#closedError(what) : new RedisError({
+        attempted: what,
+        place: formatAddress(this.#address),
+        reason: "there is no connection at the moment",
+      }, "connection");
     }
     health?.begin(options.block);
     try {
@@ -294,7 +293,7 @@ export class Connection {
           ? "warn"
           : "debug";
         if (isFatal) refusal = message;
-        this.#logger[report](`${message} Trying again.`);
+        this.#logger[report](`${message}. Trying again.`);
         await sleep(backoff(attempt), {
           signal,
           unref: this.#options.unref,
@@ -318,13 +317,9 @@ export class Connection {
     if (this.isClosed) return this.#closedError(what, cause, true);
     if (link.loss === undefined) {
       const place = formatAddress(link.address);
-      return toRedisError(cause, `${what} on ${place}`, true);
+      return toRedisError(cause, { attempted: what, place }, true);
     }
-    return new RedisError(
-      `Cannot ${what}: ${link.loss.message}`,
-      "connection",
-      { cause: link.loss, mayHaveRun: true },
-    );
+    return restate(link.loss, { attempted: what, mayHaveRun: true });
   }
 
   /** Some answers say that this is no longer the right server to talk to. */
@@ -332,7 +327,7 @@ export class Connection {
     const { sentinel, cluster } = this.#settings;
     const isWrongServer = error.code === "moved" ||
       (error.code === "readonly" && (sentinel ?? cluster) !== undefined) ||
-      /\bNOAUTH\b/.test(String((error.cause as Error | undefined)?.message));
+      error.reply === "NOAUTH";
     if (isWrongServer && this.#link === link) link.close(error);
   }
 
@@ -341,7 +336,7 @@ export class Connection {
     this.#link = undefined;
     this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
-    this.#logger.warn(`${link.loss?.message} Connecting again.`);
+    this.#logger.warn(`${link.loss?.message}. Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;
       this.#options.onReconnect?.();
@@ -358,7 +353,7 @@ export class Connection {
 
   #closedError(what: string, cause?: unknown, mayHaveRun = false): RedisError {
     return new RedisError(
-      `Cannot ${what}: the connection to Redis was closed.`,
+      { attempted: what, reason: "the connection to Redis was closed" },
       "closed",
       { cause, mayHaveRun },
     );

@@ -17,7 +17,7 @@ import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { RedisError, type RedisErrorCode } from "./redis_error.ts";
+import { RedisError, type RedisErrorCode, restate } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { defineScript } from "./script.ts";
 
@@ -201,7 +201,7 @@ export class DeadLetters {
     const queues = this.#check(filter);
     if (which !== "all" && isEmpty(which)) {
       throw new TypeError(
-        `Cannot ${action} dead letters: the filter is empty; pass "all" where all are meant.`,
+        `Cannot ${action} dead letters: the filter is empty; pass "all" where all are meant`,
       );
     }
     if (filter.index !== undefined) {
@@ -294,7 +294,7 @@ return count
     const queues = this.#queues.filter((queue) => wanted?.has(queue) ?? true);
     if (filter.index !== undefined && queues.length > 1) {
       throw new TypeError(
-        "Cannot choose dead letters: `index` is a place among those of one queue; say which one by `queue`.",
+        "Cannot choose dead letters: `index` is a place among those of one queue; say which one by `queue`",
       );
     }
     return queues;
@@ -321,31 +321,21 @@ return count
       return await retry(attempt, { mayHelp, signal, first: 0.02, longest: 1 });
     } catch (error) {
       if (!(error instanceof RedisError)) throw error;
-      throw signal.aborted
-        ? closed(action, queue, error)
-        : explain(error, action, queue);
+      throw signal.aborted ? closed(action, queue, error) : restate(error, {
+        attempted: `${action} the dead letters of "${queue}"`,
+      });
     }
   }
 }
 
 function closed(action: string, queue: string, cause: RedisError): RedisError {
   return new RedisError(
-    `Cannot ${action} the dead letters of "${queue}": the connection was closed.`,
+    {
+      attempted: `${action} the dead letters of "${queue}"`,
+      reason: "the connection was closed",
+    },
     "closed",
     { cause, mayHaveRun: cause.mayHaveRun },
-  );
-}
-
-function explain(
-  error: RedisError,
-  action: string,
-  queue: string,
-): RedisError {
-  const reason = error.message.replace(/^Cannot [^:]*: /, "");
-  return new RedisError(
-    `Cannot ${action} the dead letters of "${queue}": ${reason}`,
-    error.code,
-    { cause: error, mayHaveRun: error.mayHaveRun },
   );
 }
 
@@ -353,11 +343,7 @@ function explain(
 function tellExtent(error: unknown, count: number): unknown {
   if (count === 0 || !(error instanceof RedisError)) return error;
   const extent = error.mayHaveRun ? `at least ${count}` : `${count}`;
-  return new RedisError(
-    `${error.message} It was done for ${extent} of them before.`,
-    error.code,
-    { cause: error, mayHaveRun: error.mayHaveRun },
-  );
+  return restate(error, { note: `It was done for ${extent} of them before` });
 }
 
 /** How many dead letters travel at once, and after how many bytes no more do. */

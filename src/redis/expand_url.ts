@@ -11,7 +11,7 @@ const URL_PATTERN =
   /^(redis|rediss|unix):\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?$/;
 const URL_HELP =
   "Cannot connect to Redis: `url` has to be redis://[user:password@]host[:port][/db], " +
-  "rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @.";
+  "rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @";
 
 /** Reads a URL by hand, because `URL` refuses a user without a host (`unix://`). */
 function parseUrl(url: string): RedisArgs {

@@ -38,10 +38,10 @@ export async function findServer(
     const slot = keySlot(key ?? "");
     const owner = ownerOf(await findSlots(settings, options), slot);
     if (owner !== undefined) return owner;
-    throw new RedisError(
-      `Cannot connect to Redis: no node of the cluster serves slot ${slot}.`,
-      "connection",
-    );
+    throw new RedisError({
+      attempted: "connect to Redis",
+      reason: `no node of the cluster serves slot ${slot}`,
+    }, "connection");
   }
   return settings.address;
 }
@@ -97,7 +97,7 @@ async function ask<Answer>(
       link = await Link.open(address, settings, options);
       const answer = await withTimeout(question(link), settings.connectTimeout);
       if (answer !== undefined) return answer;
-      problems.push(`${formatAddress(address)} does not know it.`);
+      problems.push(`${formatAddress(address)} does not know it`);
     } catch (error) {
       if (options.signal.aborted) throw error;
       if (
@@ -109,10 +109,11 @@ async function ask<Answer>(
       link?.close();
     }
   }
-  throw new RedisError(
-    `Cannot connect to Redis: ${failure}. ${problems.join(" ")}`,
-    "connection",
-  );
+  throw new RedisError({
+    attempted: "connect to Redis",
+    reason: failure,
+    note: problems.join(". "),
+  }, "connection");
 }
 
 /** `SENTINEL GET-MASTER-ADDR-BY-NAME`. */

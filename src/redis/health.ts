@@ -61,12 +61,11 @@ export class Health implements Disposable {
     if (this.#pending > 0) {
       if (silence > (replyTimeout ?? Infinity) + this.#allowance) {
         this.#link.close(
-          new RedisError(
-            `Redis at ${
-              formatAddress(this.#link.address)
-            } has not answered for ${silence.toFixed(1)} s.`,
-            "connection",
-          ),
+          new RedisError({
+            attempted: "stay connected to Redis",
+            place: formatAddress(this.#link.address),
+            reason: `the server has not answered for ${silence.toFixed(1)} s`,
+          }, "connection"),
         );
       }
     } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {

@@ -276,7 +276,7 @@ async function startReader(
       const isWorthIt = error instanceof RedisError && error.isTransient;
       if (!isWorthIt || signal.aborted) throw error;
       logger[attempt === 0 ? "warn" : "debug"](
-        `${error.message} Trying again.`,
+        `${error.message}. Trying again.`,
       );
       await sleep(backoff(attempt), { signal });
     }
@@ -294,7 +294,7 @@ function checkQueues(
       keySlot(queueKeys(name, "").dead) !== keySlot(name)
     ) {
       throw new TypeError(
-        `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high".`,
+        `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high"`,
       );
     }
   }

@@ -87,10 +87,10 @@ export class Intake {
       if (state.status === "rejected") throw state.reason;
       if (moved.value === null && announced.status === "fulfilled") continue;
       if (state.value !== "alive") {
-        throw new RedisError(
-          "Another consumer took this one for dead.",
-          "taken",
-        );
+        throw new RedisError({
+          attempted: `read "${this.#options.queue}"`,
+          reason: "another consumer took this one for dead",
+        }, "taken");
       }
       // Its history is known without asking only where there are none at all.
       return announced.status === "fulfilled" && returned.value === 0

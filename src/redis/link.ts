@@ -81,8 +81,10 @@ export class Link {
         : never,
     });
     this.#client.on("error", (error) => {
-      const what = `stay connected to Redis at ${formatAddress(address)}`;
-      this.close(toRedisError(error, what));
+      this.close(toRedisError(error, {
+        attempted: "stay connected to Redis",
+        place: formatAddress(address),
+      }));
     });
     if (unref) this.#client.unref();
   }
@@ -98,7 +100,10 @@ export class Link {
     options: LinkOptions,
   ): Promise<Link> {
     const { signal } = options;
-    const what = `connect to Redis at ${formatAddress(address)}`;
+    const what = {
+      attempted: "connect to Redis",
+      place: formatAddress(address),
+    };
     const tls = settings.tls === undefined
       ? undefined
       : await loadTls(settings.tls, address);
@@ -108,12 +113,12 @@ export class Link {
     const timer = setTimeout(
       () =>
         link.close(
-          new RedisError(
-            `Cannot ${what}: no answer within ${settings.connectTimeout} s${
+          new RedisError({
+            ...what,
+            reason: `no answer within ${settings.connectTimeout} s${
               tls === undefined ? "" : " (does the server speak TLS?)"
-            }.`,
-            "connection",
-          ),
+            }`,
+          }, "connection"),
         ),
       settings.connectTimeout * 1000,
     );
@@ -132,7 +137,11 @@ export class Link {
       const cause = error instanceof RedisError ? error.cause ?? error : error;
       throw tls === undefined && isBrokenOff(cause)
         ? new RedisError(
-          `Cannot ${what}: the server broke the connection off; if it expects TLS, use \`rediss://\` or \`ssl\`.`,
+          {
+            ...what,
+            reason: "the server broke the connection off",
+            advice: "if it expects TLS, use `rediss://` or `ssl`",
+          },
           "connection",
           { cause },
         )
@@ -164,21 +173,19 @@ export class Link {
       this.role = String(facts.role ?? "");
       this.id = Number(facts.id);
     } catch (error) {
-      if (toRedisError(error, "").code === "connection") throw error;
+      if (toRedisError(error, INSPECTING).code === "connection") throw error;
       this.version = await this.#versionFromInfo();
     }
     await this.send(["PING"]).catch((error) => {
       // HELLO is answered while the server still loads its data; PING is not.
-      const { code } = toRedisError(error, "");
-      if (code !== "permission" && code !== "reply") throw error;
+      if (!isDenied(error)) throw error;
     });
     if (!isSupported(this.version)) {
-      throw new RedisError(
-        `Cannot use Redis ${this.version} at ${
-          formatAddress(this.address)
-        }: the oldest supported version is ${OLDEST.join(".")}.`,
-        "unsupported",
-      );
+      throw new RedisError({
+        attempted: `use Redis ${this.version}`,
+        place: formatAddress(this.address),
+        reason: `the oldest supported version is ${OLDEST.join("")}`,
+      }, "unsupported");
     }
   }
 
@@ -187,9 +194,8 @@ export class Link {
       const info = await this.send<string>(["INFO", "server"]);
       return /^redis_version:(\S+)/m.exec(info)?.[1] ?? "";
     } catch (error) {
-      const { code } = toRedisError(error, "");
       // Without permission to ask, the first command that is missing tells.
-      if (code === "permission" || code === "reply") return "";
+      if (isDenied(error)) return "";
       throw error;
     }
   }
@@ -214,10 +220,18 @@ export class Link {
     this.loss = loss;
     this.#client.destroy();
     this.#abort.abort(
-      loss ?? new RedisError("The connection to Redis was closed.", "closed"),
+      loss ?? new RedisError("The connection to Redis was closed", "closed"),
     );
     if (loss !== undefined) this.#onLost?.(this);
   }
+}
+
+const INSPECTING = { attempted: "look at the server" };
+
+/** Whether the server does not let this user ask, or has renamed the command. */
+function isDenied(error: unknown): boolean {
+  const { code } = toRedisError(error, INSPECTING);
+  return code === "permission" || code === "reply";
 }
 
 /** Whether the server has ended a connection at once, as one that expects TLS does. */
@@ -240,11 +254,9 @@ export function isSupported(version: string): boolean {
   return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
 }
 
-function closedError(what: string): RedisError {
-  return new RedisError(
-    `Cannot ${what}: the connection was closed meanwhile.`,
-    "closed",
-  );
+function closedError(what: { attempted: string; place: string }): RedisError {
+  const reason = "the connection was closed meanwhile";
+  return new RedisError({ ...what, reason }, "closed");
 }
 
 /** Version 2 of the protocol has no maps: their keys and values take turns. */

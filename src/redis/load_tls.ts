@@ -41,7 +41,7 @@ async function read(
     throw new TypeError(
       `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
         (cause as Error).message
-      }).`,
+      })`,
       { cause },
     );
   }

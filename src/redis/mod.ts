@@ -14,7 +14,12 @@ export {
   startRedis,
   type StartRedisOptions,
 } from "./private_server.ts";
-export { RedisError, type RedisErrorCode } from "./redis_error.ts";
+export {
+  RedisError,
+  type RedisErrorCode,
+  type RedisErrorOptions,
+  type RedisProblem,
+} from "./redis_error.ts";
 export type { Script } from "./script.ts";
 export type { Batch, Failure } from "./batch.ts";
 export {

@@ -23,12 +23,11 @@ export async function openLink(
   const link = await Link.open(address, settings, options);
   if (settings.sentinel !== undefined && link.role === "replica") {
     link.close();
-    throw new RedisError(
-      `Cannot use Redis at ${
-        formatAddress(address)
-      }: the sentinels name it as the master, but it is a replica still.`,
-      "connection",
-    );
+    throw new RedisError({
+      attempted: "use Redis",
+      place: formatAddress(address),
+      reason: "the sentinels name it as the master, but it is a replica still",
+    }, "connection");
   }
   return link;
 }

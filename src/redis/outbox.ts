@@ -14,7 +14,7 @@ import type { Connection } from "./connection.ts";
 import type { Argument } from "./link.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { RedisError } from "./redis_error.ts";
+import { RedisError, restate } from "./redis_error.ts";
 import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
 import { respond } from "./scripts/respond.ts";
@@ -203,7 +203,10 @@ export class Outbox {
           !isRetried(error) || this.#abort.signal.aborted ||
           performance.now() + wait * 1000 > deadline
         ) {
-          throw explain(error, what);
+          throw restate(error, {
+            attempted: what,
+            ...(error.mayHaveRun ? { note: DOUBT } : {}),
+          });
         }
         await sleep(wait, { signal: this.#abort.signal });
       }
@@ -217,20 +220,10 @@ const RETRIED: ReadonlySet<string> = new Set([
   "moved",
 ]);
 
+const DOUBT =
+  "The server may or may not have received it, so it was not sent again";
+
 /** The key of the list on which the responses to a request arrive. */
 function responseKey(id: string): string {
   return `platypush/responses/${id}`;
-}
-
-function explain(error: RedisError, what: string): RedisError {
-  const match = /^Cannot run \S+( on .+?)?: (.+)$/s.exec(error.message);
-  const [place = "", reason = error.message] = match?.slice(1) ?? [];
-  const doubt = error.mayHaveRun
-    ? " The server may or may not have received it, so it was not sent again."
-    : "";
-  return new RedisError(
-    `Cannot ${what}${place}: ${reason.replace(/^Cannot /, "cannot ")}${doubt}`,
-    error.code,
-    { cause: error, mayHaveRun: error.mayHaveRun },
-  );
 }

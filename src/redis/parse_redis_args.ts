@@ -53,17 +53,17 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
   const all = expandUrl(args);
   if (all.sentinels !== undefined && all.cluster !== undefined) {
     throw new TypeError(
-      "Cannot connect to Redis: `sentinels` and `cluster` exclude each other; a cluster elects its own masters.",
+      "Cannot connect to Redis: `sentinels` and `cluster` exclude each other; a cluster elects its own masters",
     );
   }
   if ((all.sentinels === undefined) !== (all.serviceName === undefined)) {
     throw new TypeError(
-      "Cannot connect to Redis: `sentinels` and `serviceName` belong together; set both or neither.",
+      "Cannot connect to Redis: `sentinels` and `serviceName` belong together; set both or neither",
     );
   }
   if (all.cluster !== undefined && (all.db ?? 0) !== 0) {
     throw new TypeError(
-      "Cannot connect to Redis: a cluster only has database 0; leave out `db`.",
+      "Cannot connect to Redis: a cluster only has database 0; leave out `db`",
     );
   }
   const healthCheckInterval = inTimer(all.health_check_interval ?? 10);

@@ -1,4 +1,4 @@
-import { RedisError } from "./redis_error.ts";
+import { RedisError, restate } from "./redis_error.ts";
 
 /** How many hash slots a cluster has. */
 const SLOTS = 16384;
@@ -88,9 +88,9 @@ export function explainWrongType(error: unknown, queue: string): unknown {
   if (!(error instanceof RedisError) || error.code !== "wrong-type") {
     return error;
   }
-  return new RedisError(
-    `Cannot read "${queue}": the key exists, but is no list; use another queue or remove the key.`,
-    "wrong-type",
-    { cause: error },
-  );
+  return restate(error, {
+    attempted: `read "${queue}"`,
+    reason: "the key exists, but is no list",
+    advice: "use another queue or remove the key",
+  });
 }

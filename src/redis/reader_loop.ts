@@ -115,7 +115,7 @@ export class ReaderLoop {
     try {
       await this.#steps.drain();
     } catch (error) {
-      this.#options.logger.warn((error as Error).message);
+      this.#options.logger.warn(`${(error as Error).message}.`);
     }
     this.#isIdle = true;
     this.notify();
@@ -129,7 +129,7 @@ export class ReaderLoop {
     // The connection has already reported its own loss.
     if (!isLost && failures === 0) {
       logger.error(
-        `${(error as Error).message} Trying again until it works.`,
+        `${(error as Error).message}. Trying again until it works.`,
       );
     }
     if (isLost) await blocking.ready(signal).catch(() => {});

@@ -131,7 +131,7 @@ export const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
 export function checkRedisArgs(args: RedisArgs): void {
   if (typeof args !== "object" || args === null || Array.isArray(args)) {
     throw new TypeError(
-      "Cannot connect to Redis: the arguments have to be an object, such as { url }.",
+      "Cannot connect to Redis: the arguments have to be an object, such as { url }",
     );
   }
   for (const [name, value] of Object.entries(args)) {
@@ -139,13 +139,13 @@ export function checkRedisArgs(args: RedisArgs): void {
       throw new TypeError(
         `Cannot connect to Redis: there is no argument \`${name}\`; the nearest one is \`${
           nearest(name, Object.keys(ARGUMENTS))
-        }\`.`,
+        }\``,
       );
     }
     const [isValid, expected] = ARGUMENTS[name as keyof RedisArgs];
     if (value !== undefined && value !== null && !isValid(value)) {
       throw new TypeError(
-        `Cannot connect to Redis: \`${name}\` has to be ${expected}.`,
+        `Cannot connect to Redis: \`${name}\` has to be ${expected}`,
       );
     }
   }

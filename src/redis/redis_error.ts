@@ -33,23 +33,76 @@ export type RedisErrorCode =
   | "closed"
   | "reply";
 
+/** What the sentence of a {@linkcode RedisError} is made of. */
+export interface RedisProblem {
+  /** What was attempted, as in `Cannot ${attempted}: …`. */
+  readonly attempted?: string | undefined;
+  /** The server, as `host:port` or the path of its socket. */
+  readonly place?: string | undefined;
+  /** Why it did not work. */
+  readonly reason: string;
+  /** What to do about it. */
+  readonly advice?: string | undefined;
+  /** One more sentence, such as how far the work has come. */
+  readonly note?: string | undefined;
+}
+
+type Refused = RedisError["refused"];
+
+/** How a {@linkcode RedisError} came about, for its constructor. */
+export interface RedisErrorOptions extends ErrorOptions {
+  /** Whether the server may have run the command. Default: `false`. */
+  readonly mayHaveRun?: boolean | undefined;
+  /** The first word of the server's answer, such as `READONLY`. */
+  readonly reply?: string | undefined;
+  /** What the server refuses: a command or a key to this user, or a command to all. */
+  readonly refused?: Refused | undefined;
+}
+
 /**
- * An error of the connection to Redis or of a command. Its message never has a
- * password in it.
+ * An error of the connection to Redis or of a command. Its fields say what was
+ * attempted, where, why it did not work and what to do; its message is the
+ * sentence made of them, without a full stop. No field has a password in it.
  *
  * @example
  * ```ts
  * import { RedisError } from "@platypush/redis";
  *
- * const error = new RedisError("The server is out of memory.", "memory");
+ * const error = new RedisError({
+ *   attempted: 'send to "queue"',
+ *   place: "127.0.0.1:6379",
+ *   reason: "the server is out of memory",
+ * }, "memory");
+ * console.assert(
+ *   error.message ===
+ *     'Cannot send to "queue" at 127.0.0.1:6379: the server is out of memory',
+ * );
  * if (error.code !== "memory" || error.mayHaveRun) throw error;
  * ```
  */
-export class RedisError extends Error {
+export class RedisError extends Error implements RedisProblem {
   /** `RedisError`. */
   override name = "RedisError";
   /** What went wrong, for programs. */
   readonly code: RedisErrorCode;
+  /** What was attempted, as in `Cannot ${attempted}: …`. */
+  readonly attempted: string | undefined;
+  /** The server, as `host:port` or the path of its socket. */
+  readonly place: string | undefined;
+  /** Why it did not work. */
+  readonly reason: string;
+  /** What to do about it. */
+  readonly advice: string | undefined;
+  /** One more sentence, such as how far the work has come. */
+  readonly note: string | undefined;
+  /** The first word of the server's answer, such as `READONLY`. */
+  readonly reply: string | undefined;
+  /**
+   * What the server refuses: to this user a `command` or a `key`, where the code
+   * is `permission`; or an `unknown-command`, which it does not have, or not
+   * under this name.
+   */
+  readonly refused: "command" | "key" | "unknown-command" | undefined;
   /**
    * Whether the server may have run the command although no answer came:
    * running it once more could then do its work twice.
@@ -59,24 +112,76 @@ export class RedisError extends Error {
   /**
    * Makes an error.
    *
-   * @param message A sentence for people.
+   * @param problem What the sentence is made of, or the sentence itself.
    * @param code What went wrong, for programs.
-   * @param options `cause`, and `mayHaveRun` where a command was on its way.
+   * @param options The cause, and what else is known of it.
    */
   constructor(
-    message: string,
+    problem: RedisProblem | string,
     code: RedisErrorCode,
-    options: ErrorOptions & { mayHaveRun?: boolean } = {},
+    options: RedisErrorOptions = {},
   ) {
-    super(message, options);
+    const { mayHaveRun = false, reply, refused, ...rest } = options;
+    const parts: RedisProblem = typeof problem === "string"
+      ? { reason: problem }
+      : problem;
+    super(compose(parts), rest);
     this.code = code;
-    this.mayHaveRun = options.mayHaveRun ?? false;
+    this.attempted = parts.attempted;
+    this.place = parts.place;
+    this.reason = parts.reason;
+    this.advice = parts.advice;
+    this.note = parts.note;
+    this.reply = reply;
+    this.refused = refused;
+    this.mayHaveRun = mayHaveRun;
   }
 
   /** Whether waiting and trying again can help. */
   get isTransient(): boolean {
     return TRANSIENT.has(this.code);
   }
+}
+
+/** Makes the sentence. */
+function compose(
+  { attempted, place, reason, advice, note }: RedisProblem,
+): string {
+  const where = place === undefined ? "" : ` at ${place}`;
+  const start = attempted === undefined ? "" : `Cannot ${attempted}${where}: `;
+  const hint = advice === undefined ? "" : `; ${advice}`;
+  const end = note === undefined ? "" : `. ${note}`;
+  return start + reason + hint + end;
+}
+
+/**
+ * Tells an error again, of what was attempted in the end.
+ *
+ * @param error The error; it becomes the cause.
+ * @param changes The fields that are others now; a note is added to the one
+ * that is there.
+ * @returns An error with the same code and all the other fields.
+ */
+export function restate(
+  error: RedisError,
+  { note, mayHaveRun = error.mayHaveRun, ...changes }:
+    & Partial<RedisProblem>
+    & Pick<RedisErrorOptions, "mayHaveRun">,
+): RedisError {
+  const { attempted, place, reason, advice, reply, refused } = error;
+  const notes = [error.note, note].filter((text) => text !== undefined);
+  return new RedisError(
+    {
+      attempted,
+      place,
+      reason,
+      advice,
+      ...(notes.length > 0 ? { note: notes.join(". ") } : {}),
+      ...changes,
+    },
+    error.code,
+    { cause: error, mayHaveRun, reply, refused },
+  );
 }
 
 const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
@@ -90,58 +195,88 @@ const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
 
 /**
  * Turns whatever the client, a socket or the server reported into a
- * {@linkcode RedisError} that tells a person what to do.
+ * {@linkcode RedisError} that tells a person what to do. It is the only place
+ * that reads their words.
  *
  * @param error What was thrown.
- * @param what What was being done, as in `Cannot ${what}: …`.
+ * @param what What was attempted, and on which server.
  * @param sent Whether a command was on its way when a connection failed.
  */
 export function toRedisError(
   error: unknown,
-  what: string,
+  what: Pick<RedisProblem, "attempted" | "place">,
   sent = false,
 ): RedisError {
   if (error instanceof RedisError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const text = cause.message;
-  const [code, advice] = classify(cause, text);
-  const detail = advice ?? text.replace(/\.$/, "");
-  return new RedisError(`Cannot ${what}: ${detail}.`, code, {
-    cause,
-    mayHaveRun: sent && code === "connection",
-  });
+  const { code, reason, advice, reply, refused } = classify(cause);
+  return new RedisError(
+    { ...what, reason: reason ?? cause.message.replace(/\.$/, ""), advice },
+    code,
+    { cause, mayHaveRun: sent && code === "connection", reply, refused },
+  );
+}
+
+/**
+ * Tells what a user may not use, of the words of a server that refuses it, as
+ * `NOPERM` and `ACL DRYRUN` have them.
+ *
+ * @param text The server's answer.
+ */
+export function readRefusal(text: string): "command" | "key" {
+  return /access .*key/i.test(text) ? "key" : "command";
+}
+
+/** What is known of an error. */
+interface Finding {
+  readonly code: RedisErrorCode;
+  readonly reason?: string;
+  readonly advice?: string | undefined;
+  readonly reply?: string | undefined;
+  readonly refused?: Refused;
 }
 
 /** The first word of an error reply, by which Redis tells kinds of errors apart. */
-const REPLIES: Readonly<Record<string, [RedisErrorCode, string?]>> = {
-  WRONGPASS: [
-    "auth",
-    "the server refused the user's name or password; check `username` and `password`",
-  ],
-  NOAUTH: ["auth", "the server wants a password; set `password`"],
-  LOADING: ["unavailable", "the server is still loading its data (LOADING)"],
-  BUSY: ["unavailable"],
-  MASTERDOWN: ["unavailable"],
-  CLUSTERDOWN: ["unavailable"],
-  TRYAGAIN: ["unavailable"],
-  NOREPLICAS: ["unavailable"],
-  MISCONF: ["unavailable"],
-  MOVED: ["moved"],
-  ASK: ["moved"],
-  READONLY: [
-    "readonly",
-    "the server only serves reads; it is a replica, or it has just become one",
-  ],
-  OOM: [
-    "memory",
-    "the server is out of memory; raise its `maxmemory` or remove what is no longer needed",
-  ],
-  WRONGTYPE: [
-    "wrong-type",
-    "the key exists, but is of another type than is needed; use another name, or remove it (WRONGTYPE)",
-  ],
-  NOSCRIPT: ["no-script"],
-  TAKEN: ["taken"],
+const REPLIES: Readonly<Record<string, Finding>> = {
+  WRONGPASS: {
+    code: "auth",
+    reason: "the server refused the user's name or password",
+    advice: "check `username` and `password`",
+  },
+  NOAUTH: {
+    code: "auth",
+    reason: "the server wants a password",
+    advice: "set `password`",
+  },
+  LOADING: {
+    code: "unavailable",
+    reason: "the server is still loading its data (LOADING)",
+  },
+  BUSY: { code: "unavailable" },
+  MASTERDOWN: { code: "unavailable" },
+  CLUSTERDOWN: { code: "unavailable" },
+  TRYAGAIN: { code: "unavailable" },
+  NOREPLICAS: { code: "unavailable" },
+  MISCONF: { code: "unavailable" },
+  MOVED: { code: "moved" },
+  ASK: { code: "moved" },
+  READONLY: {
+    code: "readonly",
+    reason:
+      "the server only serves reads; it is a replica, or it has just become one",
+  },
+  OOM: {
+    code: "memory",
+    reason: "the server is out of memory",
+    advice: "raise its `maxmemory` or remove what is no longer needed",
+  },
+  WRONGTYPE: {
+    code: "wrong-type",
+    reason: "the key exists, but is of another type than is needed",
+    advice: "use another name, or remove it (WRONGTYPE)",
+  },
+  NOSCRIPT: { code: "no-script" },
+  TAKEN: { code: "taken" },
 };
 
 const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
@@ -149,7 +284,7 @@ const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
 /** What Deno does not tell apart. */
 const TLS_HINTS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-    "the server's certificate has expired, or nobody trusted has signed it",
+    ": the server's certificate has expired, or nobody trusted has signed it",
 };
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
@@ -157,57 +292,75 @@ const CONNECTION_ERRORS =
 const PERMISSION_ADVICE =
   "give the user what is missing with ACL SETUSER; the guide to Redis set-ups lists all that is needed";
 
-const CONNECTION_ADVICE: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "the connection was refused; does a server run there?",
-  ENOTFOUND: "the host's name does not resolve; check `host`",
-  EAI_AGAIN: "the host's name does not resolve at the moment",
-  ENOENT: "there is no such socket; check `unix_socket_path`",
-  EACCES: "this user may not open the socket",
-  ECONNRESET: "the server broke the connection off",
+const CONNECTION_REASONS: Readonly<
+  Record<string, readonly [reason: string, advice?: string]>
+> = {
+  ECONNREFUSED: ["the connection was refused", "does a server run there?"],
+  ENOTFOUND: ["the host's name does not resolve", "check `host`"],
+  EAI_AGAIN: ["the host's name does not resolve at the moment"],
+  ENOENT: ["there is no such socket", "check `unix_socket_path`"],
+  EACCES: ["this user may not open the socket"],
+  ECONNRESET: ["the server broke the connection off"],
 };
 
-function classify(
-  error: Error & { code?: unknown },
-  text: string,
-): [RedisErrorCode, string?] {
+function classify(error: Error & { code?: unknown }): Finding {
+  const text = error.message;
   // Redis 6.2 hides the reply that ended a script behind where it happened.
-  const word =
+  const reply =
     /^(?:ERR Error running script.*?@user_script: ?\d+: )?-?([A-Z]+)\b/
       .exec(text)?.[1];
-  if (word === "NOPERM" || /user executing the script can't/.test(text)) {
-    return ["permission", `${text.replace(/\.$/, "")}; ${PERMISSION_ADVICE}`];
+  if (reply === "NOPERM" || /user executing the script can't/.test(text)) {
+    return {
+      code: "permission",
+      advice: PERMISSION_ADVICE,
+      reply,
+      refused: readRefusal(text),
+    };
   }
-  const known = word === undefined ? undefined : REPLIES[word];
-  if (known !== undefined) return known;
+  const known = reply === undefined ? undefined : REPLIES[reply];
+  if (known !== undefined) return { ...known, reply };
   if (/invalid password|AUTH .*without any password/i.test(text)) {
-    return [
-      "auth",
-      "the server refused the password, or has none configured; check `username` and `password`",
-    ];
+    return {
+      code: "auth",
+      reason: "the server refused the password, or has none configured",
+      advice: "check `username` and `password`",
+      reply,
+    };
   }
   if (/unknown command .?HELLO/i.test(text)) {
-    return [
-      "unsupported",
-      "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
-    ];
+    return {
+      code: "unsupported",
+      reason:
+        "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
+      reply,
+    };
   }
-  if (TLS_ERRORS.test(String(error.code)) || TLS_TEXTS.test(text)) {
-    const hint = TLS_HINTS[String(error.code)];
-    return [
-      "tls",
-      `the TLS handshake failed (${text}${
-        hint === undefined ? "" : `: ${hint}`
-      }); check the \`ssl…\` arguments`,
-    ];
+  if (/unknown (sub)?command/i.test(text)) {
+    return { code: "reply", reply, refused: "unknown-command" };
   }
-  const advice = CONNECTION_ADVICE[String(error.code)];
-  if (advice !== undefined) return ["connection", `${advice} (${error.code})`];
+  const socketError = String(error.code);
+  if (TLS_ERRORS.test(socketError) || TLS_TEXTS.test(text)) {
+    return {
+      code: "tls",
+      reason: `the TLS handshake failed (${text}${
+        TLS_HINTS[socketError] ?? ""
+      })`,
+      advice: "check the `ssl…` arguments",
+    };
+  }
+  const [reason, advice] = CONNECTION_REASONS[socketError] ?? [];
+  if (reason !== undefined) {
+    const mark = ` (${socketError})`;
+    return advice === undefined
+      ? { code: "connection", reason: reason + mark }
+      : { code: "connection", reason, advice: advice + mark };
+  }
   if (
-    CONNECTION_ERRORS.test(String(error.code)) ||
+    CONNECTION_ERRORS.test(socketError) ||
     /timeout|closed|Disconnects|offline|aborted|connect|reset|refused|broken pipe/i
       .test(text)
   ) {
-    return ["connection"];
+    return { code: "connection" };
   }
-  return ["reply"];
+  return { code: "reply", reply };
 }

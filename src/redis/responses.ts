@@ -77,7 +77,7 @@ export class Responses {
         const look = this.#look(key).catch((error) => {
           if (!isPassing(error)) throw error;
           this.#router.forget();
-          problem = ` ${error.message}`;
+          problem = `. ${error.message}`;
         });
         const payload = await Promise.race([look, over]);
         if (payload) return payload;
@@ -90,7 +90,7 @@ export class Responses {
     }
     if (this.#closing.signal.aborted) throw closed();
     throw new DOMException(
-      `No response to request ${id} within ${timeout} s.${problem}`,
+      `No response to request ${id} within ${timeout} s${problem}`,
       "TimeoutError",
     );
   }
@@ -116,8 +116,6 @@ function isPassing(error: unknown): error is RedisError {
 }
 
 function closed(): RedisError {
-  return new RedisError(
-    "Cannot wait for a response: the outbox was closed.",
-    "closed",
-  );
+  const reason = "the outbox was closed";
+  return new RedisError({ attempted: "wait for a response", reason }, "closed");
 }

@@ -63,9 +63,12 @@ export class Router {
       if (this.#abort.signal.aborted) throw closed();
       if (!late.signal.aborted) throw error;
       throw new RedisError(
-        `no connection to Redis in time. ${
-          this.#failure?.message ?? `There is no answer from ${this.#place}.`
-        }`,
+        {
+          attempted: "connect to Redis",
+          reason: "no connection to Redis in time",
+          note: this.#failure?.message ??
+            `There is no answer from ${this.#place}`,
+        },
         "connection",
         { cause: this.#failure ?? error },
       );
@@ -143,7 +146,11 @@ export class Router {
       made?.then((connection) => connection.close(), () => {});
       if (signal.aborted || !impatient.signal.aborted) throw error;
       throw new RedisError(
-        `Cannot connect to Redis at ${name}: no answer within ${NODE_TIMEOUT} s.`,
+        {
+          attempted: "connect to Redis",
+          place: name,
+          reason: `no answer within ${NODE_TIMEOUT} s`,
+        },
         "connection",
         { cause: error },
       );
@@ -183,5 +190,6 @@ function isRefusal(error: RedisError): boolean {
 }
 
 function closed(): RedisError {
-  return new RedisError("the outbox was closed.", "closed");
+  const reason = "the outbox was closed";
+  return new RedisError({ attempted: "send to Redis", reason }, "closed");
 }

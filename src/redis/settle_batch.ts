@@ -98,7 +98,7 @@ export async function settleBatch(
       isDoubtful ||= mayHaveRun;
       if (!isTransient || signal.aborted) {
         return logger.warn(
-          `${message} ${payloads.length} messages of "${queue}" were handled, but will be delivered again.`,
+          `${message}. ${payloads.length} messages of "${queue}" were handled, but will be delivered again.`,
         );
       }
       if (code !== "connection") {

@@ -108,7 +108,7 @@ export class Upkeep {
     } catch (error) {
       const { message } = error as Error;
       logger.warn(
-        `${message} What was in hand goes back to "${queue}" after ${heartbeatTimeout} s.`,
+        `${message}. What was in hand goes back to "${queue}" after ${heartbeatTimeout} s.`,
       );
     }
   }
@@ -183,7 +183,7 @@ export class Upkeep {
     const done = work.catch((error) => {
       const { code, message } = error as RedisError;
       if (code !== "connection" && code !== "closed") {
-        this.#options.logger.warn(message);
+        this.#options.logger.warn(`${message}.`);
       }
     }).finally(() => this.#work.delete(done));
     this.#work.add(done);

@@ -209,7 +209,7 @@ export class Sockets {
         ? errors[0].message
         : "there is no network interface with an address";
       this.#options.logger.warn(
-        `Cannot use multicast, so Zeroconf waits until it can: ${reason}`,
+        `Cannot use multicast, so Zeroconf waits until it can: ${reason}.`,
       );
     }
   }
@@ -241,7 +241,7 @@ export class Sockets {
       "warning",
       (error: Error) =>
         this.#options.logger.debug(
-          `Ignored a packet or an error on ${network.name}: ${error.message}`,
+          `Ignored a packet or an error on ${network.name}: ${error.message}.`,
         ),
     );
     mdns.on("packet", (message: ReceivedMessage, from: RemoteInfo) => {

@@ -51,19 +51,19 @@ Deno.test("send message sends the lines of its input, up to one that is no messa
   assert.equal(some.code, 2);
   assert.match(
     some.stderr,
-    /^error: Line 3 is no message: [^\n]+; what is before line 3 was sent\.\n$/,
+    /^error: Line 3 is no message: [^\n]+; what is before line 3 was sent\n$/,
   );
   assert.equal((await queued(server)).length, 1002);
 
   const none = await runProgram(command, { input: "no message\n" });
   assert.equal(none.code, 2);
-  assert.match(none.stderr, /^error: Line 1 is no message: [^\n;]+\.\n$/);
+  assert.match(none.stderr, /^error: Line 1 is no message: [^\n;]+\n$/);
 
   const long = `${event(0)}\n\n${"x".repeat(8 * 2 ** 20 + 1)}`;
   const tooLong = await runProgram(command, { input: long });
   assert.deepEqual([tooLong.code, tooLong.stderr], [
     2,
-    "error: A line of the standard input is longer than 8 MiB, the limit for a message; what is before line 3 was sent.\n",
+    "error: A line of the standard input is longer than 8 MiB, the limit for a message; what is before line 3 was sent\n",
   ]);
   assert.equal((await queued(server)).length, 1003);
 });
@@ -88,7 +88,7 @@ Deno.test("send message ends with SIGINT although its input goes on", async () =
   // The signal may come before the server's word that it has the second line.
   assert.match(
     stderr,
-    /^error: Interrupted (before everything was sent; what is before line 3 was sent|while it was sent; the server may or may not have received it; what is before line 2 was sent)\.\n$/,
+    /^error: Interrupted (before everything was sent; what is before line 3 was sent|while it was sent; the server may or may not have received it; what is before line 2 was sent)\n$/,
   );
 });
 
@@ -104,7 +104,7 @@ Deno.test("send message tells from which line on to send again when a signal end
   const { code, stderr } = await send.end("SIGINT");
   assert.deepEqual([code, stderr], [
     1,
-    "error: Interrupted while it was sent; the server may or may not have received it; what is before line 2 was sent.\n",
+    "error: Interrupted while it was sent; the server may or may not have received it; what is before line 2 was sent\n",
   ]);
 });
 
@@ -117,7 +117,7 @@ Deno.test("send message tells from which line on to send again when the server r
   assert.equal(code, 1);
   assert.match(
     stderr,
-    /^error: Cannot send to [^\n]+\(WRONGTYPE\); what is before line 2 was sent\.\n$/,
+    /^error: Cannot send to [^\n]+\(WRONGTYPE\)\. What is before line 2 was sent\n$/,
   );
 });
 
@@ -208,7 +208,7 @@ Deno.test("send tells that there is no server, or none any more, and ends with S
       assert.equal(code, 3);
       assert.match(
         stderr,
-        /\nerror: Cannot send to [^\n]+; what is before line [23] was sent\.\n$/,
+        /\nerror: Cannot send to [^\n]+\. What is before line [23] was sent\n$/,
       );
     })(),
   ]);

@@ -57,5 +57,5 @@ Deno.test("status ends with 3 where there is no server, and with 1 where the que
   assert.match(away.stderr, /^error: Cannot connect to Redis at [^\n]+\n$/);
   assert.ok(!away.stderr.includes("secret"));
   assert.equal(wrong.code, 1);
-  assert.match(wrong.stderr, /"jobs": the key exists, but is no list/);
+  assert.match(wrong.stderr, /"jobs" at \S+: the key exists, but is no list/);
 });

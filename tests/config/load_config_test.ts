@@ -116,76 +116,76 @@ Deno.test("the file in the documentation is right, and has every option", async 
 const WRONG: Record<string, [text: string, message: string]> = {
   "a missing quote": [
     'redis:\n  password: "hunter2\n  host: h\n',
-    "/config.yaml:4:1: a character is missing before this, such as a closing quote.",
+    "/config.yaml:4:1: a character is missing before this, such as a closing quote",
   ],
   "a tab": [
     "redis:\n\tpassword: hunter2\n",
-    "/config.yaml:2:1: it is indented by a tab, which has to be blanks.",
+    "/config.yaml:2:1: it is indented by a tab, which has to be blanks",
   ],
   "wrong indentation": [
     "redis: {password: hunter2\nhost: h\n",
-    "/config.yaml:2:1: the indentation is wrong.",
+    "/config.yaml:2:1: the indentation is wrong",
   ],
   "an unknown escape": [
     'redis: {password: "\\uhunter2"}\n',
-    "/config.yaml:1:20: this escape is not known; in double quotes a backslash is written twice.",
+    "/config.yaml:1:20: this escape is not known; in double quotes a backslash is written twice",
   ],
   "an asterisk": [
     "redis:\n  password: *hunter2\n",
-    "/config.yaml:2:13: this alias has no anchor before it; a text that starts with `*` needs quotes.",
+    "/config.yaml:2:13: this alias has no anchor before it; a text that starts with `*` needs quotes",
   ],
   "a wrong first letter": [
     "redis:\n  password: @hunter2\n",
-    "/config.yaml:2:13: a text cannot start with this character; it needs quotes.",
+    "/config.yaml:2:13: a text cannot start with this character; it needs quotes",
   ],
   "a second document": [
     "device_id: a\n---\ndevice_id: b\n",
-    "/config.yaml:2:1: a file can only have one document, without `---` inside.",
+    "/config.yaml:2:1: a file can only have one document, without `---` inside",
   ],
   "a list": [
     "- redis\n",
-    "/config.yaml:1:1: a configuration has to be a mapping, with lines like `name: value`.",
+    "/config.yaml:1:1: a configuration has to be a mapping, with lines like `name: value`",
   ],
   "a text for a section": [
     "redis: hunter2\n",
-    "/config.yaml:1:1: `redis` has to be a mapping, with lines like `name: value`.",
+    "/config.yaml:1:1: `redis` has to be a mapping, with lines like `name: value`",
   ],
   "a list for arguments": [
     "backend.redis:\n  redis_args: [hunter2]\n",
-    "/config.yaml:2:3: `backend.redis.redis_args` has to be a mapping, with lines like `name: value`.",
+    "/config.yaml:2:3: `backend.redis.redis_args` has to be a mapping, with lines like `name: value`",
   ],
   "a wrong port": [
     "redis: {port: hunter2}\n",
-    "/config.yaml:1:9: `redis.port` has to be a number from 1 to 65535.",
+    "/config.yaml:1:9: `redis.port` has to be a number from 1 to 65535",
   ],
   "a mapping for a text": [
     "device_id: {hunter2: x}\n",
-    "/config.yaml:1:1: `device_id` has to be a text.",
+    "/config.yaml:1:1: `device_id` has to be a text",
   ],
   "a date for a text": [
     "token: 2020-01-01\n",
-    "/config.yaml:1:1: `token` has to be a text; put it in quotes.",
+    "/config.yaml:1:1: `token` has to be a text; put it in quotes",
   ],
   "an empty queue": [
     "backend.redis: {queue: []}\n",
-    "/config.yaml:1:17: `backend.redis.queue` has to be the name of a queue, or a list of names.",
+    "/config.yaml:1:17: `backend.redis.queue` has to be the name of a queue, or a list of names",
   ],
   "a wrong choice": [
     "backend.redis: {delivery: hunter2}\n",
-    '/config.yaml:1:17: `backend.redis.delivery` has to be "at-least-once" or "at-most-once".',
+    '/config.yaml:1:17: `backend.redis.delivery` has to be "at-least-once" or "at-most-once"',
   ],
   "a wrong URL": [
     "redis:\n  url: http://hunter2@h\n",
-    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @.",
+    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @",
   ],
   "a merged text": [
     "redis:\n  <<: hunter2\n",
-    "/config.yaml:2:3: only mappings can be merged with `<<`.",
+    "/config.yaml:2:3: only mappings can be merged with `<<`",
   ],
   "an unset variable": [
     "redis: {password: '${HUNTER}'}\n",
     "/config.yaml:1:9: the environment variable HUNTER is not set, or may not be read without --allow-env=HUNTER; " +
-    "set it, or write ${HUNTER:-default}. Where the text itself is meant, a second $ in front says so.",
+    "set it, or write ${HUNTER:-default}. Where the text itself is meant, a second $ in front says so",
   ],
 };
 

@@ -171,6 +171,6 @@ Deno.test("resolveConfig finds the file where it is said to be", async () => {
   );
   await assert.rejects(
     resolveConfig({ env: { PLATYPUSH_CONFIG: folder.file("gone.yaml") } }),
-    /gone\.yaml does not exist\.$/,
+    /gone\.yaml does not exist$/,
   );
 });

@@ -48,7 +48,7 @@ Deno.test("a text that YAML takes for something else needs quotes", async () => 
   for (const text of ["yes", "1.5", "2020-01-01", "12345678901234567890"]) {
     await assert.rejects(
       args(`password: ${text}`),
-      /`redis.password` has to be a string; put it in quotes\.$/,
+      /`redis.password` has to be a string; put it in quotes$/,
     );
     assert.deepEqual(await args(`password: "${text}"`), { password: text });
   }

@@ -187,7 +187,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
       open(server, { delivery }),
       (error: RedisError) =>
         error.code === "wrong-type" &&
-        /Cannot read "queue": the key exists, but is no list/.test(
+        /Cannot read "queue" at \S+: the key exists, but is no list/.test(
           error.message,
         ),
     );

@@ -128,7 +128,7 @@ Deno.test("DeadLetters keeps what the queue does not take", async () => {
   await assert.rejects(dead.requeue("all"), (error: RedisError) => {
     assert.match(
       error.message,
-      /^Cannot requeue the dead letters of "queue": /,
+      /^Cannot requeue the dead letters of "queue" at \S+: /,
     );
     return error.code === "wrong-type";
   });
@@ -161,7 +161,7 @@ Deno.test("DeadLetters tells how many were moved before an error", async () => {
   await assert.rejects(dead.requeue("all"), (error: RedisError) => {
     assert.match(
       error.message,
-      /^Cannot requeue the dead letters of "other": .* It was done for 3 of them before\.$/,
+      /^Cannot requeue the dead letters of "other" at \S+: .*\. It was done for 3 of them before$/,
     );
     return error.code === "wrong-type";
   });

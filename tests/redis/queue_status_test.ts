@@ -113,7 +113,10 @@ Deno.test("queueStatus rejects at once when it cannot tell", async () => {
   await assert.rejects(
     queueStatus(server.args, { queue: "queue" }),
     (error: RedisError) => {
-      assert.match(error.message, /"queue": the key exists, but is no list/);
+      assert.match(
+        error.message,
+        /"queue" at \S+: the key exists, but is no list/,
+      );
       return error.code === "wrong-type";
     },
   );

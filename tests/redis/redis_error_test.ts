@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { DeadLetters, Outbox, RedisError } from "../../src/redis/mod.ts";
+import { restate } from "../../src/redis/redis_error.ts";
+import { freePort, TestServer } from "../servers.ts";
+
+const REFUSED = {
+  attempted: "run LLEN",
+  place: "127.0.0.1:6379",
+  reason: "the server is out of memory",
+  advice: "raise its `maxmemory`",
+};
+
+Deno.test("RedisError makes its sentence of its fields", () => {
+  const error = new RedisError(REFUSED, "memory");
+  assert.equal(
+    error.message,
+    "Cannot run LLEN at 127.0.0.1:6379: the server is out of memory; raise its `maxmemory`",
+  );
+  const plain = new RedisError("The server is out of memory", "memory");
+  assert.equal(plain.message, "The server is out of memory");
+  assert.equal(plain.reason, plain.message);
+});
+
+Deno.test("An error that is told again keeps what is known of it", () => {
+  const cause = new RedisError(
+    { ...REFUSED, note: "It was full before" },
+    "memory",
+    {
+      mayHaveRun: true,
+      reply: "OOM",
+    },
+  );
+  const error = restate(cause, {
+    attempted: 'count "queue"',
+    note: "It was done once",
+  });
+  assert.equal(
+    error.message,
+    'Cannot count "queue" at 127.0.0.1:6379: the server is out of memory; raise its `maxmemory`. It was full before. It was done once',
+  );
+  assert.equal(error.code, "memory");
+  assert.equal(error.reply, "OOM");
+  assert.ok(error.mayHaveRun);
+  assert.equal(error.cause, cause);
+  assert.equal(restate(cause, { mayHaveRun: false }).mayHaveRun, false);
+});
+
+for (const transport of ["a socket", "TCP"]) {
+  Deno.test(`An error over ${transport} says once what was attempted, where and why`, async () => {
+    const port = transport === "TCP" ? { port: freePort() } : {};
+    await using server = await TestServer.start(port);
+    await server.run(
+      "ACL",
+      "SETUSER",
+      "guest",
+      "on",
+      ">pw",
+      "~*",
+      "&*",
+      "+ping",
+    );
+    const args = { ...server.args, username: "guest", password: "pw" };
+    const place = server.args.unix_socket_path ??
+      `127.0.0.1:${server.args.port}`;
+    await using letters = new DeadLetters(args, { queue: "queue" });
+    await using outbox = new Outbox(args);
+    const said: [Promise<unknown>, string, string][] = [
+      [letters.count(), 'count the dead letters of "queue"', "llen"],
+      [outbox.push("queue", "one"), 'send to "queue"', "rpush"],
+    ];
+    for (const [work, attempted, command] of said) {
+      await assert.rejects(work, (error: RedisError) => {
+        assert.equal(error.code, "permission");
+        assert.equal(error.refused, "command");
+        assert.equal(error.reply, "NOPERM");
+        assert.equal(error.attempted, attempted);
+        assert.equal(error.place, place);
+        assert.match(error.reason, new RegExp(`'${command}'`));
+        assert.match(error.advice ?? "", /ACL SETUSER/);
+        assert.equal(
+          error.message,
+          `Cannot ${attempted} at ${place}: ${error.reason}; ${error.advice}`,
+        );
+        return true;
+      });
+    }
+  });
+}
