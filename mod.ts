@@ -29,6 +29,7 @@ export * from "./src/config/mod.ts";
 export * from "./src/doctor/mod.ts";
 export { createLogger, type Logger } from "./src/logger.ts";
 export * from "./src/message/mod.ts";
+export * from "./src/once/mod.ts";
 export * from "./src/redis/mod.ts";
 export type {
   Failure as BatchFailure,
