@@ -1,6 +1,6 @@
 import type { Attributes } from "@opentelemetry/api";
 import { parseText } from "../message/parse_text.ts";
-import { isRecord } from "../message/message.ts";
+import { isRecord } from "../message/json_value.ts";
 import type { Backlog, Inbox } from "../redis/mod.ts";
 import { unlessAborted } from "../waiting.ts";
 import type { MetricSource, Observation } from "../telemetry/mod.ts";

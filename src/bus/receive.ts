@@ -1,4 +1,4 @@
-import { buildAll } from "../message/build_all.ts";
+import { buildAll } from "../message/message.ts";
 import { Message, MessageError, type WireMessage } from "../message/mod.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions } from "./frame.ts";

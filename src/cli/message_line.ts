@@ -1,14 +1,19 @@
-import { Event, type Message, Request, Response } from "../../mod.ts";
+import { type Message, type MessageSummary, summarize } from "../../mod.ts";
 import type { Paint, Style } from "./paint.ts";
 import { printable } from "./printable.ts";
+
+/** The colours of the kinds of messages; any other kind is bold. */
+const STYLES: Readonly<Record<string, Style>> = {
+  event: "green",
+  request: "yellow",
+  response: "magenta",
+};
 
 /**
  * Writes a message as one short line for people: when, what, the most important
  * of it, and from whom to whom.
  *
- * @param message The message.
- * @param width How many characters the line may have.
- * @param paint Gives it colours.
+ * @param width How many characters the line may have; what is more is cut off.
  */
 export function messageLine(
   message: Message,
@@ -16,13 +21,13 @@ export function messageLine(
   paint: Paint,
 ): string {
   const time = new Date(message.timestamp * 1000).toTimeString().slice(0, 8);
-  const { style, subject, rest } = summaryOf(message);
+  const { label, subject, details, failed } = summarize(message);
   const route = message.origin === message.target
     ? message.target
     : `${message.origin} → ${message.target}`;
   const parts: [style: Style, text: string][] = [
     ["dim", time],
-    [style, message.type.padEnd(8)],
+    [failed ? "red" : STYLES[label] ?? "bold", label.padEnd(8)],
     ["bold", subject],
     ["cyan", route],
   ];
@@ -33,36 +38,19 @@ export function messageLine(
     left -= short.length + 1;
     line.push(paint(style, short));
   }
-  const details = shorten(printable(rest), left);
-  return [...line, details].filter(Boolean).join(" ");
+  const rest = shorten(printable(detailsLine(details)), left);
+  return [...line, rest].filter(Boolean).join(" ");
 }
 
-/** What a message is about. */
-function summaryOf(
-  message: Message,
-): { style: Style; subject: string; rest: string } {
-  if (message instanceof Event) {
-    const { type, ...args } = message.args;
-    return { style: "green", subject: type, rest: pairs(args) };
-  }
-  if (message instanceof Request) {
-    const { action, args } = message;
-    return { style: "yellow", subject: action, rest: pairs(args) };
-  }
-  const { errors, output, id } = message as Response;
-  return errors.length > 0
-    ? { style: "red", subject: id, rest: errors.map(word).join("; ") }
-    : { style: "magenta", subject: id, rest: word(output) };
-}
-
-/** As one would write them behind `send event`. */
-function pairs(args: Readonly<Record<string, unknown>>): string {
-  return Object.entries(args)
+/** Writes values by name as one would write them behind `send event`, a list with semicolons. */
+function detailsLine(details: MessageSummary["details"]): string {
+  if (details instanceof Array) return details.map(word).join("; ");
+  return Object.entries(details)
     .map(([name, value]) => `${name}=${word(value)}`)
     .join(" ");
 }
 
-/** A value as short as it is clear: a text that is one word needs no quotes. */
+/** Writes a value as short as it is clear: a text that is one word needs no quotes. */
 function word(value: unknown): string {
   return typeof value === "string" && /^[^\s"'{}[\]]+$/.test(value)
     ? value

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { createLogger, type Logger } from "../logger.ts";
 import type { Event } from "./event.ts";
-import { jsonValue } from "./json_value.ts";
-import { isRecord, kindOf } from "./message.ts";
+import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { pythonRegex } from "./python_regex.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { type Condition, testOf } from "./condition.ts";
-import { jsonValue } from "./json_value.ts";
-import { orDevice, readers, type WireMessage } from "./kinds.ts";
-import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { isRecord, jsonValue, kindOf } from "./json_value.ts";
+import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
 /**
@@ -111,12 +111,23 @@ export class Event extends Message {
   }
 }
 
-readers.set("event", (wire, deviceId) =>
-  new Event({
-    target: orDevice(wire.target, deviceId),
-    origin: orDevice(wire.origin, deviceId),
-    id: wire.id,
-    timestamp: wire._timestamp,
-    args: wire.args,
-    extra: wire,
-  } as EventInit, true));
+defineKind<Event>({
+  wireName: "event",
+  class: Event,
+  label: "event",
+  subjectName: "type",
+  build: (wire, deviceId) =>
+    new Event({
+      target: orDevice(wire.target, deviceId),
+      origin: orDevice(wire.origin, deviceId),
+      id: wire.id,
+      timestamp: wire._timestamp,
+      args: wire.args,
+      extra: wire,
+    } as EventInit, true),
+  summarize: ({ args: { type, ...details } }) => ({
+    subject: type,
+    details,
+    failed: false,
+  }),
+});

@@ -155,3 +155,17 @@ export function protoKey(): MessageError {
     'The message has a key "__proto__", which is refused because it could change the prototype of objects it is copied into; use another name',
   );
 }
+
+/** Tells whether a JSON value is an object. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Names the kind of a JSON value, with its article, for errors that must not quote it. */
+export function kindOf(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (value === "") return "an empty string";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}

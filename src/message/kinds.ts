@@ -1,20 +1,94 @@
-import type { Message } from "./message.ts";
+import type { Message, MessageClass } from "./message.ts";
 
 /**
  * A message as the object on the wire, as {@linkcode Message.toJSON} gives it.
  */
 export type WireMessage = Record<string, unknown>;
 
-/** Builds one kind of message from an object of JSON values. */
-export type Reader = (wire: WireMessage, deviceId?: string) => Message;
+/**
+ * Says in short what a message is about, for people: {@linkcode summarize}.
+ */
+export interface MessageSummary {
+  /** The kind of message, as people call it: `event`. */
+  readonly label: string;
+  /** What it is about: an event's type, a request's action, a response's id. */
+  readonly subject: string;
+  /** What it says of that: values by their names, or a list of values. */
+  readonly details: Readonly<Record<string, unknown>> | readonly unknown[];
+  /** Whether it tells of a failure. */
+  readonly failed: boolean;
+}
+
+/** A row of the table: all that is said of a kind of messages anywhere. */
+export interface MessageKind<Kind extends Message> {
+  /** Its `type` on the wire. */
+  readonly wireName: string;
+  /** Its class. */
+  readonly class: MessageClass<Kind>;
+  /** What people call it, in the lines of the command line. */
+  readonly label: string;
+  /**
+   * What its subject is, such as `action`; spans carry that as
+   * `platypush.<wireName>.<subjectName>`. None where the subject is the id,
+   * which they carry anyway.
+   */
+  readonly subjectName?: string;
+  /** Builds one from an object of JSON values. */
+  build(wire: WireMessage, deviceId?: string): Kind;
+  /** Says in short what one is about. */
+  summarize(message: Kind): Omit<MessageSummary, "label">;
+}
 
 /**
- * How each kind of message is built, by the `type` on the wire. Every class
- * enters itself, since the base class cannot import what is derived from it.
+ * The table of the kinds of messages, by their `type` on the wire. Each class
+ * enters its row itself, since the base class cannot import what is derived
+ * from it.
  */
-export const readers: Map<unknown, Reader> = new Map();
+const kinds = new Map<unknown, MessageKind<Message>>();
 
-/** The device's id in place of a missing or empty one, which Platypush takes for the same. */
+/** Enters a kind of messages into the table. */
+export function defineKind<Kind extends Message>(row: MessageKind<Kind>): void {
+  // Only messages of the kind are ever given to the row.
+  kinds.set(row.wireName, row as unknown as MessageKind<Message>);
+}
+
+/** Finds the row for a `type` on the wire. */
+export function kindOfWire(type: unknown): MessageKind<Message> | undefined {
+  return kinds.get(type);
+}
+
+/** Lists the types on the wire as an error does: `"event", "request" or "response"`. */
+export function wireNames(): string {
+  const names = [...kinds.keys()].map((name) => JSON.stringify(name));
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}
+
+/**
+ * Says in short what a message is about, as `platypush-redis listen` prints it.
+ *
+ * @param message The message, of any kind.
+ * @returns Its kind, its subject and its details; not a copy of these.
+ *
+ * @example
+ * ```ts
+ * import { Request, summarize } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * const request = new Request({ action: "light.on", args: { room: "hall" } });
+ * assert.deepEqual(summarize(request), {
+ *   label: "request",
+ *   subject: "light.on",
+ *   details: { room: "hall" },
+ *   failed: false,
+ * });
+ * ```
+ */
+export function summarize(message: Message): MessageSummary {
+  const { label, summarize } = kinds.get(message.type)!;
+  return { label, ...summarize(message) };
+}
+
+/** Gives the device's id in place of a missing or empty one, which Platypush takes for the same. */
 export function orDevice(value: unknown, deviceId?: string): unknown {
   return value === undefined || value === null || value === ""
     ? deviceId

@@ -1,10 +1,15 @@
-import { jsonValue } from "./json_value.ts";
-import { readers, type WireMessage } from "./kinds.ts";
+import { isRecord, jsonValue, kindOf } from "./json_value.ts";
+import { kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
-import { newId } from "./new_id.ts";
-import { checkSize, decodeText, MAX_SIZE, parseText } from "./parse_text.ts";
-
-export type { WireMessage } from "./kinds.ts";
+import {
+  checkSize,
+  decodeText,
+  isJoinable,
+  MAX_JOINABLE,
+  MAX_SIZE,
+  parseText,
+  parseTexts,
+} from "./parse_text.ts";
 
 const COMMON_KEYS = ["type", "target", "origin", "id", "_timestamp"] as const;
 
@@ -114,8 +119,8 @@ export type MessageClass<T extends Message = Message> =
  * ```
  */
 export abstract class Message {
-  /** The kind of message. */
-  declare readonly type: "event" | "request" | "response";
+  /** The kind of message, as on the wire: `event`, `request`, `response`. */
+  declare readonly type: string;
   /** The device that is to get it. */
   declare target: string;
   /** The device that sent it. */
@@ -132,13 +137,13 @@ export abstract class Message {
   /**
    * Fills in what is missing.
    *
-   * @param type The kind of message.
-   * @param init What it is made with.
+   * @param type The kind of message, as on the wire.
+   * @param init The common fields; what is missing of them is filled in.
    * @throws {MessageError} If a value has the wrong type.
    * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
    * name may not be read (`--allow-sys=hostname`).
    */
-  constructor(type: "event" | "request" | "response", init: MessageInit) {
+  constructor(type: string, init: MessageInit) {
     this.type = type;
     this.target = textOr(init.target, "target") ?? hostname();
     this.origin = textOr(init.origin, "origin") ?? hostname();
@@ -278,14 +283,8 @@ function read(
   return readWire(wire, options);
 }
 
-/**
- * Builds a message of a JSON value.
- *
- * @param wire The value.
- * @param options How to build it.
- * @throws {MessageError} If it is no message.
- */
-export function readWire(
+/** Builds a message of a JSON value. */
+function readWire(
   wire: unknown,
   options: BuildOptions | undefined,
 ): Message {
@@ -294,32 +293,18 @@ export function readWire(
       `The message is ${kindOf(wire)}, expected an object`,
     );
   }
-  const reader = readers.get(wire.type);
-  if (reader !== undefined) return reader(wire, options?.deviceId);
+  const kind = kindOfWire(wire.type);
+  if (kind !== undefined) return kind.build(wire, options?.deviceId);
   throw new MessageError(
     `The message's "type" is ${
       typeof wire.type === "string"
         ? JSON.stringify(wire.type.slice(0, 40))
         : kindOf(wire.type)
-    }, expected "event", "request" or "response"`,
+    }, expected ${wireNames()}`,
   );
 }
 
-/** Whether a JSON value is an object. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** What a JSON value is, with its article, for errors that must not quote it. */
-export function kindOf(value: unknown): string {
-  if (value === undefined) return "missing";
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (value === "") return "an empty string";
-  return typeof value === "object" ? "an object" : `a ${typeof value}`;
-}
-
-/** The text, or `undefined` where it is missing or empty, which Platypush takes for the same. */
+/** Gives the text, or `undefined` where it is missing or empty, which Platypush takes for the same. */
 function textOr(value: unknown, name: string): string | undefined {
   if (typeof value === "string") return value === "" ? undefined : value;
   if (value === undefined || value === null) return undefined;
@@ -340,7 +325,67 @@ function seconds(value: unknown): number | undefined {
 
 let cachedHostname: string | undefined;
 
-/** Read when it is first needed: it takes a permission. */
+/** Reads the host's name when it is first needed: it takes a permission. */
 function hostname(): string {
   return cachedHostname ??= Deno.hostname();
+}
+
+/**
+ * Builds many messages, which is faster than to build one after the other.
+ *
+ * @param inputs What {@linkcode Message.build} takes.
+ * @param options The device's id and the size limit, for all of them.
+ * @returns For each input the message, or the error that `build` throws for it.
+ */
+export function buildAll(
+  inputs: readonly MessageInput[],
+  options: BuildOptions = {},
+): (Message | Error)[] {
+  const wires = parseAll(inputs, options.maxSize ?? MAX_SIZE);
+  return inputs.map((input, index) => {
+    const wire = wires[index];
+    try {
+      return wire === undefined
+        ? Message.build(input, options)
+        : readWire(wire, options);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  });
+}
+
+/** Reads together those inputs that can be; their JSON values stand in their places. */
+function parseAll(inputs: readonly MessageInput[], maxSize: number): unknown[] {
+  const wires = new Array<unknown>(inputs.length);
+  // A character takes up to three bytes.
+  if (inputs.length < 2 || maxSize < 3 * MAX_JOINABLE) return wires;
+  const kind = typeof inputs[0];
+  const places: number[] = [];
+  const texts: (string | Uint8Array)[] = [];
+  for (let place = 0; place < inputs.length; place++) {
+    const input = inputs[place]!;
+    if (typeof input !== kind || !isJoinable(input)) continue;
+    places.push(place);
+    texts.push(input);
+  }
+  const values = texts.length < 2 ? undefined : parseTexts(texts as string[]);
+  values?.forEach((value, index) => wires[places[index]!] = value);
+  return wires;
+}
+
+/**
+ * Makes an id for a message.
+ *
+ * @returns 32 random hexadecimal digits, the form in which Platypush writes ids.
+ *
+ * @example
+ * ```ts
+ * import { newId } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * assert.match(newId(), /^[0-9a-f]{32}$/);
+ * ```
+ */
+export function newId(): string {
+  return crypto.randomUUID().replaceAll("-", "");
 }

@@ -6,21 +6,20 @@
  */
 
 export type { Logger } from "../logger.ts";
-export { attribute } from "./attribute.ts";
 export { compileCondition, type Condition } from "./condition.ts";
 export { Event, type EventArgs, type EventInit } from "./event.ts";
 export { jsonValue } from "./json_value.ts";
+export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
 export {
   type BuildOptions,
   Message,
   type MessageClass,
   type MessageInit,
   type MessageInput,
-  type WireMessage,
+  newId,
 } from "./message.ts";
-export { type Filter, matchesFilter } from "./matches_filter.ts";
+export { attribute, type Filter, matchesFilter } from "./filter.ts";
 export { MessageError, type MessageErrorReason } from "./message_error.ts";
-export { newId } from "./new_id.ts";
 export { parsePythonLiteral } from "./python_literal.ts";
 export { RegexError } from "./python_regex.ts";
 export { Request, type RequestInit } from "./request.ts";

@@ -1,7 +1,8 @@
+import { Buffer, isAscii } from "node:buffer";
 import { jsonValue, MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
 import { MessageError } from "./message_error.ts";
 import { parsePythonLiteral } from "./python_literal.ts";
-import { PythonLiteralError } from "./python_literal_error.ts";
+import { PythonLiteralError } from "./python_tokens.ts";
 
 /** The default limit for the size of a message, in bytes. */
 export const MAX_SIZE = 8 * 1024 * 1024;
@@ -13,8 +14,7 @@ const encoder = new TextEncoder();
 /**
  * Decodes the UTF-8 bytes of a message. A byte order mark in front is dropped.
  *
- * @param bytes The bytes.
- * @param maxSize The limit, in bytes.
+ * @param maxSize How many bytes there may be.
  * @throws {MessageError} If there are too many, or if they aren't UTF-8.
  */
 export function decodeText(bytes: Uint8Array, maxSize: number): string {
@@ -35,7 +35,8 @@ export function decodeText(bytes: Uint8Array, maxSize: number): string {
 }
 
 /**
- * @param text A text that came in as such.
+ * Refuses a text that is too large.
+ *
  * @param maxSize The limit, in bytes of UTF-8.
  * @throws {MessageError} If it is over the limit.
  */
@@ -51,8 +52,7 @@ export function checkSize(text: string, maxSize: number): void {
 /**
  * Reads JSON, or else a Python literal.
  *
- * @param text The text.
- * @returns What it says: JSON values only.
+ * @returns JSON values only.
  * @throws {MessageError} If it is neither, nests too deeply, or has a key
  * `__proto__`.
  */
@@ -69,14 +69,14 @@ export function parseText(text: string): unknown {
   return value;
 }
 
-/** Whether a text may have a key `__proto__`. */
-export function mayHideProto(text: string): boolean {
+/** Tells whether a text may have a key `__proto__`. */
+function mayHideProto(text: string): boolean {
   // Short patterns are found ten times as fast as the whole name would be; the
   // second is for escapes such as \u005f, in which it can hide.
   return text.includes("__p") || text.includes("\\u00");
 }
 
-/** Whether brackets outside of strings nest deeper than a message may. */
+/** Tells whether brackets outside of strings nest deeper than a message may. */
 function mayNestTooDeep(text: string): boolean {
   if (text.length <= 2 * MAX_DEPTH) return false;
   if (!hasManyBrackets(text)) return false;
@@ -98,7 +98,7 @@ function mayNestTooDeep(text: string): boolean {
   return false;
 }
 
-/** A search for brackets alone is far quicker than a look at each character. */
+/** Searches for brackets alone, which is far quicker than a look at each character. */
 function hasManyBrackets(text: string): boolean {
   let count = 0;
   for (const bracket of ["{", "["]) {
@@ -137,4 +137,81 @@ function tooLarge(size: number, maxSize: number): MessageError {
     `The message has ${size} bytes, more than the ${maxSize} that are allowed; send less, or raise maxSize`,
     "too-large",
   );
+}
+
+/** How many UTF-16 units a text may have to be read together with others; it then cannot nest deeper than a message may. */
+export const MAX_JOINABLE = 2 * MAX_DEPTH;
+
+/**
+ * Stands between two texts. It is a secret of this process, so that no text can
+ * make up for the marks that another one has swallowed.
+ */
+const MARK = crypto.getRandomValues(new Uint32Array(1))[0]! >>> 3;
+const BETWEEN = `,${MARK},`;
+const BETWEEN_BYTES = Buffer.from(BETWEEN);
+const OPEN = "[".charCodeAt(0);
+const CLOSE = "]".charCodeAt(0);
+const QUOTE = "'".charCodeAt(0);
+
+const joinedDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Tells whether something is a text that {@linkcode parseTexts} is meant for. */
+export function isJoinable(input: unknown): input is string | Uint8Array {
+  const isText = typeof input === "string" || input instanceof Uint8Array;
+  if (!isText || input.length > MAX_JOINABLE) return false;
+  // Python's dicts start so; they would spoil it for the others.
+  return typeof input === "string"
+    ? !input.startsWith("{'")
+    : input[1] !== QUOTE;
+}
+
+/**
+ * Reads many short JSON texts as the items of one array: V8 then expects each
+ * object to be like the one before, which saves a seventh of the time.
+ *
+ * @param texts All of them strings or all of them UTF-8 bytes.
+ * @returns What they say, or `undefined` when there is anything that only a look
+ * at each text can tell: then at least one of them is no JSON, or unsafe.
+ */
+export function parseTexts(
+  texts: readonly string[] | readonly Uint8Array[],
+): unknown[] | undefined {
+  const text = typeof texts[0] === "string"
+    ? `[${texts.join(BETWEEN)}]`
+    : joinBytes(texts as readonly Uint8Array[]);
+  if (text.includes("\uFFFD") || mayHideProto(text)) return undefined;
+  let values: unknown[];
+  try {
+    values = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const count = texts.length;
+  if (values.length !== 2 * count - 1) return undefined;
+  for (let index = 1; index < count; index++) {
+    if (values[2 * index - 1] !== MARK) return undefined;
+    values[index] = values[2 * index];
+  }
+  values.length = count;
+  return values;
+}
+
+function joinBytes(texts: readonly Uint8Array[]): string {
+  let size = 2 + BETWEEN_BYTES.length * (texts.length - 1);
+  for (const text of texts) size += text.length;
+  const bytes = Buffer.allocUnsafe(size);
+  bytes[0] = OPEN;
+  let at = 1;
+  for (const text of texts) {
+    if (at > 1) {
+      bytes.set(BETWEEN_BYTES, at);
+      at += BETWEEN_BYTES.length;
+    }
+    bytes.set(text, at);
+    at += text.length;
+  }
+  bytes[at] = CLOSE;
+  return isAscii(bytes)
+    ? bytes.toString("latin1")
+    : joinedDecoder.decode(bytes);
 }

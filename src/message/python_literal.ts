@@ -1,7 +1,9 @@
 import { MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
-import { PythonLiteralError } from "./python_literal_error.ts";
-import { readPythonNumber } from "./python_number.ts";
-import { readPythonString } from "./python_string.ts";
+import {
+  PythonLiteralError,
+  readPythonNumber,
+  readPythonString,
+} from "./python_tokens.ts";
 
 /**
  * Reads what Python's `repr` or `str` makes of a value, and JSON as Python's

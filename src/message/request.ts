@@ -1,6 +1,6 @@
-import { jsonValue } from "./json_value.ts";
-import { orDevice, readers, type WireMessage } from "./kinds.ts";
-import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { isRecord, jsonValue, kindOf } from "./json_value.ts";
+import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
 /** What a {@linkcode Request} is made with. */
@@ -86,14 +86,25 @@ export class Request extends Message {
   }
 }
 
-readers.set("request", (wire, deviceId) =>
-  new Request({
-    target: orDevice(wire.target, deviceId),
-    origin: orDevice(wire.origin, deviceId),
-    id: wire.id,
-    timestamp: wire._timestamp,
-    action: wire.action,
-    args: wire.args,
-    token: wire.token,
-    extra: wire,
-  } as RequestInit, true));
+defineKind<Request>({
+  wireName: "request",
+  class: Request,
+  label: "request",
+  subjectName: "action",
+  build: (wire, deviceId) =>
+    new Request({
+      target: orDevice(wire.target, deviceId),
+      origin: orDevice(wire.origin, deviceId),
+      id: wire.id,
+      timestamp: wire._timestamp,
+      action: wire.action,
+      args: wire.args,
+      token: wire.token,
+      extra: wire,
+    } as RequestInit, true),
+  summarize: ({ action, args }) => ({
+    subject: action,
+    details: args,
+    failed: false,
+  }),
+});

@@ -1,6 +1,6 @@
-import { jsonValue } from "./json_value.ts";
-import { orDevice, readers, type WireMessage } from "./kinds.ts";
-import { isRecord, kindOf, Message, type MessageInit } from "./message.ts";
+import { isRecord, jsonValue, kindOf } from "./json_value.ts";
+import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
 
@@ -109,25 +109,35 @@ export class Response extends Message {
   }
 }
 
-readers.set("response", (wire, deviceId) => {
-  const response = wire.response;
-  if (!isRecord(response)) {
-    throw new MessageError(
-      `The response's "response" is ${
-        kindOf(response)
-      }, expected an object with "output" and "errors"`,
-    );
-  }
-  return new Response({
-    target: wire.target ?? undefined,
-    origin: orDevice(wire.origin, deviceId),
-    id: wire.id,
-    timestamp: wire._timestamp,
-    ...outcome(response),
-    extra: wire,
-  } as ResponseInit, true);
+defineKind<Response>({
+  wireName: "response",
+  class: Response,
+  label: "response",
+  build: (wire, deviceId) => {
+    const { response } = wire;
+    if (!isRecord(response)) {
+      throw new MessageError(
+        `The response's "response" is ${
+          kindOf(response)
+        }, expected an object with "output" and "errors"`,
+      );
+    }
+    return new Response({
+      target: wire.target ?? undefined,
+      origin: orDevice(wire.origin, deviceId),
+      id: wire.id,
+      timestamp: wire._timestamp,
+      ...outcome(response),
+      extra: wire,
+    } as ResponseInit, true);
+  },
+  summarize: ({ id, output, errors }) => {
+    const failed = errors.length > 0;
+    return { subject: id, details: failed ? errors : [output], failed };
+  },
 });
 
+/** Reads what a response says, in each of its forms. */
 function outcome(
   response: Record<string, unknown>,
 ): Pick<ResponseInit, "output" | "errors"> {
@@ -145,7 +155,7 @@ function outcome(
   };
 }
 
-/** What a text says where it is JSON, else the value itself. */
+/** Decodes a text that is JSON; gives anything else as it is. */
 function decodeText(value: unknown): unknown {
   if (typeof value !== "string" || !looksLikeJson(value)) return value;
   try {
@@ -156,12 +166,12 @@ function decodeText(value: unknown): unknown {
   }
 }
 
-/** Makes sure that what is decoded later is the value again. */
+/** Encodes a text once more that would be decoded on receipt. */
 function encodeText(value: unknown): unknown {
   return decodeText(value) === value ? value : JSON.stringify(value);
 }
 
-/** Saves most texts an exception, which is slow. */
+/** Tells what is worth a try: an exception is slow. */
 function looksLikeJson(text: string): boolean {
   return /^\s*["{[\-\dtfn]/.test(text);
 }

@@ -1,5 +1,5 @@
 /**
- * What OpenTelemetry is told, where anybody collects it.
+ * Tells OpenTelemetry of messages, where anybody collects that.
  *
  * @module
  */
@@ -9,6 +9,10 @@ export {
   type MetricSource,
   type Observation,
 } from "./metrics.ts";
-export { inTraceOf, Processing, type Reception } from "./processing.ts";
-export { traceSending } from "./trace_sending.ts";
-export { isTracing } from "./tracer.ts";
+export {
+  inTraceOf,
+  isTracing,
+  Processing,
+  type Reception,
+  traceSending,
+} from "./tracing.ts";

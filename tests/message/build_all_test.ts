@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { buildAll } from "../../src/message/build_all.ts";
-import { parseTexts } from "../../src/message/parse_texts.ts";
+import { buildAll } from "../../src/message/message.ts";
+import { parseTexts } from "../../src/message/parse_text.ts";
 import { Message, MessageError } from "../../src/message/mod.ts";
 import { eventText } from "./helpers.ts";
 

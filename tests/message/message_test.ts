@@ -5,6 +5,7 @@ import {
   Message,
   MessageError,
   type MessageInput,
+  newId,
   Request,
   Response,
 } from "../../src/message/mod.ts";
@@ -280,4 +281,10 @@ Deno.test("whatever the text is, build returns a message or throws a MessageErro
   fc.assert(fc.property(texts, survives), { numRuns: 2000 });
   fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), survives));
   fc.assert(fc.property(fc.anything(), (value) => survives(value as string)));
+});
+
+Deno.test("ids are 32 hexadecimal digits, and differ", () => {
+  const ids = Array.from({ length: 1000 }, newId);
+  assert.equal(new Set(ids).size, 1000);
+  assert.ok(ids.every((id) => /^[0-9a-f]{32}$/.test(id)));
 });

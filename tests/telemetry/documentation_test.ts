@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { INSTRUMENTS } from "../../src/telemetry/instruments.ts";
+import { INSTRUMENTS } from "../../src/telemetry/metrics.ts";
 
 Deno.test("The guide names every metric, and no other", async () => {
   const guide = await Deno.readTextFile(

@@ -1,8 +1,57 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Event, type Filter, matchesFilter } from "../../src/message/mod.ts";
+import {
+  attribute,
+  Event,
+  type Filter,
+  matchesFilter,
+  Response,
+} from "../../src/message/mod.ts";
 
-const event = new Event({
+const event = Event.build({
+  type: "event",
+  target: "hall",
+  _logging_level: { name: "info" },
+  args: {
+    type: "x",
+    data: { temperature: 21.5, list: [{ a: 1 }], none: null },
+  },
+});
+
+Deno.test("attributes are read by their path", () => {
+  assert.equal(attribute(event, "target"), "hall");
+  assert.equal(attribute(event, "timestamp"), event.timestamp);
+  assert.equal(attribute(event, "args.type"), "x");
+  assert.equal(attribute(event, "args.data.temperature"), 21.5);
+  assert.equal(attribute(event, "args.data.list.0.a"), 1);
+  assert.equal(attribute(event, "args.data.none"), null);
+  assert.equal(attribute(event, "_logging_level.name"), "info");
+  const response = new Response({ target: "a", output: { on: true } });
+  assert.equal(attribute(response, "output.on"), true);
+});
+
+Deno.test("what is missing, inherited or no object is undefined", () => {
+  for (
+    const path of [
+      "",
+      ".",
+      "args.",
+      "args.other",
+      "args.data.none.x",
+      "args.type.length",
+      "args.data.list.1.a",
+      "toString",
+      "constructor",
+      "args.constructor.name",
+      "args.__proto__",
+      "args.data.list.map",
+    ]
+  ) {
+    assert.equal(attribute(event, path), undefined, path);
+  }
+});
+
+const filtered = new Event({
   target: "hall",
   args: {
     type: "x",
@@ -40,13 +89,13 @@ const others: Filter[] = [
 
 for (const filter of matching) {
   Deno.test(`the filter ${Deno.inspect(filter)} matches`, () => {
-    assert.ok(matchesFilter(event, filter));
+    assert.ok(matchesFilter(filtered, filter));
   });
 }
 
 for (const filter of others) {
   Deno.test(`the filter ${Deno.inspect(filter)} does not match`, () => {
-    assert.ok(!matchesFilter(event, filter));
+    assert.ok(!matchesFilter(filtered, filter));
   });
 }
 
