@@ -184,7 +184,7 @@ export class Link {
       throw new RedisError({
         attempted: `use Redis ${this.version}`,
         place: formatAddress(this.address),
-        reason: `the oldest supported version is ${OLDEST.join("")}`,
+        reason: `the oldest supported version is ${OLDEST.join(".")}`,
       }, "unsupported");
     }
   }

@@ -70,7 +70,7 @@ Deno.test("Backend logs an error in loop() and enters again after a pause", asyn
     "leave",
     "enter",
   ]);
-  assert.ok(logger.lines.includes("error: Looping: loop() failed: no bulb"));
+  assert.ok(logger.lines.includes("error: Looping: loop() failed: no bulb."));
 });
 
 Deno.test("Backend tries to enter until it works, and can be stopped meanwhile", async () => {
@@ -165,7 +165,7 @@ Deno.test("Backend logs an error in run()", async () => {
   const backend = new Failing({ logger });
   await backend.start();
   assert.equal(await backend.join(1), true);
-  assert.equal(logger.lines[0], "error: Failing: run() failed: no power");
+  assert.equal(logger.lines[0], "error: Failing: run() failed: no power.");
   await backend.stop();
 });
 
@@ -208,7 +208,7 @@ Deno.test("Backend stops although onStop() fails", async () => {
   };
   await backend.start();
   await backend.stop();
-  assert.ok(logger.lines.includes("error: Looping: onStop() failed: stuck"));
+  assert.ok(logger.lines.includes("error: Looping: onStop() failed: stuck."));
 });
 
 Deno.test("Backend has the members of a thread", async () => {
