@@ -36,7 +36,7 @@ export class Program implements AsyncDisposable {
   #input: WritableStreamDefaultWriter<Uint8Array> | undefined;
 
   /**
-   * @param args The file, relative to the repository, and its arguments.
+   * @param args The file, from the repository on or with its whole path, and its arguments.
    * @param options Where and how it runs.
    */
   constructor(args: readonly string[], options: ProgramOptions = {}) {
@@ -50,7 +50,7 @@ export class Program implements AsyncDisposable {
       "--quiet",
       "--no-prompt",
       ...permissions,
-      ROOT + file,
+      new URL(file, `file://${ROOT}`).pathname,
       ...rest,
     ];
     if (isOnTerminal) command = onTerminal(command, inputFile);
