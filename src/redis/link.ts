@@ -182,9 +182,12 @@ export class Link {
     });
     if (!isSupported(this.version)) {
       throw new RedisError({
-        attempted: `use Redis ${this.version}`,
+        attempted: "use the server",
         place: formatAddress(this.address),
-        reason: `the oldest supported version is ${OLDEST.join(".")}`,
+        reason:
+          `it is Redis ${this.version}, and the oldest supported version is ${
+            OLDEST.join(".")
+          }`,
       }, "unsupported");
     }
   }

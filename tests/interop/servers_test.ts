@@ -240,7 +240,7 @@ only(
   async (program) => {
     const refusal = (error: RedisError): boolean =>
       error.code === "unsupported" &&
-      /^Cannot use Redis 6\.0\.\d+ at \S+: the oldest supported version is 6\.2\.$/
+      /^Cannot use the server at \S+: it is Redis 6\.0\.\d+, and the oldest supported version is 6\.2$/
         .test(error.message);
     await assert.rejects(startRedis({ programs: [program] }), refusal);
     const port = freePort();
@@ -256,7 +256,7 @@ only(
       await using outbox = new Outbox(args, { logger });
       await assert.rejects(
         outbox.push("queue", "x"),
-        /^RedisError: Cannot send to "queue": .*the oldest supported version is 6\.2/,
+        /^RedisError: Cannot send to "queue" at \S+: it is Redis 6\.0\.\d+, /,
       );
     }
   },
