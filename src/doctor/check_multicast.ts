@@ -1,5 +1,5 @@
-import { hearOurselves } from "../zeroconf/hear_ourselves.ts";
-import { allInterfaces } from "../zeroconf/network.ts";
+import { allInterfaces } from "../zeroconf/interfaces.ts";
+import { hearOurselves } from "../zeroconf/sockets.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
 /** How long a packet to ourselves may take, in seconds. */

@@ -11,15 +11,11 @@ import {
   TEXTS,
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import type { Claim } from "./claim.ts";
-import { systemClock } from "./clock.ts";
-import { cutLabel, MAX_LABEL } from "./cut_label.ts";
-import { isOwnAddress } from "./network.ts";
-import type { ServiceRecords } from "./local_records.ts";
-import { Responder } from "./responder.ts";
+import { Engine, Participant } from "./engine.ts";
+import { cutLabel, hostLabel, MAX_LABEL, serviceType } from "./names.ts";
+import type { Service, ServiceRecords } from "./own_records.ts";
 import type { PropertyValue, ServiceInfo } from "./service_info.ts";
 import { compareAddresses, makeServiceInfo } from "./service_info.ts";
-import { Sockets } from "./sockets.ts";
 import { decodeTxt, encodeTxt } from "./txt.ts";
 
 /** How an {@linkcode Advertiser} reaches the network. */
@@ -73,8 +69,7 @@ const SERVICE_OPTIONS: Kinds<ServiceOptions> = {
 };
 
 interface Registered {
-  readonly records: ServiceRecords;
-  readonly claim: Claim;
+  readonly service: Service;
   onRename: ((name: string) => void) | undefined;
   /** The name that is shown to the caller. */
   name: string;
@@ -103,15 +98,15 @@ interface Registered {
  * ```
  */
 export class Advertiser implements AsyncDisposable {
-  readonly #logger: Logger;
-  readonly #sockets: Sockets;
-  readonly #responder: Responder;
+  readonly #participant: Participant;
+  readonly #host: string;
   readonly #services = new Map<string, Registered>();
-  #opening: Promise<void> | undefined;
+  #joining: Promise<Engine> | undefined;
+  #engine: Engine | undefined;
   #closing: Promise<void> | undefined;
 
   /**
-   * Makes an advertiser, which opens its sockets with the first service.
+   * Makes an advertiser, which opens the sockets with the first service.
    *
    * @param options How it reaches the network.
    * @throws {TypeError} There is no such option or it is of another kind.
@@ -121,21 +116,11 @@ export class Advertiser implements AsyncDisposable {
   constructor(options: AdvertiserOptions = {}) {
     checkOptions("advertise", options, OPTIONS);
     const { interfaces, unref = false, host = hostLabel() } = options;
-    this.#logger = options.logger ?? createLogger("zeroconf");
-    this.#sockets = new Sockets({
-      ...(interfaces && { interfaces }),
-      unref,
-      logger: this.#logger,
-      onMessage: (message, source) => this.#responder.receive(message, source),
-      onNetworkChange: () => this.#responder.networkChanged(),
-    });
-    this.#responder = new Responder({
-      clock: systemClock(unref),
-      random: Math.random,
-      host,
-      send: this.#sockets.send,
-      networks: () => this.#sockets.networks,
-      isOwnAddress,
+    this.#host = host;
+    this.#participant = new Participant({
+      interfaces,
+      daemon: unref,
+      logger: options.logger ?? createLogger("zeroconf"),
     });
   }
 
@@ -175,31 +160,42 @@ export class Advertiser implements AsyncDisposable {
     this.#mustBeOpen();
     const records = this.#check(options);
     const key = keyOf(records.instance, records.type);
-    await (this.#opening ??= this.#sockets.open());
+    const engine = await (this.#joining ??= Engine.join(this.#participant));
     this.#mustBeOpen();
+    this.#engine = engine;
     const known = this.#services.get(key);
     if (known) {
       known.onRename = options.onRename;
-      Object.assign(known.records, { port: records.port, txt: records.txt });
-      known.claim.changed();
-      return `${await known.claim.won}.`;
+      Object.assign(known.service.records, {
+        port: records.port,
+        txt: records.txt,
+      });
+      known.service.prober.changed();
+      return `${await known.service.prober.won}.`;
     }
-    // The registration and the claim need each other.
-    const registered: Registered = {
+    const service = engine.registry.add(
       records,
+      this.#host,
+      this.#participant,
+      (instance) => {
+        const won = service.prober.everAnnounced;
+        this.#rename(registered, instance);
+        if (won) registered.onRename?.(registered.name);
+      },
+    );
+    const registered: Registered = {
+      service,
       onRename: options.onRename,
       name: `${records.instance}.${records.type}.`,
-      claim: this.#responder.add(records, (instance) => {
-        const won = registered.claim.everAnnounced;
-        registered.name = `${instance}.${records.type}.`;
-        this.#logger.warn(
-          `The name "${records.instance}" is taken: the service is now "${instance}"`,
-        );
-        if (won) registered.onRename?.(registered.name);
-      }),
     };
+    if (`${service.prober.name}.` !== registered.name) {
+      this.#rename(
+        registered,
+        service.prober.name.slice(0, -records.type.length - 1),
+      );
+    }
     this.#services.set(key, registered);
-    return `${await registered.claim.won}.`;
+    return `${await service.prober.won}.`;
   }
 
   /**
@@ -231,24 +227,23 @@ export class Advertiser implements AsyncDisposable {
    * @returns Whether there was one.
    */
   unregister(name?: string): boolean {
-    const claims: Claim[] = [];
+    const services: Service[] = [];
     for (const [key, each] of this.#services) {
       if (name !== undefined && each.name !== name) continue;
       this.#services.delete(key);
-      claims.push(each.claim);
+      services.push(each.service);
     }
-    this.#responder.remove(claims);
-    return claims.length > 0;
+    this.#engine?.registry.remove(services);
+    return services.length > 0;
   }
 
-  /** Says goodbye for all services and closes the sockets. */
+  /** Says goodbye for all services and closes the sockets that nobody else needs. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      this.#services.clear();
-      this.#responder.close();
-      await this.#sockets.close();
+      this.unregister();
       // Why it failed is told to whoever has registered.
-      await this.#opening?.catch(() => {});
+      const engine = await this.#joining?.catch(() => undefined);
+      await engine?.leave(this.#participant);
     })();
     return this.#closing;
   }
@@ -264,16 +259,24 @@ export class Advertiser implements AsyncDisposable {
     }
   }
 
-  #describe({ records, name }: Registered): ServiceInfo {
+  #rename(registered: Registered, instance: string): void {
+    const { records } = registered.service;
+    registered.name = `${instance}.${records.type}.`;
+    this.#participant.logger.warn(
+      `The name "${records.instance}" is taken: the service is now "${instance}".`,
+    );
+  }
+
+  #describe({ service: { records, host }, name }: Registered): ServiceInfo {
     return makeServiceInfo({
       type: `${records.type}.`,
       name,
       port: records.port,
-      addresses: this.#sockets.networks.flatMap(({ ipv4, ipv6 }) => [
+      addresses: this.#participant.networks.flatMap(({ ipv4, ipv6 }) => [
         ...ipv4.map(({ address }) => address),
         ...ipv6,
       ]).sort(compareAddresses),
-      server: this.#responder.server,
+      server: `${host.prober.name}.`,
       priority: 0,
       weight: 0,
       properties: decodeTxt(records.txt),
@@ -288,8 +291,8 @@ export class Advertiser implements AsyncDisposable {
       throw new TypeError("Cannot register a service: its name is empty");
     }
     if (instance !== name) {
-      this.#logger.warn(
-        `The name "${name}" takes more than ${MAX_LABEL} bytes: it is cut to "${instance}"`,
+      this.#participant.logger.warn(
+        `The name "${name}" takes more than ${MAX_LABEL} bytes: it is cut to "${instance}".`,
       );
     }
     return {
@@ -301,46 +304,6 @@ export class Advertiser implements AsyncDisposable {
   }
 }
 
-/**
- * Completes the type of a service (RFC 6763, section 7).
- *
- * @param type A name such as `platypush-redis`, or a whole type such as
- * `_platypush-redis._tcp.local.`, which stays as it is.
- * @param protocol What the service runs on; a whole type says so itself.
- * @returns The type with a dot at its end.
- * @throws {TypeError} The name is not one that a service may have.
- *
- * @example
- * ```ts
- * import { serviceType } from "@platypush/redis/zeroconf";
- * import assert from "node:assert/strict";
- *
- * assert.equal(serviceType("platypush-redis"), "_platypush-redis._tcp.local.");
- * ```
- */
-export function serviceType(
-  type: string,
-  protocol: "tcp" | "udp" = "tcp",
-): string {
-  const whole = /^_[^.]+\._(tcp|udp)\.local\.?$/i.test(type)
-    ? type.replace(/\.?$/, ".")
-    : `_${type.replace(/^_/, "")}._${protocol}.local.`;
-  const name = whole.slice(1, whole.lastIndexOf("._"));
-  if (!/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/i.test(name)) {
-    throw new TypeError(
-      `Cannot use "${type}" as a service type: expected letters, digits and hyphens, such as "platypush-redis"`,
-    );
-  }
-  return whole;
-}
-
 function keyOf(instance: string, type: string): string {
   return `${instance}.${type}`.toLowerCase();
-}
-
-/** The host's name as one label that every resolver accepts. */
-function hostLabel(): string {
-  const label = Deno.hostname().split(".", 1)[0]!
-    .replace(/[^A-Za-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
-  return cutLabel(label) || "host";
 }

@@ -1,19 +1,22 @@
-import type { Claim } from "./claim.ts";
 import type { Clock } from "./clock.ts";
 import type { DnsRecord, Send } from "./dns_message.ts";
-import type { LocalRecords, Registration } from "./local_records.ts";
-import { packAnswers, packProbes } from "./pack.ts";
+import type { OwnRecords, Service } from "./own_records.ts";
+import { packAnswers, packProbes } from "./packets.ts";
+import type { Prober } from "./prober.ts";
 
 /** What an {@linkcode Announcer} needs. */
 export interface AnnouncerOptions {
-  clock: Clock;
-  send: Send;
-  records: LocalRecords;
+  readonly clock: Clock;
+  readonly send: Send;
+  readonly records: OwnRecords;
   /** The names of the interfaces as they are now. */
   interfaceNames(): readonly string[];
   /** Called with what was sent to the group. */
   onSent(records: readonly DnsRecord[], on: string): void;
 }
+
+/** The records that go out on an interface; none where the name is not meant for it. */
+type RecordsOn = (on: string) => readonly DnsRecord[];
 
 /**
  * Sends probes, announcements and goodbyes (RFC 6762, sections 8.1, 8.3 and
@@ -21,8 +24,8 @@ export interface AnnouncerOptions {
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
-  readonly #probes = new Map<Claim, (on: string) => DnsRecord[]>();
-  readonly #announcements = new Map<Claim, (on: string) => DnsRecord[]>();
+  readonly #probes = new Map<Prober, RecordsOn>();
+  readonly #announcements = new Map<Prober, RecordsOn>();
   #cancel: (() => void) | undefined;
 
   constructor(options: AnnouncerOptions) {
@@ -30,35 +33,37 @@ export class Announcer {
   }
 
   /** Probes for a name with the records that are meant for it. */
-  probe(claim: Claim, records: (on: string) => DnsRecord[]): void {
-    this.#probes.set(claim, records);
+  probe(prober: Prober, records: RecordsOn): void {
+    this.#probes.set(prober, records);
     this.#sendSoon();
   }
 
   /** Announces the records under a name that is won. */
-  announce(claim: Claim, records: (on: string) => DnsRecord[]): void {
-    this.#announcements.set(claim, records);
+  announce(prober: Prober, records: RecordsOn): void {
+    this.#announcements.set(prober, records);
     this.#sendSoon();
   }
 
   /** Says goodbye for services that were announced. */
-  sayGoodbye(registrations: readonly Registration[]): void {
-    const { records, send } = this.#options;
-    const groups = registrations.map((registration) => ({
-      answers: [
-        records.shared(registration)[0]!,
-        ...records.unique(registration),
-      ].map((record) => ({ ...record, ttl: 0 })),
-    }));
-    for (const { answers } of packAnswers(groups)) {
-      send({ type: "response", answers });
+  sayGoodbye(services: readonly Service[]): void {
+    const { records, send, interfaceNames } = this.#options;
+    for (const on of interfaceNames()) {
+      const groups = services
+        .filter(({ place }) => place.interfaceNames.has(on))
+        .map((service) => ({
+          answers: [records.shared(service)[0]!, ...records.unique(service)]
+            .map((record) => ({ ...record, ttl: 0 })),
+        }));
+      for (const { answers } of packAnswers(groups)) {
+        send({ type: "response", answers }, on);
+      }
     }
   }
 
   /** Sends nothing more for a name. */
-  forget(claim: Claim): void {
-    this.#probes.delete(claim);
-    this.#announcements.delete(claim);
+  forget(prober: Prober): void {
+    this.#probes.delete(prober);
+    this.#announcements.delete(prober);
     if (this.#probes.size + this.#announcements.size > 0) return;
     this.#cancel?.();
     this.#cancel = undefined;
@@ -75,14 +80,13 @@ export class Announcer {
 
   #sendOn(on: string): void {
     const { send, onSent } = this.#options;
-    const probes = [...this.#probes].map(([{ name }, records]) => ({
-      name,
-      records: records(on),
-    }));
+    const probes = [...this.#probes]
+      .map(([{ name }, records]) => ({ name, records: records(on) }))
+      .filter(({ records }) => records.length > 0);
     for (const message of packProbes(probes)) send(message, on);
     // A conflict may have come between.
     const groups = [...this.#announcements]
-      .filter(([claim]) => claim.announced)
+      .filter(([prober]) => prober.announced)
       .map(([, records]) => ({ answers: records(on) }))
       .filter(({ answers }) => answers.length > 0);
     for (const { answers } of packAnswers(groups)) {

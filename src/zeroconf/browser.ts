@@ -1,12 +1,10 @@
 import { checkOptions, type Kinds } from "../check_options.ts";
-import { FLAG, FUNCTION, LOGGER, TEXT, TEXTS } from "../kinds.ts";
+import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { serviceType } from "./advertiser.ts";
-import { systemClock } from "./clock.ts";
-import { isOwnAddress } from "./network.ts";
+import { Engine, Participant } from "./engine.ts";
+import { serviceType } from "./names.ts";
 import { ServiceBrowser } from "./service_browser.ts";
 import type { ServiceChange, ServiceInfo } from "./service_info.ts";
-import { Sockets } from "./sockets.ts";
 
 /**
  * The type of Platypush's Redis backends, which a {@linkcode Browser} looks for
@@ -62,9 +60,12 @@ const OPTIONS: Kinds<BrowserOptions> = {
  * ```
  */
 export class Browser implements AsyncDisposable {
-  readonly #sockets: Sockets;
-  readonly #browser: ServiceBrowser;
+  readonly #participant: Participant;
+  readonly #type: string;
+  readonly #onChange: (change: ServiceChange) => void;
+  #browser: ServiceBrowser | undefined;
   #started: Promise<void> | undefined;
+  #engine: Engine | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -78,39 +79,20 @@ export class Browser implements AsyncDisposable {
     checkOptions("browse", options, OPTIONS);
     const { interfaces, unref = false, type = PLATYPUSH_REDIS } = options;
     const logger = options.logger ?? createLogger("zeroconf");
-    const names = (): string[] =>
-      this.#sockets.networks.map(({ name }) => name);
-    this.#sockets = new Sockets({
-      ...(interfaces && { interfaces }),
-      unref,
-      logger,
-      onMessage: (message, source) => this.#browser.receive(message, source),
-      onNetworkChange: () => {
-        this.#browser.keepInterfaces(names());
-        this.#browser.start();
-      },
-    });
-    this.#browser = new ServiceBrowser({
-      type: serviceType(type).slice(0, -1),
-      clock: systemClock(unref),
-      random: Math.random,
-      send: this.#sockets.send,
-      interfaceNames: names,
-      channels: () => this.#sockets.channels,
-      isOwnAddress,
-      onChange: (change) => {
-        try {
-          options.onChange?.(change);
-        } catch (error) {
-          logger.error(`A listener for services failed: ${error}`);
-        }
-      },
-    });
+    this.#type = serviceType(type).slice(0, -1);
+    this.#participant = new Participant({ interfaces, daemon: unref, logger });
+    this.#onChange = (change) => {
+      try {
+        options.onChange?.(change);
+      } catch (error) {
+        logger.error(`A listener for services failed: ${error}.`);
+      }
+    };
   }
 
   /** The services that are there now, sorted by name. */
   get services(): ServiceInfo[] {
-    return this.#browser.services;
+    return this.#browser?.services ?? [];
   }
 
   /**
@@ -128,16 +110,16 @@ export class Browser implements AsyncDisposable {
         new Error("Cannot start the browser: it is closed"),
       );
     }
-    return this.#started ??= this.#sockets.open();
+    return this.#started ??= this.#start();
   }
 
-  /** Stops looking and closes the sockets. */
+  /** Stops looking and closes the sockets that nobody else needs. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      this.#browser.stop();
-      await this.#sockets.close();
       // Why it failed is told to whoever has started it.
       await this.#started?.catch(() => {});
+      if (this.#browser) this.#engine?.querier.unfollow(this.#browser);
+      await this.#engine?.leave(this.#participant);
     })();
     return this.#closing;
   }
@@ -145,5 +127,83 @@ export class Browser implements AsyncDisposable {
   /** Closes it at the end of a block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #start(): Promise<void> {
+    const engine = this.#engine = await Engine.join(this.#participant);
+    if (this.#closing) return;
+    this.#browser = new ServiceBrowser({
+      type: this.#type,
+      place: this.#participant,
+      cache: engine.querier.cache,
+      isOwnAddress: (address) => engine.isOwnAddress(address),
+      isOnLink: (on, address) => engine.isOnLink(on, address),
+      onChange: this.#onChange,
+    });
+    engine.querier.follow(this.#browser);
+  }
+}
+
+/** What {@linkcode browse} looks for, and for how long. */
+export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
+  /** Ends the iteration, without an error. */
+  signal?: AbortSignal;
+}
+
+const BROWSE_OPTIONS: Kinds<BrowseOptions> = {
+  type: TEXT,
+  interfaces: TEXTS,
+  unref: FLAG,
+  logger: LOGGER,
+  signal: SIGNAL,
+};
+
+/**
+ * Follows the services of one type.
+ *
+ * @param options What to look for, and where.
+ * @returns Each change in order, beginning with the services that are there.
+ * It goes on until the signal is aborted or the loop is left.
+ * @throws {TypeError} There is no such option or it is of another kind, or the
+ * type is not one that a service may have.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+ * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
+ *
+ * @example
+ * ```ts
+ * import { browse } from "@platypush/redis/zeroconf";
+ *
+ * const signal = AbortSignal.timeout(100);
+ * for await (const change of browse({ interfaces: ["127.0.0.1"], signal })) {
+ *   console.log(change.kind, change.service.redisUrl);
+ * }
+ * ```
+ */
+export async function* browse(
+  options: BrowseOptions = {},
+): AsyncGenerator<ServiceChange, void, void> {
+  checkOptions("browse", options, BROWSE_OPTIONS);
+  const { signal, ...place } = options;
+  const changes: ServiceChange[] = [];
+  let more = Promise.withResolvers<void>();
+  const wake = (): void => more.resolve();
+  signal?.addEventListener("abort", wake);
+  await using browser = new Browser({
+    ...place,
+    onChange: (change) => {
+      changes.push(change);
+      wake();
+    },
+  });
+  try {
+    if (!signal?.aborted) await browser.start();
+    while (!signal?.aborted) {
+      yield* changes.splice(0);
+      if (signal?.aborted) return;
+      if (changes.length === 0) await more.promise;
+      more = Promise.withResolvers();
+    }
+  } finally {
+    signal?.removeEventListener("abort", wake);
   }
 }

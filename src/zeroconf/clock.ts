@@ -6,23 +6,17 @@ export interface Clock {
    * Calls back once, later.
    *
    * @param delay Milliseconds from now.
-   * @returns Gives the call up.
+   * @returns A function that gives the call up.
    */
   after(delay: number, callback: () => void): () => void;
 }
 
-/**
- * The real time.
- *
- * @param unref Whether what is due lets the process end before.
- */
-export function systemClock(unref = false): Clock {
-  return {
-    now: () => performance.now(),
-    after(delay, callback): () => void {
-      const timer = setTimeout(callback, Math.max(0, delay));
-      if (unref) Deno.unrefTimer(timer);
-      return () => clearTimeout(timer);
-    },
-  };
-}
+/** The real time. What is due lets the process end before. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(delay, callback): () => void {
+    const timer = setTimeout(callback, Math.max(0, delay));
+    Deno.unrefTimer(timer);
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,6 +1,11 @@
 import { checkOptions, type Kinds } from "../check_options.ts";
 import { FLAG, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
+import { createLogger } from "../logger.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
+import type { DnsQuestion } from "./dns_message.ts";
+import { Engine, Participant } from "./engine.ts";
+import { ALL_TYPES } from "./names.ts";
+import type { Follower } from "./querier.ts";
 import type { ServiceInfo } from "./service_info.ts";
 import { sleep } from "../waiting.ts";
 
@@ -49,4 +54,54 @@ export async function discover(
   await browser.start();
   await sleep(timeout, { signal });
   return browser.services;
+}
+
+const TYPES_OPTIONS: Kinds<Omit<DiscoverOptions, "type">> = {
+  timeout: SECONDS,
+  signal: SIGNAL,
+  interfaces: TEXTS,
+  unref: FLAG,
+  logger: LOGGER,
+};
+
+/**
+ * Lists the service types on the network (RFC 6763, section 9).
+ *
+ * @param options For how long to look, and where.
+ * @returns The types, sorted, such as `_http._tcp.local.`.
+ * @throws {TypeError} There is no such option or it is of another kind.
+ * @throws {RangeError} The time is no number of seconds.
+ * @throws {Deno.errors.NotCapable} Deno does not permit to use the network
+ * (`--allow-net`) or to look at its interfaces (`--allow-sys=networkInterfaces`).
+ *
+ * @example
+ * ```ts
+ * import { discoverTypes } from "@platypush/redis/zeroconf";
+ *
+ * console.log(await discoverTypes({ timeout: 0.2, interfaces: ["127.0.0.1"] }));
+ * ```
+ */
+export async function discoverTypes(
+  options: Omit<DiscoverOptions, "type"> = {},
+): Promise<string[]> {
+  checkOptions("discover", options, TYPES_OPTIONS);
+  const { timeout = 2, signal, interfaces, unref = false } = options;
+  const logger = options.logger ?? createLogger("zeroconf");
+  const place = new Participant({ interfaces, daemon: unref, logger });
+  const engine = await Engine.join(place);
+  // Of a type there is nothing more to know than that it is there.
+  const follower: Follower = {
+    type: ALL_TYPES,
+    place,
+    review: () => {},
+    missing: (): DnsQuestion[] => [],
+  };
+  try {
+    engine.querier.follow(follower);
+    await sleep(timeout, { signal });
+    return engine.querier.namesOf(ALL_TYPES).map((type) => `${type}.`).sort();
+  } finally {
+    engine.querier.unfollow(follower);
+    await engine.leave(place);
+  }
 }

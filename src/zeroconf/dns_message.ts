@@ -1,14 +1,16 @@
-/** A record as `multicast-dns` decodes it; names have no dot at their end. */
+import { labelsOf } from "./names.ts";
+
+/** A record that the protocol here reads and writes; names have no dot at their end. */
 export type DnsRecord =
   | RecordOf<"PTR", string>
   | RecordOf<"SRV", SrvData>
   | RecordOf<"TXT", Uint8Array[]>
   | RecordOf<"A", string>
   | RecordOf<"AAAA", string>
-  | RecordOf<"NSEC", QuestionType[]>;
+  | RecordOf<"NSEC", readonly RecordType[]>;
 
-/** The types that carry something; NSEC tells which of them there are (RFC 6762, section 6.1). */
-export const RECORD_TYPES = ["PTR", "SRV", "TXT", "A", "AAAA"] as const;
+/** The types that carry something; NSEC says which of them a name has (RFC 6762, section 6.1). */
+export type RecordType = "PTR" | "SRV" | "TXT" | "A" | "AAAA";
 
 /** The rdata of an SRV record (RFC 2782). */
 export interface SrvData {
@@ -19,47 +21,47 @@ export interface SrvData {
 }
 
 interface RecordOf<Type extends string, Data> {
-  name: string;
-  type: Type;
+  readonly name: string;
+  readonly type: Type;
   /** Seconds. */
-  ttl: number;
+  readonly ttl: number;
   /** Whether it replaces what is cached under its name and type (RFC 6762, section 10.2). */
-  flush: boolean;
-  data: Data;
+  readonly flush: boolean;
+  readonly data: Data;
 }
-
-/** What a question asks for. */
-export type QuestionType = DnsRecord["type"] | "ANY";
 
 /** A question; `unicast` asks for a direct answer (RFC 6762, section 5.4). */
 export interface DnsQuestion {
-  name: string;
-  type: QuestionType;
-  unicast?: boolean;
+  readonly name: string;
+  /** The type by its name, `ANY` for all, or `UNKNOWN_` with its number. */
+  readonly type: string;
+  readonly unicast?: boolean;
 }
 
 /** A query or a response. */
 export interface DnsMessage {
-  type: "query" | "response";
-  /** Only in answers to simple resolvers (RFC 6762, section 6.7). */
-  id?: number;
+  readonly type: "query" | "response";
+  /** Not 0 only between us and simple resolvers (RFC 6762, section 6.7). */
+  readonly id?: number;
   /** Whether more known answers follow (RFC 6762, section 7.2). */
-  truncated?: boolean;
-  questions?: readonly DnsQuestion[];
-  answers?: readonly DnsRecord[];
-  authorities?: readonly DnsRecord[];
-  additionals?: readonly DnsRecord[];
+  readonly truncated?: boolean;
+  readonly questions?: readonly DnsQuestion[];
+  readonly answers?: readonly DnsRecord[];
+  readonly authorities?: readonly DnsRecord[];
+  readonly additionals?: readonly DnsRecord[];
 }
 
 /** Where a packet came from. */
 export interface Source {
   /** The name of the interface on which it arrived. */
-  interfaceName: string;
-  address: string;
-  port: number;
+  readonly interfaceName: string;
+  readonly address: string;
+  readonly port: number;
+  /** Whether it was sent to this host alone. */
+  readonly unicast?: boolean;
 }
 
-/** A way to send packets; without an interface's name, on every interface. */
+/** Sends a packet; without an interface's name, on every interface. */
 export type Send = (
   message: DnsMessage,
   interfaceName?: string,
@@ -71,14 +73,39 @@ export function fold(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
-/**
- * Splits a name into its labels. A dot inside of an instance's name is part
- * of it: only what follows is split (RFC 6763, section 4.1.1).
- */
-export function labelsOf(name: string): string[] {
-  const instance = /^(.+)\.(_[^.]+\._(?:tcp|udp)\.[^.]+)$/is.exec(name);
-  if (instance === null || /\._sub$/i.test(instance[1]!)) {
-    return name.split(".");
+const encoder = new TextEncoder();
+const keys = new WeakMap<DnsRecord, string>();
+
+/** The same for two records of one name, type and data; a record is not changed once it is made. */
+export function recordKey(record: DnsRecord): string {
+  let key = keys.get(record);
+  if (key === undefined) {
+    key = `${fold(record.name)} ${dataKey(record)}`;
+    keys.set(record, key);
   }
-  return [instance[1]!, ...instance[2]!.split(".")];
+  return key;
+}
+
+/** The same for two records of one type and data; case does not count in names. */
+export function dataKey({ type, data }: DnsRecord): string {
+  switch (type) {
+    case "PTR":
+      return `PTR ${fold(data)}`;
+    case "SRV": {
+      const { priority, weight, port, target } = data;
+      return `SRV ${priority} ${weight} ${port} ${fold(target)}`;
+    }
+    case "TXT":
+      return `TXT ${data.map((string) => string.join()).join(" ")}`;
+    case "A":
+    case "AAAA":
+      return `${type} ${data}`;
+    case "NSEC":
+      return `NSEC ${data.join(" ")}`;
+  }
+}
+
+/** About how many bytes a name takes in a packet in which its end was written before. */
+export function sizeOfName(name: string): number {
+  return encoder.encode(labelsOf(name)[0]!).length + 4;
 }

@@ -10,12 +10,16 @@ export {
   Advertiser,
   type AdvertiserOptions,
   type ServiceOptions,
-  serviceType,
 } from "./advertiser.ts";
-export { browse, type BrowseOptions } from "./browse.ts";
-export { Browser, type BrowserOptions, PLATYPUSH_REDIS } from "./browser.ts";
-export { discover, type DiscoverOptions } from "./discover.ts";
-export { discoverTypes } from "./discover_types.ts";
+export {
+  browse,
+  type BrowseOptions,
+  Browser,
+  type BrowserOptions,
+  PLATYPUSH_REDIS,
+} from "./browser.ts";
+export { discover, type DiscoverOptions, discoverTypes } from "./discover.ts";
+export { serviceType } from "./names.ts";
 export type {
   PropertyValue,
   ServiceChange,

@@ -1,6 +1,4 @@
-import type { DnsRecord } from "./dns_message.ts";
-import { fold } from "./dns_message.ts";
-import { comparableData } from "./encode_message.ts";
+import { dataKey, type DnsRecord, fold, type Source } from "./dns_message.ts";
 
 /** Parts of a lifetime after which a record is asked for again (RFC 6762, section 5.2). */
 const RENEWALS = [0.8, 0.85, 0.9, 0.95];
@@ -16,8 +14,10 @@ export interface CachedRecord {
   readonly record: DnsRecord;
   /** The interface on which it was heard; each has its own truth (section 10.2). */
   readonly interfaceName: string;
-  /** When it was heard last. */
-  heardAt: number;
+  /** The address of the host that said it. */
+  readonly from: string;
+  /** When it was heard last, in the milliseconds of the clock. */
+  readonly heardAt: number;
   expiresAt: number;
   /** Whether it is about to go, because newer ones have replaced it. */
   replaced: boolean;
@@ -27,7 +27,7 @@ export interface CachedRecord {
   readonly jitter: number;
 }
 
-/** What was heard and is still valid, at most so many records. */
+/** Keeps what was heard while it is valid, at most so many records. */
 export class RecordCache {
   readonly #max: number;
   readonly #random: () => number;
@@ -50,7 +50,15 @@ export class RecordCache {
   }
 
   /**
-   * The records under a name and of a type, on all interfaces.
+   * When the next record ends or has to be asked for again, or earlier, in the
+   * milliseconds of the clock.
+   */
+  get nextDeadline(): number {
+    return this.#next;
+  }
+
+  /**
+   * Finds the records under a name and of a type, on all interfaces.
    *
    * @param target Of pointers, what they have to point to.
    */
@@ -59,13 +67,22 @@ export class RecordCache {
     return records === undefined ? [] : [...records.values()];
   }
 
-  /** Takes in one record, or its goodbye. */
-  add(record: DnsRecord, interfaceName: string, now: number): void {
+  /**
+   * Takes in one record, or its goodbye.
+   *
+   * @returns Whether anything is different from before, its lifetime apart.
+   */
+  add(
+    record: DnsRecord,
+    { interfaceName, address }: Source,
+    now: number,
+  ): boolean {
     const target = record.type === "PTR" ? record.data : "";
     const group = groupOf(record.name, record.type, target);
     const key = `${interfaceName} ${dataKey(record)}`;
     const records = this.#records.get(group) ?? new Map<string, CachedRecord>();
     const old = records.get(key);
+    let changed = false;
     // A shared record cannot replace those of others, whatever it claims.
     if (record.flush && record.type !== "PTR") {
       for (const other of records.values()) {
@@ -74,13 +91,14 @@ export class RecordCache {
           now - other.heardAt > LAST_SECOND && !other.replaced
         ) {
           other.replaced = true;
+          changed = true;
           this.#endSoon(other, now);
         }
       }
     }
     if (record.ttl === 0) {
       if (old) this.#endSoon(old, now);
-      return;
+      return changed || old !== undefined;
     }
     if (old === undefined) {
       if (records.size >= MAX_SIBLINGS) {
@@ -88,7 +106,7 @@ export class RecordCache {
         records.delete(oldest!);
         this.#size--;
       }
-      if (this.#size >= this.#max) return;
+      if (this.#size >= this.#max) return changed;
       this.#size++;
     }
     records.delete(key);
@@ -96,6 +114,7 @@ export class RecordCache {
     const cached: CachedRecord = {
       record: { ...record, ttl },
       interfaceName,
+      from: address,
       heardAt: now,
       expiresAt: now + ttl * 1_000,
       replaced: false,
@@ -105,33 +124,37 @@ export class RecordCache {
     records.set(key, cached);
     this.#next = Math.min(this.#next, deadlineOf(cached));
     this.#records.set(group, records);
+    return changed || old === undefined || old.replaced ||
+      old.record.ttl !== ttl;
+  }
+
+  /** Lets go of what was heard on interfaces that are no longer there. */
+  keepInterfaces(names: ReadonlySet<string>): DnsRecord[] {
+    return this.#prune(({ interfaceName }) => names.has(interfaceName));
   }
 
   /**
-   * Drops what is over, and what is not wanted.
+   * Lets go of what is over.
    *
-   * @returns What was dropped.
+   * @returns What is gone, and the records that have to be asked for again
+   * now, each for the first time that it is due.
    */
-  prune(
-    now: number,
-    wanted: (cached: CachedRecord) => boolean = () => true,
-  ): DnsRecord[] {
-    const dropped: DnsRecord[] = [];
+  sweep(now: number): { gone: DnsRecord[]; due: CachedRecord[] } {
+    if (now < this.#next) return { gone: [], due: [] };
+    const gone = this.#prune(({ expiresAt }) => expiresAt > now);
+    const due: CachedRecord[] = [];
     let next = Infinity;
-    for (const [group, records] of this.#records) {
-      for (const [key, cached] of records) {
-        if (cached.expiresAt > now && wanted(cached)) {
-          next = Math.min(next, deadlineOf(cached));
-          continue;
-        }
-        dropped.push(cached.record);
-        records.delete(key);
-        this.#size--;
+    for (const cached of this.#all()) {
+      let isDue = false;
+      while (renewalAt(cached) <= now) {
+        cached.renewals++;
+        isDue = true;
       }
-      if (records.size === 0) this.#records.delete(group);
+      if (isDue) due.push(cached);
+      next = Math.min(next, deadlineOf(cached));
     }
     this.#next = next;
-    return dropped;
+    return { gone, due };
   }
 
   /** Drops the records under a name and of a type. */
@@ -141,26 +164,18 @@ export class RecordCache {
     this.#records.delete(group);
   }
 
-  /** The records that have to be asked for again now, each counted once. */
-  takeDue(now: number): CachedRecord[] {
-    const due: CachedRecord[] = [];
-    let next = Infinity;
-    for (const cached of this.#all()) {
-      let missed = false;
-      while (renewalAt(cached) <= now) {
-        cached.renewals++;
-        missed = true;
+  #prune(stays: (cached: CachedRecord) => boolean): DnsRecord[] {
+    const gone: DnsRecord[] = [];
+    for (const [group, records] of this.#records) {
+      for (const [key, cached] of records) {
+        if (stays(cached)) continue;
+        gone.push(cached.record);
+        records.delete(key);
+        this.#size--;
       }
-      if (missed) due.push(cached);
-      next = Math.min(next, deadlineOf(cached));
+      if (records.size === 0) this.#records.delete(group);
     }
-    this.#next = next;
-    return due;
-  }
-
-  /** When the next record ends or has to be asked for again, or earlier. */
-  get nextDeadline(): number {
-    return this.#next;
+    return gone;
   }
 
   #endSoon(cached: CachedRecord, now: number): void {
@@ -173,16 +188,16 @@ export class RecordCache {
   }
 }
 
-/** The record that was heard last, and not replaced since. */
+/** Picks the record that was heard last, and not replaced since. */
 export function newest(
   records: readonly CachedRecord[],
-): DnsRecord | undefined {
+): CachedRecord | undefined {
   let found: CachedRecord | undefined;
   for (const cached of records) {
     if (cached.replaced) continue;
-    if (found === undefined || cached.heardAt > found.heardAt) found = cached;
+    if (found === undefined || cached.heardAt >= found.heardAt) found = cached;
   }
-  return found?.record;
+  return found;
 }
 
 function deadlineOf(cached: CachedRecord): number {
@@ -206,10 +221,4 @@ function groupOf(
   target: string,
 ): string {
   return `${type} ${fold(name)} ${fold(target)}`;
-}
-
-function dataKey(record: DnsRecord): string {
-  return record.type === "PTR"
-    ? fold(record.data)
-    : comparableData(record).join();
 }

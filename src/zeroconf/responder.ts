@@ -1,200 +1,240 @@
-import { Announcer } from "./announcer.ts";
-import { Answerer } from "./answerer.ts";
-import { Claim, PROBE_INTERVAL } from "./claim.ts";
 import type { Clock } from "./clock.ts";
-import { cutLabel, MAX_LABEL } from "./cut_label.ts";
 import {
+  type DnsQuestion,
   type DnsRecord,
-  labelsOf,
+  recordKey,
   type Send,
   type Source,
 } from "./dns_message.ts";
-import {
-  LocalRecords,
-  type Registration,
-  type ServiceRecords,
-} from "./local_records.ts";
-import type { NetworkInterface } from "./network.ts";
-import { isKnown, type ReceivedMessage } from "./sockets.ts";
+import { channelOf } from "./interfaces.ts";
+import type { OwnRecords } from "./own_records.ts";
+import { packAnswers, type PackedAnswers } from "./packets.ts";
+import type { ReceivedMessage } from "./wire_format.ts";
+
+/** The most queries that are kept until the rest of them has come. */
+const MAX_INCOMPLETE = 100;
+/** Milliseconds that pass before a record is sent again (RFC 6762, section 6). */
+const PAUSE = 1_000;
+/** The same where a name is defended against a probe. */
+const PROBE_PAUSE = 250;
 
 /** What a {@linkcode Responder} needs. */
 export interface ResponderOptions {
-  clock: Clock;
-  random: () => number;
-  send: Send;
-  /** The name of the host to begin with, one label. */
-  host: string;
-  /** The interfaces as they are now. */
-  networks(): readonly NetworkInterface[];
-  /** Whether this is an address of this host, on any interface. */
-  isOwnAddress(address: string): boolean;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly send: Send;
+  readonly records: OwnRecords;
+}
+
+interface Query {
+  readonly id: number;
+  readonly questions: DnsQuestion[];
+  readonly isProbe: boolean;
+  /** The lifetimes of the known answers, by record. */
+  readonly known: Map<string, number>;
+}
+
+interface Waiting {
+  readonly channel: string;
+  /** The lifetimes of what another host has said meanwhile, by record. */
+  readonly said: Map<string, number>;
 }
 
 /**
- * Holds services on the network (RFC 6762, sections 6 to 10): has a claim on
- * each name and on that of the host, and passes on to them, and to who answers,
- * what is heard.
+ * Answers queries (RFC 6762, section 6), except for what whoever asked knows or
+ * another host has just said (section 7).
  */
 export class Responder {
   readonly #options: ResponderOptions;
-  readonly #host: Claim;
-  readonly #records: LocalRecords;
-  readonly #announcer: Announcer;
-  readonly #answerer: Answerer;
-  #nextStart = -Infinity;
+  /** Queries whose known answers are still coming, by sender. */
+  readonly #incomplete = new Map<string, Query>();
+  /** When a record was last sent to the group, by interface and record. */
+  readonly #lastSent = new Map<string, number>();
+  /** Records that wait until they may be sent again. */
+  readonly #postponed = new Set<string>();
+  readonly #waiting = new Set<Waiting>();
+  readonly #pending = new Set<() => void>();
 
   constructor(options: ResponderOptions) {
     this.#options = options;
-    const { clock, random, send, host, networks } = options;
-    const addresses = (on?: string): DnsRecord[] => this.#records.addresses(on);
-    this.#host = new Claim({
-      name: `${host}.local`,
-      clock,
-      random,
-      records: addresses,
-      probe: () => this.#announcer.probe(this.#host, addresses),
-      announce: () => this.#announcer.announce(this.#host, addresses),
-      nextName: (name) => `${nextHost(name.slice(0, -".local".length))}.local`,
-      onRename: () => {
-        for (const { claim } of this.#records.services) claim.changed();
-      },
-      isOwn: (record) =>
-        (record.type === "A" || record.type === "AAAA") &&
-        options.isOwnAddress(record.data),
-    });
-    this.#records = new LocalRecords(this.#host, networks);
-    this.#answerer = new Answerer({
-      clock,
-      random,
-      send,
-      records: this.#records,
-    });
-    this.#announcer = new Announcer({
-      clock,
-      send,
-      records: this.#records,
-      interfaceNames: () => networks().map(({ name }) => name),
-      onSent: (records, on) => this.#answerer.noteSent(records, on),
-    });
   }
 
-  /** The host's name, with a dot at its end. */
-  get server(): string {
-    return `${this.#host.name}.`;
+  /** Deals with a query, once the rest of its known answers has come (section 7.2). */
+  receive(message: ReceivedMessage, source: Source): void {
+    const { id, questions, answers, authorities, truncated } = message;
+    const from = `${source.address} ${source.port} ${source.interfaceName}`;
+    const earlier = this.#incomplete.get(from);
+    const query: Query = earlier ??
+      { id, questions: [], isProbe: authorities.length > 0, known: new Map() };
+    query.questions.push(...questions);
+    // Whoever proposes a record of ours knows it, and we hear our own probes.
+    for (const record of [...answers, ...authorities]) {
+      query.known.set(recordKey(record), record.ttl);
+    }
+    if (earlier !== undefined) return;
+    if (!truncated || this.#incomplete.size >= MAX_INCOMPLETE) {
+      return this.#plan(query, source);
+    }
+    this.#incomplete.set(from, query);
+    this.#later(400 + this.#options.random() * 100, () => {
+      this.#incomplete.delete(from);
+      this.#plan(query, source);
+    });
   }
 
   /**
-   * Puts a service on the network.
-   *
-   * @param records What it says; the object may be changed later, see
-   * {@linkcode Claim.changed}.
-   * @param onRename Called with the new instance name when it has to change.
-   * @returns The registration's claim on the name.
+   * Notes what another host says: it need not be said again (section 7.4). What
+   * it says too weakly of our records is put right: that they are over (section
+   * 10.1), or that they live less than half as long as they do (section 6.6).
    */
-  add(records: ServiceRecords, onRename: (instance: string) => void): Claim {
-    const { clock, random } = this.#options;
-    const suffix = `.${records.type}`;
-    const unique = (): DnsRecord[] => this.#records.unique(registration);
-    const all = (on: string): DnsRecord[] => [
-      ...this.#records.shared(registration),
-      ...unique(),
-      ...this.#records.addresses(on),
-    ];
-    const claim: Claim = new Claim({
-      name: records.instance + suffix,
-      clock,
-      random,
-      records: unique,
-      probe: () => this.#announcer.probe(claim, unique),
-      announce: () => this.#announcer.announce(claim, all),
-      nextName: (name) => nextInstance(name.slice(0, -suffix.length)) + suffix,
-      onRename: (name) => {
-        this.#records.renamed();
-        onRename(name.slice(0, -suffix.length));
-      },
+  heard(records: readonly DnsRecord[], source: Source): void {
+    const { interfaceName: on, address } = source;
+    for (const { channel, said } of this.#waiting) {
+      // Whoever asked may hear one IP version only.
+      if (channel !== channelOf(on, address)) continue;
+      for (const record of records) said.set(recordKey(record), record.ttl);
+    }
+    const wronged = records.flatMap((record) => {
+      const own = this.#options.records.same(record, on);
+      return own !== undefined && record.ttl < own.ttl / 2 ? own : [];
     });
-    const registration: Registration = { records, claim };
-    const isFirst = this.#records.services.size === 0;
-    this.#records.add(registration);
-    this.#start(isFirst ? [this.#host, claim] : [claim]);
-    return claim;
+    if (wronged.length > 0) this.#respond(wronged, on, PAUSE);
   }
 
-  /** Takes services off the network, with a goodbye (section 10.1). */
-  remove(claims: readonly Claim[]): void {
-    const known: Registration[] = [];
-    for (const claim of claims) {
-      const registration = this.#records.remove(claim);
-      if (registration === undefined) continue;
-      if (claim.isKnown) known.push(registration);
-      this.#announcer.forget(claim);
+  /** Notes what was sent to the group. */
+  noteSent(records: readonly DnsRecord[], on: string): void {
+    if (this.#lastSent.size > 10_000) this.#lastSent.clear();
+    for (const record of records) {
+      this.#lastSent.set(
+        `${on} ${recordKey(record)}`,
+        this.#options.clock.now(),
+      );
     }
-    this.#announcer.sayGoodbye(known);
-    for (const claim of claims) claim.stop();
   }
 
-  /** Probes again on all interfaces, because they changed (sections 8.4 and 13). */
-  networkChanged(): void {
-    if (this.#records.services.size > 0) this.#start(this.#claims());
-  }
-
-  /** Takes everything off the network. */
+  /** Gives up all that waits. */
   close(): void {
-    this.remove([...this.#records.services].map(({ claim }) => claim));
-    this.#announcer.forget(this.#host);
-    this.#host.stop();
-    this.#answerer.close();
+    for (const cancel of this.#pending) cancel();
+    this.#pending.clear();
+    this.#waiting.clear();
+    this.#incomplete.clear();
+    this.#postponed.clear();
   }
 
-  /** Deals with a packet. */
-  receive(message: ReceivedMessage, source: Source): void {
-    if (this.#records.services.size === 0) return;
-    const { interfaceName } = source;
-    if (message.type === "response") {
-      const records = [...message.answers, ...message.additionals]
-        .filter(isKnown);
-      for (const claim of this.#claims()) claim.heardResponse(records);
-      this.#answerer.heard(records, source);
-      return;
+  #plan(query: Query, source: Source): void {
+    const { interfaceName: on } = source;
+    const answers = this.#answersTo(query, on);
+    if (answers.length === 0) return;
+    const { questions, isProbe } = query;
+    if (source.port !== 5353) return this.#answerSimply(query, answers, source);
+    // Section 5.4: a direct answer, unless the group has not heard it lately.
+    const isDirect = questions.every(({ unicast }) => unicast) &&
+      answers.every((record) => this.#sentWithin(record, on, record.ttl * 250));
+    if (isDirect || source.unicast) return this.#send(answers, on, source);
+    // Section 6: an answer that others may give too waits 20 to 120 ms.
+    if (isProbe || answers.every(({ flush }) => flush)) {
+      return this.#respond(answers, on, isProbe ? PROBE_PAUSE : PAUSE);
     }
-    const proposed = message.authorities.filter(isKnown);
-    if (proposed.length > 0) {
-      for (const claim of this.#claims()) {
-        claim.heardProbe(proposed, interfaceName);
+    const channel = channelOf(on, source.address);
+    const waiting: Waiting = { channel, said: new Map() };
+    this.#waiting.add(waiting);
+    this.#later(20 + this.#options.random() * 100, () => {
+      this.#waiting.delete(waiting);
+      // What was said goodbye to meanwhile is no answer any more.
+      const current = this.#answersTo(query, on).filter((record) =>
+        (waiting.said.get(recordKey(record)) ?? 0) < record.ttl
+      );
+      this.#respond(current, on, PAUSE);
+    });
+  }
+
+  /** What is to be said, without what is known for half of its lifetime (section 7.1). */
+  #answersTo({ questions, known }: Query, on: string): DnsRecord[] {
+    const answers = new Map<string, DnsRecord>();
+    for (const { name, type } of questions) {
+      for (const record of this.#options.records.answer(name, type, on)) {
+        const key = recordKey(record);
+        if ((known.get(key) ?? -1) < record.ttl / 2) answers.set(key, record);
       }
     }
-    this.#answerer.receive(message, source);
+    return [...answers.values()];
   }
 
-  #claims(): Claim[] {
-    return [
-      this.#host,
-      ...[...this.#records.services].map(({ claim }) => claim),
-    ];
+  /** Sends to the group what may be sent now, and the rest when it may be. */
+  #respond(answers: readonly DnsRecord[], on: string, pause: number): void {
+    const now = this.#options.clock.now();
+    const due = (record: DnsRecord): number =>
+      (this.#lastSent.get(`${on} ${recordKey(record)}`) ?? -Infinity) + pause;
+    const later = answers.filter((record) =>
+      due(record) > now && !this.#postponed.has(`${on} ${recordKey(record)}`)
+    );
+    const wait = Math.max(...later.map(due)) - now;
+    this.#send(answers.filter((record) => due(record) <= now), on);
+    if (later.length === 0) return;
+    const keys = later.map((record) => `${on} ${recordKey(record)}`);
+    for (const key of keys) this.#postponed.add(key);
+    this.#later(wait, () => {
+      for (const key of keys) this.#postponed.delete(key);
+      const current = later.filter((record) =>
+        this.#options.records.same(record, on) !== undefined &&
+        !this.#sentWithin(record, on, pause)
+      );
+      this.#send(current, on);
+    });
   }
 
-  /** Starts to probe 0 to 250 ms from now (section 8.1), together with what starts meanwhile. */
-  #start(claims: readonly Claim[]): void {
-    const { clock, random } = this.#options;
-    const now = clock.now();
-    if (this.#nextStart <= now) {
-      this.#nextStart = now + random() * PROBE_INTERVAL;
+  #send(answers: readonly DnsRecord[], on: string, to?: Source): void {
+    for (const packet of this.#pack(answers, on)) {
+      if (to === undefined) {
+        this.noteSent([...packet.answers, ...packet.additionals], on);
+      }
+      this.#options.send({ type: "response", ...packet }, on, to);
     }
-    for (const claim of claims) claim.start(this.#nextStart - now);
   }
-}
 
-/** `name` → `name (2)` → `name (3)`, cut so that it still fits its label. */
-export function nextInstance(instance: string): string {
-  const [, base = instance, number = "1"] =
-    /^(.*) \((\d{1,6})\)$/s.exec(instance) ?? [];
-  const suffix = ` (${Number(number) + 1})`;
-  return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
-}
+  /** Section 6.7: a simple resolver listens only on its own port. */
+  #answerSimply(
+    { id, questions }: Query,
+    answers: readonly DnsRecord[],
+    source: Source,
+  ): void {
+    const packets = this.#pack(answers, source.interfaceName);
+    const simple = (record: DnsRecord): DnsRecord => ({
+      ...record,
+      ttl: Math.min(record.ttl, 10),
+      flush: false,
+    });
+    this.#options.send(
+      {
+        type: "response",
+        id,
+        questions: questions.map(({ name, type }) => ({ name, type })),
+        answers: packets[0]!.answers.map(simple),
+        additionals: packets[0]!.additionals.map(simple),
+        truncated: packets.length > 1,
+      },
+      source.interfaceName,
+      source,
+    );
+  }
 
-function nextHost(host: string): string {
-  const label = labelsOf(host)[0]!;
-  const [, base = label, number = "1"] = /^(.*)-(\d{1,6})$/.exec(label) ?? [];
-  const suffix = `-${Number(number) + 1}`;
-  return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
+  #pack(answers: readonly DnsRecord[], on: string): PackedAnswers[] {
+    return packAnswers(answers.map((answer) => ({
+      answers: [answer],
+      additionals: this.#options.records.additionals(answer, on),
+    })));
+  }
+
+  #sentWithin(record: DnsRecord, on: string, milliseconds: number): boolean {
+    const at = this.#lastSent.get(`${on} ${recordKey(record)}`);
+    return at !== undefined && this.#options.clock.now() - at < milliseconds;
+  }
+
+  #later(delay: number, callback: () => void): void {
+    const cancel = this.#options.clock.after(delay, () => {
+      this.#pending.delete(cancel);
+      callback();
+    });
+    this.#pending.add(cancel);
+  }
 }

@@ -17,7 +17,10 @@ export interface ServiceInfo {
   name: string;
   /** The port that the service listens on; 0 where the network does not reach it. */
   port: number;
-  /** Where the host is reached: IPv4 first, then IPv6. */
+  /**
+   * Where the host is reached, the most promising first: IPv4 before IPv6, and
+   * what is on the network on which it was heard before what is not.
+   */
   addresses: string[];
   /** The host's name, such as `livingroom.local.`. */
   server: string;
@@ -97,10 +100,10 @@ function rank(address: string): number {
   return isLinkLocal(address) ? 2 : 1;
 }
 
-/** Never a link-local one of IPv6: a URL has no place for the zone that it needs. */
+/** The first of a kind; never a link-local one of IPv6: a URL has no place for the zone that it needs. */
 function bestAddress(addresses: readonly string[]): string | undefined {
   return addresses.filter((address) => !isLinkLocal(address))
-    .sort(compareAddresses)[0];
+    .sort((a, b) => rank(a) - rank(b))[0];
 }
 
 function isLinkLocal(address: string): boolean {

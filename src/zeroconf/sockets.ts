@@ -1,85 +1,80 @@
+import type { Buffer } from "node:buffer";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import type { EventEmitter } from "node:events";
-import makeMulticastDns from "multicast-dns";
-import type { Logger } from "../logger.ts";
+import { sleep } from "../waiting.ts";
+import type { Send, Source } from "./dns_message.ts";
 import {
-  type DnsRecord,
-  RECORD_TYPES,
-  type Send,
-  type Source,
-} from "./dns_message.ts";
-import { encodeMessage } from "./encode_message.ts";
-import { isOnLink, listInterfaces, type NetworkInterface } from "./network.ts";
+  allInterfaces,
+  isOnLink,
+  isSameInterface,
+  type NetworkInterface,
+} from "./interfaces.ts";
+import { decodeMessage, encodeMessage } from "./wire_format.ts";
 
 const PORT = 5353;
 const GROUP = { IPv4: "224.0.0.251", IPv6: "ff02::fb" } as const;
-/** Milliseconds between two looks at the interfaces of the host. */
+/** Milliseconds between two looks at the interfaces of the host, and where an address is on trial. */
 const LOOK_AGAIN = 2_000;
+const LOOK_SOON = 500;
+/** Milliseconds by which the clock may run apart from the time of day before the host counts as having slept. */
+const SLEPT = 5_000;
+/** Bytes that wait in a socket until they are read: what a host with many services answers at once. */
+const RECEIVE_BUFFER = 1 << 20;
 
 type Family = keyof typeof GROUP;
 
-interface MulticastDns extends EventEmitter {
-  destroy(callback: () => void): void;
-}
-
-interface OpenSocket {
-  /** What has to be opened anew when it changes. */
-  readonly key: string;
+/** What one interface has for one IP version. */
+interface Channel {
   readonly network: NetworkInterface;
   readonly family: Family;
-  readonly socket: Socket;
+  /** Sends everything, and hears what is for this host alone. */
+  readonly sender: Socket;
+  /** Hears the group; for IPv4, one socket hears it on all interfaces. */
+  readonly receiver: Socket | undefined;
   /** Whether what was sent last could not be sent. */
   isMute: boolean;
-  close(): Promise<void>;
 }
 
 /** What {@linkcode Sockets} need. */
 export interface SocketsOptions {
-  /** Names or addresses of the interfaces to use. */
-  interfaces?: readonly string[];
-  /** Whether the sockets let the process end. */
-  unref?: boolean;
-  logger: Logger;
-  /** Called with every packet that can be decoded. */
-  onMessage(message: ReceivedMessage, source: Source): void;
-  /** Called when an interface or address came or went. */
-  onNetworkChange(): void;
+  /** Chooses the interfaces to use from all that there are. */
+  choose(all: readonly NetworkInterface[]): readonly NetworkInterface[];
+  /** Called for what whoever runs the program has to know. */
+  warn(text: string): void;
+  debug(text: string): void;
+  /** Called with every packet that may be meant for us. */
+  onPacket(packet: Uint8Array, source: Source): void;
+  /**
+   * Called when interfaces came, went or changed.
+   *
+   * @param changed The names of those that may lead elsewhere than before.
+   */
+  onNetworkChange(changed: ReadonlySet<string>): void;
 }
-
-/** A message as `multicast-dns` decodes it. */
-export interface ReceivedMessage {
-  id: number;
-  type: "query" | "response";
-  flag_tc: boolean;
-  opcode: string;
-  rcode: string;
-  questions: { name: string; type: string; class: string }[];
-  answers: ReceivedRecord[];
-  authorities: ReceivedRecord[];
-  additionals: ReceivedRecord[];
-}
-
-/** A record of any type as it came. */
-export type ReceivedRecord = DnsRecord | {
-  name: string;
-  type: "OTHER";
-  ttl: number;
-  flush: boolean;
-};
 
 /**
- * The sockets of `multicast-dns`, one for each interface and IP version,
- * opened and closed as the interfaces come and go.
+ * The sockets of the process, opened and closed as the interfaces come and go.
+ *
+ * Each interface has one for each IP version that is bound to its own address:
+ * it sends, and what it hears was sent to this host alone. What is sent to the
+ * group is heard by others, so that the two are told apart (RFC 6762,
+ * section 11).
  */
 export class Sockets {
   readonly #options: SocketsOptions;
-  readonly #open = new Map<string, OpenSocket>();
+  readonly #channels = new Map<string, Channel>();
   readonly #sending = new Set<Promise<void>>();
-  #networks: NetworkInterface[] = [];
-  #looking: Promise<void> | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #closed = false;
-  #warned = false;
+  #group: Socket | undefined;
+  #all: readonly NetworkInterface[] = [];
+  #own: ReadonlySet<string> = new Set();
+  #networks: readonly NetworkInterface[] = [];
+  #looking: Promise<unknown[]> = Promise.resolve([]);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOpen = false;
+  #isDaemon = true;
+  #isClosed = false;
+  #hasWarned = false;
+  /** By how many milliseconds the time of day is ahead of the clock. */
+  #ahead = Date.now() - performance.now();
 
   constructor(options: SocketsOptions) {
     this.#options = options;
@@ -92,39 +87,59 @@ export class Sockets {
 
   /** The interfaces and IP versions on which packets are sent, see {@linkcode channelOf}. */
   get channels(): string[] {
-    return [...this.#open.values()].map(({ network, family }) =>
+    return [...this.#channels.values()].map(({ network, family }) =>
       `${network.name} ${family}`
     );
   }
 
+  /** Whether what is sent to this host alone is heard. */
+  get hearsUnicast(): boolean {
+    return mayBindAddresses();
+  }
+
+  /** Tells whether this is an address of this host, on any interface. */
+  isOwnAddress(address: string): boolean {
+    return this.#own.has(address.split("%", 1)[0]!);
+  }
+
+  /** Tells whether an IPv4 address is on the network of an interface. */
+  isOnLink(interfaceName: string, address: string): boolean {
+    const network = this.#all.find(({ name }) => name === interfaceName);
+    return network !== undefined && isOnLink(network, address);
+  }
+
   /**
-   * Opens a socket on each interface, and keeps following the interfaces.
+   * Opens what the interfaces need that are chosen now, and follows them.
    *
+   * @param isDaemon Whether the process may end meanwhile.
    * @throws {Deno.errors.NotCapable} Deno does not permit it: unlike a missing
    * network, this does not come right by itself.
    */
-  async open(): Promise<void> {
-    const errors = await this.#look();
-    if (this.#closed) return;
+  async open(isDaemon: boolean): Promise<void> {
+    this.#isDaemon = isDaemon;
+    const errors = await this.#lookInTurn();
+    if (this.#isClosed) return;
     const denied = errors.find((error) =>
       error instanceof Deno.errors.NotCapable
     );
-    if (denied !== undefined && this.#open.size === 0) throw denied;
-    this.#warnWithoutMulticast(errors);
-    const timer = setInterval(() => {
-      this.#looking ??= this.#look()
-        .then((errors) => this.#warnWithoutMulticast(errors))
-        .finally(() => this.#looking = undefined);
-    }, LOOK_AGAIN);
-    this.#timer = timer;
-    if (this.#options.unref) Deno.unrefTimer(timer);
+    if (denied !== undefined && this.#channels.size === 0) throw denied;
+    this.#isOpen = true;
+    this.#lookAgain(errors);
+  }
+
+  /** Says whether the process may end while this is open. */
+  set daemon(isDaemon: boolean) {
+    this.#isDaemon = isDaemon;
+    if (this.#timer !== undefined) {
+      (isDaemon ? Deno.unrefTimer : Deno.refTimer)(this.#timer);
+    }
   }
 
   /** Sends a packet on one interface or on all, to the group or to one host. */
   readonly send: Send = (message, interfaceName, to) => {
     const packet = encodeMessage(message);
-    for (const open of this.#open.values()) {
-      const { network, family, socket } = open;
+    for (const channel of this.#channels.values()) {
+      const { network, family, sender } = channel;
       if (interfaceName !== undefined && network.name !== interfaceName) {
         continue;
       }
@@ -134,12 +149,12 @@ export class Sockets {
         continue;
       }
       const address = to?.address ?? GROUP[family];
-      const zone = family === "IPv6" && /^(fe80|ff02)/i.test(address)
+      const zone = /^(fe[89ab]|ff02)/i.test(address) && !address.includes("%")
         ? `%${network.name}`
         : "";
       const sent = new Promise<void>((resolve) => {
-        socket.send(packet, to?.port ?? PORT, address + zone, (error) => {
-          this.#noteSent(open, error);
+        sender.send(packet, to?.port ?? PORT, address + zone, (error) => {
+          this.#noteSent(channel, error);
           resolve();
         });
       }).finally(() => this.#sending.delete(sent));
@@ -147,150 +162,279 @@ export class Sockets {
     }
   };
 
+  /** Closes all sockets once what was sent is on its way. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+    await Promise.all(this.#sending);
+    const channels = [...this.#channels.values()];
+    this.#channels.clear();
+    await Promise.all([
+      ...channels.map(closeChannel),
+      this.#group && closeSocket(this.#group),
+    ]);
+  }
+
   /** Tells once that nothing can be sent on an interface, as where a firewall forbids it. */
-  #noteSent(open: OpenSocket, error: Error | null): void {
-    const isNews = error !== null && !open.isMute;
-    open.isMute = error !== null;
+  #noteSent(channel: Channel, error: Error | null): void {
+    const isNews = error !== null && !channel.isMute;
+    channel.isMute = error !== null;
     if (error === null) return;
-    this.#options.logger[isNews ? "warn" : "debug"](
-      `Cannot send on ${open.network.name}, so nobody there is found or hears of us; does a firewall forbid UDP port 5353? (${error.message})`,
+    this.#options[isNews ? "warn" : "debug"](
+      `Cannot send on ${channel.network.name}, so nobody there is found or hears of us; does a firewall forbid UDP port ${PORT}? (${error.message}).`,
     );
   }
 
-  /** Closes all sockets once what was sent is on its way. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#timer);
-    await this.#looking;
-    await Promise.all(this.#sending);
-    const open = [...this.#open.values()];
-    this.#open.clear();
-    await Promise.all(open.map((each) => each.close()));
+  #lookAgain(errors: readonly unknown[]): void {
+    if (this.#isClosed) return;
+    this.#warnWithoutMulticast(errors);
+    const delay = errors.some(isOnTrial) ? LOOK_SOON : LOOK_AGAIN;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
+      () => this.#lookInTurn().then((errors) => this.#lookAgain(errors)),
+      delay,
+    );
+    this.daemon = this.#isDaemon;
+  }
+
+  #lookInTurn(): Promise<unknown[]> {
+    return this.#looking = this.#looking.then(() => this.#look());
   }
 
   /** Follows the interfaces; returns why some could not be used. */
   async #look(): Promise<unknown[]> {
-    const networks = listInterfaces(this.#options.interfaces);
-    const wanted = new Map(networks.flatMap(socketsFor));
-    for (const [key, socket] of this.#open) {
-      if (wanted.has(key)) continue;
-      this.#open.delete(key);
-      await socket.close();
-    }
-    const errors: unknown[] = [];
-    let opened = false;
-    for (const [key, [network, family]] of wanted) {
-      if (this.#open.has(key)) continue;
-      try {
-        const socket = await this.#openOne(key, network, family);
-        if (this.#closed) {
-          await socket.close();
-          return [];
-        }
-        this.#open.set(key, socket);
-        opened = true;
-      } catch (error) {
-        errors.push(error);
+    if (this.#isClosed) return [];
+    const before = new Map(this.#networks.map((each) => [each.name, each]));
+    this.#all = allInterfaces();
+    this.#own = new Set(this.#all.flatMap(({ ipv4, ipv6 }) => [
+      ...ipv4.map(({ address }) => address),
+      ...ipv6,
+    ]));
+    const networks = this.#options.choose(this.#all);
+    const changed = new Set(
+      networks.filter((each) => !isSameInterface(each, before.get(each.name)))
+        .map(({ name }) => name),
+    );
+    const isElsewhere = before.size !== networks.length;
+    if (this.#hasSlept()) {
+      for (const { name } of networks) {
+        changed.add(name);
       }
     }
-    const changed = opened ||
-      JSON.stringify(networks) !== JSON.stringify(this.#networks);
+    const wanted = new Map(networks.flatMap(channelsOf));
+    for (const [key, channel] of this.#channels) {
+      if (wanted.has(key)) continue;
+      this.#channels.delete(key);
+      await closeChannel(channel);
+    }
+    const errors: unknown[] = [];
+    for (const [key, [network, family]] of wanted) {
+      if (this.#channels.has(key)) continue;
+      try {
+        const channel = await this.#openChannel(network, family);
+        this.#channels.set(key, channel);
+        changed.add(network.name);
+      } catch (error) {
+        errors.push(error);
+        this.#options.debug(
+          `Cannot use ${network.name} by ${family}: ${
+            (error as Error).message
+          }`,
+        );
+      }
+    }
     this.#networks = networks;
-    if (changed && !this.#closed) this.#options.onNetworkChange();
+    if ((changed.size > 0 || isElsewhere) && !this.#isClosed) {
+      this.#options.onNetworkChange(changed);
+    }
     return errors;
   }
 
+  /** The clock stands still while the host sleeps, and the time of day goes on. */
+  #hasSlept(): boolean {
+    const ahead = Date.now() - performance.now();
+    const isJump = Math.abs(ahead - this.#ahead) > SLEPT;
+    this.#ahead = ahead;
+    return isJump && this.#isOpen;
+  }
+
   #warnWithoutMulticast(errors: readonly unknown[]): void {
-    if (this.#open.size > 0) {
-      this.#warned = false;
-    } else if (!this.#warned) {
-      this.#warned = true;
+    if (this.#channels.size > 0) {
+      this.#hasWarned = false;
+    } else if (!this.#hasWarned && !errors.some(isOnTrial)) {
+      this.#hasWarned = true;
       const reason = errors[0] instanceof Error
         ? errors[0].message
         : "there is no network interface with an address";
-      this.#options.logger.warn(
+      this.#options.warn(
         `Cannot use multicast, so Zeroconf waits until it can: ${reason}.`,
       );
     }
   }
 
-  async #openOne(
-    key: string,
+  async #openChannel(
     network: NetworkInterface,
     family: Family,
-  ): Promise<OpenSocket> {
+  ): Promise<Channel> {
     await requireNet(family);
-    const { promise, resolve, reject } = Promise.withResolvers<OpenSocket>();
-    const socket = createSocket({
-      type: family === "IPv4" ? "udp4" : "udp6",
-      reuseAddr: true,
-    });
-    if (this.#options.unref) socket.unref();
-    const mdns: MulticastDns = makeMulticastDns({
-      socket,
-      ip: GROUP[family],
-      multicast: false,
-      bind: family === "IPv4" ? "0.0.0.0" : `${GROUP.IPv6}%${network.name}`,
-    });
-    const close = (): Promise<void> =>
-      new Promise((done) => mdns.destroy(() => done()));
-    mdns.on("error", (error: Error) => {
-      close().finally(() => reject(error)).catch(() => {});
-    });
-    mdns.on(
-      "warning",
-      (error: Error) =>
-        this.#options.logger.debug(
-          `Ignored a packet or an error on ${network.name}: ${error.message}.`,
-        ),
-    );
-    mdns.on("packet", (message: ReceivedMessage, from: RemoteInfo) => {
-      if (this.#belongsTo(network, from.address)) {
-        this.#receive(message, from, network.name);
-      }
-    });
-    mdns.on("ready", () => {
+    const { name } = network;
+    const zone = family === "IPv6" ? `%${name}` : "";
+    const address = addressOf(network, family);
+    const local = family === "IPv4" ? address : `::${zone}`;
+    if (family === "IPv4") this.#group ??= await this.#openGroup("IPv4");
+    const receiver = family === "IPv6"
+      ? await this.#openGroup("IPv6", network)
+      : this.#group!;
+    const isHeard = mayBindAddresses();
+    const own = (isHeard ? address : GROUP[family]) + zone;
+    try {
+      const sender = await bind(family, own, isHeard);
       try {
-        const local = family === "IPv4"
-          ? network.ipv4[0]!.address
-          : `::%${network.name}`;
-        socket.addMembership(GROUP[family], local);
-        socket.setMulticastInterface(local);
-        socket.setMulticastTTL(255);
-        socket.setMulticastLoopback(true);
-        resolve({ key, network, family, socket, isMute: false, close });
+        sender.addMembership(GROUP[family], local);
+        join(receiver, GROUP[family], local);
+        sender.setMulticastInterface(local);
+        sender.setMulticastTTL(255);
+        if (family === "IPv4") sender.setTTL(255);
+        sender.setMulticastLoopback(true);
+        if (isHeard) this.#listen(sender, network);
+        return {
+          network,
+          family,
+          sender,
+          receiver: family === "IPv6" ? receiver : undefined,
+          isMute: false,
+        };
       } catch (error) {
-        close().then(() => reject(error));
+        await closeSocket(sender);
+        throw error;
       }
+    } catch (error) {
+      if (family === "IPv6") await closeSocket(receiver);
+      throw error;
+    }
+  }
+
+  /** Opens a socket that hears what is sent to the group. */
+  async #openGroup(
+    family: Family,
+    network?: NetworkInterface,
+  ): Promise<Socket> {
+    const zone = network === undefined ? "" : `%${network.name}`;
+    const any = family === "IPv4" ? "0.0.0.0" : "::";
+    // Windows binds no socket to a group.
+    const address = Deno.build.os === "windows" ? any : GROUP[family] + zone;
+    const socket = await bind(family, address, true);
+    socket.on("message", (packet: Buffer, from: RemoteInfo) => {
+      const on = network ?? this.#networkOf(from.address);
+      if (on !== undefined) this.#receive(packet, from, on, false);
     });
-    return await promise;
+    return socket;
+  }
+
+  /** Listens for what is sent to this host alone. */
+  #listen(socket: Socket, network: NetworkInterface): void {
+    socket.on("message", (packet: Buffer, from: RemoteInfo) => {
+      // Section 11: who is not on the network does not speak here. What is sent
+      // to a link-local address comes from no further by itself.
+      const isFar = !from.address.includes(":") &&
+        !this.isOnLink(network.name, from.address);
+      if (!isFar) this.#receive(packet, from, network, true);
+    });
   }
 
   /**
-   * A socket hears the group on every interface that any socket has joined,
-   * except for IPv6, where it is bound to its own. The sender's network tells
-   * them apart; a sender from none of them counts for the first.
+   * One socket hears the group on every IPv4 interface. The sender's network
+   * tells which it was; a sender from none of them counts for the first that
+   * leads to others.
    */
-  #belongsTo(network: NetworkInterface, from: string): boolean {
-    if (from.includes(":") || isOnLink(network, from)) return true;
-    return network.name === this.#networks[0]?.name &&
-      !from.startsWith("127.") &&
-      !this.#networks.some((other) => isOnLink(other, from));
+  #networkOf(from: string): NetworkInterface | undefined {
+    const near = this.#networks.find((each) => isOnLink(each, from));
+    if (near !== undefined) return near;
+    // Another interface may be heard because another program has joined there.
+    if (this.#all.some((each) => isOnLink(each, from))) return undefined;
+    return this.#networks.find(({ loopback }) => !loopback);
   }
 
   #receive(
-    message: ReceivedMessage,
+    packet: Uint8Array,
     { address, port }: RemoteInfo,
-    interfaceName: string,
+    { name }: NetworkInterface,
+    unicast: boolean,
   ): void {
-    // RFC 6762, section 18.3 and 18.11: other operations and errors are ignored.
-    if (message.opcode !== "QUERY" || message.rcode !== "NOERROR") return;
-    // RFC 6762, section 6: a response from another port is none.
-    if (message.type === "response" && port !== PORT) return;
-    if (!this.#closed) {
-      this.#options.onMessage(message, { interfaceName, address, port });
-    }
+    if (this.#isClosed || packet.length < 12) return;
+    // Section 6: a response from another port is none.
+    if (port !== PORT && (packet[2]! & 0x80) !== 0) return;
+    this.#options.onPacket(packet, {
+      interfaceName: name,
+      address,
+      port,
+      unicast,
+    });
   }
+}
+
+/** Opens a socket; what goes wrong with it later is passed over, since sending tells. */
+function bind(
+  family: Family,
+  address: string,
+  isRead: boolean,
+): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = createSocket({
+    type: family === "IPv4" ? "udp4" : "udp6",
+    reuseAddr: true,
+  });
+  // The look at the interfaces keeps the process alive, where anything does.
+  socket.unref();
+  socket.on("error", (error) => {
+    socket.close();
+    reject(error);
+  });
+  socket.bind(PORT, address, () => {
+    socket.removeAllListeners("error");
+    socket.on("error", () => {});
+    if (isRead) {
+      try {
+        socket.setRecvBufferSize(RECEIVE_BUFFER);
+      } catch {
+        // The system's own size has to do.
+      }
+    }
+    resolve(socket);
+  });
+  return promise;
+}
+
+/**
+ * Has a socket hear the group on an interface. It may hear it already, or hear
+ * it on as many as one socket can; then what the senders joined has to do.
+ */
+function join(socket: Socket, group: string, local: string): void {
+  try {
+    socket.addMembership(group, local);
+  } catch {
+    return;
+  }
+}
+
+function closeSocket(socket: Socket): Promise<void> {
+  return new Promise((done) => socket.close(() => done()));
+}
+
+async function closeChannel({ sender, receiver }: Channel): Promise<void> {
+  await closeSocket(sender);
+  if (receiver !== undefined) await closeSocket(receiver);
+}
+
+/** Whether sockets may be bound to addresses other than those of the group. */
+function mayBindAddresses(): boolean {
+  return Deno.permissions.querySync({ name: "net" }).state === "granted";
+}
+
+/** Whether an address cannot be used yet, because the system looks whether another host has it. */
+function isOnTrial(error: unknown): boolean {
+  return error instanceof Error && /EADDRNOTAVAIL/.test(error.message);
 }
 
 /** Asks for the permission first: a socket without it fails where nobody can catch that. */
@@ -306,21 +450,70 @@ async function requireNet(family: Family): Promise<void> {
   );
 }
 
-function socketsFor(
+/** What has to be open on an interface; under another key, it has to be opened anew. */
+function channelsOf(
   network: NetworkInterface,
 ): [string, [NetworkInterface, Family]][] {
+  const { name, link = "", ipv4, ipv6 } = network;
   const found: [string, [NetworkInterface, Family]][] = [];
-  if (network.ipv4.length > 0) {
-    const addresses = network.ipv4.map(({ address }) => address).join();
-    found.push([`${network.name} ${addresses}`, [network, "IPv4"]]);
+  if (ipv4.length > 0) {
+    const addresses = ipv4.map(({ address }) => address).join();
+    found.push([`${name} ${link} ${addresses}`, [network, "IPv4"]]);
   }
-  if (network.ipv6.some((address) => /^fe80:/i.test(address))) {
-    found.push([`${network.name} IPv6`, [network, "IPv6"]]);
+  if (ipv6.some(isLinkLocal)) {
+    const address = addressOf(network, "IPv6");
+    found.push([`${name} ${link} ${address}`, [network, "IPv6"]]);
   }
   return found;
 }
 
-/** The types that the protocol here reads. */
-export function isKnown(record: ReceivedRecord): record is DnsRecord {
-  return (RECORD_TYPES as readonly string[]).includes(record.type);
+function addressOf({ ipv4, ipv6 }: NetworkInterface, family: Family): string {
+  return family === "IPv4" ? ipv4[0]!.address : ipv6.find(isLinkLocal)!;
+}
+
+function isLinkLocal(address: string): boolean {
+  return /^fe[89ab]/i.test(address);
+}
+
+/**
+ * Asks the network a question that nobody answers, and listens for it.
+ *
+ * @param interfaceName The interface on which to ask.
+ * @param timeout How long the packet may take, in seconds.
+ * @returns Why it did not come back, or `undefined` where it did.
+ */
+export async function hearOurselves(
+  interfaceName: string,
+  timeout: number,
+): Promise<string | undefined> {
+  const question = `_${crypto.randomUUID().slice(0, 13)}._tcp.local`;
+  const heard = new AbortController();
+  let problem: string | undefined;
+  const note = (text: string): void => void (problem ??= text);
+  const sockets = new Sockets({
+    choose: (all) => all.filter(({ name }) => name === interfaceName),
+    warn: note,
+    debug: note,
+    onNetworkChange: () => {},
+    onPacket: (packet) => {
+      const { questions = [] } = decodeMessage(packet) ?? {};
+      if (questions.some(({ name }) => name === question)) heard.abort();
+    },
+  });
+  try {
+    await sockets.open(false);
+    sockets.send({
+      type: "query",
+      questions: [{ name: question, type: "PTR" }],
+    });
+    if (sockets.networks.length > 0) {
+      await sleep(timeout, { signal: heard.signal });
+    }
+  } catch (error) {
+    note((error as Error).message);
+  } finally {
+    await sockets.close();
+  }
+  if (heard.signal.aborted) return undefined;
+  return (problem ?? "Our own packets do not come back").replace(/\.$/, "");
 }

@@ -6,7 +6,7 @@ import { noNamespaces, OURS, row, THEIRS, TYPE } from "./zeroconf_rows.ts";
 
 row(
   "hosts with nothing but IPv6 see each other",
-  // multicast-dns, below bonjour-service, opens one IPv4 socket.
+  // bonjour-service opens one IPv4 socket.
   { ipv6Only: true, stacks: ["python", "avahi", "ours"] },
   async (ours, theirs) => {
     await Promise.all([ours.browse(), theirs.browse()]);

@@ -9,6 +9,7 @@ import {
   serviceType,
 } from "../../src/zeroconf/mod.ts";
 import { Sockets } from "../../src/zeroconf/sockets.ts";
+import { decodeMessage } from "../../src/zeroconf/wire_format.ts";
 import { inTime } from "../in_time.ts";
 import { until } from "../until.ts";
 
@@ -65,10 +66,11 @@ Deno.test("Advertiser announces a change when its first announcements are over",
   const ports: number[] = [];
   const quiet = (): void => {};
   const sockets = new Sockets({
-    interfaces,
-    logger: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    onMessage: ({ answers }) => {
-      for (const record of answers) {
+    choose: (all) => all.filter(({ loopback }) => loopback),
+    warn: quiet,
+    debug: quiet,
+    onPacket: (packet) => {
+      for (const record of decodeMessage(packet)?.answers ?? []) {
         const isOurs = record.type === "SRV" &&
           record.name.startsWith(instance);
         if (isOurs) ports.push(record.data.port);
@@ -76,7 +78,7 @@ Deno.test("Advertiser announces a change when its first announcements are over",
     },
     onNetworkChange: quiet,
   });
-  await sockets.open();
+  await sockets.open(false);
   await using advertiser = new Advertiser({ interfaces });
   await advertiser.register({ name: instance, type, port: 1 });
   await until(() => ports.length === 3, "three announcements");

@@ -1,14 +1,16 @@
-import { Buffer } from "node:buffer";
-import { EventEmitter } from "node:events";
-import makeMulticastDns from "multicast-dns";
 import type { Clock } from "../../src/zeroconf/clock.ts";
 import type { DnsMessage, DnsRecord } from "../../src/zeroconf/dns_message.ts";
-import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
-import type { NetworkInterface } from "../../src/zeroconf/network.ts";
-import { Responder } from "../../src/zeroconf/responder.ts";
+import type { NetworkInterface } from "../../src/zeroconf/interfaces.ts";
+import type { Service } from "../../src/zeroconf/own_records.ts";
+import { Querier } from "../../src/zeroconf/querier.ts";
+import { Registry } from "../../src/zeroconf/registry.ts";
 import { ServiceBrowser } from "../../src/zeroconf/service_browser.ts";
 import type { ServiceChange } from "../../src/zeroconf/service_info.ts";
-import type { ReceivedMessage } from "../../src/zeroconf/sockets.ts";
+import {
+  decodeMessage,
+  encodeMessage,
+  type ReceivedMessage,
+} from "../../src/zeroconf/wire_format.ts";
 
 export const TYPE = "_platypush-redis._tcp.local";
 
@@ -49,37 +51,9 @@ export class TestClock implements Clock {
   }
 }
 
-/** Decodes packets as the sockets do. */
-export class Decoder {
-  readonly #socket = new EventEmitter();
-  #decoded: ReceivedMessage | undefined;
-
-  constructor() {
-    const mdns: EventEmitter = makeMulticastDns({
-      socket: this.#socket,
-      bind: false,
-      multicast: false,
-    });
-    mdns.on("packet", (message: ReceivedMessage) => this.#decoded = message);
-  }
-
-  /** What is in the packet, or undefined when it cannot be decoded. */
-  decode(packet: Uint8Array): ReceivedMessage | undefined {
-    this.#decoded = undefined;
-    this.#socket.emit(
-      "message",
-      Buffer.from(packet),
-      { address: "192.0.2.1", port: 5353 },
-    );
-    return this.#decoded;
-  }
-}
-
-const decoder = new Decoder();
-
 /** A message as whoever receives it sees it. */
 export function received(message: DnsMessage): ReceivedMessage {
-  return decoder.decode(encodeMessage(message))!;
+  return decodeMessage(encodeMessage(message))!;
 }
 
 /** The records of a whole service. */
@@ -120,14 +94,17 @@ export class BrowserUnderTest {
   readonly clock = new TestClock();
   readonly sent: { at: number; message: DnsMessage; on?: string }[] = [];
   readonly changes: ServiceChange[] = [];
+  readonly querier: Querier;
   readonly browser: ServiceBrowser;
+  readonly #place: { interfaceNames: ReadonlySet<string> };
 
   constructor(
     interfaceNames: readonly string[] = ["eth0"],
     channels: readonly string[] = interfaceNames.map((name) => `${name} IPv4`),
   ) {
-    this.browser = new ServiceBrowser({
-      type: TYPE,
+    const isOwnAddress = (address: string): boolean => address === OWN;
+    this.#place = { interfaceNames: new Set(interfaceNames) };
+    this.querier = new Querier({
       clock: this.clock,
       random: () => 0,
       send: (message, on) =>
@@ -136,22 +113,39 @@ export class BrowserUnderTest {
           message,
           ...(on !== undefined && { on }),
         }),
-      interfaceNames: () => interfaceNames,
       channels: () => channels,
-      isOwnAddress: (address) => address === OWN,
+      hearsUnicast: () => true,
+      isOwnAddress,
+    });
+    this.browser = new ServiceBrowser({
+      type: TYPE,
+      place: this.#place,
+      cache: this.querier.cache,
+      isOwnAddress,
+      isOnLink: (_, address) => address.startsWith("192.0.2."),
       onChange: (change) => this.changes.push(change),
     });
-    this.browser.start();
+    this.querier.follow(this.browser);
   }
 
-  /** Lets it hear a response. */
-  hear(answers: DnsRecord[], interfaceName = "eth0"): void {
-    this.browser.receive(received({ type: "response", answers }), {
+  /** Lets it hear a response, from another host than the usual one where one is given. */
+  hear(
+    answers: DnsRecord[],
+    interfaceName = "eth0",
+    address = "192.0.2.10",
+  ): void {
+    this.querier.receive(received({ type: "response", answers }), {
       interfaceName,
-      address: "192.0.2.10",
+      address,
       port: 5353,
     });
     this.clock.advance(0);
+  }
+
+  /** Leaves it these interfaces. */
+  keepInterfaces(names: readonly string[]): void {
+    this.#place.interfaceNames = new Set(names);
+    this.querier.networkChanged(this.#place.interfaceNames, new Set());
   }
 
   get kinds(): string[] {
@@ -184,7 +178,7 @@ export class Cable {
       if (to !== undefined && host.address !== to) continue;
       if (host !== from && !this.carries(from, host)) continue;
       this.clock.after(1, () =>
-        host.responder.receive(packet, {
+        host.registry.receive(packet, {
           interfaceName: "eth0",
           address: from.address,
           port: 5353,
@@ -201,18 +195,22 @@ export class Cable {
     const from = this.packets.length;
     const packet = received({ type: "query", ...query });
     for (const host of this.hosts) {
-      host.responder.receive(packet, { interfaceName: "eth0", address, port });
+      host.registry.receive(packet, { interfaceName: "eth0", address, port });
     }
     this.clock.advance(600);
     return this.packets.slice(from).map(({ message }) => message);
   }
 }
 
-/** One host with a responder. */
+/** The only interface that hosts on a cable have. */
+export const EVERYWHERE = { interfaceNames: new Set(["eth0"]) };
+
+/** One host with services. */
 export class Host {
-  readonly responder: Responder;
+  readonly registry: Registry;
   networks: NetworkInterface[];
   readonly renames: string[] = [];
+  readonly services: Service[] = [];
 
   constructor(
     readonly cable: Cable,
@@ -226,10 +224,9 @@ export class Host {
       ipv4: [{ address, netmask: "255.255.255.0" }],
       ipv6: [],
     }];
-    this.responder = new Responder({
+    this.registry = new Registry({
       clock: cable.clock,
       random,
-      host,
       send: (message, _on, to) => cable.transmit(this, message, to?.address),
       networks: () => this.networks,
       isOwnAddress: (own) => own === this.address,
@@ -237,17 +234,30 @@ export class Host {
     cable.hosts.push(this);
   }
 
-  /** Registers a service and returns its claim. */
-  register(
-    instance = "livingroom",
-    port = 6379,
-    txt: string[] = [],
-  ): ReturnType<Responder["add"]> {
-    return this.responder.add({
-      instance,
-      type: TYPE,
-      port,
-      txt: txt.map((text) => new TextEncoder().encode(text)),
-    }, (name) => this.renames.push(name));
+  /** Registers a service. */
+  register(instance = "livingroom", port = 6379, txt: string[] = []): Service {
+    const service = this.registry.add(
+      {
+        instance,
+        type: TYPE,
+        port,
+        txt: txt.map((text) => new TextEncoder().encode(text)),
+      },
+      this.host,
+      EVERYWHERE,
+      (name) => this.renames.push(name),
+    );
+    this.services.push(service);
+    return service;
+  }
+
+  /** Probes again, because the network changed. */
+  networkChanged(): void {
+    this.registry.networkChanged(() => true);
+  }
+
+  /** Takes all services off the network. */
+  close(): void {
+    this.registry.remove(this.services.splice(0));
   }
 }

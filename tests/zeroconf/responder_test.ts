@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import type { DnsMessage } from "../../src/zeroconf/dns_message.ts";
-import { encodeMessage } from "../../src/zeroconf/encode_message.ts";
-import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
+import { encodeMessage } from "../../src/zeroconf/wire_format.ts";
+import {
+  Cable,
+  EVERYWHERE,
+  Host,
+  received,
+  serviceRecords,
+  TYPE,
+} from "./helpers.ts";
 import { announced, isProbe, NAME } from "./responders.ts";
 
 function goodbyes(cable: Cable): DnsMessage[] {
@@ -34,6 +41,7 @@ Deno.test("Responder answers with what will be asked next", () => {
     "SRV",
     "TXT",
     "A",
+    "NSEC",
   ]);
 });
 
@@ -71,7 +79,7 @@ Deno.test("Responder waits for the rest of a truncated query", () => {
   const questions = [{ name: TYPE, type: "PTR" }] as const;
   const source = { interfaceName: "eth0", address: "192.0.2.200", port: 5353 };
   const query = (message: Omit<DnsMessage, "type">): void =>
-    host.responder.receive({
+    host.registry.receive({
       ...received({ type: "query", ...message }),
     }, source);
   query({ questions, truncated: true });
@@ -123,10 +131,10 @@ Deno.test("Responder changes port and TXT without a goodbye", () => {
   const cable = new Cable();
   const host = new Host(cable, "192.0.2.1");
   const records = { instance: "livingroom", type: TYPE, port: 1, txt: [] };
-  const claim = host.responder.add(records, () => {});
+  const service = host.registry.add(records, host.host, EVERYWHERE, () => {});
   cable.clock.advance(20_000);
   records.port = 2;
-  claim.changed();
+  service.prober.changed();
   cable.clock.advance(0);
   const last = cable.packets.at(-1)?.message.answers?.find(({ type }) =>
     type === "SRV"
@@ -139,24 +147,24 @@ Deno.test("Responder takes what it has said before a change for no conflict, for
   const cable = new Cable();
   const host = new Host(cable, "192.0.2.1");
   const records = { instance: "livingroom", type: TYPE, port: 1, txt: [] };
-  const claim = host.responder.add(records, () => {});
+  const service = host.registry.add(records, host.host, EVERYWHERE, () => {});
   cable.clock.advance(20_000);
   const before = cable.packets.at(-1)!.message;
   records.port = 2;
-  claim.changed();
+  service.prober.changed();
   // A socket hears what it has sent itself, and on a busy host late.
   const source = { interfaceName: "eth0", address: "192.0.2.1", port: 5353 };
-  const repeat = (): void => host.responder.receive(received(before), source);
+  const repeat = (): void => host.registry.receive(received(before), source);
   cable.clock.advance(900);
   repeat();
-  assert.equal(claim.announced, true);
+  assert.equal(service.prober.announced, true);
   cable.clock.advance(200);
   repeat();
-  assert.equal(claim.announced, false);
+  assert.equal(service.prober.announced, false);
 });
 
 Deno.test("Responder says goodbye, and nothing after it", () => {
-  const { cable, host, claim } = announced();
+  const { cable, host, service } = announced();
   // One answer waits for others, and one until a second has passed.
   cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
   for (
@@ -165,35 +173,35 @@ Deno.test("Responder says goodbye, and nothing after it", () => {
       type: "SRV",
     }] as const
   ) {
-    host.responder.receive(received({ type: "query", questions: [question] }), {
+    host.registry.receive(received({ type: "query", questions: [question] }), {
       interfaceName: "eth0",
       address: "192.0.2.200",
       port: 5353,
     });
   }
-  host.responder.remove([claim]);
+  host.registry.remove([service]);
   cable.clock.advance(10_000);
   assert.equal(goodbyes(cable).length, 1);
   assert.deepEqual(cable.packets.at(-1)?.message, goodbyes(cable)[0]);
 });
 
 Deno.test("Responder says goodbye also while it probes again for what was announced", () => {
-  const { cable, host, claim } = announced();
-  host.responder.networkChanged();
+  const { cable, host, service } = announced();
+  host.networkChanged();
   cable.clock.advance(600);
   assert.equal(isProbe(cable.packets.at(-1)!.message), true);
-  host.responder.remove([claim]);
+  host.registry.remove([service]);
   assert.equal(goodbyes(cable).length, 1);
 });
 
 Deno.test("Responder says no goodbye for a name that may be another host's", () => {
-  const { cable, host, claim } = announced();
+  const { cable, host, service } = announced();
   const { srv } = serviceRecords({ port: 1, host: "other.local" });
-  host.responder.receive(
+  host.registry.receive(
     received({ type: "response", answers: [srv] }),
     { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
   );
-  host.responder.remove([claim]);
+  host.registry.remove([service]);
   cable.clock.advance(5_000);
   assert.deepEqual(goodbyes(cable), []);
 });
@@ -205,7 +213,7 @@ Deno.test("Responder probes and announces again when the network changed", () =>
     ...host.networks[0]!,
     ipv4: [{ address: "192.0.2.77", netmask: "255.255.255.0" }],
   }];
-  host.responder.networkChanged();
+  host.networkChanged();
   cable.clock.advance(5_000);
   const sent = cable.packets.slice(from).map(({ message }) => message);
   assert.ok(sent.some(isProbe));
@@ -239,7 +247,7 @@ Deno.test("Responder probes for, announces and withdraws names together", () => 
   const from = cable.packets.length;
   for (let i = 0; i < 200; i++) host.register(`service ${i}`, 1_000 + i);
   cable.clock.advance(20_000);
-  host.responder.close();
+  host.close();
   const rest = cable.packets.slice(from).map(({ message }) => message);
   assert.ok(rest.length < 7 * 30, `${rest.length} packets`);
   assert.ok(
@@ -273,7 +281,7 @@ Deno.test("Responder does not repeat what another host has just said", () => {
   const answers = (ttl: number, address: string): DnsMessage[] => {
     const { cable, host } = announced();
     cable.clock.after(10, () =>
-      host.responder.receive(
+      host.registry.receive(
         received({ type: "response", answers: [{ ...pointer, ttl }] }),
         { interfaceName: "eth0", address, port: 5353 },
       ));
@@ -289,15 +297,15 @@ Deno.test("Responder leaves nothing to do once it is closed", () => {
   const { cable, host } = announced();
   host.register("kitchen", 2);
   const questions = [{ name: TYPE, type: "PTR" }] as const;
-  host.responder.receive(received({ type: "query", questions }), {
+  host.registry.receive(received({ type: "query", questions }), {
     interfaceName: "eth0",
     address: "192.0.2.200",
     port: 5353,
   });
-  host.responder.close();
+  host.close();
   const unknown = new Host(cable, "192.0.2.2");
   unknown.register("hall");
-  unknown.responder.close();
+  unknown.close();
   cable.clock.advance(10);
   assert.equal(cable.clock.pending, 0);
   assert.equal(goodbyes(cable).length, 1);

@@ -11,11 +11,11 @@ export function isProbe({ type, authorities }: DnsMessage): boolean {
 export function announced(): {
   cable: Cable;
   host: Host;
-  claim: ReturnType<Host["register"]>;
+  service: ReturnType<Host["register"]>;
 } {
   const cable = new Cable();
   const host = new Host(cable, "192.0.2.1");
-  const claim = host.register("livingroom", 6379, ["queue=q"]);
+  const service = host.register("livingroom", 6379, ["queue=q"]);
   cable.clock.advance(20_000);
-  return { cable, host, claim };
+  return { cable, host, service };
 }

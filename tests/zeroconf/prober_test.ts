@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import { nextInstance } from "../../src/zeroconf/responder.ts";
+import { nextInstance } from "../../src/zeroconf/names.ts";
 import { Cable, Host, received, serviceRecords, TYPE } from "./helpers.ts";
 import { announced, isProbe, NAME } from "./responders.ts";
 
 Deno.test("Responder takes another name when its own is taken", async () => {
   const { cable, host } = announced();
   const second = new Host(cable, "192.0.2.2");
-  const claim = second.register("livingroom", 1, []);
+  const service = second.register("livingroom", 1, []);
   cable.clock.advance(5_000);
-  assert.equal(await claim.won, `livingroom (2).${TYPE}`);
+  assert.equal(await service.prober.won, `livingroom (2).${TYPE}`);
   assert.deepEqual(second.renames, ["livingroom (2)"]);
   assert.deepEqual(host.renames, []);
 });
@@ -16,9 +16,9 @@ Deno.test("Responder takes another name when its own is taken", async () => {
 Deno.test("Responders that start at once end with two names", () => {
   const cable = new Cable();
   const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
-  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  const services = hosts.map((host, i) => host.register("livingroom", i + 1));
   cable.clock.advance(10_000);
-  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+  assert.deepEqual(services.map(({ prober }) => prober.name).sort(), [
     `livingroom (2).${TYPE}`,
     NAME,
   ]);
@@ -28,13 +28,13 @@ Deno.test("Responders end with two names when their networks are joined", () => 
   const cable = new Cable();
   const hosts = [new Host(cable, "192.0.2.1"), new Host(cable, "192.0.2.2")];
   cable.carries = () => false;
-  const claims = hosts.map((host, i) => host.register("livingroom", i + 1));
+  const services = hosts.map((host, i) => host.register("livingroom", i + 1));
   cable.clock.advance(20_000);
-  assert.deepEqual(claims.map(({ name }) => name), [NAME, NAME]);
+  assert.deepEqual(services.map(({ prober }) => prober.name), [NAME, NAME]);
   cable.carries = () => true;
   cable.ask({ questions: [{ name: NAME, type: "SRV" }] });
   cable.clock.advance(20_000);
-  assert.deepEqual(claims.map(({ name }) => name).sort(), [
+  assert.deepEqual(services.map(({ prober }) => prober.name).sort(), [
     `livingroom (2).${TYPE}`,
     NAME,
   ]);
@@ -48,10 +48,13 @@ Deno.test("Responder renames the host alone when only its name is taken", () => 
   ];
   hosts.map((host, i) => host.register(`service ${i}`, i + 1));
   cable.clock.advance(10_000);
-  assert.deepEqual(hosts.map(({ responder }) => responder.server).sort(), [
-    "pi-2.local.",
-    "pi.local.",
-  ]);
+  assert.deepEqual(
+    hosts.map(({ services: [service] }) => service?.host.prober.name).sort(),
+    [
+      "pi-2.local",
+      "pi.local",
+    ],
+  );
   assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
 });
 
@@ -67,8 +70,8 @@ Deno.test("Responder announces where its services are when the host is renamed",
   cable.carries = () => true;
   cable.ask({ questions: [{ name: "pi.local", type: "A" }] });
   cable.clock.advance(20_000);
-  const renamed = hosts.find(({ responder }) =>
-    responder.server === "pi-2.local."
+  const renamed = hosts.find(({ services: [service] }) =>
+    service?.host.prober.name === "pi-2.local"
   );
   const answers = cable.packets.filter(({ from }) => from === renamed)
     .flatMap(({ message }) => message.answers ?? []);
@@ -81,11 +84,11 @@ Deno.test("Responder announces where its services are when the host is renamed",
 });
 
 Deno.test("Responder does not announce a name that is taken meanwhile", () => {
-  const { cable, host, claim } = announced();
+  const { cable, host, service } = announced();
   const from = cable.packets.length;
-  claim.changed();
+  service.prober.changed();
   const { srv } = serviceRecords({ port: 1, host: "other.local" });
-  host.responder.receive(
+  host.registry.receive(
     received({ type: "response", answers: [srv] }),
     { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
   );

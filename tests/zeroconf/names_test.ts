@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cutLabel } from "../../src/zeroconf/cut_label.ts";
+import { cutLabel } from "../../src/zeroconf/names.ts";
 
 Deno.test("cutLabel() keeps what fits in 63 bytes", () => {
   assert.equal(cutLabel("x".repeat(63)), "x".repeat(63));

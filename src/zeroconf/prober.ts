@@ -1,61 +1,64 @@
 import type { Clock } from "./clock.ts";
-import { type DnsRecord, fold } from "./dns_message.ts";
-import { comparableData } from "./encode_message.ts";
+import { dataKey, type DnsRecord } from "./dns_message.ts";
+import { comparableData } from "./wire_format.ts";
 
 /** Milliseconds between two probes (RFC 6762, section 8.1). */
 export const PROBE_INTERVAL = 250;
 const PROBES = 3;
 /** Milliseconds that the loser of a tie-break waits (section 8.2). */
 const DEFER = 1_000;
-/** After this many conflicts within ten seconds, probing slows down (section 8.1). */
+/** After this many conflicts within so many milliseconds, probing slows down (section 8.1). */
 const MANY_CONFLICTS = 15;
+const CONFLICTS_WITHIN = 10_000;
 const SLOW_PROBING = 5_000;
 /** Milliseconds for which what was sent before a change may still come back to us. */
 const ECHO = 1_000;
-/** When announcements follow the first one: more than the two of section 8.3. */
+/** When announcements follow the first one, in milliseconds: more than the two of section 8.3. */
 const ANNOUNCEMENTS = [0, 1_000, 3_000];
 
-/** What a {@linkcode Claim} needs. */
-export interface ClaimOptions {
+/** What a {@linkcode Prober} needs. */
+export interface ProberOptions {
   /** The name to begin with, without a dot at its end. */
-  name: string;
-  clock: Clock;
-  random: () => number;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly random: () => number;
   /** The unique records under the name, as they are now, on one interface or on all. */
-  records(interfaceName?: string): DnsRecord[];
+  records(interfaceName?: string): readonly DnsRecord[];
   /** Sends the records as a probe. */
   probe(): void;
   /** Sends the records as an announcement. */
   announce(): void;
   /** Makes another name of one that is taken. */
   nextName(name: string): string;
-  /** Called when another name has been won, or has replaced one that was announced. */
+  /** Called when another name is tried, or has replaced one that was announced. */
   onRename(name: string): void;
-  /** Whether records that are not among the claim's own are of the same host. */
+  /** Tells whether records that are not among these are of the same host. */
   isOwn?(record: DnsRecord): boolean;
 }
 
 /**
- * One unique name on the network: probed, announced, defended, and given up
- * for another one when it is taken (RFC 6762, sections 8 and 9).
+ * Holds one unique name on the network: probes for it, has it announced,
+ * defends it, and gives it up for another one when it is taken (RFC 6762,
+ * sections 8 and 9).
  */
-export class Claim {
-  readonly #options: ClaimOptions;
+export class Prober {
+  readonly #options: ProberOptions;
   #name: string;
   #state: "new" | "probing" | "announced" | "over" = "new";
   #everAnnounced = false;
   /** The name that others know as ours; none where another host claims it, too. */
   #known = "";
   #probesSent = 0;
-  /** What was sent last, and what was before a change, as comparable data. */
-  #sent: Uint8Array[] = [];
-  #former: Uint8Array[] = [];
+  /** What was sent last, and what was before a change, by {@linkcode dataKey}. */
+  #sent: readonly string[] = [];
+  #former: readonly string[] = [];
   #formerUntil = -Infinity;
   #conflicts: number[] = [];
+  #isSlow = false;
   #cancel: () => void = () => {};
-  #won = Promise.withResolvers<string>();
+  readonly #won = Promise.withResolvers<string>();
 
-  constructor(options: ClaimOptions) {
+  constructor(options: ProberOptions) {
     this.#options = options;
     this.#name = options.name;
     this.#won.promise.catch(() => {});
@@ -66,9 +69,13 @@ export class Claim {
     return this.#name;
   }
 
-  /** Whether the records may be used in answers. */
+  /**
+   * Whether the records may be used in answers. They may while the name is
+   * probed for again, so that nobody takes it meanwhile.
+   */
   get announced(): boolean {
-    return this.#state === "announced";
+    return this.#state === "announced" ||
+      this.#state === "probing" && this.isKnown;
   }
 
   /** Whether the name was announced at any time, so that others may know it. */
@@ -114,70 +121,79 @@ export class Claim {
     );
   }
 
-  /** Looks for a conflict in the records of a response (section 9). */
+  /**
+   * Looks for a conflict in a response (section 9).
+   *
+   * @param records Those of the response that have the name.
+   */
   heardResponse(records: readonly DnsRecord[]): void {
     const foreign = records.some((record) =>
-      record.ttl > 0 && fold(record.name) === fold(this.#name) &&
-      this.#isForeign(record)
+      record.ttl > 0 && this.#isForeign(record)
     );
     if (!foreign) return;
-    if (this.#state === "probing") {
+    if (this.#state === "probing" && !this.isKnown) {
       if (this.#probesSent > 0) this.#takeNextName();
-    } else if (this.#state === "announced") {
+    } else if (this.announced) {
       this.#known = "";
       this.#noteConflict();
       this.#probeAfter(this.#options.random() * PROBE_INTERVAL);
     }
   }
 
-  /** Compares a probe for the same name with our own (section 8.2). */
-  heardProbe(proposed: readonly DnsRecord[], interfaceName: string): void {
-    if (this.#state !== "probing") return;
-    const theirs = proposed.filter(({ name }) =>
-      fold(name) === fold(this.#name)
-    );
-    if (theirs.length === 0 || !theirs.some((r) => this.#isForeign(r))) return;
+  /**
+   * Compares a probe for the same name with our own (section 8.2).
+   *
+   * @param theirs The records that are proposed for the name.
+   */
+  heardProbe(theirs: readonly DnsRecord[], interfaceName: string): void {
+    if (this.#state !== "probing" || this.isKnown) return;
+    if (!theirs.some((record) => this.#isForeign(record))) return;
     const ours = this.#options.records(interfaceName);
     if (compareProposals(ours, theirs) < 0) this.#probeAfter(DEFER);
   }
 
   #isForeign(record: DnsRecord): boolean {
-    const data = comparableData(record);
+    const key = dataKey(record);
     const isEcho = this.#options.clock.now() < this.#formerUntil &&
-      this.#former.some((former) => compareBytes(former, data) === 0);
-    return !isEcho && !this.#options.isOwn?.(record) &&
-      this.#options.records().every((own) =>
-        compareBytes(comparableData(own), data) !== 0
-      ) &&
-      this.#options.records().some(({ type }) => type === record.type);
+      this.#former.includes(key);
+    if (isEcho || this.#options.isOwn?.(record)) return false;
+    const own = this.#options.records();
+    return own.some(({ type }) => type === record.type) &&
+      own.every((each) => dataKey(each) !== key);
   }
 
   #takeNextName(): void {
     this.#noteConflict();
     this.#name = this.#options.nextName(this.#name);
     this.#options.onRename(this.#name);
-    this.#probeAfter(
-      this.#conflicts.length >= MANY_CONFLICTS ? SLOW_PROBING : PROBE_INTERVAL,
-    );
+    this.#probeAfter(PROBE_INTERVAL);
   }
 
   #noteConflict(): void {
     const now = this.#options.clock.now();
-    this.#conflicts = this.#conflicts.filter((at) => at > now - 10_000);
+    this.#conflicts = this.#conflicts.filter((at) =>
+      at > now - CONFLICTS_WITHIN
+    );
     this.#conflicts.push(now);
+    this.#isSlow ||= this.#conflicts.length >= MANY_CONFLICTS;
   }
 
   #probeAfter(delay: number): void {
     this.#state = "probing";
     this.#probesSent = 0;
     this.#cancel();
-    this.#cancel = this.#options.clock.after(delay, () => this.#probe());
+    // Section 8.1: each attempt waits, once there have been so many.
+    this.#cancel = this.#options.clock.after(
+      this.#isSlow ? SLOW_PROBING : delay,
+      () => this.#probe(),
+    );
   }
 
   #probe(): void {
     if (this.#probesSent === PROBES) {
       this.#state = "announced";
       this.#everAnnounced = true;
+      this.#isSlow = false;
       this.#known = this.#name;
       this.#announce(0);
       return this.#won.resolve(this.#name);
@@ -206,7 +222,7 @@ export class Claim {
   }
 
   #noteSent(): void {
-    this.#sent = this.#options.records().map(comparableData);
+    this.#sent = this.#options.records().map(dataKey);
   }
 }
 

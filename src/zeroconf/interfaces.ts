@@ -10,17 +10,25 @@ export interface NetworkInterface {
   readonly ipv4: readonly { address: string; netmask: string }[];
   /** The IPv6 addresses. */
   readonly ipv6: readonly string[];
+  /**
+   * Changes when the interface was made anew, and where the system lets us see
+   * it when its cable was out, however briefly.
+   */
+  readonly link?: string;
 }
 
 /**
- * Lists the interfaces on which services are announced and looked for.
+ * Chooses the interfaces on which services are announced and looked for.
  *
+ * @param all Every interface that has an address.
  * @param only Names or addresses of interfaces. Where it is missing: all that
  * lead to other hosts, or the loopback interface when there is no other.
- * @returns The interfaces that are there and have an address.
+ * @returns Those of all that are meant.
  */
-export function listInterfaces(only?: readonly string[]): NetworkInterface[] {
-  const all = allInterfaces();
+export function chooseInterfaces(
+  all: readonly NetworkInterface[],
+  only?: readonly string[],
+): NetworkInterface[] {
   if (only !== undefined) {
     return all.filter(({ name, ipv4, ipv6 }) =>
       only.includes(name) || ipv6.some((address) => only.includes(address)) ||
@@ -28,7 +36,7 @@ export function listInterfaces(only?: readonly string[]): NetworkInterface[] {
     );
   }
   const outward = all.filter(({ loopback }) => !loopback);
-  return outward.length > 0 ? outward : all;
+  return outward.length > 0 ? outward : [...all];
 }
 
 /** Lists every interface that has an address. */
@@ -36,26 +44,55 @@ export function allInterfaces(): NetworkInterface[] {
   const found: NetworkInterface[] = [];
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
     if (addresses === undefined || addresses.length === 0) continue;
+    const ipv6 = addresses.flatMap((each) =>
+      each.family === "IPv6" ? each : []
+    );
     found.push({
       name,
       loopback: addresses.every(({ internal }) => internal),
       ipv4: addresses.filter(({ family }) => family === "IPv4").map((
         { address, netmask },
       ) => ({ address, netmask })),
-      ipv6: addresses.filter(({ family }) => family === "IPv6").map((
-        { address },
-      ) => address),
+      ipv6: ipv6.map(({ address }) => address),
+      link: [
+        addresses[0]!.mac,
+        // The number of the interface: a new one under an old name has another.
+        ipv6.find(({ scopeid }) => scopeid)?.scopeid,
+        carrierOf(name),
+      ].join(),
     });
   }
   return found;
 }
 
-/** Whether this is an address of this host, on any interface. */
-export function isOwnAddress(address: string): boolean {
-  const plain = address.split("%", 1)[0]!;
-  return allInterfaces().some(({ ipv4, ipv6 }) =>
-    ipv6.includes(plain) || ipv4.some((own) => own.address === plain)
-  );
+/**
+ * Reads how often the cable came and went. The system tells it in `/sys`, which
+ * Deno shows to programs that may do everything, and to no others.
+ */
+function carrierOf(name: string): string | undefined {
+  if (!/^[\w.:@-]+$/.test(name) || !maySeeCarriers()) return undefined;
+  try {
+    const read = (file: string): string =>
+      Deno.readTextFileSync(`/sys/class/net/${name}/${file}`).trim();
+    return `${read("carrier")} ${read("carrier_changes")}`;
+  } catch {
+    return undefined;
+  }
+}
+
+let seesCarriers: boolean | undefined;
+
+function maySeeCarriers(): boolean {
+  return seesCarriers ??= Deno.build.os === "linux" &&
+    Deno.permissions.querySync({ name: "read" }).state === "granted";
+}
+
+/** Whether two lists say the same of an interface. */
+export function isSameInterface(
+  a: NetworkInterface | undefined,
+  b: NetworkInterface | undefined,
+): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** The name of what one socket hears: an interface, and one IP version on it. */
@@ -63,7 +100,7 @@ export function channelOf(interfaceName: string, address: string): string {
   return `${interfaceName} ${address.includes(":") ? "IPv6" : "IPv4"}`;
 }
 
-/** Whether a packet from this address came over this interface's own network. */
+/** Whether an IPv4 packet from this address came over this interface's own network. */
 export function isOnLink(
   { ipv4 }: NetworkInterface,
   source: string,

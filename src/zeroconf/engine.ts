@@ -1,0 +1,231 @@
+import type { Logger } from "../logger.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { Source } from "./dns_message.ts";
+import { chooseInterfaces, type NetworkInterface } from "./interfaces.ts";
+import type { Place } from "./own_records.ts";
+import { Querier } from "./querier.ts";
+import { Registry } from "./registry.ts";
+import { Sockets } from "./sockets.ts";
+import { decodeMessage, mayConcern } from "./wire_format.ts";
+
+/** Milliseconds within which the same packet is one that came on two ways. */
+const SAME_PACKET = 200;
+/** The most packets that are remembered for that. */
+const MAX_PACKETS = 200;
+
+/** What a {@linkcode Participant} says of itself. */
+export interface ParticipantOptions {
+  /** Names or addresses of the interfaces to use. */
+  readonly interfaces?: readonly string[] | undefined;
+  /** Whether it lets the process end. */
+  readonly daemon: boolean;
+  readonly logger: Logger;
+}
+
+let shared: Engine | undefined;
+
+/**
+ * Zeroconf in this process: one set of sockets, one cache and one clock for all
+ * that announce and look for services. It is there while somebody takes part.
+ */
+export class Engine {
+  readonly clock: Clock = systemClock;
+  /** The services of this process. */
+  readonly registry: Registry;
+  /** The services of others. */
+  readonly querier: Querier;
+  readonly #sockets: Sockets;
+  readonly #participants = new Set<Participant>();
+  /** What was heard a moment ago, with where and when. */
+  readonly #recent = new Map<string, Source & { at: number }>();
+
+  private constructor() {
+    const { clock } = this;
+    this.#sockets = new Sockets({
+      choose: (all) => this.#choose(all),
+      warn: (text) => this.#tell("warn", text),
+      debug: (text) => this.#tell("debug", text),
+      onPacket: (packet, source) => this.#receive(packet, source),
+      onNetworkChange: (changed) => this.#networkChanged(changed),
+    });
+    const common = {
+      clock,
+      random: Math.random,
+      send: this.#sockets.send,
+      isOwnAddress: (address: string) => this.#sockets.isOwnAddress(address),
+    };
+    this.registry = new Registry({
+      ...common,
+      networks: () => this.#sockets.networks,
+    });
+    this.querier = new Querier({
+      ...common,
+      channels: () => this.#sockets.channels,
+      hearsUnicast: () => this.#sockets.hearsUnicast,
+    });
+  }
+
+  /**
+   * Takes part in the engine of this process, which is started by the first.
+   *
+   * @param participant Who takes part, and where; it counts at once.
+   * @returns The engine once the sockets are open, or multicast turned out to be
+   * impossible, which is logged and tried again.
+   * @throws {Deno.errors.NotCapable} Deno does not permit to use the network or
+   * to look at its interfaces. Then it has left.
+   */
+  static async join(participant: Participant): Promise<Engine> {
+    const engine = shared ??= new Engine();
+    engine.#participants.add(participant);
+    try {
+      await engine.#sockets.open(engine.#isDaemon);
+      participant.takeChange(new Set());
+      if (participant.networks.length === 0 && engine.#participants.size > 1) {
+        participant.logger.warn(
+          "There is no such network interface with an address, so Zeroconf waits until there is.",
+        );
+      }
+      return engine;
+    } catch (error) {
+      await engine.leave(participant);
+      throw error;
+    }
+  }
+
+  /** Takes part no longer; the last one to leave waits until the sockets are closed. */
+  async leave(participant: Participant): Promise<void> {
+    if (!this.#participants.delete(participant)) return;
+    if (this.#participants.size > 0) {
+      this.#sockets.daemon = this.#isDaemon;
+      return;
+    }
+    if (shared === this) shared = undefined;
+    await this.#sockets.close();
+  }
+
+  /** Tells whether this is an address of this host, on any interface. */
+  isOwnAddress(address: string): boolean {
+    return this.#sockets.isOwnAddress(address);
+  }
+
+  /** Tells whether an IPv4 address is on the network of an interface. */
+  isOnLink(interfaceName: string, address: string): boolean {
+    return this.#sockets.isOnLink(interfaceName, address);
+  }
+
+  get #isDaemon(): boolean {
+    return [...this.#participants].every(({ daemon }) => daemon);
+  }
+
+  /** Lets each participant choose its interfaces, and returns all of these. */
+  #choose(all: readonly NetworkInterface[]): readonly NetworkInterface[] {
+    const chosen = new Set<NetworkInterface>();
+    for (const participant of this.#participants) {
+      for (const network of participant.choose(all)) chosen.add(network);
+    }
+    return all.filter((network) => chosen.has(network));
+  }
+
+  #networkChanged(changed: ReadonlySet<string>): void {
+    const present = new Set(this.#sockets.networks.map(({ name }) => name));
+    const affected = new Set(
+      [...this.#participants].filter((each) => each.takeChange(changed)),
+    );
+    if (affected.size === 0) return;
+    this.registry.networkChanged((place) => affected.has(place as Participant));
+    this.querier.networkChanged(present, changed);
+  }
+
+  #receive(packet: Uint8Array, source: Source): void {
+    const { registry, querier } = this;
+    const isOurs = mayConcern(packet, registry.labels);
+    const isTheirs = mayConcern(packet, querier.labels);
+    if (!isOurs && !isTheirs) return;
+    const message = decodeMessage(packet);
+    if (message === undefined) return;
+    const isDirect = message.questions.some(({ unicast }) => unicast);
+    const isRepeated = this.#isRepeated(packet, source, isDirect);
+    // What came on two ways is answered once.
+    if (isOurs && !isRepeated) registry.receive(message, source);
+    if (isTheirs) querier.receive(message, source);
+  }
+
+  /**
+   * Tells whether a packet is one that has just come on another way: over both
+   * IP versions, or by cable and by radio.
+   *
+   * @param isDirect Whether it asks for a direct answer, which each who asks
+   * the same has to get.
+   */
+  #isRepeated(
+    packet: Uint8Array,
+    source: Source,
+    isDirect: boolean,
+  ): boolean {
+    const now = this.clock.now();
+    for (const [key, { at }] of this.#recent) {
+      if (now - at <= SAME_PACKET && this.#recent.size < MAX_PACKETS) break;
+      this.#recent.delete(key);
+    }
+    if (source.unicast) return false;
+    const key = text.decode(packet);
+    const same = this.#recent.get(key);
+    if (same === undefined) {
+      this.#recent.set(key, { ...source, at: now });
+      return false;
+    }
+    return same.interfaceName === source.interfaceName
+      ? !isDirect && same.address.includes(":") !== source.address.includes(":")
+      : same.address === source.address;
+  }
+
+  #tell(level: "warn" | "debug", message: string): void {
+    const loggers = new Set([...this.#participants].map((each) => each.logger));
+    for (const logger of loggers) logger[level](message);
+  }
+}
+
+const text = new TextDecoder("latin1");
+
+/** An advertiser or a browser, with the interfaces on which it takes part. */
+export class Participant implements Place {
+  /** The names of the interfaces as they are now. */
+  interfaceNames: ReadonlySet<string> = new Set();
+  readonly daemon: boolean;
+  readonly logger: Logger;
+  readonly #interfaces: readonly string[] | undefined;
+  #networks: readonly NetworkInterface[] = [];
+  #before = "";
+
+  constructor({ interfaces, daemon, logger }: ParticipantOptions) {
+    this.#interfaces = interfaces;
+    this.daemon = daemon;
+    this.logger = logger;
+  }
+
+  /** Its interfaces as they are now. */
+  get networks(): readonly NetworkInterface[] {
+    return this.#networks;
+  }
+
+  /** Chooses from the interfaces that there are. */
+  choose(all: readonly NetworkInterface[]): readonly NetworkInterface[] {
+    this.#networks = chooseInterfaces(all, this.#interfaces);
+    this.interfaceNames = new Set(this.#networks.map(({ name }) => name));
+    return this.#networks;
+  }
+
+  /**
+   * Notes a change of the network.
+   *
+   * @param changed The names of the interfaces that may lead elsewhere.
+   * @returns Whether it concerns this participant.
+   */
+  takeChange(changed: ReadonlySet<string>): boolean {
+    const now = [...this.interfaceNames].join();
+    const isOther = now !== this.#before;
+    this.#before = now;
+    return isOther ||
+      [...this.interfaceNames].some((name) => changed.has(name));
+  }
+}

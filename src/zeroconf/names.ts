@@ -1,0 +1,105 @@
+/**
+ * Names: the labels of which they are made (RFC 6763, section 4.1), the types
+ * of services (section 7), and the next name when one is taken.
+ *
+ * @module
+ */
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The most bytes in one label of a name (RFC 6763, section 4.1.1). */
+export const MAX_LABEL = 63;
+
+/** The name under which all service types are listed (RFC 6763, section 9). */
+export const ALL_TYPES = "_services._dns-sd._udp.local";
+
+/**
+ * Splits a name into its labels. A dot inside of an instance's name is part
+ * of it: only what follows is split (RFC 6763, section 4.1.1).
+ */
+export function labelsOf(name: string): string[] {
+  const instance = /^(.+)\.(_[^.]+\._(?:tcp|udp)\.[^.]+)$/is.exec(name);
+  if (instance === null || /\._sub$/i.test(instance[1]!)) {
+    return name.split(".");
+  }
+  return [instance[1]!, ...instance[2]!.split(".")];
+}
+
+/**
+ * Cuts a text so that it fits a label, never inside of a character as a
+ * reader sees it.
+ *
+ * @param text The label to be.
+ * @param max The most bytes of UTF-8 that may remain.
+ * @returns The text, or its beginning.
+ */
+export function cutLabel(text: string, max: number = MAX_LABEL): string {
+  const target = new Uint8Array(max);
+  if (encoder.encodeInto(text, target).read === text.length) return text;
+  let length = 0;
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    const size = encoder.encode(segment).length;
+    if (length + size > max) break;
+    length += size;
+  }
+  return decoder.decode(encoder.encode(text).subarray(0, length)).trimEnd();
+}
+
+/** `name` → `name (2)` → `name (3)`, cut so that it still fits its label. */
+export function nextInstance(instance: string): string {
+  const [, base = instance, number = "1"] =
+    /^(.*) \((\d{1,6})\)$/s.exec(instance) ?? [];
+  const suffix = ` (${Number(number) + 1})`;
+  return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
+}
+
+/** `host` → `host-2` → `host-3`, cut so that it still fits its label. */
+export function nextHost(host: string): string {
+  const [, base = host, number = "1"] = /^(.*)-(\d{1,6})$/.exec(host) ?? [];
+  const suffix = `-${Number(number) + 1}`;
+  return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
+}
+
+/** The host's name as one label that every resolver accepts. */
+export function hostLabel(): string {
+  const label = Deno.hostname().split(".", 1)[0]!
+    .replace(/[^A-Za-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
+  return cutLabel(label) || "host";
+}
+
+/**
+ * Completes the type of a service (RFC 6763, section 7).
+ *
+ * @param type A name such as `platypush-redis`, or a type such as
+ * `_platypush-redis._tcp` or `_platypush-redis._tcp.local.`, which says itself
+ * what the service runs on.
+ * @param protocol What the service runs on; a whole type says so itself.
+ * @returns The type with a dot at its end.
+ * @throws {TypeError} The name is not one that a service may have.
+ *
+ * @example
+ * ```ts
+ * import { serviceType } from "@platypush/redis/zeroconf";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(serviceType("platypush-redis"), "_platypush-redis._tcp.local.");
+ * assert.equal(serviceType("_http._tcp"), "_http._tcp.local.");
+ * ```
+ */
+export function serviceType(
+  type: string,
+  protocol: "tcp" | "udp" = "tcp",
+): string {
+  const [, whole] = /^(_[^.]+\._(?:tcp|udp))(?:\.local)?\.?$/i.exec(type) ?? [];
+  const complete = `${
+    whole ?? `_${type.replace(/^_/, "")}._${protocol}`
+  }.local.`;
+  const name = complete.slice(1, complete.lastIndexOf("._"));
+  if (!/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/i.test(name)) {
+    throw new TypeError(
+      `Cannot use "${type}" as a service type: expected letters, digits and hyphens, such as "platypush-redis"`,
+    );
+  }
+  return complete;
+}
