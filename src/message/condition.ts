@@ -1,8 +1,19 @@
-import { isDeepStrictEqual } from "node:util";
 import { createLogger, type Logger } from "../logger.ts";
+import { nearest } from "../nearest.ts";
+import { SearchTooLongError } from "./bounded_search.ts";
 import type { Event } from "./event.ts";
+import {
+  ANY_EVENT,
+  canonicalType,
+  hasPhrases,
+  isUnknownType,
+  knownTypes,
+  typesOf,
+} from "./event_types.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { pythonRegex } from "./python_regex.ts";
+import { EXACT, Phrase } from "./phrase.ts";
+import { PythonRegex } from "./python_regex.ts";
+import { parsePythonFloat, pythonEquals } from "./python_text.ts";
 
 /**
  * What an event's `args` have to be, as {@linkcode compileCondition} reads it:
@@ -10,19 +21,61 @@ import { pythonRegex } from "./python_regex.ts";
  */
 export type Condition = Readonly<Record<string, unknown>>;
 
-/** Whether a value, found under a path, is as it should be. */
-type Test = (value: unknown, path: string) => boolean;
+/**
+ * Says how an event meets a condition: {@linkcode Event.match}.
+ */
+export interface EventMatch {
+  /**
+   * How well: the mean over the arguments that the condition compares with a
+   * value, 0 where it compares none. Of the hooks that match one event, those
+   * with the highest score are called.
+   */
+  readonly score: number;
+  /** What the names of a phrase, such as `${lights}`, stand for. */
+  readonly captures: Readonly<Record<string, string>>;
+}
+
+/** A condition that was read. */
+export interface CompiledCondition {
+  /** The class of events that it is for, where it names one. */
+  readonly type: string;
+  /** What a key of the `args` has to equal, for those with which that is all. */
+  readonly equal: ReadonlyMap<string, unknown>;
+  /** Says how an event meets it, or nothing where it does not. */
+  match(event: Event): EventMatch | undefined;
+}
+
+/** What is known of a match while it is being made. */
+interface Matching {
+  readonly hasPhrases: boolean;
+  readonly scores: number[];
+  /** The sum over the texts so far, which Platypush carries from one to the next. */
+  texts: number;
+  captures: Readonly<Record<string, string>>;
+}
+
+/** Tells whether a value is as it should be. */
+type Test = (value: unknown, matching: Matching) => boolean;
+
+const NO_CAPTURES: Readonly<Record<string, string>> = Object.freeze({});
 
 /**
  * Makes a test of events out of a condition, as in Platypush's event hooks.
  *
- * Each key names one of the event's `args`, which has to be there. Its value is
- * - an object of operators, all of which have to hold:
- *   `$gt`, `$gte`, `$lt`, `$lte` read both sides as numbers, also out of texts
- *   such as `"21.5"`; `$eq`, `$ne` compare as a whole; `$regex` searches a text
- *   for a regular expression in Python's syntax, in linear time;
+ * Its `type` is the name of a class of events: the test holds for those that
+ * are derived from it, too; `platypush.events.…` is the same as
+ * `platypush.message.event.…`, and {@linkcode defineEventType} adds types.
+ * Each other key names one of the event's `args`, which has to be there. Its
+ * value is
+ * - an object of operators, all of which have to hold, one after the other:
+ *   `$gt`, `$gte`, `$lt`, `$lte` read both sides as numbers as Python's `float`
+ *   does, also out of texts such as `"21.5"`; `$eq`, `$ne` compare as a whole;
+ *   `$regex` searches a text for a regular expression of Python's;
  * - another object: the event has at least these keys, each as it says;
- * - anything else: what the event's value has to be equal to.
+ * - in a `SpeechRecognizedEvent`, a text: a phrase, compared word by word, as
+ *   `docs/hooks.md` describes;
+ * - anything else: what the event's value has to be equal to, as in Python:
+ *   `true` equals `1`.
  *
  * `null` in an event matches no operator but `$eq` and `$ne`. An unknown
  * operator never matches and is logged as a warning, once; a value of a type
@@ -45,7 +98,7 @@ type Test = (value: unknown, path: string) => boolean;
  * import assert from "node:assert/strict";
  *
  * const isWarm = compileCondition({
- *   type: { $regex: "SensorDataChangeEvent$" },
+ *   type: "platypush.message.event.sensor.SensorDataEvent",
  *   data: { temperature: { $gte: 21, $lt: 30 } },
  * });
  * const event = new Event({
@@ -61,6 +114,15 @@ export function compileCondition(
   condition: Condition,
   logger: Logger = createLogger("message"),
 ): (event: Event) => boolean {
+  const { match } = readCondition(condition, logger);
+  return (event) => match(event) !== undefined;
+}
+
+/** Reads a condition, as {@linkcode compileCondition} describes. */
+export function readCondition(
+  condition: Condition,
+  logger: Logger,
+): CompiledCondition {
   const expected = jsonValue(condition);
   if (!isRecord(expected)) {
     throw new TypeError(
@@ -70,8 +132,35 @@ export function compileCondition(
     );
   }
   refuseNonsense(condition, "args");
-  const test = compileRecord(expected, "args", logger);
-  return (event) => test(event.args, "args");
+  const { type = ANY_EVENT, ...others } = expected;
+  const isNamed = typeof type === "string";
+  const test = compileRecord(isNamed ? others : expected, "args", logger);
+  const name = isNamed ? canonicalType(type) : ANY_EVENT;
+  warnOfUnknownType(name, logger);
+  return {
+    type: name,
+    equal: new Map(
+      Object.entries(others).filter(([, value]) => isIndexable(value)),
+    ),
+    match({ args }): EventMatch | undefined {
+      if (name !== ANY_EVENT && !typesOf(args.type).has(name)) return undefined;
+      const matching: Matching = {
+        hasPhrases: hasPhrases(args.type),
+        scores: [],
+        texts: 0,
+        captures: NO_CAPTURES,
+      };
+      if (!test(args, matching)) return undefined;
+      const { scores, captures } = matching;
+      const sum = scores.reduce((sum, score) => sum + score, 0);
+      return { score: scores.length === 0 ? 0 : sum / scores.length, captures };
+    },
+  };
+}
+
+/** Tells whether only one value is equal to this one, or those that are the same number. */
+function isIndexable(value: unknown): boolean {
+  return typeof value !== "object" || value === null;
 }
 
 /** Refuses values that no event has, and that would be passed over. */
@@ -93,24 +182,79 @@ function refuseNonsense(value: unknown, path: string): void {
   }
 }
 
-const compiled = new WeakMap<Condition, (event: Event) => boolean>();
+function warnOfUnknownType(name: string, logger: Logger): void {
+  if (!isUnknownType(name)) return;
+  logger.warn(
+    `The condition is on ${
+      JSON.stringify(name)
+    }, a class that is not known here, and matches only events of this very name; the nearest that is known is ${
+      JSON.stringify(nearest(name, knownTypes()))
+    }`,
+  );
+}
 
-/** The test of a condition, compiled when it is first used. */
-export function testOf(condition: Condition): (event: Event) => boolean {
-  let test = compiled.get(condition);
-  if (test === undefined) {
-    test = compileCondition(condition);
-    compiled.set(condition, test);
+const compiled = new WeakMap<Condition, CompiledCondition>();
+
+/** Gives a condition as it was read when it was first used. */
+export function conditionOf(condition: Condition): CompiledCondition {
+  let read = compiled.get(condition);
+  if (read === undefined) {
+    read = readCondition(condition, createLogger("message"));
+    compiled.set(condition, read);
   }
-  return test;
+  return read;
 }
 
 function compileValue(expected: unknown, path: string, logger: Logger): Test {
-  if (!isRecord(expected)) return (value) => isDeepStrictEqual(value, expected);
-  const keys = Object.keys(expected);
-  return keys.some((key) => key.startsWith("$"))
-    ? every(keys.map((key) => operator(key, expected[key], path, logger)))
-    : compileRecord(expected, path, logger);
+  if (isRecord(expected)) {
+    const keys = Object.keys(expected);
+    return keys.some((key) => key.startsWith("$"))
+      ? compileOperators(expected, path, logger)
+      : compileRecord(expected, path, logger);
+  }
+  if (typeof expected === "string") return compileText(expected, path, logger);
+  return (value, matching) => {
+    // A text is compared with phrases only.
+    if (typeof value === "string" || !pythonEquals(value, expected)) {
+      return false;
+    }
+    matching.scores.push(2);
+    return true;
+  };
+}
+
+function compileText(expected: string, path: string, logger: Logger): Test {
+  let phrase: Phrase | undefined;
+  return (value, matching) => {
+    if (typeof value !== "string") return false;
+    if (!matching.hasPhrases) {
+      if (value !== expected) return false;
+      matching.texts += 2;
+      matching.scores.push(matching.texts);
+      return true;
+    }
+    const match = tooLongIsNone(
+      () => (phrase ??= readPhrase(expected, path, logger)).match(value),
+      path,
+      logger,
+    );
+    if (match === undefined) return false;
+    const { score, captures } = match;
+    matching.texts = score === EXACT ? EXACT : matching.texts + score;
+    matching.scores.push(matching.texts);
+    matching.captures = { ...matching.captures, ...captures };
+    return true;
+  };
+}
+
+function readPhrase(text: string, path: string, logger: Logger): Phrase {
+  const phrase = new Phrase(text);
+  for (const { message } of phrase.faults) {
+    logger.debug(
+      `The phrase for ${path} has a word that only matches itself: ${message}`,
+    );
+  }
+  return phrase;
 }
 
 function compileRecord(
@@ -118,22 +262,35 @@ function compileRecord(
   path: string,
   logger: Logger,
 ): Test {
-  return every(
-    Object.entries(expected).map(([key, value]): Test => {
-      const keyPath = `${path}.${key}`;
-      const test = compileValue(value, keyPath, logger);
-      return (actual) =>
-        isRecord(actual) && Object.hasOwn(actual, key) &&
-        test(actual[key], keyPath);
-    }),
-    isRecord,
-  );
+  const tests = Object.entries(expected).map(([key, value]): Test => {
+    const test = compileValue(value, `${path}.${key}`, logger);
+    return (actual, matching) =>
+      Object.hasOwn(actual as object, key) &&
+      test((actual as Record<string, unknown>)[key], matching);
+  });
+  return (value, matching) =>
+    isRecord(value) && tests.every((test) => test(value, matching));
 }
 
-/** A test that holds when all of them do. */
-function every(tests: readonly Test[], first: Test = () => true): Test {
-  return (value, path) =>
-    first(value, path) && tests.every((test) => test(value, path));
+/** A value that has passed an operator: to those that follow it is as read. */
+type Operator = (value: unknown) => { readonly value: unknown } | undefined;
+
+function compileOperators(
+  expected: Record<string, unknown>,
+  path: string,
+  logger: Logger,
+): Test {
+  const operators = Object.entries(expected).map(([name, value]) =>
+    operator(name, value, path, logger)
+  );
+  return (value) => {
+    for (const operator of operators) {
+      const passed = operator(value);
+      if (passed === undefined) return false;
+      ({ value } = passed);
+    }
+    return true;
+  };
 }
 
 function operator(
@@ -141,12 +298,12 @@ function operator(
   expected: unknown,
   path: string,
   logger: Logger,
-): Test {
+): Operator {
   switch (name) {
     case "$eq":
-      return (value) => isDeepStrictEqual(value, expected);
+      return (value) => pythonEquals(value, expected) ? { value } : undefined;
     case "$ne":
-      return (value) => !isDeepStrictEqual(value, expected);
+      return (value) => pythonEquals(value, expected) ? undefined : { value };
     case "$gt":
       return numeric(name, expected, path, logger, (a, b) => a > b);
     case "$gte":
@@ -163,7 +320,7 @@ function operator(
           JSON.stringify(name)
         } and never matches; known are $gt, $gte, $lt, $lte, $eq, $ne and $regex`,
       );
-      return () => false;
+      return () => undefined;
   }
 }
 
@@ -173,7 +330,7 @@ function numeric(
   path: string,
   logger: Logger,
   compare: (actual: number, expected: number) => boolean,
-): Test {
+): Operator {
   const limit = toNumber(expected);
   if (limit === undefined) {
     logger.warn(
@@ -181,31 +338,53 @@ function numeric(
         kindOf(expected)
       } and never matches; expected a number`,
     );
-    return () => false;
+    return () => undefined;
   }
-  return (value, path) => {
+  return (value) => {
     const number = toNumber(value);
-    if (number !== undefined) return compare(number, limit);
-    logMismatch(logger, name, path, value, "a number");
-    return false;
+    if (number === undefined) {
+      logMismatch(logger, name, path, value, "a number");
+      return undefined;
+    }
+    return compare(number, limit) ? { value: number } : undefined;
   };
 }
 
-function regex(expected: unknown, path: string, logger: Logger): Test {
+function regex(expected: unknown, path: string, logger: Logger): Operator {
   if (typeof expected !== "string") {
     logger.warn(
       `The condition on ${path} searches by $regex for ${
         kindOf(expected)
       } and never matches; expected a string`,
     );
-    return () => false;
+    return () => undefined;
   }
-  const search = pythonRegex(expected);
-  return (value, path) => {
-    if (typeof value === "string") return search(value);
-    logMismatch(logger, "$regex", path, value, "a string");
-    return false;
+  const regex = new PythonRegex(expected);
+  return (value) => {
+    if (typeof value !== "string") {
+      logMismatch(logger, "$regex", path, value, "a string");
+      return undefined;
+    }
+    const found = tooLongIsNone(() => regex.test(value), path, logger);
+    return found ? { value } : undefined;
   };
+}
+
+/** Gives nothing, and says so, where a search takes too many steps. */
+function tooLongIsNone<Result>(
+  search: () => Result,
+  path: string,
+  logger: Logger,
+): Result | undefined {
+  try {
+    return search();
+  } catch (error) {
+    if (!(error instanceof SearchTooLongError)) throw error;
+    logger.warn(
+      `The event's ${path} does not match: the search for a regular expression has ended after ${error.steps} steps; write the expression without look-around and references to groups`,
+    );
+    return undefined;
+  }
 }
 
 function logMismatch(
@@ -223,12 +402,20 @@ function logMismatch(
   );
 }
 
-const NUMBER = /^\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*$/i;
-
-/** A number as Python's `float` reads it, or `undefined`. */
+/** Reads a number as Python's `float` does; `undefined` where that fails. */
 function toNumber(value: unknown): number | undefined {
-  if (typeof value === "number") return value;
-  if (typeof value === "boolean") return Number(value);
-  if (typeof value !== "string" || !NUMBER.test(value)) return undefined;
-  return Number(value);
+  switch (typeof value) {
+    case "number":
+      return value;
+    case "boolean":
+      return Number(value);
+    case "bigint": {
+      const number = Number(value);
+      return Number.isFinite(number) ? number : undefined;
+    }
+    case "string":
+      return parsePythonFloat(value);
+    default:
+      return undefined;
+  }
 }

@@ -1,4 +1,4 @@
-import { type Condition, testOf } from "./condition.ts";
+import { type Condition, conditionOf, type EventMatch } from "./condition.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
 import { Message, type MessageInit } from "./message.ts";
@@ -80,7 +80,7 @@ export class Event extends Message {
   }
 
   /**
-   * Whether the event is one that a hook is meant for.
+   * Tells whether the event is one that a hook is meant for.
    *
    * @param condition What its `args` have to be, as
    * {@linkcode compileCondition} describes. It is read when it is first used;
@@ -98,7 +98,31 @@ export class Event extends Message {
    * ```
    */
   matches(condition: Condition): boolean {
-    return testOf(condition)(this);
+    return this.match(condition) !== undefined;
+  }
+
+  /**
+   * Tells how well the event meets a hook's condition, and what the names in
+   * its phrase stand for.
+   *
+   * @param condition What its `args` have to be, as for
+   * {@linkcode Event.matches}.
+   * @returns The score and the captures, or `undefined` if it does not match.
+   * @throws {RegexError} If a regular expression in it cannot be used.
+   *
+   * @example
+   * ```ts
+   * import { Event } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * const type = "platypush.message.event.assistant.SpeechRecognizedEvent";
+   * const event = new Event({ args: { type, phrase: "please play some jazz" } });
+   * const match = event.match({ type, phrase: "play some ${genre}" });
+   * assert.deepEqual(match, { score: 3, captures: { genre: "jazz" } });
+   * ```
+   */
+  match(condition: Condition): EventMatch | undefined {
+    return conditionOf(condition).match(this);
   }
 
   /**

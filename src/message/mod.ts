@@ -6,7 +6,12 @@
  */
 
 export type { Logger } from "../logger.ts";
-export { compileCondition, type Condition } from "./condition.ts";
+export {
+  compileCondition,
+  type Condition,
+  type EventMatch,
+} from "./condition.ts";
+export { defineEventType } from "./event_types.ts";
 export { Event, type EventArgs, type EventInit } from "./event.ts";
 export { jsonValue } from "./json_value.ts";
 export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
@@ -21,6 +26,6 @@ export {
 export { attribute, type Filter, matchesFilter } from "./filter.ts";
 export { MessageError, type MessageErrorReason } from "./message_error.ts";
 export { parsePythonLiteral } from "./python_literal.ts";
-export { RegexError } from "./python_regex.ts";
+export { RegexError } from "./python_regex_syntax.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";

@@ -1,23 +1,11 @@
 import { RE2JS } from "re2js";
-
-/**
- * Says why a pattern cannot be used.
- *
- * @example
- * ```ts
- * import { compileCondition, RegexError } from "@platypush/redis";
- * import assert from "node:assert/strict";
- *
- * assert.throws(
- *   () => compileCondition({ room: { $regex: "(?=hall)" } }),
- *   RegexError,
- * );
- * ```
- */
-export class RegexError extends SyntaxError {
-  /** The class's name, as for every error. */
-  override readonly name = "RegexError";
-}
+import { BoundedSearch } from "./bounded_search.ts";
+import {
+  type CharacterSet,
+  parsePythonRegex,
+  type Part,
+} from "./python_regex_syntax.ts";
+import { sameCase } from "./python_text.ts";
 
 /** What `\s` means in Python, for use inside of brackets; and its opposite. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x{85}\\p{Z}";
@@ -25,8 +13,8 @@ const NOT_SPACE = "\\x00-\\x08\\x0e-\\x1b\\x21-\\x{84}\\x{86}-\\x{9f}" +
   "\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}" +
   "\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
 
-/** Python's classes, for use inside of brackets. */
-const CLASSES: Readonly<Record<string, string>> = {
+/** Python's classes, for use inside of brackets; RE2 has none that is all but letters and numbers. */
+const CLASSES: Readonly<Record<string, string | undefined>> = {
   d: "\\p{Nd}",
   D: "\\P{Nd}",
   w: "\\p{L}\\p{N}_",
@@ -43,195 +31,179 @@ const ASCII_CLASSES: Readonly<Record<string, string>> = {
   S: "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{10ffff}",
 };
 
+/** How many characters of a range are written one by one, where case is ignored. */
+const MAX_WRITTEN_OUT = 200;
+
+// deno-lint-ignore no-control-regex -- all of ASCII is what is meant
+const ASCII = /^[\x00-\x7f]*$/;
+
 /**
- * Makes a search of a regular expression in Python's syntax. It runs in a time
- * proportional to the text's length, whatever the pattern and the text are: it
- * is RE2's, which does not backtrack.
+ * A regular expression in the syntax and with the meaning of Python's `re`.
  *
- * Understood: alternatives, groups, `(?P<name>…)`, `(?:…)`, greedy and lazy
- * repetition up to 1,000 times, sets, `^ $ \A \Z \b \B`, `\d \w \s` and their
- * opposites (Unicode, as Python's), escapes by number, `(?#…)`, the flags
- * `(?aims)` in front and `(?is-is:…)` around a part. `\b` knows only ASCII
- * letters, and behind `$` there is nothing but the end of an alternative.
- * Refused, since no such search exists in linear time: `\1`, `(?P=name)`,
- * `(?=…)`, `(?!…)`, `(?<=…)`, `(?<!…)`, `(?>…)`, `a++`, `(?(1)…)`. Refused,
- * too: the flags `L` and `x`, `\W` in a set, `\N{…}`.
- *
- * @param pattern The expression.
- * @returns Whether a text contains a match.
- * @throws {RegexError} If the expression is none, or is one that is refused.
+ * It is searched for by RE2, in a time proportional to the text's length, where
+ * RE2 knows all of it. What RE2 lacks (a boundary of a word that is not ASCII,
+ * look-around, references to groups, atomic groups, conditions, `$` in the
+ * middle) is searched for in a limited number of steps.
  */
-export function pythonRegex(pattern: string): (text: string) => boolean {
-  const expression = new Translator(pattern).translate();
-  try {
-    const regex = RE2JS.compile(expression);
-    return (text) => regex.test(text);
-  } catch (cause) {
-    throw new RegexError(
-      `Cannot use the regular expression ${JSON.stringify(pattern)}: ${
-        cause instanceof Error ? cause.message : cause
-      }`,
-      { cause },
-    );
+export class PythonRegex {
+  readonly #re2: RE2JS | undefined;
+  /** Whether RE2 finds the same only in texts that are ASCII. */
+  readonly #onlyAscii: boolean;
+  readonly #bounded: BoundedSearch | undefined;
+
+  /**
+   * Reads an expression.
+   *
+   * @throws {RegexError} If it is none to Python, has a character's name
+   * (`\N{…}`), or is too large.
+   */
+  constructor(pattern: string) {
+    const expression = parsePythonRegex(pattern);
+    const writer = new Re2Writer();
+    const re2 = writer.write(expression.part, true);
+    this.#re2 = re2 === undefined ? undefined : compileRe2(re2);
+    this.#onlyAscii = writer.onlyAscii;
+    if (this.#re2 === undefined || this.#onlyAscii) {
+      this.#bounded = new BoundedSearch(pattern, expression);
+    }
+  }
+
+  /**
+   * Tells whether a text contains a match.
+   *
+   * @throws {SearchTooLongError} When that takes too many steps.
+   */
+  test(text: string): boolean {
+    return this.#isForRe2(text)
+      ? this.#re2!.test(text)
+      : this.#bounded!.search(text) !== undefined;
+  }
+
+  /**
+   * Finds the first match in a text.
+   *
+   * @returns The text that it matches, which may be empty.
+   * @throws {SearchTooLongError} When that takes too many steps.
+   */
+  find(text: string): string | undefined {
+    if (this.#isForRe2(text)) {
+      const matcher = this.#re2!.matcher(text);
+      return matcher.find() ? matcher.group() ?? "" : undefined;
+    }
+    const found = this.#bounded!.search(text);
+    return found && [...text].slice(found.start, found.end).join("");
+  }
+
+  #isForRe2(text: string): boolean {
+    return this.#re2 !== undefined && (!this.#onlyAscii || ASCII.test(text));
   }
 }
 
-/** Goes through Python's syntax once and writes RE2's. */
-class Translator {
-  readonly #pattern: string;
-  #offset = 0;
-  #isAscii = false;
-  #isMultiline = false;
-
-  constructor(pattern: string) {
-    this.#pattern = pattern;
+function compileRe2(expression: string): RE2JS | undefined {
+  try {
+    return RE2JS.compile(expression);
+  } catch {
+    // It repeats more often than RE2 does.
+    return undefined;
   }
+}
 
-  translate(): string {
-    const parts = [this.#globalFlags()];
-    while (this.#offset < this.#pattern.length) parts.push(this.#next());
-    return parts.join("");
-  }
+/** Writes an expression in RE2's syntax, where that has the same meaning. */
+class Re2Writer {
+  onlyAscii = false;
 
-  #globalFlags(): string {
-    const flags = this.#take(/\(\?([aiLmsux]+)\)/y)?.[1] ?? "";
-    if (/[Lx]/.test(flags)) this.#refuse("the flags L and x");
-    this.#isAscii = flags.includes("a");
-    this.#isMultiline = flags.includes("m");
-    const known = flags.replaceAll(/[au]/g, "");
-    return known === "" ? "" : `(?${known})`;
-  }
-
-  #next(): string {
-    const character = this.#pattern[this.#offset]!;
-    switch (character) {
-      case "\\":
-        return this.#escape(false);
-      case "[":
-        return this.#set();
-      case "(":
-        return this.#group();
-      case "$":
-        return this.#end();
-      case "{":
-      case "*":
-      case "+":
-      case "?":
-        return this.#repetition();
-    }
-    this.#offset++;
-    return character;
-  }
-
-  #end(): string {
-    this.#offset++;
-    // At the end, or before a line end that is the last character.
-    if (this.#isMultiline) return "$";
-    if (!/^(?:$|[|)])/.test(this.#pattern.slice(this.#offset))) {
-      this.#refuse("$ with something after it");
-    }
-    return "(?:\\n?\\z)";
-  }
-
-  #repetition(): string {
-    const match = this.#take(/(?:[*+?]|\{(\d*)(,?)(\d*)\})([+?]?)/y);
-    if (match === null || /^\{\}/.test(match[0])) {
-      if (match !== null) this.#offset -= match[0].length;
-      this.#offset++;
-      return "\\{";
-    }
-    if (match[4] === "+") this.#refuse("possessive repetition");
-    if (!match[0].startsWith("{")) return match[0];
-    return `{${match[1] || "0"}${match[2]}${match[3]}}${match[4]}`;
-  }
-
-  #group(): string {
-    const opening = this.#take(
-      /\((?:(?!\?)|\?:|\?P<\w+>|\?[is]*(?:-[is]+)?:)/uy,
-    );
-    if (opening !== null) return opening[0];
-    if (this.#take(/\(\?#[^)]*\)/y) !== null) return "";
-    const kind = /^\(\?(?:P=|P>|<[=!]|[=!>(]|)/.exec(
-      this.#pattern.slice(this.#offset),
-    )![0];
-    return this.#refuse(`a group that starts with ${kind}`);
-  }
-
-  #set(): string {
-    const start = this.#offset;
-    const parts = [this.#take(/\[\^?/y)![0]];
-    // A bracket in front is itself.
-    if (this.#take(/\]/y) !== null) parts.push("\\]");
-    while (this.#offset < this.#pattern.length) {
-      const character = this.#pattern[this.#offset]!;
-      if (character === "\\") {
-        parts.push(this.#escape(true));
-        continue;
+  /**
+   * @param isLast Whether the expression ends with this part.
+   * @returns The expression, or `undefined` where RE2 has none that is the same.
+   */
+  write(part: Part, isLast: boolean): string | undefined {
+    switch (part.kind) {
+      case "set":
+        return writeSet(part);
+      case "place":
+        return this.#place(part, isLast);
+      case "group":
+        return around("(?:", this.write(part.part, isLast), ")");
+      case "sequence": {
+        const last = part.parts.length - 1;
+        const parts = part.parts.map((one, index) =>
+          this.write(one, isLast && index === last)
+        );
+        return parts.includes(undefined) ? undefined : parts.join("");
       }
-      this.#offset++;
-      if (character === "]") return parts.join("") + "]";
-      // RE2 has more syntax after a second bracket.
-      parts.push(character === "[" ? "\\[" : character);
+      case "either": {
+        const parts = part.parts.map((one) => this.write(one, isLast));
+        return parts.includes(undefined) ? undefined : `(?:${parts.join("|")})`;
+      }
+      case "repeat": {
+        const { min, max, mode } = part;
+        if (mode === "possessive") return undefined;
+        const limits = `{${min},${max === Infinity ? "" : max}}`;
+        const lazy = mode === "lazy" ? "?" : "";
+        return around("(?:", this.write(part.part, false), `)${limits}${lazy}`);
+      }
+      default:
+        return undefined;
     }
-    this.#offset = start;
-    return this.#refuse("a set without its closing bracket");
   }
 
-  #escape(inSet: boolean): string {
-    const number = this.#take(
-      /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(0[0-7]{0,2}|[0-3][0-7]{2}))/y,
-    );
-    if (number !== null) {
-      const hex = number[1] ?? number[2] ?? number[3];
-      const code = hex === undefined
-        ? parseInt(number[4]!, 8)
-        : parseInt(hex, 16);
-      return `\\x{${code.toString(16)}}`;
+  #place(
+    { place, isAscii }: Part & { kind: "place" },
+    isLast: boolean,
+  ): string | undefined {
+    switch (place) {
+      case "textStart":
+        return "\\A";
+      case "textEnd":
+        return "\\z";
+      case "lineStart":
+        return "(?m:^)";
+      case "lineEnd":
+        return "(?m:$)";
+      case "lastLineEnd":
+        return isLast ? "(?:\\n?\\z)" : undefined;
+      case "boundary":
+        this.onlyAscii ||= !isAscii;
+        return "\\b";
+      case "noBoundary":
+        return undefined;
     }
-    const letter = this.#pattern[this.#offset + 1];
-    if (letter === undefined) this.#refuse("a backslash at the end");
-    if (!/[A-Za-z0-9]/.test(letter)) {
-      this.#offset += 2;
-      // RE2 takes a backslash only before punctuation.
-      return /[!-/:-@[-`{-~]/.test(letter) ? `\\${letter}` : letter;
-    }
-    const set = (this.#isAscii ? ASCII_CLASSES : CLASSES)[letter];
-    if (set !== undefined || letter === "W" && !inSet) {
-      this.#offset += 2;
-      if (inSet) return set!;
-      return set === undefined ? `[^${CLASSES.w}]` : `[${set}]`;
-    }
-    if (/[afnrtv]/.test(letter) || !inSet && /[AbB]/.test(letter)) {
-      this.#offset += 2;
-      return `\\${letter}`;
-    }
-    if (letter === "Z" && !inSet) {
-      this.#offset += 2;
-      return "\\z";
-    }
-    if (letter === "b") {
-      this.#offset += 2;
-      return "\\x08";
-    }
-    return this.#refuse(
-      /[1-9]/.test(letter)
-        ? "a reference to a group"
-        : `\\${letter}${inSet ? " in a set" : ""}`,
-    );
   }
+}
 
-  #take(sticky: RegExp): RegExpExecArray | null {
-    sticky.lastIndex = this.#offset;
-    const match = sticky.exec(this.#pattern);
-    if (match !== null) this.#offset = sticky.lastIndex;
-    return match;
-  }
+function around(
+  before: string,
+  text: string | undefined,
+  after: string,
+): string | undefined {
+  return text === undefined ? undefined : before + text + after;
+}
 
-  #refuse(what: string): never {
-    throw new RegexError(
-      `Cannot use the regular expression ${
-        JSON.stringify(this.#pattern)
-      }: at character ${this.#offset} it has ${what}, which a search that is safe on any text cannot do; write the expression without it`,
-    );
+function writeSet(set: CharacterSet): string | undefined {
+  const { items, isNegated, ignoresCase, isAscii } = set;
+  if (items.length === 0) return "[\\x00-\\x{10ffff}]";
+  const [first] = items;
+  if (items.length === 1 && first !== undefined && "class" in first) {
+    if (first.class === "W" && !isAscii) {
+      return `[${isNegated ? "" : "^"}${CLASSES.w}]`;
+    }
   }
+  let text = "";
+  for (const item of items) {
+    if ("class" in item) {
+      const known = (isAscii ? ASCII_CLASSES : CLASSES)[item.class];
+      if (known === undefined) return undefined;
+      text += known;
+    } else if (!ignoresCase) {
+      text += `\\x{${item.from.toString(16)}}-\\x{${item.to.toString(16)}}`;
+    } else {
+      if (item.to - item.from >= MAX_WRITTEN_OUT) return undefined;
+      for (let code = item.from; code <= item.to; code++) {
+        for (const one of sameCase(code, isAscii)) {
+          text += `\\x{${one.toString(16)}}`;
+        }
+      }
+    }
+  }
+  return `[${isNegated ? "^" : ""}${text}]`;
 }

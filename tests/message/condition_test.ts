@@ -20,6 +20,10 @@ const event = new Event({
     none: null,
     list: [1, { a: 2 }],
     data: { temperature: 21.5, room: { name: "hall", floor: 1 } },
+    thousand: "1_000",
+    arabic: "٣",
+    infinite: "Infinity",
+    hex: "0x10",
     $odd: 1,
   },
 });
@@ -33,6 +37,18 @@ const matching: Condition[] = [
   { data: {} },
   { number: { $gt: 4 } },
   { number: { $gte: 5, $lte: 5 } },
+  // Python's equality.
+  { yes: 1 },
+  { zero: false },
+  { zero: -0 },
+  { list: [true, { a: 2 }] },
+  { yes: { $eq: 1 } },
+  // Python's numbers.
+  { thousand: { $eq: "1_000", $gte: 1000 } },
+  { arabic: { $gt: 2.5, $lt: 3.5 } },
+  { infinite: { $gt: 1e308 } },
+  // After a numeric operator, the value is the number that was read.
+  { text: { $gt: 1, $eq: 21.5 } },
   { number: { $gt: "4.5" } },
   { text: { $gt: 21, $lt: "22" } },
   { space: { $eq: " 7 ", $gte: 7 } },
@@ -58,6 +74,11 @@ const others: Condition[] = [
   { missing: { $lt: 1 } },
   { missing: {} },
   { list: [1] },
+  { yes: "1" },
+  { yes: 2 },
+  { none: false },
+  { hex: { $gt: 0 } },
+  { text: { $gt: 1, $eq: "21.5" } },
   { list: { 0: 1 } },
   { list: { $gt: 0 } },
   { data: { room: "hall" } },
@@ -144,7 +165,7 @@ Deno.test("a value that cannot be compared is logged without itself", () => {
 });
 
 Deno.test("a regular expression that cannot be used says so at once", () => {
-  assert.throws(() => compileCondition({ a: { $regex: "(?=a)" } }), RegexError);
+  assert.throws(() => compileCondition({ a: { $regex: "(?=a" } }), RegexError);
   assert.throws(() => event.matches({ a: { $regex: "(" } }), RegexError);
 });
 

@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { pythonRegex, RegexError } from "../../src/message/python_regex.ts";
+import fc from "fast-check";
+import {
+  BoundedSearch,
+  SearchTooLongError,
+} from "../../src/message/bounded_search.ts";
+import { RegexError } from "../../src/message/mod.ts";
+import { PythonRegex } from "../../src/message/python_regex.ts";
+import { parsePythonRegex } from "../../src/message/python_regex_syntax.ts";
 import { askPython, hasPython } from "../python.ts";
 
 const raw = String.raw;
@@ -25,6 +32,15 @@ const texts = [
   "\x1c",
   "😀",
   "$5.00",
+  "hall",
+  "Hällchen",
+  "straße",
+  "STRASSE",
+  "K",
+  "İ",
+  "abcabc",
+  "aXbXa",
+  "ab\nb",
   "\0\x07\b",
 ];
 
@@ -97,57 +113,156 @@ const patterns = [
   "a||b",
   raw`\n`,
   raw`\/\-\ \_`,
+  // Words, to which letters of all scripts belong.
+  raw`\bb`,
+  raw`\bx`,
+  raw`ll\b`,
+  raw`\b1`,
+  raw`\B`,
+  raw`h\B`,
+  raw`[\W]`,
+  raw`[^\W\d]x`,
+  raw`[\W\d]`,
+  // Letters of whatever case.
+  "(?i)k",
+  "(?i)^[a-zé]+$",
+  "(?i)i",
+  "(?i)ı",
+  "(?i)ss",
+  "(?i)STRAße",
+  "(?ai)k",
+  "(?i)[^k]",
+  // What needs more than one way through the text.
+  raw`(a)\1`,
+  raw`(?P<x>[ab])(?P=x)`,
+  raw`(?i)(a)X(b)X\1`,
+  raw`(abc)\1$`,
+  raw`(a)|b\1`,
+  "b(?=$)",
+  "a(?!b)",
+  "(?<=a)b",
+  "(?<!a)b",
+  raw`(?<=\d)\s|(?<=\s)\d`,
+  "(?>a|ab)b",
+  "a++b",
+  "a*+ab",
+  "a{1,2}+b",
+  "(a)?(?(1)b|c)",
+  "a$\nb",
+  "(?x) a b # both",
+  "(?x:a b)",
+  "(?m:^b$)",
+  "a{1001}",
+  "(a*)*b",
+  "(?:|a)+b",
 ];
+
+/** Everything that may be in an expression, in any order. */
+const pieces = [
+  ..."ab1_ -éßKıiſ|.^$*+?".split(""),
+  ...["(", ")", "(", ")", "[", "]", "[^", "(?:", "(?=", "(?!", "(?<=", "(?<!"],
+  ...["(?>", "(?P<x>", "(?P=x)", "(?(1)", "(?i:", "(?a:", "(?s-i:", "{2}"],
+  ...[raw`\b`, raw`\B`, raw`\w`, raw`\W`, raw`\d`, raw`\s`, raw`\1`, raw`\Z`],
+  ...["{,2}", "{1,}", "a-z", "(a)", "(b|a)", "++", "??"],
+];
+
+/** Ends the groups and sets that are open, so that more of them are expressions. */
+function closed(pattern: string): string {
+  const open = pattern.match(/\(/g)?.length ?? 0;
+  return pattern + ")".repeat(
+    Math.max(0, open - (pattern.match(/\)/g)?.length ?? 0)),
+  );
+}
+
+const PROGRAM = `
+import json, re, sys, warnings
+warnings.simplefilter("ignore")
+patterns, texts = json.load(sys.stdin)
+def found(pattern):
+    try:
+        regex = re.compile(pattern)
+    except (re.error, OverflowError):
+        return None
+    return [t for t in texts if regex.search(t)]
+json.dump([found(p) for p in patterns], sys.stdout)
+`;
+
+/** The texts that Python finds for each of the patterns; nothing for what is none to it. */
+async function foundByPython(
+  patterns: readonly string[],
+): Promise<(string[] | null)[]> {
+  return await askPython(PROGRAM, [patterns, texts]);
+}
+
+/** The texts that are found here, in each of the two ways to search. */
+function found(pattern: string): string[] | null {
+  let regex: PythonRegex;
+  try {
+    regex = new PythonRegex(pattern);
+  } catch (error) {
+    assert.ok(error instanceof RegexError, String(error));
+    return null;
+  }
+  const bounded = new BoundedSearch(pattern, parsePythonRegex(pattern));
+  const first = texts.filter((text) => regex.test(text));
+  const second = texts.filter((text) => bounded.search(text) !== undefined);
+  assert.deepEqual(first, second, pattern);
+  return first;
+}
 
 Deno.test({
   name: "patterns find what they find in Python",
   ignore: !await hasPython(),
   async fn(): Promise<void> {
-    const expected = await foundByPython();
+    const expected = await foundByPython(patterns);
     for (const [index, pattern] of patterns.entries()) {
-      const search = pythonRegex(pattern);
-      const found = texts.filter((text) => search(text));
-      assert.deepEqual(found, expected[index], pattern);
+      assert.notEqual(expected[index], null, pattern);
+      assert.deepEqual(found(pattern), expected[index], pattern);
     }
   },
 });
 
+Deno.test({
+  name:
+    "patterns made of anything find what they find in Python, or are refused as there",
+  ignore: !await hasPython(),
+  async fn(): Promise<void> {
+    const pattern = fc.array(fc.constantFrom(...pieces), { maxLength: 10 })
+      .map((pieces) => closed(pieces.join("")));
+    const made = fc.sample(pattern, { seed: 5, numRuns: 3000 });
+    const expected = await foundByPython(made);
+    for (const [index, pattern] of made.entries()) {
+      assert.deepEqual(found(pattern), expected[index], pattern);
+    }
+    const used = expected.filter((texts) => texts !== null);
+    assert.ok(used.length > 500, `only ${used.length} are expressions`);
+  },
+});
+
 const refused: [string, RegExp][] = [
-  [raw`(a)\1`, /at character 3 it has a reference to a group/],
-  ["(?P<x>a)(?P=x)", /at character 8 .*\(\?P=/],
-  ["(?=a)", /\(\?=/],
-  ["a(?!b)", /at character 1 .*\(\?!/],
-  ["(?<=a)b", /\(\?<=/],
-  ["(?<!a)b", /\(\?<!/],
-  ["(?>a)", /\(\?>/],
-  ["(a)?(?(1)b|c)", /\(\?\(/],
-  ["a++", /at character 3 .*possessive/],
-  ["a{2}+", /possessive/],
-  ["(?x) a", /the flags L and x/],
-  ["(?L)a", /the flags L and x/],
-  ["(?x:a)", /a group that starts with/],
-  ["(?<x>a)", /a group that starts with/],
-  [raw`[\W]`, /\\W in a set/],
-  [raw`[\Z]`, /\\Z in a set/],
-  [raw`\N{DASH}`, /\\N/],
-  [raw`\q`, /\\q/],
-  [raw`\p{L}`, /\\p/],
-  ["a$b", /\$ with something after it/],
+  ["(?L)a", /the flag L/],
+  ["(?<x>a)", /\(\?P<name>…\)/],
+  [raw`[\Z]`, /the unknown escape \\Z/],
+  [raw`\N{DASH}`, /a character's name; write its number/],
+  [raw`\q`, /the unknown escape \\q/],
+  [raw`\p{L}`, /the unknown escape \\p/],
+  [raw`(a)\2`, /at character 5 it has a reference to no group/],
+  [raw`(a\1)`, /a reference to a group from within/],
+  ["(?<=a+)b", /a fixed width/],
   ["a\\", /a backslash at the end/],
   ["[a", /a set without its closing bracket/],
   ["(", /Cannot use the regular expression "\("/],
-  [")", /Cannot use/],
-  ["*", /Cannot use/],
-  ["a**", /Cannot use/],
-  ["a{2}{3}{1001}", /Cannot use/],
-  ["a{1001}", /Cannot use/],
-  ["((a{1000}){1000}){1000}", /Cannot use/],
-  ["[b-a]", /Cannot use/],
+  [")", /without an opening one/],
+  ["*", /a repetition of nothing/],
+  ["a**", /a repetition of a repetition/],
+  ["((a{1000}){1000}){1000}", /more than 20000 parts/],
+  ["[b-a]", /the wrong way round/],
+  ["(".repeat(300), /more than 200 groups/],
 ];
 
 for (const [pattern, message] of refused) {
   Deno.test(`refuses the pattern ${pattern}`, () => {
-    assert.throws(() => pythonRegex(pattern), (error) => {
+    assert.throws(() => new PythonRegex(pattern), (error) => {
       assert.ok(error instanceof RegexError);
       assert.match(error.message, message);
       return true;
@@ -155,11 +270,14 @@ for (const [pattern, message] of refused) {
   });
 }
 
-/** The texts that Python finds for each of the patterns. */
-async function foundByPython(): Promise<string[][]> {
-  const program = "import json, re, sys, warnings\n" +
-    'warnings.simplefilter("ignore")\n' +
-    "patterns, texts = json.load(sys.stdin)\n" +
-    "json.dump([[t for t in texts if re.search(p, t)] for p in patterns], sys.stdout)";
-  return await askPython(program, [patterns, texts]);
-}
+Deno.test("a search by trial ends in time, whatever the pattern and the text are", () => {
+  const text = "a".repeat(200_000) + "!";
+  for (const pattern of ["(?=a)(a+)+$", "(?<=a)(a|aa)+$", raw`(a+)+\1\Z`]) {
+    const start = performance.now();
+    assert.throws(
+      () => new PythonRegex(pattern).test(text),
+      SearchTooLongError,
+    );
+    assert.ok(performance.now() - start < 5000, pattern);
+  }
+});
