@@ -1,14 +1,4 @@
-/** What an option or an argument may be. */
-export interface Kind {
-  /** What that is, for an error. */
-  readonly expected: string;
-  /** Tells whether a value is of this kind. */
-  readonly accepts: (value: unknown) => boolean;
-  /** Throws a RangeError that shows the value, not a TypeError, which keeps it to itself. */
-  readonly isRange?: boolean;
-  /** Whether it has to be there. */
-  readonly isRequired?: boolean;
-}
+import type { Kind, Row } from "./options.ts";
 
 export const TEXT: Kind = {
   expected: "a text",
@@ -110,7 +100,7 @@ export const PORT: Kind = {
   isRange: true,
 };
 
-/** One of a few texts. */
+/** Makes a kind of a few texts. */
 export function oneOf(...choices: readonly string[]): Kind {
   return {
     expected: choices.map((choice) => `"${choice}"`).join(" or "),
@@ -119,7 +109,7 @@ export function oneOf(...choices: readonly string[]): Kind {
   };
 }
 
-/** One of a kind, or a list of such. */
+/** Makes a kind that lists are of, too. */
 export function oneOrMore(kind: Kind): Kind {
   return {
     ...kind,
@@ -129,7 +119,7 @@ export function oneOrMore(kind: Kind): Kind {
   };
 }
 
-/** The same kind, of something that has to be there. */
-export function required(kind: Kind): Kind {
+/** Makes a kind of something that has to be there. */
+export function required(kind: Kind): Row {
   return { ...kind, isRequired: true };
 }

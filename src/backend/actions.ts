@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/to_error.ts";
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { jsonValue, Request } from "../message/mod.ts";
@@ -39,7 +39,7 @@ export type TokenCheck = (
   request: Request,
 ) => boolean | Promise<boolean>;
 
-const OPTIONS: Kinds<ActionOptions> = { timeout: TIME_LIMIT };
+const OPTIONS: Rows<ActionOptions> = { timeout: TIME_LIMIT };
 
 /** What {@linkcode Actions} have to know of their backend. */
 export interface ActionsOptions {

@@ -1,4 +1,4 @@
-import { checkOptions, checkValue } from "../check_options.ts";
+import { checkOptions, checkValue } from "../options.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -29,7 +29,7 @@ import {
   type ResponseLike,
   type SendRequestOptions,
 } from "./message_sender.ts";
-import { PEER_PLACE, PeerBrowser } from "./peer_browser.ts";
+import { PeerBrowser } from "./peer_browser.ts";
 import {
   PEER,
   PeerSender,
@@ -118,7 +118,6 @@ export class Backend extends LifeCycle {
     this.maxSize = given.maxSize;
     this.#bus = given.bus;
     if (typeof given.postEvents === "object") {
-      checkOptions("look for other hosts", given.postEvents, PEER_PLACE);
       if (given.postEvents.type) serviceType(given.postEvents.type);
     }
   }

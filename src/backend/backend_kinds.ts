@@ -1,10 +1,9 @@
 import { Bus } from "../bus/mod.ts";
-import type { Kinds } from "../check_options.ts";
+import { type Kind, problemIn, row, type Rows } from "../options.ts";
 import {
   COUNT,
   FLAG,
   FUNCTION,
-  type Kind,
   LOGGER,
   NAME,
   NAMES,
@@ -14,8 +13,12 @@ import {
   TEXT,
   TIME_LIMIT,
 } from "../kinds.ts";
-import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";
+import {
+  DELIVERY_OPTIONS,
+  type FilledInboxOption,
+} from "../redis/inbox_options.ts";
 import type { OptionAlias } from "./aliases.ts";
+import { PEER_PLACE } from "./peer_browser.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 
 const BUS: Kind = {
@@ -24,34 +27,127 @@ const BUS: Kind = {
 };
 const POST_EVENTS: Kind = {
   expected: "true, false, or an object that says where to look",
-  accepts: (value) => FLAG.accepts(value) || OBJECT.accepts(value),
+  accepts: (value) =>
+    FLAG.accepts(value) ||
+    (OBJECT.accepts(value) && placeProblem(value) === undefined),
+  explain: (value) => OBJECT.accepts(value) ? placeProblem(value) : undefined,
 };
+
+function placeProblem(place: unknown): string | undefined {
+  return problemIn(place as object, PEER_PLACE)?.text;
+}
+
 /** An empty one, as of a shell variable that is not set, is the usual queue. */
 const QUEUE: Kind = {
   expected: NAMES.expected,
   accepts: (value) => TEXT.accepts(value) || NAMES.accepts(value),
 };
 const TOKEN: Kind = {
-  expected: "a text that is not empty, or a function",
+  expected: "a text that is not empty, or in code a function",
   accepts: (value) => NAME.accepts(value) || FUNCTION.accepts(value),
 };
 
 /** Every option of a backend, in camelCase. */
-export const BACKEND_OPTIONS: Kinds<Omit<RedisBackendOptions, OptionAlias>> = {
+export const BACKEND_OPTIONS: Rows<
+  Omit<RedisBackendOptions, OptionAlias>,
+  FilledBackendOption
+> = {
+  queue: row(QUEUE, {
+    description: "The queue, or several; `send…` sends to the first one",
+    default: "platypush/backend/redis",
+    variable: "PLATYPUSH_REDIS_QUEUE",
+    flag: {
+      name: "--queue",
+      metavar: "NAME",
+      example: "lights",
+      help: "The queue",
+    },
+  }),
+  redisArgs: row(OBJECT, {
+    description: "How to reach Redis: redis-py's arguments, or a `url`",
+    aliases: ["redis_args"],
+    defaultText: "127.0.0.1:6379",
+  }),
+  bus: row(BUS, {
+    description: "The bus to post to",
+    defaultText: "a new `Bus`",
+    isCodeOnly: true,
+  }),
+  pollSeconds: row(SECONDS, {
+    description: "The pause between two `loop()`s; Redis needs no polling",
+    aliases: ["poll_seconds"],
+    defaultText: "none",
+  }),
+  deviceId: row(TEXT, {
+    description: "This device; `*` takes messages for all",
+    aliases: ["device_id"],
+    defaultText: "the host's name",
+    variable: "PLATYPUSH_DEVICE_ID",
+    flag: {
+      name: "--device-id",
+      metavar: "ID",
+      example: "kitchen",
+      help: "Who we are",
+    },
+  }),
+  name: row(TEXT, {
+    description: "The backend's name, for people",
+    defaultText: "the class's name",
+  }),
+  daemon: row(FLAG, {
+    description: "The process may end while it runs",
+    default: false,
+  }),
   ...DELIVERY_OPTIONS,
-  actionConcurrency: COUNT,
-  actionTimeout: TIME_LIMIT,
-  bus: BUS,
-  daemon: FLAG,
-  deviceId: TEXT,
-  logger: LOGGER,
-  maxSize: SIZE,
-  name: TEXT,
-  pollSeconds: SECONDS,
-  postEvents: POST_EVENTS,
-  queue: QUEUE,
-  redisArgs: OBJECT,
-  stopTimeout: SECONDS,
-  subscriberGrace: SECONDS,
-  token: TOKEN,
+  postEvents: row(POST_EVENTS, {
+    description:
+      "Post Zeroconf events of other hosts: `true`, or where to look for them",
+    default: false,
+  }),
+  subscriberGrace: row(SECONDS, {
+    description: "How long to wait for the bus's first subscriber",
+    default: 1,
+  }),
+  maxSize: row(SIZE, {
+    description: "The size limit of a message, in bytes",
+    default: 8 * 2 ** 20,
+  }),
+  stopTimeout: row(SECONDS, {
+    description: "How long `stop()` waits for handlers",
+    default: 10,
+  }),
+  token: row(TOKEN, {
+    description:
+      "What requests for actions need: a text, or a function that checks it",
+    defaultText: "nothing",
+    isSecret: true,
+  }),
+  actionConcurrency: row(COUNT, {
+    description: "Actions that are executed at a time",
+    default: 16,
+  }),
+  actionTimeout: row(TIME_LIMIT, {
+    description: "How long an action may take",
+    default: 30,
+  }),
+  logger: row(LOGGER, {
+    description: "An object with `debug`, `info`, `warn` and `error`",
+    defaultText: "LogTape's `platypush`, `redis`",
+    isCodeOnly: true,
+  }),
 };
+
+/** Options that have the same default for everybody. */
+type FilledBackendOption =
+  | FilledInboxOption
+  | "queue"
+  | "daemon"
+  | "postEvents"
+  | "subscriberGrace"
+  | "maxSize"
+  | "stopTimeout"
+  | "actionConcurrency"
+  | "actionTimeout";
+
+/** Options that a file has at its top, not under `backend.redis`. */
+export const TOP_OPTIONS = ["deviceId", "token"] as const;

@@ -1,4 +1,4 @@
-import { checkValue } from "../check_options.ts";
+import { checkValue } from "../options.ts";
 import { SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { LONGEST_TIMER, settledWithin, sleep } from "../waiting.ts";

@@ -1,4 +1,4 @@
-import { checkValue, type Kinds } from "../check_options.ts";
+import { checkValue, type Rows } from "../options.ts";
 import { FUNCTION, NAME, OBJECT, required, SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
@@ -44,7 +44,7 @@ export interface SendRequestOptions {
 }
 
 /** Every option of {@linkcode Backend.sendRequest}, in camelCase. */
-export const REQUEST_OPTIONS: Kinds<Omit<SendRequestOptions, OptionAlias>> = {
+export const REQUEST_OPTIONS: Rows<Omit<SendRequestOptions, OptionAlias>> = {
   onResponse: FUNCTION,
   responseTimeout: SECONDS,
   queueName: NAME,

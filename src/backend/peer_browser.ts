@@ -1,4 +1,4 @@
-import type { Kinds } from "../check_options.ts";
+import type { Rows } from "../options.ts";
 import { TEXT, TEXTS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
@@ -30,7 +30,7 @@ export interface PeerPlace {
 }
 
 /** Every option of a {@linkcode PeerPlace}. */
-export const PEER_PLACE: Kinds<PeerPlace> = {
+export const PEER_PLACE: Rows<PeerPlace> = {
   type: TEXT,
   interfaces: TEXTS,
 };

@@ -1,18 +1,10 @@
-import type { Kinds } from "../check_options.ts";
-import {
-  type Kind,
-  NAME,
-  OBJECT,
-  required,
-  SECONDS,
-  TEXT,
-  TEXTS,
-} from "../kinds.ts";
+import type { Kind, Rows } from "../options.ts";
+import { NAME, OBJECT, required, SECONDS, TEXT, TEXTS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
-import { expandUrl } from "../redis/expand_url.ts";
+import { expandUrl } from "../redis/redis_args.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
@@ -42,7 +34,7 @@ export const PEER: Kind = required({
 });
 
 /** Every option of {@linkcode Backend.sendTo}. */
-export const SEND_TO_OPTIONS: Kinds<SendToOptions> = {
+export const SEND_TO_OPTIONS: Rows<SendToOptions> = {
   timeout: SECONDS,
   redisArgs: OBJECT,
   type: TEXT,

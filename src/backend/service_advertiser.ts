@@ -1,4 +1,4 @@
-import type { Kinds } from "../check_options.ts";
+import type { Rows } from "../options.ts";
 import { FLAG, OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
@@ -42,7 +42,7 @@ export interface RegisterServiceOptions {
 }
 
 /** Every option of {@linkcode Backend.registerService}. */
-export const SERVICE_OPTIONS: Kinds<Omit<RegisterServiceOptions, OptionAlias>> =
+export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
   {
     port: PORT,
     name: TEXT,

@@ -1,4 +1,4 @@
-import { checkOptions, checkValue } from "../check_options.ts";
+import { checkOptions, checkValue } from "../options.ts";
 import { SECONDS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import {

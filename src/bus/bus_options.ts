@@ -1,4 +1,4 @@
-import type { Kinds } from "../check_options.ts";
+import type { Rows } from "../options.ts";
 import {
   FLAG,
   LOGGER,
@@ -114,7 +114,7 @@ export interface BusStats {
 }
 
 /** Every option of a {@linkcode Bus}. */
-export const BUS_OPTIONS: Kinds<BusOptions> = {
+export const BUS_OPTIONS: Rows<BusOptions> = {
   name: TEXT,
   label: TEXT,
   deviceId: TEXT,
@@ -126,7 +126,7 @@ export const BUS_OPTIONS: Kinds<BusOptions> = {
 };
 
 /** Every option of posting. */
-export const POST_OPTIONS: Kinds<PostOptions> = {
+export const POST_OPTIONS: Rows<PostOptions> = {
   target: TEXT,
   redelivered: NUMBERS,
   maxSize: SIZE,
@@ -134,4 +134,4 @@ export const POST_OPTIONS: Kinds<PostOptions> = {
 };
 
 /** Every option of a handler. */
-export const HANDLER_OPTIONS: Kinds<HandlerOptions> = { timeout: TIME_LIMIT };
+export const HANDLER_OPTIONS: Rows<HandlerOptions> = { timeout: TIME_LIMIT };

@@ -24,8 +24,3 @@ export class ConfigError extends Error {
     super(`Cannot load the configuration: ${problem}`, options);
   }
 }
-
-/** What is wrong, of an error about arguments for Redis. */
-export function problemOf(error: unknown): string {
-  return (error as Error).message.replace(/^Cannot connect to Redis: /, "");
-}

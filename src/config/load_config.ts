@@ -1,10 +1,10 @@
-import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { checkOptions, checkValue, type Rows } from "../options.ts";
 import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { environmentOf, readEnvironment } from "./environment.ts";
 import { findConfigFile } from "./find_config_file.ts";
-import { type Layer, valuesOf } from "./layer.ts";
+import { toOptions } from "./layers.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 
 /** How {@linkcode loadConfig} reads. */
@@ -15,7 +15,7 @@ export interface LoadConfigOptions {
   logger?: Logger | undefined;
 }
 
-const OPTIONS: Kinds<LoadConfigOptions> = {
+const OPTIONS: Rows<LoadConfigOptions> = {
   env: OBJECT,
   logger: LOGGER,
 };
@@ -67,13 +67,4 @@ export async function loadConfig(
   const file = await findConfigFile(path, environment);
   if (file === undefined) return {};
   return toOptions(await readFileLayer(file, environment, logger));
-}
-
-/** The options that a layer stands for. */
-export function toOptions({ options, redisArgs }: Layer): RedisBackendOptions {
-  const args = valuesOf(redisArgs);
-  return {
-    ...valuesOf(options),
-    ...(Object.keys(args).length > 0 && { redisArgs: args }),
-  };
 }

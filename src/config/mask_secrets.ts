@@ -1,12 +1,15 @@
-import { ARGUMENTS } from "../redis/redis_args.ts";
+import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import type { Row } from "../options.ts";
+import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 
 const MASK = "***";
-const SECRETS = [
-  "password",
-  "ssl_password",
-  "sentinelPassword",
+const SECRETS: readonly string[] = [
   "sentinel_password",
-  "token",
+  ...[
+    ...Object.entries<Row>(BACKEND_OPTIONS),
+    ...Object.entries<Row>(REDIS_ARGUMENTS),
+  ]
+    .filter(([, { isSecret }]) => isSecret).map(([name]) => name),
 ];
 const URL_PATTERN =
   /^([a-z][\w+.-]*:\/\/)(?:([^:@/?#]*)(:[^/?#]*)?@)?([^@?#]*)(?:\?([^#]*))?$/i;
@@ -72,7 +75,8 @@ function maskUrl(url: string): string {
 function maskQuery(query: string): string {
   return query.split("&").map((part) => {
     const [name = ""] = part.split("=");
-    const isPublic = Object.hasOwn(ARGUMENTS, name) && !SECRETS.includes(name);
+    const isPublic = Object.hasOwn(REDIS_ARGUMENTS, name) &&
+      !SECRETS.includes(name);
     return isPublic ? part : `${name}=${MASK}`;
   }).join("&");
 }

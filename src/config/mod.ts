@@ -5,7 +5,7 @@
  * @module
  */
 export { ConfigError } from "./config_error.ts";
-export type { ConfigSource } from "./layer.ts";
+export type { ConfigFlags, ConfigSource } from "./layers.ts";
 export { loadConfig, type LoadConfigOptions } from "./load_config.ts";
 export { maskSecrets } from "./mask_secrets.ts";
 export {
@@ -14,4 +14,3 @@ export {
   type ResolveConfigOptions,
   type ResolvedConfig,
 } from "./resolve_config.ts";
-export type { ConfigFlags } from "./sources.ts";

@@ -1,5 +1,15 @@
+import { BACKEND_OPTIONS, TOP_OPTIONS } from "../backend/backend_kinds.ts";
+import { FLAG } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { nearest, spellingDistance } from "../nearest.ts";
+import {
+  hidden,
+  nameInFile,
+  problemWith,
+  readAs,
+  type Row,
+} from "../options.ts";
+import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import { ConfigError } from "./config_error.ts";
 import {
   type Entry,
@@ -10,24 +20,26 @@ import {
   showName,
 } from "./entry.ts";
 import type { Environment } from "./environment.ts";
-import {
-  BACKEND_OPTIONS,
-  convert,
-  type Expectation,
-  needsQuotes,
-  REDIS_ARGUMENTS,
-  snakeCase,
-  TOP_OPTIONS,
-} from "./file_values.ts";
 import { interpolate } from "./interpolate.ts";
-import { type Layer, makeLayer } from "./layer.ts";
+import type { Given, Layer } from "./layers.ts";
 import { asMap, readSections, type Sections } from "./read_sections.ts";
 
-const BACKEND = "backend.redis";
-const OURS = [...Object.keys(TOP_OPTIONS).map(snakeCase), BACKEND, "redis"];
-const WANTED = [...OURS, "environment", "backend"];
+type Values = Record<string, Given>;
+type Table = Readonly<Record<string, Row>>;
 
-type Values = Record<string, [value: unknown, origin: string]>;
+const BACKEND = "backend.redis";
+/** What stands at the top of a file. */
+const TOP: Table = Object.fromEntries(
+  TOP_OPTIONS.map((name) => [name, BACKEND_OPTIONS[name]]),
+);
+/** What stands under `backend.redis`, beside `redis_args`. */
+const NESTED: Table = Object.fromEntries(
+  Object.entries<Row>(BACKEND_OPTIONS).filter(([name, { isCodeOnly }]) =>
+    !isCodeOnly && !Object.hasOwn(TOP, name) && name !== "redisArgs"
+  ),
+);
+const OURS = [...Object.keys(TOP).map(nameInFile), BACKEND, "redis"];
+const WANTED = [...OURS, "environment", "backend"];
 
 /**
  * Reads what a configuration file says about the backend.
@@ -64,28 +76,29 @@ class FileReader {
   read(): Layer {
     this.#warnOfNearMisses();
     const backend = this.#section(BACKEND);
-    const known = [
-      ...Object.keys(BACKEND_OPTIONS).map(snakeCase),
-      "redis_args",
-    ];
+    const known = [...Object.keys(NESTED).map(nameInFile), "redis_args"];
     this.#warnOfUnknown(BACKEND, backend, known);
-    return makeLayer("file", {
-      ...this.#options(this.#sections, TOP_OPTIONS),
-      ...this.#options(backend?.entries, BACKEND_OPTIONS, `${BACKEND}.`),
-    }, this.#redisArgs(backend));
+    return {
+      options: {
+        ...this.#options(this.#sections, TOP),
+        ...this.#options(backend?.entries, NESTED, `${BACKEND}.`),
+      },
+      redisArgs: this.#redisArgs(backend),
+    };
   }
 
   #options(
     entries: Sections | undefined,
-    expected: Readonly<Record<string, Expectation>>,
+    rows: Table,
     prefix = "",
   ): Values {
     const values: Values = {};
-    for (const [option, expectation] of Object.entries(expected)) {
-      const name = snakeCase(option);
+    for (const [option, row] of Object.entries(rows)) {
+      const name = nameInFile(option);
       const entry = entries?.get(name);
       if (entry === undefined || isEmpty(entry)) continue;
-      values[option] = this.#value(prefix + name, entry, expectation);
+      const value = this.#value(prefix + name, entry, row);
+      if (value !== undefined) values[option] = value;
     }
     return values;
   }
@@ -102,12 +115,13 @@ class FileReader {
   }
 
   #arguments(name: string, map: MapEntry | undefined): Values {
-    this.#warnOfUnknown(name, map, Object.keys(REDIS_ARGUMENTS));
+    const rows: Table = REDIS_ARGUMENTS;
+    this.#warnOfUnknown(name, map, Object.keys(rows));
     const values: Values = {};
     for (const [argument, entry] of map?.entries ?? []) {
-      if (!Object.hasOwn(REDIS_ARGUMENTS, argument) || isEmpty(entry)) continue;
-      const expectation = REDIS_ARGUMENTS[argument]!;
-      values[argument] = this.#value(`${name}.${argument}`, entry, expectation);
+      if (!Object.hasOwn(rows, argument) || isEmpty(entry)) continue;
+      const value = this.#value(`${name}.${argument}`, entry, rows[argument]!);
+      if (value !== undefined) values[argument] = value;
     }
     return values;
   }
@@ -121,28 +135,28 @@ class FileReader {
     return disabled?.kind === "scalar" && disabled.value ? undefined : map;
   }
 
-  #value(
-    name: string,
-    entry: Entry,
-    expectation: Expectation,
-  ): [value: unknown, origin: string] {
+  #value(name: string, entry: Entry, row: Row): Given | undefined {
     const origin = formatPlace(entry.place);
     const plain = this.#plain(entry);
     // As an empty variable is an unset one.
-    if (plain === "") return [undefined, origin];
-    const value = convert(plain, expectation);
-    if (value !== undefined) return [value, origin];
-    const hint = needsQuotes(plain, expectation) ? "; put it in quotes" : "";
-    throw new ConfigError(
-      `${origin}: \`${name}\` has to be ${expectation[1]}${hint}`,
-    );
+    if (plain === "") return undefined;
+    const value = readAs(row, plain);
+    if (value !== undefined) return { value, source: "file", origin };
+    const { text } = problemWith(name, plain, { ...row, ...hidden(row) })!;
+    const hint = needsQuotes(plain, row) ? "; put it in quotes" : "";
+    throw new ConfigError(`${origin}: ${text}${hint}`);
   }
 
   #plain(entry: Entry): unknown {
     if (entry.kind === "list") {
       return entry.items.map((item) => this.#plain(item));
     }
-    if (entry.kind !== "scalar") return {};
+    if (entry.kind === "map") {
+      return Object.fromEntries(
+        [...entry.entries].map(([name, value]) => [name, this.#plain(value)]),
+      );
+    }
+    if (entry.kind !== "scalar") return undefined;
     const { value, place } = entry;
     return typeof value === "string"
       ? interpolate(value, this.#environment, place)
@@ -203,4 +217,11 @@ class FileReader {
   #warn(place: Place, problem: string): void {
     this.#logger.warn(`${formatPlace(place)}: ${problem}`);
   }
+}
+
+/** Tells whether a value would be right in quotes, as a text of digits or `yes`. */
+function needsQuotes(value: unknown, row: Row): boolean {
+  const isBare = typeof value === "number" || FLAG.accepts(value) ||
+    value instanceof Date;
+  return isBare && row.accepts("text");
 }

@@ -1,23 +1,23 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { parseRedisArgs } from "../redis/parse_redis_args.ts";
-import { ConfigError, problemOf } from "./config_error.ts";
 import { environmentOf, readEnvironment } from "./environment.ts";
 import { findConfigFile } from "./find_config_file.ts";
-import { type ConfigSource, EMPTY_LAYER, type Layer } from "./layer.ts";
-import { toOptions } from "./load_config.ts";
 import { mask } from "./mask_secrets.ts";
-import { mergeLayers } from "./merge_layers.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 import {
   codeLayer,
   type ConfigFlags,
+  type ConfigSource,
   defaultLayer,
+  EMPTY_LAYER,
   environmentLayer,
   flagLayer,
-} from "./sources.ts";
+  type Layer,
+  mergeLayers,
+  toOptions,
+} from "./layers.ts";
 
 /** The sources that {@linkcode resolveConfig} brings together. */
 export interface ResolveConfigOptions {
@@ -33,7 +33,7 @@ export interface ResolveConfigOptions {
   logger?: Logger | undefined;
 }
 
-const OPTIONS: Kinds<ResolveConfigOptions> = {
+const OPTIONS: Rows<ResolveConfigOptions> = {
   code: OBJECT,
   flags: OBJECT,
   env: OBJECT,
@@ -122,11 +122,6 @@ export async function resolveConfig(
     mergeLayers(weaker, stronger, (text) => logger.warn(text))
   );
   const options = toOptions(merged);
-  try {
-    parseRedisArgs(options.redisArgs);
-  } catch (error) {
-    throw new ConfigError(problemOf(error));
-  }
   return { options, settings: show(merged), file };
 }
 

@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
@@ -25,7 +25,7 @@ export interface DiagnoseOptions {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Kinds<DiagnoseOptions> = {
+const OPTIONS: Rows<DiagnoseOptions> = {
   redisArgs: OBJECT,
   queue: NAMES,
   multicast: FLAG,

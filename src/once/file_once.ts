@@ -1,5 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
-import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { checkOptions, checkValue, type Rows } from "../options.ts";
 import { NAME, required, TIME_LIMIT } from "../kinds.ts";
 import {
   checkId,
@@ -10,7 +10,7 @@ import {
   runOnce,
 } from "./once.ts";
 
-const OPTIONS: Kinds<OnceOptions> = { expiry: TIME_LIMIT, lease: TIME_LIMIT };
+const OPTIONS: Rows<OnceOptions> = { expiry: TIME_LIMIT, lease: TIME_LIMIT };
 const PATH = required({ ...NAME, expected: "the path of a file" });
 
 /** How long a process waits for another one that writes to the file, in milliseconds. */

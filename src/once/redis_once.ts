@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, LOGGER, NAME, TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Connection, type RedisArgs, RedisError } from "../redis/mod.ts";
@@ -22,7 +22,7 @@ export interface RedisOnceOptions extends OnceOptions {
   logger?: Logger;
 }
 
-const OPTIONS: Kinds<RedisOnceOptions> = {
+const OPTIONS: Rows<RedisOnceOptions> = {
   expiry: TIME_LIMIT,
   lease: TIME_LIMIT,
   prefix: NAME,

@@ -13,12 +13,16 @@
  */
 export type Address = { host: string; port: number } | { path: string };
 
-/** Reads `host`, `host:port`, `[v6]` or `[v6]:port`. */
+/**
+ * Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
+ *
+ * @throws {TypeError} It is none of these.
+ */
 export function parseAddress(
   text: string,
   defaultPort: number,
 ): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:.%]+)\]|([^:[\]]+))(?::(\d+))?$/i.exec(text);
+  const match = ADDRESS.exec(text);
   const port = match?.[3] === undefined ? defaultPort : Number(match[3]);
   if (match === null || !isPort(port)) {
     throw new TypeError(
@@ -26,6 +30,14 @@ export function parseAddress(
     );
   }
   return { host: (match[1] ?? match[2])!, port };
+}
+
+const ADDRESS = /^(?:\[([0-9a-f:.%]+)\]|([^:[\]]+))(?::(\d+))?$/i;
+
+/** Tells whether it is what {@linkcode parseAddress} reads. */
+export function isAddress(value: unknown): boolean {
+  const match = typeof value === "string" ? ADDRESS.exec(value) : null;
+  return match !== null && isPort(Number(match[3] ?? 1));
 }
 
 /** Writes an address for people. */

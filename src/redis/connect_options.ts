@@ -1,4 +1,4 @@
-import type { Kinds } from "../check_options.ts";
+import type { Rows } from "../options.ts";
 import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 
@@ -30,7 +30,7 @@ export interface CommandOptions {
 }
 
 /** Every option of connecting. */
-export const CONNECT_OPTIONS: Kinds<ConnectOptions> = {
+export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   logger: LOGGER,
   signal: SIGNAL,
   unref: FLAG,

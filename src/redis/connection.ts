@@ -1,4 +1,4 @@
-import { checkOptions } from "../check_options.ts";
+import { checkOptions } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";

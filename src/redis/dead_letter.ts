@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import type { Kinds } from "../check_options.ts";
+import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
 
 /**
@@ -159,7 +159,7 @@ export interface DeadLetterFilter {
 }
 
 /** Everything that a filter may say. */
-export const DEAD_LETTER_FILTER: Kinds<DeadLetterFilter> = {
+export const DEAD_LETTER_FILTER: Rows<DeadLetterFilter> = {
   queue: oneOrMore(TEXT),
   id: oneOrMore(TEXT),
   index: oneOrMore(INDEX),

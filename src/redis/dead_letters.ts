@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { checkOptions, checkValue, type Rows } from "../options.ts";
 import { FLAG, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
@@ -33,7 +33,7 @@ export interface DeadLettersOptions {
   connectionTimeout?: number;
 }
 
-const OPTIONS: Kinds<DeadLettersOptions> = {
+const OPTIONS: Rows<DeadLettersOptions> = {
   queue: required(NAMES),
   logger: LOGGER,
   unref: FLAG,

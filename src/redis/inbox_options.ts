@@ -1,9 +1,8 @@
-import type { Kinds } from "../check_options.ts";
+import { type Kind, row, type Rows } from "../options.ts";
 import {
   COUNT,
   FLAG,
   INDEX,
-  type Kind,
   LOGGER,
   NAMES,
   oneOf,
@@ -73,19 +72,62 @@ const HEARTBEAT_TIMEOUT: Kind = {
 };
 
 /** The options of an {@linkcode Inbox} that a backend has, too. */
-export const DELIVERY_OPTIONS = {
-  delivery: oneOf("at-least-once", "at-most-once"),
-  batchSize: COUNT,
-  maxDeliveries: COUNT,
-  retryPause: PAUSE,
-  foreign: oneOf("dead-letter", "drop"),
-  maxDeadLetters: INDEX,
-  maxInFlight: COUNT,
-  heartbeatTimeout: HEARTBEAT_TIMEOUT,
-} as const satisfies Partial<Kinds<InboxOptions>>;
+type DeliveryOption =
+  | "delivery"
+  | "batchSize"
+  | "maxDeliveries"
+  | "retryPause"
+  | "foreign"
+  | "maxDeadLetters"
+  | "maxInFlight"
+  | "heartbeatTimeout";
+
+/** Options that have the same default for everybody. */
+export type FilledInboxOption = Exclude<DeliveryOption, "maxInFlight">;
+
+/** How messages are taken, in an {@linkcode Inbox} and in a backend. */
+export const DELIVERY_OPTIONS: Rows<
+  Pick<InboxOptions, DeliveryOption>,
+  FilledInboxOption
+> = {
+  delivery: row(oneOf("at-least-once", "at-most-once"), {
+    description: "`at-least-once`, or `at-most-once`, which is faster",
+    default: "at-least-once",
+  }),
+  batchSize: row(COUNT, {
+    description: "Messages that are taken at once, at most",
+    default: 512,
+  }),
+  maxDeliveries: row(COUNT, {
+    description:
+      "How often a message that fails, or that the process dies of, is delivered",
+    default: 3,
+  }),
+  retryPause: row(PAUSE, {
+    description:
+      "The pause before a message that failed comes again; it doubles each time",
+    default: 1,
+  }),
+  foreign: row(oneOf("dead-letter", "drop"), {
+    description: "Messages for another device: `dead-letter`, or `drop`",
+    default: "dead-letter",
+  }),
+  maxDeadLetters: row(INDEX, {
+    description: "Dead letters that a queue keeps",
+    default: 10_000,
+  }),
+  maxInFlight: row(COUNT, {
+    description: "Messages that are with subscribers at a time",
+    defaultText: "16 × `batchSize`",
+  }),
+  heartbeatTimeout: row(HEARTBEAT_TIMEOUT, {
+    description: "After what time a silent consumer counts as dead",
+    default: 10,
+  }),
+};
 
 /** Every option of an {@linkcode Inbox}. */
-export const INBOX_OPTIONS: Kinds<InboxOptions> = {
+export const INBOX_OPTIONS: Rows<InboxOptions, FilledInboxOption> = {
   ...DELIVERY_OPTIONS,
   queue: required(NAMES),
   consumer: TEXT,

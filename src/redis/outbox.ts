@@ -1,4 +1,4 @@
-import { checkOptions, checkValue, type Kinds } from "../check_options.ts";
+import { checkOptions, checkValue, type Rows } from "../options.ts";
 import {
   FLAG,
   LOGGER,
@@ -29,7 +29,7 @@ export interface OutboxOptions {
   connectionTimeout?: number;
 }
 
-const OPTIONS: Kinds<OutboxOptions> = {
+const OPTIONS: Rows<OutboxOptions> = {
   logger: LOGGER,
   unref: FLAG,
   connectionTimeout: SECONDS,

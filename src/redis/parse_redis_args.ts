@@ -1,7 +1,11 @@
 import { LONGEST_TIMER } from "../waiting.ts";
 import { type Address, parseAddress } from "./address.ts";
-import { expandUrl } from "./expand_url.ts";
-import { checkRedisArgs, type RedisArgs } from "./redis_args.ts";
+import {
+  checkRedisArgs,
+  expandUrl,
+  REDIS_ARGUMENTS,
+  type RedisArgs,
+} from "./redis_args.ts";
 
 /** {@link RedisArgs}, checked, with every default filled in. */
 export interface Settings {
@@ -51,41 +55,43 @@ export interface SentinelSettings {
 export function parseRedisArgs(args: RedisArgs = {}): Settings {
   checkRedisArgs(args);
   const all = expandUrl(args);
-  if (all.sentinels !== undefined && all.cluster !== undefined) {
-    throw new TypeError(
-      "Cannot connect to Redis: `sentinels` and `cluster` exclude each other; a cluster elects its own masters",
-    );
+  const contradiction = contradictionIn(all);
+  if (contradiction !== undefined) {
+    throw new TypeError(`Cannot connect to Redis: ${contradiction.text}`);
   }
-  if ((all.sentinels === undefined) !== (all.serviceName === undefined)) {
-    throw new TypeError(
-      "Cannot connect to Redis: `sentinels` and `serviceName` belong together; set both or neither",
-    );
-  }
-  if (all.cluster !== undefined && (all.db ?? 0) !== 0) {
-    throw new TypeError(
-      "Cannot connect to Redis: a cluster only has database 0; leave out `db`",
-    );
-  }
-  const healthCheckInterval = inTimer(all.health_check_interval ?? 10);
+  const {
+    host,
+    port,
+    db,
+    protocol,
+    socket_connect_timeout,
+    socket_keepalive,
+    health_check_interval,
+  } = REDIS_ARGUMENTS;
+  const healthCheckInterval = inTimer(
+    all.health_check_interval ?? health_check_interval.default,
+  );
   return {
     address: all.unix_socket_path
       ? { path: all.unix_socket_path }
-      : { host: all.host ?? "127.0.0.1", port: all.port ?? 6379 },
-    db: all.db ?? 0,
+      : { host: all.host ?? host.default, port: all.port ?? port.default },
+    db: all.db ?? db.default,
     username: all.username || undefined,
     password: all.password || undefined,
     tls: all.ssl ? tlsSettings(all) : undefined,
-    connectTimeout: inTimer(all.socket_connect_timeout || 5),
+    connectTimeout: inTimer(
+      all.socket_connect_timeout || socket_connect_timeout.default,
+    ),
     replyTimeout: all.socket_timeout
       ? inTimer(all.socket_timeout)
       : healthCheckInterval > 0
       ? healthCheckInterval / 2
       : undefined,
-    keepAlive: all.socket_keepalive ?? true,
+    keepAlive: all.socket_keepalive ?? socket_keepalive.default,
     healthCheckInterval,
     clientName: all.client_name ?? undefined,
-    protocol: all.protocol ?? 3,
-    sentinel: all.sentinels === undefined ? undefined : {
+    protocol: all.protocol ?? protocol.default,
+    sentinel: !all.sentinels ? undefined : {
       addresses: all.sentinels.map((text) => parseAddress(text, 26379)),
       serviceName: all.serviceName!,
       username: all.sentinelUsername || undefined,
@@ -93,6 +99,38 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     },
     cluster: all.cluster?.map((text) => parseAddress(text, 6379)),
   };
+}
+
+/**
+ * Finds arguments that do not go together, with the one to blame.
+ *
+ * @param args Arguments without a URL, each right by itself.
+ */
+export function contradictionIn(
+  args: RedisArgs,
+): { name: keyof RedisArgs; text: string } | undefined {
+  const { sentinels, serviceName, cluster, db } = args;
+  if (sentinels && cluster) {
+    return {
+      name: "sentinels",
+      text:
+        "`sentinels` and `cluster` exclude each other; a cluster elects its own masters",
+    };
+  }
+  if (!sentinels !== !serviceName) {
+    return {
+      name: sentinels ? "sentinels" : "serviceName",
+      text:
+        "`sentinels` and `serviceName` belong together; set both or neither",
+    };
+  }
+  if (cluster && (db ?? 0) !== 0) {
+    return {
+      name: "db",
+      text: "a cluster only has database 0; leave out `db`",
+    };
+  }
+  return undefined;
 }
 
 /** At most so many seconds as a timer takes, 24 days. */
@@ -108,6 +146,7 @@ function tlsSettings(args: RedisArgs): TlsSettings {
     keyFile: args.ssl_keyfile ?? undefined,
     passphrase: args.ssl_password ?? undefined,
     verify: args.ssl_cert_reqs !== "none",
-    checkHostname: args.ssl_check_hostname ?? true,
+    checkHostname: args.ssl_check_hostname ??
+      REDIS_ARGUMENTS.ssl_check_hostname.default,
   };
 }

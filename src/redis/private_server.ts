@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
@@ -23,7 +23,7 @@ export interface StartRedisOptions {
   programs?: readonly string[];
 }
 
-const OPTIONS: Kinds<StartRedisOptions> = {
+const OPTIONS: Rows<StartRedisOptions> = {
   port: PORT,
   directory: TEXT,
   config: TEXTS,

@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
@@ -70,7 +70,7 @@ export interface QueueStatusOptions {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Kinds<QueueStatusOptions> = {
+const OPTIONS: Rows<QueueStatusOptions> = {
   queue: NAME,
   signal: SIGNAL,
 };

@@ -1,5 +1,13 @@
-import { isPort } from "./address.ts";
-import { nearest } from "../nearest.ts";
+import { FLAG, INDEX, oneOf, TEXT } from "../kinds.ts";
+import {
+  checkOptions,
+  hidden,
+  type Kind,
+  problemIn,
+  type Row,
+  type Rows,
+} from "../options.ts";
+import { isAddress, isPort, parseAddress } from "./address.ts";
 
 /**
  * How to reach Redis: the constructor arguments of redis-py under their own
@@ -79,74 +87,206 @@ export interface RedisArgs {
   cluster?: readonly string[];
 }
 
-type Check = (value: unknown) => boolean;
-const isString: Check = (value) => typeof value === "string";
-const isText: Check = (value) => typeof value === "string" && value !== "";
-const isBoolean: Check = (value) => typeof value === "boolean";
-const isSeconds: Check = (value) =>
-  typeof value === "number" && value >= 0 && Number.isFinite(value);
-const isAddressList: Check = (value) =>
-  Array.isArray(value) && value.length > 0 && value.every(isText);
-
-/** What each argument must be, for the check and for its message. */
-export const ARGUMENTS: Readonly<Record<keyof RedisArgs, [Check, string]>> = {
-  url: [isText, "a URL"],
-  host: [isText, "a name or an address"],
-  port: [isPort, "a number from 1 to 65535"],
-  db: [
-    (value) => Number.isInteger(value) && Number(value) >= 0,
-    "a whole number from 0 on",
-  ],
-  username: [isString, "a string"],
-  password: [isString, "a string"],
-  unix_socket_path: [isText, "a path"],
-  ssl: [isBoolean, "true or false"],
-  ssl_ca_certs: [isText, "the path of a PEM file"],
-  ssl_ca_data: [isText, "certificates in PEM format"],
-  ssl_certfile: [isText, "the path of a PEM file"],
-  ssl_keyfile: [isText, "the path of a PEM file"],
-  ssl_password: [isString, "a string"],
-  ssl_cert_reqs: [
-    (value) => ["none", "optional", "required"].includes(String(value)),
-    '"none", "optional" or "required"',
-  ],
-  ssl_check_hostname: [isBoolean, "true or false"],
-  socket_timeout: [isSeconds, "a number of seconds"],
-  socket_connect_timeout: [isSeconds, "a number of seconds"],
-  socket_keepalive: [isBoolean, "true or false"],
-  health_check_interval: [isSeconds, "a number of seconds"],
-  client_name: [
-    (value) => isText(value) && /^[!-~]+$/.test(String(value)),
-    "a name without spaces",
-  ],
-  protocol: [(value) => value === 2 || value === 3, "2 or 3"],
-  sentinels: [isAddressList, 'a list of "host:port"'],
-  serviceName: [isText, "the name of a master"],
-  sentinelUsername: [isString, "a string"],
-  sentinelPassword: [isString, "a string"],
-  cluster: [isAddressList, 'a list of "host:port"'],
+const FILLED = (expected: string): Kind => ({
+  expected,
+  accepts: (value) => typeof value === "string" && value !== "",
+});
+const SECONDS: Kind = {
+  expected: "a number of seconds from 0 on",
+  accepts: (value) => Number.isFinite(value) && Number(value) >= 0,
 };
+const PORT: Kind = { expected: "a number from 1 to 65535", accepts: isPort };
+const PEM_FILE = FILLED("the path of a PEM file");
+const ADDRESSES: Kind = {
+  expected: 'a list of "host:port", with "[address]:port" for IPv6',
+  accepts: (value) =>
+    Array.isArray(value) && value.length > 0 && value.every(isAddress),
+};
+const CLIENT_NAME: Kind = {
+  expected: "a name without spaces",
+  accepts: (value) => typeof value === "string" && /^[!-~]+$/.test(value),
+};
+const PROTOCOL: Kind = {
+  expected: "2 or 3",
+  accepts: (value) => value === 2 || value === 3,
+};
+const URL_KIND: Kind = {
+  expected:
+    "redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; " +
+    "other signs in a password are encoded, as %40 for @",
+  accepts: (value) =>
+    typeof value === "string" && typeof readUrl(value) === "object",
+  explain: (value) => {
+    const found = typeof value === "string" ? readUrl(value) : undefined;
+    return typeof found === "string" ? found : undefined;
+  },
+};
+
+/** Makes the row of an argument: any may be null, and no value is ever shown. */
+function argument<Facts extends Omit<Row, keyof Kind>>(
+  kind: Kind,
+  facts: Facts,
+): Row & Facts {
+  return { ...hidden(kind), isNullable: true, ...facts };
+}
+
+/** Every argument. A file calls them as they are called here. */
+export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
+  url: argument(URL_KIND, {
+    description: "The server in one piece; what it says wins over the others",
+    variable: "REDIS_URL",
+    flag: {
+      name: "--url",
+      metavar: "URL",
+      example: "redis://127.0.0.1:6379",
+      help: "The server: redis://, rediss:// or unix://",
+    },
+  }),
+  host: argument(FILLED("a name or an address"), {
+    description: "The server's name or address",
+    default: "127.0.0.1",
+    variable: "PLATYPUSH_REDIS_HOST",
+  }),
+  port: argument(PORT, {
+    description: "The server's TCP port",
+    default: 6379,
+    variable: "PLATYPUSH_REDIS_PORT",
+  }),
+  db: argument(INDEX, { description: "The database's number", default: 0 }),
+  username: argument(TEXT, { description: "The ACL user" }),
+  password: argument(TEXT, {
+    description: "The user's password",
+    isSecret: true,
+  }),
+  unix_socket_path: argument(FILLED("a path"), {
+    description: "A Unix socket, in place of `host` and `port`",
+  }),
+  ssl: argument(FLAG, { description: "Speak TLS", default: false }),
+  ssl_ca_certs: argument(PEM_FILE, {
+    description: "The file with the trusted authorities",
+  }),
+  ssl_ca_data: argument(FILLED("certificates in PEM format"), {
+    description: "The trusted authorities themselves",
+  }),
+  ssl_certfile: argument(PEM_FILE, {
+    description: "The file with the client's certificate",
+  }),
+  ssl_keyfile: argument(PEM_FILE, {
+    description: "The file with the certificate's key",
+  }),
+  ssl_password: argument(TEXT, {
+    description: "The password of the key",
+    isSecret: true,
+  }),
+  ssl_cert_reqs: argument(oneOf("none", "optional", "required"), {
+    description: "How the server's certificate is checked",
+    default: "required",
+  }),
+  ssl_check_hostname: argument(FLAG, {
+    description: "The certificate has to name the host",
+    default: true,
+  }),
+  socket_timeout: argument(SECONDS, {
+    description: "How long an answer may take",
+    defaultText: "half of `health_check_interval`",
+  }),
+  socket_connect_timeout: argument(SECONDS, {
+    description: "How long connecting may take",
+    default: 5,
+  }),
+  socket_keepalive: argument(FLAG, {
+    description: "The system probes an idle connection",
+    default: true,
+  }),
+  health_check_interval: argument(SECONDS, {
+    description: "Within what time a dead connection is noticed; 0 for never",
+    default: 10,
+  }),
+  client_name: argument(CLIENT_NAME, {
+    description: "The connection's name in `CLIENT LIST`",
+  }),
+  protocol: argument(PROTOCOL, {
+    description: "The version of the Redis protocol",
+    default: 3,
+  }),
+  sentinels: argument(ADDRESSES, {
+    description: "Sentinels that know the master",
+  }),
+  serviceName: argument(FILLED("the name of a master"), {
+    description: "The master's name, as the sentinels know it",
+  }),
+  sentinelUsername: argument(TEXT, {
+    description: "The ACL user on the sentinels",
+  }),
+  sentinelPassword: argument(TEXT, {
+    description: "The password on the sentinels",
+    isSecret: true,
+  }),
+  cluster: argument(ADDRESSES, { description: "Some nodes of a cluster" }),
+};
+
+/** Arguments that have the same default for everybody. */
+type FilledArgument =
+  | "host"
+  | "port"
+  | "db"
+  | "ssl"
+  | "ssl_cert_reqs"
+  | "ssl_check_hostname"
+  | "socket_connect_timeout"
+  | "socket_keepalive"
+  | "health_check_interval"
+  | "protocol";
 
 /** Checks each argument for itself, as `parseRedisArgs` does. */
 export function checkRedisArgs(args: RedisArgs): void {
-  if (typeof args !== "object" || args === null || Array.isArray(args)) {
-    throw new TypeError(
-      "Cannot connect to Redis: the arguments have to be an object, such as { url }",
-    );
-  }
-  for (const [name, value] of Object.entries(args)) {
-    if (!Object.hasOwn(ARGUMENTS, name)) {
-      throw new TypeError(
-        `Cannot connect to Redis: there is no argument \`${name}\`; the nearest one is \`${
-          nearest(name, Object.keys(ARGUMENTS))
-        }\``,
-      );
+  checkOptions("connect to Redis", args, REDIS_ARGUMENTS);
+}
+
+/** Replaces `url`, if it is right, by the arguments that it stands for. */
+export function expandUrl(args: RedisArgs): RedisArgs {
+  const { url, ...rest } = args;
+  const found = url === undefined || url === null ? undefined : readUrl(url);
+  return typeof found === "object" ? { ...rest, ...found } : rest;
+}
+
+const URL_PATTERN =
+  /^(redis|rediss|unix):\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?$/;
+
+/**
+ * Reads a URL by hand, because `URL` refuses a user without a host (`unix://`).
+ *
+ * @returns What it says, else what is wrong with one of its parameters, if that
+ * is known.
+ */
+function readUrl(url: string): RedisArgs | string | undefined {
+  const match = URL_PATTERN.exec(url);
+  const [, scheme, user, password, authority = "", path = "", query] = match ??
+    [];
+  // Behind a `?` that should be encoded is the rest of a password.
+  if (match === null || query?.includes("@")) return undefined;
+  const found: RedisArgs = {};
+  try {
+    if (user) found.username = decodeURIComponent(user);
+    if (password) found.password = decodeURIComponent(password);
+    if (scheme === "unix") {
+      found.unix_socket_path = decodeURIComponent(authority + path);
+    } else {
+      Object.assign(found, parseAddress(authority || "127.0.0.1", 6379));
+      if (scheme === "rediss") found.ssl = true;
+      if (path.length > 1) found.db = Number(path.slice(1));
     }
-    const [isValid, expected] = ARGUMENTS[name as keyof RedisArgs];
-    if (value !== undefined && value !== null && !isValid(value)) {
-      throw new TypeError(
-        `Cannot connect to Redis: \`${name}\` has to be ${expected}`,
-      );
-    }
+  } catch {
+    return undefined;
   }
+  for (const [name, value] of new URLSearchParams(query)) {
+    Object.assign(found, { [name]: fromQuery(value) });
+  }
+  return problemIn(found, REDIS_ARGUMENTS)?.text ?? found;
+}
+
+function fromQuery(value: string): string | number | boolean {
+  if (value === "true" || value === "True") return true;
+  if (value === "false" || value === "False") return false;
+  return /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;
 }

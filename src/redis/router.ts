@@ -4,7 +4,7 @@ import { Connection } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { expandUrl } from "./expand_url.ts";
+import { expandUrl } from "./redis_args.ts";
 import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";

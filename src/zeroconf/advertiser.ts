@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import {
   FLAG,
   FUNCTION,
@@ -52,14 +52,14 @@ export interface ServiceOptions {
   onRename?: (name: string) => void;
 }
 
-const OPTIONS: Kinds<AdvertiserOptions> = {
+const OPTIONS: Rows<AdvertiserOptions> = {
   interfaces: TEXTS,
   host: TEXT,
   unref: FLAG,
   logger: LOGGER,
 };
 
-const SERVICE_OPTIONS: Kinds<ServiceOptions> = {
+const SERVICE_OPTIONS: Rows<ServiceOptions> = {
   name: required(TEXT),
   type: required(TEXT),
   port: required(PORT),

@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
@@ -32,7 +32,7 @@ export interface BrowserOptions {
   logger?: Logger;
 }
 
-const OPTIONS: Kinds<BrowserOptions> = {
+const OPTIONS: Rows<BrowserOptions> = {
   type: TEXT,
   interfaces: TEXTS,
   onChange: FUNCTION,
@@ -150,7 +150,7 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
   signal?: AbortSignal;
 }
 
-const BROWSE_OPTIONS: Kinds<BrowseOptions> = {
+const BROWSE_OPTIONS: Rows<BrowseOptions> = {
   type: TEXT,
   interfaces: TEXTS,
   unref: FLAG,

@@ -1,4 +1,4 @@
-import { checkOptions, type Kinds } from "../check_options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
@@ -17,7 +17,7 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Kinds<DiscoverOptions> = {
+const OPTIONS: Rows<DiscoverOptions> = {
   type: TEXT,
   interfaces: TEXTS,
   unref: FLAG,
@@ -56,7 +56,7 @@ export async function discover(
   return browser.services;
 }
 
-const TYPES_OPTIONS: Kinds<Omit<DiscoverOptions, "type">> = {
+const TYPES_OPTIONS: Rows<Omit<DiscoverOptions, "type">> = {
   timeout: SECONDS,
   signal: SIGNAL,
   interfaces: TEXTS,

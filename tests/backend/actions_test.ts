@@ -148,8 +148,7 @@ Deno.test("Backend refuses options for actions that make no sense", () => {
     for (const token of ["", 5, null]) {
       assert.throws(() => new Class({ token: token as string }), {
         name: "TypeError",
-        message:
-          /`token` is of the wrong kind, expected a text that is not empty, or/,
+        message: /`token` has to be a text that is not empty, or/,
       });
     }
   }

@@ -55,7 +55,7 @@ Deno.test("RedisBackend refuses options of the wrong kind, without telling them"
       (error) =>
         error instanceof TypeError &&
         error.message.startsWith(
-          `Cannot make the backend: \`${name}\` is of the wrong kind, expected`,
+          `Cannot make the backend: \`${name}\` has to be `,
         ) && !error.message.includes("s3cret"),
     );
   }

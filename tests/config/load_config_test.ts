@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError, loadConfig, RedisBackend } from "../../mod.ts";
-import { BACKEND_OPTIONS } from "../../src/config/file_values.ts";
+import { BACKEND_OPTIONS } from "../../src/backend/backend_kinds.ts";
+import type { Row } from "../../src/options.ts";
 import { Folder } from "./folder.ts";
 import { load } from "./load.ts";
 
@@ -107,10 +108,14 @@ Deno.test("the file in the documentation is right, and has every option", async 
   assert.deepEqual(folder.lines, []);
   assert.equal(options.redisArgs?.password, "sesame");
   new RedisBackend(options);
-  const missing = Object.keys(BACKEND_OPTIONS).filter((name) =>
-    !(name in options)
-  );
-  assert.deepEqual(missing, ["pollSeconds", "name", "daemon"]);
+  const missing = Object.entries<Row>(BACKEND_OPTIONS)
+    .filter(([name, { isCodeOnly }]) => !isCodeOnly && !(name in options));
+  assert.deepEqual(missing.map(([name]) => name), [
+    "pollSeconds",
+    "name",
+    "daemon",
+    "token",
+  ]);
 });
 
 const WRONG: Record<string, [text: string, message: string]> = {
@@ -164,11 +169,11 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "a date for a text": [
     "token: 2020-01-01\n",
-    "/config.yaml:1:1: `token` has to be a text; put it in quotes",
+    "/config.yaml:1:1: `token` has to be a text that is not empty, or in code a function; put it in quotes",
   ],
   "an empty queue": [
     "backend.redis: {queue: []}\n",
-    "/config.yaml:1:17: `backend.redis.queue` has to be the name of a queue, or a list of names",
+    "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one and none empty",
   ],
   "a wrong choice": [
     "backend.redis: {delivery: hunter2}\n",
@@ -176,7 +181,7 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "a wrong URL": [
     "redis:\n  url: http://hunter2@h\n",
-    "/config.yaml:2:3: `url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @",
+    "/config.yaml:2:3: `redis.url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @",
   ],
   "a merged text": [
     "redis:\n  <<: hunter2\n",

@@ -9,10 +9,15 @@ const text = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 })
 const seconds = fc.double({ min: 0, max: 1e6, noNaN: true });
 const count = fc.integer({ min: 1, max: 1e9 });
 
+const address = fc.tuple(
+  fc.stringMatching(/^[a-z][a-z0-9.-]{0,8}$/),
+  fc.integer({ min: 1, max: 65535 }),
+).map(([host, port]) => `${host}:${port}`);
+
 const redisArgs = fc.record({
   host: text,
   port: fc.integer({ min: 1, max: 65535 }),
-  db: fc.nat(15),
+  db: fc.constant(0),
   username: text,
   password: text,
   unix_socket_path: text,
@@ -24,7 +29,7 @@ const redisArgs = fc.record({
     !name.includes("${")
   ),
   protocol: fc.constantFrom(2, 3),
-  sentinels: fc.array(text, { minLength: 1, maxLength: 3 }),
+  cluster: fc.array(address, { minLength: 1, maxLength: 3 }),
 }, { requiredKeys: ["host"], noNullPrototype: true });
 
 const config = fc.record({

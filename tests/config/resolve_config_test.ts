@@ -106,15 +106,15 @@ Deno.test("resolveConfig names the source of what is wrong, but shows no value",
     ],
     [
       { code: { redisArgs: { password: 2 as unknown as string } } },
-      /: code: `password` has to be a string/,
+      /: code: `password` has to be a text/,
     ],
     [
       { code: { redisArgs: { pasword: "hunter2" } as RedisArgs } },
-      /: code: there is no argument `pasword`; the nearest one is `password`/,
+      /: code: there is no option `pasword`; the nearest one is `password`/,
     ],
     [
       { code: { redisArgs: { sentinels: ["hunter2"] } } },
-      /: `sentinels` and `serviceName` belong together/,
+      /: code: `sentinels` and `serviceName` belong together/,
     ],
   ];
   for (const [sources, message] of wrong) {

@@ -36,7 +36,10 @@ Deno.test("values are read as Python does", async () => {
     ["socket_timeout: '1.5'", { socket_timeout: 1.5 }],
     ["ssl_cert_reqs: none", { ssl_cert_reqs: "none" }],
     ["ssl_ca_data: |\n  a\n  b", { ssl_ca_data: "a\nb\n" }],
-    ["sentinels: ['a:1', 'b:2']", { sentinels: ["a:1", "b:2"] }],
+    [
+      "sentinels: ['a:1', 'b:2']\nserviceName: m",
+      { sentinels: ["a:1", "b:2"], serviceName: "m" },
+    ],
     ["url: redis://h", { url: "redis://h" }],
   ];
   for (const [text, expected] of values) {
@@ -48,7 +51,7 @@ Deno.test("a text that YAML takes for something else needs quotes", async () => 
   for (const text of ["yes", "1.5", "2020-01-01", "12345678901234567890"]) {
     await assert.rejects(
       args(`password: ${text}`),
-      /`redis.password` has to be a string; put it in quotes$/,
+      /`redis.password` has to be a text; put it in quotes$/,
     );
     assert.deepEqual(await args(`password: "${text}"`), { password: text });
   }
@@ -155,7 +158,7 @@ Deno.test("${…} stands for an environment variable", async () => {
     ["password: $${PASSWORD}", { password: "${PASSWORD}" }],
     ["password: $PASSWORD", { password: "$PASSWORD" }],
     ["password: a${b", { password: "a${b" }],
-    ["sentinels: ['${PASSWORD}:1']", { sentinels: ["sesame:1"] }],
+    ["cluster: ['${PASSWORD}:1']", { cluster: ["sesame:1"] }],
   ];
   for (const [text, expected] of cases) {
     assert.deepEqual(await args(text, env), expected, text);

@@ -97,7 +97,7 @@ Deno.test("parseRedisArgs refuses what is no object", () => {
     assert.throws(() => parseRedisArgs(args as RedisArgs), {
       name: "TypeError",
       message:
-        "Cannot connect to Redis: the arguments have to be an object, such as { url }",
+        "Cannot connect to Redis: the options have to be an object, such as { url }",
     });
   }
 });

@@ -121,7 +121,7 @@ Deno.test("options that are no object are refused", async () => {
           assert.ok(error instanceof TypeError, `${call}: ${error.stack}`);
           assert.match(
             error.message,
-            /^Cannot [^:]+: .*(an object|wrong kind)/,
+            /^Cannot [^:]+: .*(an object|has to be)/,
             `${call}`,
           );
           return true;
@@ -178,8 +178,7 @@ Deno.test("options of the wrong kind are refused by all that takes options, and 
     for (const value of values) {
       await assert.rejects(async () => await call(value), {
         name: "TypeError",
-        message:
-          /^Cannot [^:]+: `\w+` is (missing|of the wrong kind), expected /,
+        message: /^Cannot [^:]+: `\w+` (is missing, expected|has to be) /,
       }, `${call} with ${Deno.inspect(value)}`);
     }
   };
