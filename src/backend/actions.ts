@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
-import { toError } from "../bus/to_error.ts";
+import { toError } from "../bus/errors.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";

@@ -115,11 +115,18 @@ export class Consumption {
 }
 
 /** Several subscribers may have failed with one message; it comes back once. */
-function onePerMessage(failures: readonly Failure[]): readonly Failure[] {
-  if (failures.length < 2) return failures;
+function onePerMessage(
+  failures: Awaited<Receipt["handled"]>,
+): readonly Failure[] {
   const first = new Map<number, Failure>();
-  for (const failure of failures) {
-    if (!first.has(failure.index)) first.set(failure.index, failure);
+  for (const { index, reason, error } of failures) {
+    if (first.has(index)) continue;
+    // Until it is put back without being counted, it is as good as dropped.
+    first.set(index, {
+      index,
+      reason: reason === "left" ? "dropped" : reason,
+      error,
+    });
   }
   return [...first.values()];
 }

@@ -22,7 +22,6 @@ import {
 import { BusError } from "./errors.ts";
 import { Hub } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
-import type { Seat } from "./seats.ts";
 import { Subscriber } from "./subscriber.ts";
 import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
 
@@ -68,7 +67,6 @@ export class Bus extends EventTarget implements AsyncDisposable {
   readonly #options: BusOptions;
   readonly #hub: Hub;
   readonly #subscriber: Subscriber;
-  readonly #seat: Seat;
   readonly #receipts = new Set<Receipt>();
   #posts: Promise<void> = Promise.resolve();
   #pull: QueueSubscription | undefined;
@@ -105,8 +103,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
     }
     this.name = name;
     this.#options = options;
-    this.#subscriber = new Subscriber(label, handlerTimeout, {
-      onChange: () => this.#hub.onListening(),
+    this.#subscriber = new Subscriber({
+      label,
+      handlerTimeout,
+      nextSerial: () => this.#hub.nextSerial(),
+      onListening: () => this.#hub.onListening(),
       onFailure: (error, message) => {
         this.#failed++;
         logger.error(
@@ -114,13 +115,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
         );
         this.#report(error);
       },
-    });
-    this.#seat = {
-      subscriber: this.#subscriber,
-      onError: (error) => this.#report(error),
+      onDropped: (error) => this.#report(error),
       onSubscribers: () =>
         this.dispatchEvent(new globalThis.Event("subscribers")),
-    };
+    });
     this.#hub = Hub.enter({
       name,
       label,
@@ -128,10 +126,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
       daemon,
       ...(deviceId === undefined ? {} : { deviceId }),
       logger,
-    }, this.#seat);
+    }, this.#subscriber);
   }
 
-  /** How many isolates of this process subscribe, as far as this one knows. */
+  /** How many isolates of this process subscribe. */
   get subscribers(): number {
     return this.#hub.subscribers;
   }
@@ -204,9 +202,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
     // One post after the other keeps the order.
     const turn = this.#posts
       .then(() =>
-        this.#hub.publish(this.#seat, inputs, building, plain, receipt)
+        this.#hub.publish(this.#subscriber, inputs, building, plain, receipt)
       )
-      .finally(() => receipt.settle([]));
+      .finally(() => receipt.finish());
     this.#posts = turn.catch(() => {});
     await turn;
     return receipt;
@@ -461,7 +459,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       this.#subscriber.endQueues();
       await this.#posts;
       this.#subscriber.end();
-      await this.#hub.leave(this.#seat);
+      await this.#hub.leave(this.#subscriber);
     })();
     return this.#closing;
   }

@@ -67,6 +67,11 @@ export interface PostOptions {
   target?: string;
   /** How often each message was delivered before. Never by default. */
   redelivered?: readonly number[];
+  /**
+   * Who still has to get each message, as {@linkcode Receipt.retry} has told of
+   * an earlier post of it. Everybody by default.
+   */
+  retries?: readonly (string | undefined)[];
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
   /**
@@ -111,6 +116,8 @@ export interface BusStats {
   readonly dropped: number;
   /** Messages that a handler of this `Bus` has failed to handle. */
   readonly failed: number;
+  /** Frames on the bus's control channel that no bus has sent. */
+  readonly ignored: number;
 }
 
 /** Every option of a {@linkcode Bus}. */
@@ -129,6 +136,12 @@ export const BUS_OPTIONS: Rows<BusOptions> = {
 export const POST_OPTIONS: Rows<PostOptions> = {
   target: TEXT,
   redelivered: NUMBERS,
+  retries: {
+    expected: "a list of texts of `Receipt.retry`, or of undefined",
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.every((each) => each === undefined || typeof each === "string"),
+  },
   maxSize: SIZE,
   reception: OBJECT,
 };

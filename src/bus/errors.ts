@@ -47,3 +47,27 @@ export class DroppedError extends BusError {
   /** `"DroppedError"` */
   override name = "DroppedError";
 }
+
+/**
+ * A subscriber has gone away in order, or before it had begun with a message:
+ * whoever posted it may give it to somebody else, and nobody has failed.
+ */
+export class LeftError extends DroppedError {
+  /** `"LeftError"` */
+  override name = "LeftError";
+}
+
+/**
+ * Makes an error of whatever a handler has thrown, one whose name and message
+ * are texts.
+ */
+export function toError(reason: unknown): Error {
+  try {
+    if (!(reason instanceof Error)) return new BusError(String(reason));
+    const { name, message } = reason;
+    if (typeof name === "string" && typeof message === "string") return reason;
+    return new BusError(`${String(name)}: ${String(message)}`);
+  } catch {
+    return new BusError("Something was thrown that cannot be shown as text");
+  }
+}

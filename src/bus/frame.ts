@@ -1,6 +1,18 @@
 import { Buffer, isAscii } from "node:buffer";
 import type { Reception } from "../telemetry/mod.ts";
-import type { Wire } from "./parts.ts";
+import type { Message } from "../message/mod.ts";
+import type { Failure } from "./receipt.ts";
+
+/** What can be posted: messages, and bytes of what may be one. */
+export type Postable = Message | Uint8Array;
+
+/** A message for other isolates. */
+export type Wire = string | Uint8Array;
+
+/** Makes of a message what other isolates can read. */
+export function toWire(input: Postable): Wire {
+  return input instanceof Uint8Array ? input : input.toString();
+}
 
 /** What a receiver has to know of a post to build its messages. */
 export interface FrameOptions {
@@ -10,6 +22,8 @@ export interface FrameOptions {
   readonly target?: string;
   /** How often each message of the frame was delivered before. */
   readonly redelivered?: readonly number[];
+  /** Who still has to get each message of the frame, as its earlier receipt tells. */
+  readonly retries?: readonly (string | undefined | null)[];
   /** The size limit of a message in bytes. */
   readonly maxSize?: number;
   /** How the messages came here, where their handling is to be traced. */
@@ -28,6 +42,9 @@ export interface Frame {
 
 /** Bytes of a frame before the lengths of its messages. */
 const FRAME_HEADER = 16;
+
+/** Bytes of a report before its failures. */
+const REPORT_HEADER = 8;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -56,30 +73,30 @@ export function encodeFrame(
   messages: readonly Wire[],
   options: FrameOptions,
 ): Uint8Array {
-  const parts = encodeAll(messages);
+  const encoded = encodeAll(messages);
   const json = JSON.stringify(options);
   const head = json === "{}" ? NOTHING : encoder.encode(json);
-  const start = FRAME_HEADER + 4 * parts.length;
-  const size = parts.reduce(
-    (sum, part) => sum + part.length,
+  const start = FRAME_HEADER + 4 * encoded.length;
+  const size = encoded.reduce(
+    (sum, { length }) => sum + length,
     start + head.length,
   );
   // Bytes go to and from shared memory several times faster in whole words.
   const frame = new Uint8Array(Math.ceil(size / 8) * 8);
   const words = new Uint32Array(frame.buffer, 0, start / 4);
-  words.set([frame.length, number, parts.length, head.length]);
+  words.set([frame.length, number, encoded.length, head.length]);
   frame.set(head, start);
   let at = start + head.length;
-  for (let i = 0; i < parts.length; i++) {
-    const part = parts[i]!;
-    words[FRAME_HEADER / 4 + i] = part.length;
-    frame.set(part, at);
-    at += part.length;
+  for (let i = 0; i < encoded.length; i++) {
+    const message = encoded[i]!;
+    words[FRAME_HEADER / 4 + i] = message.length;
+    frame.set(message, at);
+    at += message.length;
   }
   return frame;
 }
 
-/** The messages' bytes. */
+/** Turns every message into bytes. */
 function encodeAll(messages: readonly Wire[]): Uint8Array[] {
   // One conversion for all messages is several times faster than one for each,
   // and in ASCII a character's place is also its byte's.
@@ -110,21 +127,64 @@ export function decodeFrame(frame: Uint8Array): Frame {
   };
 }
 
-/** Cuts the messages out of a frame: as text when all of it is ASCII, as bytes otherwise. */
-function split(
-  body: Uint8Array,
-  lengths: Uint32Array,
-): (string | Uint8Array)[] {
+/** Cuts the messages out of a frame, as text when all of it is ASCII, as bytes otherwise. */
+function split(body: Uint8Array, lengths: Uint32Array): Wire[] {
   const buffer = Buffer.from(body.buffer, body.byteOffset, body.length);
   const text = isAscii(buffer) ? buffer.toString("latin1") : undefined;
-  const parts = new Array<string | Uint8Array>(lengths.length);
+  const messages = new Array<Wire>(lengths.length);
   let at = 0;
   for (let i = 0; i < lengths.length; i++) {
     const end = at + lengths[i]!;
-    parts[i] = text === undefined
+    messages[i] = text === undefined
       ? body.subarray(at, end)
       : text.substring(at, end);
     at = end;
   }
-  return parts;
+  return messages;
+}
+
+/** Tells what became of a frame. */
+export interface Report {
+  /** The frame's number. */
+  readonly number: number;
+  /** What failed of it, each by its place in the frame. */
+  readonly failures: readonly Failure[];
+}
+
+/**
+ * Makes a report.
+ *
+ * ```text
+ * u32  bytes of the whole report
+ * u32  number of the frame
+ *      failures (JSON, where there are any)
+ * ```
+ */
+export function encodeReport({ number, failures }: Report): Uint8Array {
+  const body = failures.length === 0
+    ? NOTHING
+    : encoder.encode(JSON.stringify(failures.map(({ error, ...failure }) => ({
+      ...failure,
+      error: { name: error.name, message: error.message },
+    }))));
+  const report = new Uint8Array(REPORT_HEADER + body.length);
+  new Uint32Array(report.buffer, 0, 2).set([report.length, number]);
+  report.set(body, REPORT_HEADER);
+  return report;
+}
+
+/** Reads a report that {@linkcode encodeReport} has made. */
+export function decodeReport(report: Uint8Array): Report {
+  const number = new Uint32Array(report.buffer, 4, 1)[0]!;
+  if (report.length === REPORT_HEADER) return { number, failures: [] };
+  const failures: Failure[] = JSON.parse(
+    decoder.decode(report.subarray(REPORT_HEADER)),
+  );
+  return {
+    number,
+    failures: failures.map(({ error, ...failure }) => ({
+      ...failure,
+      error: Object.assign(new Error(error.message), { name: error.name }),
+    })),
+  };
 }

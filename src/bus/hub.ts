@@ -1,20 +1,30 @@
+import { setImmediate } from "node:timers";
 import type { Logger } from "../logger.ts";
-import { Message } from "../message/mod.ts";
-import { breathe } from "./breathe.ts";
+import { buildAll } from "../message/message.ts";
+import { Message, MessageError, type WireMessage } from "../message/mod.ts";
+import { Processing } from "../telemetry/mod.ts";
 import type { BusStats } from "./bus_options.ts";
-import { deliverTraced } from "./deliver_traced.ts";
-import { type Deliver, Delivery } from "./delivery.ts";
-import type { DroppedError } from "./errors.ts";
-import type { Frame, FrameOptions } from "./frame.ts";
+import { nextTurn } from "./control_channel.ts";
+import { BusError, type DroppedError } from "./errors.ts";
+import {
+  type Frame,
+  type FrameOptions,
+  type Postable,
+  toWire,
+  type Wire,
+} from "./frame.ts";
 import { Links } from "./links.ts";
-import { locks } from "./locks.ts";
 import { Membership } from "./membership.ts";
-import { parts, type Postable } from "./parts.ts";
-import { PlainChannel } from "./plain_channel.ts";
-import { receive, receiveAll, type Received } from "./receive.ts";
-import type { Failure, Receipt } from "./receipt.ts";
-import { type Seat, Seats } from "./seats.ts";
-import { nextTurn } from "./turn.ts";
+import { Echoes, PlainChannel } from "./plain_channel.ts";
+import { type Failure, Receipt, Retry } from "./receipt.ts";
+import type { Subscriber } from "./subscriber.ts";
+
+/** A chunk ends at so many messages, or bytes of messages, whichever comes first. */
+const CHUNK_MESSAGES = 512;
+const CHUNK_BYTES = 2 ** 20;
+
+/** How long an isolate may work on a stream of messages in one go, in milliseconds. */
+const SLICE = 8;
 
 /** What concerns all buses of one name in an isolate. */
 export interface HubOptions {
@@ -38,110 +48,121 @@ const hubs = new Map<string, Hub>();
  * The place in an isolate where all buses of one name meet: hands what is
  * posted here to the subscribers here and, over links, to those in other
  * isolates, and what comes over links to the subscribers here.
+ *
+ * ```text
+ * Bus.post ─► publish ─► chunk by chunk: room? ─┬─► Links: a frame for each subscriber elsewhere
+ *                                               ├─► built, handed to each Subscriber here
+ *             Receipt ◄── what becomes of it ◄──┴─► PlainChannel: objects, nothing comes back
+ * ```
  */
 export class Hub {
-  readonly #counts = { posted: 0, dropped: 0 };
   readonly #options: HubOptions;
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
-  readonly #seats = new Seats();
   readonly #links: Links;
-  readonly #interval: number;
-  readonly #timer: ReturnType<typeof setInterval>;
-  #settled = false;
+  // Replaced, never changed, so that a handler may open or close a bus meanwhile.
+  #subscribers: readonly Subscriber[] = [];
+  #posted = 0;
+  #dropped = 0;
   #population = 0;
-  #lastBeat = performance.now();
+  #isJoined = false;
 
   /**
-   * Takes a seat on the hub of a name, which the first one makes.
+   * Enters the hub of a name, which whoever is first makes.
    *
-   * @param options What the hub is made with, if it is the first seat.
-   * @param seat The seat.
+   * @param options What the hub is made with.
+   * @param subscriber Who enters.
    */
-  static enter(options: HubOptions, seat: Seat): Hub {
+  static enter(options: HubOptions, subscriber: Subscriber): Hub {
     const hub = hubs.get(options.name) ?? new Hub(options);
     hubs.set(options.name, hub);
-    hub.#seats.add(seat);
+    hub.#subscribers = [...hub.#subscribers, subscriber];
     return hub;
   }
 
   private constructor(options: HubOptions) {
-    const { name, label, daemon, stallTimeout, logger } = options;
-    // A Deno that is too old would end the process at the first channel.
-    locks();
+    const { name, daemon, stallTimeout, logger } = options;
     this.#options = options;
+    this.#membership = new Membership({
+      ...options,
+      onEntered: () => {
+        this.#plain.share(new Echoes(this.#membership.roster!.echoes));
+        for (const subscriber of this.#subscribers) subscriber.renumber();
+      },
+      onMember: (member) => {
+        this.#links.onMember(member);
+        this.#onSubscribers();
+      },
+      onGone: (id) => {
+        this.#links.onGone(id);
+        this.#onSubscribers();
+      },
+      onOffer: (from, memory) => this.#links.onOffer(from, memory),
+      onSilence: () =>
+        logger.warn(
+          `Somebody on the bus "${name}" has not answered for ` +
+            `${stallTimeout} s: going on without`,
+        ),
+    });
     this.#plain = new PlainChannel(
       name,
       daemon,
       logger,
       (data) => this.#onPlain(data),
     );
-    this.#membership = new Membership(
-      name,
-      label,
-      daemon,
+    this.#links = new Links({
+      membership: this.#membership,
       stallTimeout,
-      this.#plain.marks.buffer,
-      {
-        onMember: (member) => {
-          this.#links.onMember(member);
-          this.#onSubscribers();
-        },
-        onGone: (id, crashed) => this.#onGone(id, crashed),
-        onMarks: (id, marks) => this.#plain.recognise(id, marks),
-        onOffer: (offer) => this.#links.onOffer(offer),
-        onSilence: () =>
-          logger.warn(
-            `Somebody on the bus "${name}" has not answered for ` +
-              `${stallTimeout} s: going on without`,
-          ),
-      },
-    );
-    this.#links = new Links(this.#membership, stallTimeout, {
-      onFrame: (frame, beat, settle) => this.#onFrame(frame, beat, settle),
+      onFrame: (frame, receipt) => this.#onFrame(frame, receipt),
       onSubscriberDropped: (error) => this.#onSubscriberDropped(error),
       onDropped: (error) => this.#onDropped(error),
     });
-    this.#membership.ready().then(() => this.#settled = true);
-    this.#interval = Math.min(1, stallTimeout / 4);
-    this.#timer = setInterval(() => this.#beat(), this.#interval * 1000);
-    if (daemon) Deno.unrefTimer(this.#timer);
+    this.#membership.ready().then(() => this.#isJoined = true, () => {});
   }
 
-  /** The isolates that subscribe, this one included, as far as they are known. */
+  /** How many isolates subscribe, this one included. */
   get subscribers(): number {
-    const here = this.#membership.subscribes ? 1 : 0;
-    return here +
-      this.#membership.members.filter(({ subscribes }) => subscribes).length;
+    this.#membership.update();
+    return Number(this.#membership.subscribes) + this.#membership.subscribers;
   }
 
   /** What was counted since the hub was made. */
   get counts(): Omit<BusStats, "failed"> {
-    const { sent: plainSent, skipped: plainSkipped } = this.#plain;
-    return { ...this.#counts, plainSent, plainSkipped };
+    return {
+      posted: this.#posted,
+      dropped: this.#dropped,
+      plainSent: this.#plain.sent,
+      plainSkipped: this.#plain.skipped,
+      ignored: this.#membership.ignored,
+    };
   }
 
-  /** Resolves when everybody on the bus knows whether this isolate subscribes. */
+  /** Gives a subscription its number. */
+  nextSerial(): number {
+    return this.#membership.roster?.nextSerial() ?? 0;
+  }
+
+  /** Resolves when everybody on the bus can see whether this isolate subscribes. */
   ready(): Promise<void> {
     return this.#membership.ready();
   }
 
   /** Tells the others whether anybody here listens. */
   onListening(): void {
-    const { listening } = this.#seats;
-    this.#membership.subscribes = listening;
-    if (!listening) this.#links.leave();
+    const isListening = this.#subscribers.some(({ listening }) => listening);
+    this.#membership.subscribes = isListening;
+    if (!isListening) this.#links.leave();
     this.#onSubscribers();
   }
 
-  /** Gives a seat up; with the last one the hub is closed. */
-  async leave(seat: Seat): Promise<void> {
-    if (!this.#seats.delete(seat)) return;
+  /** Lets somebody go; with the last one the hub is closed. */
+  async leave(subscriber: Subscriber): Promise<void> {
+    if (!this.#subscribers.includes(subscriber)) return;
+    this.#subscribers = this.#subscribers.filter((one) => one !== subscriber);
     this.onListening();
-    if (!this.#seats.isEmpty) return;
+    if (this.#subscribers.length > 0) return;
     hubs.delete(this.#options.name);
     await this.#links.drain();
-    clearInterval(this.#timer);
     this.#links.end();
     await this.#membership.close();
     this.#plain.close();
@@ -151,7 +172,7 @@ export class Hub {
   /**
    * Posts messages.
    *
-   * @param seat Who posts; its own subscriptions are not waited for, since a
+   * @param from Who posts; its own subscriptions are not waited for, since a
    * handler that posts would wait for itself.
    * @param inputs The messages, or bytes to build them from.
    * @param options How to build them.
@@ -160,160 +181,258 @@ export class Hub {
    * @returns A promise that resolves when every subscriber has room for more.
    */
   async publish(
-    seat: Seat,
+    from: Subscriber,
     inputs: readonly Postable[],
     options: FrameOptions,
     plain: boolean,
     receipt: Receipt,
   ): Promise<void> {
-    if (!this.#settled) await this.#membership.ready();
+    if (!this.#isJoined) await this.#membership.ready();
     this.#links.open();
-    this.#counts.posted += inputs.length;
-    const { redelivered, ...rest } = options;
-    for (const part of parts(inputs, () => this.#links.subscribers > 0)) {
-      const { first } = part;
-      const end = first + part.inputs.length;
-      const partOptions = redelivered === undefined
-        ? options
-        : { ...rest, redelivered: redelivered.slice(first, end) };
-      const settle = (failures: readonly Failure[]): void =>
-        receipt.settle(
-          first === 0 ? failures : failures.map((failure) => ({
-            ...failure,
-            index: failure.index + first,
-          })),
-        );
-      const room = this.#seats.room(seat);
-      if (room !== undefined) await room;
-      const rooms = this.#links.send(part, partOptions, receipt, settle);
-      await this.#hand(part.inputs, partOptions, plain, receipt, settle);
+    this.#posted += inputs.length;
+    for (let first = 0, end = 0; first < inputs.length; first = end) {
+      if (this.#isFull(from)) await this.#room(from);
+      this.#membership.update();
+      // Whoever comes from here on has not got it.
+      const { roster } = this.#membership;
+      const stamp = roster && `${roster.name} ${roster.serial}`;
+      const chunk = cut(inputs, first, this.#links.subscribers > 0);
+      end = first + chunk.inputs.length;
+      const building = optionsOf(options, first, end);
+      if (stamp !== undefined) receipt.handOut(end, stamp);
+      const rooms = chunk.wire === undefined
+        ? []
+        : this.#links.send(first, chunk.wire, building, receipt);
+      await this.#hand(chunk.inputs, first, building, plain, receipt);
       if (rooms.length > 0) await Promise.all(rooms);
-      await breathe();
+      await yieldToEventLoop();
     }
   }
 
   /** Hands messages to the subscribers in this isolate, and to plain listeners. */
   async #hand(
     inputs: readonly Postable[],
+    first: number,
     options: FrameOptions,
     plain: boolean,
     receipt: Receipt,
-    settle: (failures: readonly Failure[]) => void,
   ): Promise<void> {
     const here = this.#membership.subscribes;
     const alone = !here && this.#links.subscribers === 0;
     if (!here && !alone && !plain) return;
-    receipt.expect();
-    const delivery = new Delivery(settle);
     if (plain) this.#plain.refill();
     const all = here || alone ? receiveAll(inputs, options) : undefined;
-    const deliver = this.#delivering(options);
-    const toPost: Message[] = [];
-    try {
-      for (let i = 0; i < inputs.length; i++) {
-        if (plain && alone) await this.#plain.pace();
-        const toPlain = plain && this.#plain.admit();
-        if (!toPlain && all === undefined) continue;
-        const received = all?.[i] ?? receive(inputs[i]!, i, options);
-        if (!(received instanceof Message)) {
-          delivery.fail(received);
-          continue;
-        }
-        if (here) deliver(received, i, delivery);
-        if (!toPlain) continue;
-        if (here) toPost.push(received);
-        else this.#plain.post(received);
+    const toPost: WireMessage[] = [];
+    for (let i = 0; i < inputs.length; i++) {
+      const isRetry = typeof options.retries?.[i] === "string";
+      if (plain && alone) await this.#plain.pace();
+      const toPlain = plain && !isRetry && this.#plain.admit();
+      if (!toPlain && all === undefined) continue;
+      const received = all?.[i] ?? receiveAll([inputs[i]!], options)[0]!;
+      if (!(received instanceof Message)) {
+        receipt.fail({ ...received, index: first + i });
+        continue;
       }
-    } finally {
-      delivery.finish();
+      if (toPlain) {
+        const wire = received.toJSON();
+        this.#plain.charge(wire);
+        if (here) toPost.push(wire);
+        else this.#plain.post(wire);
+      }
+      if (here) this.#deliver(received, i, first + i, options, receipt);
     }
     if (toPost.length === 0) return;
     // Handlers go on first: to post takes longer than to deliver.
     await undefined;
-    for (const message of toPost) this.#plain.post(message);
+    for (const wire of toPost) this.#plain.post(wire);
   }
 
-  /** How to deliver the messages of a post. */
-  #delivering({ reception }: FrameOptions): Deliver {
-    const { deliver } = this.#seats;
-    return reception === undefined
-      ? deliver
-      : deliverTraced(deliver, reception);
+  /** Takes messages that have come from another isolate. */
+  async #onFrame(
+    { messages, options }: Frame,
+    receipt: Receipt,
+  ): Promise<void> {
+    if (this.#isFull()) await this.#room();
+    for (const [i, received] of receiveAll(messages, options).entries()) {
+      // The publisher may have given this isolate up, and the messages to others.
+      if (!receipt.hand(i)) break;
+      if (!(received instanceof Message)) receipt.fail(received);
+      else this.#deliver(received, i, i, options, receipt);
+    }
+    receipt.hand(messages.length);
+    receipt.finish();
+    await yieldToEventLoop();
+  }
+
+  /** Hands a message to every subscriber here that it is meant for. */
+  #deliver(
+    message: Message,
+    place: number,
+    index: number,
+    options: FrameOptions,
+    receipt: Receipt,
+  ): void {
+    const { reception, retries } = options;
+    const retry = Retry.read(retries?.[place], this.#membership.roster?.name);
+    if (reception === undefined) {
+      for (const subscriber of this.#subscribers) {
+        subscriber.deliver(message, index, receipt, retry, this.#membership.id);
+      }
+      return;
+    }
+    // A span of its own, which ends with the last handler.
+    const processing = new Processing(message, reception);
+    const own = new Receipt();
+    const token = receipt.begin(index);
+    own.handled.then((failures) => {
+      for (const failure of failures) receipt.fail(failure);
+      processing.end(failures[0]?.error);
+      receipt.finish(token);
+    });
+    processing.run(() => {
+      for (const subscriber of this.#subscribers) {
+        subscriber.deliver(message, index, own, retry, this.#membership.id);
+      }
+    });
+    own.finish();
   }
 
   /** Takes what a plain listener has posted. */
   #onPlain(data: unknown): void {
-    // Before that, it may be a frame of a bus that is not known yet.
-    if (!this.#settled || !this.#membership.subscribes) return;
-    const received = receive(data as Received, 0, this.#options);
+    if (!this.#membership.subscribes) return;
+    const { deviceId } = this.#options;
+    const [received] = receiveAll(
+      [data as WireMessage],
+      deviceId === undefined ? {} : { deviceId },
+    );
     if (received instanceof Message) {
-      this.#seats.deliver(received, 0, new Delivery(() => {}));
+      this.#deliver(received, 0, 0, {}, new Receipt());
     } else {
       this.#options.logger.warn(
-        `A plain listener has posted no message: ${received.error.message}.`,
+        `A plain listener has posted no message: ${received!.error.message}.`,
       );
     }
   }
 
-  /** Messages have come from another isolate. */
-  async #onFrame(
-    { messages, options }: Frame,
-    beat: () => void,
-    settle: (failures: readonly Failure[]) => void,
-  ): Promise<void> {
-    const room = this.#seats.room();
-    if (room !== undefined) await room;
-    const delivery = new Delivery(settle);
-    const deliver = this.#delivering(options);
-    try {
-      for (const [i, received] of receiveAll(messages, options).entries()) {
-        beat();
-        if (received instanceof Message) deliver(received, i, delivery);
-        else delivery.fail(received);
-      }
-    } finally {
-      delivery.finish();
+  #isFull(except?: Subscriber): boolean {
+    return this.#subscribers.some((one) => one.full && one !== except);
+  }
+
+  /** Resolves when the subscribers have room for more. */
+  async #room(except?: Subscriber): Promise<void> {
+    for (const subscriber of this.#subscribers) {
+      if (subscriber === except) continue;
+      while (subscriber.full) await subscriber.room();
     }
-    await breathe();
   }
 
-  #onGone(id: string, crashed: boolean): void {
-    this.#plain.forget(id);
-    this.#links.onGone(id, crashed);
-    this.#onSubscribers();
-  }
-
-  /** A subscriber was dropped. */
+  /** Tells that a subscriber was dropped. */
   #onSubscriberDropped(error: DroppedError): void {
-    this.#counts.dropped++;
-    this.#options.logger.error(`${error.message}.`);
-    this.#seats.onError(error);
+    this.#dropped++;
+    this.#reportDropped(error);
     this.#onSubscribers();
   }
 
-  /** This isolate was dropped by a publisher. */
+  /** Takes notice that this isolate was dropped by a publisher. */
   #onDropped(error: DroppedError): void {
-    this.#options.logger.error(`${error.message}.`);
-    this.#seats.onError(error);
-    this.#seats.endQueues(error);
+    this.#reportDropped(error);
+    for (const subscriber of this.#subscribers) subscriber.endQueues(error);
     this.#membership.renew();
   }
 
-  #onSubscribers(): void {
-    const { subscribers } = this;
-    if (subscribers === this.#population) return;
-    this.#population = subscribers;
-    this.#seats.onSubscribers();
+  #reportDropped(error: DroppedError): void {
+    this.#options.logger.error(`${error.message}.`);
+    for (const subscriber of this.#subscribers) subscriber.reportDropped(error);
   }
 
-  /** Gives signs of life, and looks for those of the others. */
-  #beat(): void {
-    const now = performance.now();
-    // If this isolate was asleep itself, the others may have been too.
-    const elapsed = Math.min((now - this.#lastBeat) / 1000, 2 * this.#interval);
-    this.#lastBeat = now;
-    this.#links.beat(elapsed);
-    this.#seats.expire();
-    this.#membership.beat(elapsed);
+  #onSubscribers(): void {
+    const subscribers = Number(this.#membership.subscribes) +
+      this.#membership.subscribers;
+    if (subscribers === this.#population) return;
+    this.#population = subscribers;
+    for (const subscriber of this.#subscribers) subscriber.reportSubscribers();
   }
+}
+
+/** Some of the messages of a post, few enough to travel together. */
+interface Chunk {
+  readonly inputs: readonly Postable[];
+  /** The same for other isolates, where there are any. */
+  readonly wire: readonly Wire[] | undefined;
+}
+
+/** Cuts the chunk out of a post that begins at a place. */
+function cut(
+  inputs: readonly Postable[],
+  first: number,
+  isWired: boolean,
+): Chunk {
+  const most = Math.min(first + CHUNK_MESSAGES, inputs.length);
+  if (!isWired) return { inputs: inputs.slice(first, most), wire: undefined };
+  const wire: Wire[] = [];
+  let end = first;
+  for (let bytes = 0; end < most && bytes < CHUNK_BYTES; end++) {
+    const message = toWire(inputs[end]!);
+    wire.push(message);
+    bytes += message.length;
+  }
+  return { inputs: inputs.slice(first, end), wire };
+}
+
+/** Cuts out what the options of a post say of the messages of a chunk. */
+function optionsOf(
+  options: FrameOptions,
+  first: number,
+  end: number,
+): FrameOptions {
+  const { redelivered, retries, ...rest } = options;
+  if (redelivered === undefined && retries === undefined) return options;
+  const some = retries?.slice(first, end);
+  return {
+    ...rest,
+    ...(redelivered && { redelivered: redelivered.slice(first, end) }),
+    ...(some?.some((retry) => retry !== undefined) && { retries: some }),
+  };
+}
+
+/** Builds what was posted into messages, or tells why there is none. */
+function receiveAll(
+  inputs: readonly (Postable | Wire | WireMessage)[],
+  options: FrameOptions,
+): (Message | Failure)[] {
+  const { target, redelivered } = options;
+  return buildAll(inputs, options).map((built, index) => {
+    if (built instanceof Error) {
+      const reason = built instanceof MessageError ? built.reason : "failed";
+      return { index, reason, error: built };
+    }
+    if (target !== undefined && built.target !== target) {
+      const error = new BusError(
+        `Message ${built.id} is for "${built.target}", expected "${target}"`,
+      );
+      return { index, reason: "foreign", error };
+    }
+    if (redelivered !== undefined) built.redelivered = redelivered[index]!;
+    return built;
+  });
+}
+
+let workingSince = 0;
+let isWorking = false;
+
+/**
+ * Lets timers and sockets have their turn in the middle of a long stream of
+ * messages.
+ *
+ * @returns A promise to wait for, when it is time.
+ */
+function yieldToEventLoop(): Promise<void> | undefined {
+  if (!isWorking) {
+    isWorking = true;
+    workingSince = performance.now();
+    setImmediate(() => isWorking = false);
+    return undefined;
+  }
+  if (performance.now() - workingSince < SLICE) return undefined;
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,129 +1,136 @@
-import { BroadcastChannel } from "node:worker_threads";
-import type { LinkMemory } from "./link_reader.ts";
-import { postTo } from "./post_to.ts";
-import { Presence } from "./presence.ts";
-import { nextTurn } from "./turn.ts";
+import { backoff, sleep } from "../waiting.ts";
+import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
+import { BusError } from "./errors.ts";
+import type { LinkMemory } from "./link_memory.ts";
+import { type Member, Roster } from "./roster.ts";
 
-/** An isolate that has a bus of the same name. */
-export interface Member {
-  /** Tells it from all others. */
-  readonly id: string;
-  /** Names it for people. */
+/** How the pauses grow before a greeting is repeated, in seconds. */
+const GREETINGS = { first: 0.02, longest: 1 };
+
+/** So many times more of those who are there answer when a greeting is repeated. */
+const LOUDER = 4;
+
+const IS_WORKER = "DedicatedWorkerGlobalScope" in globalThis;
+
+/** What is used of the Web Locks API, whose types Deno does not ship yet. */
+interface Locks {
+  /** Holds a lock for as long as the callback's promise is pending. */
+  request(
+    name: string,
+    options: { signal: AbortSignal },
+    callback: () => Promise<void>,
+  ): Promise<void>;
+  /** Tells who holds which lock in this process. */
+  query(): Promise<{ held?: readonly { name?: string }[] }>;
+}
+
+/** How a {@linkcode Membership} works, and whom it tells. */
+export interface MembershipOptions {
+  /** The bus's name. */
+  readonly name: string;
+  /** Names this isolate for people. */
   readonly label: string;
-  /** Whether it wants messages. */
-  readonly subscribes: boolean;
-  /** Whether it holds no lock, so that its process may end all the same. */
+  /** Whether the process may end all the same. */
   readonly daemon: boolean;
-}
-
-/** What a publisher offers to a subscriber. */
-export interface Offer extends LinkMemory {
-  /** The publisher. */
-  readonly from: string;
-}
-
-/** What the membership tells its hub. */
-export interface MembershipEvents {
-  /** Somebody is new, or has begun or ceased to subscribe. */
+  /** How long to wait for an answer before going on without, in seconds. */
+  readonly stallTimeout: number;
+  /** Called when this isolate is on the roster, or on another one. */
+  onEntered(): void;
+  /** Called with somebody who is new, or has begun or ceased to subscribe. */
   onMember(member: Member): void;
-  /** Somebody has left, or does not exist any more. */
-  onGone(id: string, crashed: boolean): void;
-  /** Somebody has not answered a greeting for too long. */
+  /** Called with somebody who has left, or does not exist any more. */
+  onGone(id: string): void;
+  /** Called when nobody has answered for too long. */
   onSilence(): void;
-  /** Somebody tells which frames on the plain channel are its own. */
-  onMarks(id: string, marks: SharedArrayBuffer): void;
-  /** A publisher offers a link. */
-  onOffer(offer: Offer): void;
+  /** Called when a publisher offers a link. */
+  onOffer(from: string, memory: LinkMemory): void;
 }
 
-type Greeting = { from: string; version: number } & Omit<Member, "id">;
-type Introduction = Greeting & { marks: SharedArrayBuffer };
-type Control =
-  | ({ kind: "hello" } & Introduction)
-  | ({ kind: "welcome"; to: string } & Introduction)
-  | ({ kind: "beat" } & Greeting)
-  | ({ kind: "offer"; to: string } & Offer)
-  | { kind: "leave"; from: string };
-
 /**
- * How long an answer may take before the question is repeated, in milliseconds;
- * each time it is twice as long, up to the second number.
- */
-const PATIENCE = [20, 1000] as const;
-
-/**
- * Who is on a bus. The isolates of a process greet each other on a
- * BroadcastChannel, where any frame can be lost; so every step can be repeated,
- * and is until it is answered. Who is too busy to answer, and who has crashed,
- * {@linkcode Presence} tells.
+ * Who is on a bus. All its isolates share a {@linkcode Roster} in memory, so
+ * that each knows at once what another one writes there, and nobody has to do
+ * anything while nothing changes. How an isolate comes by that memory:
  *
  * ```text
- * state of a member   what happens                       new state, and what is done
- * ─────────────────   ────────────────────────────────   ──────────────────────────────────────
- * unknown             its hello or welcome               known: welcome it, if it was a hello
- * known               it subscribes, and we publish      offered: make a link, offer it
- * offered             a beat passes                      offered: offer the same link again
- * offered             it has taken the ring (RingState)  linked
- * offered, linked     it does not subscribe any more     known: the link is over
- * offered, linked     no sign of life: stallTimeout      known: drop the link, tell why
- * any                 its leave, or its lock is free     unknown
+ * it holds the lock "{name}#{its id}"  from before it can be seen until it has left
+ * it asks for the lock "{name}#keeper" who has it is the keeper; the others wait in line
+ * it says hello, again and again       the keeper answers with the memory; when a
+ *                                      greeting is repeated, others do too
+ * it is the keeper, and nobody answers nobody else is there: it makes the memory
  * ```
+ *
+ * The keeper waits for the lock of everybody on the roster: who is terminated or
+ * crashes loses it at once, and is struck off. When it is the keeper itself, the
+ * next in line is granted that lock, and takes over.
+ *
+ * A lock keeps the process alive. The main isolate of a process that shall end
+ * all the same (`daemon`) holds none and waits for none; if it is lost, so is
+ * everybody. It is not seen while it is too busy to answer: a worker that has
+ * made a roster of its own meanwhile then moves, with all who are on it.
  */
 export class Membership {
-  /** This isolate. */
+  /** Tells this isolate from all others. */
   readonly id: string = crypto.randomUUID();
-  readonly #label: string;
-  readonly #daemon: boolean;
-  readonly #stallTimeout: number;
-  readonly #marks: SharedArrayBuffer;
-  readonly #events: MembershipEvents;
-  readonly #presence: Presence;
-  readonly #channel: BroadcastChannel;
-  readonly #members = new Map<string, Member>();
-  readonly #welcomes = new Map<string, number>();
-  readonly #silent = new Map<string, number>();
-  readonly #crashed = new Set<string>();
-  /** The others who hold a lock. */
-  #present: ReadonlySet<string> = new Set();
+  readonly #options: MembershipOptions;
+  readonly #channel: ControlChannel;
+  readonly #locks: Locks;
+  readonly #isLocked: boolean;
+  readonly #closing = new AbortController();
+  readonly #requests = new Set<Promise<void>>();
+  readonly #watched = new Set<string>();
+  readonly #givenUp = new Map<string, number>();
+  readonly #welcomed = new AbortController();
+  readonly #ready: Promise<void>;
+  #roster: Roster | undefined;
+  #self: Member | undefined;
+  #isKeeper = false;
+  #isAnchored = false;
+  #members = new Map<number, Member>();
+  #version = -1;
   #subscribes = false;
-  #version = 0;
-  #wake: () => void = () => {};
-  #ready: Promise<void>;
-  #closed = false;
 
   /**
-   * @param name The bus's name.
-   * @param label Names this isolate for people.
-   * @param daemon Whether this isolate's process may end all the same.
-   * @param stallTimeout How long to wait for an answer, and for a sign of life
-   * of who holds no lock, in seconds.
-   * @param marks Which frames on the plain channel are this isolate's.
-   * @param events Whom to tell.
+   * @param options How it works, and whom it tells.
+   * @throws {BusError} When the runtime has no Web Locks.
    */
-  constructor(
-    name: string,
-    label: string,
-    daemon: boolean,
-    stallTimeout: number,
-    marks: SharedArrayBuffer,
-    events: MembershipEvents,
-  ) {
-    this.#label = label;
-    this.#daemon = daemon;
-    this.#stallTimeout = stallTimeout;
-    this.#marks = marks;
-    this.#events = events;
-    this.#presence = new Presence(name, this.id, daemon);
-    this.#channel = new BroadcastChannel(`${name}#control`);
-    this.#channel.onmessage = (event) =>
-      this.#receive((event as MessageEvent<Control>).data);
-    if (daemon) this.#channel.unref();
-    this.#ready = this.#greet();
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    // A Deno that is too old would end the process at the first channel.
+    this.#locks = findLocks();
+    const { name, daemon } = options;
+    // Deno waits for every worker until it is closed or terminated.
+    this.#isLocked = !daemon || IS_WORKER;
+    this.#channel = new ControlChannel(
+      name,
+      daemon,
+      (control) => this.#receive(control),
+    );
+    this.#ready = this.#enter();
+    this.#ready.catch(() => {});
   }
 
-  /** The others who are on the bus, as far as they are known. */
+  /** The others who are on the bus. */
   get members(): readonly Member[] {
     return [...this.#members.values()];
+  }
+
+  /** How many others subscribe, but for those who were given up. */
+  get subscribers(): number {
+    let count = 0;
+    for (const { id, epoch } of this.#members.values()) {
+      if (epoch !== 0 && this.#givenUp.get(id) !== epoch) count++;
+    }
+    return count;
+  }
+
+  /** The roster, as soon as this isolate is on it. */
+  get roster(): Roster | undefined {
+    return this.#roster;
+  }
+
+  /** How many frames on the control channel no bus has sent. */
+  get ignored(): number {
+    return this.#channel.ignored;
   }
 
   /** Whether this isolate wants messages. */
@@ -132,165 +139,240 @@ export class Membership {
   }
 
   set subscribes(subscribes: boolean) {
-    if (this.#closed || subscribes === this.#subscribes) return;
+    if (this.#closing.signal.aborted || subscribes === this.#subscribes) return;
     this.#subscribes = subscribes;
     this.renew();
   }
 
-  /** Says again that this isolate subscribes, after a publisher has dropped it. */
+  /** Says again whether this isolate subscribes, also after a publisher has given it up. */
   renew(): void {
-    this.#version++;
-    // The greeting that this one is in place of.
-    this.#wake();
-    this.#ready = this.#greet();
+    if (this.#self === undefined) return;
+    const roster = this.#roster!;
+    roster.subscribe(this.#self, this.#subscribes ? roster.nextSerial() : 0);
   }
 
-  /** Forgets a member, until it is heard of again. */
-  forget(id: string): void {
-    this.#members.delete(id);
-    this.#silent.delete(id);
+  /** Counts a member no more, until it says again that it subscribes. */
+  giveUp(id: string): void {
+    const member = this.members.find((member) => member.id === id);
+    if (member !== undefined) this.#givenUp.set(id, member.epoch);
   }
 
-  /** Resolves when everybody who is on the bus knows of us, and we of them. */
+  /** Resolves when this isolate is on the roster, or nobody has answered for too long. */
   ready(): Promise<void> {
     return this.#ready;
   }
 
   /** Offers a link to a member. */
-  offer(to: string, memory: Omit<Offer, "from">): void {
-    this.#post({ kind: "offer", from: this.id, to, ...memory });
+  offer(to: string, memory: LinkMemory): void {
+    if (this.#closing.signal.aborted) return;
+    this.#channel.post({ kind: "offer", from: this.id, to, memory });
   }
 
-  /**
-   * Repeats what may have been lost, and looks who is still there.
-   *
-   * @param elapsed Seconds since the last time.
-   */
-  async beat(elapsed: number): Promise<void> {
-    for (const { id, daemon } of this.members) {
-      const silent = (this.#silent.get(id) ?? 0) + elapsed;
-      this.#silent.set(id, silent);
-      if (daemon && silent > this.#stallTimeout) this.#remove(id, true);
+  /** Looks who has come, gone or changed, if anybody has. */
+  update(): void {
+    const roster = this.#roster;
+    if (roster === undefined || roster.version === this.#version) return;
+    this.#version = roster.version;
+    const before = this.#members;
+    const members = roster.members(before);
+    members.delete(this.#self!.place);
+    this.#members = members;
+    const ids = new Set(members.values().map(({ id }) => id));
+    for (const { id } of before.values()) {
+      if (ids.has(id)) continue;
+      this.#givenUp.delete(id);
+      this.#options.onGone(id);
     }
-    this.#post({ kind: "beat", ...this.#self });
-    await this.#lookAround();
+    for (const [place, member] of members) {
+      if (before.get(place) === member) continue;
+      this.#watch(member);
+      this.#options.onMember(member);
+    }
   }
 
   /** Leaves the bus. */
   async close(): Promise<void> {
-    this.#post({ kind: "leave", from: this.id });
-    this.#closed = true;
-    this.#wake();
-    await Promise.all([this.#presence.end(), this.#ready, nextTurn()]);
+    this.#closing.abort();
+    this.#welcomed.abort();
+    if (this.#self !== undefined) this.#roster!.leave(this.#self);
+    await Promise.all([...this.#requests, nextTurn()]);
     this.#channel.close();
   }
 
-  /** Says hello until everybody has answered. */
-  async #greet(): Promise<void> {
-    const version = this.#version;
-    if (!this.#daemon) await this.#presence.held;
-    const start = performance.now();
-    let [patience] = PATIENCE as readonly [number, number];
-    let open = true;
-    while (open && !this.#closed && this.#version === version) {
-      if (performance.now() - start > this.#stallTimeout * 1000) {
-        this.#events.onSilence();
-        break;
+  /** Says hello until there is a roster to be on. */
+  async #enter(): Promise<void> {
+    const { stallTimeout, onSilence } = this.#options;
+    if (this.#isLocked) await this.#takeLocks();
+    // A lock that is free is granted by then, and the channel works.
+    await nextTurn();
+    this.#greet(0);
+    const isAlone = IS_WORKER
+      // The main isolate may be there without a lock.
+      ? false
+      : this.#isLocked
+      ? this.#isKeeper
+      : !await this.#isAnybodyThere();
+    if (isAlone) this.#found();
+    const inTime = Promise.withResolvers<void>();
+    this.#insist(performance.now() + stallTimeout * 1000, () => {
+      onSilence();
+      inTime.resolve();
+    }).then(inTime.resolve, inTime.reject);
+    await inTime.promise;
+  }
+
+  #greet(attempt: number): void {
+    if (this.#closing.signal.aborted) return;
+    this.#channel.post({ kind: "hello", from: this.id, attempt });
+  }
+
+  /** Repeats the greeting until there is an answer, or nobody who could give one. */
+  async #insist(deadline: number, onLate: () => void): Promise<void> {
+    const unref = this.#options.daemon;
+    const signal = this.#welcomed.signal;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      if (attempt > 0) this.#greet(attempt);
+      await sleep(backoff(attempt, GREETINGS), { signal, unref });
+      if (signal.aborted) break;
+      const isAlone = this.#isKeeper ||
+        (!this.#isLocked && !await this.#isAnybodyThere());
+      if (isAlone && !signal.aborted) this.#found();
+      else if (performance.now() > deadline) {
+        deadline = Infinity;
+        onLate();
       }
-      this.#post({ kind: "hello", ...this.#self, marks: this.#marks });
-      // Who holds no lock may be there too, so there is a pause in any case.
-      await this.#pause(patience);
-      patience = Math.min(patience * 2, PATIENCE[1]);
-      await this.#lookAround();
-      open = [...this.#present].some((id) =>
-        (this.#welcomes.get(id) ?? -1) < version
-      );
     }
-    // A newer version has a greeting of its own.
-    if (this.#version !== version && !this.#closed) await this.#ready;
+    if (this.#closing.signal.aborted || this.#self !== undefined) return;
+    throw new BusError(
+      `Cannot join the bus "${this.#options.name}": there are as many threads on it as can be`,
+    );
   }
 
-  /** Waits, or until the bus is closed or another greeting begins. */
-  async #pause(milliseconds: number): Promise<void> {
-    const pause = Promise.withResolvers<void>();
-    const timer = setTimeout(pause.resolve, milliseconds);
-    this.#wake = pause.resolve;
-    await pause.promise;
-    clearTimeout(timer);
+  /** Holds this isolate's lock, and waits in line for the keeper's. */
+  async #takeLocks(): Promise<void> {
+    const { name } = this.#options;
+    const held = Promise.withResolvers<void>();
+    this.#request(`${name}#${this.id}`, () => {
+      held.resolve();
+      return this.#closed();
+    }).then(held.resolve);
+    await held.promise;
+    this.#request(`${name}#keeper`, () => {
+      this.#isKeeper = true;
+      for (const member of this.members) this.#watch(member);
+      return this.#closed();
+    });
   }
 
-  get #self(): Greeting {
-    return {
-      from: this.id,
-      version: this.#version,
-      label: this.#label,
-      subscribes: this.#subscribes,
-      daemon: this.#daemon,
-    };
+  /** Waits for a lock, until the bus is closed. */
+  #request(name: string, granted: () => Promise<void>): Promise<void> {
+    const { signal } = this.#closing;
+    const request = this.#locks.request(name, { signal }, granted)
+      .catch(() => {})
+      .then(() => void this.#requests.delete(request));
+    this.#requests.add(request);
+    return request;
   }
 
-  #post(control: Control): void {
-    if (this.#closed || !this.#presence.isKnown) return;
-    postTo(this.#channel, control);
+  #closed(): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return Promise.resolve();
+    return new Promise((resolve) =>
+      signal.addEventListener("abort", () => resolve())
+    );
+  }
+
+  async #isAnybodyThere(): Promise<boolean> {
+    const { held = [] } = await this.#locks.query();
+    const prefix = `${this.#options.name}#`;
+    return held.some(({ name = "" }) => name.startsWith(prefix));
+  }
+
+  /** As the keeper, strikes a member off as soon as it does not exist any more. */
+  #watch(member: Member): void {
+    const { id, isLocked } = member;
+    if (!this.#isKeeper || !isLocked || this.#watched.has(id)) return;
+    this.#watched.add(id);
+    this.#request(`${this.#options.name}#${id}`, () => {
+      this.#watched.delete(id);
+      this.#roster?.leave(member);
+      return Promise.resolve();
+    });
+  }
+
+  /** Makes the roster. */
+  #found(): void {
+    this.#isAnchored = !this.#isLocked;
+    this.#adopt(new Roster());
+  }
+
+  /** Enters a roster, and leaves the one before. */
+  #adopt(roster: Roster): void {
+    const { label, onEntered } = this.#options;
+    if (this.#closing.signal.aborted) return;
+    const self = roster.enter(this.id, label, this.#isLocked);
+    this.#welcomed.abort();
+    if (self === undefined) return;
+    if (this.#self !== undefined) this.#roster!.leave(this.#self);
+    this.#roster = roster;
+    this.#self = self;
+    this.#version = -1;
+    this.#members = new Map();
+    onEntered();
+    if (this.#subscribes) this.renew();
+    this.#follow(roster);
+  }
+
+  /** Notices what changes on the roster, for as long as this isolate is on it. */
+  async #follow(roster: Roster): Promise<void> {
+    while (!this.#closing.signal.aborted && this.#roster === roster) {
+      const { version } = roster;
+      this.update();
+      await roster.changed(version);
+    }
   }
 
   #receive(control: Control): void {
-    if (this.#closed || this.#crashed.has(control.from)) return;
+    if (this.#closing.signal.aborted) return;
     switch (control.kind) {
-      case "offer":
-        if (control.to === this.id) this.#events.onOffer(control);
-        break;
-      case "leave":
-        this.#remove(control.from, false);
-        break;
       case "hello":
-        this.#events.onMarks(control.from, control.marks);
-        this.#meet(control);
-        // The version says what is answered, not who we are.
-        this.#post({
+        if (!this.#answers(control.attempt)) break;
+        this.#channel.post({
           kind: "welcome",
-          ...this.#self,
           to: control.from,
-          version: control.version,
-          marks: this.#marks,
+          roster: this.#roster!.buffer,
+          anchored: this.#isAnchored,
         });
         break;
-      case "welcome":
-        this.#events.onMarks(control.from, control.marks);
-        this.#meet(control);
-        if (control.to === this.id) {
-          this.#welcomes.set(control.from, control.version);
-        }
+      case "welcome": {
+        const roster = new Roster(control.roster);
+        const isFirst = this.#roster === undefined && control.to === this.id;
+        const isBetter = this.#roster !== undefined && control.anchored &&
+          !this.#isAnchored && roster.name !== this.#roster.name;
+        if (isFirst || isBetter) this.#adopt(roster);
         break;
-      case "beat":
-        this.#meet(control);
+      }
+      case "offer":
+        if (control.to !== this.id) break;
+        this.update();
+        this.#options.onOffer(control.from, control.memory);
         break;
     }
   }
 
-  #meet({ from: id, label, subscribes, daemon }: Greeting): void {
-    this.#silent.delete(id);
-    const member = { id, label, subscribes, daemon };
-    this.#members.set(id, member);
-    this.#events.onMember(member);
+  /** Whether it is this isolate's turn to answer a greeting. */
+  #answers(attempt: number): boolean {
+    if (this.#self === undefined) return false;
+    return this.#isKeeper || !this.#isLocked ||
+      (attempt > 0 && this.#self.place < LOUDER ** attempt);
   }
+}
 
-  #remove(id: string, crashed: boolean): void {
-    this.#welcomes.delete(id);
-    this.#silent.delete(id);
-    if (this.#members.delete(id)) this.#events.onGone(id, crashed);
-  }
-
-  /** Compares who is known with who holds a lock. */
-  async #lookAround(): Promise<void> {
-    const known = this.members;
-    const present = await this.#presence.others();
-    if (this.#closed) return;
-    this.#present = present;
-    for (const { id, daemon } of known) {
-      if (daemon || present.has(id)) continue;
-      this.#crashed.add(id);
-      this.#remove(id, true);
-    }
-  }
+function findLocks(): Locks {
+  const { locks } = navigator as { locks?: Locks };
+  if (locks !== undefined) return locks;
+  throw new BusError(
+    `The bus needs Web Locks, which this runtime (${navigator.userAgent}) does not have: ` +
+      "use Deno 2.9 or newer",
+  );
 }

@@ -1,23 +1,23 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
-import type { Message } from "../message/mod.ts";
-import { Marks } from "./marks.ts";
-import { postTo } from "./post_to.ts";
+import type { WireMessage } from "../message/mod.ts";
+import { postTo } from "./control_channel.ts";
 
-/** Frames a second that a listener is taken to keep up with. */
-const RATE = 20_000;
+/** What may go out in a second: as much as a listener is taken to keep up with. */
+const RATE = { frames: 20_000, bytes: 64 * 2 ** 20 };
 
 /**
- * Frames a second while there are more than that. Listeners miss some in any
- * case then, and every frame is time that the bus lacks.
+ * What may go out in a second while there is more than that. Listeners miss
+ * some in any case then, and every frame is time that the bus lacks: the
+ * publisher copies it, and each isolate on the bus reads it and throws it away.
  */
-const FLOOD_RATE = 1000;
+const FLOOD_RATE = { frames: 1000, bytes: 2 ** 20 };
 
 /**
- * Frames that may go out at once: a quarter of the 256 that Deno keeps for the
+ * What may go out at once: a quarter of the 256 frames that Deno keeps for the
  * whole process before it drops the oldest.
  */
-const BURST = 64;
+const BURST = { frames: 64, bytes: 2 ** 20 };
 
 /** In a flood, one message of so many looks at the clock, which is slow. */
 const PATIENCE = 16;
@@ -25,19 +25,22 @@ const PATIENCE = 16;
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
  * BroadcastChannel as plain objects, and what the listeners post comes in.
+ *
+ * Who listens cannot be known: Deno tells neither who has a channel open nor
+ * which threads there are. So messages go out in any case, and what that may
+ * cost is limited, in frames and in bytes.
  */
 export class PlainChannel {
   /** How many messages went out. */
   sent = 0;
   /** How many did not, because there were too many at once. */
   skipped = 0;
-  /** Marks the frames that went out. */
-  readonly marks: Marks = new Marks();
-  readonly #others = new Map<string, Marks>();
   readonly #name: string;
   readonly #logger: Logger;
   readonly #channel: BroadcastChannel;
-  #allowance = BURST;
+  #echoes: Echoes | undefined;
+  #frames = BURST.frames;
+  #bytes = BURST.bytes;
   #filled = performance.now();
   #rate = RATE;
   #looks = 0;
@@ -60,32 +63,23 @@ export class PlainChannel {
     if (daemon) this.#channel.unref();
     this.#channel.onmessage = (event) => {
       const { data } = event as MessageEvent<unknown>;
-      if (!this.#others.values().some((marks) => marks.take(data))) {
-        onMessage(data);
-      }
+      // Before that, it may be a frame of a bus that is not known yet.
+      if (this.#echoes?.take(data) === false) onMessage(data);
     };
   }
 
-  /** Takes notice of the marks of another bus. */
-  recognise(id: string, marks: SharedArrayBuffer): void {
-    if (!this.#others.has(id)) this.#others.set(id, new Marks(marks));
+  /** Uses the memory that all buses of the name share to know each other's frames. */
+  share(echoes: Echoes): void {
+    this.#echoes = echoes;
   }
 
-  /** Forgets the marks of another bus. */
-  forget(id: string): void {
-    this.#others.delete(id);
-  }
-
-  /** Takes the place of a frame that may go out now. Where there is none, a flood has begun. */
+  /** Tells whether a frame may go out now. Where it may not, a flood has begun. */
   admit(): boolean {
-    if (this.#allowance < 1) {
+    if (!this.#hasRoom) {
       const inFlood = this.#rate === FLOOD_RATE;
       if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
     }
-    if (this.#allowance >= 1) {
-      this.#allowance--;
-      return true;
-    }
+    if (this.#hasRoom) return true;
     this.#rate = FLOOD_RATE;
     if (this.skipped++ === 0) {
       this.#logger.debug(
@@ -96,34 +90,42 @@ export class PlainChannel {
     return false;
   }
 
+  /** Takes the room of a frame that will go out. */
+  charge(wire: WireMessage): void {
+    this.#frames--;
+    this.#bytes -= roughSize(wire);
+  }
+
   /** Resolves when a frame may go out. */
   async pace(): Promise<void> {
-    while (this.#allowance < 1) {
+    while (!this.#hasRoom) {
       this.refill();
-      if (this.#allowance >= 1) return;
+      if (this.#hasRoom) return;
       // Timers are too coarse for single frames.
-      const missing = BURST - this.#allowance;
-      await new Promise((resolve) =>
-        setTimeout(resolve, missing / this.#rate * 1000)
+      const wait = Math.max(
+        (BURST.frames - this.#frames) / this.#rate.frames,
+        -this.#bytes / this.#rate.bytes,
       );
+      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }
   }
 
   /** Adds what has become free since the last look at the clock. */
   refill(): void {
     const now = performance.now();
-    this.#allowance = Math.min(
-      BURST,
-      this.#allowance + (now - this.#filled) / 1000 * this.#rate,
-    );
+    const seconds = (now - this.#filled) / 1000;
+    const { frames, bytes } = this.#rate;
+    this.#frames = Math.min(BURST.frames, this.#frames + seconds * frames);
+    this.#bytes = Math.min(BURST.bytes, this.#bytes + seconds * bytes);
     this.#filled = now;
-    if (this.#allowance === BURST) this.#rate = RATE;
+    if (this.#frames === BURST.frames && this.#bytes === BURST.bytes) {
+      this.#rate = RATE;
+    }
   }
 
   /** Posts a message. */
-  post(message: Message): void {
-    const wire = message.toJSON();
-    this.marks.add(wire);
+  post(wire: WireMessage): void {
+    this.#echoes?.add(wire);
     postTo(this.#channel, wire);
     this.sent++;
   }
@@ -132,4 +134,93 @@ export class PlainChannel {
   close(): void {
     this.#channel.close();
   }
+
+  get #hasRoom(): boolean {
+    return this.#frames >= 1 && this.#bytes > 0;
+  }
+}
+
+/** Estimates the bytes of a value on a channel, for much less than it costs to copy it. */
+function roughSize(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 8;
+  let size = 8;
+  for (const key in value) {
+    size += key.length + roughSize((value as Record<string, unknown>)[key]);
+  }
+  return size;
+}
+
+/**
+ * Tells the frames that buses have posted on a plain channel from everybody
+ * else's, which look the same. A bus notes each frame, by a hash of its kind and
+ * id, in memory that it shares with the others, before it posts it.
+ *
+ * ```text
+ * count    u32   frames noted since the beginning, modulo 2³²
+ * hashes   f64   of frame 0, 1, 2, …, beginning again at the end of the memory
+ * ```
+ */
+export class Echoes {
+  readonly #count: Int32Array;
+  readonly #hashes: Float64Array;
+  /** By place: the number of the frame that was taken or posted here. */
+  readonly #taken: Int32Array;
+  #seen: number;
+
+  /** @param memory What the buses share. */
+  constructor({ count, hashes }: { count: Int32Array; hashes: Float64Array }) {
+    this.#count = count;
+    this.#hashes = hashes;
+    this.#taken = new Int32Array(hashes.length).fill(-1);
+    this.#seen = Math.max(0, Atomics.load(count, 0) - hashes.length);
+  }
+
+  /** Notes a message that is about to be posted. */
+  add(message: unknown): void {
+    const number = Atomics.add(this.#count, 0, 1);
+    const place = (number >>> 0) % this.#hashes.length;
+    this.#hashes[place] = hash(message);
+    // Nobody hears a frame of its own.
+    this.#taken[place] = number;
+  }
+
+  /**
+   * Tells whether a frame is one that another bus has noted, and that was not
+   * taken before.
+   *
+   * @param message What the frame carries.
+   */
+  take(message: unknown): boolean {
+    const count = Atomics.load(this.#count, 0);
+    const kept = this.#hashes.length;
+    if (((count - this.#seen) | 0) > kept) this.#seen = (count - kept) | 0;
+    const wanted = hash(message);
+    for (let number = this.#seen; number !== count; number = (number + 1) | 0) {
+      const place = (number >>> 0) % kept;
+      if (this.#taken[place] === number) {
+        if (number === this.#seen) this.#seen = (number + 1) | 0;
+        continue;
+      }
+      if (this.#hashes[place] !== wanted) continue;
+      this.#taken[place] = number;
+      return true;
+    }
+    return false;
+  }
+}
+
+/** Makes a hash of 53 bits of a message's kind and id. */
+function hash(message: unknown): number {
+  if (typeof message !== "object" || message === null) return NaN;
+  const { type, id } = message as Record<string, unknown>;
+  const text = `${type} ${id}`;
+  let low = 0x811c9dc5;
+  let high = 0x9e3779b9;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    low = Math.imul(low ^ code, 0x01000193);
+    high = Math.imul(high + code, 0x85ebca6b) ^ (high >>> 13);
+  }
+  return (high & 0x1fffff) * 2 ** 32 + (low >>> 0);
 }

@@ -8,8 +8,10 @@ export type FailureReason =
   | "foreign"
   /** A handler threw, rejected, or took longer than its time limit. */
   | "failed"
-  /** A subscriber went away before it had handled the message. */
-  | "dropped";
+  /** A subscriber was terminated, or gave no sign of life, while it was at work on the message. */
+  | "dropped"
+  /** A subscriber left in order, or was lost before it had begun: nobody is to blame. */
+  | "left";
 
 /**
  * A message that was not handled, or not by everybody, as the receipt of
@@ -24,6 +26,35 @@ export interface Failure {
   readonly error: Error;
   /** The label of the subscriber that failed, where it was one. */
   readonly subscriber?: string;
+  /** Tells which of the bus's subscriptions has failed, or which thread was lost; {@linkcode Receipt.retry} reads it. */
+  readonly subscription?: string;
+}
+
+/** Takes note of what an isolate is at work on, so that it is known should it be lost. */
+export interface Work {
+  /**
+   * Notes that a handler is about to be called with a message.
+   *
+   * @param index The message's place.
+   * @returns Whether whoever has sent it still waits for it.
+   */
+  hand(index: number): boolean;
+  /**
+   * Notes that a handler goes on with a message after it has returned.
+   *
+   * @param index The message's place.
+   * @returns What {@linkcode Work.end} takes.
+   */
+  begin(index: number): number;
+  /** Notes that such a handler is done. */
+  end(token: number): void;
+  /**
+   * Notes that a message has failed, until the report is out.
+   *
+   * @param index The message's place.
+   * @param isLeft Whether it was only given back.
+   */
+  fail(index: number, isLeft: boolean): void;
 }
 
 /**
@@ -42,10 +73,24 @@ export interface Failure {
  * ```
  */
 export class Receipt {
+  // The first one stands for handing the messages out.
   #open = 1;
+  readonly #work: Work | undefined;
   readonly #failures: Failure[] = [];
   readonly #known = new Set<string>();
+  readonly #handed: { end: number; stamp: string }[] = [];
   readonly #handled = Promise.withResolvers<readonly Failure[]>();
+
+  /**
+   * Begins to collect what becomes of some messages.
+   *
+   * @param work Takes note of what is going on, so that whoever has sent the
+   * messages here knows it should this isolate be lost; left out for messages of
+   * this isolate.
+   */
+  constructor(work?: Work) {
+    this.#work = work;
+  }
 
   /**
    * Resolves, and never rejects, when every subscriber is done with all
@@ -56,26 +101,145 @@ export class Receipt {
     return this.#handled.promise;
   }
 
-  /** Announces one more part, for which {@linkcode Receipt.settle} will be called. */
-  expect(): void {
-    this.#open++;
+  /**
+   * Tells who still has to get a message that has failed, for the option
+   * `retries` of {@linkcode Bus.post}: those who have failed with it, and who
+   * has subscribed since. It holds for as long as the bus is open in this process.
+   *
+   * @param index The message's place in the post, from 0.
+   * @returns A short text in ASCII; `undefined` where everybody has to.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/retry", deviceId: "livingroom" });
+   * const seen: string[] = [];
+   * bus.registerHandler("custom.Motion", () => seen.push("well"));
+   * bus.registerHandler("custom.Motion", () => {
+   *   if (seen.push("badly") === 2) throw new Error("no light bulb");
+   * });
+   * const motion = { type: "event", args: { type: "custom.Motion" } };
+   * const receipt = await bus.post(motion);
+   * await receipt.handled;
+   * await bus.post(motion, { retries: [receipt.retry(0)] });
+   * assert.deepEqual(seen, ["well", "badly", "badly"]);
+   * ```
+   */
+  retry(index: number): string | undefined {
+    const failures = this.#failures.filter((failure) =>
+      failure.index === index
+    );
+    const stamp = this.#handed.find(({ end }) => index < end)?.stamp;
+    // What is wrong with the message itself is for everybody to find out again.
+    const isWhole = failures.some(({ subscription }) =>
+      subscription === undefined
+    );
+    if (failures.length === 0 || isWhole || stamp === undefined) {
+      return undefined;
+    }
+    const subscriptions = failures.map(({ subscription }) => subscription);
+    return [stamp, ...new Set(subscriptions)].join(" ");
   }
 
   /**
-   * Takes the failures of one part, and resolves when it was the last.
+   * Notes when messages were handed out, so that a retry can tell who has
+   * subscribed since.
    *
-   * @param failures The failures; none where all was handled.
+   * @param end The place behind the last of them.
+   * @param stamp Names the bus and the last subscription before.
    */
-  settle(failures: readonly Failure[]): void {
-    for (const failure of failures) {
-      if (failure.subscriber === undefined) {
-        // What is wrong with the message itself, every subscriber finds out.
-        const key = `${failure.index} ${failure.reason}`;
-        if (this.#known.has(key)) continue;
-        this.#known.add(key);
-      }
-      this.#failures.push(failure);
+  handOut(end: number, stamp: string): void {
+    this.#handed.push({ end, stamp });
+  }
+
+  /**
+   * Notes that handlers are about to be called with a message.
+   *
+   * @param index The message's place; one behind the last when all were called.
+   * @returns Whether whoever has sent it still waits for it.
+   */
+  hand(index: number): boolean {
+    return this.#work === undefined || this.#work.hand(index);
+  }
+
+  /**
+   * Notes that somebody is busy until it {@linkcode Receipt.finish}es.
+   *
+   * @param index The message, where it is a handler that is busy with one.
+   * @returns What `finish` takes.
+   */
+  begin(index?: number): number {
+    this.#open++;
+    return index === undefined || this.#work === undefined
+      ? -1
+      : this.#work.begin(index);
+  }
+
+  /**
+   * Notes a failure. One that is the message's own fault is kept once, although
+   * every subscriber finds it out.
+   *
+   * @param failure The failure, with its place in the post.
+   */
+  fail(failure: Failure): void {
+    if (failure.subscriber === undefined) {
+      const key = `${failure.index} ${failure.reason}`;
+      if (this.#known.has(key)) return;
+      this.#known.add(key);
     }
+    this.#failures.push(failure);
+    this.#work?.fail(failure.index, failure.reason === "left");
+  }
+
+  /**
+   * Notes that somebody is finished, or that all messages are handed out.
+   *
+   * @param token What `begin` has returned, if it was called.
+   */
+  finish(token = -1): void {
+    if (token >= 0) this.#work!.end(token);
     if (--this.#open === 0) this.#handled.resolve(this.#failures);
+  }
+}
+
+/** Who gets a message that has failed once: those who have failed with it, and who has subscribed since. */
+export class Retry {
+  readonly #since: number;
+  readonly #subscriptions: ReadonlySet<string>;
+
+  private constructor(since: number, subscriptions: ReadonlySet<string>) {
+    this.#since = since;
+    this.#subscriptions = subscriptions;
+  }
+
+  /**
+   * Reads what {@linkcode Receipt.retry} has written.
+   *
+   * @param text The text.
+   * @param bus Names the bus, as long as anybody in the process has it open.
+   * @returns `undefined` when everybody gets the message: the text is another
+   * bus's, such as that of a process that has ended.
+   */
+  static read(
+    text: string | null | undefined,
+    bus: string | undefined,
+  ): Retry | undefined {
+    if (typeof text !== "string") return undefined;
+    const [name, since, ...subscriptions] = text.split(" ");
+    if (name !== bus || !/^\d+$/.test(since ?? "")) return undefined;
+    return new Retry(Number(since), new Set(subscriptions));
+  }
+
+  /**
+   * Tells whether a subscription gets the message.
+   *
+   * @param serial The subscription's number.
+   * @param isolate The id of the isolate that it is in.
+   */
+  concerns(serial: number, isolate: string): boolean {
+    return serial > this.#since || this.#subscriptions.has(String(serial)) ||
+      this.#subscriptions.has(isolate);
   }
 }

@@ -5,9 +5,11 @@ const HEADER = 192;
 // and what the reader changes sit on different cache lines, so that the two do
 // not slow each other down.
 const HEAD = 0;
+const READER_BELL = 1;
+const PING = 2;
 const TAIL = 16;
-const WRITER_PULSE = 1;
-const READER_PULSE = 17;
+const WRITER_BELL = 17;
+const PULSE = 18;
 const STATE = 32;
 
 /** What became of the connection that a ring carries. */
@@ -36,9 +38,11 @@ export type Side = "writer" | "reader";
  *
  * ```text
  * byte    0        HEAD          bytes written since the beginning, modulo 2³²
- *         4        pulse         counted up by the writer while it lives
+ *         4        bell          rung for the reader: something has changed
+ *         8        ping          counted up by the writer to ask for a sign of life
  *        64        TAIL          bytes read since the beginning, modulo 2³²
- *        68        pulse         counted up by the reader while it lives
+ *        68        bell          rung for the writer: something has changed
+ *        72        pulse         counted up by the reader, a sign of life
  *       128        STATE         number of the use × 8 + RingState
  *       192        data          `capacity` bytes, a power of two
  *
@@ -51,8 +55,9 @@ export type Side = "writer" | "reader";
  *
  * Only the writer stores HEAD, only the reader stores TAIL, and each after it
  * has moved the bytes: what one sees announced is there. `HEAD - TAIL` is the
- * fill, from 0 to `capacity`. Who finds the ring empty (or full) sleeps on HEAD
- * (or TAIL) with `Atomics.waitAsync` until the other side has moved it.
+ * fill, from 0 to `capacity`. Who has nothing to do looks at its bell, then at
+ * everything else, and sleeps until the bell has rung since: nothing that
+ * happens in between is missed.
  */
 export class Ring {
   /** The memory, to be handed to the other side. */
@@ -119,7 +124,7 @@ export class Ring {
       this.#data.set(source.subarray(from + first, from + count), 0);
     }
     Atomics.store(this.#slots, HEAD, head + count);
-    Atomics.notify(this.#slots, HEAD);
+    this.#ring(READER_BELL);
     return count;
   }
 
@@ -141,29 +146,33 @@ export class Ring {
       target.set(this.#data.subarray(0, count - first), from + first);
     }
     Atomics.store(this.#slots, TAIL, tail + count);
-    Atomics.notify(this.#slots, TAIL);
+    this.#ring(WRITER_BELL);
     return count;
   }
 
-  /** Resolves when there may be something to read, or when the state has changed. */
-  async waitReadable(): Promise<void> {
-    const head = Atomics.load(this.#slots, HEAD);
-    if (head !== Atomics.load(this.#slots, TAIL)) return;
-    await Atomics.waitAsync(this.#slots, HEAD, head).value;
+  /** How often a side's bell has rung: to be looked at before anything else is. */
+  bell(side: Side): number {
+    return Atomics.load(
+      this.#slots,
+      side === "reader" ? READER_BELL : WRITER_BELL,
+    );
   }
 
-  /** Resolves when there may be room to write, or when the state has changed. */
-  async waitWritable(): Promise<void> {
-    const tail = Atomics.load(this.#slots, TAIL);
-    if (((Atomics.load(this.#slots, HEAD) - tail) >>> 0) < this.capacity) {
-      return;
-    }
-    await Atomics.waitAsync(this.#slots, TAIL, tail).value;
+  /**
+   * Resolves when a side's bell has rung.
+   *
+   * @param side Who waits.
+   * @param since What {@linkcode Ring.bell} was when everything was last looked at.
+   */
+  async rung(side: Side, since: number): Promise<void> {
+    const bell = side === "reader" ? READER_BELL : WRITER_BELL;
+    await Atomics.waitAsync(this.#slots, bell, since).value;
   }
 
-  /** Resolves when the state may be another one. */
-  async waitState(state: RingState): Promise<void> {
-    await Atomics.waitAsync(this.#slots, STATE, this.#tag + state).value;
+  /** Wakes both sides, so that they look at the ring and its state again. */
+  wake(): void {
+    this.#ring(READER_BELL);
+    this.#ring(WRITER_BELL);
   }
 
   /** What became of the connection. */
@@ -189,39 +198,94 @@ export class Ring {
       ) ===
         this.#tag + state
     );
-    if (changed) this.wake();
+    if (changed) {
+      this.wake();
+      this.ping();
+    }
     return changed;
   }
 
-  /** Wakes both sides, so that they look at the ring and its state again. */
-  wake(): void {
-    for (const slot of [HEAD, TAIL, STATE]) Atomics.notify(this.#slots, slot);
+  /** Asks the reader for a sign of life. */
+  ping(): void {
+    this.#ring(PING);
   }
 
-  /** Counts one's own pulse up: a sign of life. */
-  beat(side: Side): void {
-    Atomics.add(
-      this.#slots,
-      side === "writer" ? WRITER_PULSE : READER_PULSE,
-      1,
-    );
+  /** Answers every ping with a sign of life, for as long as the reader has the ring. */
+  async answerPings(): Promise<void> {
+    for (;;) {
+      const ping = Atomics.load(this.#slots, PING);
+      if (this.state !== RingState.Attached) return;
+      this.beat();
+      await Atomics.waitAsync(this.#slots, PING, ping).value;
+    }
+  }
+
+  /** Gives a sign of life of the reader. */
+  beat(): void {
+    Atomics.add(this.#slots, PULSE, 1);
   }
 
   /**
-   * A number that changes whenever a side has given a sign of life: its pulse,
-   * and how far it has written or read.
+   * A number that changes whenever the reader has given a sign of life: its
+   * pulse, and how far it has read.
    */
-  pulse(side: Side): number {
-    const [pulse, position] = side === "writer"
-      ? [WRITER_PULSE, HEAD]
-      : [READER_PULSE, TAIL];
-    return Atomics.load(this.#slots, pulse) +
-      Atomics.load(this.#slots, position) * 2 ** 20;
+  get pulse(): number {
+    return Atomics.load(this.#slots, PULSE) +
+      Atomics.load(this.#slots, TAIL) * 2 ** 20;
   }
 
   /** Empties the ring and offers it again; nobody else may hold it any more. */
   reset(): void {
     this.#slots.fill(0);
     Atomics.store(this.#slots, STATE, this.#tag);
+  }
+
+  #ring(bell: number): void {
+    Atomics.add(this.#slots, bell, 1);
+    Atomics.notify(this.#slots, bell);
+  }
+}
+
+/** Tells whether memory that came from elsewhere can be a ring. */
+export function isRingMemory(memory: unknown): memory is SharedArrayBuffer {
+  if (!(memory instanceof SharedArrayBuffer)) return false;
+  const capacity = memory.byteLength - HEADER;
+  return capacity >= 1 && (capacity & (capacity - 1)) === 0;
+}
+
+/**
+ * Reads records from a ring: each begins with its whole length in bytes, a u32,
+ * and may be larger than the ring.
+ */
+export class RecordReader {
+  readonly #ring: Ring;
+  readonly #length = new Uint32Array(1);
+  #record: Uint8Array;
+  #read = 0;
+
+  /** @param ring Where the records come from. */
+  constructor(ring: Ring) {
+    this.#ring = ring;
+    this.#record = new Uint8Array(this.#length.buffer);
+  }
+
+  /**
+   * @returns The next record, or `undefined` while it is not there as a whole.
+   * @throws {RangeError} When what is there is no record.
+   */
+  next(): Uint8Array | undefined {
+    this.#read += this.#ring.read(this.#record, this.#read);
+    if (this.#read < this.#record.length) return undefined;
+    if (this.#record.buffer === this.#length.buffer) {
+      const length = this.#length[0]!;
+      if (length < 4) throw new RangeError(`A record of ${length} bytes`);
+      this.#record = new Uint8Array(length);
+      this.#record.set(new Uint8Array(this.#length.buffer));
+      return this.next();
+    }
+    const record = this.#record;
+    this.#record = new Uint8Array(this.#length.buffer);
+    this.#read = 0;
+    return record;
   }
 }

@@ -1,29 +1,41 @@
 import type { Message } from "../message/mod.ts";
-import type { Delivery } from "./delivery.ts";
-import { BusError, DroppedError } from "./errors.ts";
+import { LONGEST_TIMER } from "../waiting.ts";
+import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
+import type { Receipt, Retry } from "./receipt.ts";
 import { QueueSubscription, type Subscription } from "./subscription.ts";
-import { toError } from "./to_error.ts";
 
 /** Messages that a subscriber may be busy with before no more are handed to it. */
 const WINDOW = 1024;
 
-/** What a subscriber tells its bus. */
-export interface SubscriberEvents {
-  /** It begins or ceases to listen. */
-  onChange(): void;
-  /** A handler has failed. */
+/** How a {@linkcode Subscriber} works, and whom it tells. */
+export interface SubscriberOptions {
+  /** Names it in failures. */
+  readonly label: string;
+  /** How long a handler may take, in seconds, unless it has a limit of its own. */
+  readonly handlerTimeout: number;
+  /** Gives a subscription its number. */
+  nextSerial(): number;
+  /** Called when it begins or ceases to listen. */
+  onListening(): void;
+  /** Called when a handler has failed. */
   onFailure(error: Error, message: Message): void;
+  /** Called when a subscriber was dropped, this one or another. */
+  onDropped(error: DroppedError): void;
+  /** Called when there are more or fewer subscribers on the bus. */
+  onSubscribers(): void;
 }
 
 /** A message that a subscription is busy with. */
 interface Task {
+  readonly subscription: Subscription;
   readonly message: Message;
   readonly index: number;
-  readonly delivery: Delivery;
+  readonly receipt: Receipt;
+  readonly token: number;
   /** How long it may take, in seconds. */
   readonly timeout: number;
-  /** When it began, in milliseconds. */
-  readonly since: number;
+  /** When its time is over, in milliseconds. */
+  readonly deadline: number;
 }
 
 /**
@@ -31,24 +43,17 @@ interface Task {
  * of what they are busy with.
  */
 export class Subscriber {
-  /** Names it in failures. */
-  readonly label: string;
-  readonly #handlerTimeout: number;
-  readonly #events: SubscriberEvents;
+  readonly #options: SubscriberOptions;
   // Replaced, never changed, so that a handler may change it meanwhile.
   #subscriptions: readonly Subscription[] = [];
   readonly #tasks = new Set<Task>();
   #room = Promise.withResolvers<void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAt = Infinity;
 
-  /**
-   * @param label Names it in failures.
-   * @param handlerTimeout How long a handler may take, in seconds.
-   * @param events Whom to tell.
-   */
-  constructor(label: string, handlerTimeout: number, events: SubscriberEvents) {
-    this.label = label;
-    this.#handlerTimeout = handlerTimeout;
-    this.#events = events;
+  /** @param options How it works, and whom it tells. */
+  constructor(options: SubscriberOptions) {
+    this.#options = options;
   }
 
   /** Whether there is any subscription. */
@@ -69,9 +74,10 @@ export class Subscriber {
   /**
    * Adds a subscription.
    *
-   * @returns Ends it; any further call does nothing.
+   * @returns A function that ends it; any further call does nothing.
    */
   add(subscription: Subscription): () => void {
+    subscription.serial = this.#options.nextSerial();
     this.#change([...this.#subscriptions, subscription]);
     return () => {
       if (!this.#subscriptions.includes(subscription)) return;
@@ -80,37 +86,42 @@ export class Subscriber {
     };
   }
 
-  /** Hands a message to every subscription. */
-  deliver(message: Message, index: number, delivery: Delivery): void {
+  /** Gives every subscription another number, since those from before hold no longer. */
+  renumber(): void {
+    for (const subscription of this.#subscriptions) {
+      subscription.serial = this.#options.nextSerial();
+    }
+  }
+
+  /**
+   * Hands a message to every subscription that wants it.
+   *
+   * @param message The message.
+   * @param index Its place in the post.
+   * @param receipt Takes what becomes of it.
+   * @param retry Tells which subscriptions get it; all do by default.
+   * @param isolate The id of this isolate, for `retry`.
+   */
+  deliver(
+    message: Message,
+    index: number,
+    receipt: Receipt,
+    retry?: Retry,
+    isolate = "",
+  ): void {
     const before = this.#subscriptions;
     for (const subscription of before) {
       const ended = this.#subscriptions !== before &&
         !this.#subscriptions.includes(subscription);
       if (ended) continue;
+      if (retry?.concerns(subscription.serial, isolate) === false) continue;
       try {
         const result = subscription.deliver(message);
         if (!isThenable(result)) continue;
-        const { timeout = this.#handlerTimeout } = subscription;
-        const since = performance.now();
-        this.#follow({ message, index, delivery, timeout, since }, result);
+        this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
-        this.#fail({ message, index, delivery }, error);
+        this.#fail({ subscription, message, index, receipt }, error);
       }
-    }
-  }
-
-  /** Fails what has taken longer than its time limit. */
-  expire(): void {
-    const now = performance.now();
-    for (const task of this.#tasks) {
-      if (now - task.since <= task.timeout * 1000) continue;
-      const error = new BusError(
-        `A handler of ${this.label} has not finished with message ` +
-          `${task.message.id} within ${task.timeout} s: make it ` +
-          "faster, or raise handlerTimeout",
-      );
-      this.#fail(task, error);
-      this.#finish(task);
     }
   }
 
@@ -124,30 +135,61 @@ export class Subscriber {
     );
   }
 
-  /** Ends every subscription, and fails what handlers are still busy with. */
+  /** Ends every subscription, and gives back what handlers are still busy with. */
   end(): void {
     this.endQueues();
     this.#change([]);
     // What get() has handed over is handled first.
     queueMicrotask(() => {
+      clearTimeout(this.#timer);
       for (const task of this.#tasks) {
         const reason =
-          `${this.label} has closed its bus before it was finished`;
-        this.#fail(task, new DroppedError(reason));
+          `${this.#options.label} has closed its bus before it was finished`;
+        this.#fail(task, new LeftError(reason));
         this.#finish(task);
       }
     });
   }
 
+  /** Tells the bus's user that a subscriber was dropped, this one or another. */
+  reportDropped(error: DroppedError): void {
+    this.#options.onDropped(error);
+  }
+
+  /** Tells the bus's user that there are more or fewer subscribers. */
+  reportSubscribers(): void {
+    this.#options.onSubscribers();
+  }
+
   #change(subscriptions: readonly Subscription[]): void {
     const { listening } = this;
     this.#subscriptions = subscriptions;
-    if (this.listening !== listening) this.#events.onChange();
+    if (this.listening !== listening) this.#options.onListening();
   }
 
-  #follow(task: Task, result: PromiseLike<unknown>): void {
+  #follow(
+    subscription: Subscription,
+    message: Message,
+    index: number,
+    receipt: Receipt,
+    result: PromiseLike<unknown>,
+  ): void {
+    const { timeout = this.#options.handlerTimeout } = subscription;
+    const deadline = timeout === Infinity
+      ? Infinity
+      : performance.now() + timeout * 1000;
+    const token = receipt.begin(index);
+    const task: Task = {
+      subscription,
+      message,
+      index,
+      receipt,
+      token,
+      timeout,
+      deadline,
+    };
     this.#tasks.add(task);
-    task.delivery.begin();
+    if (deadline < this.#timerAt) this.#setTimer(deadline);
     Promise.resolve(result).then(
       () => this.#finish(task),
       (error) => {
@@ -158,6 +200,39 @@ export class Subscriber {
     );
   }
 
+  /** Wakes at the first deadline; what has begun later has mostly a later one. */
+  #setTimer(deadline: number): void {
+    clearTimeout(this.#timer);
+    this.#timerAt = deadline;
+    if (deadline === Infinity) return;
+    const milliseconds = Math.max(0, Math.ceil(deadline - performance.now()));
+    this.#timer = setTimeout(
+      () => this.#expire(),
+      Math.min(milliseconds, LONGEST_TIMER),
+    );
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Fails what has taken longer than its time limit. */
+  #expire(): void {
+    const now = performance.now();
+    let next = Infinity;
+    for (const task of this.#tasks) {
+      if (task.deadline > now) {
+        next = Math.min(next, task.deadline);
+        continue;
+      }
+      const error = new BusError(
+        `A handler of ${this.#options.label} has not finished with message ` +
+          `${task.message.id} within ${task.timeout} s: make it ` +
+          "faster, or raise handlerTimeout",
+      );
+      this.#fail(task, error);
+      this.#finish(task);
+    }
+    this.#setTimer(next);
+  }
+
   #finish(task: Task): void {
     const { full } = this;
     if (!this.#tasks.delete(task)) return;
@@ -165,22 +240,30 @@ export class Subscriber {
       this.#room.resolve();
       this.#room = Promise.withResolvers();
     }
-    task.delivery.finish();
+    task.receipt.finish(task.token);
   }
 
   #fail(
-    { message, index, delivery }: Omit<Task, "timeout" | "since">,
-    reason: unknown,
+    { subscription, message, index, receipt }: Omit<
+      Task,
+      "token" | "timeout" | "deadline"
+    >,
+    thrown: unknown,
   ): void {
-    const error = toError(reason);
-    const dropped = error instanceof DroppedError;
-    delivery.fail({
+    const error = toError(thrown);
+    const reason = error instanceof LeftError
+      ? "left"
+      : error instanceof DroppedError
+      ? "dropped"
+      : "failed";
+    receipt.fail({
       index,
-      reason: dropped ? "dropped" : "failed",
+      reason,
       error,
-      subscriber: this.label,
+      subscriber: this.#options.label,
+      subscription: String(subscription.serial),
     });
-    if (!dropped) this.#events.onFailure(error, message);
+    if (reason === "failed") this.#options.onFailure(error, message);
   }
 }
 

@@ -6,10 +6,12 @@ import {
   type Message,
   type MessageClass,
 } from "../message/mod.ts";
-import { DroppedError } from "./errors.ts";
+import { LeftError } from "./errors.ts";
 
-/** Somebody who takes messages off a bus. */
+/** A handler, a loop, or whoever calls `get()`. */
 export interface Subscription {
+  /** Tells it from all others on the bus, in the order in which they came. */
+  serial: number;
   /**
    * How long it may take with a message, in seconds; the bus's `handlerTimeout`
    * by default.
@@ -27,6 +29,7 @@ export interface Subscription {
 
 /** Calls a handler for each message of a type that passes a filter. */
 export class HandlerSubscription implements Subscription {
+  serial = 0;
   readonly timeout: number | undefined;
   readonly #type: MessageClass | string;
   readonly #handler: (message: Message) => unknown;
@@ -76,6 +79,7 @@ interface Queued {
  * handled when the next one is asked for.
  */
 export class QueueSubscription implements Subscription {
+  serial = 0;
   /** A loop over messages takes the time that it takes. */
   readonly timeout = Infinity;
   readonly #queue: Queued[] = [];
@@ -139,7 +143,7 @@ export class QueueSubscription implements Subscription {
 
   end(error?: Error): void {
     this.#ended = true;
-    const left = new DroppedError(
+    const left = new LeftError(
       "The subscription ended before it was through with the message",
     );
     for (const { handled } of this.#taken.splice(0)) handled.reject(left);

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { Event } from "../../src/message/mod.ts";
-import { decodeFrame, encodeFrame } from "../../src/bus/frame.ts";
-import { toWire } from "../../src/bus/parts.ts";
-import { decodeReport, encodeReport } from "../../src/bus/report.ts";
+import {
+  decodeFrame,
+  decodeReport,
+  encodeFrame,
+  encodeReport,
+  toWire,
+} from "../../src/bus/frame.ts";
 
 function event(name: string): Event {
   return new Event({

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Bus } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
+import { until } from "../until.ts";
 import { TestWorker } from "./test_worker.ts";
 import { events, open } from "./worker_buses.ts";
 
@@ -33,9 +34,11 @@ Deno.test("Bus drops a worker that was terminated, names it, and goes on with th
   using stays = await TestWorker.listening("stays", bus);
   const goes = new TestWorker("goes");
   await goes.tell({ do: "open", options: { name: bus.name } });
-  await goes.tell({ do: "hang" });
+  const begun = new Int32Array(new SharedArrayBuffer(4));
+  await goes.tell({ do: "hang", begun: begun.buffer });
   const error = next(bus, "error");
   const receipt = await bus.post(events(1));
+  await until(() => begun[0] === 1);
   goes[Symbol.dispose]();
   const failures = await receipt.handled;
   assert.deepEqual(
@@ -62,10 +65,8 @@ Deno.test("Bus drops a worker that stands still, which learns of it and subscrib
   await worker.tell({ do: "block", seconds: 1.5 });
   const receipt = await bus.post(events(2, "meanwhile"));
   const failures = await receipt.handled;
-  assert.deepEqual(failures.map(({ reason }) => reason), [
-    "dropped",
-    "dropped",
-  ]);
+  // It had begun with neither.
+  assert.deepEqual(failures.map(({ reason }) => reason), ["left", "left"]);
   assert.match(
     (await dropped).message,
     /subscriber sleeper has neither read .* for 0.4 s/,

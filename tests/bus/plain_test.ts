@@ -179,6 +179,28 @@ Deno.test("Bus skips plain listeners rather than wait for them, when others subs
   assert.equal(notes.length, 1);
 });
 
+Deno.test("Bus sends plain listeners few large messages, when others subscribe", async () => {
+  await using bus = open();
+  let seen = 0;
+  bus.registerHandler(Event, () => {
+    seen++;
+  });
+  const text = "x".repeat(2 ** 16);
+  const large = Array.from({ length: 500 }, (_, n) => ({
+    type: "event",
+    args: { type: "custom.Number", n, text },
+  }));
+  const begin = performance.now();
+  for (let round = 0; round < 4; round++) await bus.post(large);
+  await bus.flush();
+  const seconds = (performance.now() - begin) / 1000;
+  assert.equal(seen, 2000);
+  const { plainSent } = bus.stats();
+  // A burst of 1 MiB, and what has become free until the flood began.
+  assert.ok(plainSent <= (1 + 64 * seconds) * 16, `${plainSent} sent`);
+  assert.ok(plainSent < 1500 && plainSent >= 16, `${plainSent} sent`);
+});
+
 Deno.test("Bus gives plain listeners every message again when a flood is over", async () => {
   await using bus = open({});
   bus.registerHandler(Event, () => {});

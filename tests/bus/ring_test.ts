@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Ring, RingState } from "../../src/bus/ring.ts";
+import { until } from "../until.ts";
+import { RecordReader, Ring, RingState } from "../../src/bus/ring.ts";
 
 Deno.test("Ring moves the same bytes as an array, whatever the sizes", () => {
   const step = fc.record({ write: fc.boolean(), size: fc.nat(90) });
@@ -58,15 +59,18 @@ Deno.test("Ring wakes who waits for bytes, for room, or for the state", async ()
   // Waiting for shared memory does not keep Deno's event loop alive.
   const alive = setInterval(() => {}, 1000);
   const ring = new Ring(4);
-  const readable = ring.waitReadable();
+  const readable = ring.rung("reader", ring.bell("reader"));
   ring.write(new Uint8Array(4));
   await readable;
-  const writable = ring.waitWritable();
+  const writable = ring.rung("writer", ring.bell("writer"));
   ring.read(new Uint8Array(1));
   await writable;
-  const state = ring.waitState(RingState.Offered);
-  assert.ok(ring.transition([RingState.Offered], RingState.Attached));
-  await state;
+  for (const side of ["reader", "writer"] as const) {
+    const bell = ring.bell(side);
+    assert.ok(ring.transition([ring.state], RingState.Attached));
+    // It has rung before anybody waited.
+    await ring.rung(side, bell);
+  }
   clearInterval(alive);
 });
 
@@ -94,17 +98,61 @@ Deno.test("Ring is left for those who still hold an earlier use of its memory", 
   assert.equal(second.state, RingState.Offered);
 });
 
-Deno.test("Ring shows a sign of life of each side", () => {
+Deno.test("Ring shows a sign of life of the reader, also when it is asked for one", async () => {
+  const alive = setInterval(() => {}, 1000);
   const ring = new Ring(4);
-  for (const side of ["writer", "reader"] as const) {
-    const before = ring.pulse(side);
-    assert.equal(ring.pulse(side), before);
-    ring.beat(side);
-    assert.notEqual(ring.pulse(side), before);
+  ring.transition([RingState.Offered], RingState.Attached);
+  const { pulse } = ring;
+  assert.equal(ring.pulse, pulse);
+  ring.beat();
+  assert.notEqual(ring.pulse, pulse);
+  const answered = ring.answerPings();
+  for (let round = 0; round < 3; round++) {
+    const { pulse } = ring;
+    ring.ping();
+    await until(() => ring.pulse !== pulse);
   }
+  ring.transition([RingState.Attached], RingState.Left);
+  await answered;
+  clearInterval(alive);
 });
 
 Deno.test("Ring refuses a capacity that is no power of two", () => {
   assert.throws(() => new Ring(100), RangeError);
   assert.throws(() => new Ring(0), RangeError);
+});
+
+Deno.test("RecordReader puts records together, also those larger than the ring", () => {
+  const records = fc.array(
+    fc.record({ size: fc.integer({ min: 4, max: 300 }), seed: fc.nat(255) }),
+  );
+  fc.assert(
+    fc.property(records, fc.infiniteStream(fc.nat(100)), (records, pieces) => {
+      const ring = new Ring(128);
+      const reader = new RecordReader(ring);
+      const sent = records.map(({ size, seed }) => {
+        const record = new Uint8Array(size).fill(seed);
+        new DataView(record.buffer).setUint32(0, size, true);
+        return record;
+      });
+      const stream = new Uint8Array(sent.flatMap((record) => [...record]));
+      const received: Uint8Array[] = [];
+      let written = 0;
+      while (written < stream.length) {
+        const piece = stream.subarray(
+          0,
+          written + (pieces.next().value ?? 0) + 1,
+        );
+        written += ring.write(piece, written);
+        for (
+          let record = reader.next();
+          record !== undefined;
+          record = reader.next()
+        ) {
+          received.push(record);
+        }
+      }
+      assert.deepEqual(received, sent);
+    }),
+  );
 });

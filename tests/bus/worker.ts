@@ -9,7 +9,8 @@ export type Command =
   | { do: "iterate" }
   | { do: "again" }
   | { do: "fail" }
-  | { do: "hang" }
+  | { do: "hang"; begun: SharedArrayBuffer }
+  | { do: "stop"; begun: SharedArrayBuffer }
   | { do: "post"; from: string; count: number; batch: number }
   | { do: "block"; seconds: number }
   | { do: "hold"; gate: SharedArrayBuffer }
@@ -81,9 +82,24 @@ async function obey(command: Command): Promise<unknown> {
         if (n === 1) throw new TypeError("thrown in the worker");
       });
       return await bus.ready();
-    case "hang":
-      bus.registerHandler(Event, () => new Promise(() => {}));
+    case "hang": {
+      const begun = new Int32Array(command.begun);
+      bus.registerHandler(Event, () => {
+        Atomics.add(begun, 0, 1);
+        return new Promise(() => {});
+      });
       return await bus.ready();
+    }
+    case "stop": {
+      const begun = new Int32Array(command.begun);
+      bus.registerHandler(Event, ({ args: { n } }) => {
+        Atomics.add(begun, 0, 1);
+        if (n === 2) throw new TypeError("thrown in the worker");
+        if (n === 5) Atomics.wait(begun, 0, 6);
+        return n === 3 ? new Promise(() => {}) : undefined;
+      });
+      return await bus.ready();
+    }
     case "iterate": {
       (async () => {
         for await (const message of bus) count(message as Event);

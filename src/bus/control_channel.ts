@@ -1,0 +1,118 @@
+import { BroadcastChannel } from "node:worker_threads";
+import { isLinkMemory, type LinkMemory } from "./link_memory.ts";
+import { isRosterMemory } from "./roster.ts";
+
+/** What the isolates on a bus tell each other before they share any memory. */
+export type Control =
+  | {
+    /** Somebody is new. */
+    readonly kind: "hello";
+    readonly from: string;
+    /** How often it has said so before. */
+    readonly attempt: number;
+  }
+  | {
+    /** Somebody who is there answers. */
+    readonly kind: "welcome";
+    readonly to: string;
+    readonly roster: SharedArrayBuffer;
+    /** Whether this roster goes before any other. */
+    readonly anchored: boolean;
+  }
+  | {
+    /** A publisher offers a link to a subscriber. */
+    readonly kind: "offer";
+    readonly from: string;
+    readonly to: string;
+    readonly memory: LinkMemory;
+  };
+
+/**
+ * The channel on which isolates meet. Anybody in the process can post there:
+ * what no bus has sent is passed over and counted.
+ */
+export class ControlChannel {
+  /** How many frames were passed over. */
+  ignored = 0;
+  readonly #channel: BroadcastChannel;
+
+  /**
+   * @param name The bus's name.
+   * @param daemon Whether the process may end all the same.
+   * @param onControl Called with what other isolates have sent.
+   */
+  constructor(
+    name: string,
+    daemon: boolean,
+    onControl: (control: Control) => void,
+  ) {
+    this.#channel = new BroadcastChannel(`${name}#control`);
+    if (daemon) this.#channel.unref();
+    this.#channel.onmessage = (event) => {
+      const control = readControl((event as MessageEvent<unknown>).data);
+      if (control === undefined) this.ignored++;
+      else onControl(control);
+    };
+  }
+
+  /** Posts to all other isolates on the bus. */
+  post(control: Control): void {
+    postTo(this.#channel, control);
+  }
+
+  /** Closes the channel. */
+  close(): void {
+    this.#channel.close();
+  }
+}
+
+/** Copies what a bus may have sent, and nothing else. */
+function readControl(data: unknown): Control | undefined {
+  if (typeof data !== "object" || data === null) return undefined;
+  const { kind, from, to, attempt, roster, anchored, memory } = data as {
+    readonly [key: string]: unknown;
+  };
+  if (
+    kind === "hello" && typeof from === "string" && typeof attempt === "number"
+  ) return { kind, from, attempt };
+  if (
+    kind === "welcome" && typeof to === "string" && isRosterMemory(roster) &&
+    typeof anchored === "boolean"
+  ) return { kind, to, roster, anchored };
+  if (
+    kind === "offer" && typeof from === "string" && typeof to === "string" &&
+    isLinkMemory(memory)
+  ) return { kind, from, to, memory };
+  return undefined;
+}
+
+/**
+ * Posts to a channel.
+ *
+ * Deno ends the one receiver of an isolate a while after the last channel was
+ * closed, and a channel that was opened meanwhile has none: it hears nothing, and
+ * posting fails. Whatever channel is opened then begins anew for all.
+ *
+ * @param channel The channel.
+ * @param data What to post.
+ */
+export function postTo(channel: BroadcastChannel, data: unknown): void {
+  try {
+    channel.postMessage(data);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    new BroadcastChannel(channel.name).close();
+    channel.postMessage(data);
+  }
+}
+
+/**
+ * Resolves in the next turn of the event loop.
+ *
+ * Deno sends what is posted to a `BroadcastChannel` only then, and only if the
+ * channel is still open; and a channel that is opened in the same turn in which
+ * the isolate's last one was closed neither sends nor receives.
+ */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

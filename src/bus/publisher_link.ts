@@ -1,0 +1,350 @@
+import { backoff, sleep } from "../waiting.ts";
+import { BusError, DroppedError, LeftError } from "./errors.ts";
+import { decodeReport } from "./frame.ts";
+import { type LinkMemory, type Progress, WorkMemory } from "./link_memory.ts";
+import type { Failure, Receipt } from "./receipt.ts";
+import { RecordReader, Ring, RingState } from "./ring.ts";
+import type { Member } from "./roster.ts";
+
+/** Capacities in bytes: of the ring with frames, and of the one with reports. */
+const DATA = 2 ** 20;
+const REPORTS = 2 ** 16;
+
+/** How the pauses grow between offers, any of which may be lost, in seconds. */
+const OFFERS = { first: 0.02, longest: 1 };
+
+/** As long as nobody has given it up. */
+const LIVE = [RingState.Offered, RingState.Attached];
+
+/** What the two sides of a link share. */
+interface Shared {
+  /** Frames to the subscriber. */
+  readonly data: Ring;
+  /** Reports from it. */
+  readonly reports: Ring;
+  readonly work: WorkMemory;
+}
+
+/** Memory of links that are over, to be used again: the garbage collector does not feel its weight. */
+const retired: Shared[] = [];
+let uses = 0;
+
+/** What a link does for its hub. */
+export interface PublisherLinkOptions {
+  /** The subscriber. */
+  readonly member: Member;
+  /** How long the subscriber may give no sign of life while it has something to do, in seconds. */
+  readonly stallTimeout: number;
+  /** Offers the link's memory to the subscriber. */
+  offer(memory: LinkMemory): void;
+  /**
+   * Called when the link is over.
+   *
+   * @param error Why, where the subscriber has not left by itself.
+   * @param isGivenUp Whether the subscriber may still be there.
+   */
+  onOver(error: DroppedError | undefined, isGivenUp: boolean): void;
+}
+
+/** A frame whose report has not come yet. */
+interface Sent {
+  readonly receipt: Receipt;
+  /** The place of its first message in the post. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/** A frame that is not in the ring yet, or not as a whole. */
+interface Queued {
+  readonly bytes: Uint8Array;
+  written: number;
+  readonly room: PromiseWithResolvers<void>;
+}
+
+/**
+ * A publisher's side of the connection to one subscriber in another isolate:
+ * one ring with frames there, and one with reports of what became of them back.
+ *
+ * ```text
+ * offered    by frames on the control channel, again and again, until the
+ *            subscriber has taken it; frames are written all the same
+ * attached   the subscriber reads and reports
+ * over       it has left; or it was lost; or, while frames were out, it has
+ *            answered no ping for `stallTimeout`
+ * ```
+ */
+export class PublisherLink {
+  readonly #options: PublisherLinkOptions;
+  readonly #use = ++uses % 2 ** 28;
+  readonly #data: Ring;
+  readonly #reports: Ring;
+  readonly #work: WorkMemory;
+  readonly #records: RecordReader;
+  readonly #sent = new Map<number, Sent>();
+  readonly #queue: Queued[] = [];
+  readonly #over = new AbortController();
+  #isWriting = false;
+  #isReading = false;
+  #watch: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param options What it does for its hub. */
+  constructor(options: PublisherLinkOptions) {
+    this.#options = options;
+    const at = retired.findIndex(({ data }) => data.state === RingState.Left);
+    const old = at < 0 ? undefined : retired.splice(at, 1)[0];
+    this.#data = new Ring(old?.data.buffer ?? DATA, this.#use);
+    this.#reports = new Ring(old?.reports.buffer ?? REPORTS, this.#use);
+    this.#work = new WorkMemory(old?.work.buffer);
+    this.#data.reset();
+    this.#reports.reset();
+    this.#work.reset();
+    this.#records = new RecordReader(this.#reports);
+    this.#offer();
+  }
+
+  /**
+   * Sends a frame.
+   *
+   * @param number The frame's number.
+   * @param bytes The frame.
+   * @param messages The number of its messages, the place of the first one in
+   * the post, and the receipt, which takes what the subscriber reports.
+   * @returns A promise of room, when the frame does not fit into the ring yet.
+   */
+  send(
+    number: number,
+    bytes: Uint8Array,
+    messages: Sent,
+  ): Promise<void> | undefined {
+    messages.receipt.begin();
+    this.check();
+    if (this.#over.signal.aborted) {
+      const progress = Array(messages.count).fill("not begun");
+      this.#giveBack(
+        messages,
+        progress,
+        `The subscriber ${this.#label} has left`,
+        false,
+      );
+      return undefined;
+    }
+    this.#sent.set(number, messages);
+    if (!this.#isReading) this.#read();
+    if (this.#watch === undefined) this.#watchOver();
+    const written = this.#queue.length === 0 ? this.#data.write(bytes) : 0;
+    if (written === bytes.length) return undefined;
+    const queued = { bytes, written, room: Promise.withResolvers<void>() };
+    this.#queue.push(queued);
+    if (!this.#isWriting) this.#write();
+    return queued.room.promise;
+  }
+
+  /** Resolves when the subscriber has the ring, and the ring has all frames. */
+  async drain(): Promise<void> {
+    for (;;) {
+      const bell = this.#data.bell("writer");
+      if (this.#over.signal.aborted) return;
+      const last = this.#queue.at(-1);
+      if (last !== undefined) await last.room.promise;
+      else if (this.#data.state !== RingState.Offered) return;
+      else await this.#data.rung("writer", bell);
+    }
+  }
+
+  /** Notices that the subscriber has left. */
+  check(): void {
+    // Only the reader ends a link that the writer has not ended.
+    const { state } = this.#data;
+    if (state !== RingState.Left && state !== RingState.Ended) return;
+    this.#finish(
+      new LeftError(`The subscriber ${this.#label} has left`),
+      [],
+      RingState.Left,
+    );
+  }
+
+  /** Writes no more frames; those in the ring will still be read. */
+  end(): void {
+    this.#finish(
+      new LeftError("The publisher has closed its bus"),
+      LIVE,
+      RingState.Ended,
+    );
+  }
+
+  /** Takes notice that the subscriber listens no more, or does not exist. */
+  release(isGone: boolean): void {
+    this.check();
+    // Who leaves in order leaves its rings before.
+    const isLost = isGone && this.#data.state === RingState.Attached;
+    this.#finish(
+      isLost
+        ? new DroppedError(
+          `The subscriber ${this.#label} has ended without leaving the bus`,
+        )
+        : new LeftError(`The subscriber ${this.#label} has left`),
+      LIVE,
+      RingState.Left,
+    );
+  }
+
+  get #label(): string {
+    return this.#options.member.label;
+  }
+
+  async #offer(): Promise<void> {
+    const memory = {
+      use: this.#use,
+      data: this.#data.buffer,
+      reports: this.#reports.buffer,
+      work: this.#work.buffer,
+    };
+    const { signal } = this.#over;
+    for (let attempt = 0; this.#data.state === RingState.Offered; attempt++) {
+      this.#options.offer(memory);
+      await sleep(backoff(attempt, OFFERS), { signal, unref: true });
+    }
+  }
+
+  /** Looks for signs of life, for as long as frames are out. */
+  #watchOver(): void {
+    const { stallTimeout } = this.#options;
+    const interval = stallTimeout / 8 * 1000;
+    let last = performance.now();
+    let pulse = this.#pulse;
+    let still = 0;
+    const look = (): void => {
+      const now = performance.now();
+      // If this isolate was asleep itself, the subscriber may have been too.
+      still = pulse === this.#pulse
+        ? still + Math.min(now - last, 2 * interval)
+        : 0;
+      last = now;
+      pulse = this.#pulse;
+      this.check();
+      this.#watch = undefined;
+      if (this.#over.signal.aborted || this.#sent.size === 0) return;
+      if (still > stallTimeout * 1000) {
+        const error = new DroppedError(
+          `The subscriber ${this.#label} has neither read nor given a sign of ` +
+            `life for ${stallTimeout} s: it is dropped`,
+        );
+        return this.#finish(error, LIVE, RingState.Dropped);
+      }
+      this.#data.ping();
+      arm();
+    };
+    const arm = (): void => {
+      this.#watch = setTimeout(look, interval);
+      Deno.unrefTimer(this.#watch);
+    };
+    arm();
+  }
+
+  get #pulse(): number {
+    return this.#data.pulse + this.#work.pulse;
+  }
+
+  #finish(
+    error: DroppedError,
+    from: readonly RingState[],
+    to: RingState,
+  ): void {
+    if (this.#over.signal.aborted) return;
+    this.#takeReports();
+    this.#over.abort();
+    clearTimeout(this.#watch);
+    // What was never taken, nobody else holds.
+    this.#data.transition([RingState.Offered], RingState.Left);
+    this.#data.transition(from, to);
+    this.#data.wake();
+    this.#reports.wake();
+    for (const { room } of this.#queue.splice(0)) room.resolve();
+    const isLost = !(error instanceof LeftError);
+    for (const [number, sent] of this.#sent) {
+      this.#sent.delete(number);
+      const progress = this.#work.progress(number, sent.count);
+      this.#giveBack(sent, progress, error.message, isLost);
+    }
+    retired.push({
+      data: this.#data,
+      reports: this.#reports,
+      work: this.#work,
+    });
+    this.#options.onOver(
+      isLost ? error : undefined,
+      to === RingState.Dropped,
+    );
+  }
+
+  /** Tells what became of a frame that will not be reported any more. */
+  #giveBack(
+    { receipt, first, count }: Sent,
+    progress: readonly Progress[],
+    reason: string,
+    isLost: boolean,
+  ): void {
+    const { label: subscriber, id: subscription } = this.#options.member;
+    for (let i = 0; i < count; i++) {
+      const done = progress[i];
+      if (done === "done") continue;
+      const failure: Pick<Failure, "reason" | "error"> = done === "failed"
+        ? {
+          reason: "failed",
+          error: new BusError(`A handler has failed. Then: ${reason}`),
+        }
+        : done === "at work" && isLost
+        ? { reason: "dropped", error: new DroppedError(reason) }
+        : { reason: "left", error: new LeftError(reason) };
+      receipt.fail({ index: first + i, ...failure, subscriber, subscription });
+    }
+    receipt.finish();
+  }
+
+  /** Writes what is queued, as room appears. */
+  async #write(): Promise<void> {
+    this.#isWriting = true;
+    for (;;) {
+      const bell = this.#data.bell("writer");
+      this.check();
+      const queued = this.#queue[0];
+      if (this.#over.signal.aborted || queued === undefined) break;
+      queued.written += this.#data.write(queued.bytes, queued.written);
+      if (queued.written < queued.bytes.length) {
+        await this.#data.rung("writer", bell);
+      } else {
+        this.#queue.shift();
+        queued.room.resolve();
+      }
+    }
+    this.#isWriting = false;
+  }
+
+  /** Takes reports for as long as frames are out. */
+  async #read(): Promise<void> {
+    this.#isReading = true;
+    for (;;) {
+      const bell = this.#reports.bell("reader");
+      this.#takeReports();
+      this.check();
+      if (this.#over.signal.aborted || this.#sent.size === 0) break;
+      await this.#reports.rung("reader", bell);
+    }
+    this.#isReading = false;
+  }
+
+  #takeReports(): void {
+    for (;;) {
+      const record = this.#records.next();
+      if (record === undefined) return;
+      const { number, failures } = decodeReport(record);
+      const sent = this.#sent.get(number);
+      if (sent === undefined) continue;
+      this.#sent.delete(number);
+      for (const failure of failures) {
+        sent.receipt.fail({ ...failure, index: sent.first + failure.index });
+      }
+      sent.receipt.finish();
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/** "bus1" in ASCII, so that other memory is not taken for a roster. */
+const MAGIC = 0x62757331;
+
+/** Isolates that can be on one bus at the same time. */
+const PLACES = 512;
+
+// Words of the header.
+const VERSION = 1;
+const SERIAL = 2;
+const USED = 3;
+const NAME = 4;
+const ECHOES = 8;
+/** Words before the hashes of the echoes. */
+const HEADER = 16;
+
+/** Hashes that are kept: several times the 256 frames that Deno keeps for an isolate. */
+const KEPT = 4096;
+
+/** Words of a place. */
+const PLACE = 64;
+const GENERATION = 0;
+const EPOCH = 1;
+const IS_LOCKED = 2;
+const ID = 3;
+const ID_BYTES = 36;
+const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - 1;
+
+const BYTES = 4 * HEADER + 8 * KEPT + 4 * PLACE * PLACES;
+
+// What stands for a generation while nobody is there.
+const FREE = 0;
+const CLAIMED = -1;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** An isolate that has a bus of the same name. */
+export interface Member {
+  /** Tells it from all others. */
+  readonly id: string;
+  /** Names it for people. */
+  readonly label: string;
+  /** Changes whenever it begins to subscribe; 0 while it does not. */
+  readonly epoch: number;
+  /** Whether it holds a lock, which is free as soon as it does not exist any more. */
+  readonly isLocked: boolean;
+  /** Its place on the roster. */
+  readonly place: number;
+  /** Tells it from who had the place before. */
+  readonly generation: number;
+}
+
+/** Tells whether memory that came from elsewhere is a roster. */
+export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
+  return memory instanceof SharedArrayBuffer && memory.byteLength === BYTES &&
+    new Int32Array(memory, 0, 1)[0] === MAGIC;
+}
+
+/**
+ * Who is on a bus, in memory that all its isolates share.
+ *
+ * ```text
+ * word 0    "bus1"
+ *      1    version     counted up with every change; who waits for one sleeps on it
+ *      2    serial      the number that was given out last
+ *      3    used        places that were ever taken
+ *      4    name        two random words, which tell this roster from others
+ *      8    echoes      frames on the plain channel, see `Echoes`
+ *     16    hashes      4096 f64
+ *           places      512 of 64 words:
+ *                       generation (0: nobody, -1: not written yet), epoch, locked,
+ *                       id (36 bytes), length of the label (1 byte), label
+ * ```
+ */
+export class Roster {
+  /** The memory, to be handed to other isolates. */
+  readonly buffer: SharedArrayBuffer;
+  /** Tells this roster from others. */
+  readonly name: string;
+  readonly #words: Int32Array;
+  readonly #bytes: Uint8Array;
+
+  /** @param buffer The memory of a roster that is there; none makes a new one. */
+  constructor(buffer?: SharedArrayBuffer) {
+    this.buffer = buffer ?? new SharedArrayBuffer(BYTES);
+    this.#words = new Int32Array(this.buffer);
+    this.#bytes = new Uint8Array(this.buffer);
+    if (buffer === undefined) {
+      this.#words.set(crypto.getRandomValues(new Int32Array(2)), NAME);
+      this.#words[0] = MAGIC;
+    }
+    this.name = [...this.#words.subarray(NAME, NAME + 2)]
+      .map((word) => (word >>> 0).toString(36)).join("-");
+  }
+
+  /** Changes with everything that is written here. */
+  get version(): number {
+    return Atomics.load(this.#words, VERSION);
+  }
+
+  /** The number that was given out last. */
+  get serial(): number {
+    return Atomics.load(this.#words, SERIAL);
+  }
+
+  /** The memory of the frames on the plain channel: their count, and their hashes. */
+  get echoes(): { count: Int32Array; hashes: Float64Array } {
+    return {
+      count: this.#words.subarray(ECHOES, ECHOES + 1),
+      hashes: new Float64Array(this.buffer, 4 * HEADER, KEPT),
+    };
+  }
+
+  /** Gives out a number that nobody else gets, greater than all before. */
+  nextSerial(): number {
+    return Atomics.add(this.#words, SERIAL, 1) + 1;
+  }
+
+  /** Resolves when the version is another one. */
+  async changed(version: number): Promise<void> {
+    await Atomics.waitAsync(this.#words, VERSION, version).value;
+  }
+
+  /**
+   * Takes a place.
+   *
+   * @returns Who is there now; `undefined` when all places are taken.
+   */
+  enter(id: string, label: string, isLocked: boolean): Member | undefined {
+    for (let place = 0; place < PLACES; place++) {
+      const at = wordOf(place);
+      const before = Atomics.compareExchange(
+        this.#words,
+        at + GENERATION,
+        FREE,
+        CLAIMED,
+      );
+      if (before !== FREE) continue;
+      this.#words[at + EPOCH] = 0;
+      this.#words[at + IS_LOCKED] = Number(isLocked);
+      const name = new Uint8Array(LABEL_BYTES);
+      const { written } = encoder.encodeInto(label, name);
+      const byte = 4 * (at + ID);
+      this.#bytes.set(encoder.encode(id), byte);
+      this.#bytes[byte + ID_BYTES] = written;
+      this.#bytes.set(name, byte + ID_BYTES + 1);
+      for (;;) {
+        const used = Atomics.load(this.#words, USED);
+        if (used > place) break;
+        Atomics.compareExchange(this.#words, USED, used, place + 1);
+      }
+      const generation = this.nextSerial();
+      Atomics.store(this.#words, at + GENERATION, generation);
+      this.#change();
+      return { id, label, epoch: 0, isLocked, place, generation };
+    }
+    return undefined;
+  }
+
+  /** Says whether who has a place subscribes: a number that is new each time, or 0. */
+  subscribe({ place }: Member, epoch: number): void {
+    Atomics.store(this.#words, wordOf(place) + EPOCH, epoch);
+    this.#change();
+  }
+
+  /** Gives a place up, unless somebody else has it by now. */
+  leave({ place, generation }: Member): void {
+    const before = Atomics.compareExchange(
+      this.#words,
+      wordOf(place) + GENERATION,
+      generation,
+      FREE,
+    );
+    if (before === generation) this.#change();
+  }
+
+  /**
+   * Reads who is there.
+   *
+   * @param known Who was there before, by place; who has not changed is not read again.
+   */
+  members(known: ReadonlyMap<number, Member>): Map<number, Member> {
+    const members = new Map<number, Member>();
+    const used = Atomics.load(this.#words, USED);
+    for (let place = 0; place < used; place++) {
+      const at = wordOf(place);
+      const generation = Atomics.load(this.#words, at + GENERATION);
+      if (generation <= FREE) continue;
+      const epoch = Atomics.load(this.#words, at + EPOCH);
+      const before = known.get(place);
+      if (before?.generation === generation) {
+        members.set(
+          place,
+          before.epoch === epoch ? before : { ...before, epoch },
+        );
+        continue;
+      }
+      const byte = 4 * (at + ID);
+      const end = byte + ID_BYTES + 1;
+      members.set(place, {
+        id: decoder.decode(this.#bytes.slice(byte, byte + ID_BYTES)),
+        label: decoder.decode(
+          this.#bytes.slice(end, end + this.#bytes[byte + ID_BYTES]!),
+        ),
+        epoch,
+        isLocked: this.#words[at + IS_LOCKED] === 1,
+        place,
+        generation,
+      });
+    }
+    return members;
+  }
+
+  #change(): void {
+    Atomics.add(this.#words, VERSION, 1);
+    Atomics.notify(this.#words, VERSION);
+  }
+}
+
+function wordOf(place: number): number {
+  return HEADER + 2 * KEPT + place * PLACE;
+}
