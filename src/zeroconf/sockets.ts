@@ -240,7 +240,7 @@ export class Sockets {
         this.#options.debug(
           `Cannot use ${network.name} by ${family}: ${
             (error as Error).message
-          }`,
+          }.`,
         );
       }
     }

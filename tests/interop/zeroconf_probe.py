@@ -1,0 +1,66 @@
+"""A host that says on the wire whatever it is told, and tells what it hears.
+
+JSON lines on stdin: {"packet": hex, "source": address, "port": number, "to":
+address, "ttl": number}; JSON lines on stdout in the same form, for every UDP
+packet from or to port 5353 that comes to eth0.
+"""
+
+import json
+import socket
+import struct
+import sys
+import threading
+
+ALL = 3  # ETH_P_ALL
+OUTGOING = 4  # PACKET_OUTGOING
+GROUP = "224.0.0.251"
+index = socket.if_nametoindex("eth0")
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL))
+wire.bind(("eth0", ALL))
+senders = {}
+
+
+def listen():
+    while True:
+        frame, address = wire.recvfrom(65536)
+        if address[2] == OUTGOING:
+            continue
+        if frame[12:14] == b"\x08\x00" and frame[23] == 17:
+            at = 14 + (frame[14] & 15) * 4
+            source, to = (socket.inet_ntop(socket.AF_INET, frame[i : i + 4]) for i in (26, 30))
+            ttl = frame[22]
+        elif frame[12:14] == b"\x86\xdd" and frame[20] == 17:
+            at = 54
+            source, to = (socket.inet_ntop(socket.AF_INET6, frame[i : i + 16]) for i in (22, 38))
+            ttl = frame[21]
+        else:
+            continue
+        port, to_port, size = struct.unpack(">HHH", frame[at : at + 6])
+        if 5353 not in (port, to_port):
+            continue
+        packet = frame[at + 8 : at + size].hex()
+        line = {"packet": packet, "source": source, "port": port, "to": to, "ttl": ttl}
+        print(json.dumps(line), flush=True)
+
+
+def sender(source, port):
+    """A socket with this address, which is in the group, as hosts on the network are."""
+    if (source, port) not in senders:
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((source, port))
+        me = struct.pack("=4s4si", socket.inet_aton(GROUP), socket.inet_aton("0.0.0.0"), index)
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, me)
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, me)
+        senders[source, port] = one
+    return senders[source, port]
+
+
+threading.Thread(target=listen, daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    command = json.loads(line)
+    one = sender(command["source"], command["port"])
+    one.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, command["ttl"])
+    one.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, command["ttl"])
+    one.sendto(bytes.fromhex(command["packet"]), (command["to"], 5353))
