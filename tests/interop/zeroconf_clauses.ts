@@ -514,11 +514,12 @@ export const CLAUSES: readonly Clause[] = [
   looks(
     "6762 §5.4",
     "its first question asks for a direct answer",
-    async (lab) => {
+    (lab) => {
       const first = lab.probe.heard.find(({ type, questions }) =>
         type === "query" && questions.some(({ name }) => name === TYPE)
       );
       assert.ok(first?.questions.some(({ unicast }) => unicast));
+      return Promise.resolve();
     },
   ),
   looks(
