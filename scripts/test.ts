@@ -22,6 +22,11 @@ const SLOWEST = [
   "zeroconf",
   "examples",
 ];
+/**
+ * The folders that run twice: with servers on TCP, as everywhere, and with
+ * servers on a Unix socket.
+ */
+const ALSO_OVER_SOCKET = ["redis", "doctor"];
 const PROCESSES = 2 * navigator.hardwareConcurrency;
 /** Milliseconds until a folder counts as hung, many times what any takes. */
 const TIME_LIMIT = 15 * 60_000;
@@ -31,22 +36,33 @@ interface Count {
   failed: number;
 }
 
+/** What one process is told to run. */
+interface Run {
+  args: readonly string[];
+  env?: Record<string, string>;
+}
+
 /** The folders of tests, those first that take longest, and the files beside them. */
-function places(): string[] {
+function places(): Run[] {
   const rank = (name: string): number =>
     SLOWEST.includes(name) ? SLOWEST.indexOf(name) : SLOWEST.length;
   return [...Deno.readDirSync("tests")]
     .filter(({ isDirectory, name }) => isDirectory || name.endsWith("_test.ts"))
     .map(({ name }) => name)
     .sort((a, b) => rank(a) - rank(b))
-    .map((name) => `tests/${name}`);
+    .flatMap((name): Run[] => {
+      const run = { args: [`tests/${name}`] };
+      return ALSO_OVER_SOCKET.includes(name)
+        ? [run, { ...run, env: { TEST_TRANSPORT: "socket" } }]
+        : [run];
+    });
 }
 
 /**
  * Runs tests, shows what they said once they are through, and counts them. Types
  * are for `deno task ok` to check, once.
  */
-async function test(args: readonly string[]): Promise<Count> {
+async function test({ args, env }: Run): Promise<Count> {
   const command = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
@@ -54,6 +70,7 @@ async function test(args: readonly string[]): Promise<Count> {
       ...PERMISSIONS.map((name) => `--allow-${name}`),
       ...args,
     ],
+    ...(env && { env }),
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -92,11 +109,12 @@ const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => interrupt.abort());
 }
-const runs = Deno.args.some(isThere) ? [[]] : places().map((place) => [place]);
+const runs = Deno.args.some(isThere) ? [{ args: [] }] : places();
 const sum: Count = { passed: 0, failed: 0 };
 await Promise.all(Array.from({ length: PROCESSES }, async () => {
   for (let run; !interrupt.signal.aborted && (run = runs.shift());) {
-    const { passed, failed } = await test([...Deno.args, ...run]);
+    const args = [...Deno.args, ...run.args];
+    const { passed, failed } = await test({ ...run, args });
     sum.passed += passed;
     sum.failed += failed;
   }

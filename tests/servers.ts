@@ -32,6 +32,17 @@ export function freePort(): number {
   throw new Error(`No port from ${block} on is free`);
 }
 
+/**
+ * Whether servers listen on a Unix socket where the test does not say, instead
+ * of TCP: `deno task test` runs some rooms a second time like this.
+ */
+const OVER_SOCKET = Deno.env.get("TEST_TRANSPORT") === "socket";
+
+interface TestServerOptions extends StartRedisOptions {
+  /** Whether it has to listen on a socket, for who is in a network of its own. */
+  socket?: boolean;
+}
+
 /** A real server with a connection for the test itself. */
 export class TestServer implements AsyncDisposable {
   #server: PrivateRedis;
@@ -43,14 +54,33 @@ export class TestServer implements AsyncDisposable {
     this.redis = redis;
   }
 
-  static async start(options: StartRedisOptions = {}): Promise<TestServer> {
-    const server = await startRedis(options);
+  /** Starts one, over TCP unless {@linkcode OVER_SOCKET}. */
+  static async start(
+    { socket = OVER_SOCKET, ...options }: TestServerOptions = {},
+  ): Promise<TestServer> {
+    const server = await startRedis({
+      ...(!socket && { port: freePort() }),
+      ...options,
+    });
     return new TestServer(server, await Connection.connect(server.redisArgs));
   }
 
   /** How to reach the server. */
   get args(): RedisArgs {
     return this.#server.redisArgs;
+  }
+
+  /** Where it listens, as people are told. */
+  get address(): string {
+    return this.#server.address;
+  }
+
+  /** How to reach it, as one address for a command line. */
+  get url(): string {
+    const { unix_socket_path, port } = this.args;
+    return unix_socket_path === undefined
+      ? `redis://127.0.0.1:${port}`
+      : `unix://${unix_socket_path}`;
   }
 
   get pid(): number {

@@ -36,9 +36,7 @@ Deno.test("RedisBackend rejects a wrong password, and does not show it", async (
     const redisArgs of [
       { ...server.args, password: SECRET },
       {
-        url: `unix://:${
-          encodeURIComponent(SECRET)
-        }@${server.args.unix_socket_path}`,
+        url: server.url.replace("//", `//:${encodeURIComponent(SECRET)}@`),
       },
     ]
   ) {
@@ -57,7 +55,7 @@ Deno.test("RedisBackend rejects a missing password", async () => {
     redisArgs: { password: "right" },
   });
   await using listener = new Listener(server, {
-    redisArgs: { unix_socket_path: server.args.unix_socket_path! },
+    redisArgs: { url: server.url },
   });
   const error = await failure(listener.start());
   assert.match(error.message, /the server wants a password; set `password`/);

@@ -26,13 +26,13 @@ Deno.test("A daemon lets the process end while it consumes", async () => {
   await using server = await TestServer.start();
   const output = await run(
     `const backend = new RedisBackend({
-      redisArgs: { unix_socket_path: path }, daemon: true,
+      redisArgs: { url: path }, daemon: true,
     });
     backend.bus.registerHandler("custom.Motion", () => {});
     await backend.start();
     await backend.sendEvent({ args: { type: "custom.Motion" } });
     console.log(backend.isAlive());`,
-    [server.args.unix_socket_path!],
+    [server.url],
   );
   assert.equal(output, "true\nthe end of the main program\n");
 });

@@ -51,7 +51,7 @@ Deno.test("config --show tells where each setting comes from, and no secret", as
 Deno.test("commands use the configuration file", async () => {
   await using server = await TestServer.start();
   await using file = await configured(
-    `device_id: hall\nredis: {unix_socket_path: ${server.args.unix_socket_path}}\n`,
+    `device_id: hall\nredis: ${JSON.stringify(server.args)}\n`,
   );
   const { code, stderr } = await runProgram(
     ["cli.ts", "send", "event", "custom.A", "--config", file.path],

@@ -8,7 +8,7 @@ const DEAD = `{${QUEUE}}:dead`;
 const ESCAPE = "\u001b[2J\u009b31m";
 
 async function dead(server: TestServer, ...args: string[]): Promise<Ended> {
-  const url = `unix://${server.args.unix_socket_path}`;
+  const { url } = server;
   return await runProgram(["cli.ts", "dead", ...args, "--url", url]);
 }
 
@@ -147,7 +147,9 @@ Deno.test("dead, status and doctor look at all queues of the configuration", asy
   try {
     await Deno.writeTextFile(
       config,
-      `backend.redis: {queue: ["${QUEUE}", "second"], redis_args: {unix_socket_path: ${server.args.unix_socket_path}}}`,
+      `backend.redis: {queue: ["${QUEUE}", "second"], redis_args: ${
+        JSON.stringify(server.args)
+      }}`,
     );
     await server.run("RPUSH", "{second}:dead", "rubbish");
     const run = (...args: string[]): Promise<Ended> =>

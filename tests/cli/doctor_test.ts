@@ -18,7 +18,7 @@ function linesOf({ stdout }: Ended): Line[] {
 
 Deno.test("doctor prints what it finds, for people and as JSON", async () => {
   await using server = await TestServer.start();
-  const url = `unix://${server.args.unix_socket_path}`;
+  const { url } = server;
   const args = ["cli.ts", "doctor", "--no-multicast", "--url", url];
   const [people, json] = await Promise.all([
     runProgram(args),

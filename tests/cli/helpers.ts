@@ -5,7 +5,7 @@ export const QUEUE = "platypush/backend/redis";
 
 /** The options that lead a command to a server, as the device `hall`. */
 export function at(server: TestServer): string[] {
-  const url = `unix://${server.args.unix_socket_path}`;
+  const { url } = server;
   return ["--url", url, "--device-id", "hall"];
 }
 

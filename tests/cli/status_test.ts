@@ -5,7 +5,7 @@ import { freePort, TestServer } from "../servers.ts";
 
 Deno.test("status prints how everything stands, for people and as JSON", async () => {
   await using server = await TestServer.start({ config: ["maxmemory 64mb"] });
-  const url = `unix://${server.args.unix_socket_path}`;
+  const { url } = server;
   await server.run("RPUSH", "jobs", "a", "b", "c", "d", "e");
   await using inbox = await Inbox.open(server.args, {
     queue: "jobs",
@@ -29,7 +29,7 @@ Deno.test("status prints how everything stands, for people and as JSON", async (
   assert.match(people.stdout, /^waiting +3$/m);
   assert.match(people.stdout, /^in hand +1$/m);
   assert.match(people.stdout, /^dead letters +1, the oldest for \d+ s$/m);
-  assert.match(people.stdout, /^server +\w+ \d+\.\d+\S* at \//m);
+  assert.match(people.stdout, /^server +\w+ \d+\.\d+\S* at \S/m);
   assert.match(people.stdout, /^memory +[\d.]+ (Mi|Ki)B of 64 MiB$/m);
   assert.match(people.stdout, /^CONSUMER +HEARTBEAT +IN HAND$/m);
   assert.match(people.stdout, /^hall\.\w+ +\d+ s left +1$/m);
@@ -47,11 +47,11 @@ Deno.test("status prints how everything stands, for people and as JSON", async (
 Deno.test("status ends with 3 where there is no server, and with 1 where the queue is no list", async () => {
   await using server = await TestServer.start();
   await server.run("SET", "jobs", "text");
-  const socket = `unix://${server.args.unix_socket_path}`;
+  const { url } = server;
   const none = `redis://:secret@127.0.0.1:${freePort()}`;
   const [away, wrong] = await Promise.all([
     runProgram(["cli.ts", "status", "--url", none]),
-    runProgram(["cli.ts", "status", "--url", socket, "--queue", "jobs"]),
+    runProgram(["cli.ts", "status", "--url", url, "--queue", "jobs"]),
   ]);
   assert.equal(away.code, 3);
   assert.match(away.stderr, /^error: Cannot connect to Redis at [^\n]+\n$/);

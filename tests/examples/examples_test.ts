@@ -103,12 +103,12 @@ for (
 testAlone(
   "examples/listen.ts uses the server, the queue and the device id of the environment, with few permissions",
   async (namespace) => {
-    await using server = await TestServer.start();
+    await using server = await TestServer.start({ socket: true });
     const path = server.args.unix_socket_path!;
     await using listen = new Program(["examples/listen.ts"], {
       namespace,
       env: {
-        REDIS_URL: `unix://${path}`,
+        REDIS_URL: server.url,
         PLATYPUSH_REDIS_QUEUE: "other",
         PLATYPUSH_DEVICE_ID: "*",
       },
@@ -146,7 +146,7 @@ testAlone(
 Deno.test("examples/send.ts sends values that are JSON or texts", async () => {
   await using server = await TestServer.start();
   const env = {
-    REDIS_URL: `unix://${server.args.unix_socket_path}`,
+    REDIS_URL: server.url,
     PLATYPUSH_DEVICE_ID: "kitchen",
   };
   const args = ["custom.Motion", "room=hall", "seen=true", "text=a=b"];
@@ -193,7 +193,7 @@ for (const example of ["worker", "plain_channel"]) {
   Deno.test(`examples/${example}.ts prints messages until SIGTERM`, async () => {
     await using server = await TestServer.start();
     await using program = new Program([`examples/${example}.ts`], {
-      env: { REDIS_URL: `unix://${server.args.unix_socket_path}` },
+      env: { REDIS_URL: server.url },
     });
     await program.says(/: consuming/);
     await server.run("RPUSH", QUEUE, event("custom.One"), event("custom.Two"));
@@ -225,9 +225,8 @@ Deno.test("examples tell in one line what is wrong", async () => {
     config: ["requirepass right"],
     redisArgs: { password: "right" },
   });
-  const path = server.args.unix_socket_path!;
   const refused = await runProgram(["examples/worker.ts"], {
-    env: { REDIS_URL: `unix://:wr0ng@${path}` },
+    env: { REDIS_URL: server.url.replace("//", "//:wr0ng@") },
   });
   assert.equal(refused.code, 3);
   assert.match(refused.stderr, /^error: .*password.*\n$/);

@@ -70,7 +70,7 @@ Deno.test({
       await deno("test", "-A", config, `${tree}/notice_test.ts`);
 
       await using server = await TestServer.start();
-      const url = `unix://${server.args.unix_socket_path}`;
+      const { url } = server;
       const place = ["--url", url, "--device-id", "hall"];
       const sent = await runProgram([
         ...[`${tree}/cli.ts`, "send", "message", ...place],

@@ -60,8 +60,7 @@ for (const transport of ["a socket", "TCP"]) {
       "+ping",
     );
     const args = { ...server.args, username: "guest", password: "pw" };
-    const place = server.args.unix_socket_path ??
-      `127.0.0.1:${server.args.port}`;
+    const place = server.address;
     await using letters = new DeadLetters(args, { queue: "queue" });
     await using outbox = new Outbox(args);
     const said: [Promise<unknown>, string, string][] = [

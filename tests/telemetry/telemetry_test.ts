@@ -70,8 +70,11 @@ Deno.test("With OTEL_DENO, what a backend counts arrives as metrics", async () =
   await server.run("RPUSH", QUEUE, event("custom.One"), event("custom.Two"));
   await server.run("RPUSH", QUEUE, event("custom.Bad"), "rubbish");
   await server.run("RPUSH", QUEUE, event("custom.One", { target: "attic" }));
-  const path = { "server.address": server.args.unix_socket_path };
-  const queue = { ...path, "messaging.destination.name": QUEUE };
+  const { unix_socket_path: path, port } = server.args;
+  const place = path === undefined
+    ? { "server.address": "127.0.0.1", "server.port": port }
+    : { "server.address": path };
+  const queue = { ...place, "messaging.destination.name": QUEUE };
   const counts = {
     "messaging.client.consumed.messages": 5,
     "platypush.redis.delivered": 2,
@@ -92,7 +95,7 @@ Deno.test("With OTEL_DENO, what a backend counts arrives as metrics", async () =
   await collector.metric("platypush.redis.in_flight", (n) => n === 0, queue);
   await collector.metric("platypush.redis.queue.length", (n) => n === 0, queue);
   await collector.metric("platypush.redis.subscribers", (n) => n === 2);
-  await collector.metric("platypush.redis.answered", (n) => n === 0, path);
+  await collector.metric("platypush.redis.answered", (n) => n === 0, place);
 });
 
 Deno.test("The lag of a queue that nobody reads arrives as gauges", async () => {
