@@ -78,7 +78,7 @@ Deno.test("RedisBackend rejects arguments for Redis that do not exist", async ()
   await using backend = new RedisBackend({ redisArgs });
   const error = await failure(backend.start());
   assert.ok(error instanceof TypeError);
-  assert.match(error.message, /no argument `hots`; the nearest one is `host`/);
+  assert.match(error.message, /no option `hots`; the nearest one is `host`/);
   assert.ok(!error.message.includes(SECRET));
 });
 
