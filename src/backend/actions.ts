@@ -14,7 +14,7 @@ import {
   ActionTable,
 } from "./action_table.ts";
 import type { ResponseLike } from "./message_sender.ts";
-import type { BackendStats } from "./stats.ts";
+import type { BackendStats } from "./counters.ts";
 
 /**
  * Tells whether a request may be executed.

@@ -41,7 +41,7 @@ import {
   SERVICE_OPTIONS,
   ServiceAdvertiser,
 } from "./service_advertiser.ts";
-import type { BackendStats } from "./stats.ts";
+import type { BackendStats } from "./counters.ts";
 
 /** The queue that Platypush's Redis backend listens on. */
 export const DEFAULT_QUEUE = "platypush/backend/redis";

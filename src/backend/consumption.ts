@@ -1,71 +1,69 @@
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
-import type { Batch, Failure, Inbox } from "../redis/mod.ts";
+import type { Batch, Failure } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
-import type { Audience } from "./audience.ts";
-import { sleep } from "../waiting.ts";
-import { isBad, type Tally } from "./tally.ts";
+import { settledWithin } from "../waiting.ts";
+import { type Counters, isBad } from "./counters.ts";
 
-/** So many bytes may be in hand before no more are taken. */
-const MAX_BYTES = 64 * 2 ** 20;
-
-/** What a {@linkcode Consumption} works with. */
+/** Says where a {@linkcode Consumption} posts batches, and which. */
 export interface ConsumptionOptions {
-  /** Where batches come from. */
-  readonly inbox: Inbox;
   /** Where they are posted. */
   readonly bus: Bus;
-  /** Whether anybody is there to consume for. */
-  readonly audience: Audience;
   /** Counts what becomes of them. */
-  readonly tally: Tally;
+  readonly counters: Counters;
   /** The only target that is taken; `undefined` takes all. */
   readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   readonly maxSize: number | undefined;
-  /** Whether a batch that nobody is there for any more may be left to come again. */
-  readonly isRedelivered: boolean;
   /** Aborted when the backend is to stop. */
   readonly signal: AbortSignal;
   /** Where to report. */
   readonly logger: Logger;
 }
 
-/** Posts the batches of an inbox to the bus, and settles each when it was handled. */
+/** Posts batches to the bus, and settles each when it was handled. */
 export class Consumption {
   readonly #options: ConsumptionOptions;
   readonly #inHand = new Set<Promise<void>>();
-  #bytesInHand = 0;
+  readonly #failure = Promise.withResolvers<never>();
 
-  /** @param options What it works with. */
+  /** @param options See {@link ConsumptionOptions}. */
   constructor(options: ConsumptionOptions) {
     this.#options = options;
+    this.#failure.promise.catch(() => {});
   }
 
-  /** Works until the inbox is stopped. */
-  async run(): Promise<void> {
-    const { inbox, bus, audience, target, maxSize, signal } = this.#options;
-    const stopping = sleep(undefined, { signal, unref: true });
-    for (;;) {
-      await audience.present();
-      const batch = await inbox.next();
-      if (batch === undefined) return;
-      // The last subscriber may have left while the batch was on its way.
-      await audience.present();
-      if (!audience.isPresent && this.#options.isRedelivered) continue;
-      const posted = bus.post(batch.payloads, {
-        redelivered: batch.deliveries,
-        ...(target !== undefined && { target }),
-        ...(maxSize !== undefined && { maxSize }),
-        ...(isTracing() && {
-          reception: { queue: batch.queue, time: Date.now() / 1000 },
-        }),
-      });
-      this.#hold(batch, posted.then((receipt) => this.#settle(batch, receipt)));
+  /** Rejects when the bus takes no messages any more. */
+  get failed(): Promise<never> {
+    return this.#failure.promise;
+  }
+
+  /**
+   * Posts a batch, and settles it in the background when it was handled.
+   *
+   * @param batch The batch.
+   * @returns `true` when the next one may come, or `false` where the bus takes
+   * none.
+   */
+  async post(batch: Batch): Promise<boolean> {
+    const { bus, target, maxSize } = this.#options;
+    const posted = bus.post(batch.payloads, {
+      redelivered: batch.deliveries,
+      ...(target !== undefined && { target }),
+      ...(maxSize !== undefined && { maxSize }),
+      ...(isTracing() && {
+        reception: { queue: batch.queue, time: Date.now() / 1000 },
+      }),
+    });
+    const work = posted.then((receipt) => this.#settle(batch, receipt));
+    this.#inHand.add(work);
+    work.catch(() => {}).finally(() => this.#inHand.delete(work));
+    try {
       await posted;
-      while (this.#bytesInHand > MAX_BYTES && !signal.aborted) {
-        await Promise.race([...this.#inHand, stopping]);
-      }
+      return true;
+    } catch (error) {
+      this.#failure.reject(error);
+      return false;
     }
   }
 
@@ -76,26 +74,13 @@ export class Consumption {
    * @returns Whether nothing is.
    */
   async settled(timeout: number): Promise<boolean> {
-    const end = new AbortController();
-    Promise.allSettled(this.#inHand).then(() => end.abort());
-    return await sleep(timeout, { signal: end.signal });
-  }
-
-  /** Remembers a batch until the work on it is done. */
-  #hold(batch: Batch, work: Promise<void>): void {
-    const bytes = batch.payloads.reduce((sum, { length }) => sum + length, 0);
-    this.#bytesInHand += bytes;
-    this.#inHand.add(work);
-    work.catch(() => {}).finally(() => {
-      this.#bytesInHand -= bytes;
-      this.#inHand.delete(work);
-    });
+    return await settledWithin(Promise.allSettled(this.#inHand), timeout);
   }
 
   async #settle(batch: Batch, receipt: Receipt): Promise<void> {
-    const { tally, logger, signal } = this.#options;
+    const { counters, logger, signal } = this.#options;
     const failures = onePerMessage(await receipt.handled);
-    tally.add(batch, failures);
+    counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
       logger.warn(

@@ -25,5 +25,5 @@ export type { SendToOptions } from "./peer_sender.ts";
 export { RedisBackend } from "./redis_backend.ts";
 export type { RedisBackendOptions } from "./redis_backend_options.ts";
 export type { RegisterServiceOptions } from "./service_advertiser.ts";
-export type { BackendStats } from "./stats.ts";
+export type { BackendStats } from "./counters.ts";
 export { zeroconfEvent } from "./zeroconf_event.ts";

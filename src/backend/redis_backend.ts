@@ -1,20 +1,23 @@
 import { formatAddress } from "../redis/address.ts";
-import { DeadLetters, Inbox, type InboxOptions } from "../redis/mod.ts";
+import { Consumers } from "../redis/consumers.ts";
+import { DeadLetters, type InboxOptions } from "../redis/mod.ts";
+import { addStats, emptyStats } from "../redis/consumer.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
-import { Audience } from "./audience.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { Consumption } from "./consumption.ts";
+import { type BackendStats, Counters } from "./counters.ts";
+import { Demand } from "./demand.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";
-import type { BackendStats } from "./stats.ts";
-import { Tally } from "./tally.ts";
 
 /** How long the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
+/** So many bytes may be in hand before no more are taken. */
+const MAX_BYTES = 64 * 2 ** 20;
 
 /**
  * Takes messages from a Redis queue, where any program can push them, and posts
@@ -43,9 +46,10 @@ const SETTLE_TIMEOUT = 1;
 export class RedisBackend extends Backend {
   readonly #options: RedisBackendOptions;
   readonly #queue: string | readonly string[];
-  readonly #tally = new Tally();
+  readonly #counters = new Counters();
   #registering: Promise<unknown> | undefined;
-  #inbox: Inbox | undefined;
+  #consumers: Consumers | undefined;
+  #consumption: Consumption | undefined;
   #removeMetrics = (): void => {};
   #deadLetters: DeadLetters | undefined;
 
@@ -85,14 +89,19 @@ export class RedisBackend extends Backend {
    * ```
    */
   stats(): BackendStats {
-    const counts = this.#inbox?.stats();
+    const counts = emptyStats();
+    for (const stats of this.#consumers?.stats().values() ?? []) {
+      addStats(counts, stats);
+    }
+    const { received, deadLettered, redelivered, reconnects, inFlight } =
+      counts;
     return {
-      received: counts?.received ?? 0,
-      ...this.#tally.of(),
-      deadLettered: counts?.deadLettered ?? 0,
-      redelivered: counts?.redelivered ?? 0,
-      reconnects: counts?.reconnects ?? 0,
-      inFlight: counts?.inFlight ?? 0,
+      received,
+      ...this.#counters.of(),
+      deadLettered,
+      redelivered,
+      reconnects,
+      inFlight,
       subscribers: this.openBus?.subscribers ?? 0,
       ...this.actionStats(),
     };
@@ -155,34 +164,23 @@ export class RedisBackend extends Backend {
 
   /** Posts what arrives to the bus until the backend is to stop; `start()` calls it. */
   override async run(): Promise<void> {
-    const inbox = this.#inbox!;
-    using audience = new Audience(this.bus, {
+    const consumers = this.#consumers!;
+    const consumption = this.#consumption!;
+    using demand = new Demand(this.bus, {
       grace: this.#options.subscriberGrace ?? 1,
       settingUp: () => this.#registering,
       signal: this.stopSignal,
       unref: this.daemon,
       logger: this.logger,
-      onChange: (isPresent) => isPresent ? inbox.resume() : pause(inbox),
+      onChange: (isPresent) =>
+        isPresent ? consumers.resume() : pause(consumers),
     });
-    if (!audience.isPresent) pause(inbox);
-    const consumption = new Consumption({
-      inbox,
-      bus: this.bus,
-      audience,
-      tally: this.#tally,
-      target: this.target,
-      maxSize: this.maxSize,
-      isRedelivered: this.#options.delivery !== "at-most-once",
-      signal: this.stopSignal,
-      logger: this.logger,
-    });
-    const consuming = consumption.run();
-    await Promise.race([consuming, this.waitStop()]);
-    pause(inbox);
+    if (demand.isPresent) consumers.resume();
+    await Promise.race([consumption.failed, this.waitStop()]);
+    pause(consumers);
     this.releaseBus();
     await this.#settleAll(consumption);
-    await inbox.stop(SETTLE_TIMEOUT);
-    await consuming;
+    await consumers.stop(SETTLE_TIMEOUT);
   }
 
   /**
@@ -193,17 +191,31 @@ export class RedisBackend extends Backend {
    * @throws {RedisError} If the server refuses this client.
    */
   protected override async enter(): Promise<void> {
-    const inbox = this.#inbox = await Inbox.open(this.redisArgs, {
-      queue: this.#queue,
-      consumer: this.deviceId,
-      unref: this.daemon,
+    const consumption = this.#consumption = new Consumption({
+      bus: this.bus,
+      counters: this.#counters,
+      target: this.target,
+      maxSize: this.maxSize,
       signal: this.stopSignal,
-      ...inboxOptions(this.#options),
+      logger: this.logger,
     });
+    const consumers = this.#consumers = await Consumers.open(
+      this.redisArgs,
+      {
+        queue: this.#queue,
+        consumer: this.deviceId,
+        paused: true,
+        unref: this.daemon,
+        signal: this.stopSignal,
+        ...inboxOptions(this.#options),
+      },
+      (batch) => consumption.post(batch),
+      MAX_BYTES,
+    );
     this.#removeMetrics = addMetricSource(
       new RedisMetrics({
-        inbox,
-        tally: this.#tally,
+        consumers,
+        counters: this.#counters,
         bus: this.bus.name,
         stats: () => this.stats(),
       }),
@@ -212,13 +224,13 @@ export class RedisBackend extends Backend {
     this.logger.info(
       `Listening to ${
         [this.#queue].flat().map((name) => `"${name}"`).join(", ")
-      } on ${formatAddress(inbox.address)} for ${whom}.`,
+      } on ${formatAddress(consumers.address)} for ${whom}.`,
     );
   }
 
   /** Disconnects; what is not settled goes back to the queue. */
   protected override async leave(): Promise<void> {
-    await this.#inbox?.stop(0);
+    await this.#consumers?.stop(0);
     this.#removeMetrics();
   }
 
@@ -241,7 +253,7 @@ export class RedisBackend extends Backend {
   ): RegisterServiceOptions {
     const { address, db, tls } = parseRedisArgs(this.redisArgs);
     const { port, properties, warning } = servicePlace({
-      address: this.#inbox?.address ?? address,
+      address: this.#consumers?.address ?? address,
       db,
       tls,
     });
@@ -266,12 +278,12 @@ export class RedisBackend extends Backend {
   }
 }
 
-function pause(inbox: Inbox): void {
+function pause(consumers: Consumers): void {
   // Takes effect at once; it resolves when the connection is there.
-  inbox.pause().catch(() => {});
+  consumers.pause().catch(() => {});
 }
 
-/** Those of the backend's options that are the inbox's, as far as they are set. */
+/** Picks those of the backend's options that are the inbox's, as far as they are set. */
 function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
   const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
   const { maxDeadLetters, maxInFlight, heartbeatTimeout, logger } = options;

@@ -1,18 +1,18 @@
 import type { Attributes } from "@opentelemetry/api";
 import { parseText } from "../message/parse_text.ts";
 import { isRecord } from "../message/json_value.ts";
-import type { Backlog, Inbox } from "../redis/mod.ts";
+import type { Consumers } from "../redis/consumers.ts";
+import type { Backlog } from "../redis/mod.ts";
 import { unlessAborted } from "../waiting.ts";
 import type { MetricSource, Observation } from "../telemetry/mod.ts";
-import type { BackendStats } from "./stats.ts";
-import type { Tally } from "./tally.ts";
+import type { BackendStats, Counters } from "./counters.ts";
 
-/** What {@linkcode RedisMetrics} have to know of their backend. */
+/** Tells {@linkcode RedisMetrics} of their backend. */
 export interface RedisMetricsOptions {
   /** Where its messages come from. */
-  readonly inbox: Inbox;
+  readonly consumers: Consumers;
   /** What became of them. */
-  readonly tally: Tally;
+  readonly counters: Counters;
   /** The name of the bus that they go to. */
   readonly bus: string;
   /** What it says of itself. */
@@ -31,7 +31,7 @@ export class RedisMetrics implements MetricSource {
   /** @param options What they have to know of their backend. */
   constructor(options: RedisMetricsOptions) {
     this.#options = options;
-    const { address } = options.inbox;
+    const { address } = options.consumers;
     this.#server = {
       "messaging.system": "redis",
       ...("path" in address ? { "server.address": address.path } : {
@@ -41,13 +41,13 @@ export class RedisMetrics implements MetricSource {
     };
   }
 
-  /** What was counted, and how the backend stands. */
+  /** Tells what was counted, and how the backend stands. */
   counts(): readonly Observation[] {
-    const { inbox, bus, stats } = this.#options;
+    const { consumers, bus, stats } = this.#options;
     const { answered, actionsRunning, actionsWaiting, subscribers } = stats();
     const server = this.#server;
     return [
-      ...[...inbox.queueStats().keys()].flatMap((queue) => this.#count(queue)),
+      ...[...consumers.stats().keys()].flatMap((queue) => this.#count(queue)),
       observation("platypush.redis.answered", answered, server),
       observation("platypush.redis.actions.running", actionsRunning, server),
       observation("platypush.redis.actions.waiting", actionsWaiting, server),
@@ -57,11 +57,11 @@ export class RedisMetrics implements MetricSource {
     ];
   }
 
-  /** What waits in the queues; nothing while the server does not answer. */
+  /** Tells what waits in the queues; nothing while the server does not answer. */
   async lag(): Promise<readonly Observation[]> {
     try {
       const backlogs = await unlessAborted(
-        this.#options.inbox.backlogs(),
+        this.#options.consumers.backlogs(),
         AbortSignal.timeout(TIMEOUT),
       );
       return backlogs.flatMap((backlog) => this.#lag(backlog));
@@ -71,9 +71,9 @@ export class RedisMetrics implements MetricSource {
   }
 
   #count(queue: string): readonly Observation[] {
-    const { inbox, tally } = this.#options;
-    const stats = inbox.queueStats().get(queue)!;
-    const { delivered, foreign, malformed } = tally.of(queue);
+    const { consumers, counters } = this.#options;
+    const stats = consumers.stats().get(queue)!;
+    const { delivered, foreign, malformed } = counters.of(queue);
     const attributes = this.#attributes(queue);
     const counts = {
       "platypush.redis.delivered": delivered,
@@ -129,7 +129,7 @@ function observation(
   return { metric, value, attributes };
 }
 
-/** When a message was made, in seconds since the epoch, if it says so. */
+/** Reads when a message was made, in seconds since the epoch, if it says so. */
 function timestamp(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   try {

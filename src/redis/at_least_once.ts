@@ -1,184 +1,360 @@
-import type { Failure } from "./batch.ts";
-import { InFlight } from "./in_flight.ts";
-import { Intake, type Taken } from "./intake.ts";
-import type { Life } from "./life.ts";
+import { sleep } from "../waiting.ts";
 import {
-  type QueueReader,
-  type ReaderOptions,
+  BLOCK_SECONDS,
+  Consumer,
+  type ConsumerOptions,
+  MAX_BATCH_BYTES,
   written,
-} from "./queue_reader.ts";
-import { ReaderLoop } from "./reader_loop.ts";
+} from "./consumer.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { HeldBatch } from "./held_batch.ts";
+import {
+  HISTORY_FUNCTIONS,
+  isPoison,
+  isSuspected,
+  parseHistories,
+} from "./history.ts";
+import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
-import { type HeldBatch, type Outcome, settleBatch } from "./settle_batch.ts";
-import { isConvicted, isSuspect, parseHistories } from "./settlement.ts";
-import { Upkeep } from "./upkeep.ts";
+import { defineScript } from "./script.ts";
+import type { Session } from "./session.ts";
+
+/** Makes the script that takes read what BLMOVE has just moved. */
+const READ_MOVED = 0;
+/** Makes it read what a lost answer left behind. */
+const READ_LOST = -1;
+
+/** How the messages of a batch were delivered before, and they. */
+type Reply = readonly [histories: string, payloads: readonly Uint8Array[]];
+const NOTHING: Reply = ["", []];
+
+/** A batch that was asked for. */
+interface Request {
+  readonly session: Session;
+  readonly number: number;
+  readonly reply: Promise<Reply>;
+}
 
 /**
- * Reads a queue so that every message is handled at least once: it stays on a
+ * Consumes a queue so that every message is handled at least once: it stays on a
  * list of this consumer until it is settled, and whoever finds that a consumer
  * has died puts its messages back.
  */
-export class AtLeastOnce implements QueueReader {
-  #options: ReaderOptions;
-  #upkeep: Upkeep;
-  #loop: ReaderLoop;
-  #intake: Intake;
-  #inFlight: InFlight;
-  /** Messages are handed out one by one, because one may be deadly. */
-  #isCareful = false;
-  #closing = new AbortController();
+export class AtLeastOnce extends Consumer {
+  readonly #heartbeat: Heartbeat;
+  readonly #recoverer: Recoverer;
+  /** Batches that were asked for before the one in hand was handed out. */
+  readonly #prefetched: Request[] = [];
+  /** Whether messages are handed out one by one, because one may be poison. */
+  #isIsolating = false;
+  readonly #ending = new AbortController();
 
-  /** @param options See {@link ReaderOptions}. */
-  constructor(options: ReaderOptions) {
-    this.#options = options;
-    this.#upkeep = new Upkeep(
-      options,
-      (life, number) => this.#adopt(life, number),
-    );
-    this.#loop = new ReaderLoop(options, {
-      round: () => this.#round(),
-      drain: () => this.#intake.drain(),
+  /** @param options See {@link ConsumerOptions}. */
+  constructor(options: ConsumerOptions) {
+    super(options);
+    this.#recoverer = new Recoverer(options);
+    this.#heartbeat = new Heartbeat(options, async (session, numbers) => {
+      for (const number of numbers) {
+        if (!session.known.has(number)) void this.#adopt(session, number);
+      }
+      await this.#recoverer.run();
     });
-    this.#intake = new Intake(options, this.#loop);
-    this.#inFlight = new InFlight(options, this.#loop);
   }
 
-  async start(): Promise<void> {
-    await this.#upkeep.start();
-    this.#loop.start();
+  override onReconnect(): void {
+    this.#heartbeat.beat();
   }
 
-  onReconnect(): void {
-    this.#upkeep.run();
+  protected override async enter(): Promise<void> {
+    await this.#heartbeat.start();
   }
 
-  pause(): Promise<void> {
-    return this.#loop.shut();
-  }
-
-  resume(): void {
-    this.#loop.open();
-  }
-
-  async stop(timeout: number): Promise<void> {
-    await this.#loop.end();
-    await this.#loop.until(() => this.#inFlight.count === 0, timeout);
-    this.#closing.abort();
-    await this.#upkeep.end();
-  }
-
-  /** Hands one batch out. */
-  async #round(): Promise<void> {
-    const { maxInFlight } = this.#options;
-    while (this.#inFlight.count >= (this.#isCareful ? 1 : maxInFlight)) {
-      await this.#loop.change();
-      if (!this.#loop.isOpen) return;
-    }
-    const { life, number, answer } = this.#intake.next(
-      this.#upkeep.life,
-      this.#limit,
-    );
+  protected override async leave(): Promise<void> {
+    const { logger, queue, heartbeatTimeout } = this.options;
+    this.#ending.abort();
+    await this.#heartbeat.stop();
+    await this.#recoverer.stop();
     try {
-      let taken = await answer;
-      if (!this.#isCareful && taken[1].length >= this.#options.batchSize) {
+      await this.#heartbeat.leave();
+      await this.#recoverer.putBack(this.#heartbeat.session.name);
+    } catch (error) {
+      const { message } = error as Error;
+      logger.warn(
+        `${message}. What was in hand goes back to "${queue}" after ${heartbeatTimeout} s.`,
+      );
+    }
+  }
+
+  protected override get maxInHand(): number {
+    return this.#isIsolating ? 1 : this.options.maxInFlight;
+  }
+
+  protected override async takeOne(): Promise<void> {
+    const { session, number, reply } = this.#prefetched.shift() ??
+      this.#request();
+    try {
+      let taken = await reply;
+      if (taken[1].length >= this.#limit && !this.#isIsolating) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
-        this.#intake.askAhead(this.#upkeep.life, this.#limit);
+        this.#prefetched.push(this.#request());
         await written();
       } else if (taken[1].length === 0) {
-        taken = await this.#intake.wait(life, number);
+        taken = await this.#wait(session, number);
       }
-      if (taken[1].length === 0) life.known.delete(number);
-      else await this.#handOut(life, number, taken);
+      await this.#receive(session, number, taken);
     } catch (error) {
       // The answer may be all that was lost: the next heartbeat finds the batch.
-      life.known.delete(number);
+      session.known.delete(number);
       const isTaken = error instanceof RedisError && error.code === "taken";
       if (!isTaken) throw error;
-      // What BLMOVE has just moved is in the hands of a life that is over.
-      await this.#options.control.command(
-        ["HSETNX", life.keys.processing, String(number), "?"],
+      // What BLMOVE has just moved is in the hands of a session that is over.
+      await this.options.control.command(
+        ["HSETNX", session.keys.processing, String(number), "?"],
       );
-      await this.#intake.release(life, number);
-      await this.#upkeep.rejoin(life);
+      await this.#release(session, number);
+      await this.#heartbeat.rejoin(session);
+    }
+  }
+
+  protected override async drain(): Promise<void> {
+    // The last batch first, so that the messages are in their order again.
+    for (let request; (request = this.#prefetched.pop()) !== undefined;) {
+      const { session, number, reply } = request;
+      try {
+        const [, payloads] = await reply;
+        if (payloads.length > 0) await this.#release(session, number);
+      } finally {
+        session.known.delete(number);
+      }
     }
   }
 
   /** How many messages a batch may have. */
   get #limit(): number {
-    return this.#isCareful ? 1 : this.#options.batchSize;
+    return this.#isIsolating ? 1 : this.options.batchSize;
   }
 
-  /** Offers a batch, but what consumers may die of only when it is alone in hand. */
-  async #handOut(
-    life: Life,
+  /** Hands out a batch, but what may be poison only when it is alone in hand. */
+  async #receive(
+    session: Session,
     number: number,
-    [text, payloads]: Taken,
+    [text, payloads]: Reply,
   ): Promise<void> {
-    const { maxDeliveries, logger, queue } = this.#options;
+    if (payloads.length === 0) {
+      session.known.delete(number);
+      return;
+    }
+    const { maxDeliveries, logger, queue, control } = this.options;
     const histories = parseHistories(text);
-    const batch = { life, number, payloads, histories };
-    const suspects = [...histories.values()].filter((history) =>
-      isSuspect(history, maxDeliveries)
+    const batch = new HeldBatch(
+      this,
+      payloads,
+      { session, number, histories },
+      this.#recoverer,
+      this.#ending.signal,
     );
-    this.#isCareful = suspects.length > 0;
-    if (!this.#isCareful) return await this.#offer(batch);
-    if (payloads.length > 1 || this.#inFlight.count > 0) {
-      return await this.#intake.putBack(life, number);
-    }
-    const { crashes } = suspects[0]!;
-    if (!isConvicted(suspects[0]!)) {
+    const suspected = histories.values().find((history) =>
+      isSuspected(history, maxDeliveries)
+    );
+    this.#isIsolating = suspected !== undefined;
+    if (suspected !== undefined) {
+      if (payloads.length > 1 || this.inHand > 0) {
+        return await this.#putBack(session, number);
+      }
+      if (isPoison(suspected)) {
+        const error = new Error(
+          `The consumer died ${suspected.crashes} times while it had this message, and nothing else, in hand`,
+        );
+        logger.error(
+          `A message of "${queue}" becomes a dead letter: ${error.message}.`,
+        );
+        return await batch.tell([{ index: 0, reason: "crashed", error }], []);
+      }
       // The mark by which this message is blamed if we die now.
-      await this.#options.control.command(
-        ["HSET", life.keys.processing, String(number), `${text}!`],
+      await control.command(
+        ["HSET", session.keys.processing, String(number), `${text}!`],
       );
-      return await this.#offer(batch);
     }
-    const error = new Error(
-      `The consumer died ${crashes} times while it had this message, and nothing else, in hand`,
-    );
-    logger.error(
-      `A message of "${queue}" becomes a dead letter: ${error.message}.`,
-    );
-    const failures: Failure[] = [{ index: 0, reason: "crashed", error }];
-    await this.#settle(batch, { failures, returned: [] });
-  }
-
-  /** Offers a batch, and puts it back when nobody wants it. */
-  async #offer(batch: HeldBatch): Promise<void> {
-    const { life, number, payloads, histories } = batch;
-    const deliveries = new Array<number>(payloads.length).fill(0);
-    for (const [index, history] of histories) {
-      deliveries[index] = history.deliveries;
-    }
-    const settle = (outcome: Outcome): Promise<void> =>
-      this.#settle(batch, outcome);
-    if (await this.#inFlight.offer(payloads, deliveries, settle)) {
-      this.#options.stats.redelivered += histories.size;
-    } else {
-      await this.#intake.putBack(life, number);
-    }
-  }
-
-  #settle(batch: HeldBatch, outcome: Outcome): Promise<void> {
-    return settleBatch(
-      batch,
-      outcome,
-      this.#options,
-      this.#upkeep,
-      this.#closing.signal,
-    );
+    if (!await this.handOut(batch)) await this.#putBack(session, number);
   }
 
   /** Hands out a batch whose way to us was interrupted. */
-  async #adopt(life: Life, number: number): Promise<void> {
-    life.known.add(number);
+  async #adopt(session: Session, number: number): Promise<void> {
+    session.known.add(number);
     try {
-      const taken = await this.#intake.find(life, number);
-      if (taken[1].length === 0) life.known.delete(number);
-      else await this.#handOut(life, number, taken);
+      const taken = await this.#take(session, number, READ_LOST);
+      await this.#receive(session, number, taken);
     } catch {
-      life.known.delete(number);
+      session.known.delete(number);
     }
+  }
+
+  /** Asks for a batch. */
+  #request(): Request {
+    const { session } = this.#heartbeat;
+    const number = session.next();
+    const reply = this.#take(session, number, this.#limit);
+    // It may be awaited late.
+    reply.catch(() => {});
+    return { session, number, reply };
+  }
+
+  /**
+   * Moves messages from the head of the queue into a batch of this consumer, and
+   * returns them. A number stands for one batch only, ever: whatever happened to
+   * an answer on its way, the batch can be read again, or acknowledged again.
+   */
+  static readonly #TAKE = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of the queue's consumers
+-- KEYS[3]  the hash of this consumer's batches
+-- KEYS[4]  the list of this batch
+-- KEYS[5]  the hash of the histories
+-- ARGV[1]  the consumer
+-- ARGV[2]  the number of the batch
+-- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
+--          there; -1 reads what a lost answer left there
+-- ARGV[4]  the number of bytes after which the batch is full
+-- Returns the histories, as 'index:history …', and the messages.
+${HISTORY_FUNCTIONS}
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
+  return {err = 'TAKEN another consumer has put the messages back'}
+end
+
+local limit, maxBytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local histories = redis.call('HGET', KEYS[3], ARGV[2])
+local payloads = {}
+
+if limit > 0 then
+  -- Nobody knows how large messages are before they are popped: ask for a few
+  -- at a time, and stop when there are enough bytes.
+  local chunk, bytes = 1, 0
+  while #payloads < limit and bytes < maxBytes do
+    local count = math.min(chunk, limit - #payloads)
+    local popped = redis.call('LPOP', KEYS[1], count)
+    if not popped then break end
+    redis.call('RPUSH', KEYS[4], unpack(popped))
+    for _, payload in ipairs(popped) do
+      payloads[#payloads + 1] = payload
+      bytes = bytes + #payload
+    end
+    if #popped < count then break end
+    chunk = math.min(chunk * 2, 16)
+  end
+  if #payloads == 0 then return {'', payloads} end
+  histories = '?'
+else
+  payloads = redis.call('LRANGE', KEYS[4], 0, -1)
+  if #payloads == 0 then
+    if limit == 0 then redis.call('HDEL', KEYS[3], ARGV[2]) end
+    return {'', payloads}
+  end
+end
+
+-- A batch that could not be announced, for want of memory, has none either.
+if not histories or histories == '?' then
+  histories = recall(KEYS[5], payloads)
+  -- Without memory only the first write of a script is refused, not this one.
+  redis.call('HDEL', KEYS[3], ARGV[2])
+  redis.call('HSET', KEYS[3], ARGV[2], histories)
+end
+return {histories, payloads}
+`);
+
+  #take(session: Session, number: number, limit: number): Promise<Reply> {
+    const { keys } = session;
+    const { blocking, control } = this.options;
+    return (limit === READ_LOST ? control : blocking).script<Reply>(
+      AtLeastOnce.#TAKE,
+      [
+        keys.queue,
+        keys.consumers,
+        keys.processing,
+        session.list(number),
+        keys.deliveries,
+      ],
+      [session.name, String(number), String(limit), String(MAX_BATCH_BYTES)],
+      { bytes: true },
+    ).then(([histories, payloads]) => [String(histories), payloads]);
+  }
+
+  /**
+   * Waits for a message in an empty queue. What has to be known about it travels
+   * with it, so that the usual case takes no further round trip.
+   */
+  async #wait(session: Session, number: number): Promise<Reply> {
+    const { blocking } = this.options;
+    const { queue, processing, deliveries, consumers } = session.keys;
+    const list = session.list(number);
+    const block = String(BLOCK_SECONDS);
+    while (this.isOpen) {
+      const [announced, moved, returned, state] = await Promise.allSettled([
+        blocking.command(["HSET", processing, String(number), "?"]),
+        blocking.command<Uint8Array | null>(
+          ["BLMOVE", queue, list, "LEFT", "RIGHT", block],
+          { block: BLOCK_SECONDS, bytes: true },
+        ),
+        blocking.command<number>(["EXISTS", deliveries]),
+        blocking.command<string | null>(["HGET", consumers, session.name]),
+      ]);
+      if (moved.status === "rejected") {
+        const { reason } = moved;
+        // A server out of memory refuses BLMOVE; scripts that only move go on.
+        const isFull = reason instanceof RedisError && reason.code === "memory";
+        if (!isFull) throw reason;
+        await sleep(BLOCK_SECONDS / 20, { signal: this.closing.signal });
+        return NOTHING;
+      }
+      if (returned.status === "rejected") throw returned.reason;
+      if (state.status === "rejected") throw state.reason;
+      if (moved.value === null && announced.status === "fulfilled") continue;
+      if (state.value !== "alive") {
+        throw new RedisError({
+          attempted: `read "${queue}"`,
+          reason: "another consumer took this one for dead",
+        }, "taken");
+      }
+      // Its history is known without asking only where there are none at all.
+      return announced.status === "fulfilled" && returned.value === 0
+        ? ["", [moved.value!]]
+        : await this.#take(session, number, READ_MOVED);
+    }
+    await blocking.command(["HDEL", processing, String(number)]);
+    return NOTHING;
+  }
+
+  /** Puts a batch back, and before it what was asked for after it. */
+  async #putBack(session: Session, number: number): Promise<void> {
+    try {
+      await this.drain();
+      await this.#release(session, number);
+    } finally {
+      session.known.delete(number);
+    }
+  }
+
+  /** Puts a batch that nobody has seen back at the head of the queue. */
+  static readonly #RELEASE = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of this consumer's batches
+-- KEYS[3]  the list of the batch
+-- KEYS[4]  the hash of the histories
+-- ARGV[1]  the number of the batch
+-- Returns how many messages went back.
+${HISTORY_FUNCTIONS}
+local histories = redis.call('HGET', KEYS[2], ARGV[1])
+if not histories then return 0 end
+redis.call('HDEL', KEYS[2], ARGV[1])
+return restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
+`);
+
+  async #release(session: Session, number: number): Promise<void> {
+    const { keys } = session;
+    await this.options.control.script(
+      AtLeastOnce.#RELEASE,
+      [keys.queue, keys.processing, session.list(number), keys.deliveries],
+      [String(number)],
+    );
   }
 }

@@ -1,41 +1,19 @@
-import { checkOptions } from "../options.ts";
-import { createLogger, type Logger } from "../logger.ts";
-import { AtLeastOnce } from "./at_least_once.ts";
-import { AtMostOnce } from "./at_most_once.ts";
-import type { Batch } from "./batch.ts";
-import { backoff, sleep } from "../waiting.ts";
-import { Connection } from "./connection.ts";
-import { Handoff } from "./handoff.ts";
-import { INBOX_OPTIONS, type InboxOptions } from "./inbox_options.ts";
-import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
-import { keySlot, queueKeys } from "./queue_keys.ts";
 import type { Address } from "./address.ts";
+import {
+  addStats,
+  type Batch,
+  emptyStats,
+  type InboxStats,
+} from "./consumer.ts";
+import { type Backlog, Consumers } from "./consumers.ts";
+import type { InboxOptions } from "./inbox_options.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import type { QueueReader } from "./queue_reader.ts";
-import { RedisError } from "./redis_error.ts";
-import { glance } from "./scripts/glance.ts";
 
-/** What waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
-export interface Backlog {
-  /** The queue. */
-  readonly queue: string;
-  /** How many messages wait. */
-  readonly length: number;
-  /** The first of them; `undefined` if there is none, or it is over 64 KiB. */
-  readonly first: string | undefined;
+/** A batch that stands until somebody asks for one, or it is declined. */
+interface Offer {
+  readonly batch: Batch;
+  readonly answer: (isTaken: boolean) => void;
 }
-
-/** One queue of an inbox. */
-interface Source {
-  readonly stats: InboxStats;
-  /** For commands that do not block. */
-  readonly control: Connection;
-}
-
-/** How many bytes the first message may have that {@linkcode Inbox.backlogs} gives. */
-const MAX_FIRST = 64 * 2 ** 10;
-/** How much longer than its time limit stopping may take, in seconds. */
-const GRACE = 2;
 
 /**
  * Reads messages from one queue or several, in batches that are small while
@@ -57,13 +35,15 @@ const GRACE = 2;
  * ```
  */
 export class Inbox {
-  #connections: Connection[] = [];
-  #readers: QueueReader[] = [];
-  #handoff = new Handoff<Batch>();
-  #sources = new Map<string, Source>();
-  #stopping: Promise<void> | undefined;
+  #consumers!: Consumers;
+  #isPaused: boolean;
+  #isStopped = false;
+  readonly #offers: Offer[] = [];
+  readonly #waiting: ((batch: Batch | undefined) => void)[] = [];
 
-  private constructor() {}
+  private constructor(isPaused: boolean) {
+    this.#isPaused = isPaused;
+  }
 
   /**
    * Connects, and begins to read.
@@ -78,23 +58,18 @@ export class Inbox {
    * `signal` was aborted.
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
-    checkOptions("read from Redis", options, INBOX_OPTIONS);
-    const inbox = new Inbox();
-    if (options.paused) inbox.#handoff.pause();
-    try {
-      const queues = checkQueues(options.queue, args);
-      // One after the other, so that a refusal leaves nothing on its way.
-      for (const queue of queues) await inbox.#read(queue, args, options);
-      return inbox;
-    } catch (error) {
-      await inbox.stop(0);
-      throw error;
-    }
+    const inbox = new Inbox(options?.paused === true);
+    inbox.#consumers = await Consumers.open(
+      args,
+      options,
+      (batch) => inbox.#offer(batch),
+    );
+    return inbox;
   }
 
   /** Where the server is. */
   get address(): Address {
-    return this.#connections[0]!.address;
+    return this.#consumers.address;
   }
 
   /**
@@ -103,7 +78,13 @@ export class Inbox {
    * @returns The batch, or `undefined` once the inbox was stopped.
    */
   next(): Promise<Batch | undefined> {
-    return this.#handoff.take();
+    if (this.#isStopped) return Promise.resolve(undefined);
+    const offer = this.#offers.shift();
+    if (offer === undefined) {
+      return new Promise((resolve) => this.#waiting.push(resolve));
+    }
+    offer.answer(true);
+    return Promise.resolve(offer.batch);
   }
 
   /**
@@ -111,14 +92,15 @@ export class Inbox {
    * taken and not handed out goes back to the head of its queue.
    */
   async pause(): Promise<void> {
-    this.#handoff.pause();
-    await Promise.all(this.#readers.map((reader) => reader.pause()));
+    this.#isPaused = true;
+    this.#decline();
+    await this.#consumers.pause();
   }
 
   /** Goes on after {@linkcode Inbox.pause}. */
   resume(): void {
-    this.#handoff.resume();
-    for (const reader of this.#readers) reader.resume();
+    this.#isPaused = false;
+    this.#consumers.resume();
   }
 
   /**
@@ -128,26 +110,11 @@ export class Inbox {
    * @param timeout How long to wait for batches to be settled, in seconds; 10 by
    * default.
    */
-  stop(timeout = 10): Promise<void> {
-    return this.#stopping ??= this.#stop(timeout);
-  }
-
-  async #stop(timeout: number): Promise<void> {
-    this.#handoff.close();
-    const abort = new AbortController();
-    const stopped = Promise.all(
-      this.#readers.map((reader) => reader.stop(timeout)),
-    );
-    // A server that does not answer must not keep us: closing ends every wait.
-    await Promise.race([
-      stopped,
-      sleep(timeout + GRACE, { signal: abort.signal }),
-    ]);
-    abort.abort();
-    await Promise.all(
-      this.#connections.map((connection) => connection.close()),
-    );
-    await stopped;
+  async stop(timeout = 10): Promise<void> {
+    this.#isStopped = true;
+    this.#decline();
+    for (const resolve of this.#waiting.splice(0)) resolve(undefined);
+    await this.#consumers.stop(timeout);
   }
 
   /**
@@ -167,11 +134,7 @@ export class Inbox {
    * @returns The counters of this moment by the queue's name.
    */
   queueStats(): ReadonlyMap<string, InboxStats> {
-    return new Map(
-      this.#sources.entries().map((
-        [queue, { stats }],
-      ) => [queue, { ...stats }]),
-    );
+    return this.#consumers.stats();
   }
 
   /**
@@ -194,16 +157,7 @@ export class Inbox {
    * ```
    */
   async backlogs(): Promise<readonly Backlog[]> {
-    return await Promise.all(
-      this.#sources.entries().map(async ([queue, { control }]) => {
-        const [length, first] = await control.script<[number, string | null]>(
-          glance,
-          [queue],
-          [String(MAX_FIRST)],
-        );
-        return { queue, length, first: first ?? undefined };
-      }),
-    );
+    return await this.#consumers.backlogs();
   }
 
   /** The same as {@linkcode Inbox.stop}. */
@@ -211,92 +165,18 @@ export class Inbox {
     await this.stop();
   }
 
-  async #read(
-    queue: string,
-    args: RedisArgs,
-    options: InboxOptions,
-  ): Promise<void> {
-    const logger = options.logger ?? createLogger("redis");
-    const stats = emptyStats();
-    let reader: QueueReader | undefined = undefined;
-    const onReconnect = (): void => {
-      stats.reconnects++;
-      reader?.onReconnect();
-    };
-    const connect = async (): Promise<Connection> => {
-      const connection = await Connection.connect(args, {
-        logger,
-        key: queue,
-        unref: options.unref ?? false,
-        onReconnect,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      this.#connections.push(connection);
-      return connection;
-    };
-    const control = await connect();
-    const blocking = await connect();
-    this.#sources.set(queue, { stats, control });
-    const batchSize = options.batchSize ?? 512;
-    const Reader = options.delivery === "at-most-once"
-      ? AtMostOnce
-      : AtLeastOnce;
-    reader = new Reader({
-      queue,
-      consumer: options.consumer ?? "consumer",
-      batchSize,
-      maxDeliveries: options.maxDeliveries ?? 3,
-      retryPause: options.retryPause ?? 1,
-      foreign: options.foreign ?? "dead-letter",
-      maxDeadLetters: options.maxDeadLetters ?? 10_000,
-      maxInFlight: options.maxInFlight ?? 16 * batchSize,
-      heartbeatTimeout: options.heartbeatTimeout ?? 10,
-      logger,
-      stats,
-      handoff: this.#handoff,
-      blocking,
-      control,
-    });
-    if (options.paused) await reader.pause();
-    await startReader(reader, logger, options.signal);
-    this.#readers.push(reader);
-  }
-}
-
-/** Starts a reader, again while the server is not ready for it. */
-async function startReader(
-  reader: QueueReader,
-  logger: Logger,
-  signal = new AbortController().signal,
-): Promise<void> {
-  for (let attempt = 0;; attempt++) {
-    try {
-      return await reader.start();
-    } catch (error) {
-      const isWorthIt = error instanceof RedisError && error.isTransient;
-      if (!isWorthIt || signal.aborted) throw error;
-      logger[attempt === 0 ? "warn" : "debug"](
-        `${error.message}. Trying again.`,
-      );
-      await sleep(backoff(attempt), { signal });
+  /** Gives a batch to whoever waits for one, or lets it stand until somebody does. */
+  #offer(batch: Batch): Promise<boolean> {
+    if (this.#isPaused || this.#isStopped) return Promise.resolve(false);
+    const resolve = this.#waiting.shift();
+    if (resolve === undefined) {
+      return new Promise((answer) => this.#offers.push({ batch, answer }));
     }
+    resolve(batch);
+    return Promise.resolve(true);
   }
-}
 
-function checkQueues(
-  queue: string | readonly string[],
-  args: RedisArgs,
-): readonly string[] {
-  const queues = [...new Set([queue].flat())];
-  for (const name of queues) {
-    if (
-      args.cluster !== undefined &&
-      keySlot(queueKeys(name, "").dead) !== keySlot(name)
-    ) {
-      throw new TypeError(
-        `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high"`,
-      );
-    }
+  #decline(): void {
+    for (const { answer } of this.#offers.splice(0)) answer(false);
   }
-  return queues;
 }

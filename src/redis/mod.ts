@@ -21,16 +21,16 @@ export {
   type RedisProblem,
 } from "./redis_error.ts";
 export type { Script } from "./script.ts";
-export type { Batch, Failure } from "./batch.ts";
+export type { Batch, Failure, InboxStats } from "./consumer.ts";
 export {
   DEAD_LETTER_REASONS,
   type DeadLetter,
   type DeadLetterFilter,
   type FailureReason,
 } from "./dead_letter.ts";
-export { type Backlog, Inbox } from "./inbox.ts";
+export type { Backlog } from "./consumers.ts";
+export { Inbox } from "./inbox.ts";
 export type { InboxOptions } from "./inbox_options.ts";
-export type { InboxStats } from "./inbox_stats.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
 export {
   type ConsumerStatus,

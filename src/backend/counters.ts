@@ -1,7 +1,38 @@
 import type { Batch, Failure } from "../redis/mod.ts";
 
+/**
+ * What a backend has counted since it was made, and how it stands, as
+ * {@linkcode RedisBackend.stats} gives it.
+ */
+export interface BackendStats {
+  /** Messages that came from Redis; a message that comes again counts again. */
+  readonly received: number;
+  /** Messages that every subscriber has handled. */
+  readonly delivered: number;
+  /** Messages for another device. */
+  readonly foreign: number;
+  /** Messages that could not be built, or were too large. */
+  readonly malformed: number;
+  /** Messages that were put into the dead letters. */
+  readonly deadLettered: number;
+  /** Messages that had been delivered before. */
+  readonly redelivered: number;
+  /** How often the connection was lost and found again. */
+  readonly reconnects: number;
+  /** Messages that subscribers are busy with at the moment. */
+  readonly inFlight: number;
+  /** Isolates that subscribe to the bus at the moment. */
+  readonly subscribers: number;
+  /** Requests that registered actions, or errors, have answered. */
+  readonly answered: number;
+  /** Registered actions that are being executed at the moment. */
+  readonly actionsRunning: number;
+  /** Requests that wait until one of these has finished. */
+  readonly actionsWaiting: number;
+}
+
 /** What became of messages. */
-export interface Handled {
+interface Handled {
   /** Messages that every subscriber has handled. */
   delivered: number;
   /** Messages for another device. */
@@ -11,7 +42,7 @@ export interface Handled {
 }
 
 /** Counts what becomes of the messages of each queue. */
-export class Tally {
+export class Counters {
   readonly #queues = new Map<string, Handled>();
 
   /**
@@ -30,7 +61,7 @@ export class Tally {
     }
   }
 
-  /** What became of the messages of a queue, or of all of them. */
+  /** Sums up what became of the messages of a queue, or of all of them. */
   of(queue?: string): Readonly<Handled> {
     const sum = nothing();
     for (const [name, handled] of this.#queues) {
@@ -43,7 +74,7 @@ export class Tally {
   }
 }
 
-/** Whether a message was none, or too large to be one. */
+/** Tells whether a message was none, or too large to be one. */
 export function isBad(reason: Failure["reason"]): boolean {
   return reason === "malformed" || reason === "too-large";
 }

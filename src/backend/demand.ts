@@ -2,8 +2,8 @@ import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import { sleep } from "../waiting.ts";
 
-/** How an {@linkcode Audience} is watched. */
-export interface AudienceOptions {
+/** Says how a {@linkcode Demand} is watched. */
+export interface DemandOptions {
   /** How long to wait for the first subscriber, in seconds. */
   readonly grace: number;
   /** What the application waits for before it subscribes, perhaps, if anything. */
@@ -19,7 +19,7 @@ export interface AudienceOptions {
 }
 
 /**
- * Whether somebody is there to consume for.
+ * Tells whether somebody is there to consume for.
  *
  * | the bus has | is somebody there? |
  * |---|---|
@@ -28,20 +28,19 @@ export interface AudienceOptions {
  * | none yet, after the grace time | yes: plain listeners, which cannot be seen |
  * | none any more | no |
  */
-export class Audience implements Disposable {
+export class Demand implements Disposable {
   readonly #bus: Bus;
-  readonly #options: AudienceOptions;
+  readonly #options: DemandOptions;
   readonly #ended = new AbortController();
   #isGraceOver = false;
   #hadSubscribers = false;
   #isPresent = false;
-  #arrival = Promise.withResolvers<void>();
 
   /**
    * @param bus The bus.
    * @param options How it is watched.
    */
-  constructor(bus: Bus, options: AudienceOptions) {
+  constructor(bus: Bus, options: DemandOptions) {
     this.#bus = bus;
     this.#options = options;
     bus.addEventListener("subscribers", this.#update);
@@ -52,17 +51,6 @@ export class Audience implements Disposable {
   /** Whether somebody is there now. */
   get isPresent(): boolean {
     return this.#isPresent;
-  }
-
-  /** Resolves as soon as somebody is there, or the signal is aborted. */
-  async present(): Promise<void> {
-    const { signal } = this.#options;
-    if (this.#isPresent || signal.aborted) return;
-    const abort = Promise.withResolvers<void>();
-    const onAbort = (): void => abort.resolve();
-    signal.addEventListener("abort", onAbort);
-    await Promise.race([this.#arrival.promise, abort.promise]);
-    signal.removeEventListener("abort", onAbort);
   }
 
   /** Stops watching. */
@@ -94,8 +82,6 @@ export class Audience implements Disposable {
       (this.#isGraceOver && !this.#hadSubscribers);
     if (isPresent === this.#isPresent) return;
     this.#isPresent = isPresent;
-    if (isPresent) this.#arrival.resolve();
-    else this.#arrival = Promise.withResolvers();
     const { logger, onChange } = this.#options;
     if (isLeft) {
       logger.info("The last subscriber has left the bus: consuming pauses.");

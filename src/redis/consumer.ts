@@ -1,0 +1,410 @@
+import { setImmediate } from "node:timers";
+import type { Logger } from "../logger.ts";
+import { backoff, sleep } from "../waiting.ts";
+import type { Connection } from "./connection.ts";
+import type { FailureReason } from "./dead_letter.ts";
+import { RedisError } from "./redis_error.ts";
+
+/** How long one command blocks while the queue is empty, in seconds. */
+export const BLOCK_SECONDS = 1;
+/** The number of bytes after which a batch is full. */
+export const MAX_BATCH_BYTES = 4 * 2 ** 20;
+
+/**
+ * One message of a batch that could not be handled.
+ *
+ * @example
+ * ```ts
+ * import { type BatchFailure, Inbox, Outbox, startRedis } from "@platypush/redis";
+ *
+ * await using server = await startRedis();
+ * await using outbox = new Outbox(server.redisArgs);
+ * await outbox.push("queue", ["1", "2", "three"]);
+ * await using inbox = await Inbox.open(server.redisArgs, { queue: "queue" });
+ * const batch = await inbox.next();
+ *
+ * const failures: BatchFailure[] = [];
+ * for (const [index, payload] of batch!.payloads.entries()) {
+ *   const text = new TextDecoder().decode(payload);
+ *   if (!Number.isNaN(Number(text))) continue;
+ *   const error = new Error(`"${text}" is no number`);
+ *   failures.push({ index, reason: "malformed", error });
+ * }
+ * await batch!.settle(failures);
+ * console.assert(inbox.stats().deadLettered === 1);
+ * ```
+ */
+export interface Failure {
+  /** Which message of the batch, from 0. */
+  readonly index: number;
+  /**
+   * Why: `failed` and `dropped` messages are tried again, the others are not.
+   * `crashed` is for what consumers die of, which the inbox finds out itself.
+   */
+  readonly reason: FailureReason;
+  /** What went wrong. */
+  readonly error: Error;
+}
+
+/** Messages that left the queue together, as an {@linkcode Inbox} hands them out. */
+export interface Batch {
+  /** The queue they were in. */
+  readonly queue: string;
+  /** The messages, as they were pushed. */
+  readonly payloads: readonly Uint8Array[];
+  /** How often each of them was delivered before. */
+  readonly deliveries: readonly number[];
+  /**
+   * Says that the batch was dealt with: messages are acknowledged, except those
+   * that failed, which are tried again or become dead letters. Batches may be
+   * settled in any order, each of them once.
+   *
+   * @param failures The messages that could not be handled.
+   * @param returned Messages that nobody got round to before the end. They stay
+   * in hand until the inbox is stopped, and go back to the head of the queue
+   * then, in their order, without counting as failed. With at-most-once they
+   * are failures.
+   * @returns Settles when the server knows. It never rejects: what could not be
+   * acknowledged is logged, and delivered again.
+   */
+  settle(
+    failures?: readonly Failure[],
+    returned?: readonly Failure[],
+  ): Promise<void>;
+}
+
+/** What an {@linkcode Inbox} has counted so far. */
+export interface InboxStats {
+  /** Messages that were handed out. */
+  received: number;
+  /** Of these, the ones that had been delivered before. */
+  redelivered: number;
+  /** Messages that were acknowledged. */
+  acknowledged: number;
+  /** Failed messages that were put aside to be tried again. */
+  retried: number;
+  /** Messages that became dead letters. */
+  deadLettered: number;
+  /** Messages that were dropped because they were for another device. */
+  dropped: number;
+  /** The oldest dead letters, which had to make room. */
+  deadLettersLost: number;
+  /** Messages of dead consumers that this one put back into the queue. */
+  reclaimed: number;
+  /** Messages that another consumer put back while this one had them. */
+  taken: number;
+  /** How often a connection was lost and found again. */
+  reconnects: number;
+  /** Messages that were handed out and are not settled yet. */
+  inFlight: number;
+}
+
+/** Counters from zero. */
+export function emptyStats(): InboxStats {
+  return {
+    received: 0,
+    redelivered: 0,
+    acknowledged: 0,
+    retried: 0,
+    deadLettered: 0,
+    dropped: 0,
+    deadLettersLost: 0,
+    reclaimed: 0,
+    taken: 0,
+    reconnects: 0,
+    inFlight: 0,
+  };
+}
+
+/** Adds the counters of `more` to those of `sum`. */
+export function addStats(sum: InboxStats, more: InboxStats): void {
+  for (const name of Object.keys(sum) as (keyof InboxStats)[]) {
+    sum[name] += more[name];
+  }
+}
+
+/** Names a queue, and says how it is consumed. */
+export interface ConsumerOptions {
+  /** The queue. */
+  readonly queue: string;
+  /** The consumer's name; each session appends something unique to it. */
+  readonly consumer: string;
+  /** The largest number of messages in a batch. */
+  readonly batchSize: number;
+  /** How often handling a message may fail before it becomes a dead letter. */
+  readonly maxDeliveries: number;
+  /** The pause before a failed message is tried again for the first time, in seconds. */
+  readonly retryPause: number;
+  /** What becomes of messages that are for another device. */
+  readonly foreign: "dead-letter" | "drop";
+  /** The largest number of dead letters. */
+  readonly maxDeadLetters: number;
+  /** The largest number of messages that are handed out and not settled. */
+  readonly maxInFlight: number;
+  /** After how many seconds without a sign of life a consumer is dead. */
+  readonly heartbeatTimeout: number;
+  readonly logger: Logger;
+  /** What is counted. */
+  readonly stats: InboxStats;
+  /**
+   * Takes a batch, and resolves when the next one may come: with whether it was
+   * taken. One that was not goes back to the head of the queue.
+   */
+  readonly onBatch: (batch: Batch) => Promise<boolean>;
+  /** Tells whether all consumers together have few enough bytes in hand to take more. */
+  readonly hasRoom: () => boolean;
+  /** Called when there are so many bytes more in hand, or fewer if negative. */
+  readonly onBytes: (change: number) => void;
+  /** For commands that block. */
+  readonly blocking: Connection;
+  /** For everything else. */
+  readonly control: Connection;
+}
+
+/** A batch that a consumer has taken from the queue. */
+export abstract class TakenBatch implements Batch {
+  readonly payloads: readonly Uint8Array[];
+  abstract readonly deliveries: readonly number[];
+  /** How many bytes the messages have together. */
+  readonly bytes: number;
+  /** The consumer that has it in hand. */
+  protected readonly consumer: Consumer;
+  #isSettled = false;
+
+  /**
+   * @param consumer The consumer that has taken it.
+   * @param payloads Its messages.
+   */
+  constructor(consumer: Consumer, payloads: readonly Uint8Array[]) {
+    this.consumer = consumer;
+    this.payloads = payloads;
+    this.bytes = payloads.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  }
+
+  get queue(): string {
+    return this.consumer.options.queue;
+  }
+
+  async settle(
+    failures: readonly Failure[] = [],
+    returned: readonly Failure[] = [],
+  ): Promise<void> {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    await this.tell(failures, returned);
+    this.consumer.putDown(this);
+  }
+
+  /** Tells the server what became of the messages. Never rejects. */
+  protected abstract tell(
+    failures: readonly Failure[],
+    returned: readonly Failure[],
+  ): Promise<void>;
+
+  /** Counts and reports the dead letters that had to make room for others. */
+  protected noteLost(lost: number): void {
+    if (lost <= 0) return;
+    const { stats, logger, queue } = this.consumer.options;
+    stats.deadLettersLost += lost;
+    logger.warn(
+      `${lost} of the oldest dead letters of "${queue}" had to make room.`,
+    );
+  }
+}
+
+/**
+ * Takes batches from a queue, one after the other, and hands them out; what all
+ * consumers have in common. It can be paused, keeps to the limit of messages in
+ * hand, and goes on by itself after whatever failed.
+ */
+export abstract class Consumer {
+  /** See {@link ConsumerOptions}. */
+  readonly options: ConsumerOptions;
+  /** Aborted when no further batch is to be taken. */
+  protected readonly closing: AbortController = new AbortController();
+  #isOpen = true;
+  #isIdle = true;
+  #inHand = 0;
+  readonly #counted = new WeakSet<TakenBatch>();
+  #waiting: (() => void)[] = [];
+  #running: Promise<void> | undefined;
+
+  /** @param options See {@link ConsumerOptions}. */
+  constructor(options: ConsumerOptions) {
+    this.options = options;
+  }
+
+  /**
+   * Begins to consume.
+   *
+   * @throws {RedisError} The queue cannot be consumed at all.
+   */
+  async start(): Promise<void> {
+    await this.enter();
+    this.#running ??= this.#run();
+  }
+
+  /** Stops taking messages; resolves when what was taken and not handed out is back. */
+  async pause(): Promise<void> {
+    this.#isOpen = false;
+    this.wake();
+    while (!this.#isIdle && !this.#isOpen) await this.#change();
+  }
+
+  /** Goes on. */
+  resume(): void {
+    this.#isOpen = true;
+    this.wake();
+  }
+
+  /** Ends, and waits up to `timeout` seconds for batches to be settled. Never rejects. */
+  async stop(timeout: number): Promise<void> {
+    this.closing.abort();
+    this.wake();
+    await this.#unblock();
+    await this.#running;
+    const late = new AbortController();
+    const over = sleep(timeout, { signal: late.signal }).then(() => {
+      late.abort();
+      this.wake();
+    });
+    while (this.#inHand > 0 && !late.signal.aborted) await this.#change();
+    late.abort();
+    await over;
+    await this.leave();
+  }
+
+  /** Looks after what a lost connection may have left behind. */
+  onReconnect(): void {}
+
+  /** Notes that a batch is settled; it does so itself. */
+  putDown(batch: TakenBatch): void {
+    // It may be settled before whoever took it has said so.
+    this.#count(batch);
+    const { length } = batch.payloads;
+    this.#inHand -= length;
+    this.options.stats.inFlight -= length;
+    this.wake();
+    this.options.onBytes(-batch.bytes);
+  }
+
+  /** Looks again whether another batch may be taken. */
+  wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** Joins the consumers of the queue, where there is such a thing. */
+  protected abstract enter(): Promise<void>;
+  /** Leaves them: what is still in hand goes back to the queue. Never rejects. */
+  protected abstract leave(): Promise<void>;
+  /** Takes one batch and hands it out, or waits for {@link BLOCK_SECONDS}; may reject. */
+  protected abstract takeOne(): Promise<void>;
+  /** Puts back what was prefetched. */
+  protected abstract drain(): Promise<void>;
+
+  /** Whether batches are wanted at the moment. */
+  protected get isOpen(): boolean {
+    return this.#isOpen && !this.closing.signal.aborted;
+  }
+
+  /** How many messages are handed out and not settled. */
+  protected get inHand(): number {
+    return this.#inHand;
+  }
+
+  /** How many messages may be in hand before no more are taken. */
+  protected get maxInHand(): number {
+    return this.options.maxInFlight;
+  }
+
+  /** Hands a batch out; resolves with whether it was wanted, when the next one may come. */
+  protected async handOut(batch: TakenBatch): Promise<boolean> {
+    const { length } = batch.payloads;
+    this.#inHand += length;
+    this.options.onBytes(batch.bytes);
+    if (this.isOpen && await this.options.onBatch(batch)) {
+      this.#count(batch);
+      return true;
+    }
+    this.#inHand -= length;
+    this.options.onBytes(-batch.bytes);
+    return false;
+  }
+
+  #count(batch: TakenBatch): void {
+    if (this.#counted.has(batch)) return;
+    this.#counted.add(batch);
+    const { stats } = this.options;
+    stats.received += batch.payloads.length;
+    stats.inFlight += batch.payloads.length;
+    stats.redelivered += batch.deliveries.filter((count) => count > 0).length;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.closing;
+    for (let failures = 0; !signal.aborted;) {
+      if (!this.#isOpen) {
+        await this.#rest();
+        if (!this.#isOpen && !signal.aborted) await this.#change();
+        continue;
+      }
+      this.#isIdle = false;
+      try {
+        const isFull = this.#inHand >= this.maxInHand ||
+          !this.options.hasRoom();
+        await (isFull ? this.#change() : this.takeOne());
+        failures = 0;
+      } catch (error) {
+        this.#isIdle = true;
+        this.wake();
+        await this.#recover(error, failures++);
+      }
+    }
+    await this.#rest();
+  }
+
+  async #rest(): Promise<void> {
+    try {
+      await this.drain();
+    } catch (error) {
+      this.options.logger.warn(`${(error as Error).message}.`);
+    }
+    this.#isIdle = true;
+    this.wake();
+  }
+
+  /** Waits until another attempt makes sense. */
+  async #recover(error: unknown, failures: number): Promise<void> {
+    const { signal } = this.closing;
+    const { blocking, logger } = this.options;
+    if (signal.aborted) return;
+    const isLost = error instanceof RedisError && error.code === "connection";
+    // The connection has already reported its own loss.
+    if (!isLost && failures === 0) {
+      logger.error(
+        `${(error as Error).message}. Trying again until it works.`,
+      );
+    }
+    if (isLost) await blocking.ready(signal).catch(() => {});
+    const pause = isLost && failures === 0 ? 0 : backoff(failures);
+    await sleep(pause, { signal });
+  }
+
+  /** Ends a command that blocks; where that is not permitted it ends by itself soon. */
+  async #unblock(): Promise<void> {
+    const { blocking, control } = this.options;
+    const { id } = blocking;
+    if (id === undefined || !control.isConnected) return;
+    await control.command(["CLIENT", "UNBLOCK", String(id)]).catch(() => {});
+  }
+
+  /** Resolves at the next change of what is in hand or wanted. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+/** Resolves when the client has written the commands of this turn. */
+export function written(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

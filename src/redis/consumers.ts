@@ -1,0 +1,266 @@
+import { checkOptions } from "../options.ts";
+import { createLogger } from "../logger.ts";
+import { retry, sleep } from "../waiting.ts";
+import type { Address } from "./address.ts";
+import { AtLeastOnce } from "./at_least_once.ts";
+import { AtMostOnce } from "./at_most_once.ts";
+import { Connection } from "./connection.ts";
+import {
+  type Batch,
+  type Consumer,
+  emptyStats,
+  type InboxStats,
+} from "./consumer.ts";
+import {
+  type FilledInboxOption,
+  INBOX_OPTIONS,
+  type InboxOptions,
+} from "./inbox_options.ts";
+import { keySlot, queueKeys } from "./queue_keys.ts";
+import type { RedisArgs } from "./redis_args.ts";
+import { RedisError } from "./redis_error.ts";
+import { defineScript } from "./script.ts";
+
+/** What waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
+export interface Backlog {
+  /** The queue. */
+  readonly queue: string;
+  /** How many messages wait. */
+  readonly length: number;
+  /** The first of them; `undefined` if there is none, or it is over 64 KiB. */
+  readonly first: string | undefined;
+}
+
+/** Options that were checked, with their defaults. */
+type GivenOptions = ReturnType<
+  typeof checkOptions<InboxOptions, FilledInboxOption>
+>;
+
+/** One queue: who consumes it, and what was counted. */
+interface Source {
+  readonly consumer: Consumer;
+  readonly control: Connection;
+  readonly stats: InboxStats;
+}
+
+/** How many bytes the first message of a {@link Backlog} may have. */
+const MAX_FIRST = 64 * 2 ** 10;
+/** How much longer than its time limit stopping may take, in seconds. */
+const GRACE = 2;
+
+/**
+ * Consumes one queue or several: each has a consumer with two connections, and
+ * all of them hand their batches to one function.
+ */
+export class Consumers {
+  readonly #connections: Connection[] = [];
+  readonly #sources = new Map<string, Source>();
+  readonly #maxBytes: number;
+  #bytesInHand = 0;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /**
+   * Connects, and begins to consume.
+   *
+   * @param args redis-py's arguments, see {@link RedisArgs}.
+   * @param options See {@link InboxOptions}.
+   * @param onBatch Takes a batch, and resolves when the next one of its queue may
+   * come: with whether it was taken. One that was not goes back to the queue.
+   * @param maxBytes How many bytes may be in hand before no more are taken.
+   * @throws {TypeError} There is no such option or it is of another kind, or an
+   * argument is unknown or wrong.
+   * @throws {RangeError} An option has a value that makes no sense.
+   * @throws {RedisError} The server refuses this client, a queue is no list, or
+   * `signal` was aborted.
+   */
+  static async open(
+    args: RedisArgs,
+    options: InboxOptions,
+    onBatch: (batch: Batch) => Promise<boolean>,
+    maxBytes = Infinity,
+  ): Promise<Consumers> {
+    const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
+    const consumers = new Consumers(maxBytes);
+    try {
+      const queues = checkQueues(given.queue, args);
+      // One after the other, so that a refusal leaves nothing on its way.
+      for (const queue of queues) {
+        await consumers.#add(queue, args, given, onBatch);
+      }
+      return consumers;
+    } catch (error) {
+      await consumers.stop(0);
+      throw error;
+    }
+  }
+
+  /** Where the server is. */
+  get address(): Address {
+    return this.#connections[0]!.address;
+  }
+
+  /**
+   * Takes no further messages until {@link Consumers.resume}. Resolves when what
+   * was taken and not handed out is back at the head of its queue.
+   */
+  async pause(): Promise<void> {
+    await Promise.all(this.#all(({ consumer }) => consumer.pause()));
+  }
+
+  /** Goes on after {@link Consumers.pause}. */
+  resume(): void {
+    for (const { consumer } of this.#sources.values()) consumer.resume();
+  }
+
+  /**
+   * Ends: what was not handed out goes back, and so does what is not settled in
+   * time. Nothing is left behind.
+   *
+   * @param timeout How long to wait for batches to be settled, in seconds.
+   */
+  stop(timeout: number): Promise<void> {
+    return this.#stopping ??= this.#stop(timeout);
+  }
+
+  async #stop(timeout: number): Promise<void> {
+    const abort = new AbortController();
+    const stopped = Promise.all(
+      this.#all(({ consumer }) => consumer.stop(timeout)),
+    );
+    // A server that does not answer must not keep us: closing ends every wait.
+    await Promise.race([
+      stopped,
+      sleep(timeout + GRACE, { signal: abort.signal }),
+    ]);
+    abort.abort();
+    await Promise.all(
+      this.#connections.map((connection) => connection.close()),
+    );
+    await stopped;
+  }
+
+  /** Copies what was counted so far, by the queue's name. */
+  stats(): ReadonlyMap<string, InboxStats> {
+    return new Map(
+      this.#sources.entries().map(([queue, { stats }]) => [
+        queue,
+        { ...stats },
+      ]),
+    );
+  }
+
+  /** Looks at what waits in a queue. */
+  static readonly #LOOK = defineScript(`
+-- KEYS[1]  the queue
+-- ARGV[1]  how many bytes the first message may have to be returned
+-- Returns the length of the queue, and its first message or nil.
+local first = redis.call('LRANGE', KEYS[1], 0, 0)[1]
+if first and #first > tonumber(ARGV[1]) then first = nil end
+return {redis.call('LLEN', KEYS[1]), first or false}
+`);
+
+  /**
+   * Looks at what waits in each queue, without taking anything.
+   *
+   * @throws {RedisError} The server cannot be reached, or refuses.
+   */
+  async backlogs(): Promise<readonly Backlog[]> {
+    return await Promise.all(
+      this.#sources.entries().map(async ([queue, { control }]) => {
+        const [length, first] = await control.script<[number, string | null]>(
+          Consumers.#LOOK,
+          [queue],
+          [String(MAX_FIRST)],
+        );
+        return { queue, length, first: first ?? undefined };
+      }),
+    );
+  }
+
+  #all<Result>(work: (source: Source) => Result): readonly Result[] {
+    return [...this.#sources.values().map(work)];
+  }
+
+  async #add(
+    queue: string,
+    args: RedisArgs,
+    options: GivenOptions,
+    onBatch: (batch: Batch) => Promise<boolean>,
+  ): Promise<void> {
+    const logger = options.logger ?? createLogger("redis");
+    const { signal, batchSize } = options;
+    const stats = emptyStats();
+    const connect = async (): Promise<Connection> => {
+      const connection = await Connection.connect(args, {
+        logger,
+        key: queue,
+        unref: options.unref ?? false,
+        onReconnect: () => {
+          stats.reconnects++;
+          this.#sources.get(queue)?.consumer.onReconnect();
+        },
+        ...(signal && { signal }),
+      });
+      this.#connections.push(connection);
+      return connection;
+    };
+    const control = await connect();
+    const blocking = await connect();
+    const Kind = options.delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
+    const consumer = new Kind({
+      queue,
+      consumer: options.consumer ?? "consumer",
+      batchSize,
+      maxDeliveries: options.maxDeliveries,
+      retryPause: options.retryPause,
+      foreign: options.foreign,
+      maxDeadLetters: options.maxDeadLetters,
+      maxInFlight: options.maxInFlight ?? 16 * batchSize,
+      heartbeatTimeout: options.heartbeatTimeout,
+      logger,
+      stats,
+      onBatch,
+      hasRoom: () => this.#bytesInHand <= this.#maxBytes,
+      onBytes: (change) => {
+        this.#bytesInHand += change;
+        if (change < 0) this.#all(({ consumer }) => consumer.wake());
+      },
+      blocking,
+      control,
+    });
+    if (options.paused) await consumer.pause();
+    await retry(() => consumer.start(), {
+      signal,
+      mayHelp(error, attempt): boolean {
+        if (!(error instanceof RedisError) || !error.isTransient) return false;
+        logger[attempt === 0 ? "warn" : "debug"](
+          `${error.message}. Trying again.`,
+        );
+        return true;
+      },
+    });
+    this.#sources.set(queue, { consumer, control, stats });
+  }
+}
+
+function checkQueues(
+  queue: string | readonly string[],
+  args: RedisArgs,
+): readonly string[] {
+  const queues = [...new Set([queue].flat())];
+  for (const name of queues) {
+    if (
+      args.cluster !== undefined &&
+      keySlot(queueKeys(name, "").dead) !== keySlot(name)
+    ) {
+      throw new TypeError(
+        `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high"`,
+      );
+    }
+  }
+  return queues;
+}

@@ -1,0 +1,234 @@
+import { retry } from "../waiting.ts";
+import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
+import { encodeDeadLetter } from "./dead_letter.ts";
+import { FIRST_TIME, formatHistory, type History } from "./history.ts";
+import type { Recoverer } from "./recoverer.ts";
+import type { RedisError } from "./redis_error.ts";
+import { defineScript } from "./script.ts";
+import type { Session } from "./session.ts";
+
+/** The longest pause before a message is tried again, in seconds. */
+const LONGEST_PAUSE = 300;
+
+/** Says where a batch is on the server. */
+export interface HeldPlace {
+  /** The session whose it is. */
+  readonly session: Session;
+  /** Its number. */
+  readonly number: number;
+  /** How some of its messages were delivered before, by index. */
+  readonly histories: ReadonlyMap<number, History>;
+}
+
+/** What becomes of the messages of a batch that failed. */
+interface Plan {
+  /** The same in the words of the script that settles. */
+  readonly args: readonly string[];
+  /** How many are tried again. */
+  readonly retried: number;
+  /** How many become dead letters. */
+  readonly buried: number;
+  /** When the first one is tried again, in milliseconds. */
+  readonly shortestPause: number;
+}
+
+/** A batch that stays on the server, on a list of its consumer, until it is settled. */
+export class HeldBatch extends TakenBatch {
+  readonly deliveries: readonly number[];
+  /** Where it is. */
+  readonly place: HeldPlace;
+  readonly #recoverer: Recoverer;
+  readonly #signal: AbortSignal;
+
+  /**
+   * @param consumer The consumer that has taken it.
+   * @param payloads Its messages.
+   * @param place See {@link HeldPlace}.
+   * @param recoverer Puts back the messages that are tried again.
+   * @param signal Ends the attempts to tell the server.
+   */
+  constructor(
+    consumer: Consumer,
+    payloads: readonly Uint8Array[],
+    place: HeldPlace,
+    recoverer: Recoverer,
+    signal: AbortSignal,
+  ) {
+    super(consumer, payloads);
+    const deliveries = new Array<number>(payloads.length).fill(0);
+    for (const [index, history] of place.histories) {
+      deliveries[index] = history.deliveries;
+    }
+    this.deliveries = deliveries;
+    this.place = place;
+    this.#recoverer = recoverer;
+    this.#signal = signal;
+  }
+
+  /** Tells the server again and again until it knows. */
+  override async tell(
+    failures: readonly Failure[],
+    returned: readonly Failure[],
+  ): Promise<void> {
+    const { stats, logger, queue, control } = this.consumer.options;
+    const { length } = this.payloads;
+    const plan = this.#plan(failures);
+    const kept = this.#keep(returned);
+    let isDoubtful = false;
+    const mayHelp = (error: unknown): boolean | "at once" => {
+      const { code, mayHaveRun, isTransient } = error as RedisError;
+      isDoubtful ||= mayHaveRun;
+      // The next attempt waits for the connection.
+      return code === "connection" ? "at once" : isTransient;
+    };
+    try {
+      const lost = await retry(async () => {
+        await control.ready();
+        return await this.#settle([...plan.args, ...kept]);
+      }, { mayHelp, signal: this.#signal });
+      // What is kept is none of the batches whose way was interrupted.
+      const { session, number } = this.place;
+      if (kept.length === 0) session.known.delete(number);
+      if (lost < 0 && !isDoubtful) {
+        stats.taken += length;
+        return logger.warn(
+          `${length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
+        );
+      }
+      stats.acknowledged += length - failures.length - returned.length;
+      stats.retried += plan.retried;
+      stats.deadLettered += plan.buried;
+      stats.dropped += failures.length - plan.retried - plan.buried;
+      this.noteLost(lost);
+      if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
+    } catch (error) {
+      logger.warn(
+        `${
+          (error as RedisError).message
+        }. ${length} messages of "${queue}" were handled, but will be delivered again.`,
+      );
+    }
+  }
+
+  /** Decides what becomes of messages that failed. */
+  #plan(failures: readonly Failure[]): Plan {
+    const { queue, maxDeliveries, retryPause, foreign } = this.consumer.options;
+    const { session, number, histories } = this.place;
+    const args: string[] = [];
+    let retried = 0;
+    let buried = 0;
+    let shortestPause = Infinity;
+    for (const { index, reason, error } of failures) {
+      const before = histories.get(index) ?? FIRST_TIME;
+      // What consumers die of is not delivered once more.
+      const deliveries = before.deliveries + (reason === "crashed" ? 0 : 1);
+      const failed = before.failures + 1;
+      const mayRecover = reason === "failed" || reason === "dropped";
+      if (mayRecover && failed < maxDeliveries) {
+        const seconds = Math.min(
+          retryPause * 2 ** before.failures,
+          LONGEST_PAUSE,
+        );
+        const pause = Math.ceil(seconds * 1000);
+        shortestPause = Math.min(shortestPause, pause);
+        const history = { ...before, deliveries, failures: failed };
+        args.push("retry", String(index), formatHistory(history));
+        args.push(String(pause), session.nameMessage(number, index));
+        retried++;
+      } else if (reason !== "foreign" || foreign === "dead-letter") {
+        const letter = {
+          id: session.nameMessage(number, index),
+          queue,
+          reason,
+          error: error.message,
+          time: Date.now() / 1000,
+          deliveries,
+          payload: this.payloads[index]!,
+        };
+        args.push("bury", encodeDeadLetter(letter));
+        buried++;
+      }
+    }
+    return { args, retried, buried, shortestPause };
+  }
+
+  /** Lists the messages that stay in hand, in the words of the script that settles. */
+  #keep(returned: readonly Failure[]): readonly string[] {
+    const inOrder = returned.toSorted((a, b) => a.index - b.index);
+    return inOrder.flatMap(({ index }) => {
+      const before = this.place.histories.get(index) ?? FIRST_TIME;
+      return ["keep", String(index), formatHistory(before)];
+    });
+  }
+
+  /**
+   * Acknowledges a batch: its messages are gone, except those that are tried
+   * again later, become dead letters, or stay in hand until the end.
+   */
+  static readonly #SETTLE = defineScript(`
+-- KEYS[1]  the hash of this consumer's batches
+-- KEYS[2]  the list of the batch
+-- KEYS[3]  the sorted set of the messages that pause
+-- KEYS[4]  the list of the dead letters
+-- ARGV[1]  the number of the batch
+-- ARGV[2]  the largest number of dead letters
+-- ARGV[3]  the number of messages in the batch
+-- then for each message that was not handled, in the order of the batch, either
+--   'retry', its index, its history, the pause in milliseconds, a unique name
+-- or
+--   'bury', the dead letter
+-- or
+--   'keep', its index, its history
+-- Returns how many dead letters had to make room, or -1 where the batch is not
+-- this consumer's (any more), or was settled before.
+if not redis.call('HGET', KEYS[1], ARGV[1]) then return -1 end
+local payloads = #ARGV > 3 and redis.call('LRANGE', KEYS[2], 0, -1)
+if payloads and #payloads ~= tonumber(ARGV[3]) then return -1 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+
+local now = redis.call('TIME')
+local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
+local hasBuried, kept, position = false, {}, 4
+while position <= #ARGV do
+  if ARGV[position] == 'retry' then
+    local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
+    local member = name .. ' ' .. history .. ' ' .. payloads[index + 1]
+    redis.call('ZADD', KEYS[3], milliseconds + pause, member)
+    position = position + 5
+  elseif ARGV[position] == 'keep' then
+    local index, history = unpack(ARGV, position + 1, position + 2)
+    redis.call('RPUSH', KEYS[2], payloads[index + 1])
+    kept[#kept + 1] = #kept .. ':' .. history
+    position = position + 3
+  else
+    redis.call('RPUSH', KEYS[4], ARGV[position + 1])
+    hasBuried, position = true, position + 2
+  end
+end
+
+if #kept > 0 then
+  redis.call('HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
+end
+if not hasBuried then return 0 end
+local excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0)
+if excess > 0 then redis.call('LTRIM', KEYS[4], excess, -1) end
+return excess
+`);
+
+  #settle(outcome: readonly string[]): Promise<number> {
+    const { control, maxDeadLetters } = this.consumer.options;
+    const { session, number } = this.place;
+    const { keys } = session;
+    return control.script(
+      HeldBatch.#SETTLE,
+      [keys.processing, session.list(number), keys.retry, keys.dead],
+      [
+        String(number),
+        String(maxDeadLetters),
+        String(this.payloads.length),
+        ...outcome,
+      ],
+    );
+  }
+}

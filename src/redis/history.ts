@@ -1,0 +1,122 @@
+/** Counts what happened to a message before; it follows the message back into the queue. */
+export interface History {
+  /** How often it was delivered. */
+  readonly deliveries: number;
+  /** How often its handling failed. */
+  readonly failures: number;
+  /** How often its consumer died while it was in hand. */
+  readonly deaths: number;
+  /** How often it did so while it had nothing else in hand. */
+  readonly crashes: number;
+}
+
+/** The history of a message that was never delivered. */
+export const FIRST_TIME: History = {
+  deliveries: 0,
+  failures: 0,
+  deaths: 0,
+  crashes: 0,
+};
+
+/** One crash may be chance: consumers are also ended while they handle something harmless. */
+const CRASHES = 2;
+
+/**
+ * Tells whether a message may be what its consumers die of. Many others were in
+ * hand with it, so from now on it is handed out alone.
+ */
+export function isSuspected(history: History, maxDeliveries: number): boolean {
+  return history.deaths >= Math.max(1, maxDeliveries - 1);
+}
+
+/** Tells whether it is what its consumers die of. */
+export function isPoison(history: History): boolean {
+  return history.crashes >= CRASHES;
+}
+
+/** Writes `deliveries.failures.deaths.crashes`. */
+export function formatHistory(history: History): string {
+  const { deliveries, failures, deaths, crashes } = history;
+  return `${deliveries}.${failures}.${deaths}.${crashes}`;
+}
+
+/** Reads `index:deliveries.failures.deaths.crashes …`, with or without a mark. */
+export function parseHistories(text: string): Map<number, History> {
+  const histories = new Map<number, History>();
+  if (text === "") return histories;
+  for (const item of text.replace(/!$/, "").split(" ")) {
+    const [index, deliveries, failures, deaths, crashes] = item.split(/[:.]/)
+      .map(Number) as [number, number, number, number, number];
+    histories.set(index, { deliveries, failures, deaths, crashes });
+  }
+  return histories;
+}
+
+/**
+ * Lua functions about histories, shared by the scripts that give messages out
+ * and take them back.
+ *
+ * There a history is text, `deliveries.failures.deaths.crashes`, as in
+ * `4.1.3.1`: delivered four times before; once its handling failed, three times
+ * its consumer died, and one of them when it had nothing else in hand, which is
+ * marked by a `!` behind the histories of the batch. Messages in the queue are
+ * nothing but their payload, so that every other program can read them; the
+ * histories of those that came back to it wait in a hash beside it, under the
+ * digest of the payload. Equal payloads have a list of histories there: which of
+ * them gets which makes no difference to anybody.
+ */
+export const HISTORY_FUNCTIONS = `
+local HISTORY_SECONDS = 86400
+
+-- Notes the history of a message that goes back to the queue.
+local function remember(deliveries, payload, history)
+  if history == '0.0.0.0' then return end
+  local digest = redis.sha1hex(payload)
+  local others = redis.call('HGET', deliveries, digest)
+  redis.call('HSET', deliveries, digest, others and (others .. ' ' .. history) or history)
+  redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
+end
+
+-- Takes the histories of messages that have left the queue, as 'index:history …'.
+local function recall(deliveries, payloads)
+  if redis.call('EXISTS', deliveries) == 0 then return '' end
+  local found = {}
+  for index, payload in ipairs(payloads) do
+    local digest = redis.sha1hex(payload)
+    local histories = redis.call('HGET', deliveries, digest)
+    if histories then
+      local history, others = histories:match('^(%S+) ?(.*)$')
+      found[#found + 1] = (index - 1) .. ':' .. history
+      if others == '' then
+        redis.call('HDEL', deliveries, digest)
+      else
+        redis.call('HSET', deliveries, digest, others)
+      end
+    end
+  end
+  return table.concat(found, ' ')
+end
+
+-- Puts the messages of a batch back at the head of the queue, in their order,
+-- and counts one delivery more, one death more, or neither.
+local function restore(queue, deliveries, batch, histories, delivered, died)
+  local payloads = redis.call('LRANGE', batch, 0, -1)
+  redis.call('DEL', batch)
+  -- '?' is a batch for BLMOVE: the histories are still where they were.
+  if histories == '?' then histories = recall(deliveries, payloads) end
+  local marks
+  histories, marks = histories:gsub('!$', '')
+  local known = {}
+  for index, history in histories:gmatch('(%d+):(%S+)') do
+    known[tonumber(index) + 1] = history
+  end
+  for index = #payloads, 1, -1 do
+    redis.call('LPUSH', queue, payloads[index])
+    local count, failures, deaths, crashes =
+      (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$')
+    remember(deliveries, payloads[index], string.format('%d.%d.%d.%d',
+      count + delivered, failures, deaths + died, crashes + marks * died))
+  end
+  return #payloads
+end
+`;

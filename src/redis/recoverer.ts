@@ -1,0 +1,196 @@
+import type { Logger } from "../logger.ts";
+import type { Connection } from "./connection.ts";
+import { HISTORY_FUNCTIONS } from "./history.ts";
+import { type QueueKeys, queueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
+import { defineScript } from "./script.ts";
+
+/** How many messages go back at once when their pause is over. */
+const REDELIVERED = 512;
+/** The longest time until the next look, in milliseconds; each heartbeat looks as well. */
+const LONGEST_DELAY = 60_000;
+
+/** Names a queue, and what its recoverer works with. */
+export interface RecovererOptions {
+  /** The queue. */
+  readonly queue: string;
+  /** For commands that do not block. */
+  readonly control: Connection;
+  /** Where to report. */
+  readonly logger: Logger;
+  /** Where it counts what it has put back. */
+  readonly stats: { reclaimed: number };
+}
+
+/**
+ * Puts messages back into the queue: those that dead consumers had in hand, and
+ * failed ones whose pause is over.
+ */
+export class Recoverer {
+  readonly #options: RecovererOptions;
+  readonly #keys: QueueKeys;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #dueAt = Infinity;
+  #isEnding = false;
+  #redelivering = Promise.resolve();
+
+  /** @param options See {@link RecovererOptions}. */
+  constructor(options: RecovererOptions) {
+    this.#options = options;
+    this.#keys = queueKeys(options.queue, "");
+  }
+
+  /** Puts back all that is to go back now. */
+  async run(): Promise<void> {
+    const { stats, logger, queue } = this.#options;
+    const [count, owners] = await this.#reclaim("");
+    if (count > 0) {
+      stats.reclaimed += count;
+      logger.info(
+        `Put ${count} messages back to "${queue}" that ${
+          owners.join(", ")
+        } had in hand.`,
+      );
+    }
+    await this.#redeliver();
+  }
+
+  /** Looks in so many milliseconds for messages whose pause is over. */
+  redeliverIn(milliseconds: number): void {
+    const delay = Math.min(milliseconds + 1, LONGEST_DELAY);
+    const at = performance.now() + delay;
+    if (this.#isEnding || at >= this.#dueAt) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = at;
+    this.#timer = setTimeout(() => {
+      this.#dueAt = Infinity;
+      this.#redelivering = this.#redelivering
+        .then(() => this.#redeliver())
+        .catch(({ code, message }: RedisError) => {
+          // What fails is done again with the next heartbeat.
+          if (code !== "connection" && code !== "closed") {
+            this.#options.logger.warn(`${message}.`);
+          }
+        });
+    }, delay);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Looks no more; resolves when the last look is over. */
+  async stop(): Promise<void> {
+    this.#isEnding = true;
+    clearTimeout(this.#timer);
+    await this.#redelivering;
+  }
+
+  /** Puts back what a consumer had in hand that leaves, and forgets it. */
+  async putBack(consumer: string): Promise<void> {
+    await this.#reclaim(consumer);
+  }
+
+  /**
+   * Puts what consumers without a heartbeat had in hand back at the head of the
+   * queue, in its order.
+   *
+   * A consumer that died stays in the list for an hour: a BLMOVE that it sent
+   * before it died can still arrive, and what that moves must be found.
+   */
+  static readonly #RECLAIM = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of the queue's consumers
+-- KEYS[3]  the hash of the histories
+-- ARGV[1]  the start of the keys of the heartbeats
+-- ARGV[2]  the start of the keys of the consumers' batches
+-- ARGV[3]  the consumer that leaves and has nothing on its way, or ''
+-- It also touches the heartbeats, hashes and batches of the consumers, whose
+-- keys are made from ARGV and lie in the same slot.
+-- Returns how many messages went back, and the consumers whose they were.
+${HISTORY_FUNCTIONS}
+local TOMBSTONE_SECONDS = 3600
+local now = tonumber(redis.call('TIME')[1])
+local total, owners = 0, {}
+local consumers = redis.call('HGETALL', KEYS[2])
+
+for position = 1, #consumers, 2 do
+  local consumer, state = consumers[position], consumers[position + 1]
+  if redis.call('EXISTS', ARGV[1] .. consumer) == 0 then
+    local hash = ARGV[2] .. consumer
+    local batches, numbers = {}, {}
+    local fields = redis.call('HGETALL', hash)
+    for at = 1, #fields, 2 do
+      batches[tonumber(fields[at])] = fields[at + 1]
+      numbers[#numbers + 1] = tonumber(fields[at])
+    end
+    table.sort(numbers)
+    -- Who leaves in an orderly way has not died of what it had in hand.
+    local died = consumer == ARGV[3] and 0 or 1
+    local moved = 0
+    for at = #numbers, 1, -1 do
+      local number = string.format('%d', numbers[at])
+      local histories = batches[numbers[at]]
+      local list = hash .. ':' .. number
+      local count = restore(KEYS[1], KEYS[3], list, histories, 1, died)
+      moved = moved + count
+      -- An announced batch that is still empty may be filled by a late BLMOVE.
+      if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end
+    end
+    if moved > 0 then
+      total = total + moved
+      owners[#owners + 1] = consumer
+    end
+    local isOver = consumer == ARGV[3] or
+      (state ~= 'alive' and now - state > TOMBSTONE_SECONDS)
+    redis.call('HDEL', KEYS[2], consumer)
+    if isOver then
+      redis.call('DEL', hash)
+    else
+      redis.call('HSET', KEYS[2], consumer, state == 'alive' and now or state)
+    end
+  end
+end
+return {total, owners}
+`);
+
+  #reclaim(leaving: string): Promise<[count: number, owners: string[]]> {
+    const keys = this.#keys;
+    return this.#options.control.script(
+      Recoverer.#RECLAIM,
+      [keys.queue, keys.consumers, keys.deliveries],
+      [keys.allHeartbeats, keys.allProcessing, leaving],
+    );
+  }
+
+  /** Puts failed messages whose pause is over back at the head of the queue. */
+  static readonly #REDELIVER = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the sorted set of the messages that pause
+-- KEYS[3]  the hash of the histories
+-- ARGV[1]  the largest number of messages
+-- Returns after how many milliseconds the next one is due, or -1.
+${HISTORY_FUNCTIONS}
+local now = redis.call('TIME')
+local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', milliseconds, 'LIMIT', 0, ARGV[1])
+if #due > 0 then
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
+  for position = #due, 1, -1 do
+    local history, payload = due[position]:match('^%S+ (%S+) (.*)$')
+    redis.call('LPUSH', KEYS[1], payload)
+    remember(KEYS[3], payload, history)
+  end
+end
+local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+if #first == 0 then return -1 end
+return math.max(first[2] - milliseconds, 0)
+`);
+
+  async #redeliver(): Promise<void> {
+    const keys = this.#keys;
+    const next = await this.#options.control.script<number>(
+      Recoverer.#REDELIVER,
+      [keys.queue, keys.retry, keys.deliveries],
+      [String(REDELIVERED)],
+    );
+    if (next >= 0) this.redeliverIn(next);
+  }
+}
