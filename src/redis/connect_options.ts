@@ -12,6 +12,8 @@ export interface ConnectOptions {
   unref?: boolean;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
+  /** Called each time the connection is lost. */
+  onLost?: () => void;
   /** Called after each time the connection was lost and found again. */
   onReconnect?: () => void;
   /** Called each time connecting fails; it is tried again unless the error is final. */
@@ -35,6 +37,7 @@ export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   signal: SIGNAL,
   unref: FLAG,
   key: TEXT,
+  onLost: FUNCTION,
   onReconnect: FUNCTION,
   onFailure: FUNCTION,
 };

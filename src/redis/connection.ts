@@ -41,6 +41,10 @@ export class Connection {
   #waiting = new Set<() => void>();
   #health: Health | undefined;
   #reconnects = 0;
+  readonly #subscriptions: [
+    channel: string,
+    listener: (payload: Uint8Array) => void,
+  ][] = [];
 
   private constructor(args: RedisArgs, options: ConnectOptions) {
     this.#settings = parseRedisArgs(args);
@@ -242,6 +246,44 @@ export class Connection {
   }
 
   /**
+   * Listens to a channel (`SUBSCRIBE`) until the connection is closed. After a
+   * loss it subscribes again before it is {@linkcode Connection.ready}; what is
+   * published meanwhile is gone, since a channel has no memory. With `protocol`
+   * 2, a connection that subscribes takes no commands.
+   *
+   * @param channel The channel.
+   * @param listener Called with each message that is published there.
+   * @throws {RedisError} The server refuses, or the connection was lost or closed
+   * meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { Connection, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * await using connection = await Connection.connect(server.redisArgs);
+   * const heard = Promise.withResolvers<Uint8Array>();
+   * await connection.subscribe("news", heard.resolve);
+   * await connection.command(["PUBLISH", "news", "one"]);
+   * assert.equal((await heard.promise).length, 3);
+   * ```
+   */
+  async subscribe(
+    channel: string,
+    listener: (payload: Uint8Array) => void,
+  ): Promise<void> {
+    await this.ready();
+    const link = this.#link!;
+    try {
+      await link.subscribe(channel, listener);
+    } catch (cause) {
+      throw this.#explain(cause, `listen to "${channel}"`, link);
+    }
+    this.#subscriptions.push([channel, listener]);
+  }
+
+  /**
    * Closes the connection for good, also in the middle of connecting; commands
    * on their way reject.
    */
@@ -273,6 +315,9 @@ export class Connection {
         if (signal.aborted) {
           link.close();
           throw this.#closedError("connect to Redis");
+        }
+        for (const subscription of this.#subscriptions) {
+          await link.subscribe(...subscription);
         }
         if (link.loss !== undefined) throw link.loss;
         this.#use(link);
@@ -336,6 +381,7 @@ export class Connection {
     this.#link = undefined;
     this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
+    this.#options.onLost?.();
     this.#logger.warn(`${link.loss?.message}. Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;

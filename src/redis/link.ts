@@ -213,6 +213,17 @@ export class Link {
     }) as Promise<Reply>;
   }
 
+  /** Listens to a channel (`SUBSCRIBE`). */
+  async subscribe(
+    channel: string,
+    listener: (payload: Uint8Array) => void,
+  ): Promise<void> {
+    await Promise.race([
+      this.#client.subscribe(channel, listener, true),
+      this.#closed,
+    ]);
+  }
+
   /**
    * Gives the connection up; commands that wait for an answer reject.
    *
