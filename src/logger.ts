@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 /**
- * Where the library reports what it does: the console, the logger of
+ * Takes what the library reports of its work: the console, the logger of
  * `@std/log`, and most others fit.
  *
  * @example
@@ -17,25 +17,25 @@ export interface Logger {
   /**
    * Reports what only helps to understand a problem.
    *
-   * @param message A sentence, without secrets.
+   * @param message A sentence that shows no secret.
    */
   debug(message: string): void;
   /**
    * Reports a normal event of the life cycle.
    *
-   * @param message A sentence, without secrets.
+   * @param message A sentence that shows no secret.
    */
   info(message: string): void;
   /**
    * Reports something unusual from which the library recovers by itself.
    *
-   * @param message A sentence, without secrets.
+   * @param message A sentence that shows no secret.
    */
   warn(message: string): void;
   /**
    * Reports something that needs a person.
    *
-   * @param message A sentence, without secrets.
+   * @param message A sentence that shows no secret.
    */
   error(message: string): void;
 }

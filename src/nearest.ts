@@ -1,7 +1,6 @@
 /**
  * The candidate that is spelled most like the given word, for "did you mean".
  *
- * @param word The misspelled word.
  * @param candidates The known words, at least one.
  */
 export function nearest(word: string, candidates: readonly string[]): string {
@@ -15,8 +14,8 @@ export function nearest(word: string, candidates: readonly string[]): string {
 }
 
 /**
- * How many letters have to change to make one word of another, whatever their
- * style.
+ * Counts the letters that have to change to make one word of another, whatever
+ * their style.
  */
 export function spellingDistance(a: string, b: string): number {
   return editDistance(normalize(a), normalize(b));

@@ -36,7 +36,7 @@ export interface Row extends Kind {
   readonly variable?: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
-  /** What it decides, in one line, for the documentation. */
+  /** Says what it decides, in one line, for the documentation. */
   readonly description?: string;
 }
 
@@ -44,7 +44,7 @@ export interface Row extends Kind {
 export interface Flag {
   /** Such as `--queue`. */
   readonly name: `--${string}`;
-  /** What stands for a value in help texts. */
+  /** The word for a value in help texts. */
   readonly metavar: "NAME" | "ID" | "URL";
   /** A value to show. */
   readonly example: string;
@@ -71,9 +71,9 @@ export type Checked<Options, Filled extends keyof Options = never> =
 export interface Problem {
   /** The option. */
   readonly name: string;
-  /** What it has to be, where it is there and something else. */
+  /** Says what it has to be, where it is there and something else. */
   readonly expected: string | undefined;
-  /** What is wrong, in words that show nothing secret. */
+  /** Says what is wrong, in words that show nothing secret. */
   readonly text: string;
   /** It is of the right kind and makes no sense. */
   readonly isRange: boolean;

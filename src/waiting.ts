@@ -8,11 +8,11 @@
 /** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** What ends a wait early, and whether it keeps the process alive. */
+/** Says what ends a wait early, and whether it keeps the process alive. */
 export interface WaitOptions {
   /** Ends the wait before its time. */
   readonly signal?: AbortSignal | undefined;
-  /** Whether the process may end meanwhile. Default: `false`. */
+  /** True if the process may end meanwhile. Default: `false`. */
   readonly unref?: boolean | undefined;
 }
 
@@ -72,7 +72,6 @@ export async function settledWithin(
  * Waits for a promise, unless a signal is aborted first. What becomes of the
  * promise afterwards is passed over.
  *
- * @param promise What to wait for.
  * @param signal Ends the wait.
  * @returns The promise's value.
  * @throws What the promise rejects with, or the signal's reason.
@@ -91,7 +90,7 @@ export function unlessAborted<Value>(
   });
 }
 
-/** How the pauses between attempts grow, in seconds. */
+/** Says how the pauses between attempts grow, in seconds. */
 export interface Backoff {
   /** The first pause. Default: 0.05. */
   readonly first?: number;
@@ -100,10 +99,12 @@ export interface Backoff {
 }
 
 /**
- * How long to pause before the next attempt: twice as long each time, less up
- * to a quarter of chance, so that clients do not return all at once.
+ * Tells how long to pause before the next attempt, in seconds: twice as long
+ * each time, less up to a quarter of chance, so that clients do not return all
+ * at once.
  *
- * @param attempt How many attempts came before, less one: 0 for the first pause.
+ * @param attempt How many attempts came before, less one: 0 for the first
+ * pause.
  * @param pauses The first pause and the longest one.
  * @returns The pause in seconds.
  */
@@ -115,12 +116,11 @@ export function backoff(
   return pause * (0.75 + Math.random() / 4);
 }
 
-/** How to {@linkcode retry}. */
+/** Tells {@linkcode retry} when to go on, and how long. */
 export interface RetryOptions extends WaitOptions, Backoff {
   /**
    * Decides after a failure whether to try again, and is where to report it.
    *
-   * @param error What the attempt threw.
    * @param attempt The number of the attempt, from 0.
    * @returns Whether another attempt may help; `"at once"` leaves out the pause.
    */

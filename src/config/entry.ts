@@ -1,4 +1,4 @@
-/** Where something is written. Lines and columns count from 1. */
+/** Says where something is written. Lines and columns count from 1. */
 export interface Place {
   readonly file: string;
   readonly line: number;
@@ -41,7 +41,7 @@ export function formatPlace({ file, line, column }: Place): string {
   return `${file}:${line}:${column}`;
 }
 
-/** Whether an entry says nothing, as `redis:` with nothing behind it. */
+/** Tells whether an entry says nothing, as `redis:` with nothing behind it. */
 export function isEmpty(entry: Entry): boolean {
   return entry.kind === "scalar" && (entry.value ?? undefined) === undefined;
 }
@@ -50,7 +50,6 @@ export function isEmpty(entry: Entry): boolean {
  * Writes a name for people, if it is one: in `{password:secret}`, with no blank
  * after the colon, all of it is a name, and in `{password, secret}` each.
  *
- * @param name The name.
  * @param entry What it stands for, where that is known.
  */
 export function showName(name: string, entry?: Entry): string {

@@ -10,7 +10,6 @@ const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
  *
  * @param text The text from the file.
  * @param environment Where variables are looked up.
- * @param place Where the text is.
  * @throws {ConfigError} If a variable is not set and has no default.
  */
 export function interpolate(

@@ -12,7 +12,7 @@ import { ConfigError } from "./config_error.ts";
 import type { Environment } from "./environment.ts";
 
 /**
- * What kind of source a value comes from, the strongest first;
+ * Names the source that a value comes from, the strongest first;
  * {@linkcode resolveConfig} tells it of each value.
  */
 export type ConfigSource =
@@ -32,7 +32,10 @@ export interface Given {
 
 type Values = Readonly<Record<string, Given>>;
 
-/** What one source says, or several together: values by the name of the option. */
+/**
+ * Holds what one source says, or several together: values by the name of the
+ * option.
+ */
 export interface Layer {
   readonly options: Values;
   readonly redisArgs: Values;
@@ -47,8 +50,8 @@ const TABLES: Readonly<
 > = { options: BACKEND_OPTIONS, redisArgs: REDIS_ARGUMENTS };
 
 /**
- * What a command line says, under the names of its options, for
- * {@linkcode resolveConfig}.
+ * The values of a command line, under the names of its options, for {@linkcode
+ * resolveConfig}.
  */
 export interface ConfigFlags {
   /** `--url`. */
@@ -161,7 +164,7 @@ function hostName(): string {
 
 /** Each of these says by itself where the server is. */
 const WHOLE_PLACE = /^(url|unix_socket_path|sentinels|cluster)$/;
-/** What holds for one server, not for connections as such. */
+/** The options that hold for one server, not for connections as such. */
 const OF_SERVER =
   /^(url|host|port|db|unix_socket_path|sentinels?\w*|serviceName|cluster|username|password|ssl\w*)$/;
 
@@ -174,7 +177,6 @@ const OF_SERVER =
  * password must not go to a server that it was not meant for.
  *
  * @param weaker What counts where the stronger one is silent.
- * @param stronger What counts.
  * @param warn Told when a password is left out.
  */
 export function mergeLayers(

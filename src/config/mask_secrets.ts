@@ -41,7 +41,6 @@ export function maskSecrets<T extends object>(options: T): T {
  * Replaces a value by `***` if its name says that it is a secret.
  *
  * @param name The name of an option or of an argument for Redis.
- * @param value Its value.
  */
 export function mask(name: string, value: unknown): unknown {
   if (SECRETS.includes(name)) return (value ?? "") === "" ? value : MASK;

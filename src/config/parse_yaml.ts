@@ -23,7 +23,7 @@ const MAX_ENTRIES = 10_000;
 /** Deeper than this is an alias that contains itself. */
 const MAX_DEPTH = 64;
 
-/** How {@linkcode parseYaml} reads. */
+/** Tells {@linkcode parseYaml} how to read. */
 export interface ParseYamlOptions {
   /** The name of the file, for messages. */
   readonly file: string;
@@ -38,7 +38,6 @@ export interface ParseYamlOptions {
  * name the last one counts. Nothing of the text is in any error or warning,
  * since it may be a password.
  *
- * @param text The file's content.
  * @param options The name of the file, and what to read of it.
  * @throws {ConfigError} If it is no YAML, or too much of it.
  */
@@ -143,7 +142,7 @@ class Reader {
     return new Map([...merged, ...own]);
   }
 
-  /** What `<<` brings in: a mapping, or several. */
+  /** Brings in what `<<` names: a mapping, or several. */
   #merge(
     node: unknown,
     at: number,

@@ -28,11 +28,11 @@ type Values = Record<string, Given>;
 type Table = Readonly<Record<string, Row>>;
 
 const BACKEND = "backend.redis";
-/** What stands at the top of a file. */
+/** The names that stand at the top of a file. */
 const TOP: Table = Object.fromEntries(
   TOP_OPTIONS.map((name) => [name, BACKEND_OPTIONS[name]]),
 );
-/** What stands under `backend.redis`, beside `redis_args`. */
+/** The names that stand under `backend.redis`, beside `redis_args`. */
 const NESTED: Table = Object.fromEntries(
   Object.entries<Row>(BACKEND_OPTIONS).filter(([name, { isCodeOnly }]) =>
     !isCodeOnly && !Object.hasOwn(TOP, name) && name !== "redisArgs"
@@ -44,7 +44,6 @@ const WANTED = [...OURS, "environment", "backend"];
 /**
  * Reads what a configuration file says about the backend.
  *
- * @param path The file.
  * @param environment Where `${…}` is looked up.
  * @param logger Told of names that are not known.
  * @throws {ConfigError} If it cannot be read, or a value makes no sense.

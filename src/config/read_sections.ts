@@ -13,10 +13,10 @@ import { readText } from "./read_text.ts";
 const MAX_FILES = 100;
 const MAX_DEPTH = 20;
 
-/** What stands at the top of a configuration, by name. */
+/** The entries at the top of a configuration, by name. */
 export type Sections = ReadonlyMap<string, Entry>;
 
-/** How {@linkcode readSections} reads. */
+/** Tells {@linkcode readSections} how to read. */
 export interface ReadSectionsOptions {
   /** Which sections are read. The others are only known to be there. */
   readonly isWanted: (name: string) => boolean;
@@ -41,7 +41,7 @@ export async function readSections(
   return await new Includer(options).sections(path, []);
 }
 
-/** Where a file was included from: the outermost place comes first. */
+/** The places that a file was included from: the outermost comes first. */
 type Chain = readonly IncludeEntry["place"][];
 
 class Includer {

@@ -3,11 +3,7 @@ import { ConfigError } from "./config_error.ts";
 /** No configuration is larger, in bytes. */
 const MAX_SIZE = 2 ** 20;
 
-/**
- * Whether a file may be read without asking anybody.
- *
- * @param path The file.
- */
+/** Tells whether a file may be read without asking anybody. */
 export async function mayRead(path: string): Promise<boolean> {
   const { state } = await Deno.permissions.query({ name: "read", path });
   return state === "granted";
@@ -16,7 +12,6 @@ export async function mayRead(path: string): Promise<boolean> {
 /**
  * Reads a text file of reasonable size. It never asks for the permission.
  *
- * @param path The file.
  * @param name What to call it in an error.
  * @throws {ConfigError} If it cannot be read, and why.
  */

@@ -53,7 +53,7 @@ export interface ConfigSetting {
   readonly origin: string;
 }
 
-/** What {@linkcode resolveConfig} has found. */
+/** Holds what {@linkcode resolveConfig} has found. */
 export interface ResolvedConfig {
   /** Options for {@linkcode RedisBackend}, without defaults. */
   readonly options: RedisBackendOptions;

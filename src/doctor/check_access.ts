@@ -56,7 +56,7 @@ export async function* checkAccess(
   }
 }
 
-/** What a command lacks, if anything. */
+/** Names what a command lacks, if anything. */
 type Denial = RedisError["refused"];
 
 /** A command that the user may not run, or keys that it may not touch. */

@@ -16,11 +16,7 @@ export function checkDeno(version: string = Deno.version.deno): Finding {
   );
 }
 
-/**
- * Looks at what this process may do.
- *
- * @param settings How to reach Redis.
- */
+/** Looks at what this process may do. */
 export async function* checkPermissions(
   { address, sentinel, cluster, tls }: Settings,
 ): AsyncGenerator<Finding> {

@@ -1,7 +1,7 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
-/** How full the memory may be before it is mentioned. */
+/** The share of the memory that may be full before it is mentioned. */
 const NEARLY_FULL = 0.9;
 
 /** Looks at whether the server may throw messages away, or runs out of memory. */

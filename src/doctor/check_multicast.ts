@@ -2,7 +2,7 @@ import { allInterfaces } from "../zeroconf/interfaces.ts";
 import { hearOurselves } from "../zeroconf/sockets.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
-/** How long a packet to ourselves may take, in seconds. */
+/** The time that a packet to ourselves may take, in seconds. */
 const TIMEOUT = 1;
 
 /**

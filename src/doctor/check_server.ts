@@ -5,7 +5,7 @@ import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
 import { explainReply } from "./explain_reply.ts";
 import { failure, type Finding, ok } from "./finding.ts";
 
-/** What to do when a server does not let us in. */
+/** Says what to do when a server does not let us in. */
 const ADVICE: Partial<Record<RedisErrorCode, string>> = {
   connection:
     "Start the server (systemctl start redis-server), or say where it is: its address, port and whether it speaks TLS.",
@@ -19,9 +19,7 @@ const ADVICE: Partial<Record<RedisErrorCode, string>> = {
 /**
  * Connects to the server.
  *
- * @param args How to reach it.
  * @param key A key that it has to serve, in a cluster.
- * @param signal Gives up when aborted.
  * @returns What was found, and the connection if there is one.
  * @throws {TypeError} An argument is unknown or wrong.
  * @throws {RedisError} Aborted, with the code `closed`.

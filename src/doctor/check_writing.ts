@@ -6,7 +6,6 @@ import { rehearse } from "./rehearse.ts";
 /**
  * Looks at whether the server takes what is written. Nothing is.
  *
- * @param connection A connection to it.
  * @param queue The queue.
  */
 export async function* checkWriting(

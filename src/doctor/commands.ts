@@ -1,11 +1,11 @@
 import { queueKeys } from "../redis/queue_keys.ts";
 import type { Words } from "./rehearse.ts";
 
-/** What somebody may want to do, and the commands that it takes. */
+/** Names something that people want to do, and the commands that it takes. */
 export interface Purpose {
   /** To do what, as in "may …". */
   readonly name: string;
-  /** Whether it is what nearly everybody wants. */
+  /** True if nearly everybody wants it. */
   readonly isCommon: boolean;
   /** Commands with arguments as the module sends them. */
   readonly commands: readonly Words[];

@@ -13,13 +13,13 @@ import { checkServer } from "./check_server.ts";
 import { checkWriting } from "./check_writing.ts";
 import { type Finding, warning } from "./finding.ts";
 
-/** What {@linkcode diagnose} looks at. */
+/** Tells {@linkcode diagnose} what to look at. */
 export interface DiagnoseOptions {
-  /** How to reach Redis. Default: 127.0.0.1:6379. */
+  /** The way to reach Redis. Default: 127.0.0.1:6379. */
   redisArgs?: RedisArgs;
   /** The queue, or several. Default: `platypush/backend/redis`. */
   queue?: string | readonly string[];
-  /** Whether to look at the network, too. Default: `true`. */
+  /** True to look at the network, too. Default: `true`. */
   multicast?: boolean;
   /** Gives up when aborted. Default: never. */
   signal?: AbortSignal;

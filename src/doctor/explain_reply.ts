@@ -1,6 +1,6 @@
 import type { RedisError } from "../redis/redis_error.ts";
 
-/** What a server says that does not do its work, what that means, and what to do. */
+/** Explains what a server says that does not do its work, and what to do. */
 const REPLIES: Readonly<
   Record<string, readonly [message: string, advice: string]>
 > = {
@@ -37,7 +37,6 @@ const REPLIES: Readonly<
 /**
  * Says what an answer of the server means.
  *
- * @param error The answer.
  * @returns What it means, and what to do; `undefined` where that is not known.
  */
 export function explainReply(

@@ -1,15 +1,18 @@
-/** What one check of {@linkcode diagnose} has found. */
+/** Tells what one check of {@linkcode diagnose} has found. */
 export interface Finding {
-  /** What was looked at, in a word: `server`, `memory`, `multicast`, … */
+  /** Names what was looked at, in a word: `server`, `memory`, `multicast`, … */
   readonly check: string;
   /**
    * `failure`: it cannot work like this. `warning`: it works, but something may
    * go wrong, or could not be looked at.
    */
   readonly status: "ok" | "warning" | "failure";
-  /** What was found, in one line. */
+  /** Says what was found, in one line. */
   readonly message: string;
-  /** What to do about it, in one line; `undefined` where nothing has to be done. */
+  /**
+   * Says what to do about it, in one line; `undefined` where nothing has to be
+   * done.
+   */
   readonly advice: string | undefined;
 }
 

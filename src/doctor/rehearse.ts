@@ -10,8 +10,6 @@ export type Words = readonly string[];
  * server checks permissions, its role, its memory and its disk when a command is
  * queued, and whatever breaks on the way, nothing was done.
  *
- * @param connection A connection to it.
- * @param commands The commands.
  * @returns For each of them the error, or `undefined`.
  * @throws {RedisError} The connection was lost, or transactions are not
  * permitted either (`permission`).

@@ -7,14 +7,20 @@ import {
 } from "./python_regex_syntax.ts";
 import { isSameCase, isWordCode } from "./python_text.ts";
 
-/** How many steps a search may take, which is a tenth of a second at most. */
+/**
+ * The largest number of steps of a search, which takes a tenth of a second at
+ * most.
+ */
 const MAX_STEPS = 1_000_000;
-/** How many instructions an expression may have, its repetitions written out. */
+/**
+ * The largest number of instructions in an expression, its repetitions written
+ * out.
+ */
 const MAX_PROGRAM = 20_000;
 /** From how many bits on a set takes less than a map of them. */
 const MAX_BITS = 2 ** 25;
 
-/** What was found: from where to where, in characters. */
+/** Says from where to where something was found, in characters. */
 export interface Found {
   readonly start: number;
   readonly end: number;
@@ -24,13 +30,13 @@ export interface Found {
 export class SearchTooLongError extends Error {
   /** The class's name, as for every error. */
   override readonly name = "SearchTooLongError";
-  /** How many steps it was given. */
+  /** The number of steps that it was given. */
   readonly steps = MAX_STEPS;
 }
 
 type Characters = readonly number[];
 
-/** What to do at a place of the text, and where to go on in the program. */
+/** Does one thing at a place of the text, and says where the program goes on. */
 type Instruction =
   | { op: "set"; test: (code: number) => boolean; next: number }
   | {
@@ -51,7 +57,7 @@ type Instruction =
     op: "sub";
     start: number;
     back: number;
-    /** Whether the text goes on behind what was found. */
+    /** True if the text goes on behind what was found. */
     consumes: boolean;
     isNegated: boolean;
     next: number;
@@ -69,7 +75,7 @@ export class BoundedSearch {
   readonly #program: Instruction[] = [];
   readonly #start: number;
   readonly #slots: number;
-  /** Whether what groups have caught decides over how it goes on. */
+  /** True if what groups have caught decides over how it goes on. */
   readonly #remembers: boolean;
   #loops = 0;
 
@@ -245,7 +251,7 @@ export class BoundedSearch {
   }
 }
 
-/** What to come back to: another way, or what a slot, or all slots, held. */
+/** Remembers what to come back to: another way, or what slots held. */
 type Memory =
   | { readonly at: number; readonly offset: number }
   | { readonly slot: number; readonly value: number }

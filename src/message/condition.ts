@@ -16,7 +16,7 @@ import { PythonRegex } from "./python_regex.ts";
 import { parsePythonFloat, pythonEquals } from "./python_text.ts";
 
 /**
- * What an event's `args` have to be, as {@linkcode compileCondition} reads it:
+ * Says, for {@linkcode compileCondition}, what an event's `args` have to be:
  * equal to a value, or as an object of operators says.
  */
 export type Condition = Readonly<Record<string, unknown>>;
@@ -26,12 +26,12 @@ export type Condition = Readonly<Record<string, unknown>>;
  */
 export interface EventMatch {
   /**
-   * How well: the mean over the arguments that the condition compares with a
-   * value, 0 where it compares none. Of the hooks that match one event, those
-   * with the highest score are called.
+   * Says how well it matches: the mean over the arguments that the condition
+   * compares with a value, 0 where it compares none. Of the hooks that match
+   * one event, those with the highest score are called.
    */
   readonly score: number;
-  /** What the names of a phrase, such as `${lights}`, stand for. */
+  /** The texts that the names of a phrase, such as `${lights}`, stand for. */
   readonly captures: Readonly<Record<string, string>>;
 }
 
@@ -39,13 +39,13 @@ export interface EventMatch {
 export interface CompiledCondition {
   /** The class of events that it is for, where it names one. */
   readonly type: string;
-  /** What a key of the `args` has to equal, for those with which that is all. */
+  /** The values that keys of the `args` have to equal, where that is all. */
   readonly equal: ReadonlyMap<string, unknown>;
   /** Says how an event meets it, or nothing where it does not. */
   match(event: Event): EventMatch | undefined;
 }
 
-/** What is known of a match while it is being made. */
+/** Collects what is known of a match while it is being made. */
 interface Matching {
   readonly hasPhrases: boolean;
   readonly scores: number[];

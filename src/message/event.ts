@@ -5,7 +5,7 @@ import { Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
 /**
- * What an event says: its type, and whatever else belongs to that.
+ * The content of an event: its type, and whatever else belongs to that.
  *
  * @example
  * ```ts
@@ -20,9 +20,9 @@ export type EventArgs = Record<string, unknown> & {
   type: string;
 };
 
-/** What an {@linkcode Event} is made with. */
+/** The parts of which an {@linkcode Event} is made. */
 export interface EventInit extends MessageInit {
-  /** What it says. */
+  /** Its content. */
   args: EventArgs;
 }
 
@@ -46,7 +46,7 @@ export interface EventInit extends MessageInit {
 export class Event extends Message {
   /** The kind of message. */
   declare readonly type: "event";
-  /** What it says. */
+  /** Its content. */
   declare args: EventArgs;
 
   /**

@@ -3,7 +3,7 @@ import type { Message } from "./message.ts";
 /**
  * Reads an attribute of a message.
  *
- * @param message The message.
+ * @param message The message whose attributes are looked at.
  * @param path Names with dots between them, as in `args.data.temperature`;
  * a number is an index of an array. Names that contain a dot cannot be reached.
  * The first name is a property of the message or one of its
@@ -35,15 +35,15 @@ export function attribute(message: Message, path: string): unknown {
 }
 
 /**
- * What attributes of a message have to be, by their path, for
- * {@linkcode matchesFilter}: `{ "args.type": "custom.Motion" }`.
+ * Says, for {@linkcode matchesFilter}, what attributes of a message have to be,
+ * by their path: `{ "args.type": "custom.Motion" }`.
  */
 export type Filter = Readonly<Record<string, unknown>>;
 
 /**
  * Compares attributes of a message, as handlers on the bus are filtered.
  *
- * @param message The message.
+ * @param message The message whose attributes are looked at.
  * @param filter JSON values by path (see {@linkcode attribute}). An object
  * matches one that has at least its keys with matching values; an array one of
  * the same length with matching items; `undefined` an attribute that is not
@@ -70,7 +70,6 @@ export function matchesFilter(message: Message, filter: Filter): boolean {
 }
 
 /**
- * @param actual What is there.
  * @param expected What it has to be, or to contain where it is an object.
  * @returns Whether it matches.
  */

@@ -1,6 +1,6 @@
 import { MessageError } from "./message_error.ts";
 
-/** How many levels of objects and arrays a message may have, itself included. */
+/** The largest depth of objects and arrays in a message, itself included. */
 export const MAX_DEPTH = 200;
 
 /**
@@ -21,7 +21,7 @@ export const MAX_DEPTH = 200;
  * | a value that contains itself | a {@linkcode MessageError} |
  * | an object of a class | its own enumerable properties |
  *
- * @param value Anything.
+ * @param value Anything that may or may not be JSON.
  * @param level How many objects and arrays are around the value.
  * @returns The JSON value, or `undefined` where JSON has no value for it.
  * @throws {MessageError} For a key `__proto__`, for a `Map` whose keys are

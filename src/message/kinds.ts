@@ -11,11 +11,11 @@ export type WireMessage = Record<string, unknown>;
 export interface MessageSummary {
   /** The kind of message, as people call it: `event`. */
   readonly label: string;
-  /** What it is about: an event's type, a request's action, a response's id. */
+  /** Its subject: an event's type, a request's action, a response's id. */
   readonly subject: string;
-  /** What it says of that: values by their names, or a list of values. */
+  /** Its details: values by their names, or a list of values. */
   readonly details: Readonly<Record<string, unknown>> | readonly unknown[];
-  /** Whether it tells of a failure. */
+  /** True if it tells of a failure. */
   readonly failed: boolean;
 }
 
@@ -25,10 +25,10 @@ export interface MessageKind<Kind extends Message> {
   readonly wireName: string;
   /** Its class. */
   readonly class: MessageClass<Kind>;
-  /** What people call it, in the lines of the command line. */
+  /** The word for it in the lines of the command line. */
   readonly label: string;
   /**
-   * What its subject is, such as `action`; spans carry that as
+   * The name of its subject, such as `action`; spans carry that as
    * `platypush.<wireName>.<subjectName>`. None where the subject is the id,
    * which they carry anyway.
    */

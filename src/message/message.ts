@@ -14,8 +14,9 @@ import {
 const COMMON_KEYS = ["type", "target", "origin", "id", "_timestamp"] as const;
 
 /**
- * What {@linkcode Message.build} takes: JSON or a Python literal as a text or
- * its UTF-8 bytes, the object on the wire, or a message.
+ * Every form of a message that {@linkcode Message.build} takes: JSON or a
+ * Python literal as a text or its UTF-8 bytes, the object on the wire, or a
+ * message.
  */
 export type MessageInput =
   | string
@@ -24,7 +25,7 @@ export type MessageInput =
   | Readonly<Record<string, unknown>>;
 
 /**
- * How to build a {@linkcode Message}.
+ * Says how a {@linkcode Message} is built.
  *
  * @example
  * ```ts
@@ -47,8 +48,7 @@ export interface BuildOptions {
 }
 
 /**
- * What an {@linkcode Event}, a {@linkcode Request} and a {@linkcode Response}
- * can be made with; what is missing is filled in.
+ * The parts of which an {@linkcode Event}, a {@linkcode Request} and a {@linkcode Response} can be made; what is missing is filled in.
  *
  * @example
  * ```ts
@@ -97,7 +97,7 @@ export type MessageClass<T extends Message = Message> =
   & { readonly prototype: T };
 
 /**
- * What events, requests and responses have in common.
+ * The base of events, requests and responses, with what they have in common.
  *
  * A message holds JSON values: what else it is made with is converted at once,
  * as {@linkcode jsonValue} describes, so that every subscriber sees the same,
@@ -129,7 +129,10 @@ export abstract class Message {
   declare id: string;
   /** When it was made, in seconds since the epoch. */
   declare timestamp: number;
-  /** How often it was delivered before, without success. Never on the wire. */
+  /**
+   * The number of times that it was delivered before, without success. Never on
+   * the wire.
+   */
   declare redelivered: number;
 
   readonly #source: WireMessage | undefined;
@@ -198,7 +201,7 @@ export abstract class Message {
     );
   }
 
-  /** What else it has on the wire, such as `_logging_level`. */
+  /** Everything else that it has on the wire, such as `_logging_level`. */
   get extra(): WireMessage {
     const extra = { ...this.#source };
     for (const key of COMMON_KEYS) delete extra[key];
@@ -333,7 +336,6 @@ function hostname(): string {
 /**
  * Builds many messages, which is faster than to build one after the other.
  *
- * @param inputs What {@linkcode Message.build} takes.
  * @param options The device's id and the size limit, for all of them.
  * @returns For each input the message, or the error that `build` throws for it.
  */

@@ -23,7 +23,7 @@ export class MessageError extends Error {
   /** The class's name, as for every error. */
   override readonly name = "MessageError";
 
-  /** What kind of fault it is. */
+  /** The kind of the fault. */
   readonly reason: MessageErrorReason;
 
   /**

@@ -139,7 +139,10 @@ function tooLarge(size: number, maxSize: number): MessageError {
   );
 }
 
-/** How many UTF-16 units a text may have to be read together with others; it then cannot nest deeper than a message may. */
+/**
+ * The largest length, in UTF-16 units, of a text that is read together with
+ * others; it then cannot nest deeper than a message may.
+ */
 export const MAX_JOINABLE = 2 * MAX_DEPTH;
 
 /**

@@ -9,7 +9,7 @@ const PATTERN_WORD = 1.25;
 const CAPTURE = 1;
 const SKIPPED_WORD = -1;
 
-/** How well a phrase matches, and what it has caught. */
+/** Says how well a phrase matches, and what it has caught. */
 export interface PhraseMatch {
   /** The sum over its words. */
   readonly score: number;

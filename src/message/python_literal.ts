@@ -42,7 +42,7 @@ import {
  * character names), f-strings, `...`, a `__proto__` key, more than 200 levels,
  * integers of more than 4,300 digits (as in Python).
  *
- * @param text The literal.
+ * @param text The text of one literal, with nothing after it.
  * @returns Its value.
  * @throws {SyntaxError} If it is no such literal; says where, and what was
  * expected.
@@ -82,7 +82,7 @@ class Parser {
   #depth = 0;
   /** The last value as a dict's key, where JSON can have it as one. */
   #key: string | undefined;
-  /** What tells the last value from others in a set, where Python can hash it. */
+  /** Tells the last value from others in a set, where Python can hash it. */
   #hash: string | undefined;
 
   constructor(text: string) {
@@ -204,7 +204,7 @@ class Parser {
     return isHashable ? this.#unequal(items) : items;
   }
 
-  /** Whether another item follows. */
+  /** Tells whether another item follows. */
   #comma(end: string): boolean {
     if (this.#take(end)) return false;
     if (!this.#take(",")) this.#fail(`"," or "${end}"`);

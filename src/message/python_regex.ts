@@ -7,7 +7,7 @@ import {
 } from "./python_regex_syntax.ts";
 import { sameCase } from "./python_text.ts";
 
-/** What `\s` means in Python, for use inside of brackets; and its opposite. */
+/** The meaning of `\s` in Python, for use inside of brackets; and its opposite. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x{85}\\p{Z}";
 const NOT_SPACE = "\\x00-\\x08\\x0e-\\x1b\\x21-\\x{84}\\x{86}-\\x{9f}" +
   "\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}" +
@@ -31,7 +31,10 @@ const ASCII_CLASSES: Readonly<Record<string, string>> = {
   S: "\\x00-\\x08\\x0e-\\x1f\\x21-\\x{10ffff}",
 };
 
-/** How many characters of a range are written one by one, where case is ignored. */
+/**
+ * The largest range that is written character by character, where case is
+ * ignored.
+ */
 const MAX_WRITTEN_OUT = 200;
 
 // deno-lint-ignore no-control-regex -- all of ASCII is what is meant
@@ -47,7 +50,7 @@ const ASCII = /^[\x00-\x7f]*$/;
  */
 export class PythonRegex {
   readonly #re2: RE2JS | undefined;
-  /** Whether RE2 finds the same only in texts that are ASCII. */
+  /** True if RE2 finds the same only in texts that are ASCII. */
   readonly #onlyAscii: boolean;
   readonly #bounded: BoundedSearch | undefined;
 

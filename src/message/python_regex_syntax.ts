@@ -31,7 +31,7 @@ export type SetItem =
   | { readonly from: number; readonly to: number }
   | { readonly class: string };
 
-/** What one character has to be. */
+/** Says what one character has to be. */
 export interface CharacterSet {
   readonly kind: "set";
   readonly items: readonly SetItem[];
@@ -58,7 +58,7 @@ export type Part =
   | {
     readonly kind: "look";
     readonly part: Part;
-    /** How many characters before the place it begins; 0 looks ahead. */
+    /** The number of characters before the place where it begins; 0 looks ahead. */
     readonly back: number;
     readonly isNegated: boolean;
   }
@@ -78,7 +78,7 @@ export type Part =
 /** A regular expression that was read. */
 export interface Expression {
   readonly part: Part;
-  /** How many groups it has, besides the whole. */
+  /** The number of its groups, besides the whole. */
   readonly groups: number;
 }
 
@@ -110,7 +110,7 @@ class Parser {
   readonly #open = new Set<number>();
   /** The groups that conditions ask for, which may follow later. */
   readonly #asked = new Set<number>();
-  /** How many groups there were before the look-behind that is read. */
+  /** The number of groups before the look-behind that is read. */
   #groupsBefore: number | undefined;
   /** The least and the greatest width of each closed group. */
   readonly #widths = new Map<number, readonly [number, number]>();

@@ -15,7 +15,7 @@ function lowerOf(code: number): number {
   return String.fromCodePoint(code).toLowerCase().codePointAt(0)!;
 }
 
-/** What characters have in common that only differ in case. */
+/** Gives the same for all characters that only differ in case. */
 function caseKey(code: number, isAscii: boolean): string | number {
   if (isAscii) return code < 0x80 ? lowerOf(code) : code;
   return String.fromCodePoint(lowerOf(code)).toUpperCase();

@@ -6,8 +6,6 @@ export class PythonLiteralError extends SyntaxError {
   /**
    * @param text The text; its one character at the offset is named, no more,
    * since there may be secrets in it.
-   * @param offset Where it went wrong.
-   * @param expected What would be right.
    */
   constructor(text: string, offset: number, expected: string) {
     const found = text.codePointAt(offset);
@@ -23,9 +21,9 @@ export class PythonLiteralError extends SyntaxError {
 
 /** A string literal, prefix and quotes included, as it was found in a text. */
 export interface PythonString {
-  /** What it says; of bytes, one character each. */
+  /** Its text; of bytes, one character each. */
   readonly text: string;
-  /** Whether its prefix has a `b`. */
+  /** True if its prefix has a `b`. */
   readonly isBytes: boolean;
   /** The offset behind it. */
   readonly end: number;
@@ -55,7 +53,6 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
 /**
  * Reads a string literal; the grammar is at `parsePythonLiteral`.
  *
- * @param text The text around it.
  * @param start Where its prefix or its quote is.
  * @returns The string, or `undefined` where none starts.
  * @throws {PythonLiteralError} If it is not well formed.
@@ -213,7 +210,7 @@ function isQuote(code: number): boolean {
 export interface PythonNumber {
   /** Its value as a double. */
   readonly value: number;
-  /** What it is as a dict's key in JSON. */
+  /** Its form as a dict's key in JSON. */
   readonly key: string;
   /** The same for numbers that are equal, and only for them. */
   readonly hash: string;
@@ -235,7 +232,6 @@ const FLOAT_NAMES: ReadonlyMap<string, number> = new Map([
  * Reads a number; the grammar is at `parsePythonLiteral`.
  *
  * @param token The number without its sign.
- * @param sign The sign.
  * @returns The number, or `undefined` if it is none.
  */
 export function readPythonNumber(

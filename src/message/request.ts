@@ -3,7 +3,7 @@ import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
 import { Message, type MessageInit } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
-/** What a {@linkcode Request} is made with. */
+/** The parts of which a {@linkcode Request} is made. */
 export interface RequestInit extends MessageInit {
   /** The name of what is to be done, such as `light.hue.on`. */
   action: string;

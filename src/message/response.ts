@@ -5,7 +5,7 @@ import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
 
 /**
- * What a {@linkcode Response} is made with.
+ * The parts of which a {@linkcode Response} is made.
  *
  * @example
  * ```ts
@@ -25,16 +25,16 @@ export interface ResponseInit extends MessageInit {
   /** The device that sent the request. */
   target: string;
   /**
-   * What the action returned. Without any, `{ success: true }`, or
+   * The value that the action returned. Without any, `{ success: true }`, or
    * `{ success: false }` when there are errors.
    */
   output?: unknown;
-  /** What went wrong, usually texts. Nothing by default. */
+  /** The errors, usually texts. None by default. */
   errors?: readonly unknown[];
 }
 
 /**
- * What came of a request.
+ * Tells what came of a request.
  *
  * Platypush decodes an output, or an error, that is a text and itself JSON.
  * Building does the same, and writing encodes such a text once more, so that
@@ -57,9 +57,9 @@ export interface ResponseInit extends MessageInit {
 export class Response extends Message {
   /** The kind of message. */
   declare readonly type: "response";
-  /** What the action returned. */
+  /** The value that the action returned. */
   declare output: unknown;
-  /** What went wrong; empty when nothing did. */
+  /** The errors; empty when nothing went wrong. */
   declare errors: unknown[];
 
   /**

@@ -13,7 +13,10 @@ import {
 const OPTIONS: Rows<OnceOptions> = { expiry: TIME_LIMIT, lease: TIME_LIMIT };
 const PATH = required({ ...NAME, expected: "the path of a file" });
 
-/** How long a process waits for another one that writes to the file, in milliseconds. */
+/**
+ * The time that a process waits for another one that writes to the file, in
+ * milliseconds.
+ */
 const BUSY_TIMEOUT = 10_000;
 
 /**

@@ -16,9 +16,12 @@ import {
 export interface RedisOnceOptions extends OnceOptions {
   /** The start of its keys. Default: `platypush/once`. */
   prefix?: string;
-  /** Whether the process may end although it is open. Default: `false`. */
+  /** True if the process may end although it is open. Default: `false`. */
   daemon?: boolean;
-  /** Where to report lost connections. Default: LogTape's category of Redis. */
+  /**
+   * The logger that hears of lost connections. Default: LogTape's category of
+   * Redis.
+   */
   logger?: Logger;
 }
 

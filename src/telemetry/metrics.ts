@@ -18,13 +18,13 @@ export type InstrumentKind =
   /** They are the same. */
   | "gauge";
 
-/** How a metric is described to whoever collects it. */
+/** Describes a metric to whoever collects it. */
 export interface Instrument {
   /** Its kind. */
   readonly kind: InstrumentKind;
   /** Its unit, in UCUM. */
   readonly unit: string;
-  /** What it says. */
+  /** Says what it counts. */
   readonly description: string;
 }
 
@@ -113,26 +113,29 @@ function gauge(description: string, unit: string): Instrument {
   return { kind: "gauge", unit, description };
 }
 
-/** What is said when metrics are collected. */
+/** Holds what is said when metrics are collected. */
 export interface Observation {
   /** The metric. */
   readonly metric: MetricName;
   /** Its value: a counter's is what was counted since its source began. */
   readonly value: number;
-  /** What else tells it from others. */
+  /** The attributes that tell it from others. */
   readonly attributes: Attributes;
 }
 
-/** What has something to say each time that metrics are collected. */
+/** Has something to say each time that metrics are collected. */
 export interface MetricSource {
-  /** What it has counted, and how it stands. */
+  /** Tells what it has counted, and how it stands. */
   counts(): readonly Observation[];
-  /** What it has to ask for first; it must neither reject nor take long. */
+  /**
+   * Asks for what it does not know by itself; it must neither reject nor take
+   * long.
+   */
   lag(): Promise<readonly Observation[]>;
 }
 
 const sources = new Set<MetricSource>();
-/** What sources have counted that are gone: counters never go back. */
+/** Keeps what sources have counted that are gone: counters never go back. */
 const past = new Map<string, Observation>();
 let isCollected = false;
 
@@ -141,7 +144,6 @@ let isCollected = false;
  * backends on one queue, are one to whoever collects. Where nobody does,
  * nothing happens.
  *
- * @param source The source.
  * @returns Removes it; what it has counted by then is kept.
  */
 export function addMetricSource(source: MetricSource): () => void {

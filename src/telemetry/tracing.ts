@@ -20,7 +20,7 @@ export const SCOPE = "@platypush/redis";
 
 let tracer: Tracer | undefined;
 
-/** Whether anybody collects spans in this isolate. */
+/** Tells whether anybody collects spans in this isolate. */
 export function isTracing(): boolean {
   const provider = trace.getTracerProvider();
   // Until another provider is registered, the API's own stands for it.
@@ -34,7 +34,7 @@ function getTracer(): Tracer {
 }
 
 /**
- * How messages came here, for the spans of whoever handles them.
+ * Says how messages came here, for the spans of whoever handles them.
  *
  * @example
  * ```ts
@@ -96,9 +96,6 @@ export class Processing {
   /**
    * Starts the span, as a child of the one that the message names in its
    * `traceparent`.
-   *
-   * @param message The message.
-   * @param reception How it came here.
    */
   constructor(message: Message, { queue, time }: Reception) {
     const parent = extractTrace(message);
@@ -134,7 +131,6 @@ export class Processing {
  * collects spans. One that has a `traceparent` keeps it.
  *
  * @param destination Where to: the queue, or what such names look like.
- * @param messages The messages.
  * @param send Sends them, as they are written for the wire.
  */
 export async function traceSending(
@@ -175,15 +171,12 @@ function write(message: Message, carrier: Record<string, string>): string {
   return JSON.stringify("traceparent" in wire ? wire : { ...wire, ...carrier });
 }
 
-/** What came from the network may be long. */
+/** The largest length of what came from the network. */
 const MAX_LENGTH = 256;
 
 /**
  * The attributes of a span, by OpenTelemetry's semantic conventions for
  * messaging.
- *
- * @param operation What is done.
- * @param destination The queue.
  */
 function operationAttributes(
   operation: "process" | "send",
@@ -234,7 +227,10 @@ function extractTrace(message: Message): Context {
   });
 }
 
-/** What is added to messages on the wire so that they carry the active trace. */
+/**
+ * Gives what is added to messages on the wire so that they carry the active
+ * trace.
+ */
 function injectTrace(): Record<string, string> {
   const carrier: Record<string, string> = {};
   propagation.inject(context.active(), carrier, {
@@ -252,7 +248,6 @@ function isField(key: string): boolean {
 /**
  * Ends a span.
  *
- * @param span The span.
  * @param error What went wrong, if anything.
  */
 function endSpan(span: Span, error?: Error): void {

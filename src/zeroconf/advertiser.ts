@@ -18,7 +18,7 @@ import type { PropertyValue, ServiceInfo } from "./service_info.ts";
 import { compareAddresses, makeServiceInfo } from "./service_info.ts";
 import { decodeTxt, encodeTxt } from "./txt.ts";
 
-/** How an {@linkcode Advertiser} reaches the network. */
+/** Says how an {@linkcode Advertiser} reaches the network. */
 export interface AdvertiserOptions {
   /**
    * Names or addresses of interfaces. Default: all that lead to other hosts, or
@@ -27,9 +27,12 @@ export interface AdvertiserOptions {
   interfaces?: readonly string[];
   /** The name of this host, without `.local`. Default: the system's. */
   host?: string;
-  /** Whether it lets the process end; then no goodbye is sent. Default: `false`. */
+  /** True if it lets the process end; then no goodbye is sent. Default: `false`. */
   unref?: boolean;
-  /** Where it reports what it does. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what it does. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
 }
 
@@ -44,7 +47,7 @@ export interface ServiceOptions {
    * (RFC 6763, section 8).
    */
   port: number;
-  /** What the service runs on. Default: `tcp`. */
+  /** The protocol that the service speaks. Default: `tcp`. */
   protocol?: "tcp" | "udp";
   /** The TXT record: up to 1,300 bytes, each key with its value up to 255. Default: empty. */
   properties?: Readonly<Record<string, PropertyValue>>;
@@ -133,7 +136,7 @@ export class Advertiser implements AsyncDisposable {
    * Announces a service, or changes what is announced under the same name and
    * type: then no goodbye is sent.
    *
-   * @param options The service.
+   * @param options The service: its name, type, port and properties.
    * @returns The full name, which differs from the wanted one when that is
    * taken: `name (2)`.
    * @throws {TypeError} There is no such option or it is of another kind, or

@@ -4,7 +4,7 @@ import type { OwnRecords, Service } from "./own_records.ts";
 import { packAnswers, packProbes } from "./packets.ts";
 import type { Prober } from "./prober.ts";
 
-/** What an {@linkcode Announcer} needs. */
+/** Gives an {@linkcode Announcer} what it needs. */
 export interface AnnouncerOptions {
   readonly clock: Clock;
   readonly send: Send;

@@ -12,7 +12,7 @@ import type { ServiceChange, ServiceInfo } from "./service_info.ts";
  */
 export const PLATYPUSH_REDIS = "_platypush-redis._tcp.local.";
 
-/** What a {@linkcode Browser} looks for, and where. */
+/** Says what a {@linkcode Browser} looks for, and where. */
 export interface BrowserOptions {
   /**
    * The type, or the service's name alone, such as `http`. Default:
@@ -26,9 +26,12 @@ export interface BrowserOptions {
   interfaces?: readonly string[];
   /** Called with each change, in order; what it throws is logged. */
   onChange?: (change: ServiceChange) => void;
-  /** Whether it lets the process end. Default: `false`. */
+  /** True if it lets the process end. Default: `false`. */
   unref?: boolean;
-  /** Where it reports what it does. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what it does. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
 }
 
@@ -144,7 +147,7 @@ export class Browser implements AsyncDisposable {
   }
 }
 
-/** What {@linkcode browse} looks for, and for how long. */
+/** Says what {@linkcode browse} looks for, and for how long. */
 export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
   /** Ends the iteration, without an error. */
   signal?: AbortSignal;

@@ -5,7 +5,6 @@ export interface Clock {
   /**
    * Calls back once, later.
    *
-   * @param delay Milliseconds from now.
    * @returns A function that gives the call up.
    */
   after(delay: number, callback: () => void): () => void;

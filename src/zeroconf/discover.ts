@@ -9,9 +9,9 @@ import type { Follower } from "./querier.ts";
 import type { ServiceInfo } from "./service_info.ts";
 import { sleep } from "../waiting.ts";
 
-/** What {@linkcode discover} looks for, and for how long. */
+/** Says what {@linkcode discover} looks for, and for how long. */
 export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
-  /** How long to look, in seconds. Default: 2. */
+  /** The time to look, in seconds. Default: 2. */
   timeout?: number;
   /** Ends the search early, without an error. */
   signal?: AbortSignal;

@@ -25,7 +25,10 @@ interface RecordOf<Type extends string, Data> {
   readonly type: Type;
   /** Seconds. */
   readonly ttl: number;
-  /** Whether it replaces what is cached under its name and type (RFC 6762, section 10.2). */
+  /**
+   * True if it replaces what is cached under its name and type (RFC 6762,
+   * section 10.2).
+   */
   readonly flush: boolean;
   readonly data: Data;
 }
@@ -43,7 +46,7 @@ export interface DnsMessage {
   readonly type: "query" | "response";
   /** Not 0 only between us and simple resolvers (RFC 6762, section 6.7). */
   readonly id?: number;
-  /** Whether more known answers follow (RFC 6762, section 7.2). */
+  /** True if more known answers follow (RFC 6762, section 7.2). */
   readonly truncated?: boolean;
   readonly questions?: readonly DnsQuestion[];
   readonly answers?: readonly DnsRecord[];
@@ -51,13 +54,13 @@ export interface DnsMessage {
   readonly additionals?: readonly DnsRecord[];
 }
 
-/** Where a packet came from. */
+/** Says where a packet came from. */
 export interface Source {
   /** The name of the interface on which it arrived. */
   readonly interfaceName: string;
   readonly address: string;
   readonly port: number;
-  /** Whether it was sent to this host alone. */
+  /** True if it was sent to this host alone. */
   readonly unicast?: boolean;
 }
 

@@ -13,11 +13,11 @@ const SAME_PACKET = 200;
 /** The most packets that are remembered for that. */
 const MAX_PACKETS = 200;
 
-/** What a {@linkcode Participant} says of itself. */
+/** Tells the engine about a {@linkcode Participant}. */
 export interface ParticipantOptions {
   /** Names or addresses of the interfaces to use. */
   readonly interfaces?: readonly string[] | undefined;
-  /** Whether it lets the process end. */
+  /** True if it lets the process end. */
   readonly daemon: boolean;
   readonly logger: Logger;
 }
@@ -36,7 +36,7 @@ export class Engine {
   readonly querier: Querier;
   readonly #sockets: Sockets;
   readonly #participants = new Set<Participant>();
-  /** What was heard a moment ago, with where and when. */
+  /** Remembers what was heard a moment ago, with where and when. */
   readonly #recent = new Map<string, Source & { at: number }>();
 
   private constructor() {

@@ -12,15 +12,15 @@ export const MAX_SERVICES = 2_000;
 const FIRST_PAUSE = 1_000;
 /** The longest pause where the service was there before, so that it is seen again soon. */
 const LONGEST_PAUSE = 8_000;
-/** How often what is missing of a service that was never there is asked for. */
+/** The number of times that what is missing of a service is asked for. */
 const MAX_ATTEMPTS = 8;
 /** The most services of which something is asked for at one time, and the pause after, in milliseconds. */
 const MAX_ASKED = 100;
 const REST = 500;
 
-/** What {@linkcode Instances} need. */
+/** Gives {@linkcode Instances} what they need. */
 export interface InstancesOptions {
-  /** Where the records of the services are. */
+  /** The cache with the records of the services. */
   readonly cache: RecordCache;
   readonly random: () => number;
   /** The questions whose answers are missing of a service of a type. */
@@ -37,13 +37,13 @@ interface Instance {
   readonly type: string;
   /** The address of the host that told of it. */
   readonly from: string;
-  /** Whether we alone were told, so that nobody else asks for the rest now. */
+  /** True if we alone were told, so that nobody else asks for the rest now. */
   readonly isDirect: boolean;
   /** The hosts that its SRV records have named, folded. */
   readonly hosts: Set<string>;
-  /** What was asked for, and when it will be again. */
+  /** Remembers what was asked for, and when it will be again. */
   readonly asked: Map<string, { attempts: number; next: number }>;
-  /** Whether it was known completely at any time. */
+  /** True if it was known completely at any time. */
   wasComplete: boolean;
 }
 
@@ -69,7 +69,7 @@ export class Instances {
     this.#options = options;
   }
 
-  /** How many there are. */
+  /** The number of them. */
   get size(): number {
     return this.#all.size;
   }
@@ -84,7 +84,7 @@ export class Instances {
     return this.#byHost.keys();
   }
 
-  /** Whether there is one with this key. */
+  /** Tells whether there is one with this key. */
   has(key: string): boolean {
     return this.#all.has(key);
   }

@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 export interface NetworkInterface {
   /** The system's name for it, such as `eth0`. */
   readonly name: string;
-  /** Whether it leads nowhere but to this host. */
+  /** True if it leads nowhere but to this host. */
   readonly loopback: boolean;
   /** The IPv4 addresses with their netmasks. */
   readonly ipv4: readonly { address: string; netmask: string }[];
@@ -87,7 +87,7 @@ function maySeeCarriers(): boolean {
     Deno.permissions.querySync({ name: "read" }).state === "granted";
 }
 
-/** Whether two lists say the same of an interface. */
+/** Tells whether two lists say the same of an interface. */
 export function isSameInterface(
   a: NetworkInterface | undefined,
   b: NetworkInterface | undefined,
@@ -100,7 +100,10 @@ export function channelOf(interfaceName: string, address: string): string {
   return `${interfaceName} ${address.includes(":") ? "IPv6" : "IPv4"}`;
 }
 
-/** Whether an IPv4 packet from this address came over this interface's own network. */
+/**
+ * Tells whether an IPv4 packet from this address came over this interface's own
+ * network.
+ */
 export function isOnLink(
   { ipv4 }: NetworkInterface,
   source: string,

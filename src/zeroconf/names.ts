@@ -30,7 +30,6 @@ export function labelsOf(name: string): string[] {
  * Cuts a text so that it fits a label, never inside of a character as a
  * reader sees it.
  *
- * @param text The label to be.
  * @param max The most bytes of UTF-8 that may remain.
  * @returns The text, or its beginning.
  */

@@ -13,7 +13,7 @@ const HOST_TTL = 120;
 /** Seconds that all other records stay valid. */
 const OTHER_TTL = 4_500;
 
-/** What a service says about itself. */
+/** Holds what a service says about itself. */
 export interface ServiceRecords {
   /** The type without a dot at its end. */
   type: string;
@@ -23,7 +23,7 @@ export interface ServiceRecords {
   txt: readonly Uint8Array[];
 }
 
-/** Where a service is announced. */
+/** Says where a service is announced. */
 export interface Place {
   /** The names of the interfaces as they are now. */
   readonly interfaceNames: ReadonlySet<string>;
@@ -122,7 +122,10 @@ export class OwnRecords {
     return found.length > 0 || own.length === 0 ? found : [absence(own)];
   }
 
-  /** What whoever asked will want next (RFC 6763, section 12; RFC 6762, section 6.2). */
+  /**
+   * Adds what whoever asked will want next (RFC 6763, section 12; RFC 6762,
+   * section 6.2).
+   */
   additionals(answer: DnsRecord, on: string): readonly DnsRecord[] {
     switch (answer.type) {
       case "PTR": {
@@ -198,7 +201,7 @@ export class OwnRecords {
     return this.#addressesOf(host, on).own;
   }
 
-  /** Whether a host has services on an interface. */
+  /** Tells whether a host has services on an interface. */
   isOn({ services }: Host, on: string): boolean {
     return [...services].some(({ place }) => place.interfaceNames.has(on));
   }

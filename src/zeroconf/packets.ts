@@ -107,7 +107,6 @@ function sizeOf(records: readonly DnsRecord[]): number {
  * Puts questions and known answers into packets. All but the last packet with
  * known answers say that more follow (section 7.2).
  *
- * @param questions Each of them once.
  * @param known Pointers that need not be given as answers.
  * @returns The queries in the order in which they have to be sent.
  */

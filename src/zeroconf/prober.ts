@@ -16,7 +16,7 @@ const ECHO = 1_000;
 /** When announcements follow the first one, in milliseconds: more than the two of section 8.3. */
 const ANNOUNCEMENTS = [0, 1_000, 3_000];
 
-/** What a {@linkcode Prober} needs. */
+/** Gives a {@linkcode Prober} what it needs. */
 export interface ProberOptions {
   /** The name to begin with, without a dot at its end. */
   readonly name: string;
@@ -49,7 +49,10 @@ export class Prober {
   /** The name that others know as ours; none where another host claims it, too. */
   #known = "";
   #probesSent = 0;
-  /** What was sent last, and what was before a change, by {@linkcode dataKey}. */
+  /**
+   * Remembers what was sent last, and what was before a change, by {@linkcode
+   * dataKey}.
+   */
   #sent: readonly string[] = [];
   #former: readonly string[] = [];
   #formerUntil = -Infinity;
@@ -70,7 +73,7 @@ export class Prober {
   }
 
   /**
-   * Whether the records may be used in answers. They may while the name is
+   * Tells whether the records may be used in answers. They may while the name is
    * probed for again, so that nobody takes it meanwhile.
    */
   get announced(): boolean {
@@ -78,13 +81,16 @@ export class Prober {
       this.#state === "probing" && this.isKnown;
   }
 
-  /** Whether the name was announced at any time, so that others may know it. */
+  /**
+   * Tells whether the name was announced at any time, so that others may know
+   * it.
+   */
   get everAnnounced(): boolean {
     return this.#everAnnounced;
   }
 
   /**
-   * Whether others know the records under the name as ours, also while it is
+   * Tells whether others know the records under the name as ours, also while it is
    * probed for again, and are to hear a goodbye.
    */
   get isKnown(): boolean {

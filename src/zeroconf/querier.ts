@@ -30,7 +30,7 @@ const REST = 20;
 export interface Follower {
   /** The type without a dot at its end. */
   readonly type: string;
-  /** Where they are looked for. */
+  /** The network on which they are looked for. */
   readonly place: Place;
   /**
    * Looks at what is known of services, because it has changed.
@@ -42,7 +42,7 @@ export interface Follower {
   missing(name: string): readonly DnsQuestion[];
 }
 
-/** What a {@linkcode Querier} needs. */
+/** Gives a {@linkcode Querier} what it needs. */
 export interface QuerierOptions {
   readonly clock: Clock;
   /** Spreads what hosts would do all at once, in [0, 1). */
@@ -50,7 +50,10 @@ export interface QuerierOptions {
   readonly send: Send;
   /** The interfaces and IP versions on which questions are asked, see {@linkcode channelOf}. */
   channels(): readonly string[];
-  /** Whether what is sent to this host alone is heard, so that it may be asked for. */
+  /**
+   * Tells whether what is sent to this host alone is heard, so that it may be
+   * asked for.
+   */
   hearsUnicast(): boolean;
   /** Tells whether this is an address of this host, on any interface. */
   isOwnAddress(address: string): boolean;
@@ -64,7 +67,10 @@ interface Series {
   readonly heard: Map<string, number>;
   next: number;
   interval: number;
-  /** Whether the next question begins the series, so that direct answers are welcome (section 5.4). */
+  /**
+   * True if the next question begins the series, so that direct answers are
+   * welcome (section 5.4).
+   */
   isFirst: boolean;
 }
 
@@ -74,7 +80,7 @@ interface Series {
  * again for what is about to expire. It knows no sockets and no real time.
  */
 export class Querier {
-  /** What was heard of the services that are followed. */
+  /** Holds what was heard of the services that are followed. */
   readonly cache: RecordCache;
   readonly #options: QuerierOptions;
   readonly #series = new Map<string, Series>();
@@ -100,7 +106,7 @@ export class Querier {
     });
   }
 
-  /** How many records and names are remembered. */
+  /** Counts the records and names that are remembered. */
   get size(): { records: number; services: number } {
     return { records: this.cache.size, services: this.#instances.size };
   }
@@ -385,9 +391,9 @@ export class Querier {
   }
 
   /**
-   * What is still valid for more than half of its lifetime (section 7.1). Of
-   * what is not known completely, or was heard before the network changed, the
-   * answer is wanted.
+   * Finds what is still valid for more than half of its lifetime (section 7.1).
+   * Of what is not known completely, or was heard before the network changed,
+   * the answer is wanted.
    */
   #knownAnswers(series: Series, on: string, now: number): DnsRecord[] {
     const known: DnsRecord[] = [];

@@ -19,9 +19,9 @@ export interface CachedRecord {
   /** When it was heard last, in the milliseconds of the clock. */
   readonly heardAt: number;
   expiresAt: number;
-  /** Whether it is about to go, because newer ones have replaced it. */
+  /** True if it is about to go, because newer ones have replaced it. */
   replaced: boolean;
-  /** How many of its renewals were asked for. */
+  /** The number of its renewals that were asked for. */
   renewals: number;
   /** Spreads the renewals of many hosts: up to 2 % of the lifetime. */
   readonly jitter: number;
@@ -44,7 +44,7 @@ export class RecordCache {
     this.#random = random;
   }
 
-  /** How many records there are. */
+  /** The number of records. */
   get size(): number {
     return this.#size;
   }

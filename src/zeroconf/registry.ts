@@ -14,7 +14,7 @@ import { PROBE_INTERVAL, Prober } from "./prober.ts";
 import { Responder } from "./responder.ts";
 import type { ReceivedMessage } from "./wire_format.ts";
 
-/** What a {@linkcode Registry} needs. */
+/** Gives a {@linkcode Registry} what it needs. */
 export interface RegistryOptions {
   readonly clock: Clock;
   readonly random: () => number;
@@ -68,7 +68,6 @@ export class Registry {
    *
    * @param records The object may be changed later, see {@linkcode Prober.changed}.
    * @param host The name of the host, one label, to begin with.
-   * @param place Where to announce it.
    * @param onRename Called with the new instance name when another host has it.
    * @returns The service with the prober of its name, which is another one from
    * the beginning where this process has the wanted one already.
@@ -181,7 +180,7 @@ export class Registry {
     }
   }
 
-  /** Whether a service of this process has the name, or tries to win it. */
+  /** Tells whether a service of this process has the name, or tries to win it. */
   #isHeld(name: string): boolean {
     return this.#records.probersOf(fold(name)).length > 0;
   }

@@ -18,7 +18,7 @@ const PAUSE = 1_000;
 /** The same where a name is defended against a probe. */
 const PROBE_PAUSE = 250;
 
-/** What a {@linkcode Responder} needs. */
+/** Gives a {@linkcode Responder} what it needs. */
 export interface ResponderOptions {
   readonly clock: Clock;
   readonly random: () => number;
@@ -148,7 +148,10 @@ export class Responder {
     });
   }
 
-  /** What is to be said, without what is known for half of its lifetime (section 7.1). */
+  /**
+   * Finds what is to be said, without what is known for half of its lifetime
+   * (section 7.1).
+   */
   #answersTo({ questions, known }: Query, on: string): DnsRecord[] {
     const answers = new Map<string, DnsRecord>();
     for (const { name, type } of questions) {

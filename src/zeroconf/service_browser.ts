@@ -10,7 +10,7 @@ import {
 } from "./service_info.ts";
 import { decodeTxt } from "./txt.ts";
 
-/** What a {@linkcode ServiceBrowser} needs. */
+/** Gives a {@linkcode ServiceBrowser} what it needs. */
 export interface ServiceBrowserOptions {
   /** The type without a dot at its end. */
   readonly type: string;

@@ -1,5 +1,5 @@
 /**
- * What the TXT record of a service can carry under a key, as an
+ * Any value that the TXT record of a service can carry under a key, as an
  * {@linkcode Advertiser} announces it: bytes as they are, everything else as
  * its text.
  */
@@ -18,15 +18,18 @@ export interface ServiceInfo {
   /** The port that the service listens on; 0 where the network does not reach it. */
   port: number;
   /**
-   * Where the host is reached, the most promising first: IPv4 before IPv6, and
+   * The addresses of the host, the most promising first: IPv4 before IPv6, and
    * what is on the network on which it was heard before what is not.
    */
   addresses: string[];
   /** The host's name, such as `livingroom.local.`. */
   server: string;
-  /** How long the records of the host stay valid, in seconds (RFC 6762, section 10). */
+  /**
+   * The time that the records of the host stay valid, in seconds (RFC 6762,
+   * section 10).
+   */
   host_ttl: number;
-  /** How long the other records stay valid, in seconds. */
+  /** The time that the other records stay valid, in seconds. */
   other_ttl: number;
   /** The priority in the SRV record; lower comes first. */
   priority: number;
@@ -39,15 +42,15 @@ export interface ServiceInfo {
   /** The Redis list of the device, when the service tells it. */
   queue: string | undefined;
   /**
-   * Where the Redis server is: at the property `host`, or else the best of the
-   * addresses; by TLS (`rediss://`) where the property `ssl` is `true`, and with
-   * the database of the property `db`. Missing where the network does not reach
-   * the server, or what is announced makes no address.
+   * The address of the Redis server: at the property `host`, or else the best
+   * of the addresses; by TLS (`rediss://`) where the property `ssl` is `true`,
+   * and with the database of the property `db`. Missing where the network does
+   * not reach the server, or what is announced makes no address.
    */
   redisUrl: string | undefined;
 }
 
-/** What has become of a service, as {@linkcode browse} gives it. */
+/** Tells what has become of a service, as {@linkcode browse} gives it. */
 export interface ServiceChange {
   /** `added` once everything is known about it, `updated` when something differs. */
   kind: "added" | "updated" | "removed";

@@ -22,7 +22,7 @@ const RECEIVE_BUFFER = 1 << 20;
 
 type Family = keyof typeof GROUP;
 
-/** What one interface has for one IP version. */
+/** Holds what one interface has for one IP version. */
 interface Channel {
   readonly network: NetworkInterface;
   readonly family: Family;
@@ -30,11 +30,11 @@ interface Channel {
   readonly sender: Socket;
   /** Hears the group; for IPv4, one socket hears it on all interfaces. */
   readonly receiver: Socket | undefined;
-  /** Whether what was sent last could not be sent. */
+  /** True if what was sent last could not be sent. */
   isMute: boolean;
 }
 
-/** What {@linkcode Sockets} need. */
+/** Gives {@linkcode Sockets} what they need. */
 export interface SocketsOptions {
   /** Chooses the interfaces to use from all that there are. */
   choose(all: readonly NetworkInterface[]): readonly NetworkInterface[];
@@ -92,7 +92,7 @@ export class Sockets {
     );
   }
 
-  /** Whether what is sent to this host alone is heard. */
+  /** Tells whether what is sent to this host alone is heard. */
   get hearsUnicast(): boolean {
     return mayBindAddresses();
   }
@@ -427,12 +427,18 @@ async function closeChannel({ sender, receiver }: Channel): Promise<void> {
   if (receiver !== undefined) await closeSocket(receiver);
 }
 
-/** Whether sockets may be bound to addresses other than those of the group. */
+/**
+ * Tells whether sockets may be bound to addresses other than those of the
+ * group.
+ */
 function mayBindAddresses(): boolean {
   return Deno.permissions.querySync({ name: "net" }).state === "granted";
 }
 
-/** Whether an address cannot be used yet, because the system looks whether another host has it. */
+/**
+ * Tells whether an address cannot be used yet, because the system looks whether
+ * another host has it.
+ */
 function isOnTrial(error: unknown): boolean {
   return error instanceof Error && /EADDRNOTAVAIL/.test(error.message);
 }
@@ -450,7 +456,10 @@ async function requireNet(family: Family): Promise<void> {
   );
 }
 
-/** What has to be open on an interface; under another key, it has to be opened anew. */
+/**
+ * Lists what has to be open on an interface; under another key, it has to be
+ * opened anew.
+ */
 function channelsOf(
   network: NetworkInterface,
 ): [string, [NetworkInterface, Family]][] {

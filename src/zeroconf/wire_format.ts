@@ -150,7 +150,6 @@ const decoder = new TextDecoder();
  * The encoder of `dns-packet` splits names at every dot, so that an instance
  * named `living.room` could not be asked for; this one does not.
  *
- * @param message What to send.
  * @returns The packet, with names compressed.
  */
 export function encodeMessage(message: DnsMessage): Uint8Array {
