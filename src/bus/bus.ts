@@ -1,8 +1,8 @@
 import { checkOptions, checkValue } from "../options.ts";
 import { SECONDS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
+import { readCondition } from "../message/condition.ts";
 import {
-  compileCondition,
   type Condition,
   Event,
   type Filter,
@@ -16,6 +16,8 @@ import {
   type BusStats,
   HANDLER_OPTIONS,
   type HandlerOptions,
+  HOOK_OPTIONS,
+  type HookOptions,
   POST_OPTIONS,
   type PostOptions,
 } from "./bus_options.ts";
@@ -23,7 +25,11 @@ import { BusError } from "./errors.ts";
 import { Hub } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
 import { Subscriber } from "./subscriber.ts";
-import { HandlerSubscription, QueueSubscription } from "./subscription.ts";
+import {
+  HandlerSubscription,
+  HookSubscription,
+  QueueSubscription,
+} from "./subscription.ts";
 
 /** The name that buses have by default, as in Platypush's own. */
 const DEFAULT_NAME = "platypush/bus";
@@ -337,14 +343,19 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /**
    * Calls a handler for each event that meets a condition, as Platypush's event
    * hooks do, in any isolate. All other messages count as handled without it.
+   * Of the hooks of this `Bus` that match one event, those with the highest
+   * priority are called, and those that match best: all of them, where none has
+   * a priority. `docs/hooks.md` has the rules.
    *
    * @param condition What the event's `args` have to be, as
-   * {@linkcode compileCondition} describes: equal, or `$gt`, `$gte`, `$lt`,
-   * `$lte`, `$eq`, `$ne` or `$regex` of something. It is read at once; later
-   * changes to it have no effect.
-   * @param handler Called with each such event. What it throws, or rejects
-   * with, counts as a failure of that event.
-   * @param options How long it may take.
+   * {@linkcode compileCondition} describes: `type`, the class of the event or
+   * one that it is derived from; values to be equal to; or `$gt`, `$gte`,
+   * `$lt`, `$lte`, `$eq`, `$ne` or `$regex` of something. It is read at once;
+   * later changes to it have no effect.
+   * @param handler Called with each such event, and with the words that its
+   * phrase has caught: `{ lights: "kitchen" }` for `turn on the ${lights}`. What
+   * it throws, or rejects with, counts as a failure of that event.
+   * @param options How long it may take, and its priority.
    * @returns Ends it.
    * @throws {TypeError} When the condition is no object, or holds what no event
    * can; the handler is no function; or there is no such option or it is of
@@ -376,17 +387,20 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   on(
     condition: Condition,
-    handler: (event: Event) => unknown,
-    options?: HandlerOptions,
+    handler: (
+      event: Event,
+      captures: Readonly<Record<string, string>>,
+    ) => unknown,
+    options: HookOptions = {},
   ): () => void {
+    this.#checkOpen("register a handler");
+    checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
-    const isMeant = compileCondition(condition, this.#options.logger);
-    return this.registerHandler(
-      Event,
-      (event) => isMeant(event) ? handler(event) : undefined,
-      undefined,
-      options,
-    );
+    const { timeout, priority = 0 } = options;
+    const { logger = createLogger("message") } = this.#options;
+    const compiled = readCondition(condition, logger);
+    const hook = new HookSubscription(handler, timeout);
+    return this.#subscriber.addHook(hook, compiled, priority);
   }
 
   /**

@@ -104,6 +104,34 @@ export interface HandlerOptions {
   timeout?: number;
 }
 
+/**
+ * How a hook is called.
+ *
+ * @example
+ * ```ts
+ * import { Bus } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/priority", deviceId: "livingroom" });
+ * const called: string[] = [];
+ * bus.on({ type: "custom.Motion", room: "hall" }, () => called.push("hall"));
+ * bus.on({ type: "custom.Motion" }, () => called.push("any"));
+ * bus.on({ type: "custom.Motion" }, () => called.push("first"), { priority: 1 });
+ * await bus.post({ type: "event", args: { type: "custom.Motion", room: "hall" } });
+ * await bus.flush();
+ * // The best match, and whatever has the highest priority.
+ * assert.deepEqual(called, ["hall", "first"]);
+ * ```
+ */
+export interface HookOptions extends HandlerOptions {
+  /**
+   * Of the hooks of one `Bus` that match an event, those with the highest
+   * priority are called, and those that match best. 0 by default, for all: then
+   * every hook that matches is called.
+   */
+  priority?: number;
+}
+
 /** What was counted since the bus was opened, as {@linkcode Bus.stats} gives it. */
 export interface BusStats {
   /** Messages that were posted in this isolate. */
@@ -148,3 +176,12 @@ export const POST_OPTIONS: Rows<PostOptions> = {
 
 /** Every option of a handler. */
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = { timeout: TIME_LIMIT };
+
+/** Every option of a hook. */
+export const HOOK_OPTIONS: Rows<HookOptions> = {
+  ...HANDLER_OPTIONS,
+  priority: {
+    expected: "a finite number",
+    accepts: (value) => Number.isFinite(value),
+  },
+};

@@ -11,6 +11,7 @@ export type {
   BusOptions,
   BusStats,
   HandlerOptions,
+  HookOptions,
   PostOptions,
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";

@@ -1,8 +1,16 @@
-import type { Message } from "../message/mod.ts";
+import type { CompiledCondition } from "../message/condition.ts";
+import { type ChosenHook, HookTable } from "../message/hook_table.ts";
+import { Event, type Message } from "../message/mod.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
 import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
 import type { Receipt, Retry } from "./receipt.ts";
-import { QueueSubscription, type Subscription } from "./subscription.ts";
+import {
+  type HookSubscription,
+  QueueSubscription,
+  type Subscription,
+} from "./subscription.ts";
+
+const NO_HOOKS: ReadonlyMap<Subscription, ChosenHook<unknown>> = new Map();
 
 /** Messages that a subscriber may be busy with before no more are handed to it. */
 const WINDOW = 1024;
@@ -46,6 +54,7 @@ export class Subscriber {
   readonly #options: SubscriberOptions;
   // Replaced, never changed, so that a handler may change it meanwhile.
   #subscriptions: readonly Subscription[] = [];
+  readonly #hooks = new HookTable<HookSubscription>();
   readonly #tasks = new Set<Task>();
   #room = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -58,7 +67,7 @@ export class Subscriber {
 
   /** Whether there is any subscription. */
   get listening(): boolean {
-    return this.#subscriptions.length > 0;
+    return this.#subscriptions.length > 0 || this.#hooks.size > 0;
   }
 
   /** Whether it is busy with as many messages as it may be. */
@@ -86,9 +95,31 @@ export class Subscriber {
     };
   }
 
+  /**
+   * Adds a hook, which only gets those events for which it is chosen.
+   *
+   * @returns A function that ends it; any further call does nothing.
+   */
+  addHook(
+    hook: HookSubscription,
+    condition: CompiledCondition,
+    priority: number,
+  ): () => void {
+    hook.serial = this.#options.nextSerial();
+    const remove = this.#hooks.add(hook, condition, priority);
+    if (this.#subscriptions.length + this.#hooks.size === 1) {
+      this.#options.onListening();
+    }
+    return () => {
+      const { listening } = this;
+      remove();
+      if (this.listening !== listening) this.#options.onListening();
+    };
+  }
+
   /** Gives every subscription another number, since those from before hold no longer. */
   renumber(): void {
-    for (const subscription of this.#subscriptions) {
+    for (const subscription of [...this.#subscriptions, ...this.#hooks]) {
       subscription.serial = this.#options.nextSerial();
     }
   }
@@ -110,19 +141,32 @@ export class Subscriber {
     isolate = "",
   ): void {
     const before = this.#subscriptions;
-    for (const subscription of before) {
-      const ended = this.#subscriptions !== before &&
-        !this.#subscriptions.includes(subscription);
+    const chosen = this.#choose(message);
+    const all = chosen.size === 0
+      ? before
+      : [...before, ...chosen.keys()].sort((a, b) => a.serial - b.serial);
+    for (const subscription of all) {
+      const hook = chosen.get(subscription);
+      const ended = hook === undefined
+        ? this.#subscriptions !== before &&
+          !this.#subscriptions.includes(subscription)
+        : !hook.isIn();
       if (ended) continue;
       if (retry?.concerns(subscription.serial, isolate) === false) continue;
       try {
-        const result = subscription.deliver(message);
+        const result = subscription.deliver(message, hook?.match);
         if (!isThenable(result)) continue;
         this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
         this.#fail({ subscription, message, index, receipt }, error);
       }
     }
+  }
+
+  /** Finds the hooks that are called for a message, and how it matches each. */
+  #choose(message: Message): ReadonlyMap<Subscription, ChosenHook<unknown>> {
+    if (this.#hooks.size === 0 || !(message instanceof Event)) return NO_HOOKS;
+    return new Map(this.#hooks.choose(message).map((one) => [one.hook, one]));
   }
 
   /** Ends the loops and whoever waits for a message; handlers stay. */
@@ -138,6 +182,7 @@ export class Subscriber {
   /** Ends every subscription, and gives back what handlers are still busy with. */
   end(): void {
     this.endQueues();
+    this.#hooks.clear();
     this.#change([]);
     // What get() has handed over is handled first.
     queueMicrotask(() => {

@@ -1,6 +1,7 @@
 import { LONGEST_TIMER } from "../waiting.ts";
 import {
   Event,
+  type EventMatch,
   type Filter,
   matchesFilter,
   type Message,
@@ -20,9 +21,10 @@ export interface Subscription {
   /**
    * Takes a message, when it is one that this subscription wants.
    *
+   * @param match How a hook's event matches it.
    * @returns Something with a `then` when the message is handled only later.
    */
-  deliver(message: Message): unknown;
+  deliver(message: Message, match?: EventMatch): unknown;
   /** Takes no more messages. */
   end(error?: Error): void;
 }
@@ -63,6 +65,34 @@ export class HandlerSubscription implements Subscription {
       return;
     }
     return this.#handler(message);
+  }
+
+  end(): void {}
+}
+
+/** A hook's handler, as {@linkcode Bus.on} takes it. */
+export type HookHandler = (
+  event: Event,
+  captures: Readonly<Record<string, string>>,
+) => unknown;
+
+/** Calls a handler for each event that it is chosen for. */
+export class HookSubscription implements Subscription {
+  serial = 0;
+  readonly timeout: number | undefined;
+  readonly #handler: HookHandler;
+
+  /**
+   * @param handler Called with the event, and with what its phrase has caught.
+   * @param timeout How long the handler may take, in seconds.
+   */
+  constructor(handler: HookHandler, timeout: number | undefined) {
+    this.#handler = handler;
+    this.timeout = timeout;
+  }
+
+  deliver(message: Message, match?: EventMatch): unknown {
+    return this.#handler(message as Event, match!.captures);
   }
 
   end(): void {}

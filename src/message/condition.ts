@@ -35,12 +35,21 @@ export interface EventMatch {
   readonly captures: Readonly<Record<string, string>>;
 }
 
+/** A value that a condition asks for at one place of the `args`. */
+export interface ConditionKey {
+  /** Names, from the outermost object on. */
+  readonly path: readonly string[];
+  readonly value: unknown;
+  /** Whether the value is a phrase to events that have some. */
+  readonly isPhrase: boolean;
+}
+
 /** A condition that was read. */
 export interface CompiledCondition {
   /** The class of events that it is for, where it names one. */
   readonly type: string;
-  /** The values that keys of the `args` have to equal, where that is all. */
-  readonly equal: ReadonlyMap<string, unknown>;
+  /** A value that has to be somewhere in the `args`, to find the condition by. */
+  readonly key: ConditionKey | undefined;
   /** Says how an event meets it, or nothing where it does not. */
   match(event: Event): EventMatch | undefined;
 }
@@ -139,9 +148,7 @@ export function readCondition(
   warnOfUnknownType(name, logger);
   return {
     type: name,
-    equal: new Map(
-      Object.entries(others).filter(([, value]) => isIndexable(value)),
-    ),
+    key: bestKey([...keysOf(others)]),
     match({ args }): EventMatch | undefined {
       if (name !== ANY_EVENT && !typesOf(args.type).has(name)) return undefined;
       const matching: Matching = {
@@ -158,9 +165,35 @@ export function readCondition(
   };
 }
 
-/** Tells whether only one value is equal to this one, or those that are the same number. */
-function isIndexable(value: unknown): boolean {
-  return typeof value !== "object" || value === null;
+/** Lists the values that a condition asks for, wherever they are. */
+function* keysOf(
+  condition: Record<string, unknown>,
+  outer: readonly string[] = [],
+): Generator<ConditionKey> {
+  for (const [name, value] of Object.entries(condition)) {
+    const path = [...outer, name];
+    if (!isRecord(value)) {
+      // Two arrays are not found to be equal by looking one of them up.
+      if (typeof value === "object" && value !== null) continue;
+      yield { path, value, isPhrase: typeof value === "string" };
+      continue;
+    }
+    const [operator] = Object.keys(value);
+    if (Object.keys(value).some((key) => key.startsWith("$"))) {
+      // After a numeric operator, `$eq` compares with the number that it has read.
+      const expected = value["$eq"];
+      if (operator === "$eq" && typeof expected !== "object") {
+        yield { path, value: expected, isPhrase: false };
+      }
+    } else yield* keysOf(value, path);
+  }
+}
+
+/** Prefers what few events share: a text or a number to `true`, `false` and `null`. */
+function bestKey(keys: readonly ConditionKey[]): ConditionKey | undefined {
+  const isRare = ({ value }: ConditionKey): boolean =>
+    value !== null && typeof value !== "boolean";
+  return keys.find(isRare) ?? keys[0];
 }
 
 /** Refuses values that no event has, and that would be passed over. */

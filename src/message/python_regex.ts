@@ -49,6 +49,8 @@ const ASCII = /^[\x00-\x7f]*$/;
  * middle) is searched for in a limited number of steps.
  */
 export class PythonRegex {
+  /** A text that every match contains, since looking for that is far quicker. */
+  readonly #needle: string;
   readonly #re2: RE2JS | undefined;
   /** True if RE2 finds the same only in texts that are ASCII. */
   readonly #onlyAscii: boolean;
@@ -62,6 +64,7 @@ export class PythonRegex {
    */
   constructor(pattern: string) {
     const expression = parsePythonRegex(pattern);
+    this.#needle = literalOf(expression.part);
     const writer = new Re2Writer();
     const re2 = writer.write(expression.part, true);
     this.#re2 = re2 === undefined ? undefined : compileRe2(re2);
@@ -77,6 +80,7 @@ export class PythonRegex {
    * @throws {SearchTooLongError} When that takes too many steps.
    */
   test(text: string): boolean {
+    if (!text.includes(this.#needle)) return false;
     return this.#isForRe2(text)
       ? this.#re2!.test(text)
       : this.#bounded!.search(text) !== undefined;
@@ -100,6 +104,35 @@ export class PythonRegex {
   #isForRe2(text: string): boolean {
     return this.#re2 !== undefined && (!this.#onlyAscii || ASCII.test(text));
   }
+}
+
+/** Finds the longest text that is a part of every match as it stands; empty where there is none. */
+function literalOf(part: Part): string {
+  let longest = "";
+  let current = "";
+  const visit = (part: Part): void => {
+    if (part.kind === "sequence") {
+      part.parts.forEach(visit);
+      return;
+    }
+    if (part.kind === "group") {
+      visit(part.part);
+      return;
+    }
+    // A place takes no characters, so that the text goes on behind it.
+    if (part.kind === "place") return;
+    const [item] = part.kind === "set" ? part.items : [];
+    if (
+      part.kind === "set" && part.items.length === 1 && !part.isNegated &&
+      !part.ignoresCase && item !== undefined && "from" in item &&
+      item.from === item.to
+    ) {
+      current += String.fromCodePoint(item.from);
+      if (current.length > longest.length) longest = current;
+    } else current = "";
+  };
+  visit(part);
+  return longest;
 }
 
 function compileRe2(expression: string): RE2JS | undefined {
@@ -182,10 +215,22 @@ function around(
   return text === undefined ? undefined : before + text + after;
 }
 
+/** Writes a character so that it means nothing but itself. */
+function writeCharacter(code: number): string {
+  const character = String.fromCodePoint(code);
+  return /^[A-Za-z0-9 _]$/.test(character)
+    ? character
+    : `\\x{${code.toString(16)}}`;
+}
+
 function writeSet(set: CharacterSet): string | undefined {
   const { items, isNegated, ignoresCase, isAscii } = set;
   if (items.length === 0) return "[\\x00-\\x{10ffff}]";
   const [first] = items;
+  const isOne = items.length === 1 && !isNegated && !ignoresCase;
+  if (isOne && first !== undefined && "from" in first) {
+    if (first.from === first.to) return writeCharacter(first.from);
+  }
   if (items.length === 1 && first !== undefined && "class" in first) {
     if (first.class === "W" && !isAscii) {
       return `[${isNegated ? "" : "^"}${CLASSES.w}]`;

@@ -88,7 +88,6 @@ Deno.test("Bus.on refuses at once a condition that cannot be used", async () => 
       () => bus.on(condition as Condition, () => {}),
       error as Error,
     );
-  refused({ room: { $regex: "(?=hall)" } }, RegexError);
   refused({ room: { $regex: "(" } }, RegexError);
   const cycle: Record<string, unknown> = {};
   cycle.self = cycle;

@@ -1,0 +1,217 @@
+import type { CompiledCondition, EventMatch } from "./condition.ts";
+import type { Event } from "./event.ts";
+import { hasPhrases, typesOf } from "./event_types.ts";
+import { isRecord } from "./json_value.ts";
+
+/** A hook of the table. */
+interface Entry<Hook> {
+  readonly hook: Hook;
+  readonly condition: CompiledCondition;
+  readonly priority: number;
+  /** The later it was added, the greater. */
+  readonly order: number;
+  isIn: boolean;
+}
+
+/** A hook that is to be called for an event, and how the event matches it. */
+export interface ChosenHook<Hook> {
+  readonly hook: Hook;
+  readonly match: EventMatch;
+  /** Tells whether the hook is still in the table. */
+  isIn(): boolean;
+}
+
+/** The hooks that ask for one value at the same place of the `args`, by the value. */
+interface PlaceIndex<Hook> {
+  readonly path: readonly string[];
+  readonly byValue: Map<unknown, Set<Entry<Hook>>>;
+}
+
+/** The hooks on one class of events. */
+class TypeIndex<Hook> {
+  /** By the first name of the path. */
+  readonly #places = new Map<string, PlaceIndex<Hook>[]>();
+  /** Those that ask for a text, which in what was said is a phrase. */
+  readonly #phrases = new Set<Entry<Hook>>();
+  /** Those that ask for no single value. */
+  readonly #others = new Set<Entry<Hook>>();
+
+  add(entry: Entry<Hook>): void {
+    const { key } = entry.condition;
+    if (key === undefined) {
+      this.#others.add(entry);
+      return;
+    }
+    if (key.isPhrase) this.#phrases.add(entry);
+    const [first] = key.path;
+    let places = this.#places.get(first!);
+    if (places === undefined) this.#places.set(first!, places = []);
+    const name = key.path.join("\0");
+    let place = places.find(({ path }) => path.join("\0") === name);
+    if (place === undefined) {
+      places.push(place = { path: key.path, byValue: new Map() });
+    }
+    const value = asKey(key.value);
+    const entries = place.byValue.get(value);
+    if (entries === undefined) place.byValue.set(value, new Set([entry]));
+    else entries.add(entry);
+  }
+
+  delete(entry: Entry<Hook>): void {
+    this.#others.delete(entry);
+    this.#phrases.delete(entry);
+    const { key } = entry.condition;
+    if (key === undefined) return;
+    const [first] = key.path;
+    const places = this.#places.get(first!)!;
+    const name = key.path.join("\0");
+    const place = places.find(({ path }) => path.join("\0") === name)!;
+    const value = asKey(key.value);
+    const entries = place.byValue.get(value)!;
+    entries.delete(entry);
+    if (entries.size > 0) return;
+    place.byValue.delete(value);
+    if (place.byValue.size > 0) return;
+    places.splice(places.indexOf(place), 1);
+    if (places.length === 0) this.#places.delete(first!);
+  }
+
+  /** Calls back for each hook that an event may match. */
+  candidates(
+    args: Readonly<Record<string, unknown>>,
+    withPhrases: boolean,
+    found: (entry: Entry<Hook>) => void,
+  ): void {
+    this.#others.forEach(found);
+    if (withPhrases) this.#phrases.forEach(found);
+    for (const name in args) {
+      for (const { path, byValue } of this.#places.get(name) ?? []) {
+        byValue.get(asKey(valueAt(args, path)))?.forEach((entry) => {
+          if (!withPhrases || !entry.condition.key!.isPhrase) found(entry);
+        });
+      }
+    }
+  }
+}
+
+/**
+ * Hooks by what they ask for: the class of events, and a value that one of the
+ * arguments has to equal. So an event meets only those hooks that it may match,
+ * however many others there are.
+ */
+export class HookTable<Hook> {
+  readonly #byType = new Map<string, TypeIndex<Hook>>();
+  readonly #entries = new Set<Entry<Hook>>();
+  #order = 0;
+
+  /** How many hooks there are. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Lists the hooks, in the order in which they were added. */
+  *[Symbol.iterator](): Generator<Hook> {
+    for (const { hook } of this.#entries) yield hook;
+  }
+
+  /** Removes all hooks. */
+  clear(): void {
+    for (const entry of this.#entries) entry.isIn = false;
+    this.#entries.clear();
+    this.#byType.clear();
+  }
+
+  /**
+   * Adds a hook.
+   *
+   * @param priority Of the hooks that match an event, those with the highest are
+   * called, however low their score is.
+   * @returns Removes it; any further call does nothing.
+   */
+  add(hook: Hook, condition: CompiledCondition, priority: number): () => void {
+    const entry: Entry<Hook> = {
+      hook,
+      condition,
+      priority,
+      order: this.#order++,
+      isIn: true,
+    };
+    const { type } = condition;
+    let index = this.#byType.get(type);
+    if (index === undefined) {
+      this.#byType.set(type, index = new TypeIndex<Hook>());
+    }
+    index.add(entry);
+    this.#entries.add(entry);
+    return () => {
+      if (!entry.isIn) return;
+      entry.isIn = false;
+      index.delete(entry);
+      this.#entries.delete(entry);
+    };
+  }
+
+  /**
+   * Chooses the hooks that are called for an event: of those that match it,
+   * those with the highest score, and those with the highest priority, which is
+   * 0 where nothing else is said.
+   *
+   * @returns The hooks, in the order in which they were added.
+   */
+  choose(event: Event): ChosenHook<Hook>[] {
+    const { args } = event;
+    const withPhrases = hasPhrases(args.type);
+    const found: { entry: Entry<Hook>; match: EventMatch }[] = [];
+    let score = -Infinity;
+    let priority = 0;
+    for (const type of typesOf(args.type)) {
+      this.#byType.get(type)?.candidates(args, withPhrases, (entry) => {
+        const match = entry.condition.match(event);
+        if (match === undefined) return;
+        found.push({ entry, match });
+        score = Math.max(score, match.score);
+        priority = Math.max(priority, entry.priority);
+      });
+    }
+    return found
+      .filter(({ entry, match }) =>
+        match.score === score || entry.priority === priority
+      )
+      .sort((a, b) => a.entry.order - b.entry.order)
+      .map(({ entry, match }) => ({
+        hook: entry.hook,
+        match,
+        isIn: () => entry.isIn,
+      }));
+  }
+}
+
+function valueAt(
+  args: Readonly<Record<string, unknown>>,
+  path: readonly string[],
+): unknown {
+  let value: unknown = args;
+  for (const name of path) {
+    if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
+    value = value[name];
+  }
+  return value;
+}
+
+/** Makes one key of all values that are equal to Python: `1`, `true` and `1n`. */
+function asKey(value: unknown): unknown {
+  switch (typeof value) {
+    case "boolean":
+      return Number(value);
+    case "bigint": {
+      const number = Number(value);
+      return Number.isSafeInteger(number) ? number : value;
+    }
+    case "number":
+      return Number.isInteger(value) && !Number.isSafeInteger(value)
+        ? BigInt(value)
+        : value;
+    default:
+      return value;
+  }
+}
