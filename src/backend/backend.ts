@@ -401,7 +401,7 @@ export class Backend extends LifeCycle {
     this.throwIfClosed();
     checkOptions("send to the peer", options, SEND_TO_OPTIONS);
     checkValue("send to the peer", "peer", peer, PEER);
-    const { timeout = 2, redisArgs, ...place } = options;
+    const { timeout = 2, redisArgs, trust, ...place } = options;
     const service = typeof peer === "string"
       ? await this.#browsing().find(peer, timeout, place)
       : peer;
@@ -412,7 +412,12 @@ export class Backend extends LifeCycle {
       daemon: this.daemon,
       logger: this.logger,
     });
-    await this.#peerSender.send(service, listOf(message), redisArgs);
+    const known = this.#options.peers?.[service.deviceId];
+    await this.#peerSender.send(service, listOf(message), {
+      ...known,
+      ...(redisArgs && { redisArgs }),
+      ...(trust && { trust }),
+    });
   }
 
   /**

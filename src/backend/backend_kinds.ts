@@ -18,6 +18,7 @@ import {
   type FilledInboxOption,
 } from "../redis/inbox_options.ts";
 import type { OptionAlias } from "./aliases.ts";
+import { PEERS } from "./peer_access.ts";
 import { PEER_PLACE } from "./peer_browser.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 
@@ -107,6 +108,12 @@ export const BACKEND_OPTIONS: Rows<
   subscriberGrace: row(SECONDS, {
     description: "How long to wait for the bus's first subscriber",
     default: 1,
+  }),
+  peers: row(PEERS, {
+    description:
+      "Who we are on the Redis of other devices, and where that is, by their ids",
+    defaultText: "none",
+    isSecret: true,
   }),
   maxSize: row(SIZE, {
     description: "The size limit of a message, in bytes",

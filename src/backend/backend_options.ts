@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { TokenCheck } from "./actions.ts";
 import type { LifeCycleOptions } from "./life_cycle.ts";
+import type { PeerOptions } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
 /** What a {@linkcode Backend} is made with. */
@@ -22,6 +23,11 @@ export interface BackendOptions extends LifeCycleOptions {
    * its own service where `type` does not say. Default: `false`.
    */
   postEvents?: boolean | PeerPlace;
+  /**
+   * What is known of other devices beforehand, by their ids: who we are on the
+   * Redis of each, and where that is. `sendTo` shows no credentials to others.
+   */
+  peers?: Readonly<Record<string, PeerOptions>>;
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**

@@ -20,6 +20,7 @@ export type {
   ResponseLike,
   SendRequestOptions,
 } from "./message_sender.ts";
+export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 export type { PeerPlace } from "./peer_browser.ts";
 export type { SendToOptions } from "./peer_sender.ts";
 export { RedisBackend } from "./redis_backend.ts";

@@ -1,14 +1,24 @@
+import { connect } from "node:net";
 import type { Kind, Rows } from "../options.ts";
-import { NAME, OBJECT, required, SECONDS, TEXT, TEXTS } from "../kinds.ts";
+import {
+  NAME,
+  OBJECT,
+  oneOf,
+  required,
+  SECONDS,
+  TEXT,
+  TEXTS,
+} from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
-import { expandUrl } from "../redis/redis_args.ts";
 import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
+import { sleep } from "../waiting.ts";
+import { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
 /** How {@linkcode Backend.sendTo} finds a peer, and who we are there. */
@@ -16,13 +26,13 @@ export interface SendToOptions extends PeerPlace {
   /** How long to look for a peer that is given by its name, in seconds. Default: 2. */
   timeout?: number;
   /**
-   * The user, the password and the `ssl_…` arguments for the peer's Redis.
-   * Where it is missing, the backend's own are used, with its time limits; its
-   * host, port, database and sentinels are not. Whoever announces a service
-   * under a name gets to see the password that is sent there: have the peers
-   * speak TLS where the network is not trusted, or pass `{}` to send none.
+   * Who we are on the peer's Redis, and perhaps where that is. Default: what the
+   * backend's option `peers` says of the peer, and else nobody, unless the peer
+   * speaks TLS with a certificate of a CA that our own `redisArgs` name.
    */
   redisArgs?: RedisArgs;
+  /** Whether the credentials may go to whoever has the peer's name, see {@linkcode PeerOptions}. */
+  trust?: "unproved";
 }
 
 /** What stands for a peer. */
@@ -37,6 +47,7 @@ export const PEER: Kind = required({
 export const SEND_TO_OPTIONS: Rows<SendToOptions> = {
   timeout: SECONDS,
   redisArgs: OBJECT,
+  trust: oneOf("unproved"),
   type: TEXT,
   interfaces: TEXTS,
 };
@@ -55,6 +66,14 @@ export interface PeerSenderOptions {
   readonly logger: Logger;
 }
 
+/** How long the next address of a peer waits for the one before it to answer, in seconds. */
+const HEAD_START = 0.25;
+
+/** Changes with the addresses of a peer. */
+function hostOf({ addresses, port }: ServiceInfo): string {
+  return `${addresses.join()} ${port}`;
+}
+
 interface Open {
   readonly outbox: Outbox;
   pending: number;
@@ -64,30 +83,12 @@ interface Open {
 /** How long a connection waits for the next message, in seconds: the peer may have gone for good. */
 const IDLE = 60;
 
-/** What holds for every server: who we are, how TLS is spoken, how long to wait. */
-const PERSONAL = [
-  "username",
-  "password",
-  "ssl",
-  "ssl_ca_certs",
-  "ssl_ca_data",
-  "ssl_certfile",
-  "ssl_keyfile",
-  "ssl_password",
-  "ssl_cert_reqs",
-  "ssl_check_hostname",
-  "socket_timeout",
-  "socket_connect_timeout",
-  "socket_keepalive",
-  "health_check_interval",
-  "client_name",
-  "protocol",
-] as const satisfies readonly (keyof RedisArgs)[];
-
 /** Sends to the queues of peers, each on its own Redis, on connections that stay open. */
 export class PeerSender implements AsyncDisposable {
   readonly #options: PeerSenderOptions;
   readonly #open = new Map<string, Open>();
+  /** The addresses by which peers were reached. */
+  readonly #reached = new Map<string, string>();
   #isClosed = false;
 
   /** @param options What it has to know of its backend. */
@@ -100,26 +101,23 @@ export class PeerSender implements AsyncDisposable {
    *
    * @param peer The peer, as it was found.
    * @param messages The messages; where they have no target, it is the peer.
-   * @param redisArgs Who we are there. Default: who we are on our own Redis.
+   * @param known What is known of the peer beforehand.
    * @throws {MessageError} One of them is no message.
    * @throws {TypeError} One of `redisArgs` is unknown or wrong.
-   * @throws {RedisError} The peer's Redis cannot be reached or refuses.
+   * @throws {RedisError} The peer's Redis cannot be reached or refuses, or may
+   * not be shown the credentials that were given for it.
    */
   async send(
     peer: ServiceInfo,
     messages: readonly MessageInput[],
-    redisArgs: RedisArgs = this.#options.redisArgs,
+    known?: PeerOptions,
   ): Promise<void> {
     const addressed = messages.map((message) => this.#address(message, peer));
-    const { deviceId, redisUrl, queue = this.#options.queue } = peer;
-    if (redisUrl === undefined) {
-      throw new RedisError({
-        attempted: `send to "${deviceId}"`,
-        reason:
-          "it does not say where the network reaches its Redis, perhaps because that listens on a Unix socket only",
-      }, "connection");
-    }
-    const args = { ...personal(redisArgs), url: redisUrl };
+    const { deviceId, queue = this.#options.queue } = peer;
+    const args = await this.#reach(
+      peer,
+      peerRedisArgs(peer, this.#options.redisArgs, known),
+    );
     const key = JSON.stringify(args);
     const open = this.#connect(key, args);
     open.pending++;
@@ -131,12 +129,16 @@ export class PeerSender implements AsyncDisposable {
         (texts) => open.outbox.push(queue, texts),
       );
     } catch (error) {
-      throw error instanceof RedisError
-        ? restate(error, {
-          attempted: `send to "${deviceId}"`,
-          place: formatAddress(parseRedisArgs(args).address),
-        })
-        : error;
+      if (!(error instanceof RedisError)) throw error;
+      if (error.code === "connection") this.#reached.delete(hostOf(peer));
+      throw restate(error, {
+        attempted: `send to "${deviceId}"`,
+        place: formatAddress(parseRedisArgs(args).address),
+        ...(error.code === "auth" && args.password === undefined && {
+          advice:
+            "no credentials go to a peer that has not proved who it is; give those for it in the option `peers`",
+        }),
+      });
     } finally {
       if (--open.pending === 0 && !this.#isClosed) this.#rest(key, open);
     }
@@ -151,6 +153,20 @@ export class PeerSender implements AsyncDisposable {
   /** The same as {@linkcode PeerSender.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Takes the address that leads to the peer, where there are several. */
+  async #reach(peer: ServiceInfo, args: RedisArgs): Promise<RedisArgs> {
+    const { addresses } = peer;
+    const candidates = addresses.filter((each) => !/^fe[89ab]/i.test(each));
+    if (candidates.length < 2 || !candidates.includes(args.host!)) return args;
+    const { connectTimeout } = parseRedisArgs(args);
+    const key = hostOf(peer);
+    const reached = this.#reached.get(key) ??
+      await firstToAnswer(candidates, args.port!, connectTimeout);
+    if (reached === undefined) return args;
+    this.#reached.set(key, reached);
+    return { ...args, host: reached };
   }
 
   #connect(key: string, args: RedisArgs): Open {
@@ -197,11 +213,47 @@ export class PeerSender implements AsyncDisposable {
   }
 }
 
-function personal(redisArgs: RedisArgs): RedisArgs {
-  parseRedisArgs(redisArgs);
-  const args = expandUrl(redisArgs);
-  return Object.fromEntries(
-    PERSONAL.filter((name) => args[name] !== undefined)
-      .map((name) => [name, args[name]]),
-  );
+/**
+ * Finds out which of a peer's addresses leads to it: hosts announce also those
+ * that others do not reach. The most promising one has a start on the others.
+ */
+async function firstToAnswer(
+  addresses: readonly string[],
+  port: number,
+  timeout: number,
+): Promise<string | undefined> {
+  const end = new AbortController();
+  const late = AbortSignal.any([
+    end.signal,
+    AbortSignal.timeout(timeout * 1_000),
+  ]);
+  const attempts = addresses.map(async (host, index) => {
+    if (await sleep(index * HEAD_START, { signal: late })) throw late.reason;
+    await answers(host, port, late);
+    return host;
+  });
+  try {
+    return await Promise.any(attempts);
+  } catch {
+    return undefined;
+  } finally {
+    end.abort();
+  }
+}
+
+function answers(
+  host: string,
+  port: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const socket = connect({ host, port });
+  const abort = (): void => void socket.destroy(signal.reason);
+  signal.addEventListener("abort", abort);
+  socket.once("connect", resolve);
+  socket.once("error", reject);
+  return promise.finally(() => {
+    signal.removeEventListener("abort", abort);
+    socket.destroy();
+  });
 }

@@ -3,6 +3,8 @@ import {
   browse,
   Event,
   MessageError,
+  type PeerOptions,
+  type RedisArgs,
   RedisBackend,
   RedisError,
   Request,
@@ -171,7 +173,7 @@ Deno.test("Backend says why it cannot send to a peer", async (t) => {
   });
 });
 
-Deno.test("Backend shows a peer's Redis its own password, or another one", async () => {
+Deno.test("Backend shows a peer's Redis no password but the one for that peer", async () => {
   const port = freePort();
   await using theirs = await TestServer.start({ port });
   await theirs.run("CONFIG", "SET", "requirepass", "secret");
@@ -179,13 +181,103 @@ Deno.test("Backend shows a peer's Redis its own password, or another one", async
   await using ours = new RedisBackend({
     redisArgs: { url: "redis://:secret@192.0.2.1:7/3" },
   });
-  await ours.sendTo(peerAt(port), event);
-  assert.equal(await theirs.run("LLEN", QUEUE), 1);
-  await using other = new RedisBackend({ redisArgs: { password: "wrong" } });
+  await assert.rejects(ours.sendTo(peerAt(port), event), {
+    code: "auth",
+    message: /no credentials go to a peer .* option `peers`/,
+  });
   const redisArgs = { password: "secret" };
-  await other.sendTo(peerAt(port), event, { redisArgs });
+  await assert.rejects(ours.sendTo(peerAt(port), event, { redisArgs }), {
+    code: "auth",
+    message: /whoever announces itself as "kitchen"; .*`trust: "unproved"`/,
+  });
+  const trust = "unproved";
+  await ours.sendTo(peerAt(port), event, { redisArgs, trust });
+  const url = `redis://:secret@127.0.0.1:${port}`;
+  await using other = new RedisBackend({
+    redisArgs: { password: "wrong" },
+    peers: { kitchen: { redisArgs: { url } } },
+  });
+  await other.sendTo(peerAt(port), event);
+  // Where it is said where the peer is, what it announces does not count.
+  await other.sendTo(peerAt(1), event);
+  assert.equal(await theirs.run("LLEN", QUEUE), 3);
+});
+
+/** What somebody who claims to be a peer hears from us, until the connection ends. */
+async function overheard(
+  redisArgs: RedisArgs,
+  redisUrl: (port: number) => string,
+): Promise<Uint8Array> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  await using backend = new RedisBackend({ redisArgs });
+  const sending = backend.sendTo(
+    peerAt(port, { redisUrl: redisUrl(port) }),
+    { type: "event", args: { type: "custom.Motion" } },
+  );
+  const failed = assert.rejects(sending);
+  using connection = await listener.accept();
+  const bytes = new Uint8Array(10_000);
+  const length = await connection.read(bytes) ?? 0;
+  connection.close();
+  listener.close();
+  await failed;
+  return bytes.subarray(0, length);
+}
+
+Deno.test("Backend never shows its password to who claims a name, nor speaks less TLS", async (t) => {
+  const clear = (port: number): string => `redis://127.0.0.1:${port}`;
+  await t.step("in clear", async () => {
+    const heard = await overheard({
+      username: "user",
+      password: "secret",
+      socket_connect_timeout: 1,
+    }, clear);
+    const text = new TextDecoder().decode(heard);
+    assert.match(text, /HELLO|CLIENT|PING|RPUSH|LPUSH|EVAL/i);
+    assert.doesNotMatch(text, /secret|AUTH/);
+  });
+  await t.step("where our own Redis is reached by TLS", async () => {
+    const heard = await overheard({
+      url: "rediss://user:secret@192.0.2.1",
+      socket_connect_timeout: 1,
+    }, clear);
+    assert.equal(heard[0], 0x16, "a TLS handshake");
+  });
+});
+
+Deno.test("Backend does not send where a peer only says that its Redis is", async () => {
+  await using backend = new RedisBackend();
+  const peer = peerAt(6379, {
+    properties: { host: "192.0.2.66" },
+    redisUrl: "redis://192.0.2.66:6379",
+  });
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await assert.rejects(backend.sendTo(peer, event), {
+    code: "connection",
+    message: /at 192\.0\.2\.66, which is not its own address; .*`redisArgs`/,
+  });
+});
+
+Deno.test("Backend takes the address of a peer that answers", async () => {
+  const port = freePort();
+  await using theirs = await TestServer.start({ port });
+  await using backend = new RedisBackend();
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  const addresses = ["127.0.0.3", "127.0.0.1"];
+  const redisUrl = `redis://127.0.0.3:${port}`;
+  for (let i = 0; i < 2; i++) {
+    await backend.sendTo(peerAt(port, { addresses, redisUrl }), event);
+  }
   assert.equal(await theirs.run("LLEN", QUEUE), 2);
-  await assert.rejects(other.sendTo(peerAt(port), event, { redisArgs: {} }));
+});
+
+Deno.test("Backend refuses what makes no sense about peers", () => {
+  const peers = (peer: unknown): RedisBackend =>
+    new RedisBackend({ peers: { kitchen: peer as PeerOptions } });
+  assert.throws(() => peers(1), /"kitchen" is no object/);
+  assert.throws(() => peers({ trust: "all" }), /"kitchen": .*"unproved"/);
+  assert.throws(() => peers({ redisArg: {} }), /redisArgs/);
 });
 
 Deno.test("Backend warns of a message for someone else than its peer", async () => {

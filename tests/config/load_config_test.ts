@@ -107,6 +107,7 @@ Deno.test("the file in the documentation is right, and has every option", async 
   const options = await loadConfig(folder.file(), { env: {}, logger });
   assert.deepEqual(folder.lines, []);
   assert.equal(options.redisArgs?.password, "sesame");
+  assert.ok(options.peers?.kitchen);
   new RedisBackend(options);
   const missing = Object.entries<Row>(BACKEND_OPTIONS)
     .filter(([name, { isCodeOnly }]) => !isCodeOnly && !(name in options));

@@ -21,7 +21,10 @@ if (Deno.args[0] === "kitchen") {
   end();
 } else {
   await using backend = new RedisBackend({
-    redisArgs: { password: "secret" },
+    redisArgs: { password: "other" },
+    peers: {
+      kitchen: { redisArgs: { password: "secret" }, trust: "unproved" },
+    },
     deviceId: "livingroom",
   });
   await backend.sendTo("kitchen", {

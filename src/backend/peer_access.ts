@@ -1,0 +1,176 @@
+import { type Kind, problemIn, row, type Rows } from "../options.ts";
+import { OBJECT, oneOf } from "../kinds.ts";
+import { type RedisArgs, RedisError } from "../redis/mod.ts";
+import { parseRedisArgs } from "../redis/parse_redis_args.ts";
+import { expandUrl } from "../redis/redis_args.ts";
+import type { ServiceInfo } from "../zeroconf/mod.ts";
+
+/** What is known of a peer beforehand, for {@linkcode peerRedisArgs}. */
+export interface PeerOptions {
+  /**
+   * Who we are on its Redis. With a `url`, `host` or the like it also says where
+   * that is, and what the peer announces of it does not count.
+   */
+  redisArgs?: RedisArgs;
+  /**
+   * `"unproved"` lets the user and password of `redisArgs` go to whoever
+   * announces itself under the peer's device id, in clear where it says so.
+   */
+  trust?: "unproved";
+  /** {@linkcode PeerOptions.redisArgs}. */
+  redis_args?: RedisArgs;
+}
+
+const PEER_OPTIONS: Rows<Omit<PeerOptions, "redis_args">> = {
+  redisArgs: row(OBJECT, { aliases: ["redis_args"] }),
+  trust: oneOf("unproved"),
+};
+
+/** The peers that are known beforehand, by their device ids. */
+export const PEERS: Kind = {
+  expected:
+    'an object such as { "kitchen": { redisArgs: { password } } }, by device id',
+  accepts: (value) =>
+    OBJECT.accepts(value) && peersProblem(value) === undefined,
+  explain: (value) => OBJECT.accepts(value) ? peersProblem(value) : undefined,
+};
+
+function peersProblem(peers: unknown): string | undefined {
+  for (const [deviceId, peer] of Object.entries(peers as object)) {
+    if (!OBJECT.accepts(peer)) {
+      return `"${deviceId}" is no object such as { redisArgs: { password } }`;
+    }
+    const problem = problemIn(peer, PEER_OPTIONS);
+    if (problem !== undefined) return `"${deviceId}": ${problem.text}`;
+  }
+  return undefined;
+}
+
+/** How TLS is spoken and how long to wait, which holds for every server. */
+const EVERYWHERE = [
+  "ssl",
+  "ssl_ca_certs",
+  "ssl_ca_data",
+  "ssl_cert_reqs",
+  "ssl_check_hostname",
+  "socket_timeout",
+  "socket_connect_timeout",
+  "socket_keepalive",
+  "health_check_interval",
+  "client_name",
+  "protocol",
+] as const satisfies readonly (keyof RedisArgs)[];
+
+/** Who somebody is. */
+const CREDENTIALS = [
+  "username",
+  "password",
+  "ssl_certfile",
+  "ssl_keyfile",
+  "ssl_password",
+] as const satisfies readonly (keyof RedisArgs)[];
+
+/** What names a server. */
+const PLACES = [
+  "url",
+  "host",
+  "port",
+  "unix_socket_path",
+  "sentinels",
+  "cluster",
+] as const satisfies readonly (keyof RedisArgs)[];
+
+/**
+ * Says how to reach the Redis of a peer. Whoever likes can announce a service
+ * under any name, so what the peer says of itself is no reason to trust it:
+ *
+ * - our own user and password go to nobody but a server with a certificate of a
+ *   CA that is named in `ssl_ca_certs` or `ssl_ca_data`;
+ * - those that were given for the peer go where it was said that it is, or to
+ *   such a server, or where `trust` allows it, to whoever has the name;
+ * - TLS is spoken where either side asks for it;
+ * - a server elsewhere than at the peer's own addresses is not taken.
+ *
+ * @param peer The peer, as it was found.
+ * @param own How we reach our own Redis.
+ * @param known What is known of the peer beforehand.
+ * @returns The arguments, with the first of the addresses where there are several.
+ * @throws {RedisError} The peer does not say where its Redis is, says that it is
+ * elsewhere, or may not be shown the credentials that were given for it.
+ *
+ * @example
+ * ```ts
+ * import { discover, peerRedisArgs } from "@platypush/redis";
+ *
+ * const own = { url: "redis://:secret@127.0.0.1:6379" };
+ * for (const peer of await discover({ timeout: 0.2, interfaces: ["127.0.0.1"] })) {
+ *   if (peer.redisUrl === undefined) continue;
+ *   const args = peerRedisArgs(peer, own);
+ *   console.assert(args.password === undefined);
+ * }
+ * ```
+ */
+export function peerRedisArgs(
+  peer: ServiceInfo,
+  own: RedisArgs,
+  known: PeerOptions = {},
+): RedisArgs {
+  const given = known.redisArgs ?? known.redis_args ?? {};
+  parseRedisArgs(own);
+  parseRedisArgs(given);
+  const [ours, theirs] = [expandUrl(own), expandUrl(given)];
+  const common = pick(ours, EVERYWHERE);
+  if (Object.keys(pick(theirs, PLACES)).length > 0) {
+    return { ...common, ...theirs };
+  }
+  const { host, port, db, tls } = announcedPlace(peer);
+  const args: RedisArgs = { ...common, ...theirs, host, port, db };
+  args.ssl = tls || ours.ssl === true || theirs.ssl === true;
+  const isProved = args.ssl && args.ssl_cert_reqs !== "none" &&
+    Boolean(args.ssl_ca_certs || args.ssl_ca_data);
+  const isGiven = Object.keys(pick(theirs, CREDENTIALS)).length > 0;
+  if (!isProved && isGiven && known.trust !== "unproved") {
+    throw new RedisError({
+      attempted: `send to "${peer.deviceId}"`,
+      reason:
+        `the credentials for it would go to whoever announces itself as "${peer.deviceId}"`,
+      advice:
+        'add to its `redisArgs` where its Redis is (`url`), have it speak TLS with a CA that you name (`ssl_ca_certs`), or allow it with `trust: "unproved"`',
+    }, "auth");
+  }
+  return isProved && !isGiven ? { ...args, ...pick(ours, CREDENTIALS) } : args;
+}
+
+function announcedPlace(
+  { deviceId, redisUrl, properties, addresses }: ServiceInfo,
+): { host: string; port: number; db: number; tls: boolean } {
+  const attempted = `send to "${deviceId}"`;
+  if (redisUrl === undefined) {
+    throw new RedisError({
+      attempted,
+      reason:
+        "it does not say where the network reaches its Redis, perhaps because that listens on a Unix socket only",
+    }, "connection");
+  }
+  const { host, port, db, ssl } = expandUrl({ url: redisUrl });
+  if (properties.host && !addresses.includes(host!)) {
+    throw new RedisError({
+      attempted,
+      reason:
+        `it says that its Redis is at ${host}, which is not its own address`,
+      advice:
+        "if that is right, say so in the `redisArgs` for this peer, by `host` or `url`",
+    }, "connection");
+  }
+  return { host: host!, port: port ?? 6379, db: db ?? 0, tls: ssl === true };
+}
+
+function pick<Name extends keyof RedisArgs>(
+  args: RedisArgs,
+  names: readonly Name[],
+): RedisArgs {
+  return Object.fromEntries(
+    names.filter((name) => args[name] !== undefined && args[name] !== null)
+      .map((name) => [name, args[name]]),
+  );
+}
