@@ -83,7 +83,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /**
    * Opens the bus.
    *
-   * @param options How it works.
+   * @param options The bus's name and limits; everybody on one name is on one bus.
    * @throws {TypeError} When there is no such option or it is of another kind,
    * or the name is no text.
    * @throws {RangeError} When a time limit is not a positive number, or the
@@ -135,7 +135,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     }, this.#subscriber);
   }
 
-  /** How many isolates of this process subscribe. */
+  /** The number of isolates of this process that subscribe. */
   get subscribers(): number {
     return this.#hub.subscribers;
   }
@@ -164,7 +164,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * the receipt.
    *
    * @param input A message or several, or what they can be built from.
-   * @param options Which messages are accepted.
+   * @param options Says which messages are accepted, and how they came here.
    * @returns When every subscriber has room for more: a promise of what became
    * of the messages. Waiting for it only after the next post keeps subscribers
    * busy. Handlers in two isolates that wait for posts to each other may, when
@@ -442,7 +442,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   /**
-   * What was counted since the bus was opened.
+   * Tells what was counted since the bus was opened.
    *
    * @returns The counters of this moment, some of which count for all buses of
    * this name in the isolate.

@@ -11,7 +11,7 @@ import {
 import type { Logger } from "../logger.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
-/** How a {@linkcode Bus} works. */
+/** Says how a {@linkcode Bus} works. */
 export interface BusOptions {
   /** Buses of the same name are the same bus; without `#`. `"platypush/bus"` by default. */
   name?: string;
@@ -20,33 +20,31 @@ export interface BusOptions {
   /** Fills in the target and origin of messages. The host's name by default. */
   deviceId?: string;
   /**
-   * Whether what is posted here goes to plain `BroadcastChannel` listeners too.
+   * True if what is posted here goes to plain `BroadcastChannel` listeners too.
    * `true` by default.
    */
   plain?: boolean;
   /**
-   * How long a subscriber may neither read nor give a sign of life before it is
-   * dropped, in seconds. 30 by default. The first bus of an isolate decides.
+   * The time in seconds for which a subscriber may neither read nor give a sign of life before it is dropped. 30 by default. The first bus of an isolate decides.
    */
   stallTimeout?: number;
   /**
-   * How long a handler may take before its message counts as failed, in
-   * seconds. 300 by default; `Infinity` for no limit. A loop over the messages
+   * The time in seconds that a handler may take before its message counts as failed. 300 by default; `Infinity` for no limit. A loop over the messages
    * may take as long as it likes.
    */
   handlerTimeout?: number;
   /**
-   * Whether the process may end although the bus is open. `false` by default.
+   * True if the process may end although the bus is open. `false` by default.
    * The first bus of an isolate decides. In a worker it changes nothing: Deno
    * waits for every worker until it is closed or terminated.
    */
   daemon?: boolean;
-  /** Where to report. LogTape's category `["platypush", "redis", "bus"]` by default. */
+  /** The logger to report to. LogTape's category `["platypush", "redis", "bus"]` by default. */
   logger?: Logger;
 }
 
 /**
- * How to post.
+ * Says how messages are posted.
  *
  * @example
  * ```ts
@@ -65,7 +63,7 @@ export interface BusOptions {
 export interface PostOptions {
   /** The only target whose messages are accepted; all are by default. */
   target?: string;
-  /** How often each message was delivered before. Never by default. */
+  /** The number of times that each message was delivered before. Never by default. */
   redelivered?: readonly number[];
   /**
    * Who still has to get each message, as {@linkcode Receipt.retry} has told of
@@ -75,14 +73,14 @@ export interface PostOptions {
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
   /**
-   * How the messages came here. With it, handling each of them is a span that
+   * Says how the messages came here. With it, handling each of them is a span that
    * OpenTelemetry collects; without it, which is the default, it is none.
    */
   reception?: Reception;
 }
 
 /**
- * How a handler is called.
+ * Says how a handler is called.
  *
  * @example
  * ```ts
@@ -98,8 +96,7 @@ export interface PostOptions {
  */
 export interface HandlerOptions {
   /**
-   * How long the handler may take before its message counts as failed, in
-   * seconds; `Infinity` for no limit. The bus's `handlerTimeout` by default.
+   * The time in seconds that the handler may take before its message counts as failed; `Infinity` for no limit. The bus's `handlerTimeout` by default.
    */
   timeout?: number;
 }
@@ -132,7 +129,7 @@ export interface HookOptions extends HandlerOptions {
   priority?: number;
 }
 
-/** What was counted since the bus was opened, as {@linkcode Bus.stats} gives it. */
+/** Counts since the bus was opened, as {@linkcode Bus.stats} gives them. */
 export interface BusStats {
   /** Messages that were posted in this isolate. */
   readonly posted: number;

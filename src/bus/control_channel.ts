@@ -2,13 +2,16 @@ import { BroadcastChannel } from "node:worker_threads";
 import { isLinkMemory, type LinkMemory } from "./link_memory.ts";
 import { isRosterMemory } from "./roster.ts";
 
-/** What the isolates on a bus tell each other before they share any memory. */
+/**
+ * Everything that the isolates on a bus tell each other before they share any
+ * memory.
+ */
 export type Control =
   | {
     /** Somebody is new. */
     readonly kind: "hello";
     readonly from: string;
-    /** How often it has said so before. */
+    /** The number of times that it has said so before. */
     readonly attempt: number;
   }
   | {
@@ -16,7 +19,7 @@ export type Control =
     readonly kind: "welcome";
     readonly to: string;
     readonly roster: SharedArrayBuffer;
-    /** Whether this roster goes before any other. */
+    /** True if this roster goes before any other. */
     readonly anchored: boolean;
   }
   | {
@@ -32,12 +35,11 @@ export type Control =
  * what no bus has sent is passed over and counted.
  */
 export class ControlChannel {
-  /** How many frames were passed over. */
+  /** The number of frames that were passed over. */
   ignored = 0;
   readonly #channel: BroadcastChannel;
 
   /**
-   * @param name The bus's name.
    * @param daemon Whether the process may end all the same.
    * @param onControl Called with what other isolates have sent.
    */
@@ -92,9 +94,6 @@ function readControl(data: unknown): Control | undefined {
  * Deno ends the one receiver of an isolate a while after the last channel was
  * closed, and a channel that was opened meanwhile has none: it hears nothing, and
  * posting fails. Whatever channel is opened then begins anew for all.
- *
- * @param channel The channel.
- * @param data What to post.
  */
 export function postTo(channel: BroadcastChannel, data: unknown): void {
   try {

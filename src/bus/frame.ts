@@ -3,7 +3,7 @@ import type { Reception } from "../telemetry/mod.ts";
 import type { Message } from "../message/mod.ts";
 import type { Failure } from "./receipt.ts";
 
-/** What can be posted: messages, and bytes of what may be one. */
+/** Anything that can be posted: a message, or bytes of what may be one. */
 export type Postable = Message | Uint8Array;
 
 /** A message for other isolates. */
@@ -14,27 +14,27 @@ export function toWire(input: Postable): Wire {
   return input instanceof Uint8Array ? input : input.toString();
 }
 
-/** What a receiver has to know of a post to build its messages. */
+/** Tells a receiver what it has to know of a post to build its messages. */
 export interface FrameOptions {
   /** Fills in the target and origin of messages that lack them. */
   readonly deviceId?: string;
   /** The only target whose messages are accepted; all are where it is missing. */
   readonly target?: string;
-  /** How often each message of the frame was delivered before. */
+  /** The number of times that each message of the frame was delivered before. */
   readonly redelivered?: readonly number[];
   /** Who still has to get each message of the frame, as its earlier receipt tells. */
   readonly retries?: readonly (string | undefined | null)[];
   /** The size limit of a message in bytes. */
   readonly maxSize?: number;
-  /** How the messages came here, where their handling is to be traced. */
+  /** Says how the messages came here, where their handling is to be traced. */
   readonly reception?: Reception;
 }
 
-/** What a frame carries, as the receiver sees it. */
+/** Holds what a frame carries, as the receiver sees it. */
 export interface Frame {
   /** The frame's number on its link. */
   readonly number: number;
-  /** How to build the messages. */
+  /** Says how to build the messages. */
   readonly options: FrameOptions;
   /** The messages, as text where that is cheaper than bytes. */
   readonly messages: readonly Wire[];
@@ -147,7 +147,7 @@ function split(body: Uint8Array, lengths: Uint32Array): Wire[] {
 export interface Report {
   /** The frame's number. */
   readonly number: number;
-  /** What failed of it, each by its place in the frame. */
+  /** The failures, each with its place in the frame. */
   readonly failures: readonly Failure[];
 }
 

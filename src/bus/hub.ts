@@ -23,22 +23,25 @@ import type { Subscriber } from "./subscriber.ts";
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 2 ** 20;
 
-/** How long an isolate may work on a stream of messages in one go, in milliseconds. */
+/**
+ * The time that an isolate may work on a stream of messages in one go, in
+ * milliseconds.
+ */
 const SLICE = 8;
 
-/** What concerns all buses of one name in an isolate. */
+/** The options of all buses of one name in an isolate. */
 export interface HubOptions {
   /** The bus's name. */
   readonly name: string;
   /** Names the isolate for people. */
   readonly label: string;
-  /** How long a subscriber may give no sign of life, in seconds. */
+  /** The time in seconds for which a subscriber may give no sign of life. */
   readonly stallTimeout: number;
-  /** Whether the process may end all the same. */
+  /** True if the process may end all the same. */
   readonly daemon: boolean;
   /** Fills in the target and origin of what plain listeners post. */
   readonly deviceId?: string;
-  /** Where to report. */
+  /** The logger to report to. */
   readonly logger: Logger;
 }
 
@@ -71,7 +74,6 @@ export class Hub {
    * Enters the hub of a name, which whoever is first makes.
    *
    * @param options What the hub is made with.
-   * @param subscriber Who enters.
    */
   static enter(options: HubOptions, subscriber: Subscriber): Hub {
     const hub = hubs.get(options.name) ?? new Hub(options);
@@ -120,13 +122,13 @@ export class Hub {
     this.#membership.ready().then(() => this.#isJoined = true, () => {});
   }
 
-  /** How many isolates subscribe, this one included. */
+  /** The number of isolates that subscribe, this one included. */
   get subscribers(): number {
     this.#membership.update();
     return Number(this.#membership.subscribes) + this.#membership.subscribers;
   }
 
-  /** What was counted since the hub was made. */
+  /** The counts since the hub was made. */
   get counts(): Omit<BusStats, "failed"> {
     return {
       posted: this.#posted,
@@ -175,7 +177,6 @@ export class Hub {
    * @param from Who posts; its own subscriptions are not waited for, since a
    * handler that posts would wait for itself.
    * @param inputs The messages, or bytes to build them from.
-   * @param options How to build them.
    * @param plain Whether they go out to plain listeners too.
    * @param receipt Takes what becomes of them.
    * @returns A promise that resolves when every subscriber has room for more.

@@ -1,6 +1,6 @@
 import { isRingMemory } from "./ring.ts";
 
-/** What a publisher and one of its subscribers share. */
+/** The memory that a publisher and one of its subscribers share. */
 export interface LinkMemory {
   /** The number of this use of the memory. */
   readonly use: number;
@@ -8,7 +8,7 @@ export interface LinkMemory {
   readonly data: SharedArrayBuffer;
   /** The ring with reports. */
   readonly reports: SharedArrayBuffer;
-  /** What the subscriber is at work on. */
+  /** Says what the subscriber is at work on. */
   readonly work: SharedArrayBuffer;
 }
 
@@ -21,7 +21,7 @@ export function isLinkMemory(memory: unknown): memory is LinkMemory {
     work instanceof SharedArrayBuffer && work.byteLength === BYTES;
 }
 
-/** What a subscriber that is gone had done with a message. */
+/** Says what a subscriber that is gone had done with a message. */
 export type Progress = "not begun" | "at work" | "failed" | "left" | "done";
 
 const FRAME = 0;
@@ -37,8 +37,7 @@ const BYTES = 4 * (HEADER + 2 * NOTES);
 const KINDS = ["at work", "failed", "left"] as const;
 
 /**
- * What a subscriber is at work on, in memory that its publisher can read also
- * when the subscriber does not exist any more.
+ * Notes what a subscriber is at work on, in memory that its publisher can read also when the subscriber does not exist any more.
  *
  * ```text
  * word 0    the frame that was begun last
@@ -73,7 +72,6 @@ export class WorkMemory {
   /**
    * Notes that a message is begun, and with it that all before it were.
    *
-   * @param frame Its frame.
    * @param index Its place in the frame; one behind the last notes that all were.
    */
   begin(frame: number, index: number): void {
@@ -117,7 +115,6 @@ export class WorkMemory {
   /**
    * Tells what the subscriber had done with the messages of a frame.
    *
-   * @param frame The frame.
    * @param count The number of its messages.
    */
   progress(frame: number, count: number): Progress[] {

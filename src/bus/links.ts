@@ -12,11 +12,11 @@ import type { Receipt } from "./receipt.ts";
 import type { Member } from "./roster.ts";
 import { SubscriberLink } from "./subscriber_link.ts";
 
-/** What the links do for their hub. */
+/** Connects the links with their hub. */
 export interface LinksOptions {
   /** Who is on the bus. */
   readonly membership: Membership;
-  /** How long a subscriber may give no sign of life, in seconds. */
+  /** The time in seconds for which a subscriber may give no sign of life. */
   readonly stallTimeout: number;
   /** Called with messages from another isolate; resolves when there is room for more. */
   onFrame(frame: Frame, receipt: Receipt): Promise<void>;
@@ -39,7 +39,7 @@ export class Links {
     this.#options = options;
   }
 
-  /** How many subscribers there are links to. */
+  /** The number of subscribers that there are links to. */
   get subscribers(): number {
     return this.#toSubscribers.size;
   }
@@ -57,8 +57,6 @@ export class Links {
    * Sends messages to the subscribers.
    *
    * @param first The place of the first one in the post.
-   * @param messages The messages.
-   * @param options How to build them.
    * @param receipt Takes what becomes of them.
    * @returns Promises of room, of those who have none.
    */

@@ -4,7 +4,7 @@ import { BusError } from "./errors.ts";
 import type { LinkMemory } from "./link_memory.ts";
 import { type Member, Roster } from "./roster.ts";
 
-/** How the pauses grow before a greeting is repeated, in seconds. */
+/** The pauses before a greeting is repeated, in seconds: they grow. */
 const GREETINGS = { first: 0.02, longest: 1 };
 
 /** So many times more of those who are there answer when a greeting is repeated. */
@@ -12,7 +12,10 @@ const LOUDER = 4;
 
 const IS_WORKER = "DedicatedWorkerGlobalScope" in globalThis;
 
-/** What is used of the Web Locks API, whose types Deno does not ship yet. */
+/**
+ * The part of the Web Locks API that is used here: Deno does not ship its types
+ * yet.
+ */
 interface Locks {
   /** Holds a lock for as long as the callback's promise is pending. */
   request(
@@ -24,15 +27,15 @@ interface Locks {
   query(): Promise<{ held?: readonly { name?: string }[] }>;
 }
 
-/** How a {@linkcode Membership} works, and whom it tells. */
+/** Says how a {@linkcode Membership} works, and whom it tells. */
 export interface MembershipOptions {
   /** The bus's name. */
   readonly name: string;
   /** Names this isolate for people. */
   readonly label: string;
-  /** Whether the process may end all the same. */
+  /** True if the process may end all the same. */
   readonly daemon: boolean;
-  /** How long to wait for an answer before going on without, in seconds. */
+  /** The time in seconds to wait for an answer before going on without. */
   readonly stallTimeout: number;
   /** Called when this isolate is on the roster, or on another one. */
   onEntered(): void;
@@ -114,7 +117,7 @@ export class Membership {
     return [...this.#members.values()];
   }
 
-  /** How many others subscribe, but for those who were given up. */
+  /** The number of others that subscribe, but for those who were given up. */
   get subscribers(): number {
     let count = 0;
     for (const { id, epoch } of this.#members.values()) {
@@ -128,12 +131,12 @@ export class Membership {
     return this.#roster;
   }
 
-  /** How many frames on the control channel no bus has sent. */
+  /** The number of frames on the control channel that no bus has sent. */
   get ignored(): number {
     return this.#channel.ignored;
   }
 
-  /** Whether this isolate wants messages. */
+  /** Tells whether this isolate wants messages. */
   get subscribes(): boolean {
     return this.#subscribes;
   }
@@ -360,7 +363,7 @@ export class Membership {
     }
   }
 
-  /** Whether it is this isolate's turn to answer a greeting. */
+  /** Tells whether it is this isolate's turn to answer a greeting. */
   #answers(attempt: number): boolean {
     if (this.#self === undefined) return false;
     return this.#isKeeper || !this.#isLocked ||

@@ -1,6 +1,6 @@
 /**
- * What a thread needs to take part in the bus: the {@linkcode Bus} itself and
- * the messages, without Redis.
+ * Everything that a thread needs to take part in the bus: the {@linkcode Bus}
+ * itself and the messages, without Redis.
  *
  * @module
  */

@@ -3,19 +3,22 @@ import type { Logger } from "../logger.ts";
 import type { WireMessage } from "../message/mod.ts";
 import { postTo } from "./control_channel.ts";
 
-/** What may go out in a second: as much as a listener is taken to keep up with. */
+/**
+ * The most that goes out in a second: as much as a listener is taken to keep up
+ * with.
+ */
 const RATE = { frames: 20_000, bytes: 64 * 2 ** 20 };
 
 /**
- * What may go out in a second while there is more than that. Listeners miss
+ * The most that goes out in a second while there is more than that. Listeners miss
  * some in any case then, and every frame is time that the bus lacks: the
  * publisher copies it, and each isolate on the bus reads it and throws it away.
  */
 const FLOOD_RATE = { frames: 1000, bytes: 2 ** 20 };
 
 /**
- * What may go out at once: a quarter of the 256 frames that Deno keeps for the
- * whole process before it drops the oldest.
+ * The most that goes out at once: a quarter of the 256 frames that Deno keeps
+ * for the whole process before it drops the oldest.
  */
 const BURST = { frames: 64, bytes: 2 ** 20 };
 
@@ -31,9 +34,9 @@ const PATIENCE = 16;
  * cost is limited, in frames and in bytes.
  */
 export class PlainChannel {
-  /** How many messages went out. */
+  /** The number of messages that went out. */
   sent = 0;
-  /** How many did not, because there were too many at once. */
+  /** The number of messages that did not, because there were too many at once. */
   skipped = 0;
   readonly #name: string;
   readonly #logger: Logger;
@@ -46,9 +49,7 @@ export class PlainChannel {
   #looks = 0;
 
   /**
-   * @param name The channel's name.
    * @param daemon Whether the process may end all the same.
-   * @param logger Where to report.
    * @param onMessage Called with what others than buses have posted.
    */
   constructor(
@@ -188,8 +189,6 @@ export class Echoes {
   /**
    * Tells whether a frame is one that another bus has noted, and that was not
    * taken before.
-   *
-   * @param message What the frame carries.
    */
   take(message: unknown): boolean {
     const count = Atomics.load(this.#count, 0);

@@ -10,13 +10,13 @@ import type { Member } from "./roster.ts";
 const DATA = 2 ** 20;
 const REPORTS = 2 ** 16;
 
-/** How the pauses grow between offers, any of which may be lost, in seconds. */
+/** The pauses between offers, any of which may be lost, in seconds: they grow. */
 const OFFERS = { first: 0.02, longest: 1 };
 
 /** As long as nobody has given it up. */
 const LIVE = [RingState.Offered, RingState.Attached];
 
-/** What the two sides of a link share. */
+/** The memory that the two sides of a link share. */
 interface Shared {
   /** Frames to the subscriber. */
   readonly data: Ring;
@@ -29,11 +29,14 @@ interface Shared {
 const retired: Shared[] = [];
 let uses = 0;
 
-/** What a link does for its hub. */
+/** Connects a link with its hub. */
 export interface PublisherLinkOptions {
   /** The subscriber. */
   readonly member: Member;
-  /** How long the subscriber may give no sign of life while it has something to do, in seconds. */
+  /**
+   * The time in seconds for which the subscriber may give no sign of life while
+   * it has something to do.
+   */
   readonly stallTimeout: number;
   /** Offers the link's memory to the subscriber. */
   offer(memory: LinkMemory): void;
@@ -105,8 +108,6 @@ export class PublisherLink {
   /**
    * Sends a frame.
    *
-   * @param number The frame's number.
-   * @param bytes The frame.
    * @param messages The number of its messages, the place of the first one in
    * the post, and the receipt, which takes what the subscriber reports.
    * @returns A promise of room, when the frame does not fit into the ring yet.

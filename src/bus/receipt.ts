@@ -20,9 +20,9 @@ export type FailureReason =
 export interface Failure {
   /** The message's place in the post, from 0. */
   readonly index: number;
-  /** What kind of failure it is. */
+  /** The kind of the failure. */
   readonly reason: FailureReason;
-  /** What happened. */
+  /** The error that says what happened. */
   readonly error: Error;
   /** The label of the subscriber that failed, where it was one. */
   readonly subscriber?: string;
@@ -35,14 +35,12 @@ export interface Work {
   /**
    * Notes that a handler is about to be called with a message.
    *
-   * @param index The message's place.
    * @returns Whether whoever has sent it still waits for it.
    */
   hand(index: number): boolean;
   /**
    * Notes that a handler goes on with a message after it has returned.
    *
-   * @param index The message's place.
    * @returns What {@linkcode Work.end} takes.
    */
   begin(index: number): number;
@@ -51,15 +49,13 @@ export interface Work {
   /**
    * Notes that a message has failed, until the report is out.
    *
-   * @param index The message's place.
    * @param isLeft Whether it was only given back.
    */
   fail(index: number, isLeft: boolean): void;
 }
 
 /**
- * What {@linkcode Bus.post} resolves with: a promise of what becomes of the
- * messages.
+ * Tells what becomes of posted messages: {@linkcode Bus.post} resolves with it.
  *
  * @example
  * ```ts
@@ -217,7 +213,6 @@ export class Retry {
   /**
    * Reads what {@linkcode Receipt.retry} has written.
    *
-   * @param text The text.
    * @param bus Names the bus, as long as anybody in the process has it open.
    * @returns `undefined` when everybody gets the message: the text is another
    * bus's, such as that of a process that has ended.
@@ -235,7 +230,6 @@ export class Retry {
   /**
    * Tells whether a subscription gets the message.
    *
-   * @param serial The subscription's number.
    * @param isolate The id of the isolate that it is in.
    */
   concerns(serial: number, isolate: string): boolean {

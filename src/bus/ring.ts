@@ -12,7 +12,7 @@ const WRITER_BELL = 17;
 const PULSE = 18;
 const STATE = 32;
 
-/** What became of the connection that a ring carries. */
+/** The states of the connection that a ring carries. */
 export const RingState = {
   /** The writer has made the ring; the reader may not know it yet. */
   Offered: 0,
@@ -109,7 +109,6 @@ export class Ring {
   /**
    * Writes as much of the source as there is room for.
    *
-   * @param source The bytes to write.
    * @param from Where in the source to begin.
    * @returns The number of bytes written, 0 when the ring is full.
    */
@@ -150,7 +149,10 @@ export class Ring {
     return count;
   }
 
-  /** How often a side's bell has rung: to be looked at before anything else is. */
+  /**
+   * Counts how often a side's bell has rung: to be looked at before anything
+   * else is.
+   */
   bell(side: Side): number {
     return Atomics.load(
       this.#slots,
@@ -161,7 +163,6 @@ export class Ring {
   /**
    * Resolves when a side's bell has rung.
    *
-   * @param side Who waits.
    * @param since What {@linkcode Ring.bell} was when everything was last looked at.
    */
   async rung(side: Side, since: number): Promise<void> {
@@ -175,7 +176,7 @@ export class Ring {
     this.#ring(WRITER_BELL);
   }
 
-  /** What became of the connection. */
+  /** The state of the connection. */
   get state(): RingState {
     const state = Atomics.load(this.#slots, STATE) - this.#tag;
     return state >= 0 && state < 8 ? state as RingState : RingState.Left;
@@ -185,7 +186,6 @@ export class Ring {
    * Changes the state and wakes both sides, unless it is another one by now.
    *
    * @param from The states that are expected.
-   * @param to The new state.
    * @returns Whether the state was changed.
    */
   transition(from: readonly RingState[], to: RingState): boolean {

@@ -42,7 +42,10 @@ export interface Member {
   readonly label: string;
   /** Changes whenever it begins to subscribe; 0 while it does not. */
   readonly epoch: number;
-  /** Whether it holds a lock, which is free as soon as it does not exist any more. */
+  /**
+   * True if it holds a lock, which is free as soon as it does not exist any
+   * more.
+   */
   readonly isLocked: boolean;
   /** Its place on the roster. */
   readonly place: number;

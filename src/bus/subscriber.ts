@@ -15,11 +15,14 @@ const NO_HOOKS: ReadonlyMap<Subscription, ChosenHook<unknown>> = new Map();
 /** Messages that a subscriber may be busy with before no more are handed to it. */
 const WINDOW = 1024;
 
-/** How a {@linkcode Subscriber} works, and whom it tells. */
+/** Says how a {@linkcode Subscriber} works, and whom it tells. */
 export interface SubscriberOptions {
   /** Names it in failures. */
   readonly label: string;
-  /** How long a handler may take, in seconds, unless it has a limit of its own. */
+  /**
+   * The time in seconds that a handler may take, unless it has a limit of its
+   * own.
+   */
   readonly handlerTimeout: number;
   /** Gives a subscription its number. */
   nextSerial(): number;
@@ -40,7 +43,7 @@ interface Task {
   readonly index: number;
   readonly receipt: Receipt;
   readonly token: number;
-  /** How long it may take, in seconds. */
+  /** The time in seconds that it may take. */
   readonly timeout: number;
   /** When its time is over, in milliseconds. */
   readonly deadline: number;
@@ -65,12 +68,12 @@ export class Subscriber {
     this.#options = options;
   }
 
-  /** Whether there is any subscription. */
+  /** Tells whether there is any subscription. */
   get listening(): boolean {
     return this.#subscriptions.length > 0 || this.#hooks.size > 0;
   }
 
-  /** Whether it is busy with as many messages as it may be. */
+  /** Tells whether it is busy with as many messages as it may be. */
   get full(): boolean {
     return this.#tasks.size >= WINDOW;
   }
@@ -127,7 +130,6 @@ export class Subscriber {
   /**
    * Hands a message to every subscription that wants it.
    *
-   * @param message The message.
    * @param index Its place in the post.
    * @param receipt Takes what becomes of it.
    * @param retry Tells which subscriptions get it; all do by default.

@@ -4,12 +4,11 @@ import { type LinkMemory, WorkMemory } from "./link_memory.ts";
 import { type Failure, Receipt, type Work } from "./receipt.ts";
 import { RecordReader, Ring, RingState } from "./ring.ts";
 
-/** What a link does for its hub. */
+/** Connects a link with its hub. */
 export interface SubscriberLinkOptions {
   /**
    * Called with each frame.
    *
-   * @param frame The messages.
    * @param receipt Takes what becomes of them.
    * @returns When there is room for the next frame.
    */
@@ -18,7 +17,7 @@ export interface SubscriberLinkOptions {
   onOver(error?: DroppedError): void;
 }
 
-/** What is to be said of a frame. */
+/** Holds what is to be said of a frame. */
 interface Queued {
   readonly bytes: Uint8Array;
   readonly work: FrameWork;
@@ -49,7 +48,10 @@ export class SubscriberLink {
     this.#records = new RecordReader(this.#data);
   }
 
-  /** Whether the publisher still reads what becomes of its messages, or has ended in order. */
+  /**
+   * Tells whether the publisher still reads what becomes of its messages, or
+   * has ended in order.
+   */
   get isLive(): boolean {
     const { state } = this.#data;
     return state === RingState.Attached || state === RingState.Ended;

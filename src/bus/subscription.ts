@@ -14,7 +14,7 @@ export interface Subscription {
   /** Tells it from all others on the bus, in the order in which they came. */
   serial: number;
   /**
-   * How long it may take with a message, in seconds; the bus's `handlerTimeout`
+   * The time in seconds that it may take with a message; the bus's `handlerTimeout`
    * by default.
    */
   readonly timeout?: number | undefined;
@@ -39,7 +39,6 @@ export class HandlerSubscription implements Subscription {
 
   /**
    * @param type A message class, or the name of an event type.
-   * @param handler What to call.
    * @param filter What attributes must be like.
    * @param timeout How long the handler may take, in seconds.
    */

@@ -9,29 +9,29 @@ import { isInterruption } from "./is_interruption.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter } from "./paint.ts";
 
-/** What the arguments ask for. Its signal is aborted when it is to end. */
+/** Does what the arguments ask for. Its signal is aborted when it is to end. */
 export type Action = (signal: AbortSignal) => Promise<unknown>;
 
 /** A command of the command line: reads its arguments into an action. */
 export type Command = Parser<"sync", Action, unknown>;
 
-/** Where a command runs. */
+/** Says where a command runs. */
 export interface Surroundings {
   /** Aborted when the command is to end. */
   readonly signal: AbortSignal;
-  /** Whether stdout is for people's eyes: a terminal. */
+  /** True if stdout is for people's eyes: a terminal. */
   readonly isTerminal: boolean;
   /** Colours what goes to stdout, where that is wanted. */
   readonly paint: Paint;
 }
 
-/** What a command is made of. */
+/** The parts that a command is made of. */
 export interface CommandDefinition<Options> {
   /** One line for the list of commands. */
   readonly brief: string;
   /** Command lines to copy from. */
   readonly examples: readonly string[];
-  /** What it takes, beside the options that every command has. */
+  /** The options that it takes, beside those that every command has. */
   readonly options: Parser<"sync", Options, unknown>;
   /** The usage line behind the command's name. */
   readonly usage: string;
@@ -56,7 +56,6 @@ const LOG_LEVELS = [
 /**
  * Defines a command.
  *
- * @param name What calls it.
  * @param definition What it is made of.
  */
 export function defineCommand<Options>(
@@ -94,7 +93,6 @@ export function defineCommand<Options>(
 /**
  * Defines a command that has commands of its own, as `send event`.
  *
- * @param name What calls it.
  * @param definition What it is made of.
  */
 export function defineCommandGroup(
@@ -139,7 +137,7 @@ export function usageOf(line: string): Usage {
   return [{ type: "literal", value: line }];
 }
 
-/** What every command takes. */
+/** The options that every command takes. */
 interface GeneralOptions {
   readonly logLevel: LogLevel | undefined;
   readonly noColor: boolean;

@@ -15,9 +15,9 @@ import { ExitCode } from "./program.ts";
 import { redisOptions } from "./redis_options.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** What a command that changes dead letters is made of. */
+/** The parts of a command that changes dead letters. */
 export interface DeadChange {
-  /** What it does to them, as a method of `DeadLetters`. */
+  /** The method of `DeadLetters` that it calls. */
   readonly action: "requeue" | "purge";
   /** The same, once it is done. */
   readonly done: string;

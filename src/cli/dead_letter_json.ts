@@ -21,8 +21,6 @@ export function base64Of({ payload }: DeadLetter): string {
 /**
  * Writes a dead letter as one line of JSON: with the message as text under
  * `message`, or under `base64` where it is not UTF-8.
- *
- * @param letter The dead letter.
  */
 export function deadLetterJson(letter: DeadLetter): string {
   const { payload: _, ...rest } = letter;

@@ -14,10 +14,10 @@ import { type RedisOptions, resolvePlace } from "./redis_options.ts";
 import { age } from "./values.ts";
 import { whenAborted } from "./when_aborted.ts";
 
-/** How long to wait for a server that does not answer, in seconds. */
+/** The time to wait for a server that does not answer, in seconds. */
 const CONNECTION_TIMEOUT = 3;
 
-/** What the options say about the dead letters that are meant. */
+/** Says which dead letters are meant. */
 export interface DeadFilterOptions {
   readonly reasons: readonly DeadLetter["reason"][];
   readonly olderThan: number | undefined;
@@ -71,12 +71,7 @@ export function filterOf(
   };
 }
 
-/**
- * Looks up the ids of dead letters, those of indexes all at one time.
- *
- * @param dead Where.
- * @param names Indexes and ids.
- */
+/** Looks up the ids of dead letters, those of indexes all at one time. */
 export async function idsOf(
   dead: DeadLetters,
   names: readonly string[],
@@ -92,9 +87,6 @@ export async function idsOf(
 /**
  * Opens the dead letters of the queue, or of all that are configured; dispose of
  * them.
- *
- * @param options Where the queue is.
- * @param signal Closes them.
  */
 export async function openDead(
   options: RedisOptions,

@@ -4,7 +4,6 @@ import { createLogger, type PrivateRedis, startRedis } from "../../mod.ts";
  * Starts a private Redis for as long as the program runs, and tells in the log
  * how others reach it.
  *
- * @param reason Why, for the log.
  * @throws {Deno.errors.NotFound} None is installed; the message names the
  * command that installs one.
  */

@@ -9,7 +9,7 @@ import {
 import { UsageError } from "./usage_error.ts";
 import { readPair, value } from "./values.ts";
 
-/** Whether a message is wanted. */
+/** Tells whether a message is wanted. */
 export type Filter = (message: Message) => boolean;
 
 /**
@@ -48,7 +48,10 @@ function compileFilter(path: string, expected: unknown): Filter {
   };
 }
 
-/** What conditions only warn of is a mistake on a command line. */
+/**
+ * Makes an error of what conditions only warn of, since it is a mistake on a
+ * command line.
+ */
 function refusing(path: string): Logger {
   return {
     debug: () => {},

@@ -1,10 +1,9 @@
 import { RedisError } from "../../mod.ts";
 
 /**
- * Whether an error only says that a signal has ended the work. One that happens
- * while it ends is told like any other.
+ * Tells whether an error only says that a signal has ended the work. One that
+ * happens while it ends is told like any other.
  *
- * @param error What was thrown.
  * @param signal What is aborted when the work is to end.
  */
 export function isInterruption(

@@ -16,7 +16,7 @@ import { UsageError } from "./usage_error.ts";
 
 /** The name that the program is installed and completed under. */
 const NAME = "platypush-redis";
-/** What may be anywhere, and is no part of a command. */
+/** The options that may be anywhere, and are no part of a command. */
 const GENERAL = ["--help", "--version"];
 
 /**

@@ -4,7 +4,7 @@ const encoder = new TextEncoder();
  * Writes a line to stdout. Unlike `console.log` it tells when nobody reads any
  * more, as after `| head -1`.
  *
- * @param text The line.
+ * @param text The line, without its end.
  * @throws {Deno.errors.BrokenPipe} Nobody reads any more; `program` takes that
  * for the end.
  *

@@ -5,14 +5,13 @@
 const UNPRINTABLE =
   /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\uFEFF]/gu;
 
-/** What JSON leaves unescaped although a terminal may obey it. */
+/** The characters that JSON leaves unescaped although a terminal may obey them. */
 const UNPRINTABLE_IN_JSON = /[\u007F-\u009F\u2028\u2029]/g;
 
 /**
  * Makes a text from elsewhere fit for a terminal: no escape sequence in it has
  * any effect.
  *
- * @param text The text.
  * @returns One line, with `\u{1b}` and the like in place of control characters.
  */
 export function printable(text: string): string {

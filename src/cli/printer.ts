@@ -1,11 +1,11 @@
 import { DroppedError, type Message } from "../../mod.ts";
 import { printLine } from "./print_line.ts";
 
-/** How a {@linkcode Printer} prints. */
+/** Says how a {@linkcode Printer} prints. */
 export interface PrinterOptions {
   /** Makes a line of a message. */
   format(message: Message): string;
-  /** How many to print; without end by default. */
+  /** The number of messages to print; without end by default. */
   readonly limit: number | undefined;
   /** Called when no more is printed. */
   onEnd(): unknown;

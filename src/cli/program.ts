@@ -4,7 +4,7 @@ import { printable } from "./printable.ts";
 import { UsageError } from "./usage_error.ts";
 
 /**
- * What the exit code of a {@linkcode program} says.
+ * The meaning of each exit code of a {@linkcode program}.
  *
  * @example
  * ```ts
@@ -90,7 +90,7 @@ function fail(error: unknown): void {
   Deno.exitCode = exitCodeOf(error);
 }
 
-/** Whether `PLATYPUSH_DEBUG` is set, as far as that may be known. */
+/** Tells whether `PLATYPUSH_DEBUG` is set, as far as that may be known. */
 function wantsStack(): boolean {
   const variable = "PLATYPUSH_DEBUG";
   const { state } = Deno.permissions.querySync({ name: "env", variable });
@@ -112,14 +112,14 @@ function exitCodeOf(error: unknown): number {
   return ExitCode.No;
 }
 
-/** Whether what is behind an error is a missing permission of Deno's. */
+/** Tells whether what is behind an error is a missing permission of Deno's. */
 function lacksPermission(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return error instanceof Deno.errors.NotCapable ||
     lacksPermission(error.cause);
 }
 
-/** What keeps a client from a server. */
+/** The errors that keep a client from a server. */
 const UNREACHABLE: ReadonlySet<RedisErrorCode> = new Set([
   "connection",
   "unavailable",

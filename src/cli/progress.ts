@@ -1,9 +1,9 @@
 import { fstatSync } from "node:fs";
 
 const encoder = new TextEncoder();
-/** How often the bar is drawn, in milliseconds. */
+/** The time between two drawings of the bar, in milliseconds. */
 const INTERVAL = 100;
-/** How many characters the bar has. */
+/** The length of the bar, in characters. */
 const WIDTH = 30;
 const STDIN = 0;
 const CLEAR = "\r\x1b[K";
@@ -48,7 +48,7 @@ export class Progress implements Disposable {
   }
 }
 
-/** How many bytes there are to read, where that can be known. */
+/** Tells how many bytes there are to read, where that can be known. */
 function lengthOfStdin(): number | undefined {
   const stat = fstatSync(STDIN);
   return stat.isFile() && stat.size > 0 ? stat.size : undefined;

@@ -1,14 +1,14 @@
 import type { PrivateRedis, RedisArgs } from "../../mod.ts";
 import { embedRedis } from "./embed_redis.ts";
 
-/** How long the usual server may take to answer, in seconds. */
+/** The time that the usual server may take to answer, in seconds. */
 const ANSWER_TIMEOUT = 2;
 
 /** A server that {@linkcode provideRedis} has found or started. */
 export interface ProvidedRedis extends AsyncDisposable {
-  /** How to reach it. */
+  /** The way to reach it. */
   readonly redisArgs: RedisArgs;
-  /** Whether it was started, and stops when this is disposed of. */
+  /** True if it was started, and stops when this is disposed of. */
   readonly isPrivate: boolean;
 }
 

@@ -3,7 +3,7 @@ import { UsageError } from "./usage_error.ts";
 /** Some lines of the standard input. */
 export interface Lines {
   readonly lines: readonly string[];
-  /** How many bytes were read for them. */
+  /** The number of bytes that were read for them. */
   readonly bytes: number;
 }
 

@@ -15,7 +15,7 @@ const URL_VALUE = filled("URL", "a URL", "redis://127.0.0.1:6379");
 const QUEUE_VALUE = filled("NAME", "the name of a queue", "lights");
 const DEVICE_VALUE = filled("ID", "the id of a device", "kitchen");
 
-/** What every command that talks to Redis takes. */
+/** The options that every command that talks to Redis takes. */
 export interface RedisOptions extends ConfigFlags {
   readonly url: string | undefined;
   readonly queue: string | undefined;
@@ -23,7 +23,7 @@ export interface RedisOptions extends ConfigFlags {
   readonly config: string | undefined;
 }
 
-/** What every command that talks to Redis takes. */
+/** The options that every command that talks to Redis takes. */
 export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   return object("Redis options", {
     url: optional(option("--url", URL_VALUE, {
@@ -58,9 +58,9 @@ export async function resolveOptions(
   return (await resolveConfig({ flags })).options;
 }
 
-/** Where a command finds what it talks to. */
+/** Says where a command finds what it talks to. */
 export interface Place {
-  /** How to reach Redis. */
+  /** The way to reach Redis. */
   readonly redisArgs: RedisArgs;
   /** The queues, at least one. */
   readonly queues: readonly [string, ...string[]];

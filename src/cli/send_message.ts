@@ -11,7 +11,7 @@ import { readLines } from "./read_lines.ts";
 import { destination, Sender } from "./sender.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** How many messages are sent at once. */
+/** The number of messages that are sent at once. */
 const BATCH = 256;
 
 /** `send message`: sends messages as they are. */

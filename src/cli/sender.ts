@@ -14,7 +14,7 @@ import {
 } from "./redis_options.ts";
 import { whenAborted } from "./when_aborted.ts";
 
-/** Where to send. */
+/** Says where to send. */
 export interface Destination {
   /** A peer on the local network, in place of our own queue. */
   readonly to: string | undefined;
@@ -22,7 +22,7 @@ export interface Destination {
   readonly redis: RedisOptions;
 }
 
-/** What every command that sends takes. */
+/** The options that every command that sends takes. */
 export function destination(): Parser<"sync", Destination, unknown> {
   return object({
     to: optional(option("--to", string({ metavar: "PEER" }), {
@@ -61,8 +61,6 @@ export class Sender implements AsyncDisposable {
   /**
    * Opens one.
    *
-   * @param destination Where to send.
-   * @param signal Interrupts it.
    * @throws {ConfigError} The settings make no sense.
    */
   static async open(
@@ -106,7 +104,6 @@ export class Sender implements AsyncDisposable {
 /**
  * Opens a backend that sends requests and gets the responses; dispose of it.
  *
- * @param destination Where to send.
  * @param signal Ends the search for a peer.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */

@@ -2,18 +2,16 @@ import type { Paint } from "./paint.ts";
 
 /** A column of a table. */
 export interface Column {
-  /** What is in it. */
+  /** The title, which says what is in it. */
   readonly title: string;
-  /** Where shorter texts are in it. Default: `left`. */
+  /** The side on which shorter texts are. Default: `left`. */
   readonly align?: "left" | "right";
 }
 
 /**
  * Lays out texts in columns, each as wide as its widest text.
  *
- * @param columns The columns.
  * @param rows A text for each column; fit for a terminal, and without colours.
- * @param paint Paints the titles.
  * @returns The lines, the titles first.
  */
 export function table(

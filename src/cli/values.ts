@@ -4,7 +4,7 @@ import { UsageError } from "./usage_error.ts";
 
 /** A kind of values that is told from texts. */
 export interface ValueKind<T> {
-  /** What stands for a value in help texts, as in `--wait S`. */
+  /** The word for a value in help texts, as in `--wait S`. */
   readonly metavar:
     | "N"
     | "S"
@@ -14,7 +14,7 @@ export interface ValueKind<T> {
     | "NAME=VALUE"
     | "PATH=VALUE"
     | "AGE";
-  /** What a value is, for errors: "a number of seconds above 0". */
+  /** Says, for errors, what a value is: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
   readonly example: string;
@@ -119,7 +119,7 @@ export function file(): ValueParser<"sync", string> {
   };
 }
 
-/** How many seconds a unit of an age has. */
+/** The number of seconds in a unit of an age. */
 const UNITS: Readonly<Record<string, number>> = {
   s: 1,
   m: 60,

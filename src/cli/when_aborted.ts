@@ -1,9 +1,4 @@
-/**
- * Calls a function when a signal is aborted, also one that was before.
- *
- * @param signal The signal.
- * @param act The function.
- */
+/** Calls a function when a signal is aborted, also one that was before. */
 export function whenAborted(signal: AbortSignal, act: () => unknown): void {
   if (signal.aborted) act();
   else signal.addEventListener("abort", act, { once: true });

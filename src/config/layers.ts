@@ -50,8 +50,8 @@ const TABLES: Readonly<
 > = { options: BACKEND_OPTIONS, redisArgs: REDIS_ARGUMENTS };
 
 /**
- * The values of a command line, under the names of its options, for {@linkcode
- * resolveConfig}.
+ * The values of a command line, for {@linkcode resolveConfig}, under the names
+ * of its options.
  */
 export interface ConfigFlags {
   /** `--url`. */

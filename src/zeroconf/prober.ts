@@ -50,8 +50,8 @@ export class Prober {
   #known = "";
   #probesSent = 0;
   /**
-   * Remembers what was sent last, and what was before a change, by {@linkcode
-   * dataKey}.
+   * Remembers, by {@linkcode dataKey}, what was sent last, and what was before
+   * a change.
    */
   #sent: readonly string[] = [];
   #former: readonly string[] = [];
