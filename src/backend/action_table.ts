@@ -1,7 +1,7 @@
 import type { Request } from "../message/mod.ts";
 import { nearest } from "../nearest.ts";
 
-/** What an {@linkcode ActionHandler} is told besides the request. */
+/** Tells an {@linkcode ActionHandler} more than the request does. */
 export interface ActionContext {
   /**
    * Aborted when nobody waits for the action any more: its time limit is over,
@@ -13,9 +13,9 @@ export interface ActionContext {
 /**
  * Executes an action.
  *
- * @param args The request's arguments.
- * @param request The request.
- * @param context The signal.
+ * @param args The request's `args`, as they came.
+ * @param request The request that is executed, with its id and origin.
+ * @param context The signal that says when to give up.
  * @returns The response's output, or a promise of it. What it throws becomes
  * the response's error.
  *
@@ -38,10 +38,10 @@ export type ActionHandler = (
   context: ActionContext,
 ) => unknown;
 
-/** How an {@linkcode ActionHandler} is executed. */
+/** Says how an {@linkcode ActionHandler} is executed. */
 export interface ActionOptions {
   /**
-   * How long it may take, in seconds; `Infinity` for no limit. Default: the
+   * The time that it may take, in seconds; `Infinity` for no limit. Default: the
    * backend's `actionTimeout`.
    */
   timeout?: number;
@@ -51,7 +51,7 @@ export interface ActionOptions {
 export interface Action {
   /** Executes it. */
   readonly handler: ActionHandler;
-  /** How long that may take, in seconds. */
+  /** The time that it may take, in seconds. */
   readonly timeout: number;
 }
 
@@ -67,7 +67,7 @@ export class ActionTable {
   /** Names that end with `*`, the longest first. */
   #prefixes: readonly string[] = [];
 
-  /** How many there are. */
+  /** The number of them. */
   get size(): number {
     return this.#actions.size;
   }
@@ -75,7 +75,6 @@ export class ActionTable {
   /**
    * Makes sure that an action can be added.
    *
-   * @param name Its name.
    * @throws {TypeError} If the name is none.
    * @throws {Error} If there is one of this name.
    */
@@ -98,7 +97,6 @@ export class ActionTable {
    * Adds an action.
    *
    * @param name Its name, which was {@linkcode check}ed.
-   * @param action The action.
    * @returns Removes it again; any further call does nothing.
    */
   add(name: string, action: Action): () => void {

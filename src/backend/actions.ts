@@ -21,7 +21,7 @@ import type { BackendStats } from "./counters.ts";
  *
  * @param token The request's token, which anybody may have sent; `null` where
  * it has none.
- * @param request The request.
+ * @param request The request whose `token` is to be judged.
  * @returns Whether it may; nothing but `true` allows it.
  *
  * @example
@@ -41,15 +41,15 @@ export type TokenCheck = (
 
 const OPTIONS: Rows<ActionOptions> = { timeout: TIME_LIMIT };
 
-/** What {@linkcode Actions} have to know of their backend. */
+/** Tells {@linkcode Actions} what they have to know of their backend. */
 export interface ActionsOptions {
-  /** Where requests arrive. */
+  /** The bus on which requests arrive. */
   readonly bus: Bus;
   /** The only target whose requests are answered; `undefined` for all. */
   readonly target: string | undefined;
-  /** How many are executed at a time. Default: 16. */
+  /** The number of actions that are executed at a time. Default: 16. */
   readonly concurrency: number | undefined;
-  /** How long one may take, in seconds. Default: 30. */
+  /** The time that one may take, in seconds. Default: 30. */
   readonly timeout: number | undefined;
   /** Which requests are executed; all where there is none. */
   readonly token: string | TokenCheck | undefined;
@@ -64,9 +64,9 @@ export interface ActionsOptions {
   readonly logger: Logger;
 }
 
-/** How many actions are executed at a time. */
+/** The number of actions that are executed at a time. */
 const CONCURRENCY = 16;
-/** How long one may take, in seconds. */
+/** The time that one may take, in seconds. */
 const TIMEOUT = 30;
 /** For so long somebody may wait for a response, in seconds. */
 const RESPONSE_SECONDS = 60;
@@ -101,7 +101,7 @@ export class Actions {
     this.#isAllowed = token === undefined ? undefined : tokenCheck(token);
   }
 
-  /** What was counted, and how it stands. */
+  /** Tells what was counted, and how it stands. */
   stats(): Pick<
     BackendStats,
     "answered" | "actionsRunning" | "actionsWaiting"
@@ -304,7 +304,7 @@ export class Actions {
   }
 }
 
-/** What came from the network may be long, and hold line ends. */
+/** Quotes what came from the network: it may be long, and hold line ends. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }
@@ -319,7 +319,7 @@ class Slots {
     this.#free = count;
   }
 
-  /** How many wait. */
+  /** The number of those that wait. */
   get waiting(): number {
     return this.#queue.size;
   }
@@ -327,7 +327,6 @@ class Slots {
   /**
    * Takes a slot, as soon as there is one.
    *
-   * @param signal Ends the wait.
    * @returns Frees the slot when it is disposed of.
    * @throws The signal's reason.
    */

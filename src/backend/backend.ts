@@ -78,7 +78,7 @@ export class Backend extends LifeCycle {
 
   /** Whom it takes messages for, and the origin of what it sends. */
   readonly deviceId: string;
-  /** How to reach the Redis that it sends to. */
+  /** The way to reach the Redis that it sends to. */
   readonly redisArgs: RedisArgs;
   /** The only target that is taken; `undefined` takes all. */
   protected readonly target: string | undefined;
@@ -167,7 +167,7 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * Whether the process may end while it runs. Set it before the start, and
+   * True if the process may end while it runs. Set it before the start, and
    * before the backend's own bus is used.
    *
    * @throws {Error} When it is set, and the backend has been started or its own
@@ -326,7 +326,7 @@ export class Backend extends LifeCycle {
    * Answers a request: the response waits 60 s for whoever has sent it.
    *
    * @param response The response, or what it is made with.
-   * @param request The request.
+   * @param request The request that is answered: it gives the id and the target.
    * @returns The response as it was sent.
    * @throws {MessageError} If the response is none.
    * @throws {TypeError} If the request is none, or an argument for Redis is
@@ -449,8 +449,8 @@ export class Backend extends LifeCycle {
    *
    * @param name The action's name, such as `lights.on`, or `lights.*` for all
    * that begin so, or `*` for all.
-   * @param handler Executes it.
-   * @param options How it is executed.
+   * @param handler Executes the action; its result becomes the response's `output`.
+   * @param options The time limit, and more in {@linkcode ActionOptions}.
    * @returns Ends it; what is being executed is still answered.
    * @throws {TypeError} If the name is none, the handler is no function, or
    * there is no such option or it is of another kind.
@@ -547,10 +547,10 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * What {@linkcode Backend.registerService} announces where nothing else is
-   * asked for.
+   * Gives what {@linkcode Backend.registerService} announces where nothing else
+   * is asked for.
    *
-   * @param _given What is asked for.
+   * @param _given The options that the application has given.
    * @returns Nothing here; classes may define what.
    */
   protected serviceDefaults(
@@ -579,7 +579,7 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * What registered actions have to tell for the backend's `stats()`.
+   * Tells, for the backend's `stats()`, what registered actions have counted.
    *
    * @returns The counters and gauges of this moment.
    */
@@ -639,7 +639,10 @@ export class Backend extends LifeCycle {
     });
   }
 
-  /** What is sent while it stops, such as a last response, still goes out. */
+  /**
+   * Throws once it is closed: what is sent while it stops, such as a last
+   * response, still goes out.
+   */
   protected throwIfClosed(): void {
     if (this.#isClosed) throw stopped();
   }

@@ -6,11 +6,11 @@ import type { LifeCycleOptions } from "./life_cycle.ts";
 import type { PeerOptions } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
-/** What a {@linkcode Backend} is made with. */
+/** The options of a {@linkcode Backend}. */
 export interface BackendOptions extends LifeCycleOptions {
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
   bus?: Bus;
-  /** Where `send…` sends to. Default: `127.0.0.1:6379`. */
+  /** The server that `send…` sends to. Default: `127.0.0.1:6379`. */
   redisArgs?: RedisArgs;
   /**
    * The id of this device; messages for others are not taken. `*` takes
@@ -18,7 +18,7 @@ export interface BackendOptions extends LifeCycleOptions {
    */
   deviceId?: string | undefined;
   /**
-   * Whether to post Platypush's Zeroconf events of other hosts' services on the
+   * True to post Platypush's Zeroconf events of other hosts' services on the
    * bus while the backend runs, and where to look for them. The type is that of
    * its own service where `type` does not say. Default: `false`.
    */
@@ -31,20 +31,26 @@ export interface BackendOptions extends LifeCycleOptions {
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**
-   * What requests for registered actions need as their `token`: the text, which
+   * The `token` that requests for registered actions need: the text, which
    * is compared in constant time, or a function that checks it, which may take
    * as long as an action. The others are answered with an error. Default:
    * nothing, every request is executed.
    */
   token?: string | TokenCheck;
-  /** How many registered actions are executed at a time, at most. Default: 16. */
+  /**
+   * The largest number of registered actions that are executed at a time.
+   * Default: 16.
+   */
   actionConcurrency?: number;
   /**
-   * How long a registered action may take, in seconds, before its request is
+   * The time in seconds that a registered action may take before its request is
    * answered with an error; `Infinity` for no limit. Default: 30.
    */
   actionTimeout?: number;
-  /** Where to report what happens. Default: LogTape's category `["platypush", "redis", "backend"]`. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "backend"]`.
+   */
   logger?: Logger;
   /** {@linkcode BackendOptions.redisArgs}. */
   redis_args?: RedisArgs;

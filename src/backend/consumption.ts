@@ -7,7 +7,7 @@ import { type Counters, isBad } from "./counters.ts";
 
 /** Says where a {@linkcode Consumption} posts batches, and which. */
 export interface ConsumptionOptions {
-  /** Where they are posted. */
+  /** The bus that they are posted on. */
   readonly bus: Bus;
   /** Counts what becomes of them. */
   readonly counters: Counters;
@@ -17,7 +17,7 @@ export interface ConsumptionOptions {
   readonly maxSize: number | undefined;
   /** Aborted when the backend is to stop. */
   readonly signal: AbortSignal;
-  /** Where to report. */
+  /** The logger to report to. */
   readonly logger: Logger;
 }
 
@@ -27,7 +27,6 @@ export class Consumption {
   readonly #inHand = new Set<Promise<void>>();
   readonly #failure = Promise.withResolvers<never>();
 
-  /** @param options See {@link ConsumptionOptions}. */
   constructor(options: ConsumptionOptions) {
     this.#options = options;
     this.#failure.promise.catch(() => {});
@@ -41,7 +40,6 @@ export class Consumption {
   /**
    * Posts a batch, and settles it in the background when it was handled.
    *
-   * @param batch The batch.
    * @returns `true` when the next one may come, or `false` where the bus takes
    * none.
    */

@@ -1,8 +1,8 @@
 import type { Batch, Failure } from "../redis/mod.ts";
 
 /**
- * What a backend has counted since it was made, and how it stands, as
- * {@linkcode RedisBackend.stats} gives it.
+ * Counts of a backend since it was made, and how it stands, as
+ * {@linkcode RedisBackend.stats} gives them.
  */
 export interface BackendStats {
   /** Messages that came from Redis; a message that comes again counts again. */
@@ -17,7 +17,7 @@ export interface BackendStats {
   readonly deadLettered: number;
   /** Messages that had been delivered before. */
   readonly redelivered: number;
-  /** How often the connection was lost and found again. */
+  /** The number of times that the connection was lost and found again. */
   readonly reconnects: number;
   /** Messages that subscribers are busy with at the moment. */
   readonly inFlight: number;
@@ -31,7 +31,7 @@ export interface BackendStats {
   readonly actionsWaiting: number;
 }
 
-/** What became of messages. */
+/** Counts what became of messages. */
 interface Handled {
   /** Messages that every subscriber has handled. */
   delivered: number;
@@ -48,7 +48,6 @@ export class Counters {
   /**
    * Counts a batch.
    *
-   * @param batch The batch.
    * @param failures Its messages that were not handled, each once.
    */
   add({ queue, payloads }: Batch, failures: readonly Failure[]): void {

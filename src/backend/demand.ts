@@ -4,17 +4,20 @@ import { sleep } from "../waiting.ts";
 
 /** Says how a {@linkcode Demand} is watched. */
 export interface DemandOptions {
-  /** How long to wait for the first subscriber, in seconds. */
+  /** The time to wait for the first subscriber, in seconds. */
   readonly grace: number;
-  /** What the application waits for before it subscribes, perhaps, if anything. */
+  /**
+   * Gives what the application waits for before it subscribes, perhaps, if
+   * anything.
+   */
   readonly settingUp: () => Promise<unknown> | undefined;
   /** Ends every wait. */
   readonly signal: AbortSignal;
-  /** Whether the process may end while nobody is there. */
+  /** True if the process may end while nobody is there. */
   readonly unref: boolean;
   /** Called when nobody is there any more, and when somebody is there again. */
   readonly onChange: (isPresent: boolean) => void;
-  /** Where to report. */
+  /** The logger to report to. */
   readonly logger: Logger;
 }
 
@@ -36,10 +39,7 @@ export class Demand implements Disposable {
   #hadSubscribers = false;
   #isPresent = false;
 
-  /**
-   * @param bus The bus.
-   * @param options How it is watched.
-   */
+  /** */
   constructor(bus: Bus, options: DemandOptions) {
     this.#bus = bus;
     this.#options = options;
@@ -48,7 +48,7 @@ export class Demand implements Disposable {
     if (options.grace !== Infinity) this.#endGrace();
   }
 
-  /** Whether somebody is there now. */
+  /** Tells whether somebody is there now. */
   get isPresent(): boolean {
     return this.#isPresent;
   }

@@ -6,16 +6,16 @@ import { LONGEST_TIMER, settledWithin, sleep } from "../waiting.ts";
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;
 const STOP_TIMEOUT = 10;
-/** How long closing itself may take beyond that, in seconds. */
+/** The time that closing itself may take beyond that, in seconds. */
 const CLOSING_TIME = 3;
 
 let lastIdent = 0;
 
-/** What a {@linkcode LifeCycle} is made with. */
+/** The options of a {@linkcode LifeCycle}. */
 export interface LifeCycleOptions {
   /** Its name, for people. Default: the name of its class. */
   name?: string;
-  /** Whether the process may end while it runs. Default: `false`. */
+  /** True if the process may end while it runs. Default: `false`. */
   daemon?: boolean;
   /**
    * The pause between two calls of `loop()`, in seconds, and after an error in
@@ -23,8 +23,8 @@ export interface LifeCycleOptions {
    */
   pollSeconds?: number;
   /**
-   * How long `stop()` waits for what still runs, in seconds, before it goes on
-   * without. Default: 10.
+   * The time in seconds that `stop()` waits for what still runs before it goes
+   * on without. Default: 10.
    */
   stopTimeout?: number;
 }
@@ -57,9 +57,9 @@ export abstract class LifeCycle implements AsyncDisposable {
   name: string;
   /** The pause between two calls of `loop()`, in seconds. */
   readonly pollSeconds: number | undefined;
-  /** How long `stop()` waits for what still runs, in seconds. Default: 10. */
+  /** The time that `stop()` waits for what still runs, in seconds. Default: 10. */
   protected readonly stopTimeout: number;
-  /** Where it reports what happens. */
+  /** The logger that hears what happens. */
   protected readonly logger: Logger;
 
   #daemon: boolean;
@@ -95,14 +95,14 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Sets the name.
    *
-   * @param name {@linkcode LifeCycle.name}.
+   * @param name The new name, as {@linkcode LifeCycle.name} gives it.
    */
   setName(name: string): void {
     this.name = name;
   }
 
   /**
-   * Whether the process may end while it runs. Set it before the start.
+   * True if the process may end while it runs. Set it before the start.
    *
    * @throws {Error} When it is set and the backend has been started.
    */
@@ -131,7 +131,7 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Sets whether the process may end while it runs.
    *
-   * @param daemon {@linkcode LifeCycle.daemon}.
+   * @param daemon True if the process may end, as in {@linkcode LifeCycle.daemon}.
    * @throws {Error} If it has been started.
    */
   setDaemon(daemon: boolean): void {

@@ -27,11 +27,11 @@ export type RequestLike = Request | RequestInit;
  */
 export type ResponseLike = Response | Omit<ResponseInit, "target" | "id">;
 
-/** How {@linkcode Backend.sendRequest} sends. */
+/** Tells {@linkcode Backend.sendRequest} how to send. */
 export interface SendRequestOptions {
   /** Called with the response, and waited for, before the promise resolves. */
   onResponse?: (response: Response) => unknown;
-  /** How long to wait for the response, in seconds. Default: 5. */
+  /** The time to wait for the response, in seconds. Default: 5. */
   responseTimeout?: number;
   /** The queue to send it to. Default: the backend's own. */
   queueName?: string;
@@ -56,25 +56,25 @@ const REQUEST = required({
   accepts: (value) => value instanceof Request,
 });
 
-/** What a {@linkcode MessageSender} has to know of its backend. */
+/** Tells a {@linkcode MessageSender} what it has to know of its backend. */
 export interface MessageSenderOptions {
   /** The origin of what is sent, and its target where it has none. */
   readonly deviceId: string;
   /** The queue to send to where none is named. */
   readonly queue: string;
-  /** How to reach Redis. */
+  /** The way to reach Redis. */
   readonly redisArgs: RedisArgs;
-  /** Whether connections leave the process free to end. */
+  /** True if connections leave the process free to end. */
   readonly daemon: boolean;
   /** The size limit of a response, in bytes. */
   readonly maxSize?: number | undefined;
-  /** Where to report what happens. */
+  /** The logger that hears what happens. */
   readonly logger: Logger;
 }
 
-/** Where responses go, each to a list of its own, as spans name it. */
+/** The name of the lists of responses in spans: each has a list of its own. */
 const RESPONSES = "platypush/responses/{id}";
-/** How long Platypush waits for a response, in seconds. */
+/** The time that Platypush waits for a response, in seconds. */
 const RESPONSE_TIMEOUT = 5;
 
 /** Turns messages into what is on the wire, and sends them. */

@@ -11,7 +11,7 @@ import {
 import { sleep } from "../waiting.ts";
 
 /**
- * Where to look for other backends.
+ * Says where to look for other backends.
  *
  * @example
  * ```ts
@@ -35,17 +35,17 @@ export const PEER_PLACE: Rows<PeerPlace> = {
   interfaces: TEXTS,
 };
 
-/** What {@linkcode PeerBrowser} has to know of its backend. */
+/** Tells {@linkcode PeerBrowser} what it has to know of its backend. */
 export interface PeerBrowserOptions {
-  /** Whether the process may end although somebody looks. */
+  /** True if the process may end although somebody looks. */
   readonly daemon: boolean;
-  /** Where to report what happens. */
+  /** The logger that hears what happens. */
   readonly logger: Logger;
 }
 
 type Listener = (change: ServiceChange) => void;
 
-/** How many of the peers that were seen an error names. */
+/** The number of peers that an error names of those that were seen. */
 const MAX_NAMED = 10;
 
 /**

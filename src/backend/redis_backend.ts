@@ -14,7 +14,7 @@ import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";
 
-/** How long the last acknowledgements may take, in seconds. */
+/** The time that the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
 /** So many bytes may be in hand before no more are taken. */
 const MAX_BYTES = 64 * 2 ** 20;
@@ -75,7 +75,7 @@ export class RedisBackend extends Backend {
   }
 
   /**
-   * What it has counted so far, and how it stands.
+   * Tells what it has counted so far, and how it stands.
    *
    * @returns The counters and gauges of this moment.
    *
@@ -244,7 +244,7 @@ export class RedisBackend extends Backend {
    * Gives the port of the Redis server, and what peers need to know besides.
    * Where they may not reach it, that is logged.
    *
-   * @param given What is asked for.
+   * @param given The options that the application has given.
    * @returns What to announce where nothing else is asked for.
    * @throws {TypeError} If an argument for Redis is unknown or wrong.
    */

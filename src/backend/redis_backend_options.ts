@@ -1,6 +1,6 @@
 import type { BackendOptions } from "./backend_options.ts";
 
-/** What a {@linkcode RedisBackend} is made with. */
+/** The options of a {@linkcode RedisBackend}. */
 export interface RedisBackendOptions extends BackendOptions {
   /** The queue to consume, or several. `send…` sends to the first one. Default: `platypush/backend/redis`. */
   queue?: string | readonly string[] | undefined;
@@ -10,13 +10,14 @@ export interface RedisBackendOptions extends BackendOptions {
    * taken. Default: `at-least-once`.
    */
   delivery?: "at-least-once" | "at-most-once";
-  /** How many messages are taken at once, at most. Default: 512. */
+  /** The largest number of messages that are taken at once. Default: 512. */
   batchSize?: number;
   /**
-   * How often a message that fails is delivered before it becomes a dead letter.
-   * Deliveries to a process that died do not count. But one that was in hand
-   * so often, less one, when the process died is handed out alone from then on,
-   * and becomes a dead letter when the process dies of it twice more. Default: 3.
+   * The number of times that a message that fails is delivered before it
+   * becomes a dead letter. Deliveries to a process that died do not count. But
+   * one that was in hand so often, less one, when the process died is handed
+   * out alone from then on, and becomes a dead letter when the process dies of
+   * it twice more. Default: 3.
    */
   maxDeliveries?: number;
   /**
@@ -24,11 +25,14 @@ export interface RedisBackendOptions extends BackendOptions {
    * doubles each time, up to 300. Default: 1.
    */
   retryPause?: number;
-  /** How many dead letters a queue keeps; the oldest make room. Default: 10,000. */
+  /**
+   * The number of dead letters that a queue keeps; the oldest make room.
+   * Default: 10,000.
+   */
   maxDeadLetters?: number;
   /**
-   * How many messages may be with subscribers at a time; no more are taken until
-   * some of them are handled. Default: 16 times `batchSize`.
+   * The number of messages that may be with subscribers at a time; no more are
+   * taken until some of them are handled. Default: 16 times `batchSize`.
    */
   maxInFlight?: number;
   /**
@@ -37,12 +41,12 @@ export interface RedisBackendOptions extends BackendOptions {
    */
   heartbeatTimeout?: number;
   /**
-   * What becomes of messages for another device: they are kept among the dead
+   * Says what becomes of messages for another device: they are kept among the dead
    * letters, or dropped as Platypush does. Default: `dead-letter`.
    */
   foreign?: "dead-letter" | "drop";
   /**
-   * How long to wait for the first subscriber of the bus, in seconds, before
+   * The time in seconds to wait for the first subscriber of the bus before
    * consuming for plain listeners alone; 0 does not wait, `Infinity` never
    * consumes without a subscriber. While `registerService()` is under way it
    * does not pass. Default: 1.

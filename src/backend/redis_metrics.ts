@@ -9,17 +9,17 @@ import type { BackendStats, Counters } from "./counters.ts";
 
 /** Tells {@linkcode RedisMetrics} of their backend. */
 export interface RedisMetricsOptions {
-  /** Where its messages come from. */
+  /** The consumers that its messages come from. */
   readonly consumers: Consumers;
-  /** What became of them. */
+  /** Counts what became of them. */
   readonly counters: Counters;
   /** The name of the bus that they go to. */
   readonly bus: string;
-  /** What it says of itself. */
+  /** Tells how it stands. */
   readonly stats: () => BackendStats;
 }
 
-/** How long collecting may wait for Redis, in milliseconds. */
+/** The time that collecting may wait for Redis, in milliseconds. */
 const TIMEOUT = 1000;
 
 /** The metrics of a backend. */

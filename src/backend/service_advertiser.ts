@@ -13,7 +13,7 @@ import type { OptionAlias } from "./aliases.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
-/** What {@linkcode Backend.registerService} announces, as in Platypush. */
+/** Tells {@linkcode Backend.registerService} what to announce, as in Platypush. */
 export interface RegisterServiceOptions {
   /**
    * The port of the service. Default: the one of the Redis server in use, or 0
@@ -26,7 +26,7 @@ export interface RegisterServiceOptions {
   srvType?: string;
   /** The full name of the service. Default: `{device id}.{type}`. */
   srvName?: string;
-  /** Whether the service is one over UDP. Default: `false`. */
+  /** True if the service is one over UDP. Default: `false`. */
   udp?: boolean;
   /**
    * The TXT record, on top of `name`, `vendor`, `version`, `device_id`, and
@@ -53,24 +53,24 @@ export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
     interfaces: TEXTS,
   };
 
-/** What {@linkcode ServiceAdvertiser} has to know of its backend. */
+/** Tells {@linkcode ServiceAdvertiser} what it has to know of its backend. */
 export interface ServiceAdvertiserOptions {
   /** The short name of the service. */
   readonly name: string;
   /** The instance, and whose events it posts. */
   readonly deviceId: string;
-  /** Where to post what is announced. */
+  /** The bus on which to post what is announced. */
   readonly bus: Bus;
-  /** Whether the process may end although something is announced. */
+  /** True if the process may end although something is announced. */
   readonly daemon: boolean;
-  /** Where to report what happens. */
+  /** The logger that hears what happens. */
   readonly logger: Logger;
 }
 
 interface Announced {
   readonly advertiser: Advertiser;
   readonly interfaces: string;
-  /** What was asked for: the name that was won may be another. */
+  /** The name that was asked for: the one that was won may be another. */
   readonly instance: string;
   readonly type: string;
   service: ServiceInfo;

@@ -1,11 +1,11 @@
 import { formatAddress } from "../redis/address.ts";
 import type { Settings } from "../redis/parse_redis_args.ts";
 
-/** Where a Redis server is, as peers on the network are told. */
+/** Says where a Redis server is, as peers on the network are told. */
 export interface ServicePlace {
   /** The port to announce; 0 where the network does not reach the server. */
   readonly port: number;
-  /** What the TXT record says besides. */
+  /** The properties that the TXT record has besides. */
   readonly properties: Readonly<Record<string, string>>;
   /** Why peers may not reach it. */
   readonly warning?: string;

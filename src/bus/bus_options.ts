@@ -102,7 +102,7 @@ export interface HandlerOptions {
 }
 
 /**
- * How a hook is called.
+ * Says how a hook is called.
  *
  * @example
  * ```ts

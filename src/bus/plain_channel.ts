@@ -169,7 +169,6 @@ export class Echoes {
   readonly #taken: Int32Array;
   #seen: number;
 
-  /** @param memory What the buses share. */
   constructor({ count, hashes }: { count: Int32Array; hashes: Float64Array }) {
     this.#count = count;
     this.#hashes = hashes;

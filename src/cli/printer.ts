@@ -20,7 +20,6 @@ export class Printer {
   /** Why no more could be printed; that nobody reads any more included. */
   error: unknown;
 
-  /** @param options How it prints. */
   constructor(options: PrinterOptions) {
     this.#options = options;
   }

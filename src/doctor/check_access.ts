@@ -8,7 +8,6 @@ import { rehearse, type Words } from "./rehearse.ts";
  * Looks at what the user may do, command by command. None of them is run.
  *
  * @param connection A connection to the server.
- * @param queue The queue.
  */
 export async function* checkAccess(
   connection: BriefConnection,

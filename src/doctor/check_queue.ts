@@ -8,7 +8,6 @@ import { failure, type Finding, ok, warning } from "./finding.ts";
  * Looks at the queue's keys, and at how it stands.
  *
  * @param connection A connection to the server.
- * @param queue The queue.
  * @param isCluster Whether its keys have to be in one hash slot.
  */
 export async function* checkQueue(

@@ -5,8 +5,6 @@ import { rehearse } from "./rehearse.ts";
 
 /**
  * Looks at whether the server takes what is written. Nothing is.
- *
- * @param queue The queue.
  */
 export async function* checkWriting(
   connection: BriefConnection,

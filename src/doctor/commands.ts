@@ -13,8 +13,6 @@ export interface Purpose {
 
 /**
  * All commands that the module sends about a queue, scripts included.
- *
- * @param queue The queue.
  */
 export function commandsFor(queue: string): readonly Purpose[] {
   const keys = queueKeys(queue, "doctor");

@@ -40,7 +40,7 @@ export interface ConditionKey {
   /** Names, from the outermost object on. */
   readonly path: readonly string[];
   readonly value: unknown;
-  /** Whether the value is a phrase to events that have some. */
+  /** True if the value is a phrase to events that have some. */
   readonly isPhrase: boolean;
 }
 

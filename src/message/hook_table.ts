@@ -104,7 +104,7 @@ export class HookTable<Hook> {
   readonly #entries = new Set<Entry<Hook>>();
   #order = 0;
 
-  /** How many hooks there are. */
+  /** The number of hooks. */
   get size(): number {
     return this.#entries.size;
   }

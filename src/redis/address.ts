@@ -1,5 +1,5 @@
 /**
- * Where a server listens: a TCP address, or the path of a Unix socket.
+ * The address that a server listens on: a TCP address, or the path of a Unix socket.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ export function formatAddress(address: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Whether it is the number of a port. */
+/** Tells whether it is the number of a port. */
 export function isPort(value: unknown): boolean {
   return Number.isInteger(value) && Number(value) > 0 && Number(value) < 65536;
 }

@@ -24,7 +24,7 @@ const READ_MOVED = 0;
 /** Makes it read what a lost answer left behind. */
 const READ_LOST = -1;
 
-/** How the messages of a batch were delivered before, and they. */
+/** The histories of a batch, and its messages. */
 type Reply = readonly [histories: string, payloads: readonly Uint8Array[]];
 const NOTHING: Reply = ["", []];
 
@@ -45,11 +45,10 @@ export class AtLeastOnce extends Consumer {
   readonly #recoverer: Recoverer;
   /** Batches that were asked for before the one in hand was handed out. */
   readonly #prefetched: Request[] = [];
-  /** Whether messages are handed out one by one, because one may be poison. */
+  /** True while messages are handed out one by one, because one may be poison. */
   #isIsolating = false;
   readonly #ending = new AbortController();
 
-  /** @param options See {@link ConsumerOptions}. */
   constructor(options: ConsumerOptions) {
     super(options);
     this.#recoverer = new Recoverer(options);
@@ -130,7 +129,7 @@ export class AtLeastOnce extends Consumer {
     }
   }
 
-  /** How many messages a batch may have. */
+  /** The number of messages that a batch may have. */
   get #limit(): number {
     return this.#isIsolating ? 1 : this.options.batchSize;
   }

@@ -6,7 +6,7 @@ import type { RedisArgs } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
-/** How {@link BriefConnection.open} connects. */
+/** Tells {@link BriefConnection.open} how to connect. */
 export interface BriefOptions {
   /** In a cluster: connect to the node that holds this key. */
   key?: string;
@@ -35,7 +35,6 @@ export class BriefConnection implements Disposable {
    * Connects.
    *
    * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link BriefOptions}.
    * @throws {TypeError} An argument is unknown or wrong.
    * @throws {RedisError} The server could not be reached or refused.
    */
@@ -49,7 +48,7 @@ export class BriefConnection implements Disposable {
     return new BriefConnection(link, settings, signal);
   }
 
-  /** Where the server is, for people. */
+  /** The server's address, for people. */
   get address(): string {
     return formatAddress(this.#link.address);
   }

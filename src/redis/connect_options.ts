@@ -2,13 +2,16 @@ import type { Rows } from "../options.ts";
 import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 
-/** How {@linkcode Connection.connect} connects. */
+/** Tells {@linkcode Connection.connect} how to connect. */
 export interface ConnectOptions {
-  /** Where to report what happens. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
   /** Gives up connecting when aborted. */
   signal?: AbortSignal;
-  /** Whether the connection lets the process end. Default: `false`. */
+  /** True if the connection lets the process end. Default: `false`. */
   unref?: boolean;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
@@ -20,9 +23,9 @@ export interface ConnectOptions {
   onFailure?: (error: Error) => void;
 }
 
-/** How {@linkcode Connection.command} sends a command. */
+/** Tells {@linkcode Connection.command} how to send a command. */
 export interface CommandOptions {
-  /** Whether bulk replies are bytes instead of strings. Default: `false`. */
+  /** True if bulk replies are to be bytes instead of strings. Default: `false`. */
   bytes?: boolean;
   /**
    * For how many seconds the command may block on the server, as its own

@@ -59,7 +59,7 @@ export class Connection {
    * until it answers or `signal` is aborted.
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
-   * @param options See {@linkcode ConnectOptions}.
+   * @param options The logger, and what happens at a loss; see {@linkcode ConnectOptions}.
    * @returns The connection, ready for commands.
    * @throws {TypeError} There is no such option or it is of another kind, an
    * argument is unknown or wrong, or a file that it names cannot be read.
@@ -94,22 +94,22 @@ export class Connection {
     }
   }
 
-  /** Where the server is that was connected to last. */
+  /** The address of the server that was connected to last. */
   get address(): Address {
     return this.#address;
   }
 
-  /** Whether commands can be sent right now. */
+  /** Tells whether commands can be sent right now. */
   get isConnected(): boolean {
     return this.#link !== undefined;
   }
 
-  /** Whether {@linkcode Connection.close} was called. */
+  /** Tells whether {@linkcode Connection.close} was called. */
   get isClosed(): boolean {
     return this.#abort.signal.aborted;
   }
 
-  /** How often the connection was lost and found again. */
+  /** The number of times that the connection was lost and found again. */
   get reconnects(): number {
     return this.#reconnects;
   }
@@ -127,7 +127,7 @@ export class Connection {
   /**
    * Resolves once commands can be sent.
    *
-   * @param signal Ends the wait.
+   * @param signal Ends the wait, which then rejects.
    * @throws {RedisError} The connection was closed, or `signal` was aborted.
    */
   async ready(signal?: AbortSignal): Promise<void> {
@@ -149,7 +149,7 @@ export class Connection {
    * Sends one command. Commands that are sent at once travel together.
    *
    * @param args The command and its arguments.
-   * @param options See {@linkcode CommandOptions}.
+   * @param options The form of the reply, and time limits; see {@linkcode CommandOptions}.
    * @returns The server's reply.
    * @throws {RedisError} The server refused the command, or the connection was
    * lost; `mayHaveRun` then says whether the command was on its way.
@@ -204,10 +204,10 @@ export class Connection {
    * Runs a script by its digest, and by its text where the server does not know
    * it (any more).
    *
-   * @param script The script.
+   * @param script The script, as {@linkcode defineScript} makes it.
    * @param keys Its keys, all in one hash slot.
-   * @param args Its arguments.
-   * @param options See {@linkcode CommandOptions}.
+   * @param args The `ARGV` of the script, in order.
+   * @param options The form of the reply, and time limits; see {@linkcode CommandOptions}.
    * @returns The server's reply.
    * @throws {RedisError} As {@linkcode Connection.command}.
    *
@@ -251,7 +251,7 @@ export class Connection {
    * published meanwhile is gone, since a channel has no memory. With `protocol`
    * 2, a connection that subscribes takes no commands.
    *
-   * @param channel The channel.
+   * @param channel The channel's name, exactly; patterns are not read.
    * @param listener Called with each message that is published there.
    * @throws {RedisError} The server refuses, or the connection was lost or closed
    * meanwhile.

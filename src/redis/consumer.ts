@@ -5,7 +5,7 @@ import type { Connection } from "./connection.ts";
 import type { FailureReason } from "./dead_letter.ts";
 import { RedisError } from "./redis_error.ts";
 
-/** How long one command blocks while the queue is empty, in seconds. */
+/** The time that one command blocks while the queue is empty, in seconds. */
 export const BLOCK_SECONDS = 1;
 /** The number of bytes after which a batch is full. */
 export const MAX_BATCH_BYTES = 4 * 2 ** 20;
@@ -42,7 +42,7 @@ export interface Failure {
    * `crashed` is for what consumers die of, which the inbox finds out itself.
    */
   readonly reason: FailureReason;
-  /** What went wrong. */
+  /** The error that says what went wrong. */
   readonly error: Error;
 }
 
@@ -52,7 +52,7 @@ export interface Batch {
   readonly queue: string;
   /** The messages, as they were pushed. */
   readonly payloads: readonly Uint8Array[];
-  /** How often each of them was delivered before. */
+  /** The number of times that each of them was delivered before. */
   readonly deliveries: readonly number[];
   /**
    * Says that the batch was dealt with: messages are acknowledged, except those
@@ -73,7 +73,7 @@ export interface Batch {
   ): Promise<void>;
 }
 
-/** What an {@linkcode Inbox} has counted so far. */
+/** Counts of an {@linkcode Inbox} so far. */
 export interface InboxStats {
   /** Messages that were handed out. */
   received: number;
@@ -93,7 +93,7 @@ export interface InboxStats {
   reclaimed: number;
   /** Messages that another consumer put back while this one had them. */
   taken: number;
-  /** How often a connection was lost and found again. */
+  /** The number of times that a connection was lost and found again. */
   reconnects: number;
   /** Messages that were handed out and are not settled yet. */
   inFlight: number;
@@ -131,11 +131,14 @@ export interface ConsumerOptions {
   readonly consumer: string;
   /** The largest number of messages in a batch. */
   readonly batchSize: number;
-  /** How often handling a message may fail before it becomes a dead letter. */
+  /**
+   * The number of times that handling a message may fail before it becomes a
+   * dead letter.
+   */
   readonly maxDeliveries: number;
   /** The pause before a failed message is tried again for the first time, in seconds. */
   readonly retryPause: number;
-  /** What becomes of messages that are for another device. */
+  /** Says what becomes of messages that are for another device. */
   readonly foreign: "dead-letter" | "drop";
   /** The largest number of dead letters. */
   readonly maxDeadLetters: number;
@@ -144,7 +147,7 @@ export interface ConsumerOptions {
   /** After how many seconds without a sign of life a consumer is dead. */
   readonly heartbeatTimeout: number;
   readonly logger: Logger;
-  /** What is counted. */
+  /** The counts so far. */
   readonly stats: InboxStats;
   /**
    * Takes a batch, and resolves when the next one may come: with whether it was
@@ -165,16 +168,13 @@ export interface ConsumerOptions {
 export abstract class TakenBatch implements Batch {
   readonly payloads: readonly Uint8Array[];
   abstract readonly deliveries: readonly number[];
-  /** How many bytes the messages have together. */
+  /** The number of bytes that the messages have together. */
   readonly bytes: number;
   /** The consumer that has it in hand. */
   protected readonly consumer: Consumer;
   #isSettled = false;
 
-  /**
-   * @param consumer The consumer that has taken it.
-   * @param payloads Its messages.
-   */
+  /** @param consumer The consumer that has taken it. */
   constructor(consumer: Consumer, payloads: readonly Uint8Array[]) {
     this.consumer = consumer;
     this.payloads = payloads;
@@ -229,7 +229,6 @@ export abstract class Consumer {
   #waiting: (() => void)[] = [];
   #running: Promise<void> | undefined;
 
-  /** @param options See {@link ConsumerOptions}. */
   constructor(options: ConsumerOptions) {
     this.options = options;
   }
@@ -302,17 +301,17 @@ export abstract class Consumer {
   /** Puts back what was prefetched. */
   protected abstract drain(): Promise<void>;
 
-  /** Whether batches are wanted at the moment. */
+  /** Tells whether batches are wanted at the moment. */
   protected get isOpen(): boolean {
     return this.#isOpen && !this.closing.signal.aborted;
   }
 
-  /** How many messages are handed out and not settled. */
+  /** The number of messages that are handed out and not settled. */
   protected get inHand(): number {
     return this.#inHand;
   }
 
-  /** How many messages may be in hand before no more are taken. */
+  /** The number of messages that may be in hand before no more are taken. */
   protected get maxInHand(): number {
     return this.options.maxInFlight;
   }

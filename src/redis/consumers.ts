@@ -21,11 +21,11 @@ import type { RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 import { defineScript } from "./script.ts";
 
-/** What waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
+/** Tells what waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
 export interface Backlog {
   /** The queue. */
   readonly queue: string;
-  /** How many messages wait. */
+  /** The number of messages that wait. */
   readonly length: number;
   /** The first of them; `undefined` if there is none, or it is over 64 KiB. */
   readonly first: string | undefined;
@@ -43,9 +43,9 @@ interface Source {
   readonly stats: InboxStats;
 }
 
-/** How many bytes the first message of a {@link Backlog} may have. */
+/** The number of bytes that the first message of a {@link Backlog} may have. */
 const MAX_FIRST = 64 * 2 ** 10;
-/** How much longer than its time limit stopping may take, in seconds. */
+/** The time by which stopping may exceed its limit, in seconds. */
 const GRACE = 2;
 
 /**
@@ -67,7 +67,6 @@ export class Consumers {
    * Connects, and begins to consume.
    *
    * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link InboxOptions}.
    * @param onBatch Takes a batch, and resolves when the next one of its queue may
    * come: with whether it was taken. One that was not goes back to the queue.
    * @param maxBytes How many bytes may be in hand before no more are taken.
@@ -98,7 +97,7 @@ export class Consumers {
     }
   }
 
-  /** Where the server is. */
+  /** The server's address. */
   get address(): Address {
     return this.#connections[0]!.address;
   }

@@ -56,17 +56,17 @@ export interface DeadLetter {
   /** The queue on which the message arrived. */
   readonly queue: string;
   /**
-   * Where it was among the dead letters of its queue when it was read, the
-   * oldest being 0. It changes as others come and go; the id does not.
+   * Its place among the dead letters of its queue when it was read, the oldest
+   * being 0. It changes as others come and go; the id does not.
    */
   readonly index: number;
   /** Why it could not be handled. */
   readonly reason: FailureReason;
-  /** What the error said. */
+  /** The message of the error. */
   readonly error: string;
   /** When it became a dead letter, in seconds since the epoch. */
   readonly time: number;
-  /** How often it was delivered. */
+  /** The number of times that it was delivered. */
   readonly deliveries: number;
   /** The message as it arrived, byte for byte. */
   readonly payload: Uint8Array;
@@ -98,7 +98,6 @@ export function encodeDeadLetter(letter: Omit<DeadLetter, "index">): string {
  * written becomes a dead letter too, with itself as the message: whoever looks
  * sees it, and can purge it.
  *
- * @param bytes The element.
  * @param queue The queue whose list it is.
  * @param index Where it is in the list.
  */
@@ -176,8 +175,6 @@ export function isEmpty(filter: DeadLetterFilter): boolean {
 /**
  * Makes the function that tells whether a dead letter is meant. Ages count from
  * now on.
- *
- * @param filter The filter.
  */
 export function matcher(
   filter: DeadLetterFilter,

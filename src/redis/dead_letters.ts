@@ -21,15 +21,24 @@ import { RedisError, type RedisErrorCode, restate } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { defineScript } from "./script.ts";
 
-/** How {@linkcode DeadLetters} works. All of it is optional except the queue. */
+/**
+ * Says how {@linkcode DeadLetters} works. All of it is optional except the
+ * queue.
+ */
 export interface DeadLettersOptions {
   /** The queue whose dead letters are meant, or several. */
   queue: string | readonly string[];
-  /** Where to report what happens. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
-  /** Whether the connections let the process end. Default: `false`. */
+  /** True if the connections let the process end. Default: `false`. */
   unref?: boolean;
-  /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
+  /**
+   * The time to wait for a server that cannot be reached, in seconds. Default:
+   * 10.
+   */
   connectionTimeout?: number;
 }
 
@@ -88,7 +97,7 @@ export class DeadLetters {
    * Looks after dead letters; it connects when it is first asked something.
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
-   * @param options See {@linkcode DeadLettersOptions}.
+   * @param options The queue, and more in {@linkcode DeadLettersOptions}.
    * @throws {TypeError} There is no such option or it is of another kind, or an
    * argument is unknown or wrong.
    * @throws {RangeError} A time is no number of seconds.
@@ -126,10 +135,11 @@ export class DeadLetters {
 
   /**
    * Lists them, queue by queue, the oldest first. They are read in pages, so
-   * that there may be many and large ones. They may be requeued or purged on the
-   * way.
+   * that there may be many and large ones. They may be requeued or purged on
+   * the way.
    *
-   * @param filter Which ones. Default: all.
+   * @param filter The conditions that they have to meet. Default: none, all are
+   * listed.
    * @returns Each of them, as it was when its page was read.
    * @throws {TypeError} The filter says what there is not.
    * @throws {RangeError} A value of the filter makes no sense.
@@ -346,7 +356,10 @@ function tellExtent(error: unknown, count: number): unknown {
   return restate(error, { note: `It was done for ${extent} of them before` });
 }
 
-/** How many dead letters travel at once, and after how many bytes no more do. */
+/**
+ * The number of dead letters that travel at once, and the bytes after which no
+ * more do.
+ */
 const PAGE = 100;
 const PAGE_BYTES = 2 ** 20;
 
@@ -378,13 +391,10 @@ class Pages {
   #left: number | undefined;
   #page: readonly Entry[] = [];
   #position = 0;
-  /** What is before the position, by which a list that has moved is noticed. */
+  /** The element before the position, by which a list that has moved is noticed. */
   #anchor: Uint8Array | undefined;
 
-  /**
-   * @param queue The queue.
-   * @param run Reaches its server.
-   */
+  /** */
   constructor(queue: string, run: Run) {
     this.#queue = queue;
     this.#key = queueKeys(queue, "").dead;

@@ -9,7 +9,6 @@ import { RedisError } from "./redis_error.ts";
  * sentinels name, or the cluster's node that holds a key. It is asked for again
  * on each connect, so a failover needs nothing else to be noticed.
  *
- * @param settings How to reach Redis.
  * @param key The key that matters, in a cluster.
  * @param options How to connect to whom is asked.
  * @throws {RedisError} Nobody knows the server at the moment.

@@ -13,11 +13,7 @@ export class Health implements Disposable {
   #lastReply = performance.now();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /**
-   * @param link The link to watch.
-   * @param settings The time limits.
-   * @param ping Sends something that the server answers.
-   */
+  /** @param ping Sends something that the server answers. */
   constructor(link: Link, settings: Settings, ping: () => void) {
     this.#link = link;
     this.#settings = settings;

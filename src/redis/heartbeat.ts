@@ -5,7 +5,10 @@ import { RedisError } from "./redis_error.ts";
 import { defineScript } from "./script.ts";
 import { Session } from "./session.ts";
 
-/** How often a consumer shows that it is alive before others take it for dead. */
+/**
+ * The number of times that a consumer shows that it is alive before others take
+ * it for dead.
+ */
 const BEATS = 3;
 
 /** Names a consumer, and says how it shows that it is alive. */
@@ -18,7 +21,7 @@ export interface HeartbeatOptions {
   readonly heartbeatTimeout: number;
   /** For commands that do not block. */
   readonly control: Connection;
-  /** Where to report. */
+  /** The logger to report to. */
   readonly logger: Logger;
 }
 
@@ -38,7 +41,6 @@ export class Heartbeat {
   readonly #beats = new Set<Promise<void>>();
 
   /**
-   * @param options See {@link HeartbeatOptions}.
    * @param onBeat Called after each heartbeat with the numbers of the batches
    * that the session has on the server.
    */
@@ -174,7 +176,7 @@ return redis.call('HKEYS', KEYS[3])
     await this.#onBeat(session, numbers.map(Number));
   }
 
-  /** How long a heartbeat counts, in milliseconds. */
+  /** The time that a heartbeat counts, in milliseconds. */
   get #lifetime(): string {
     return String(Math.ceil(this.#options.heartbeatTimeout * 1000));
   }

@@ -16,17 +16,17 @@ export interface HeldPlace {
   readonly session: Session;
   /** Its number. */
   readonly number: number;
-  /** How some of its messages were delivered before, by index. */
+  /** The histories of some of its messages, by index. */
   readonly histories: ReadonlyMap<number, History>;
 }
 
-/** What becomes of the messages of a batch that failed. */
+/** Says what becomes of the messages of a batch that failed. */
 interface Plan {
   /** The same in the words of the script that settles. */
   readonly args: readonly string[];
-  /** How many are tried again. */
+  /** The number of those that are tried again. */
   readonly retried: number;
-  /** How many become dead letters. */
+  /** The number of those that become dead letters. */
   readonly buried: number;
   /** When the first one is tried again, in milliseconds. */
   readonly shortestPause: number;
@@ -35,15 +35,13 @@ interface Plan {
 /** A batch that stays on the server, on a list of its consumer, until it is settled. */
 export class HeldBatch extends TakenBatch {
   readonly deliveries: readonly number[];
-  /** Where it is. */
+  /** Its place in Redis. */
   readonly place: HeldPlace;
   readonly #recoverer: Recoverer;
   readonly #signal: AbortSignal;
 
   /**
    * @param consumer The consumer that has taken it.
-   * @param payloads Its messages.
-   * @param place See {@link HeldPlace}.
    * @param recoverer Puts back the messages that are tried again.
    * @param signal Ends the attempts to tell the server.
    */

@@ -1,12 +1,12 @@
 /** Counts what happened to a message before; it follows the message back into the queue. */
 export interface History {
-  /** How often it was delivered. */
+  /** The number of times that it was delivered. */
   readonly deliveries: number;
-  /** How often its handling failed. */
+  /** The number of times that its handling failed. */
   readonly failures: number;
-  /** How often its consumer died while it was in hand. */
+  /** The number of times that its consumer died while it was in hand. */
   readonly deaths: number;
-  /** How often it did so while it had nothing else in hand. */
+  /** The number of times that it did so while it had nothing else in hand. */
   readonly crashes: number;
 }
 

@@ -49,7 +49,7 @@ export class Inbox {
    * Connects, and begins to read.
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
-   * @param options See {@linkcode InboxOptions}.
+   * @param options The queue, and more in {@linkcode InboxOptions}.
    * @returns The inbox; call {@linkcode Inbox.next} for what it reads.
    * @throws {TypeError} There is no such option or it is of another kind, or an
    * argument is unknown or wrong.
@@ -67,7 +67,7 @@ export class Inbox {
     return inbox;
   }
 
-  /** Where the server is. */
+  /** The server's address. */
   get address(): Address {
     return this.#consumers.address;
   }
@@ -118,7 +118,7 @@ export class Inbox {
   }
 
   /**
-   * What was counted so far.
+   * Tells what was counted so far.
    *
    * @returns The counters of this moment.
    */
@@ -129,7 +129,7 @@ export class Inbox {
   }
 
   /**
-   * What was counted so far, queue by queue.
+   * Tells what was counted so far, queue by queue.
    *
    * @returns The counters of this moment by the queue's name.
    */

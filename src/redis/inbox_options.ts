@@ -13,7 +13,10 @@ import {
 } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 
-/** How an {@linkcode Inbox} reads. All of it is optional except the queue. */
+/**
+ * Says how an {@linkcode Inbox} takes messages. All of it is optional except
+ * the queue.
+ */
 export interface InboxOptions {
   /** The queue, or several of them. */
   queue: string | readonly string[];
@@ -31,10 +34,11 @@ export interface InboxOptions {
   /** The largest number of messages in a batch. Default: 512. */
   batchSize?: number;
   /**
-   * How often handling a message may fail before it becomes a dead letter.
-   * Deliveries to a consumer that died do not count. But one that was in hand
-   * when so many consumers died, less one, is handed out alone from then on, and
-   * becomes a dead letter when two more have died of it. Default: 3.
+   * The number of times that handling a message may fail before it becomes a
+   * dead letter. Deliveries to a consumer that died do not count. But one that
+   * was in hand when so many consumers died, less one, is handed out alone from
+   * then on, and becomes a dead letter when two more have died of it. Default:
+   * 3.
    */
   maxDeliveries?: number;
   /**
@@ -42,7 +46,7 @@ export interface InboxOptions {
    * each time, up to 300. Default: 1.
    */
   retryPause?: number;
-  /** What becomes of messages for another device. Default: `dead-letter`. */
+  /** Says what becomes of messages for another device. Default: `dead-letter`. */
   foreign?: "dead-letter" | "drop";
   /** The largest number of dead letters of a queue. Default: 10,000. */
   maxDeadLetters?: number;
@@ -52,9 +56,12 @@ export interface InboxOptions {
   heartbeatTimeout?: number;
   /** Takes nothing before {@linkcode Inbox.resume}. Default: `false`. */
   paused?: boolean;
-  /** Where to report what happens. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
-  /** Whether the connections let the process end. Default: `false`. */
+  /** True if the connections let the process end. Default: `false`. */
   unref?: boolean;
   /** Gives up connecting when aborted. Default: never. */
   signal?: AbortSignal;
@@ -85,7 +92,7 @@ type DeliveryOption =
 /** Options that have the same default for everybody. */
 export type FilledInboxOption = Exclude<DeliveryOption, "maxInFlight">;
 
-/** How messages are taken, in an {@linkcode Inbox} and in a backend. */
+/** The options of taking messages, in an {@linkcode Inbox} and in a backend. */
 export const DELIVERY_OPTIONS: Rows<
   Pick<InboxOptions, DeliveryOption>,
   FilledInboxOption

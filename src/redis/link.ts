@@ -5,10 +5,10 @@ import type { Settings } from "./parse_redis_args.ts";
 import { loadTls } from "./load_tls.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 
-/** What a command consists of, for {@linkcode Connection.command}: texts and bytes. */
+/** A word of a command for {@linkcode Connection.command}: a text, or bytes. */
 export type Argument = string | Uint8Array;
 
-/** How {@linkcode Link.open} connects. */
+/** Tells {@linkcode Link.open} how to connect. */
 export interface LinkOptions {
   /** The sockets do not keep the process alive. */
   unref?: boolean;
@@ -30,7 +30,7 @@ const OLDEST = [6, 2] as const;
  * again; that is the business of whoever made it.
  */
 export class Link {
-  /** Where the server is. */
+  /** The server's address. */
   readonly address: Address;
   /** The server's version, such as `7.0.15`; empty where it may not be asked. */
   version = "";
@@ -242,13 +242,19 @@ export class Link {
 
 const INSPECTING = { attempted: "look at the server" };
 
-/** Whether the server does not let this user ask, or has renamed the command. */
+/**
+ * Tells whether the server does not let this user ask, or has renamed the
+ * command.
+ */
 function isDenied(error: unknown): boolean {
   const { code } = toRedisError(error, INSPECTING);
   return code === "permission" || code === "reply";
 }
 
-/** Whether the server has ended a connection at once, as one that expects TLS does. */
+/**
+ * Tells whether the server has ended a connection at once, as one that expects
+ * TLS does.
+ */
 function isBrokenOff(error: unknown): boolean {
   const { code, message } = error as Error & { code?: unknown };
   return code === "ECONNRESET" || message === "Socket closed unexpectedly";
@@ -261,7 +267,10 @@ function toClient(argument: Argument): string | Buffer {
     : Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
 }
 
-/** Whether a version, as the server writes it, is one that has everything needed. */
+/**
+ * Tells whether a version, as the server writes it, is one that has everything
+ * needed.
+ */
 export function isSupported(version: string): boolean {
   const [major, minor] = version.split(".").map(Number);
   if (version === "" || major === undefined || minor === undefined) return true;

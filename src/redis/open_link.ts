@@ -7,9 +7,7 @@ import { RedisError } from "./redis_error.ts";
 /**
  * Finds the server, and opens a link to it.
  *
- * @param settings How to reach Redis.
  * @param key The key that matters, in a cluster.
- * @param options How to connect.
  * @throws {RedisError} Nobody knows the server at the moment, it cannot be
  * reached or refuses, or it is no master, although the sentinels say so.
  */

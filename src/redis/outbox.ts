@@ -19,13 +19,19 @@ import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
 import { respond } from "./scripts/respond.ts";
 
-/** How an {@linkcode Outbox} works. */
+/** Says how an {@linkcode Outbox} works. */
 export interface OutboxOptions {
-  /** Where to report what happens. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
   logger?: Logger;
-  /** Whether the connections let the process end. Default: `false`. */
+  /** True if the connections let the process end. Default: `false`. */
   unref?: boolean;
-  /** How long to wait for a server that cannot be reached, in seconds. Default: 10. */
+  /**
+   * The time to wait for a server that cannot be reached, in seconds. Default:
+   * 10.
+   */
   connectionTimeout?: number;
 }
 
@@ -72,7 +78,7 @@ export class Outbox {
    * Makes an outbox; it connects when it first sends.
    *
    * @param args redis-py's arguments, see {@linkcode RedisArgs}.
-   * @param options See {@linkcode OutboxOptions}.
+   * @param options The logger, and more in {@linkcode OutboxOptions}.
    * @throws {TypeError} There is no such option or it is of another kind, or an
    * argument is unknown or wrong.
    * @throws {RangeError} A time is no number of seconds.
@@ -93,7 +99,7 @@ export class Outbox {
   /**
    * Appends to a queue (`RPUSH`), all of it or nothing.
    *
-   * @param queue The queue.
+   * @param queue The list to whose end it goes.
    * @param payloads One message, or several in their order.
    * @returns How long the queue is now.
    * @throws {RedisError} The server could not be reached or refused. Where
@@ -122,8 +128,8 @@ export class Outbox {
    * Answers a request: the response waits for 60 seconds for whoever asked
    * (`RPUSH` and `EXPIRE` of `platypush/responses/<id>`).
    *
-   * @param id The request's id.
-   * @param payload The response, as JSON.
+   * @param id The id of the request that it answers.
+   * @param payload The response, as JSON in UTF-8.
    * @throws {RedisError} As {@linkcode Outbox.push}.
    * @throws {TypeError} The id is no text, or the response is neither a text nor
    * bytes.
@@ -144,7 +150,7 @@ export class Outbox {
    * Waits for the response to a request, without taking it from Redis before it
    * has arrived here. Any number of requests may wait at once.
    *
-   * @param id The request's id.
+   * @param id The id of the request that it answers.
    * @param timeout How long to wait, in seconds.
    * @returns The response as it was sent.
    * @throws {TypeError} The id is no text, or there is no time.

@@ -24,7 +24,10 @@ export interface Settings {
   cluster: readonly { host: string; port: number }[] | undefined;
 }
 
-/** How to speak TLS. File names are read on each connect, so that certificates can be renewed. */
+/**
+ * Says how to speak TLS. File names are read on each connect, so that
+ * certificates can be renewed.
+ */
 export interface TlsSettings {
   caFile: string | undefined;
   ca: string | undefined;
@@ -35,7 +38,7 @@ export interface TlsSettings {
   checkHostname: boolean;
 }
 
-/** How to ask the sentinels. */
+/** Says how to ask the sentinels. */
 export interface SentinelSettings {
   addresses: readonly { host: string; port: number }[];
   serviceName: string;
@@ -46,7 +49,6 @@ export interface SentinelSettings {
 /**
  * Checks {@link RedisArgs} and fills in the defaults.
  *
- * @param args What the application passed.
  * @returns Every setting.
  * @throws {TypeError} An argument is unknown (the message names the nearest
  * known one), has a wrong type, or contradicts another. No value of an argument

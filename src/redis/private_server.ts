@@ -6,7 +6,7 @@ import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { whyEnded } from "./why_ended.ts";
 
-/** What {@linkcode startRedis} starts. */
+/** Tells {@linkcode startRedis} what to start. */
 export interface StartRedisOptions {
   /** A TCP port of 127.0.0.1 to listen on. Default: a Unix socket instead. */
   port?: number;
@@ -17,7 +17,10 @@ export interface StartRedisOptions {
   directory?: string;
   /** Further lines of the server's configuration, such as `appendonly yes`. Default: none. */
   config?: readonly string[];
-  /** What the first connection needs beyond the address, such as a password. */
+  /**
+   * Anything that the first connection needs beyond the address, such as a
+   * password.
+   */
   redisArgs?: RedisArgs;
   /** The programs to try, in this order. Default: `redis-server`, `valkey-server`. */
   programs?: readonly string[];
@@ -33,9 +36,9 @@ const OPTIONS: Rows<StartRedisOptions> = {
 
 /** A Redis server that belongs to this process, as {@linkcode startRedis} gives it. */
 export interface PrivateRedis extends AsyncDisposable {
-  /** How to reach it. */
+  /** The way to reach it. */
   readonly redisArgs: RedisArgs;
-  /** Where it listens, for people. */
+  /** Its address, for people. */
   readonly address: string;
   /** Its process id. */
   readonly pid: number;
@@ -54,7 +57,7 @@ const STOP_TIMEOUT = 5;
  * the permissions to run it and to write its directory. With the permission to
  * run `sh` it also ends when this process is killed; without it, the log warns.
  *
- * @param options See {@linkcode StartRedisOptions}.
+ * @param options The port, the folder and more; see {@linkcode StartRedisOptions}.
  * @returns The server, ready for connections.
  * @throws {TypeError} There is no such option or it is of another kind.
  * @throws {RangeError} The port is none.
@@ -216,8 +219,8 @@ function spawn(programs: readonly string[]): Deno.ChildProcess {
 }
 
 /**
- * What to do when the owner of the server $1 has died, whose end of the standard
- * input is closed then: end the server, and remove the directory $2.
+ * Ends the server $1 and removes the directory $2 when their owner has died,
+ * whose end of the standard input is closed then.
  */
 const GUARD = `read -r _
 kill "$1" || exit

@@ -1,6 +1,6 @@
 import { RedisError, restate } from "./redis_error.ts";
 
-/** How many hash slots a cluster has. */
+/** The number of hash slots of a cluster. */
 const SLOTS = 16384;
 
 /** The keys that belong to a queue, all in the queue's hash slot. */
@@ -30,9 +30,6 @@ export interface QueueKeys {
 /**
  * Names the keys of a queue. A name that has a hash tag keeps it, and any other
  * becomes one.
- *
- * @param queue The queue.
- * @param consumer The consumer's own name.
  */
 export function queueKeys(queue: string, consumer: string): QueueKeys {
   const prefix = hasTag(queue) || queue.includes("}") ? queue : `{${queue}}`;
@@ -57,11 +54,11 @@ function hasTag(queue: string): boolean {
 }
 
 /**
- * Computes the hash slot of a key in a Redis Cluster (Redis Cluster Specification, "Key
- * distribution model"): CRC16 of the part between the first `{` and the next
- * `}`, or of the whole key where that part is missing or empty.
+ * Computes the hash slot of a key in a Redis Cluster (Redis Cluster
+ * Specification, "Key distribution model"): CRC16 of the part between the first
+ * `{` and the next `}`, or of the whole key where that part is missing or
+ * empty.
  *
- * @param key The key.
  * @returns The slot, from 0 to 16383.
  */
 export function keySlot(key: string): number {

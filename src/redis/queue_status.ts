@@ -5,15 +5,18 @@ import { explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineScript } from "./script.ts";
 
-/** How a queue stands, as {@linkcode queueStatus} sees it. */
+/** Tells how a queue stands, as {@linkcode queueStatus} sees it. */
 export interface QueueStatus {
   /** The queue. */
   readonly queue: string;
-  /** How many messages wait. */
+  /** The number of messages that wait. */
   readonly length: number;
-  /** How many messages have failed and wait until they are tried again. */
+  /**
+   * The number of messages that have failed and wait until they are tried
+   * again.
+   */
   readonly paused: number;
-  /** How many messages consumers have in hand. */
+  /** The number of messages that consumers have in hand. */
   readonly inFlight: number;
   /**
    * The consumers that take messages at least once. Those that take them at
@@ -26,7 +29,7 @@ export interface QueueStatus {
   readonly server: ServerStatus;
 }
 
-/** How one consumer of a queue stands, as {@linkcode queueStatus} sees it. */
+/** Tells how one consumer of a queue stands, as {@linkcode queueStatus} sees it. */
 export interface ConsumerStatus {
   /** Its name: the device's id, and something unique. */
   readonly name: string;
@@ -36,29 +39,35 @@ export interface ConsumerStatus {
    * hand.
    */
   readonly heartbeat: number | undefined;
-  /** How many messages it has in hand. */
+  /** The number of messages that it has in hand. */
   readonly inFlight: number;
 }
 
-/** How the dead letters of a queue stand, as {@linkcode queueStatus} sees it. */
+/**
+ * Tells how the dead letters of a queue stand, as {@linkcode queueStatus} sees
+ * it.
+ */
 export interface DeadLetterStatus {
-  /** How many there are. */
+  /** The number of them. */
   readonly count: number;
   /** For how many seconds the oldest one has been one; `undefined` without any. */
   readonly oldest: number | undefined;
 }
 
-/** How a server stands, as {@linkcode queueStatus} sees it. */
+/** Tells how a server stands, as {@linkcode queueStatus} sees it. */
 export interface ServerStatus {
   /** `Redis`, or `Valkey`. */
   readonly name: string;
   /** Its version, such as `7.0.15`; empty where that may not be asked. */
   readonly version: string;
-  /** Where it is: `host:port`, or the path of a socket. */
+  /** Its address: `host:port`, or the path of a socket. */
   readonly address: string;
-  /** How many bytes it uses; `undefined` where that may not be asked. */
+  /** The number of bytes that it uses; `undefined` where that may not be asked. */
   readonly usedMemory: number | undefined;
-  /** How many bytes it may use (`maxmemory`); `undefined` without a limit. */
+  /**
+   * The number of bytes that it may use (`maxmemory`); `undefined` without a
+   * limit.
+   */
   readonly maxMemory: number | undefined;
 }
 
@@ -88,7 +97,7 @@ type Survey = [
  * anything. It connects once, and does not wait for a server that is not there.
  *
  * @param args redis-py's arguments, see {@linkcode RedisArgs}.
- * @param options See {@linkcode QueueStatusOptions}.
+ * @param options The queue, and what interrupts it; see {@linkcode QueueStatusOptions}.
  * @returns How the queue, its consumers and its server stand.
  * @throws {TypeError} There is no such option or it is of another kind, or an
  * argument is unknown or wrong.

@@ -5,7 +5,7 @@ import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { defineScript } from "./script.ts";
 
-/** How many messages go back at once when their pause is over. */
+/** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
 /** The longest time until the next look, in milliseconds; each heartbeat looks as well. */
 const LONGEST_DELAY = 60_000;
@@ -16,9 +16,9 @@ export interface RecovererOptions {
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;
-  /** Where to report. */
+  /** The logger to report to. */
   readonly logger: Logger;
-  /** Where it counts what it has put back. */
+  /** The counts of what it has put back. */
   readonly stats: { reclaimed: number };
 }
 
@@ -34,7 +34,6 @@ export class Recoverer {
   #isEnding = false;
   #redelivering = Promise.resolve();
 
-  /** @param options See {@link RecovererOptions}. */
   constructor(options: RecovererOptions) {
     this.#options = options;
     this.#keys = queueKeys(options.queue, "");

@@ -10,7 +10,7 @@ import {
 import { isAddress, isPort, parseAddress } from "./address.ts";
 
 /**
- * How to reach Redis: the constructor arguments of redis-py under their own
+ * Says how to reach Redis: the constructor arguments of redis-py under their own
  * names, as in Platypush's `redis_args`, and beyond them `url`, Sentinel and
  * Cluster. Times are seconds.
  *
@@ -44,7 +44,7 @@ export interface RedisArgs {
   password?: string | null;
   /** The path of a Unix socket, in place of `host` and `port`. */
   unix_socket_path?: string | null;
-  /** Whether to speak TLS. Default: `false`. */
+  /** True to speak TLS. Default: `false`. */
   ssl?: boolean;
   /** The file with the certificates of trusted authorities (PEM). */
   ssl_ca_certs?: string | null;
@@ -56,15 +56,18 @@ export interface RedisArgs {
   ssl_keyfile?: string | null;
   /** The password of the key. */
   ssl_password?: string | null;
-  /** Whether the server's certificate is checked. Default: `required`. */
+  /** Says whether the server's certificate is checked. Default: `required`. */
   ssl_cert_reqs?: "none" | "optional" | "required";
-  /** Whether the certificate must name the host. Default: `true`. */
+  /** True if the certificate must name the host. Default: `true`. */
   ssl_check_hostname?: boolean;
-  /** How long to wait for an answer, in seconds. Default: half the health check's interval. */
+  /**
+   * The time to wait for an answer, in seconds. Default: half the health
+   * check's interval.
+   */
   socket_timeout?: number | null;
-  /** How long to wait for a connection, in seconds. Default: 5. */
+  /** The time to wait for a connection, in seconds. Default: 5. */
   socket_connect_timeout?: number | null;
-  /** Whether the operating system probes an idle connection. Default: `true`. */
+  /** True if the operating system probes an idle connection. Default: `true`. */
   socket_keepalive?: boolean;
   /**
    * Within how many seconds a dead connection is noticed; the server is pinged

@@ -1,5 +1,5 @@
 /**
- * What went wrong with Redis, as a {@linkcode RedisError} tells programs:
+ * Names what went wrong with Redis, as a {@linkcode RedisError} tells programs:
  *
  * - `connection`: no server answered, or the connection was lost.
  * - `unavailable`: the server answers but does not serve yet (loading, busy,
@@ -33,15 +33,15 @@ export type RedisErrorCode =
   | "closed"
   | "reply";
 
-/** What the sentence of a {@linkcode RedisError} is made of. */
+/** The parts of the sentence of a {@linkcode RedisError}. */
 export interface RedisProblem {
-  /** What was attempted, as in `Cannot ${attempted}: …`. */
+  /** The work that was attempted, as in `Cannot ${attempted}: …`. */
   readonly attempted?: string | undefined;
   /** The server, as `host:port` or the path of its socket. */
   readonly place?: string | undefined;
   /** Why it did not work. */
   readonly reason: string;
-  /** What to do about it. */
+  /** Advises what to do about it. */
   readonly advice?: string | undefined;
   /** One more sentence, such as how far the work has come. */
   readonly note?: string | undefined;
@@ -49,13 +49,16 @@ export interface RedisProblem {
 
 type Refused = RedisError["refused"];
 
-/** How a {@linkcode RedisError} came about, for its constructor. */
+/** Says, for the constructor of a {@linkcode RedisError}, how it came about. */
 export interface RedisErrorOptions extends ErrorOptions {
-  /** Whether the server may have run the command. Default: `false`. */
+  /** True if the server may have run the command. Default: `false`. */
   readonly mayHaveRun?: boolean | undefined;
   /** The first word of the server's answer, such as `READONLY`. */
   readonly reply?: string | undefined;
-  /** What the server refuses: a command or a key to this user, or a command to all. */
+  /**
+   * The thing that the server refuses: a command or a key to this user, or a
+   * command to all.
+   */
   readonly refused?: Refused | undefined;
 }
 
@@ -83,28 +86,28 @@ export interface RedisErrorOptions extends ErrorOptions {
 export class RedisError extends Error implements RedisProblem {
   /** `RedisError`. */
   override name = "RedisError";
-  /** What went wrong, for programs. */
+  /** Names what went wrong, for programs. */
   readonly code: RedisErrorCode;
-  /** What was attempted, as in `Cannot ${attempted}: …`. */
+  /** The work that was attempted, as in `Cannot ${attempted}: …`. */
   readonly attempted: string | undefined;
   /** The server, as `host:port` or the path of its socket. */
   readonly place: string | undefined;
   /** Why it did not work. */
   readonly reason: string;
-  /** What to do about it. */
+  /** Advises what to do about it. */
   readonly advice: string | undefined;
   /** One more sentence, such as how far the work has come. */
   readonly note: string | undefined;
   /** The first word of the server's answer, such as `READONLY`. */
   readonly reply: string | undefined;
   /**
-   * What the server refuses: to this user a `command` or a `key`, where the code
-   * is `permission`; or an `unknown-command`, which it does not have, or not
-   * under this name.
+   * The thing that the server refuses: to this user a `command` or a `key`,
+   * where the code is `permission`; or an `unknown-command`, which it does not
+   * have, or not under this name.
    */
   readonly refused: "command" | "key" | "unknown-command" | undefined;
   /**
-   * Whether the server may have run the command although no answer came:
+   * True if the server may have run the command although no answer came:
    * running it once more could then do its work twice.
    */
   readonly mayHaveRun: boolean;
@@ -137,7 +140,7 @@ export class RedisError extends Error implements RedisProblem {
     this.mayHaveRun = mayHaveRun;
   }
 
-  /** Whether waiting and trying again can help. */
+  /** Tells whether waiting and trying again can help. */
   get isTransient(): boolean {
     return TRANSIENT.has(this.code);
   }
@@ -198,7 +201,6 @@ const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
  * {@linkcode RedisError} that tells a person what to do. It is the only place
  * that reads their words.
  *
- * @param error What was thrown.
  * @param what What was attempted, and on which server.
  * @param sent Whether a command was on its way when a connection failed.
  */
@@ -220,14 +222,12 @@ export function toRedisError(
 /**
  * Tells what a user may not use, of the words of a server that refuses it, as
  * `NOPERM` and `ACL DRYRUN` have them.
- *
- * @param text The server's answer.
  */
 export function readRefusal(text: string): "command" | "key" {
   return /access .*key/i.test(text) ? "key" : "command";
 }
 
-/** What is known of an error. */
+/** Holds what is known of an error. */
 interface Finding {
   readonly code: RedisErrorCode;
   readonly reason?: string;
@@ -281,7 +281,7 @@ const REPLIES: Readonly<Record<string, Finding>> = {
 
 const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
 const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
-/** What Deno does not tell apart. */
+/** The hints for errors that Deno does not tell apart. */
 const TLS_HINTS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     ": the server's certificate has expired, or nobody trusted has signed it",

@@ -5,12 +5,15 @@ import type { Router } from "./router.ts";
 /** The first pause between two looks, and the longest one, in seconds. */
 const FIRST_PAUSE = 0.001;
 const LONGEST_PAUSE = 0.1;
-/** How much later a response may be found than it came, as a part of the time that it took. */
+/**
+ * The delay with which a response may be found, as a part of the time that it
+ * took.
+ */
 const LATENESS = 0.2;
-/** How long to wait for a connection before saying so, in seconds. */
+/** The time to wait for a connection before saying so, in seconds. */
 const CONNECTION_TIMEOUT = 1;
 
-/** How {@link Responses} waits. */
+/** Tells {@link Responses} how to wait. */
 export interface ResponsesOptions {
   /** Waiting does not keep the process alive. */
   readonly unref: boolean;
@@ -32,10 +35,7 @@ export class Responses {
   #closing = new AbortController();
   #waiting = new Set<Promise<unknown>>();
 
-  /**
-   * @param router Where the responses lie.
-   * @param options See {@link ResponsesOptions}.
-   */
+  /** */
   constructor(router: Router, options: ResponsesOptions) {
     this.#router = router;
     this.#options = options;
@@ -44,7 +44,6 @@ export class Responses {
   /**
    * Waits for one response.
    *
-   * @param id The request's id.
    * @param key The list on which the response arrives.
    * @param timeout How long to wait, in seconds.
    */
@@ -110,7 +109,7 @@ export class Responses {
   }
 }
 
-/** Whether looking again can help. */
+/** Tells whether looking again can help. */
 function isPassing(error: unknown): error is RedisError {
   return error instanceof RedisError && error.isTransient;
 }

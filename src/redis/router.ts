@@ -9,7 +9,10 @@ import { parseRedisArgs } from "./parse_redis_args.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 
-/** How long to try one node of a cluster before its slots are asked for again, in seconds. */
+/**
+ * The time to try one node of a cluster before its slots are asked for again,
+ * in seconds.
+ */
 const NODE_TIMEOUT = 1;
 
 /**
@@ -24,10 +27,7 @@ export class Router {
   #failure: Error | undefined;
   #abort = new AbortController();
 
-  /**
-   * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param options See {@link ConnectOptions}.
-   */
+  /** @param args redis-py's arguments, see {@link RedisArgs}. */
   constructor(
     args: RedisArgs,
     options: Omit<ConnectOptions, "key" | "signal">,
@@ -36,7 +36,7 @@ export class Router {
     this.#options = options;
   }
 
-  /** Whether keys live on different servers. */
+  /** Tells whether keys live on different servers. */
   get isCluster(): boolean {
     return this.#args.cluster !== undefined;
   }
@@ -44,7 +44,6 @@ export class Router {
   /**
    * Returns the connection for a key, connected.
    *
-   * @param key The key.
    * @param deadline Until when to wait for it (as `performance.now()`).
    * @throws {RedisError} The server refused, or could not be reached in time.
    */
@@ -184,7 +183,7 @@ export class Router {
   }
 }
 
-/** Whether asking another node would not help either. */
+/** Tells whether asking another node would not help either. */
 function isRefusal(error: RedisError): boolean {
   return !error.isTransient && error.code !== "closed";
 }

@@ -11,11 +11,7 @@ export interface Script {
   readonly sha1: string;
 }
 
-/**
- * Prepares a script.
- *
- * @param lua The script's text.
- */
+/** Prepares a script. */
 export function defineScript(lua: string): Script {
   return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
 }

@@ -1,4 +1,4 @@
-/** What Redis puts in front of each line of its log. */
+/** The text that Redis puts in front of each line of its log. */
 const LOG_PREFIX = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [-.*#] /;
 
 /**
