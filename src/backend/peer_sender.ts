@@ -21,9 +21,12 @@ import { sleep } from "../waiting.ts";
 import { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
-/** How {@linkcode Backend.sendTo} finds a peer, and who we are there. */
+/** Tells {@linkcode Backend.sendTo} how to find a peer, and who we are there. */
 export interface SendToOptions extends PeerPlace {
-  /** How long to look for a peer that is given by its name, in seconds. Default: 2. */
+  /**
+   * The time to look for a peer that is given by its name, in seconds. Default:
+   * 2.
+   */
   timeout?: number;
   /**
    * Who we are on the peer's Redis, and perhaps where that is. Default: what the
@@ -35,7 +38,7 @@ export interface SendToOptions extends PeerPlace {
   trust?: "unproved";
 }
 
-/** What stands for a peer. */
+/** Anything that stands for a peer. */
 export const PEER: Kind = required({
   expected: "a name, or what discover() or browse() has found",
   accepts: (value) =>
@@ -52,17 +55,17 @@ export const SEND_TO_OPTIONS: Rows<SendToOptions> = {
   interfaces: TEXTS,
 };
 
-/** What {@linkcode PeerSender} has to know of its backend. */
+/** Tells {@linkcode PeerSender} what it has to know of its backend. */
 export interface PeerSenderOptions {
   /** The origin of what is sent. */
   readonly deviceId: string;
   /** The queue of peers that do not tell theirs. */
   readonly queue: string;
-  /** How the backend reaches its own Redis. */
+  /** The way to the backend's own Redis. */
   readonly redisArgs: RedisArgs;
-  /** Whether connections leave the process free to end. */
+  /** True if connections leave the process free to end. */
   readonly daemon: boolean;
-  /** Where to report what happens. */
+  /** The logger that hears what happens. */
   readonly logger: Logger;
 }
 
@@ -80,7 +83,10 @@ interface Open {
   idle: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** How long a connection waits for the next message, in seconds: the peer may have gone for good. */
+/**
+ * The time that a connection waits for the next message, in seconds: the peer
+ * may have gone for good.
+ */
 const IDLE = 60;
 
 /** Sends to the queues of peers, each on its own Redis, on connections that stay open. */

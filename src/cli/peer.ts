@@ -11,7 +11,6 @@ import {
  *
  * @param name The peer's device id, or the name of its service.
  * @param options Our own; its `peers` say who we are on the peer's Redis.
- * @param signal Ends the search.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  * @throws {RedisError} The peer may not be shown what it was given.
  */
