@@ -1,6 +1,33 @@
 import { join, resolve } from "node:path";
-import type { Environment } from "./environment.ts";
-import { mayRead } from "./read_text.ts";
+
+/**
+ * Looks up an environment variable; an empty one counts as unset.
+ *
+ * @returns The value, or `undefined`.
+ */
+export type Environment = (name: string) => string | undefined;
+
+/**
+ * Looks up a variable of the process. One that the process has no permission to
+ * read counts as unset: asking for it in the middle of something else would
+ * stop the program.
+ */
+export function readEnvironment(name: string): string | undefined {
+  return mayAsk(name) ? Deno.env.get(name) || undefined : undefined;
+}
+
+/** Makes an {@linkcode Environment} of an object. */
+export function environmentOf(
+  variables: Readonly<Record<string, string | undefined>>,
+): Environment {
+  return (name) =>
+    Object.hasOwn(variables, name) ? variables[name] || undefined : undefined;
+}
+
+function mayAsk(variable: string): boolean {
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted";
+}
 
 /**
  * Tells where the configuration is: where somebody says, else where
@@ -50,4 +77,14 @@ async function isThere(path: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/**
+ * Tells whether a file may be read without asking anybody.
+ *
+ * @param path The file.
+ */
+export async function mayRead(path: string): Promise<boolean> {
+  const { state } = await Deno.permissions.query({ name: "read", path });
+  return state === "granted";
 }

@@ -9,7 +9,7 @@ import {
 } from "../redis/redis_args.ts";
 import { contradictionIn } from "../redis/parse_redis_args.ts";
 import { ConfigError } from "./config_error.ts";
-import type { Environment } from "./environment.ts";
+import type { Environment } from "./find_config_file.ts";
 
 /**
  * Names the source that a value comes from, the strongest first;

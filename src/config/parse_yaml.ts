@@ -1,6 +1,8 @@
+import process from "node:process";
 import {
   type Alias,
   type Document,
+  type ErrorCode,
   isAlias,
   isMap,
   isNode,
@@ -13,9 +15,67 @@ import {
   type YAMLMap,
 } from "yaml";
 import { ConfigError } from "./config_error.ts";
-import { type Entry, formatPlace, type Place, showName } from "./entry.ts";
-import { hideEnvironment } from "./hide_environment.ts";
-import { explainYamlError } from "./explain_yaml_error.ts";
+
+/** Where something is written. Lines and columns count from 1. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A part of a YAML file that knows where it is written. */
+export type Entry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
+
+/** A single value. */
+export interface ScalarEntry {
+  readonly kind: "scalar";
+  readonly value: unknown;
+  readonly place: Place;
+}
+
+/** A list of entries. */
+export interface ListEntry {
+  readonly kind: "list";
+  readonly items: readonly Entry[];
+  readonly place: Place;
+}
+
+/** A mapping from names to entries. */
+export interface MapEntry {
+  readonly kind: "map";
+  readonly entries: ReadonlyMap<string, Entry>;
+  readonly place: Place;
+}
+
+/** `!include`, which stands for what is in other files. */
+export interface IncludeEntry {
+  readonly kind: "include";
+  readonly files: readonly string[];
+  readonly place: Place;
+}
+
+/** Writes a place for people, in the way that editors understand. */
+export function formatPlace({ file, line, column }: Place): string {
+  return `${file}:${line}:${column}`;
+}
+
+/** Whether an entry says nothing, as `redis:` with nothing behind it. */
+export function isEmpty(entry: Entry): boolean {
+  return entry.kind === "scalar" && (entry.value ?? undefined) === undefined;
+}
+
+/**
+ * Writes a name for people, if it is one: in `{password:secret}`, with no blank
+ * after the colon, all of it is a name, and in `{password, secret}` each.
+ *
+ * @param name The name.
+ * @param entry What it stands for, where that is known.
+ */
+export function showName(name: string, entry?: Entry): string {
+  const isName = /^[a-z_][\w.-]{0,40}$/i.test(name) &&
+    !(entry && isEmpty(entry));
+  return isName ? `\`${name}\`` : "what is here";
+}
 
 const INCLUDE = "!include";
 /** More entries than this are no configuration, but aliases of aliases. */
@@ -211,4 +271,54 @@ function collectAnchors(document: Document.Parsed): Anchor[] {
 
 function isMergeKey(key: unknown): boolean {
   return isScalar(key) && key.type === "PLAIN" && key.source === "<<";
+}
+
+/** The parser's own texts quote the file, and with it perhaps a password. */
+const TEXTS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  ALIAS_PROPS: "an alias can have neither an anchor nor a tag",
+  BAD_ALIAS:
+    "this alias has no anchor before it; a text that starts with `*` needs quotes",
+  BAD_COLLECTION_TYPE: "the tag does not fit what it is on",
+  BAD_DIRECTIVE: "this directive is not known",
+  BAD_DQ_ESCAPE:
+    "this escape is not known; in double quotes a backslash is written twice",
+  BAD_INDENT: "the indentation is wrong",
+  BAD_PROP_ORDER: "anchors and tags belong behind the indicator",
+  BAD_SCALAR_START: "a text cannot start with this character; it needs quotes",
+  BLOCK_AS_IMPLICIT_KEY: "a mapping cannot start on the same line here",
+  BLOCK_IN_FLOW: "there is a block inside braces or brackets",
+  KEY_OVER_1024_CHARS: "a name cannot be longer than 1024 characters",
+  MISSING_CHAR: "a character is missing before this, such as a closing quote",
+  MULTILINE_IMPLICIT_KEY:
+    "a name has to be on one line, with a colon and a blank behind it",
+  MULTIPLE_ANCHORS: "a value can only have one anchor",
+  MULTIPLE_DOCS: "a file can only have one document, without `---` inside",
+  MULTIPLE_TAGS: "a value can only have one tag",
+  RESOURCE_EXHAUSTION: "it is nested too deeply",
+  TAB_AS_INDENT: "it is indented by a tab, which has to be blanks",
+  TAG_RESOLVE_FAILED:
+    "this tag is not known, and passed over; a text that starts with `!` needs quotes",
+};
+
+/** Says what is wrong with a YAML file without quoting it. */
+function explainYamlError(code: ErrorCode): string {
+  return TEXTS[code] ?? "this is no YAML";
+}
+
+/**
+ * Runs a function to which `process.env` is empty. The YAML parser looks into
+ * it, which needs a permission, for variables that make it print all that it
+ * reads, passwords included.
+ *
+ * @param run What to run; it must not wait for anything.
+ * @returns What the function returns.
+ */
+function hideEnvironment<T>(run: () => T): T {
+  const { env } = process;
+  process.env = {};
+  try {
+    return run();
+  } finally {
+    process.env = env;
+  }
 }

@@ -18,9 +18,8 @@ import {
   type MapEntry,
   type Place,
   showName,
-} from "./entry.ts";
-import type { Environment } from "./environment.ts";
-import { interpolate } from "./interpolate.ts";
+} from "./parse_yaml.ts";
+import type { Environment } from "./find_config_file.ts";
 import type { Given, Layer } from "./layers.ts";
 import { asMap, readSections, type Sections } from "./read_sections.ts";
 
@@ -223,4 +222,37 @@ function needsQuotes(value: unknown, row: Row): boolean {
   const isBare = typeof value === "number" || FLAG.accepts(value) ||
     value instanceof Date;
   return isBare && row.accepts("text");
+}
+
+const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
+
+/**
+ * Replaces `${NAME}` and `${NAME:-default}` by environment variables; `$${NAME}`
+ * stands for `${NAME}` itself.
+ *
+ * @param text The text from the file.
+ * @param environment Where variables are looked up.
+ * @param place Where the text is.
+ * @throws {ConfigError} If a variable is not set and has no default.
+ */
+function interpolate(
+  text: string,
+  environment: Environment,
+  place: Place,
+): string {
+  return text.replace(
+    PATTERN,
+    (whole, escape: string, name: string, byDefault?: string) => {
+      if (escape !== "") return whole.slice(1);
+      const value = environment(name) ?? byDefault;
+      if (value !== undefined) return value;
+      throw new ConfigError(
+        `${
+          formatPlace(place)
+        }: the environment variable ${name} is not set, or may not be read ` +
+          `without --allow-env=${name}; set it, or write \${${name}:-default}. ` +
+          "Where the text itself is meant, a second $ in front says so",
+      );
+    },
+  );
 }

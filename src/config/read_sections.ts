@@ -1,14 +1,14 @@
 import { dirname, resolve } from "node:path";
 import { ConfigError } from "./config_error.ts";
+import { mayRead } from "./find_config_file.ts";
 import {
   type Entry,
   formatPlace,
   type IncludeEntry,
   isEmpty,
   type MapEntry,
-} from "./entry.ts";
-import { parseYaml } from "./parse_yaml.ts";
-import { readText } from "./read_text.ts";
+  parseYaml,
+} from "./parse_yaml.ts";
 
 const MAX_FILES = 100;
 const MAX_DEPTH = 20;
@@ -164,4 +164,56 @@ function fileNames(entry: Entry): string[] {
       }: \`include\` has to be the name of a file, or a list of names`,
     );
   });
+}
+
+/** No configuration is larger, in bytes. */
+const MAX_SIZE = 2 ** 20;
+
+/**
+ * Reads a text file of reasonable size. It never asks for the permission.
+ *
+ * @param path The file.
+ * @param name What to call it in an error.
+ * @throws {ConfigError} If it cannot be read, and why.
+ */
+async function readText(path: string, name = path): Promise<string> {
+  if (!await mayRead(path)) {
+    throw new ConfigError(
+      `${name} may not be read; run the program with --allow-read=${path}`,
+    );
+  }
+  const bytes = await readBytes(path, name);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new ConfigError(`${name} is not encoded in UTF-8`);
+  }
+}
+
+async function readBytes(path: string, name: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(MAX_SIZE + 1);
+  let size = 0;
+  try {
+    using file = await Deno.open(path);
+    // Not `readFile()`, since a device or a pipe may have no end.
+    while (size < bytes.length) {
+      const count = await file.read(bytes.subarray(size));
+      if (count === null) return bytes.subarray(0, size);
+      size += count;
+    }
+  } catch (cause) {
+    throw new ConfigError(`${name} ${explain(cause)}`, { cause });
+  }
+  throw new ConfigError(
+    `${name} is larger than ${MAX_SIZE / 2 ** 20} MiB, and is not read`,
+  );
+}
+
+function explain(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "does not exist";
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return "may not be read by this user; check its owner and mode";
+  }
+  if (error instanceof Deno.errors.IsADirectory) return "is a folder";
+  return `cannot be read (${(error as Error).message})`;
 }

@@ -2,7 +2,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { environmentOf, readEnvironment } from "./environment.ts";
+import { environmentOf, readEnvironment } from "./find_config_file.ts";
 import { findConfigFile } from "./find_config_file.ts";
 import { mask } from "./mask_secrets.ts";
 import { readFileLayer } from "./read_file_layer.ts";
