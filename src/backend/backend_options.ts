@@ -24,8 +24,9 @@ export interface BackendOptions extends LifeCycleOptions {
    */
   postEvents?: boolean | PeerPlace;
   /**
-   * What is known of other devices beforehand, by their ids: who we are on the
-   * Redis of each, and where that is. `sendTo` shows no credentials to others.
+   * Tells what is known of other devices beforehand, by their ids: who we are
+   * on the Redis of each, and where that is. `sendTo` shows no credentials to
+   * others.
    */
   peers?: Readonly<Record<string, PeerOptions>>;
   /** The limit for one message, in bytes. Default: 8 MiB. */

@@ -5,7 +5,7 @@ import { parseRedisArgs } from "../redis/parse_redis_args.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 
-/** What is known of a peer beforehand, for {@linkcode peerRedisArgs}. */
+/** Tells {@linkcode peerRedisArgs} what is known of a peer beforehand. */
 export interface PeerOptions {
   /**
    * Who we are on its Redis. With a `url`, `host` or the like it also says where
@@ -46,7 +46,10 @@ function peersProblem(peers: unknown): string | undefined {
   return undefined;
 }
 
-/** How TLS is spoken and how long to wait, which holds for every server. */
+/**
+ * The options that hold for every server: how TLS is spoken, and how long to
+ * wait.
+ */
 const EVERYWHERE = [
   "ssl",
   "ssl_ca_certs",
@@ -70,7 +73,7 @@ const CREDENTIALS = [
   "ssl_password",
 ] as const satisfies readonly (keyof RedisArgs)[];
 
-/** What names a server. */
+/** The options that name a server. */
 const PLACES = [
   "url",
   "host",

@@ -34,7 +34,10 @@ export interface SendToOptions extends PeerPlace {
    * speaks TLS with a certificate of a CA that our own `redisArgs` name.
    */
   redisArgs?: RedisArgs;
-  /** Whether the credentials may go to whoever has the peer's name, see {@linkcode PeerOptions}. */
+  /**
+   * Says that the credentials may go to whoever has the peer's name; see
+   * {@linkcode PeerOptions}.
+   */
   trust?: "unproved";
 }
 
@@ -69,7 +72,10 @@ export interface PeerSenderOptions {
   readonly logger: Logger;
 }
 
-/** How long the next address of a peer waits for the one before it to answer, in seconds. */
+/**
+ * The time that the next address of a peer waits for the one before it to
+ * answer, in seconds.
+ */
 const HEAD_START = 0.25;
 
 /** Changes with the addresses of a peer. */

@@ -204,7 +204,7 @@ export class Connection {
    * Runs a script by its digest, and by its text where the server does not know
    * it (any more).
    *
-   * @param script The script, as {@linkcode defineScript} makes it.
+   * @param script The script with its digest, by which the server knows it.
    * @param keys Its keys, all in one hash slot.
    * @param args The `ARGV` of the script, in order.
    * @param options The form of the reply, and time limits; see {@linkcode CommandOptions}.
