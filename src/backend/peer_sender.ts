@@ -13,7 +13,7 @@ import type { Logger } from "../logger.ts";
 import { Message, type MessageInput, newId } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
-import { parseRedisArgs } from "../redis/parse_redis_args.ts";
+import { parseRedisArgs } from "../redis/redis_args.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";

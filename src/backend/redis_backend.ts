@@ -2,7 +2,7 @@ import { formatAddress } from "../redis/address.ts";
 import { Consumers } from "../redis/consumers.ts";
 import { DeadLetters, type InboxOptions } from "../redis/mod.ts";
 import { addStats, emptyStats } from "../redis/consumer.ts";
-import { parseRedisArgs } from "../redis/parse_redis_args.ts";
+import { parseRedisArgs } from "../redis/redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
 import { camelCaseOptions } from "./aliases.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";

@@ -1,5 +1,5 @@
 import { formatAddress } from "../redis/address.ts";
-import type { Settings } from "../redis/parse_redis_args.ts";
+import type { Settings } from "../redis/redis_args.ts";
 
 /** Says where a Redis server is, as peers on the network are told. */
 export interface ServicePlace {

@@ -3,11 +3,11 @@ import { camelCaseOptions } from "../backend/aliases.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { problemIn, problemWith, readAs, type Row } from "../options.ts";
 import {
+  contradictionIn,
   expandUrl,
   REDIS_ARGUMENTS,
   type RedisArgs,
 } from "../redis/redis_args.ts";
-import { contradictionIn } from "../redis/parse_redis_args.ts";
 import { ConfigError } from "./config_error.ts";
 import type { Environment } from "./find_config_file.ts";
 

@@ -1,4 +1,4 @@
-import type { Settings } from "../redis/parse_redis_args.ts";
+import type { Settings } from "../redis/redis_args.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
 /** The oldest version that has everything needed: Web Locks. */

@@ -1,7 +1,6 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
-import { parseRedisArgs } from "../redis/parse_redis_args.ts";
-import type { RedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs, type RedisArgs } from "../redis/redis_args.ts";
 import { RedisError } from "../redis/redis_error.ts";
 import { checkAccess } from "./check_access.ts";
 import { checkDeno, checkPermissions } from "./check_deno.ts";

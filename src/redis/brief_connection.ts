@@ -1,8 +1,7 @@
 import { formatAddress } from "./address.ts";
-import type { Argument, Link } from "./link.ts";
-import { openLink } from "./open_link.ts";
-import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
-import type { RedisArgs } from "./redis_args.ts";
+import type { Argument, ServerConnection } from "./server_connection.ts";
+import { connectToServer } from "./find_server.ts";
+import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
@@ -19,13 +18,17 @@ export interface BriefOptions {
  * at once, with its reason.
  */
 export class BriefConnection implements Disposable {
-  #link: Link;
+  #server: ServerConnection;
   #settings: Settings;
   #signal: AbortSignal;
-  #abort = (): void => this.#link.close(closed());
+  #abort = (): void => this.#server.close(closed());
 
-  private constructor(link: Link, settings: Settings, signal: AbortSignal) {
-    this.#link = link;
+  private constructor(
+    server: ServerConnection,
+    settings: Settings,
+    signal: AbortSignal,
+  ) {
+    this.#server = server;
     this.#settings = settings;
     this.#signal = signal;
     signal.addEventListener("abort", this.#abort);
@@ -44,13 +47,13 @@ export class BriefConnection implements Disposable {
   ): Promise<BriefConnection> {
     const settings = parseRedisArgs(args);
     const { signal = new AbortController().signal } = options;
-    const link = await openLink(settings, options.key, { signal });
-    return new BriefConnection(link, settings, signal);
+    const server = await connectToServer(settings, options.key, { signal });
+    return new BriefConnection(server, settings, signal);
   }
 
   /** The server's address, for people. */
   get address(): string {
-    return formatAddress(this.#link.address);
+    return formatAddress(this.#server.address);
   }
 
   /** The user's name, as it was given. */
@@ -58,9 +61,9 @@ export class BriefConnection implements Disposable {
     return this.#settings.username ?? "default";
   }
 
-  /** The server's version, as {@link Link} knows it. */
+  /** The server's version, as {@link ServerConnection} knows it. */
   get version(): string {
-    return this.#link.version;
+    return this.#server.version;
   }
 
   /**
@@ -71,20 +74,20 @@ export class BriefConnection implements Disposable {
    */
   async command<Reply>(args: readonly Argument[]): Promise<Reply> {
     const what = { attempted: `run ${String(args[0])}`, place: this.address };
-    const link = this.#link;
+    const server = this.#server;
     const seconds = this.#settings.replyTimeout ??
       this.#settings.connectTimeout;
     const timer = setTimeout(() =>
-      link.close(
+      server.close(
         new RedisError({
           ...what,
           reason: `the server has not answered for ${seconds} s`,
         }, "connection"),
       ), seconds * 1000);
     try {
-      return await link.send<Reply>(args);
+      return await server.send<Reply>(args);
     } catch (error) {
-      throw toRedisError(link.loss ?? error, what, true);
+      throw toRedisError(server.loss ?? error, what, true);
     } finally {
       clearTimeout(timer);
     }
@@ -129,7 +132,7 @@ export class BriefConnection implements Disposable {
   /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#signal.removeEventListener("abort", this.#abort);
-    this.#link.close();
+    this.#server.close();
   }
 }
 

@@ -1,19 +1,60 @@
-import { checkOptions } from "../options.ts";
+import { checkOptions, type Rows } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";
+import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import {
-  type CommandOptions,
-  CONNECT_OPTIONS,
-  type ConnectOptions,
-} from "./connect_options.ts";
-import { Health } from "./health.ts";
-import type { Argument, Link } from "./link.ts";
-import { openLink } from "./open_link.ts";
-import { parseRedisArgs, type Settings } from "./parse_redis_args.ts";
-import type { RedisArgs } from "./redis_args.ts";
+  type Argument,
+  Health,
+  type ServerConnection,
+} from "./server_connection.ts";
+import { connectToServer } from "./find_server.ts";
+import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
+
+/** Tells {@linkcode Connection.connect} how to connect. */
+export interface ConnectOptions {
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
+  logger?: Logger;
+  /** Gives up connecting when aborted. */
+  signal?: AbortSignal;
+  /** True if the connection lets the process end. Default: `false`. */
+  unref?: boolean;
+  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
+  key?: string;
+  /** Called each time the connection is lost. */
+  onLost?: () => void;
+  /** Called after each time the connection was lost and found again. */
+  onReconnect?: () => void;
+  /** Called each time connecting fails; it is tried again unless the error is final. */
+  onFailure?: (error: Error) => void;
+}
+
+/** Tells {@linkcode Connection.command} how to send a command. */
+export interface CommandOptions {
+  /** True if bulk replies are to be bytes instead of strings. Default: `false`. */
+  bytes?: boolean;
+  /**
+   * For how many seconds the command may block on the server, as its own
+   * argument says; so long the connection is not taken for dead. Default: 0.
+   */
+  block?: number;
+}
+
+/** Every option of connecting. */
+const CONNECT_OPTIONS: Rows<ConnectOptions> = {
+  logger: LOGGER,
+  signal: SIGNAL,
+  unref: FLAG,
+  key: TEXT,
+  onLost: FUNCTION,
+  onReconnect: FUNCTION,
+  onFailure: FUNCTION,
+};
 
 /**
  * A connection to Redis that is established again whenever it is lost, for as
@@ -34,7 +75,7 @@ export class Connection {
   #settings: Settings;
   #options: ConnectOptions;
   #logger: Logger;
-  #link: Link | undefined;
+  #server: ServerConnection | undefined;
   #address: Address;
   #abort = new AbortController();
   #reconnecting: Promise<void> | undefined;
@@ -101,7 +142,7 @@ export class Connection {
 
   /** Tells whether commands can be sent right now. */
   get isConnected(): boolean {
-    return this.#link !== undefined;
+    return this.#server !== undefined;
   }
 
   /** Tells whether {@linkcode Connection.close} was called. */
@@ -116,12 +157,12 @@ export class Connection {
 
   /** The server's version, such as `7.0.15`; empty where it may not be asked. */
   get version(): string {
-    return this.#link?.version ?? "";
+    return this.#server?.version ?? "";
   }
 
   /** The number of this connection on the server, as in `CLIENT LIST`. */
   get id(): number | undefined {
-    return this.#link?.id;
+    return this.#server?.id;
   }
 
   /**
@@ -134,7 +175,7 @@ export class Connection {
     const wake = (): void => this.#wake();
     signal?.addEventListener("abort", wake);
     try {
-      while (this.#link === undefined) {
+      while (this.#server === undefined) {
         if (this.isClosed || signal?.aborted) {
           throw this.#closedError("wait for Redis");
         }
@@ -179,9 +220,9 @@ export class Connection {
       );
     }
     const what = `run ${String(args[0])}`;
-    const link = this.#link;
+    const server = this.#server;
     const health = this.#health;
-    if (link === undefined) {
+    if (server === undefined) {
       throw this.isClosed ? this.#closedError(what) : new RedisError({
         attempted: what,
         place: formatAddress(this.#address),
@@ -190,10 +231,10 @@ export class Connection {
     }
     health?.begin(options.block);
     try {
-      return await link.send<Reply>(args, options);
+      return await server.send<Reply>(args, options);
     } catch (cause) {
-      const error = this.#explain(cause, what, link);
-      this.#react(error, link);
+      const error = this.#explain(cause, what, server);
+      this.#react(error, server);
       throw error;
     } finally {
       health?.end(options.block);
@@ -274,11 +315,11 @@ export class Connection {
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
     await this.ready();
-    const link = this.#link!;
+    const server = this.#server!;
     try {
-      await link.subscribe(channel, listener);
+      await server.subscribe(channel, listener);
     } catch (cause) {
-      throw this.#explain(cause, `listen to "${channel}"`, link);
+      throw this.#explain(cause, `listen to "${channel}"`, server);
     }
     this.#subscriptions.push([channel, listener]);
   }
@@ -290,8 +331,8 @@ export class Connection {
   async close(): Promise<void> {
     this.#abort.abort();
     this.#health?.[Symbol.dispose]();
-    this.#link?.close();
-    this.#link = undefined;
+    this.#server?.close();
+    this.#server = undefined;
     this.#wake();
     await this.#reconnecting;
   }
@@ -307,20 +348,24 @@ export class Connection {
     let refusal = "";
     for (let attempt = 0;; attempt++) {
       try {
-        const link = await openLink(this.#settings, this.#options.key, {
-          signal,
-          unref: this.#options.unref ?? false,
-          onLost: (link) => this.#lose(link),
-        });
+        const server = await connectToServer(
+          this.#settings,
+          this.#options.key,
+          {
+            signal,
+            unref: this.#options.unref ?? false,
+            onLost: (server) => this.#lose(server),
+          },
+        );
         if (signal.aborted) {
-          link.close();
+          server.close();
           throw this.#closedError("connect to Redis");
         }
         for (const subscription of this.#subscriptions) {
-          await link.subscribe(...subscription);
+          await server.subscribe(...subscription);
         }
-        if (link.loss !== undefined) throw link.loss;
-        this.#use(link);
+        if (server.loss !== undefined) throw server.loss;
+        this.#use(server);
         if (attempt > 0) {
           this.#logger.info(
             `Connected to Redis at ${formatAddress(this.#address)}.`,
@@ -348,41 +393,41 @@ export class Connection {
     }
   }
 
-  #use(link: Link): void {
-    this.#link = link;
-    this.#address = link.address;
-    this.#health = new Health(link, this.#settings, () => {
+  #use(server: ServerConnection): void {
+    this.#server = server;
+    this.#address = server.address;
+    this.#health = new Health(server, this.#settings, () => {
       this.command(["PING"]).catch(() => {});
     });
     this.#wake();
   }
 
   /** Says what a failed command means. */
-  #explain(cause: unknown, what: string, link: Link): RedisError {
+  #explain(cause: unknown, what: string, server: ServerConnection): RedisError {
     if (this.isClosed) return this.#closedError(what, cause, true);
-    if (link.loss === undefined) {
-      const place = formatAddress(link.address);
+    if (server.loss === undefined) {
+      const place = formatAddress(server.address);
       return toRedisError(cause, { attempted: what, place }, true);
     }
-    return restate(link.loss, { attempted: what, mayHaveRun: true });
+    return restate(server.loss, { attempted: what, mayHaveRun: true });
   }
 
   /** Some answers say that this is no longer the right server to talk to. */
-  #react(error: RedisError, link: Link): void {
+  #react(error: RedisError, server: ServerConnection): void {
     const { sentinel, cluster } = this.#settings;
     const isWrongServer = error.code === "moved" ||
       (error.code === "readonly" && (sentinel ?? cluster) !== undefined) ||
       error.reply === "NOAUTH";
-    if (isWrongServer && this.#link === link) link.close(error);
+    if (isWrongServer && this.#server === server) server.close(error);
   }
 
-  #lose(link: Link): void {
-    if (this.#link !== link) return;
-    this.#link = undefined;
+  #lose(server: ServerConnection): void {
+    if (this.#server !== server) return;
+    this.#server = undefined;
     this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
     this.#options.onLost?.();
-    this.#logger.warn(`${link.loss?.message}. Connecting again.`);
+    this.#logger.warn(`${server.loss?.message}. Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;
       this.#options.onReconnect?.();

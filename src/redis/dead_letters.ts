@@ -13,9 +13,8 @@ import {
   matcher,
   setOf,
 } from "./dead_letter.ts";
-import type { Argument } from "./link.ts";
-import { parseRedisArgs } from "./parse_redis_args.ts";
-import type { RedisArgs } from "./redis_args.ts";
+import type { Argument } from "./server_connection.ts";
+import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, type RedisErrorCode, restate } from "./redis_error.ts";
 import { Router } from "./router.ts";

@@ -1,8 +1,34 @@
 import { keySlot } from "./queue_keys.ts";
-import { Link, type LinkOptions } from "./link.ts";
+import { ServerConnection, type ServerOptions } from "./server_connection.ts";
 import { type Address, formatAddress } from "./address.ts";
-import type { Settings } from "./parse_redis_args.ts";
+import type { Settings } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
+
+/**
+ * Finds the server, and connects to it.
+ *
+ * @param key The key that matters, in a cluster.
+ * @throws {RedisError} Nobody knows the server at the moment, it cannot be
+ * reached or refuses, or it is no master, although the sentinels say so.
+ */
+export async function connectToServer(
+  settings: Settings,
+  key: string | undefined,
+  options: ServerOptions,
+): Promise<ServerConnection> {
+  const { onLost: _, ...asking } = options;
+  const address = await findServer(settings, key, asking);
+  const server = await ServerConnection.open(address, settings, options);
+  if (settings.sentinel !== undefined && server.role === "replica") {
+    server.close();
+    throw new RedisError({
+      attempted: "use Redis",
+      place: formatAddress(address),
+      reason: "the sentinels name it as the master, but it is a replica still",
+    }, "connection");
+  }
+  return server;
+}
 
 /**
  * Finds the server to talk to: the configured one, the master that the
@@ -13,10 +39,10 @@ import { RedisError } from "./redis_error.ts";
  * @param options How to connect to whom is asked.
  * @throws {RedisError} Nobody knows the server at the moment.
  */
-export async function findServer(
+async function findServer(
   settings: Settings,
   key: string | undefined,
-  options: LinkOptions,
+  options: ServerOptions,
 ): Promise<Address> {
   const { sentinel, cluster } = settings;
   if (sentinel !== undefined) {
@@ -30,7 +56,7 @@ export async function findServer(
       },
       options,
       `no sentinel knows a master named "${sentinel.serviceName}"`,
-      (link) => masterOf(link, sentinel.serviceName),
+      (server) => masterOf(server, sentinel.serviceName),
     );
   }
   if (cluster !== undefined) {
@@ -61,7 +87,7 @@ export interface SlotRange {
  */
 export async function findSlots(
   settings: Settings,
-  options: LinkOptions,
+  options: ServerOptions,
 ): Promise<readonly SlotRange[]> {
   return await ask(
     settings.cluster ?? [],
@@ -85,16 +111,19 @@ export function ownerOf(
 async function ask<Answer>(
   addresses: readonly Address[],
   settings: Settings,
-  options: LinkOptions,
+  options: ServerOptions,
   failure: string,
-  question: (link: Link) => Promise<Answer | undefined>,
+  question: (server: ServerConnection) => Promise<Answer | undefined>,
 ): Promise<Answer> {
   const problems: string[] = [];
   for (const address of addresses) {
-    let link: Link | undefined;
+    let server: ServerConnection | undefined;
     try {
-      link = await Link.open(address, settings, options);
-      const answer = await withTimeout(question(link), settings.connectTimeout);
+      server = await ServerConnection.open(address, settings, options);
+      const answer = await withTimeout(
+        question(server),
+        settings.connectTimeout,
+      );
       if (answer !== undefined) return answer;
       problems.push(`${formatAddress(address)} does not know it`);
     } catch (error) {
@@ -105,7 +134,7 @@ async function ask<Answer>(
       ) throw error;
       problems.push((error as Error).message);
     } finally {
-      link?.close();
+      server?.close();
     }
   }
   throw new RedisError({
@@ -117,10 +146,10 @@ async function ask<Answer>(
 
 /** `SENTINEL GET-MASTER-ADDR-BY-NAME`. */
 async function masterOf(
-  link: Link,
+  server: ServerConnection,
   name: string,
 ): Promise<Address | undefined> {
-  const reply = await link.send<[string, string] | null>(
+  const reply = await server.send<[string, string] | null>(
     ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name],
   );
   if (reply === null) return undefined;
@@ -128,11 +157,13 @@ async function masterOf(
 }
 
 /** `CLUSTER SLOTS`; an empty host there means the node that was asked. */
-async function slotsOf(link: Link): Promise<SlotRange[] | undefined> {
-  const reply = await link.send<[number, number, [string | null, number]][]>(
+async function slotsOf(
+  server: ServerConnection,
+): Promise<SlotRange[] | undefined> {
+  const reply = await server.send<[number, number, [string | null, number]][]>(
     ["CLUSTER", "SLOTS"],
   );
-  const asked = "host" in link.address ? link.address.host : "127.0.0.1";
+  const asked = "host" in server.address ? server.address.host : "127.0.0.1";
   const ranges = reply.map(([first, last, [host, port]]) => ({
     first,
     last,

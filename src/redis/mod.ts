@@ -3,9 +3,9 @@
  *
  * @module
  */
-export type { CommandOptions, ConnectOptions } from "./connect_options.ts";
+export type { CommandOptions, ConnectOptions } from "./connection.ts";
 export { Connection } from "./connection.ts";
-export type { Argument } from "./link.ts";
+export type { Argument } from "./server_connection.ts";
 export type { Address } from "./address.ts";
 export type { RedisArgs } from "./redis_args.ts";
 export { Outbox, type OutboxOptions } from "./outbox.ts";

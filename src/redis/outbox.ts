@@ -11,13 +11,12 @@ import {
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
-import type { Argument } from "./link.ts";
-import { parseRedisArgs } from "./parse_redis_args.ts";
-import type { RedisArgs } from "./redis_args.ts";
+import type { Argument } from "./server_connection.ts";
+import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
-import { respond } from "./scripts/respond.ts";
+import { defineScript } from "./script.ts";
 
 /** Says how an {@linkcode Outbox} works. */
 export interface OutboxOptions {
@@ -225,6 +224,15 @@ const RETRIED: ReadonlySet<string> = new Set([
   "unavailable",
   "moved",
 ]);
+
+/** Puts a response where who asked waits for it, for a limited time. */
+const respond = defineScript(`
+-- KEYS[1]  the list of the responses to one request
+-- ARGV[1]  the response
+-- ARGV[2]  for how many seconds it is kept
+redis.call('RPUSH', KEYS[1], ARGV[1])
+return redis.call('EXPIRE', KEYS[1], ARGV[2])
+`);
 
 const DOUBT =
   "The server may or may not have received it, so it was not sent again";

@@ -4,7 +4,6 @@ import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { whyEnded } from "./why_ended.ts";
 
 /** Tells {@linkcode startRedis} what to start. */
 export interface StartRedisOptions {
@@ -301,6 +300,23 @@ async function removeTemporary(
 ): Promise<void> {
   if (options.directory !== undefined) return;
   await Deno.remove(directory, { recursive: true }).catch(() => {});
+}
+
+/** The text that Redis puts in front of each line of its log. */
+const LOG_PREFIX = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [-.*#] /;
+
+/**
+ * Says why a server ended as soon as it was started.
+ *
+ * @param said The last of what it has said.
+ */
+function whyEnded(said: string): string {
+  const lines = said.split("\n")
+    // The lines of the configuration, which it repeats, may have a password.
+    .filter((line) => !/^(>>>|\*\*\*)/.test(line))
+    .map((line) => line.replace(LOG_PREFIX, "").trim())
+    .filter((line) => line !== "");
+  return `the server ended at once. ${lines.slice(-2).join(": ")}`;
 }
 
 const INSTALLERS: readonly [program: string, command: string][] = [

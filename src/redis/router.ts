@@ -1,12 +1,9 @@
 import { backoff, LONGEST_TIMER, sleep, unlessAborted } from "../waiting.ts";
-import type { ConnectOptions } from "./connect_options.ts";
-import { Connection } from "./connection.ts";
+import { Connection, type ConnectOptions } from "./connection.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { expandUrl } from "./redis_args.ts";
-import { parseRedisArgs } from "./parse_redis_args.ts";
-import type { RedisArgs } from "./redis_args.ts";
+import { expandUrl, parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Connection, RedisError, startRedis } from "../../src/redis/mod.ts";
-import { isSupported } from "../../src/redis/link.ts";
+import { isSupported } from "../../src/redis/server_connection.ts";
 import { LineLogger } from "../backend/helpers.ts";
 import { LoadingServer } from "../loading_server.ts";
 import { inTime } from "../in_time.ts";

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { parseRedisArgs } from "../../src/redis/parse_redis_args.ts";
-import type { RedisArgs } from "../../src/redis/redis_args.ts";
+import { parseRedisArgs, type RedisArgs } from "../../src/redis/redis_args.ts";
 
 Deno.test("parseRedisArgs fills in the defaults", () => {
   const settings = parseRedisArgs();

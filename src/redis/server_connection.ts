@@ -1,21 +1,20 @@
 import { Buffer } from "node:buffer";
 import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
-import type { Settings } from "./parse_redis_args.ts";
-import { loadTls } from "./load_tls.ts";
+import type { Settings, TlsSettings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 
 /** A word of a command for {@linkcode Connection.command}: a text, or bytes. */
 export type Argument = string | Uint8Array;
 
-/** Tells {@linkcode Link.open} how to connect. */
-export interface LinkOptions {
+/** Tells {@linkcode ServerConnection.open} how to connect. */
+export interface ServerOptions {
   /** The sockets do not keep the process alive. */
   unref?: boolean;
   /** Gives up when aborted. */
   signal: AbortSignal;
-  /** Called once when the link is lost, but not when it is closed. */
-  onLost?: (link: Link) => void;
+  /** Called once when the connection is lost, but not when it is closed. */
+  onLost?: (server: ServerConnection) => void;
 }
 
 /** Text as strings, and bulk replies as bytes. */
@@ -29,7 +28,7 @@ const OLDEST = [6, 2] as const;
  * One connection to one server, from connecting to its loss. It never connects
  * again; that is the business of whoever made it.
  */
-export class Link {
+export class ServerConnection {
   /** The server's address. */
   readonly address: Address;
   /** The server's version, such as `7.0.15`; empty where it may not be asked. */
@@ -38,11 +37,11 @@ export class Link {
   role = "";
   /** The number under which the server knows this connection. */
   id: number | undefined;
-  /** Why the link was lost, once it is. */
+  /** Why it was lost, once it is. */
   loss: RedisError | undefined;
   #client;
   #abort = new AbortController();
-  #onLost: ((link: Link) => void) | undefined;
+  #onLost: ((server: ServerConnection) => void) | undefined;
 
   private constructor(
     address: Address,
@@ -97,8 +96,8 @@ export class Link {
   static async open(
     address: Address,
     settings: Settings,
-    options: LinkOptions,
-  ): Promise<Link> {
+    options: ServerOptions,
+  ): Promise<ServerConnection> {
     const { signal } = options;
     const what = {
       attempted: "connect to Redis",
@@ -108,11 +107,16 @@ export class Link {
       ? undefined
       : await loadTls(settings.tls, address);
     if (signal.aborted) throw closedError(what);
-    const link = new Link(address, settings, tls, options.unref ?? false);
+    const server = new ServerConnection(
+      address,
+      settings,
+      tls,
+      options.unref ?? false,
+    );
     // One limit for all of it: a stopped server still accepts connections.
     const timer = setTimeout(
       () =>
-        link.close(
+        server.close(
           new RedisError({
             ...what,
             reason: `no answer within ${settings.connectTimeout} s${
@@ -123,16 +127,16 @@ export class Link {
       settings.connectTimeout * 1000,
     );
     if (options.unref) Deno.unrefTimer(timer);
-    const abort = (): void => link.close();
+    const abort = (): void => server.close();
     signal.addEventListener("abort", abort);
     try {
-      await Promise.race([link.#client.connect(), link.#closed]);
-      await Promise.race([link.#inspect(), link.#closed]);
-      link.#abort.signal.throwIfAborted();
-      link.#onLost = options.onLost;
-      return link;
+      await Promise.race([server.#client.connect(), server.#closed]);
+      await Promise.race([server.#inspect(), server.#closed]);
+      server.#abort.signal.throwIfAborted();
+      server.#onLost = options.onLost;
+      return server;
     } catch (error) {
-      link.close();
+      server.close();
       if (signal.aborted) throw closedError(what);
       const cause = error instanceof RedisError ? error.cause ?? error : error;
       throw tls === undefined && isBrokenOff(cause)
@@ -289,4 +293,122 @@ function pairs(list: readonly unknown[]): Record<string, unknown> {
     facts[String(list[index])] = list[index + 1];
   }
   return facts;
+}
+
+/** Notices when a server connection is silent although it should not be, and gives it up. */
+export class Health implements Disposable {
+  #server: ServerConnection;
+  #settings: Settings;
+  #ping: () => void;
+  #pending = 0;
+  #allowance = 0;
+  #lastReply = performance.now();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** @param ping Sends something that the server answers. */
+  constructor(server: ServerConnection, settings: Settings, ping: () => void) {
+    this.#server = server;
+    this.#settings = settings;
+    this.#ping = ping;
+    const { healthCheckInterval, replyTimeout } = settings;
+    const tick =
+      Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
+    if (!Number.isFinite(tick)) return;
+    let last = performance.now();
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      // After this process itself stood still, answers may wait to be read.
+      if (now - last > 3000 * tick) this.#lastReply = now;
+      else this.#check();
+      last = now;
+    }, tick * 1000);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Notes a command that is sent, and for how many seconds it may block. */
+  begin(block: number | undefined): void {
+    if (this.#pending++ === 0) this.#lastReply = performance.now();
+    this.#allowance = block ?? this.#allowance;
+  }
+
+  /** Notes that it was answered. */
+  end(block: number | undefined): void {
+    this.#pending--;
+    this.#lastReply = performance.now();
+    if (block !== undefined) this.#allowance = 0;
+  }
+
+  /** Stops watching. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #check(): void {
+    const silence = (performance.now() - this.#lastReply) / 1000;
+    const { healthCheckInterval, replyTimeout } = this.#settings;
+    if (this.#pending > 0) {
+      if (silence > (replyTimeout ?? Infinity) + this.#allowance) {
+        this.#server.close(
+          new RedisError({
+            attempted: "stay connected to Redis",
+            place: formatAddress(this.#server.address),
+            reason: `the server has not answered for ${silence.toFixed(1)} s`,
+          }, "connection"),
+        );
+      }
+    } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {
+      this.#ping();
+    }
+  }
+}
+
+/**
+ * Reads the certificates and keys that TLS needs.
+ *
+ * @returns Options for `node:tls`.
+ * @throws {TypeError} A file cannot be read.
+ */
+async function loadTls(
+  settings: TlsSettings,
+  address: Address,
+): Promise<Record<string, unknown>> {
+  const [caFile, cert, key] = await Promise.all([
+    read("ssl_ca_certs", settings.caFile),
+    read("ssl_certfile", settings.certFile),
+    read("ssl_keyfile", settings.keyFile ?? settings.certFile),
+  ]);
+  const ca = [caFile, settings.ca].filter((text) => text !== undefined);
+  return {
+    tls: true,
+    ...(ca.length > 0 ? { ca } : {}),
+    ...(cert === undefined ? {} : { cert, key }),
+    ...(settings.passphrase === undefined
+      ? {}
+      : { passphrase: settings.passphrase }),
+    rejectUnauthorized: settings.verify,
+    ...(settings.checkHostname ? {} : { checkServerIdentity: () => undefined }),
+    ...("path" in address ? {} : { servername: serverName(address.host) }),
+  };
+}
+
+async function read(
+  argument: string,
+  path: string | undefined,
+): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
+        (cause as Error).message
+      })`,
+      { cause },
+    );
+  }
+}
+
+/** The name of a server in TLS is never an address (RFC 6066, section 3). */
+function serverName(host: string): string {
+  return /^[0-9.]+$|:/.test(host) ? "" : host;
 }
