@@ -1,21 +1,15 @@
 import type { Request } from "../message/mod.ts";
 import { nearest } from "../nearest.ts";
 
-/** Tells an {@linkcode ActionHandler} more than the request does. */
-export interface ActionContext {
-  /**
-   * Aborted when nobody waits for the action any more: its time limit is over,
-   * or the backend, which is stopping, has waited for it as long as it does.
-   */
-  readonly signal: AbortSignal;
-}
-
 /**
  * Executes an action.
  *
- * @param args The request's `args`, as they came.
- * @param request The request that is executed, with its id and origin.
- * @param context The signal that says when to give up.
+ * @param args The request's arguments, as they came from the network: check them.
+ * @param request The request itself, which says who asks, and how often it was
+ * delivered before.
+ * @param context Its `signal` is aborted when nobody waits for the action any
+ * more: its time limit is over, or the backend, which is stopping, has waited
+ * for it as long as it does.
  * @returns The response's output, or a promise of it. What it throws becomes
  * the response's error.
  *
@@ -35,13 +29,13 @@ export interface ActionContext {
 export type ActionHandler = (
   args: Record<string, unknown>,
   request: Request,
-  context: ActionContext,
+  context: { readonly signal: AbortSignal },
 ) => unknown;
 
 /** Says how an {@linkcode ActionHandler} is executed. */
 export interface ActionOptions {
   /**
-   * The time that it may take, in seconds; `Infinity` for no limit. Default: the
+   * The longest time it may take, in seconds; `Infinity` for no limit. Default: the
    * backend's `actionTimeout`.
    */
   timeout?: number;
@@ -51,7 +45,7 @@ export interface ActionOptions {
 export interface Action {
   /** Executes it. */
   readonly handler: ActionHandler;
-  /** The time that it may take, in seconds. */
+  /** The longest time that may take, in seconds. */
   readonly timeout: number;
 }
 
@@ -61,13 +55,13 @@ const NAME = /^(?:\*|[^\s.*\p{Cc}]+(?:\.[^\s.*\p{Cc}]+)*(?:\.\*)?)$/u;
 /** Beyond it a name comes from no mistyping, and takes long to compare. */
 const LONGEST_MISTYPED = 100;
 
-/** Which actions there are, by their names. */
+/** Finds actions by their names, and by patterns of names. */
 export class ActionTable {
   readonly #actions = new Map<string, Action>();
   /** Names that end with `*`, the longest first. */
   #prefixes: readonly string[] = [];
 
-  /** The number of them. */
+  /** The number of actions. */
   get size(): number {
     return this.#actions.size;
   }
@@ -97,7 +91,7 @@ export class ActionTable {
    * Adds an action.
    *
    * @param name Its name, which was {@linkcode check}ed.
-   * @returns Removes it again; any further call does nothing.
+   * @returns A function that removes it again; any further call does nothing.
    */
   add(name: string, action: Action): () => void {
     this.#actions.set(name, action);

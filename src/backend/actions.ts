@@ -4,7 +4,7 @@ import { toError } from "../bus/errors.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { jsonValue, Request } from "../message/mod.ts";
+import { jsonValue, Request, type ResponseInit } from "../message/mod.ts";
 import { RedisError } from "../redis/mod.ts";
 import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
 import {
@@ -13,7 +13,6 @@ import {
   type ActionOptions,
   ActionTable,
 } from "./action_table.ts";
-import type { ResponseLike } from "./message_sender.ts";
 import type { BackendStats } from "./counters.ts";
 
 /**
@@ -21,8 +20,8 @@ import type { BackendStats } from "./counters.ts";
  *
  * @param token The request's token, which anybody may have sent; `null` where
  * it has none.
- * @param request The request whose `token` is to be judged.
- * @returns Whether it may; nothing but `true` allows it.
+ * @param request The request that it came with.
+ * @returns `true` if the request may be executed; nothing else allows it.
  *
  * @example
  * ```ts
@@ -39,36 +38,33 @@ export type TokenCheck = (
   request: Request,
 ) => boolean | Promise<boolean>;
 
+type Answer = Pick<ResponseInit, "output" | "errors">;
+
 const OPTIONS: Rows<ActionOptions> = { timeout: TIME_LIMIT };
 
-/** Tells {@linkcode Actions} what they have to know of their backend. */
-export interface ActionsOptions {
-  /** The bus on which requests arrive. */
+interface ActionsOptions {
+  /** Brings the requests. */
   readonly bus: Bus;
   /** The only target whose requests are answered; `undefined` for all. */
   readonly target: string | undefined;
-  /** The number of actions that are executed at a time. Default: 16. */
+  /** The number of actions executed at a time. Default: 16. */
   readonly concurrency: number | undefined;
-  /** The time that one may take, in seconds. Default: 30. */
+  /** The longest time for one, in seconds. Default: 30. */
   readonly timeout: number | undefined;
-  /** Which requests are executed; all where there is none. */
+  /** The token that requests need; all are executed where there is none. */
   readonly token: string | TokenCheck | undefined;
   /** Lets the process end meanwhile. */
   readonly daemon: boolean;
   /** Sends a response. */
-  readonly respond: (
-    response: ResponseLike,
-    request: Request,
-  ) => Promise<unknown>;
+  readonly respond: (answer: Answer, request: Request) => Promise<unknown>;
   /** Reports requests that were answered with an error. */
   readonly logger: Logger;
 }
 
-/** The number of actions that are executed at a time. */
 const CONCURRENCY = 16;
-/** The time that one may take, in seconds. */
+/** In seconds. */
 const TIMEOUT = 30;
-/** For so long somebody may wait for a response, in seconds. */
+/** Somebody may wait so long for a response, in seconds. */
 const RESPONSE_SECONDS = 60;
 
 /**
@@ -92,7 +88,6 @@ export class Actions {
   #running = 0;
   #answered = 0;
 
-  /** @param options What they have to know of their backend. */
   constructor(options: ActionsOptions) {
     const { concurrency = CONCURRENCY, timeout = TIMEOUT, token } = options;
     this.#options = options;
@@ -101,7 +96,7 @@ export class Actions {
     this.#isAllowed = token === undefined ? undefined : tokenCheck(token);
   }
 
-  /** Tells what was counted, and how it stands. */
+  /** Gives what was counted, and how it stands. */
   stats(): Pick<
     BackendStats,
     "answered" | "actionsRunning" | "actionsWaiting"
@@ -187,11 +182,10 @@ export class Actions {
   }
 
   async #answer(request: Request): Promise<void> {
-    const response = await this.#execute(request);
-    await this.#respond(response, request);
+    await this.#respond(await this.#execute(request), request);
   }
 
-  async #execute(request: Request): Promise<ResponseLike> {
+  async #execute(request: Request): Promise<Answer> {
     const { signal: abandoned } = this.#abandoned;
     using _slot = await this.#slots.take(abandoned);
     this.#running++;
@@ -266,7 +260,7 @@ export class Actions {
     throw new Error(`Refused: the token is ${token ? "wrong" : "missing"}`);
   }
 
-  #explain(error: Error, request: Request): ResponseLike {
+  #explain(error: Error, request: Request): Answer {
     const { logger } = this.#options;
     const text = error.message || error.name;
     logger.warn(
@@ -279,12 +273,12 @@ export class Actions {
   }
 
   /** Sends the response as long as somebody may wait for it. */
-  async #respond(response: ResponseLike, request: Request): Promise<void> {
+  async #respond(answer: Answer, request: Request): Promise<void> {
     const { respond, logger, daemon } = this.#options;
     const { signal } = this.#abandoned;
     const deadline = performance.now() + RESPONSE_SECONDS * 1000;
     try {
-      await retry(() => respond(response, request), {
+      await retry(() => respond(answer, request), {
         // One that arrives twice does no harm: whoever waits takes the first.
         mayHelp: (error) =>
           error instanceof RedisError && error.isTransient &&
@@ -304,7 +298,7 @@ export class Actions {
   }
 }
 
-/** Quotes what came from the network: it may be long, and hold line ends. */
+/** Shows a text from the network, which may be long and hold line ends. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }
@@ -314,12 +308,11 @@ class Slots {
   #free: number;
   readonly #queue = new Set<() => void>();
 
-  /** @param count How many may work at a time. */
   constructor(count: number) {
     this.#free = count;
   }
 
-  /** The number of those that wait. */
+  /** The number of those who wait. */
   get waiting(): number {
     return this.#queue.size;
   }
@@ -327,7 +320,7 @@ class Slots {
   /**
    * Takes a slot, as soon as there is one.
    *
-   * @returns Frees the slot when it is disposed of.
+   * @returns The slot; disposing of it frees it.
    * @throws The signal's reason.
    */
   async take(signal: AbortSignal): Promise<Disposable> {
@@ -363,9 +356,6 @@ class Slots {
 /**
  * Makes a check of a token. It takes the same time whatever is wrong with the
  * token that is checked.
- *
- * @param token The right token, or a check.
- * @returns The check.
  */
 function tokenCheck(token: string | TokenCheck): TokenCheck {
   if (typeof token === "function") return token;

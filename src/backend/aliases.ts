@@ -6,14 +6,17 @@
  */
 
 import { OBJECT } from "../kinds.ts";
-import type { Event, MessageInput, Request, Response } from "../message/mod.ts";
-import type { RedisArgs } from "../redis/mod.ts";
 import type {
-  EventLike,
-  RequestLike,
-  ResponseLike,
-  SendRequestOptions,
-} from "./message_sender.ts";
+  Event,
+  EventInit,
+  MessageInput,
+  Request,
+  RequestInit,
+  Response,
+  ResponseInit,
+} from "../message/mod.ts";
+import type { RedisArgs } from "../redis/mod.ts";
+import type { SendRequestOptions } from "./message_sender.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";
 
 const METHODS = {
@@ -99,14 +102,17 @@ export interface BackendAliases {
     queueName?: string,
   ): Promise<void>;
   /** {@linkcode Backend.sendEvent}. */
-  send_event(event: EventLike, queueName?: string): Promise<Event>;
+  send_event(event: Event | EventInit, queueName?: string): Promise<Event>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
-    request: RequestLike,
+    request: Request | RequestInit,
     options?: SendRequestOptions,
   ): Promise<Response>;
   /** {@linkcode Backend.sendResponse}. */
-  send_response(response: ResponseLike, request: Request): Promise<Response>;
+  send_response(
+    response: Response | Omit<ResponseInit, "target" | "id">,
+    request: Request,
+  ): Promise<Response>;
   /** {@linkcode Backend.registerService}. */
   register_service(options?: RegisterServiceOptions): Promise<string>;
   /** {@linkcode Backend.unregisterService}. */

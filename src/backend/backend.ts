@@ -3,10 +3,13 @@ import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
   type Event,
+  type EventInit,
   Message,
   type MessageInput,
   type Request,
+  type RequestInit,
   type Response,
+  type ResponseInit,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
@@ -21,12 +24,9 @@ import { BACKEND_OPTIONS } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { LifeCycle } from "./life_cycle.ts";
 import {
-  type EventLike,
   listOf,
   MessageSender,
   REQUEST_OPTIONS,
-  type RequestLike,
-  type ResponseLike,
   type SendRequestOptions,
 } from "./message_sender.ts";
 import { PeerBrowser } from "./peer_browser.ts";
@@ -78,7 +78,7 @@ export class Backend extends LifeCycle {
 
   /** Whom it takes messages for, and the origin of what it sends. */
   readonly deviceId: string;
-  /** The way to reach the Redis that it sends to. */
+  /** Says how to reach the Redis that it sends to. */
   readonly redisArgs: RedisArgs;
   /** The only target that is taken; `undefined` takes all. */
   protected readonly target: string | undefined;
@@ -97,7 +97,7 @@ export class Backend extends LifeCycle {
   /**
    * Makes a backend; nothing happens before it is started or sends.
    *
-   * @param options What it is made with; everything has a default.
+   * @param options Its identity, its servers and its limits; all have a default.
    * @throws {TypeError} If there is no such option, or it is of another kind.
    * @throws {RangeError} If a value makes no sense.
    * @throws {Deno.errors.NotCapable} If `deviceId` is missing or `*`, and the
@@ -139,7 +139,7 @@ export class Backend extends LifeCycle {
   /**
    * Gives what tells it from others, for JSON and logs.
    *
-   * @returns Its name, device and queue; never `redisArgs`, which may hold a
+   * @returns The name, device and queue; never `redisArgs`, which may hold a
    * password.
    */
   toJSON(): Record<string, unknown> {
@@ -167,7 +167,7 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * True if the process may end while it runs. Set it before the start, and
+   * Lets the process end while the backend runs. Set it before the start, and
    * before the backend's own bus is used.
    *
    * @throws {Error} When it is set, and the backend has been started or its own
@@ -217,7 +217,7 @@ export class Backend extends LifeCycle {
    * it is for another device.
    *
    * @param message The message, or its text or bytes.
-   * @returns Resolves when all subscribers have room for it.
+   * @returns A promise that resolves when all subscribers have room for it.
    * @throws {MessageError} If it is no message.
    * @throws {BusError} If the bus was closed.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
@@ -275,7 +275,7 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendEvent(
-    event: EventLike,
+    event: Event | EventInit,
     queueName?: string,
   ): Promise<Event> {
     return await this.#sending().sendEvent(event, queueName);
@@ -313,7 +313,7 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendRequest(
-    request: RequestLike,
+    request: Request | RequestInit,
     options: SendRequestOptions = {},
   ): Promise<Response> {
     this.throwIfClosed();
@@ -326,7 +326,7 @@ export class Backend extends LifeCycle {
    * Answers a request: the response waits 60 s for whoever has sent it.
    *
    * @param response The response, or what it is made with.
-   * @param request The request that is answered: it gives the id and the target.
+   * @param request The request that it answers: it says to whom, and its id.
    * @returns The response as it was sent.
    * @throws {MessageError} If the response is none.
    * @throws {TypeError} If the request is none, or an argument for Redis is
@@ -352,15 +352,15 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendResponse(
-    response: ResponseLike,
+    response: Response | Omit<ResponseInit, "target" | "id">,
     request: Request,
   ): Promise<Response> {
     return await this.#sending().sendResponse(response, request);
   }
 
   /**
-   * Sends messages to another backend: to its own queue, on its own Redis, as it
-   * announces them on the local network. A connection is kept for the next
+   * Sends messages to a peer: to its own queue, on its own Redis, as it
+   * advertises them on the local network. A connection is kept for the next
    * message, and closed after a minute without any, or when this backend stops.
    *
    * @param peer The peer as `discover()` or `browse()` found it, or its device
@@ -449,9 +449,9 @@ export class Backend extends LifeCycle {
    *
    * @param name The action's name, such as `lights.on`, or `lights.*` for all
    * that begin so, or `*` for all.
-   * @param handler Executes the action; its result becomes the response's `output`.
-   * @param options The time limit, and more in {@linkcode ActionOptions}.
-   * @returns Ends it; what is being executed is still answered.
+   * @param handler Executes it, and gives the output.
+   * @param options The time limit, in seconds.
+   * @returns A function that ends it; what is being executed is still answered.
    * @throws {TypeError} If the name is none, the handler is no function, or
    * there is no such option or it is of another kind.
    * @throws {RangeError} If the time limit makes no sense.
@@ -501,10 +501,10 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * Announces the backend on the local network by Zeroconf. Doing so again
-   * changes what is announced.
+   * Advertises the backend on the local network by Zeroconf. Doing so again
+   * changes what is advertised.
    *
-   * @param options What to announce; everything has a default.
+   * @param options The name, the port and the properties; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
    * @throws {TypeError} If there is no such option or it is of another kind,
@@ -532,7 +532,7 @@ export class Backend extends LifeCycle {
   ): Promise<string> {
     this.throwIfClosed();
     const given = camelCaseOptions(options);
-    checkOptions("announce the backend", given, SERVICE_OPTIONS);
+    checkOptions("register the service", given, SERVICE_OPTIONS);
     const { properties, ...defaults } = this.serviceDefaults(given);
     return await this.#advertising().register({
       ...defaults,
@@ -541,16 +541,16 @@ export class Backend extends LifeCycle {
     });
   }
 
-  /** Withdraws what {@linkcode Backend.registerService} has announced. */
+  /** Withdraws what {@linkcode Backend.registerService} has advertised. */
   async unregisterService(): Promise<void> {
     await this.#serviceAdvertiser?.unregister();
   }
 
   /**
-   * Gives what {@linkcode Backend.registerService} announces where nothing else
+   * Says what {@linkcode Backend.registerService} advertises where nothing else
    * is asked for.
    *
-   * @param _given The options that the application has given.
+   * @param _given The options of `registerService()`.
    * @returns Nothing here; classes may define what.
    */
   protected serviceDefaults(
@@ -579,7 +579,7 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * Tells, for the backend's `stats()`, what registered actions have counted.
+   * Counts registered actions, for the backend's `stats()`.
    *
    * @returns The counters and gauges of this moment.
    */
@@ -639,10 +639,7 @@ export class Backend extends LifeCycle {
     });
   }
 
-  /**
-   * Throws once it is closed: what is sent while it stops, such as a last
-   * response, still goes out.
-   */
+  /** Lets through what is sent while it stops, such as a last response. */
   protected throwIfClosed(): void {
     if (this.#isClosed) throw stopped();
   }

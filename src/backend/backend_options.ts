@@ -2,15 +2,28 @@ import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { TokenCheck } from "./actions.ts";
-import type { LifeCycleOptions } from "./life_cycle.ts";
 import type { PeerOptions } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
-/** The options of a {@linkcode Backend}. */
-export interface BackendOptions extends LifeCycleOptions {
+/** Configures a {@linkcode Backend}. Everything has a default. */
+export interface BackendOptions {
+  /** Its name, for people. Default: the name of its class. */
+  name?: string;
+  /** Lets the process end while the backend runs. Default: `false`. */
+  daemon?: boolean;
+  /**
+   * The pause between two calls of `loop()`, in seconds, and after an error in
+   * it. Default: no pause, and 5 after an error.
+   */
+  pollSeconds?: number;
+  /**
+   * The longest time that `stop()` waits for what still runs, in seconds, before
+   * it goes on without. Default: 10.
+   */
+  stopTimeout?: number;
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
   bus?: Bus;
-  /** The server that `send…` sends to. Default: `127.0.0.1:6379`. */
+  /** The Redis server that `send…` sends to. Default: `127.0.0.1:6379`. */
   redisArgs?: RedisArgs;
   /**
    * The id of this device; messages for others are not taken. `*` takes
@@ -18,8 +31,8 @@ export interface BackendOptions extends LifeCycleOptions {
    */
   deviceId?: string | undefined;
   /**
-   * True to post Platypush's Zeroconf events of other hosts' services on the
-   * bus while the backend runs, and where to look for them. The type is that of
+   * Posts Platypush's Zeroconf events of peers' services on the bus while the
+   * backend runs; an object says where to look for them. The type is that of
    * its own service where `type` does not say. Default: `false`.
    */
   postEvents?: boolean | PeerPlace;
@@ -32,30 +45,24 @@ export interface BackendOptions extends LifeCycleOptions {
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**
-   * The `token` that requests for registered actions need: the text, which
-   * is compared in constant time, or a function that checks it, which may take
-   * as long as an action. The others are answered with an error. Default:
-   * nothing, every request is executed.
+   * The `token` that requests for registered actions need: a text, which is
+   * compared in constant time, or a function that checks it, which may take as
+   * long as an action. The others are answered with an error. Default: none,
+   * every request is executed.
    */
   token?: string | TokenCheck;
-  /**
-   * The largest number of registered actions that are executed at a time.
-   * Default: 16.
-   */
+  /** The number of registered actions that are executed at a time, at most. Default: 16. */
   actionConcurrency?: number;
   /**
-   * The time in seconds that a registered action may take before its request is
-   * answered with an error; `Infinity` for no limit. Default: 30.
+   * The longest time a registered action may take, in seconds, before its
+   * request is answered with an error; `Infinity` for no limit. Default: 30.
    */
   actionTimeout?: number;
-  /**
-   * The logger that hears what happens. Default: LogTape's category
-   * `["platypush", "redis", "backend"]`.
-   */
+  /** Takes its reports. Default: LogTape's category `["platypush", "redis", "backend"]`. */
   logger?: Logger;
   /** {@linkcode BackendOptions.redisArgs}. */
   redis_args?: RedisArgs;
-  /** {@linkcode LifeCycleOptions.pollSeconds}. */
+  /** {@linkcode BackendOptions.pollSeconds}. */
   poll_seconds?: number;
   /** {@linkcode BackendOptions.deviceId}. */
   device_id?: string;

@@ -2,36 +2,24 @@ import { checkValue } from "../options.ts";
 import { SECONDS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { LONGEST_TIMER, settledWithin, sleep } from "../waiting.ts";
+import type { BackendOptions } from "./backend_options.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;
 const STOP_TIMEOUT = 10;
-/** The time that closing itself may take beyond that, in seconds. */
+/** Closing itself may take so long beyond that, in seconds. */
 const CLOSING_TIME = 3;
 
 let lastIdent = 0;
 
-/** The options of a {@linkcode LifeCycle}. */
-export interface LifeCycleOptions {
-  /** Its name, for people. Default: the name of its class. */
-  name?: string;
-  /** True if the process may end while it runs. Default: `false`. */
-  daemon?: boolean;
-  /**
-   * The pause between two calls of `loop()`, in seconds, and after an error in
-   * it. Default: no pause, and 5 after an error.
-   */
-  pollSeconds?: number;
-  /**
-   * The time in seconds that `stop()` waits for what still runs before it goes
-   * on without. Default: 10.
-   */
-  stopTimeout?: number;
-}
+type LifeCycleOptions = Pick<
+  BackendOptions,
+  "name" | "daemon" | "pollSeconds" | "stopTimeout"
+>;
 
 /**
- * The part of a backend that is a thread in Platypush: it starts once, works,
- * and stops when it is told to.
+ * Starts once, works, and stops when it is told to: the part of a backend that
+ * is a thread in Platypush.
  *
  * @example
  * ```ts
@@ -57,9 +45,9 @@ export abstract class LifeCycle implements AsyncDisposable {
   name: string;
   /** The pause between two calls of `loop()`, in seconds. */
   readonly pollSeconds: number | undefined;
-  /** The time that `stop()` waits for what still runs, in seconds. Default: 10. */
+  /** The longest time that `stop()` waits for what still runs, in seconds. */
   protected readonly stopTimeout: number;
-  /** The logger that hears what happens. */
+  /** Reports what happens. */
   protected readonly logger: Logger;
 
   #daemon: boolean;
@@ -72,8 +60,8 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Keeps the options; nothing happens before the start.
    *
-   * @param options What it is made with; everything has a default.
-   * @param logger Where it reports what happens.
+   * @param options Its name, whether it is a daemon, and its times, in seconds.
+   * @param logger Takes its reports.
    */
   constructor(options: LifeCycleOptions, logger: Logger) {
     this.name = options.name ?? new.target.name;
@@ -83,26 +71,18 @@ export abstract class LifeCycle implements AsyncDisposable {
     this.#daemon = options.daemon ?? false;
   }
 
-  /**
-   * Gives the name.
-   *
-   * @returns {@linkcode LifeCycle.name}.
-   */
+  /** {@linkcode LifeCycle.name}. */
   getName(): string {
     return this.name;
   }
 
-  /**
-   * Sets the name.
-   *
-   * @param name The new name, as {@linkcode LifeCycle.name} gives it.
-   */
+  /** {@linkcode LifeCycle.name}. */
   setName(name: string): void {
     this.name = name;
   }
 
   /**
-   * True if the process may end while it runs. Set it before the start.
+   * Lets the process end while the backend runs. Set it before the start.
    *
    * @throws {Error} When it is set and the backend has been started.
    */
@@ -119,21 +99,12 @@ export abstract class LifeCycle implements AsyncDisposable {
     this.#daemon = daemon;
   }
 
-  /**
-   * Tells whether the process may end while it runs.
-   *
-   * @returns {@linkcode LifeCycle.daemon}.
-   */
+  /** {@linkcode LifeCycle.daemon}. */
   isDaemon(): boolean {
     return this.daemon;
   }
 
-  /**
-   * Sets whether the process may end while it runs.
-   *
-   * @param daemon True if the process may end, as in {@linkcode LifeCycle.daemon}.
-   * @throws {Error} If it has been started.
-   */
+  /** {@linkcode LifeCycle.daemon}. */
   setDaemon(daemon: boolean): void {
     this.daemon = daemon;
   }
@@ -152,9 +123,9 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   /**
-   * Tells whether it was started and has not finished.
+   * Tells whether it is at work.
    *
-   * @returns Whether it is at work.
+   * @returns `true` from its start until it has finished.
    */
   isAlive(): boolean {
     return this.#isAlive;
@@ -163,8 +134,8 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Waits until the backend has finished.
    *
-   * @param timeout How long to wait at most, in seconds. Default: for ever.
-   * @returns Whether it has.
+   * @param timeout The longest time to wait, in seconds. Default: for ever.
+   * @returns `false` if the time was over first.
    * @throws {Error} If it was not started.
    * @throws {RangeError} If the time is no number of seconds.
    */
@@ -269,7 +240,7 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Tells whether the backend is to stop.
    *
-   * @returns Whether {@linkcode LifeCycle.stop} was called.
+   * @returns `true` once {@linkcode LifeCycle.stop} was called.
    */
   shouldStop(): boolean {
     return this.#stopping.signal.aborted;
@@ -278,8 +249,8 @@ export abstract class LifeCycle implements AsyncDisposable {
   /**
    * Waits until the backend is to stop.
    *
-   * @param timeout How long to wait at most, in seconds. Default: for ever.
-   * @returns Whether it is to stop.
+   * @param timeout The longest time to wait, in seconds. Default: for ever.
+   * @returns `false` if the time was over first.
    * @throws {RangeError} If the time is no number of seconds.
    */
   async waitStop(timeout?: number): Promise<boolean> {

@@ -15,23 +15,11 @@ import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { OptionAlias } from "./aliases.ts";
 
-/** An event, or what one is made with, for {@linkcode Backend.sendEvent}. */
-export type EventLike = Event | EventInit;
-
-/** A request, or what one is made with, for {@linkcode Backend.sendRequest}. */
-export type RequestLike = Request | RequestInit;
-
-/**
- * A response, or what one is made with, for {@linkcode Backend.sendResponse};
- * the request says the rest.
- */
-export type ResponseLike = Response | Omit<ResponseInit, "target" | "id">;
-
-/** Tells {@linkcode Backend.sendRequest} how to send. */
+/** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
 export interface SendRequestOptions {
   /** Called with the response, and waited for, before the promise resolves. */
   onResponse?: (response: Response) => unknown;
-  /** The time to wait for the response, in seconds. Default: 5. */
+  /** The longest time to wait for the response, in seconds. Default: 5. */
   responseTimeout?: number;
   /** The queue to send it to. Default: the backend's own. */
   queueName?: string;
@@ -56,25 +44,24 @@ const REQUEST = required({
   accepts: (value) => value instanceof Request,
 });
 
-/** Tells a {@linkcode MessageSender} what it has to know of its backend. */
-export interface MessageSenderOptions {
+interface MessageSenderOptions {
   /** The origin of what is sent, and its target where it has none. */
   readonly deviceId: string;
   /** The queue to send to where none is named. */
   readonly queue: string;
-  /** The way to reach Redis. */
+  /** Says how to reach Redis. */
   readonly redisArgs: RedisArgs;
-  /** True if connections leave the process free to end. */
+  /** Lets the process end while there are connections. */
   readonly daemon: boolean;
   /** The size limit of a response, in bytes. */
   readonly maxSize?: number | undefined;
-  /** The logger that hears what happens. */
+  /** Reports what happens. */
   readonly logger: Logger;
 }
 
-/** The name of the lists of responses in spans: each has a list of its own. */
+/** The list of a response, as spans name it. */
 const RESPONSES = "platypush/responses/{id}";
-/** The time that Platypush waits for a response, in seconds. */
+/** In seconds, as in Platypush. */
 const RESPONSE_TIMEOUT = 5;
 
 /** Turns messages into what is on the wire, and sends them. */
@@ -82,7 +69,6 @@ export class MessageSender {
   readonly #options: MessageSenderOptions;
   readonly #outbox: Outbox;
 
-  /** @param options What it has to know of its backend. */
   constructor(options: MessageSenderOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options.redisArgs, {
@@ -105,7 +91,10 @@ export class MessageSender {
   }
 
   /** Sends an event, and returns it. */
-  async sendEvent(event: EventLike, queueName?: string): Promise<Event> {
+  async sendEvent(
+    event: Event | EventInit,
+    queueName?: string,
+  ): Promise<Event> {
     const message = event instanceof Event
       ? event
       : new Event({ ...this.#addresses(), ...event });
@@ -115,7 +104,7 @@ export class MessageSender {
 
   /** Sends a request, and waits for the response. */
   async sendRequest(
-    request: RequestLike,
+    request: Request | RequestInit,
     options: SendRequestOptions = {},
   ): Promise<Response> {
     const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } =
@@ -139,7 +128,7 @@ export class MessageSender {
 
   /** Sends the response to a request, and returns it. */
   async sendResponse(
-    response: ResponseLike,
+    response: Response | Omit<ResponseInit, "target" | "id">,
     request: Request,
   ): Promise<Response> {
     checkValue("send the response", "response", response, RESPONSE);

@@ -4,22 +4,13 @@
  * @module
  */
 
-export type {
-  ActionContext,
-  ActionHandler,
-  ActionOptions,
-} from "./action_table.ts";
+export type { ActionHandler, ActionOptions } from "./action_table.ts";
 export type { TokenCheck } from "./actions.ts";
 export type { BackendAliases } from "./aliases.ts";
 export { Backend } from "./backend.ts";
 export type { BackendOptions } from "./backend_options.ts";
-export { LifeCycle, type LifeCycleOptions } from "./life_cycle.ts";
-export type {
-  EventLike,
-  RequestLike,
-  ResponseLike,
-  SendRequestOptions,
-} from "./message_sender.ts";
+export { LifeCycle } from "./life_cycle.ts";
+export type { SendRequestOptions } from "./message_sender.ts";
 export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 export type { PeerPlace } from "./peer_browser.ts";
 export type { SendToOptions } from "./peer_sender.ts";

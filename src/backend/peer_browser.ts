@@ -11,7 +11,7 @@ import {
 import { sleep } from "../waiting.ts";
 
 /**
- * Says where to look for other backends.
+ * Says where to look for peers.
  *
  * @example
  * ```ts
@@ -35,29 +35,27 @@ export const PEER_PLACE: Rows<PeerPlace> = {
   interfaces: TEXTS,
 };
 
-/** Tells {@linkcode PeerBrowser} what it has to know of its backend. */
-export interface PeerBrowserOptions {
-  /** True if the process may end although somebody looks. */
+interface PeerBrowserOptions {
+  /** Lets the process end although somebody looks. */
   readonly daemon: boolean;
-  /** The logger that hears what happens. */
+  /** Reports what happens. */
   readonly logger: Logger;
 }
 
 type Listener = (change: ServiceChange) => void;
 
-/** The number of peers that an error names of those that were seen. */
+/** The number of peers that were seen and that an error names. */
 const MAX_NAMED = 10;
 
 /**
- * The services of other backends, followed from when they are first asked for,
- * so that one that is known need not be looked for again.
+ * Follows the services of peers from when they are first asked for, so that one
+ * that is known need not be looked for again.
  */
 export class PeerBrowser implements AsyncDisposable {
   readonly #options: PeerBrowserOptions;
   readonly #places = new Map<string, Followed>();
   readonly #closed = new AbortController();
 
-  /** @param options What it has to know of its backend. */
   constructor(options: PeerBrowserOptions) {
     this.#options = options;
   }
@@ -66,7 +64,7 @@ export class PeerBrowser implements AsyncDisposable {
    * Follows the services of a place.
    *
    * @param listener Called with each change, first with all that are there.
-   * @returns Ends it.
+   * @returns A function that ends it.
    */
   async follow(place: PeerPlace, listener: Listener): Promise<() => void> {
     const followed = this.#at(place);
@@ -83,7 +81,7 @@ export class PeerBrowser implements AsyncDisposable {
    *
    * @param name Its device id, or the name of its service, in full or without
    * the type; an equal name counts before an equal device id.
-   * @param timeout How long to look, in seconds.
+   * @param timeout The longest time to look, in seconds.
    * @throws {DOMException} `NotFoundError`: no such peer in time; the message
    * names those that were seen. `AbortError`: closed meanwhile.
    */

@@ -21,12 +21,9 @@ import { sleep } from "../waiting.ts";
 import { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 import type { PeerPlace } from "./peer_browser.ts";
 
-/** Tells {@linkcode Backend.sendTo} how to find a peer, and who we are there. */
+/** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions extends PeerPlace {
-  /**
-   * The time to look for a peer that is given by its name, in seconds. Default:
-   * 2.
-   */
+  /** The longest time to look for a peer that is given by its name, in seconds. Default: 2. */
   timeout?: number;
   /**
    * Who we are on the peer's Redis, and perhaps where that is. Default: what the
@@ -41,7 +38,7 @@ export interface SendToOptions extends PeerPlace {
   trust?: "unproved";
 }
 
-/** Anything that stands for a peer. */
+/** A name, or what a browser has found. */
 export const PEER: Kind = required({
   expected: "a name, or what discover() or browse() has found",
   accepts: (value) =>
@@ -58,17 +55,16 @@ export const SEND_TO_OPTIONS: Rows<SendToOptions> = {
   interfaces: TEXTS,
 };
 
-/** Tells {@linkcode PeerSender} what it has to know of its backend. */
-export interface PeerSenderOptions {
+interface PeerSenderOptions {
   /** The origin of what is sent. */
   readonly deviceId: string;
   /** The queue of peers that do not tell theirs. */
   readonly queue: string;
-  /** The way to the backend's own Redis. */
+  /** Says how the backend reaches its own Redis. */
   readonly redisArgs: RedisArgs;
-  /** True if connections leave the process free to end. */
+  /** Lets the process end while there are connections. */
   readonly daemon: boolean;
-  /** The logger that hears what happens. */
+  /** Reports what happens. */
   readonly logger: Logger;
 }
 
@@ -89,10 +85,7 @@ interface Open {
   idle: ReturnType<typeof setTimeout> | undefined;
 }
 
-/**
- * The time that a connection waits for the next message, in seconds: the peer
- * may have gone for good.
- */
+/** A connection waits so long for the next message, in seconds: the peer may have gone for good. */
 const IDLE = 60;
 
 /** Sends to the queues of peers, each on its own Redis, on connections that stay open. */
@@ -103,7 +96,6 @@ export class PeerSender implements AsyncDisposable {
   readonly #reached = new Map<string, string>();
   #isClosed = false;
 
-  /** @param options What it has to know of its backend. */
   constructor(options: PeerSenderOptions) {
     this.#options = options;
   }

@@ -13,7 +13,7 @@ import type { OptionAlias } from "./aliases.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
-/** Tells {@linkcode Backend.registerService} what to announce, as in Platypush. */
+/** Says what {@linkcode Backend.registerService} advertises, as in Platypush. */
 export interface RegisterServiceOptions {
   /**
    * The port of the service. Default: the one of the Redis server in use, or 0
@@ -26,7 +26,7 @@ export interface RegisterServiceOptions {
   srvType?: string;
   /** The full name of the service. Default: `{device id}.{type}`. */
   srvName?: string;
-  /** True if the service is one over UDP. Default: `false`. */
+  /** Makes it a service over UDP. Default: `false`, which is TCP. */
   udp?: boolean;
   /**
    * The TXT record, on top of `name`, `vendor`, `version`, `device_id`, and
@@ -53,43 +53,41 @@ export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
     interfaces: TEXTS,
   };
 
-/** Tells {@linkcode ServiceAdvertiser} what it has to know of its backend. */
-export interface ServiceAdvertiserOptions {
+interface ServiceAdvertiserOptions {
   /** The short name of the service. */
   readonly name: string;
   /** The instance, and whose events it posts. */
   readonly deviceId: string;
-  /** The bus on which to post what is announced. */
+  /** Is told what is advertised. */
   readonly bus: Bus;
-  /** True if the process may end although something is announced. */
+  /** Lets the process end although something is advertised. */
   readonly daemon: boolean;
-  /** The logger that hears what happens. */
+  /** Reports what happens. */
   readonly logger: Logger;
 }
 
-interface Announced {
+interface Advertised {
   readonly advertiser: Advertiser;
   readonly interfaces: string;
-  /** The name that was asked for: the one that was won may be another. */
+  /** The name asked for: the one that was won may be another. */
   readonly instance: string;
   readonly type: string;
   service: ServiceInfo;
 }
 
-/** Announces the service of a backend, follows those of others, and tells the bus. */
+/** Advertises the service of a backend, follows those of peers, and tells the bus. */
 export class ServiceAdvertiser {
   readonly #options: ServiceAdvertiserOptions;
-  /** The names of others' services of which the bus was told. */
+  /** The names of peers' services of which the bus was told. */
   readonly #posted = new Set<string>();
-  #announced: Announced | undefined;
+  #advertised: Advertised | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @param options What it has to know of its backend. */
   constructor(options: ServiceAdvertiserOptions) {
     this.#options = options;
   }
 
-  /** Announces the service, or changes what is announced; returns its full name. */
+  /** Advertises the service, or changes what is advertised; gives its full name. */
   register(options: RegisterServiceOptions): Promise<string> {
     return this.#inTurn(() => this.#register(options));
   }
@@ -100,10 +98,10 @@ export class ServiceAdvertiser {
   }
 
   /**
-   * Posts what becomes of the services of others. What becomes of the own one
-   * is posted as it is announced and withdrawn, and not again when it is seen.
+   * Posts what becomes of the services of peers. What becomes of the own one
+   * is posted as it is advertised and withdrawn, and not again when it is seen.
    *
-   * @returns Ends it.
+   * @returns A function that ends it.
    */
   followPeers(peers: PeerBrowser, place: PeerPlace): Promise<() => void> {
     const { name } = this.#options;
@@ -112,7 +110,7 @@ export class ServiceAdvertiser {
       const { name } = service;
       if (kind === "removed") {
         if (this.#posted.delete(name)) this.#post(kind, service);
-      } else if (name !== this.#announced?.service.name) {
+      } else if (name !== this.#advertised?.service.name) {
         // After a conflict, another host may have what was the own name.
         this.#post(this.#posted.has(name) ? "updated" : "added", service);
         this.#posted.add(name);
@@ -133,7 +131,7 @@ export class ServiceAdvertiser {
     const instance = instanceOf(srvName ?? deviceId, type);
     const interfaces = JSON.stringify(options.interfaces);
 
-    const last = this.#announced;
+    const last = this.#advertised;
     const isSame = last?.instance === instance && last.type === type &&
       last.interfaces === interfaces;
     if (!isSame) await this.#withdraw();
@@ -157,9 +155,9 @@ export class ServiceAdvertiser {
         onRename: (renamed) => this.#update(renamed),
       });
       const service = describe(advertiser, fullName);
-      this.#announced = { advertiser, interfaces, instance, type, service };
+      this.#advertised = { advertiser, interfaces, instance, type, service };
       this.#post(isSame ? "updated" : "added", service);
-      logger.info(`Announced as ${fullName} on port ${port}.`);
+      logger.info(`Advertised as ${fullName} on port ${port}.`);
       return fullName;
     } catch (error) {
       if (!isSame) await advertiser.close();
@@ -168,19 +166,19 @@ export class ServiceAdvertiser {
   }
 
   async #withdraw(): Promise<void> {
-    const announced = this.#announced;
-    if (announced === undefined) return;
-    this.#announced = undefined;
-    await announced.advertiser.close();
-    this.#post("removed", announced.service);
-    this.#options.logger.info(`Withdrew ${announced.service.name}`);
+    const advertised = this.#advertised;
+    if (advertised === undefined) return;
+    this.#advertised = undefined;
+    await advertised.advertiser.close();
+    this.#post("removed", advertised.service);
+    this.#options.logger.info(`Withdrew ${advertised.service.name}`);
   }
 
   #update(fullName: string): void {
-    const announced = this.#announced;
-    if (announced === undefined) return;
-    announced.service = describe(announced.advertiser, fullName);
-    this.#post("updated", announced.service);
+    const advertised = this.#advertised;
+    if (advertised === undefined) return;
+    advertised.service = describe(advertised.advertiser, fullName);
+    this.#post("updated", advertised.service);
   }
 
   #post(kind: "added" | "updated" | "removed", service: ServiceInfo): void {

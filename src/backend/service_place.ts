@@ -1,22 +1,23 @@
 import { formatAddress } from "../redis/address.ts";
 import type { Settings } from "../redis/redis_args.ts";
 
-/** Says where a Redis server is, as peers on the network are told. */
-export interface ServicePlace {
-  /** The port to announce; 0 where the network does not reach the server. */
+/** Tells peers on the network where a Redis server is. */
+interface ServicePlace {
+  /** The port to advertise; 0 where the network does not reach the server. */
   readonly port: number;
-  /** The properties that the TXT record has besides. */
+  /** The rest of the TXT record. */
   readonly properties: Readonly<Record<string, string>>;
-  /** Why peers may not reach it. */
+  /** The reason why peers may not reach it. */
   readonly warning?: string;
 }
 
 /**
- * Says what to announce of a Redis server: the announcement itself carries this
+ * Says what to advertise of a Redis server: the records themselves carry this
  * host's addresses, which are not the server's where that runs elsewhere.
  *
  * @param settings Where and how the backend reaches the server.
- * @returns What to announce, and what to warn of.
+ * @returns The port and the properties to advertise, and a warning where peers
+ * may not reach it.
  */
 export function servicePlace(
   { address, db, tls }: Pick<Settings, "address" | "db" | "tls">,

@@ -38,7 +38,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     async (namespace) => {
       await using listen = new Program(["examples/listen.ts"], { namespace });
       const path = await socketOf(listen);
-      await listen.says(/Announced as \S+\._platypush-redis\._tcp\.local\./);
+      await listen.says(/Advertised as \S+\._platypush-redis\._tcp\.local\./);
       await using redis = await Connection.connect({ unix_socket_path: path });
       await redis.command(["RPUSH", QUEUE, event("custom.One"), "rubbish"]);
       await redis.command(["RPUSH", QUEUE, event("custom.Two")]);

@@ -43,7 +43,7 @@ Deno.test({
 
     await test.step(". and ./zeroconf", async () => {
       await using listen = new Program(["examples/listen.ts"], options);
-      await listen.says(/Announced as hall\._platypush-redis/);
+      await listen.says(/Advertised as hall\._platypush-redis/);
       await send("examples/send.ts", "custom.One", "n=1");
       const { args } = JSON.parse(await listen.line());
       assert.deepEqual(args, { type: "custom.One", n: 1 });
