@@ -103,12 +103,3 @@ export class TestServer implements AsyncDisposable {
     await this.#server.stop();
   }
 }
-
-/** A logger that keeps what it is told. */
-export class TestLogger {
-  readonly lines: string[] = [];
-  debug = (text: string): void => void this.lines.push(`debug: ${text}`);
-  info = (text: string): void => void this.lines.push(`info: ${text}`);
-  warn = (text: string): void => void this.lines.push(`warn: ${text}`);
-  error = (text: string): void => void this.lines.push(`error: ${text}`);
-}

@@ -1,6 +1,6 @@
 import { RedisBackend, type RequestInit, type Response } from "../../mod.ts";
+import { QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
-import { QUEUE } from "./helpers.ts";
 
 /** Somebody who asks the device "livingroom". */
 export class Client implements AsyncDisposable {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { RedisBackend, type Response } from "../../mod.ts";
+import { QUEUE } from "../listener.ts";
 import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
-import { QUEUE } from "./helpers.ts";
 
 /** A process that answers requests, see `action_server.ts`. */
 async function startAnswering(server: TestServer): Promise<Program> {

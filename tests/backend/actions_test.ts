@@ -5,9 +5,9 @@ import {
   RedisBackend,
   Request,
 } from "../../mod.ts";
+import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { Listener, privateBus, QUEUE } from "./helpers.ts";
 import { answers, Client, push } from "./action_client.ts";
 
 Deno.test("Backend answers a request with what its action returns, where Platypush's clients wait", async () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { RedisBackend, type RedisError, startRedis } from "../../mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { LoadingServer } from "../loading_server.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
 const SECRET = "tr0ub4dor&3";
 const event = (n: number): string =>

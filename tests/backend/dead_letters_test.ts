@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RedisError } from "../../mod.ts";
+import { DEAD, Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
-import { DEAD, Listener, QUEUE } from "./helpers.ts";
 
 Deno.test("deadLetters() looks after all queues of a backend, which need not consume", async () => {
   await using server = await TestServer.start();

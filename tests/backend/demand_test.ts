@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Bus, type Event, Inbox } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
+import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { Listener, QUEUE } from "./helpers.ts";
 
 const MESSAGE = JSON.stringify({
   type: "event",

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Backend, Bus, Event } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
+import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { Listener, QUEUE } from "./helpers.ts";
 import { answers, Client, push } from "./action_client.ts";
 
 Deno.test("Backend executes so many actions at a time, in order, while other messages go on", async () => {

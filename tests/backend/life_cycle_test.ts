@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend, type BackendOptions } from "../../mod.ts";
-import { LineLogger } from "./helpers.ts";
+import { LineLogger } from "../line_logger.ts";
 
 class Looping extends Backend {
   readonly calls: number[] = [];

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Backend, Event } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { privateBus } from "../listener.ts";
 import { until } from "../until.ts";
-import { LineLogger, privateBus } from "./helpers.ts";
 
 const interfaces = ["127.0.0.1"];
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Event, RedisBackend } from "../../mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { DEAD, deadLetters, Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { DEAD, deadLetters, LineLogger, Listener, QUEUE } from "./helpers.ts";
 
 const FOR_US = { target: "livingroom" };
 

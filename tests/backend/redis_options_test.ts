@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { RedisBackend, type RedisBackendOptions } from "../../mod.ts";
 import { Inbox, type InboxOptions } from "../../src/redis/mod.ts";
+import { deadLetters, Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { deadLetters, Listener, QUEUE } from "./helpers.ts";
 
 const event = (n: number): string =>
   JSON.stringify({

@@ -11,9 +11,10 @@ import {
   type ServiceInfo,
 } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { LineLogger, Listener, privateBus, QUEUE } from "./helpers.ts";
 
 const interfaces = ["127.0.0.1"];
 const TYPE = "_platypush-redis._tcp.local.";

@@ -7,8 +7,8 @@ import {
   Request,
   Response,
 } from "../../mod.ts";
+import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
-import { Listener, privateBus, QUEUE } from "./helpers.ts";
 
 function sender(server: TestServer): RedisBackend {
   return new RedisBackend({ redisArgs: server.args, deviceId: "livingroom" });

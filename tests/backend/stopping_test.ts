@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Bus, DroppedError, Event, RedisBackend } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
+import { DEAD, Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { DEAD, Listener, QUEUE } from "./helpers.ts";
 
 function events(count: number): string[] {
   return Array.from({ length: count }, (_, n) =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import { Listener } from "../listener.ts";
 import { TestServer } from "../servers.ts";
-import { Listener } from "./helpers.ts";
 import { Client } from "./action_client.ts";
 
 Deno.test("Backend executes only requests with the right token, and keeps it out of logs and answers", async () => {

@@ -9,7 +9,7 @@ import {
   RegexError,
 } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
 import { TestWorker } from "./test_worker.ts";
 
 function open(options: BusOptions = {}): Bus {
@@ -112,7 +112,7 @@ Deno.test("Bus.on refuses at once a condition that cannot be used", async () => 
 });
 
 Deno.test("Bus.on tells the bus's logger of an operator that it does not know", async () => {
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   await using bus = open({ logger });
   let calls = 0;
   bus.on({ level: { $above: 3 } }, () => calls++);

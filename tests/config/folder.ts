@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import { LineLogger } from "../backend/helpers.ts";
+import { LineLogger } from "../line_logger.ts";
 
 /** A temporary folder with files in it, and a logger that keeps its lines. */
 export class Folder implements AsyncDisposable {

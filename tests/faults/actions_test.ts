@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Listener, QUEUE } from "../backend/helpers.ts";
+import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 

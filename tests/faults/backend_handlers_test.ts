@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { RedisBackend } from "../../src/backend/mod.ts";
 import { Bus, Event } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 
 Deno.test("Nothing is lost when handlers throw, hang once or take long", async () => {
   await using server = await TestServer.start();
@@ -17,7 +18,7 @@ Deno.test("Nothing is lost when handlers throw, hang once or take long", async (
     const events = Array.from({ length: 1000 }, (_, i) => event(first + i));
     await server.run("RPUSH", "queue", ...events);
   }
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   const handled = new Set<number>();
   const attempts = new Map<number, number>();
   const done = Promise.withResolvers<void>();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { ConsumerProcess } from "./consumer_process.ts";
 import { Flow, LIMIT } from "./flow.ts";
@@ -78,7 +79,7 @@ async function noteAll(
 Deno.test("A message tells how often it came, and is not blamed for the first deaths of its consumers", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "poison");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   const options = { queue: "queue", maxDeliveries: 2, logger };
   for (let deaths = 0; deaths < 2; deaths++) {
     const inbox = await Inbox.open(server.args, options);

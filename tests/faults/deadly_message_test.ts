@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { Program } from "../programs.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 
 const decoder = new TextDecoder();
@@ -73,7 +74,7 @@ class Mortal implements AsyncDisposable {
     const inbox = await Inbox.open(server.args, {
       queue: "queue",
       heartbeatTimeout: 600,
-      logger: new TestLogger(),
+      logger: new LineLogger(),
     });
     await inTime(inbox.next(), "a batch");
     await inbox.pause();
@@ -134,7 +135,7 @@ Deno.test("What consumers died with waits until nothing else is in hand", async 
   await using inbox = await Inbox.open(server.args, {
     queue: "queue",
     heartbeatTimeout: 0.3,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   const harmless = await inTime(inbox.next(), "a batch");
   const next = inTime(inbox.next(), "the deadly message");
@@ -152,7 +153,7 @@ Deno.test("What consumers died with waits until nothing else is in hand", async 
 Deno.test("A message is not blamed for a consumer that leaves in an orderly way", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "one");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   for (let deliveries = 0; deliveries < 6; deliveries++) {
     await using inbox = await Inbox.open(server.args, {
       queue: "queue",

@@ -7,7 +7,7 @@ import {
   type RedisArgs,
 } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
 
 const decoder = new TextDecoder();
 
@@ -30,7 +30,7 @@ export class Flow implements AsyncDisposable {
   readonly doubtful = new Set<number>();
   /** How often each number was handled. */
   readonly handled = new Map<number, number>();
-  readonly logger = new TestLogger();
+  readonly logger = new LineLogger();
   #next = 0;
   #changed: (() => void)[] = [];
   #ending = new AsyncDisposableStack();

@@ -4,7 +4,8 @@ import { RedisBackend } from "../../src/backend/mod.ts";
 import { Bus, Event } from "../../src/bus/mod.ts";
 import { DeadLetters } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 
 const BAD = 10_000;
 const encoder = new TextEncoder();
@@ -71,7 +72,7 @@ Deno.test("Rubbish becomes dead letters, and what is good in between is handled"
     queue: "queue",
     deviceId: "livingroom",
     bus,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await backend.start();
   await inTime(done.promise, "every good message is handled", 60);

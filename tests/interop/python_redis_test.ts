@@ -7,11 +7,11 @@ import {
   Response,
   type WireMessage,
 } from "../../mod.ts";
-import { Listener } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
+import { Listener } from "../listener.ts";
 import { run } from "../namespaces.ts";
-import { TestServer } from "../servers.ts";
 import { PYTHON } from "../python.ts";
+import { TestServer } from "../servers.ts";
 
 const PROGRAM = new URL("./redis_python.py", import.meta.url).pathname;
 const reason = await whyNot();

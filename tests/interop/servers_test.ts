@@ -4,6 +4,8 @@ import {
   OTHER_SERVERS,
   type OtherServer,
 } from "../../scripts/other_servers.ts";
+import { diagnose } from "../../src/doctor/mod.ts";
+import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import {
   type Batch,
   Connection,
@@ -15,10 +17,9 @@ import {
   type RedisError,
   startRedis,
 } from "../../src/redis/mod.ts";
-import { diagnose } from "../../src/doctor/mod.ts";
-import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 
 const QUICK = { queue: "queue", heartbeatTimeout: 0.6, retryPause: 0.02 };
 const decoder = new TextDecoder();
@@ -125,7 +126,7 @@ row(
 row("Inbox puts back what a dead consumer had in hand", async (server) => {
   const sent = ["one", "two", "three"];
   await server.run("RPUSH", "queue", ...sent);
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   // Nothing is left of it but what it had in hand.
   const rare = { ...QUICK, heartbeatTimeout: 600, logger };
   const dead = await Inbox.open(server.args, rare);
@@ -248,7 +249,7 @@ only(
       args: ["--port", String(port), "--bind", "127.0.0.1", "--save", ""],
       stdout: "null",
     }).spawn();
-    const logger = new TestLogger();
+    const logger = new LineLogger();
     for (const protocol of [2, 3] as const) {
       const args = { port, protocol };
       await assert.rejects(Connection.connect(args, { logger }), refusal);

@@ -5,16 +5,16 @@ import {
   Outbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { inTime } from "../in_time.ts";
 import { ClusterSetup } from "../cluster.ts";
-import { TestLogger } from "../servers.ts";
+import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { until } from "../until.ts";
-import { nextBatch } from "./next_batch.ts";
 import { handleAll } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 Deno.test("Connections, queues and responses work in a cluster and survive a master", async () => {
   await using setup = await ClusterSetup.start();
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   const queues = ["one", "two", "three", "four"];
   const owners = await Promise.all(queues.map((key) => setup.masterOf(key)));
   assert.ok(new Set(owners).size > 1);
@@ -69,7 +69,7 @@ Deno.test("Connections, queues and responses work in a cluster and survive a mas
 
 Deno.test("Connections follow a key whose node hands over without closing them", async () => {
   await using setup = await ClusterSetup.start();
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   await using connection = await Connection.connect(setup.args, {
     key: "one",
     logger,

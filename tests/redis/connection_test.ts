@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { Connection, RedisError, startRedis } from "../../src/redis/mod.ts";
 import { isSupported } from "../../src/redis/server_connection.ts";
-import { LineLogger } from "../backend/helpers.ts";
-import { LoadingServer } from "../loading_server.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { LoadingServer } from "../loading_server.ts";
+import { freePort, TestServer } from "../servers.ts";
 
 Deno.test("Connection runs commands over a Unix socket and over TCP", async () => {
   await using unix = await TestServer.start();
@@ -101,7 +101,7 @@ Deno.test("Connection gives up when it is told to, in the middle of connecting",
 Deno.test("Connection gives up on a server that accepts but never answers", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   const abort = new AbortController();
   const connecting = Connection.connect(
     { port, socket_connect_timeout: 0.1 },
@@ -166,7 +166,7 @@ Deno.test("Connection says that a password is not needed", async () => {
 
 Deno.test("Connection comes back after it was lost", async () => {
   await using server = await TestServer.start();
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   let reconnects = 0;
   await using connection = await Connection.connect(server.args, {
     logger,

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { nextBatch } from "./next_batch.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 /** The names of the consumers that nobody took for dead. */
 async function alive(server: TestServer): Promise<string[]> {
@@ -70,7 +71,7 @@ Deno.test("Inbox puts what was not settled in time back when it stops", async ()
 Deno.test("Inbox notices that it was taken for dead", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "one");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   // It takes nothing more while it has a message in hand.
   await using inbox = await open(server, {
     logger,
@@ -99,7 +100,7 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
 Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "one");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   // Its heartbeat is too slow to be what notices it.
   await using inbox = await open(server, {
     logger,

@@ -1,10 +1,11 @@
+import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
 import {
   type DeadLetter,
   type DeadLetterFilter,
   DeadLetters,
 } from "../../src/redis/mod.ts";
-import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 
 export const DEAD = "{queue}:dead";
 
@@ -46,7 +47,7 @@ export async function buryMany(
 export function open(server: TestServer): DeadLetters {
   return new DeadLetters(server.args, {
     queue: "queue",
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
 }
 

@@ -7,8 +7,8 @@ import {
   type RedisError,
 } from "../../src/redis/mod.ts";
 import { ClusterSetup } from "../cluster.ts";
-import { TestLogger, TestServer } from "../servers.ts";
-import { nextBatch } from "./next_batch.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import {
   buryMany,
   DEAD,
@@ -20,6 +20,7 @@ import {
   open,
   queued,
 } from "./dead_letters.ts";
+import { nextBatch } from "./next_batch.ts";
 
 /** Makes dead letters of these messages, as consuming does. */
 async function bury(
@@ -206,7 +207,7 @@ Deno.test("DeadLetters of several queues, in a cluster", async () => {
   }
   await using dead = new DeadLetters(setup.args, {
     queue: queues,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   assert.equal(await dead.count(), 450);
   assert.deepEqual(await Array.fromAsync(dead.list(), ({ queue }) => queue), [
@@ -223,7 +224,7 @@ Deno.test("DeadLetters of several queues, in a cluster", async () => {
 Deno.test("DeadLetters says so when no server answers, and when it was closed", async () => {
   await using dead = new DeadLetters({ port: 1 }, {
     queue: "queue",
-    logger: new TestLogger(),
+    logger: new LineLogger(),
     connectionTimeout: 0.2,
   });
   await assert.rejects(dead.count(), (error: RedisError) => {

@@ -5,13 +5,13 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { LineLogger } from "../backend/helpers.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
-const logger = new TestLogger();
+const logger = new LineLogger();
 /** Well below the defaults, and above what a busy machine adds, in seconds. */
 const SOON = 4;
 

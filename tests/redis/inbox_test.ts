@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { nextBatch } from "./next_batch.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) reads in order what was and what will be pushed`, async () => {
@@ -240,7 +241,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using server = await TestServer.start();
     await server.run("RPUSH", "queue", ...numbers(1000));
     await server.run("CONFIG", "SET", "maxmemory", "1");
-    const logger = new TestLogger();
+    const logger = new LineLogger();
     await using inbox = await open(server, { delivery, logger });
     for (let count = 0; count < 1000;) {
       const batch = await nextBatch(inbox);

@@ -1,5 +1,6 @@
 import { type Batch, Inbox, type InboxOptions } from "../../src/redis/mod.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 
 const decoder = new TextDecoder();
 
@@ -20,7 +21,7 @@ export function open(
     queue: "queue",
     heartbeatTimeout: 0.6,
     retryPause: 0.02,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
     ...options,
   });
 }

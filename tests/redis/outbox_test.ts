@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Outbox, RedisError } from "../../src/redis/mod.ts";
-import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 
@@ -42,7 +42,7 @@ Deno.test("Outbox leaves a response that expires", async () => {
 
 Deno.test("Outbox waits for a hundred responses on the connection that sends", async () => {
   await using server = await TestServer.start();
-  await using outbox = new Outbox(server.args, { logger: new TestLogger() });
+  await using outbox = new Outbox(server.args, { logger: new LineLogger() });
   const ids = Array.from({ length: 100 }, (_, index) => `request${index}`);
   const waiting = ids.map((id) => outbox.waitForResponse(id, 5));
   for (const id of ids.toReversed()) await outbox.pushResponse(id, `to ${id}`);
@@ -76,7 +76,7 @@ Deno.test("Outbox does not let a request wait for another one's time limit", asy
 Deno.test("Outbox rejects when no server can be reached in time", async () => {
   await using outbox = new Outbox({ port: freePort() }, {
     connectionTimeout: 2,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await assert.rejects(
     outbox.push("queue", "x"),
@@ -103,7 +103,7 @@ Deno.test("Outbox names each server that could not be reached in time", async ()
   ) {
     await using outbox = new Outbox(args, {
       connectionTimeout: 1,
-      logger: new TestLogger(),
+      logger: new LineLogger(),
     });
     await assert.rejects(
       outbox.push("queue", "x"),
@@ -119,7 +119,7 @@ Deno.test("Outbox says where it gets no answer at all", async () => {
   const { port } = listener.addr as Deno.NetAddr;
   await using outbox = new Outbox({ port }, {
     connectionTimeout: 0.2,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await assert.rejects(
     outbox.push("queue", "x"),
@@ -158,7 +158,7 @@ Deno.test("Outbox does not send again what may have arrived", async () => {
   await using server = await TestServer.start({ port: freePort() });
   await using proxy = new TcpProxy(server.args.port!);
   await using outbox = new Outbox({ port: proxy.port }, {
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await outbox.push("queue", ["one", "two"]);
   const lost = proxy.lose(":4\r\n");
@@ -177,7 +177,7 @@ Deno.test("Outbox does not respond again where the response may have arrived", a
   await using server = await TestServer.start({ port: freePort() });
   await using proxy = new TcpProxy(server.args.port!);
   await using outbox = new Outbox({ port: proxy.port }, {
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await outbox.push("queue", "one");
   const lost = proxy.lose(":1\r\n");
@@ -209,7 +209,7 @@ Deno.test("Outbox finds a response whose way to it was cut", async () => {
   await using server = await TestServer.start({ port: freePort() });
   await using proxy = new TcpProxy(server.args.port!);
   await using outbox = new Outbox({ port: proxy.port }, {
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   const waiting = outbox.waitForResponse("1", 20);
   const lost = proxy.lose("answer");
@@ -222,7 +222,7 @@ Deno.test("Outbox finds a response whose way to it was cut", async () => {
 
 Deno.test("Outbox says when there was no response because Redis was not there", async () => {
   const port = freePort();
-  await using outbox = new Outbox({ port }, { logger: new TestLogger() });
+  await using outbox = new Outbox({ port }, { logger: new LineLogger() });
   await assert.rejects(outbox.waitForResponse("1", 1.2), {
     name: "TimeoutError",
     message: new RegExp(

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { diagnose } from "../../src/doctor/mod.ts";
 import {
   DeadLetters,
   Inbox,
@@ -7,9 +8,9 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { diagnose } from "../../src/doctor/mod.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 
 const GUIDE = new URL("../../docs/redis.md", import.meta.url);
 const QUEUE = "platypush/backend/redis";
@@ -41,7 +42,7 @@ async function useEverything(
   delivery: "at-least-once" | "at-most-once",
 ): Promise<void> {
   const error = new Error("cannot handle it");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   const options = { queue: QUEUE, delivery, logger, retryPause: 0.01 };
   await using outbox = new Outbox(args);
   {

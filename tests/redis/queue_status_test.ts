@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { Inbox, queueStatus, type RedisError } from "../../src/redis/mod.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import { nextBatch } from "./next_batch.ts";
 
 const QUEUE = "platypush/backend/redis";
@@ -142,7 +143,7 @@ Deno.test("queueStatus asks the right node of a cluster", async () => {
   }
   await using inbox = await Inbox.open(setup.args, {
     queue: "two",
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   });
   await nextBatch(inbox);
   assert.equal((await queueStatus(setup.args, { queue: "two" })).inFlight, 2);

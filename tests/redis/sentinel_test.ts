@@ -5,17 +5,17 @@ import {
   Outbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
 import { SentinelSetup } from "../sentinels.ts";
+import { freePort } from "../servers.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
 
 Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   await using setup = await SentinelSetup.start();
   const { master, replica } = setup;
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   await using connection = await Connection.connect(setup.args, { logger });
   assert.deepEqual(connection.address, {
     host: "127.0.0.1",
@@ -56,7 +56,7 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
 
 Deno.test("Connection leaves a master that became a replica without closing it", async () => {
   await using setup = await SentinelSetup.start();
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   await using connection = await Connection.connect(setup.args, { logger });
   await setup.swap();
   await assert.rejects(

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { Batch } from "../../src/redis/mod.ts";
-import { TestLogger, TestServer } from "../servers.ts";
-import { nextBatch } from "./next_batch.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 function failed(...indexes: number[]): Parameters<Batch["settle"]>[0] {
   return indexes.map((index) => ({
@@ -128,7 +129,7 @@ Deno.test("Inbox buries at once what no retry can help", async () => {
   await using server = await TestServer.start();
   const rubbish = new Uint8Array([123, 255, 0]);
   await server.run("RPUSH", "queue", rubbish, "large", "foreign");
-  const logger = new TestLogger();
+  const logger = new LineLogger();
   await using inbox = await open(server, { maxDeadLetters: 2, logger });
   const batch = await nextBatch(inbox);
   await batch!.settle([

@@ -4,9 +4,9 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { LineLogger } from "../backend/helpers.ts";
 import { inTime } from "../in_time.ts";
-import { freePort, TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 
 const directory = new URL("./certificates/", import.meta.url).pathname;
 const authority: RedisArgs = { ssl: true, ssl_ca_certs: `${directory}ca.crt` };
@@ -126,7 +126,7 @@ Deno.test("Connection reads renewed certificates when it connects again", async 
   const authority = `${folder}/ca.crt`;
   try {
     await Deno.copyFile(`${directory}ca.crt`, authority);
-    const logger = new TestLogger();
+    const logger = new LineLogger();
     const distrusted = Promise.withResolvers<void>();
     logger.error = (text): void => {
       assert.match(text, /the TLS handshake failed/);
