@@ -84,6 +84,8 @@ export class Backend extends LifeCycle {
   protected readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   protected readonly maxSize: number | undefined;
+  /** Whether whole numbers beyond 2^53 are given as big integers. */
+  protected readonly bigint: boolean;
 
   readonly #options: BackendOptions;
   #bus: Bus | undefined;
@@ -116,6 +118,7 @@ export class Backend extends LifeCycle {
     this.deviceId = this.target ?? Deno.hostname();
     this.redisArgs = given.redisArgs ?? {};
     this.maxSize = given.maxSize;
+    this.bigint = given.bigint ?? false;
     this.#bus = given.bus;
     if (typeof given.postEvents === "object") {
       if (given.postEvents.type) serviceType(given.postEvents.type);
@@ -226,6 +229,7 @@ export class Backend extends LifeCycle {
     const built = Message.build(message, {
       deviceId: this.deviceId,
       ...(this.maxSize !== undefined && { maxSize: this.maxSize }),
+      bigint: this.bigint,
     });
     if (this.target !== undefined && built.target !== this.target) {
       this.logger.debug(`Passed over a message for "${built.target}".`);
@@ -635,6 +639,7 @@ export class Backend extends LifeCycle {
       redisArgs: this.redisArgs,
       daemon: this.daemon,
       maxSize: this.maxSize,
+      bigint: this.bigint,
       logger: this.logger,
     });
   }

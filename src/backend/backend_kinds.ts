@@ -119,6 +119,10 @@ export const BACKEND_OPTIONS: Rows<
     description: "The size limit of a message, in bytes",
     default: 8 * 2 ** 20,
   }),
+  bigint: row(FLAG, {
+    description: "Whether whole numbers beyond 2^53 keep all their digits",
+    default: false,
+  }),
   stopTimeout: row(SECONDS, {
     description: "How long `stop()` waits for handlers",
     default: 10,

@@ -45,6 +45,11 @@ export interface BackendOptions {
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**
+   * Gives whole numbers beyond 2^53 as `BigInt`, with all their digits: ids of
+   * Discord, Telegram or Zigbee. Default: false, they are rounded to a double.
+   */
+  bigint?: boolean;
+  /**
    * The `token` that requests for registered actions need: a text, which is
    * compared in constant time, or a function that checks it, which may take as
    * long as an action. The others are answered with an error. Default: none,

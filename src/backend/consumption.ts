@@ -15,6 +15,8 @@ export interface ConsumptionOptions {
   readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   readonly maxSize: number | undefined;
+  /** Whether whole numbers beyond 2^53 are given as big integers. */
+  readonly bigint: boolean;
   /** Aborted when the backend is to stop. */
   readonly signal: AbortSignal;
   /** The logger to report to. */
@@ -44,11 +46,12 @@ export class Consumption {
    * none.
    */
   async post(batch: Batch): Promise<boolean> {
-    const { bus, target, maxSize } = this.#options;
+    const { bus, target, maxSize, bigint } = this.#options;
     const posted = bus.post(batch.payloads, {
       redelivered: batch.deliveries,
       ...(target !== undefined && { target }),
       ...(maxSize !== undefined && { maxSize }),
+      ...(bigint && { bigint }),
       ...(isTracing() && {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
       }),

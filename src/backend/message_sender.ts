@@ -55,6 +55,8 @@ interface MessageSenderOptions {
   readonly daemon: boolean;
   /** The size limit of a response, in bytes. */
   readonly maxSize?: number | undefined;
+  /** Whether whole numbers in a response, beyond 2^53, are given as big integers. */
+  readonly bigint?: boolean;
   /** Reports what happens. */
   readonly logger: Logger;
 }
@@ -85,7 +87,10 @@ export class MessageSender {
     const { deviceId } = this.#options;
     await traceSending(
       queueName,
-      listOf(messages).map((message) => Message.build(message, { deviceId })),
+      // A text is passed on with all its digits, whoever reads it.
+      listOf(messages).map((message) =>
+        Message.build(message, { deviceId, bigint: true })
+      ),
       (texts) => this.#outbox.push(queueName, texts),
     );
   }
@@ -117,10 +122,11 @@ export class MessageSender {
       message.id,
       responseTimeout,
     );
-    const { deviceId, maxSize } = this.#options;
+    const { deviceId, maxSize, bigint = false } = this.#options;
     const response = Response.build(payload, {
       deviceId,
       ...(maxSize !== undefined && { maxSize }),
+      bigint,
     });
     await onResponse?.(response);
     return response;

@@ -205,7 +205,7 @@ export class PeerSender implements AsyncDisposable {
   #address(input: MessageInput, { deviceId: peer }: ServiceInfo): Message {
     // An id that nobody has shows what was missing.
     const missing = newId();
-    const message = Message.build(input, { deviceId: missing });
+    const message = Message.build(input, { deviceId: missing, bigint: true });
     if (message.target === missing) message.target = peer;
     if (message.origin === missing) message.origin = this.#options.deviceId;
     if (message.target !== peer) {

@@ -196,6 +196,7 @@ export class RedisBackend extends Backend {
       counters: this.#counters,
       target: this.target,
       maxSize: this.maxSize,
+      bigint: this.bigint,
       signal: this.stopSignal,
       logger: this.logger,
     });

@@ -73,6 +73,12 @@ export interface PostOptions {
   /** The size limit of a message in bytes. 8 MiB by default. */
   maxSize?: number;
   /**
+   * Gives whole numbers beyond 2^53 in texts and bytes as `BigInt`, to every
+   * subscriber. False by default: then they are rounded, and those of messages
+   * that have some are rounded on the way into other isolates.
+   */
+  bigint?: boolean;
+  /**
    * Says how the messages came here. With it, handling each of them is a span that
    * OpenTelemetry collects; without it, which is the default, it is none.
    */
@@ -168,6 +174,7 @@ export const POST_OPTIONS: Rows<PostOptions> = {
       value.every((each) => each === undefined || typeof each === "string"),
   },
   maxSize: SIZE,
+  bigint: FLAG,
   reception: OBJECT,
 };
 

@@ -26,6 +26,8 @@ export interface FrameOptions {
   readonly retries?: readonly (string | undefined | null)[];
   /** The size limit of a message in bytes. */
   readonly maxSize?: number;
+  /** Whole numbers beyond 2^53 are given as big integers. */
+  readonly bigint?: boolean;
   /** Says how the messages came here, where their handling is to be traced. */
   readonly reception?: Reception;
 }

@@ -55,6 +55,7 @@ export const listenCommand: Command = defineCommand("listen", {
     await using backend = new RedisBackend({
       ...resolved,
       ...(server && { redisArgs: server.redisArgs }),
+      bigint: true,
     });
     whenAborted(signal, () => backend.stop());
     const printer = new Printer({

@@ -1,4 +1,9 @@
-import { type Message, type MessageSummary, summarize } from "../../mod.ts";
+import {
+  jsonText,
+  type Message,
+  type MessageSummary,
+  summarize,
+} from "../../mod.ts";
 import type { Paint, Style } from "./paint.ts";
 import { printable } from "./printable.ts";
 
@@ -54,7 +59,7 @@ function detailsLine(details: MessageSummary["details"]): string {
 function word(value: unknown): string {
   return typeof value === "string" && /^[^\s"'{}[\]]+$/.test(value)
     ? value
-    : JSON.stringify(value);
+    : jsonText(value);
 }
 
 function shorten(text: string, length: number): string {

@@ -97,7 +97,7 @@ export function pair(): ValueParser<"sync", readonly [string, unknown]> {
   });
 }
 
-/** Reads `NAME=VALUE`; the value is JSON where it parses as JSON, else a text. */
+/** Reads `NAME=VALUE`; the value is JSON where it parses as JSON, else a text. A whole number keeps all its digits. */
 export function readPair(
   pair: string,
 ): readonly [name: string, value: unknown] | undefined {
@@ -105,7 +105,10 @@ export function readPair(
   if (at < 1) return undefined;
   const text = pair.slice(at + 1);
   try {
-    return [pair.slice(0, at), JSON.parse(text)];
+    const value: unknown = JSON.parse(text);
+    const isRounded = typeof value === "number" &&
+      !Number.isSafeInteger(value) && /^\s*-?\d+\s*$/.test(text);
+    return [pair.slice(0, at), isRounded ? BigInt(text) : value];
   } catch {
     return [pair.slice(0, at), text];
   }

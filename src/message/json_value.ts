@@ -12,7 +12,7 @@ export const MAX_DEPTH = 200;
  * | `Date`, and whatever else has a `toJSON` method | what `toJSON` returns: for a date ISO 8601 in UTC, for an invalid one `null` |
  * | `Map` | an object; keys are strings, numbers, booleans, big integers or `null`, written as text |
  * | `Set` | an array |
- * | `BigInt` | a number where a double holds it exactly, otherwise its digits as a string |
+ * | `BigInt` | a number; in the message it stays a `BigInt` where a double cannot hold it |
  * | `Uint8Array`, `ArrayBuffer` | a string, Base64 |
  * | other typed arrays | an array of numbers |
  * | `Error` | a string, `TypeError: what happened`, without the stack |
@@ -37,7 +37,7 @@ export const MAX_DEPTH = 200;
  *   {
  *     at: "1970-01-01T00:00:00.000Z",
  *     rooms: ["hall"],
- *     count: "18446744073709551616",
+ *     count: 2n ** 64n, // on the wire 18446744073709551616
  *   },
  * );
  * ```
@@ -50,9 +50,7 @@ export function jsonValue(value: unknown, level = 0): unknown {
     case "number":
       return Number.isFinite(value) ? value : null;
     case "bigint":
-      return Number.isSafeInteger(Number(value))
-        ? Number(value)
-        : value.toString();
+      return Number.isSafeInteger(Number(value)) ? Number(value) : value;
     case "object":
       return value === null ? null : jsonObject(value, level + 1);
     default:
@@ -168,4 +166,40 @@ export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "an array";
   if (value === "") return "an empty string";
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
+}
+
+/** Makes `JSON.stringify` write a number with just these digits. */
+const { rawJSON } = JSON as unknown as { rawJSON(digits: string): unknown };
+
+/** Puts what `JSON.stringify` can write in place of the big integers in a value. */
+export function writable(value: unknown): unknown {
+  if (typeof value === "bigint") return rawJSON(String(value));
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(writable);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, writable(item)]),
+  );
+}
+
+/**
+ * Writes a JSON value as text, with all digits of the big integers in it.
+ *
+ * @param value What {@linkcode jsonValue} gives, such as a message's `args`.
+ * @returns The text, as `JSON.stringify` writes it.
+ *
+ * @example
+ * ```ts
+ * import { jsonText } from "@platypush/redis";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(jsonText({ id: 2n ** 64n }), '{"id":18446744073709551616}');
+ * ```
+ */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    // There is hardly ever a big integer, and to look for one takes time.
+    return JSON.stringify(writable(value));
+  }
 }

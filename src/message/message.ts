@@ -1,4 +1,10 @@
-import { isRecord, jsonValue, kindOf } from "./json_value.ts";
+import {
+  isRecord,
+  jsonText,
+  jsonValue,
+  kindOf,
+  writable,
+} from "./json_value.ts";
 import { kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
@@ -45,6 +51,12 @@ export interface BuildOptions {
   deviceId?: string;
   /** The limit for texts, in bytes of UTF-8. 8 MiB by default. */
   maxSize?: number;
+  /**
+   * Gives whole numbers beyond 2^53 in texts as `BigInt`, with all their digits,
+   * such as ids of Discord, Telegram or Zigbee. Without it they become the
+   * nearest double. False by default.
+   */
+  bigint?: boolean;
 }
 
 /**
@@ -166,8 +178,7 @@ export abstract class Message {
    * its target. Unknown keys are kept for the wire, see
    * {@linkcode Message.extra}. Of two equal keys the last one counts. Numbers
    * become doubles as with `JSON.parse`, so integers beyond 2^53 are rounded
-   * (identifiers of that size belong into strings) and `1e400` is `Infinity`;
-   * the `NaN` and `Infinity` that Python's `json.dumps` writes become `null`.
+   * unless the option `bigint` is set, and `1e400` is `Infinity`; the `NaN` and `Infinity` that Python's `json.dumps` writes become `null`.
    *
    * @param input A text, its UTF-8 bytes, an object, or a message, which is
    * returned as it is.
@@ -212,6 +223,8 @@ export abstract class Message {
   /**
    * Gives the message for the wire, also to `JSON.stringify`.
    *
+   * @param key Given by `JSON.stringify` alone: big integers are then objects
+   * that it writes as their digits.
    * @returns The object on the wire. Parts of it are the message's own: do not
    * change them.
    * @throws {MessageError} If something that JSON cannot carry was put into
@@ -226,7 +239,7 @@ export abstract class Message {
    * assert.equal(event.toJSON().target, "hall");
    * ```
    */
-  toJSON(): WireMessage {
+  toJSON(key?: string): WireMessage {
     const wire: WireMessage = {
       type: this.type,
       ...this.#source,
@@ -237,7 +250,8 @@ export abstract class Message {
     wire.id = this.id;
     wire._timestamp = this.timestamp;
     Object.assign(wire, this.content());
-    return jsonValue(wire) as WireMessage;
+    const value = jsonValue(wire) as WireMessage;
+    return key === undefined ? value : writable(value) as WireMessage;
   }
 
   /**
@@ -256,7 +270,7 @@ export abstract class Message {
    * ```
    */
   toString(): string {
-    return JSON.stringify(this.toJSON());
+    return jsonText(this.toJSON());
   }
 
   /**
@@ -274,10 +288,10 @@ function read(
   const maxSize = options?.maxSize ?? MAX_SIZE;
   let wire: unknown;
   if (input instanceof Uint8Array) {
-    wire = parseText(decodeText(input, maxSize));
+    wire = parseText(decodeText(input, maxSize), options?.bigint);
   } else if (typeof input === "string") {
     checkSize(input, maxSize);
-    wire = parseText(input);
+    wire = parseText(input, options?.bigint);
   } else if (input instanceof Message) {
     return input;
   } else {
@@ -343,7 +357,10 @@ export function buildAll(
   inputs: readonly MessageInput[],
   options: BuildOptions = {},
 ): (Message | Error)[] {
-  const wires = parseAll(inputs, options.maxSize ?? MAX_SIZE);
+  // Together they are not read with all their digits.
+  const wires = options.bigint
+    ? []
+    : parseAll(inputs, options.maxSize ?? MAX_SIZE);
   return inputs.map((input, index) => {
     const wire = wires[index];
     try {

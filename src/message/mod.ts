@@ -13,7 +13,7 @@ export {
 } from "./condition.ts";
 export { defineEventType } from "./event_types.ts";
 export { Event, type EventArgs, type EventInit } from "./event.ts";
-export { jsonValue } from "./json_value.ts";
+export { jsonText, jsonValue } from "./json_value.ts";
 export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
 export {
   type BuildOptions,

@@ -1,7 +1,7 @@
 import { Buffer, isAscii } from "node:buffer";
 import { jsonValue, MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
 import { MessageError } from "./message_error.ts";
-import { parsePythonLiteral } from "./python_literal.ts";
+import { readPythonLiteral } from "./python_literal.ts";
 import { PythonLiteralError } from "./python_tokens.ts";
 
 /** The default limit for the size of a message, in bytes. */
@@ -50,23 +50,76 @@ export function checkSize(text: string, maxSize: number): void {
 }
 
 /**
- * Reads JSON, or else a Python literal.
+ * Reads JSON, or else a Python literal. `NaN` and infinities in JSON, which
+ * Python's `json.dumps` writes, are read as `null`.
  *
+ * @param bigint Gives whole numbers beyond 2^53 as big integers.
  * @returns JSON values only.
  * @throws {MessageError} If it is neither, nests too deeply, or has a key
  * `__proto__`.
  */
-export function parseText(text: string): unknown {
-  let value: unknown;
+export function parseText(text: string, bigint = false): unknown {
   // No JSON starts so, and Python's dicts do; it saves them an exception.
-  if (text.startsWith("{'") || mayNestTooDeep(text)) return parseOther(text);
+  if (text.startsWith("{'") || mayNestTooDeep(text)) {
+    return parseLiteral(text, bigint);
+  }
+  let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text, bigint);
   } catch {
-    return parseOther(text);
+    const json = withoutNonNumbers(text);
+    try {
+      if (json === text) throw new SyntaxError("There is nothing to replace");
+      value = parseJson(json, bigint);
+    } catch {
+      return parseLiteral(text, bigint);
+    }
   }
   if (mayHideProto(text)) refuseProto(value);
   return value;
+}
+
+/** A number of at least 16 digits, which a double may not hold. */
+const MANY_DIGITS = /[:,[\s-]\d{16}/;
+
+function parseJson(text: string, bigint: boolean): unknown {
+  return bigint && MANY_DIGITS.test(` ${text}`)
+    ? JSON.parse(text, exactly as Parameters<typeof JSON.parse>[1])
+    : JSON.parse(text);
+}
+
+/** Gives a whole number that a double cannot hold as a big integer. */
+function exactly(
+  _key: string,
+  value: unknown,
+  { source }: { readonly source?: string },
+): unknown {
+  return typeof value === "number" && !Number.isSafeInteger(value) &&
+      source !== undefined && /^-?\d+$/.test(source)
+    ? BigInt(source)
+    : value;
+}
+
+/** Writes `null` for `NaN` and infinities, as Python's `json.dumps` writes them, outside of strings. */
+function withoutNonNumbers(text: string): string {
+  let result = "";
+  let from = 0;
+  let isInString = false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x22 /* " */) isInString = !isInString;
+    else if (isInString) {
+      if (code === 0x5C /* \\ */) index++;
+    } else if (code === 0x4E /* N */ || code === 0x49 /* I */) {
+      const name = code === 0x4E ? "NaN" : "Infinity";
+      if (!text.startsWith(name, index)) continue;
+      const hasSign = code === 0x49 && text[index - 1] === "-";
+      result += text.slice(from, hasSign ? index - 1 : index) + "null";
+      from = index + name.length;
+      index = from - 1;
+    }
+  }
+  return result + text.slice(from);
 }
 
 /** Tells whether a text may have a key `__proto__`. */
@@ -118,9 +171,9 @@ function refuseProto(value: unknown): void {
   for (const item of Object.values(value)) refuseProto(item);
 }
 
-function parseOther(text: string): unknown {
+function parseLiteral(text: string, bigint: boolean): unknown {
   try {
-    return jsonValue(parsePythonLiteral(text));
+    return jsonValue(readPythonLiteral(text, bigint));
   } catch (error) {
     if (!(error instanceof PythonLiteralError)) throw error;
     if (mayNestTooDeep(text)) throw tooDeep();

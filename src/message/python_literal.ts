@@ -60,7 +60,16 @@ import {
  * ```
  */
 export function parsePythonLiteral(text: string): unknown {
-  return new Parser(text).parse();
+  return readPythonLiteral(text, false);
+}
+
+/**
+ * Reads a literal as {@linkcode parsePythonLiteral} does.
+ *
+ * @param bigint Gives integers beyond 2^53 as big integers, not as doubles.
+ */
+export function readPythonLiteral(text: string, bigint: boolean): unknown {
+  return new Parser(text, bigint).parse();
 }
 
 /** As Python limits the digits of an integer. */
@@ -78,6 +87,7 @@ const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
 /** One pass from left to right; `#offset` is where it stands. */
 class Parser {
   readonly #text: string;
+  readonly #bigint: boolean;
   #offset = 0;
   #depth = 0;
   /** The last value as a dict's key, where JSON can have it as one. */
@@ -85,8 +95,9 @@ class Parser {
   /** Tells the last value from others in a set, where Python can hash it. */
   #hash: string | undefined;
 
-  constructor(text: string) {
+  constructor(text: string, bigint: boolean) {
     this.#text = text;
+    this.#bigint = bigint;
   }
 
   parse(): unknown {
@@ -233,7 +244,7 @@ class Parser {
     return isBytes ? btoa(text) : text;
   }
 
-  #signed(): number {
+  #signed(): number | bigint {
     const sign = this.#text[this.#offset++] === "-" ? -1 : 1;
     this.#skipSpace();
     const start = this.#offset;
@@ -280,12 +291,12 @@ class Parser {
     return text.slice(start, end);
   }
 
-  #number(token: string, sign: 1 | -1): number | undefined {
+  #number(token: string, sign: 1 | -1): number | bigint | undefined {
     const number = readPythonNumber(token, sign);
     if (number === undefined) return undefined;
     this.#key = number.key;
     this.#hash = number.hash;
-    return number.value;
+    return this.#bigint ? number.exact ?? number.value : number.value;
   }
 
   /** `set()`, and the `repr` of a frozenset. */

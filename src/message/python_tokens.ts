@@ -210,6 +210,8 @@ function isQuote(code: number): boolean {
 export interface PythonNumber {
   /** Its value as a double. */
   readonly value: number;
+  /** Its value, where it is an integer that no double holds for sure. */
+  readonly exact?: bigint;
   /** Its form as a dict's key in JSON. */
   readonly key: string;
   /** The same for numbers that are equal, and only for them. */
@@ -249,10 +251,11 @@ export function readPythonNumber(
 function integer(digits: string, sign: 1 | -1): PythonNumber {
   // Python's integers have no -0.
   const value = sign * Number(digits) + 0;
-  const key = Number.isSafeInteger(value)
-    ? String(value)
-    : String(BigInt(sign) * BigInt(digits));
-  return { value, key, hash: `n${key}` };
+  if (Number.isSafeInteger(value)) {
+    return { value, key: String(value), hash: `n${value}` };
+  }
+  const exact = BigInt(sign) * BigInt(digits);
+  return { value, exact, key: String(exact), hash: `n${exact}` };
 }
 
 function float(value: number): PythonNumber {

@@ -12,7 +12,7 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import { kindOfWire } from "../message/kinds.ts";
-import type { Message } from "../message/mod.ts";
+import { jsonText, type Message } from "../message/mod.ts";
 import { VERSION } from "../version.ts";
 
 /** The instrumentation scope of all that this package measures. */
@@ -168,7 +168,7 @@ export async function traceSending(
 function write(message: Message, carrier: Record<string, string>): string {
   const wire = message.toJSON();
   // A `tracestate` belongs to its own `traceparent`.
-  return JSON.stringify("traceparent" in wire ? wire : { ...wire, ...carrier });
+  return jsonText("traceparent" in wire ? wire : { ...wire, ...carrier });
 }
 
 /** The largest length of what came from the network. */

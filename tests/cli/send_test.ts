@@ -266,3 +266,45 @@ Deno.test({
     assert.equal((await watch.end("SIGINT")).code, 0);
   },
 });
+
+Deno.test("What listen prints and send message reads keeps all digits and meanings", async () => {
+  await using server = await TestServer.start();
+  const text = String
+    .raw`{"type": "event", "target": "hall", "args": {"type": "custom.A", "id": 18446744073709551617, "t": "a\/b", "x": NaN}}`;
+  await server.run("RPUSH", QUEUE, text);
+  const listen = await runProgram(
+    [
+      "cli.ts",
+      "listen",
+      "--count",
+      "1",
+      "--filter",
+      "args.id=18446744073709551617",
+      ...at(server),
+    ],
+  );
+  assert.equal(listen.code, 0, listen.stderr);
+  const send = new Program(["cli.ts", "send", "message", ...at(server)], {
+    input: listen.stdout,
+  });
+  await using _ = send;
+  assert.equal((await send.end()).code, 0);
+  const [sent] = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
+  assert.match(
+    sent!,
+    /"args":{"type":"custom.A","id":18446744073709551617,"t":"a\/b","x":null}/,
+  );
+
+  await runProgram(
+    [
+      "cli.ts",
+      "send",
+      "event",
+      "custom.B",
+      "id=18446744073709551617",
+      ...at(server),
+    ],
+  );
+  const [, event] = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
+  assert.match(event!, /"args":{"id":18446744073709551617,/);
+});

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { buildAll } from "../../src/message/message.ts";
 import { Event, Message } from "../../src/message/mod.ts";
 import { eventText, refuses } from "./helpers.ts";
+
+const { raw } = String;
 
 /** An event whose nesting has so many levels, itself and its args included. */
 function nested(levels: number, open = "[", close = "]"): string {
@@ -147,6 +150,80 @@ Deno.test("NaN and infinities, which Python's json.dumps writes, become null", (
     c: true,
     d: null,
   });
+});
+
+Deno.test("JSON with NaN and infinities is JSON, and no Python literal", () => {
+  const cases: [string, unknown][] = [
+    [raw`{"t":"zigbee2mqtt\/lamp","x":NaN}`, {
+      t: "zigbee2mqtt/lamp",
+      x: null,
+    }],
+    [raw`[NaN,"\u00e9\/",-Infinity]`, [null, "é/", null]],
+    [raw`["NaN","-Infinity","\"NaN",NaN]`, ["NaN", "-Infinity", '"NaN', null]],
+    [raw`{"NaN":"\\","b":Infinity}`, { NaN: "\\", b: null }],
+    [raw`["\\\/",[NaN, NaN ,true]]`, ["\\/", [null, null, true]]],
+  ];
+  for (const [json, value] of cases) {
+    const text = `{"type":"event","args":{"type":"x","a":${json}}}`;
+    assert.deepEqual(Event.build(text).args["a"], value);
+    const bytes = new TextEncoder().encode(text);
+    assert.deepEqual(Event.build(bytes, { bigint: true }).args["a"], value);
+  }
+  for (const json of ["NaN1", "[Infinit]", "Infinity_", "[NaN,]]"]) {
+    refuses(
+      () => Message.build(`{"type":"event","args":{"type":"x","a":${json}}}`),
+      /./,
+    );
+  }
+});
+
+Deno.test("whole numbers beyond 2^53 keep all their digits when asked for", () => {
+  const digits = [
+    "9007199254740993",
+    "-9007199254740993",
+    "18446744073709551616",
+    "1" + "0".repeat(40) + "1",
+  ];
+  const json = `{"type":"event","args":{"type":"x","a":[${digits}],"b":{"c":${
+    digits[0]
+  },"d":9007199254740991,"e":0.30000000000000004,"f":"${digits[2]}"}}}`;
+  const python = json.replaceAll('"', "'");
+  for (const text of [json, python, json.replace('"d"', '"g":NaN,"d"')]) {
+    for (const input of [text, new TextEncoder().encode(text)]) {
+      const event = Event.build(input, { bigint: true });
+      const { a, b } = event.args as Record<string, Record<string, unknown>>;
+      assert.deepEqual(a, digits.map(BigInt));
+      const { g: _, ...others } = b!;
+      assert.deepEqual(others, {
+        c: 2n ** 53n + 1n,
+        d: 2 ** 53 - 1,
+        e: 0.1 + 0.2,
+        f: digits[2],
+      });
+      for (const written of [String(event), JSON.stringify(event)]) {
+        assert.ok(written.includes(`"a":[${digits}]`), written);
+        assert.deepEqual(Event.build(written, { bigint: true }), event);
+      }
+      assert.equal(event.toJSON().args, event.args);
+    }
+  }
+  const [built] = buildAll([json, json], { bigint: true });
+  assert.deepEqual((built as Event).args["a"], digits.map(BigInt));
+  assert.equal(
+    Event.build(json).args["b"] instanceof Object &&
+      (Event.build(json).args["b"] as { c: unknown }).c,
+    2 ** 53,
+  );
+});
+
+Deno.test("big integers are compared and searched with all their digits", () => {
+  const event = Event.build(
+    '{"type":"event","args":{"type":"x","id":9007199254740993}}',
+    { bigint: true },
+  );
+  assert.ok(event.matches({ id: 9007199254740993n }));
+  assert.ok(!event.matches({ id: 9007199254740992 }));
+  assert.ok(event.matches({ id: { $gt: 9007199254740000 } }));
 });
 
 Deno.test("numbers are doubles", () => {
