@@ -202,22 +202,21 @@ export function problemWith(
 }
 
 /**
- * Reads a value that may have been written as text: as it is, as a number, as a
- * yes or no, and a whole number as text. It does not matter whether a number is
- * in quotes, or a password made of digits.
+ * Reads a value that may have been written as text: as it is, as a number, or as
+ * a yes or no.
  *
  * @returns The value as the kind accepts it; `undefined` if it does not.
  */
 export function readAs(kind: Kind, value: unknown): unknown {
   const candidates = [value];
   if (typeof value === "string") {
-    if (/^(\d+\.?\d*|\.\d+)$/.test(value)) candidates.push(Number(value));
+    if (NUMBER.test(value)) candidates.push(Number(value));
     candidates.push(WORDS.get(value.toLowerCase()));
   }
-  if (Number.isSafeInteger(value)) candidates.push(String(value));
   return candidates.find((each) => each !== undefined && kind.accepts(each));
 }
 
+const NUMBER = /^(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const WORDS: ReadonlyMap<string, boolean> = new Map([
   ["true", true],
   ["yes", true],

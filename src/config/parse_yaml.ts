@@ -11,6 +11,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  type ScalarTag,
   visit,
   type YAMLMap,
 } from "yaml";
@@ -30,6 +31,8 @@ export type Entry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
 export interface ScalarEntry {
   readonly kind: "scalar";
   readonly value: unknown;
+  /** How Python writes a number, with every digit. */
+  readonly text?: string;
   readonly place: Place;
 }
 
@@ -78,6 +81,11 @@ export function showName(name: string, entry?: Entry): string {
 }
 
 const INCLUDE = "!include";
+/** Tags that have a meaning here. */
+const KNOWN_TAGS =
+  /^(?:!|tag:yaml\.org,2002:(?:str|int|float|bool|null|timestamp|map|seq))$/;
+/** Tags that are right in sections of Platypush's own. */
+const PYTHON_TAGS = /^(?:!include|!!(?:binary|omap|pairs|set))(?![\w-])/;
 /** More entries than this are no configuration, but aliases of aliases. */
 const MAX_ENTRIES = 10_000;
 /** Deeper than this is an alias that contains itself. */
@@ -117,6 +125,8 @@ class Reader {
     this.#document = hideEnvironment(() =>
       parseDocument(text, {
         version: "1.1",
+        schema: "failsafe",
+        customTags: (tags) => [...tags, ...SCALARS],
         lineCounter: this.#lines,
         // The check takes minutes for some ten thousand names.
         uniqueKeys: false,
@@ -127,7 +137,7 @@ class Reader {
       throw this.#error(error.pos[0], explainYamlError(error.code));
     }
     for (const { pos, code } of this.#document.warnings) {
-      if (!text.startsWith(INCLUDE, pos[0])) {
+      if (!PYTHON_TAGS.test(text.slice(pos[0]))) {
         this.#warn(pos[0], explainYamlError(code));
       }
     }
@@ -159,6 +169,7 @@ class Reader {
     if (isNode(node) && node.tag === INCLUDE) {
       return { kind: "include", files: this.#fileNames(node, start), place };
     }
+    this.#checkTag(node, start);
     if (isMap(node)) {
       return { kind: "map", entries: this.#map(node, depth, isWanted), place };
     }
@@ -168,11 +179,25 @@ class Reader {
       );
       return { kind: "list", items, place };
     }
-    return {
-      kind: "scalar",
-      value: isScalar(node) ? node.value : undefined,
-      place,
-    };
+    const value = isScalar(node) ? node.value : undefined;
+    return value instanceof PythonNumber
+      ? { kind: "scalar", value: value.value, text: value.text, place }
+      : { kind: "scalar", value, place };
+  }
+
+  /** Refuses a tag that nobody knows: its text would be taken for the value. */
+  #checkTag(node: unknown, at: number): void {
+    if (!isNode(node) || node.tag === undefined) return;
+    if (KNOWN_TAGS.test(node.tag)) return;
+    const name = node.tag.replace("tag:yaml.org,2002:", "!!");
+    // A tag with nothing behind it may be a password that starts with `!`.
+    const hasValue = isScalar(node) && node.source !== "" &&
+      /^!{1,2}[\w.:/-]+$/.test(name);
+    const tag = hasValue ? `the tag \`${name}\`` : "this tag";
+    throw this.#error(
+      at,
+      `${tag} is not known; a text that starts with \`!\` needs quotes`,
+    );
   }
 
   #map(
@@ -296,8 +321,7 @@ const TEXTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   MULTIPLE_TAGS: "a value can only have one tag",
   RESOURCE_EXHAUSTION: "it is nested too deeply",
   TAB_AS_INDENT: "it is indented by a tab, which has to be blanks",
-  TAG_RESOLVE_FAILED:
-    "this tag is not known, and passed over; a text that starts with `!` needs quotes",
+  TAG_RESOLVE_FAILED: "this tag is not known, neither here nor to Platypush",
 };
 
 /** Says what is wrong with a YAML file without quoting it. */
@@ -321,4 +345,91 @@ function hideEnvironment<T>(run: () => T): T {
   } finally {
     process.env = env;
   }
+}
+
+/** A number, and how Python writes it: that is what a password of digits is. */
+class PythonNumber {
+  readonly value: number;
+  readonly text: string;
+
+  constructor(value: number, text: string) {
+    this.value = value;
+    this.text = text;
+  }
+}
+
+/** What a plain scalar is, by the regular expressions of PyYAML's resolver. */
+const SCALARS: readonly ScalarTag[] = [
+  {
+    tag: "tag:yaml.org,2002:bool",
+    default: true,
+    test:
+      /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/,
+    resolve: (text) => /^(?:yes|true|on)$/i.test(text),
+  },
+  {
+    tag: "tag:yaml.org,2002:float",
+    default: true,
+    test:
+      /^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/,
+    resolve: readFloat,
+  },
+  {
+    tag: "tag:yaml.org,2002:int",
+    default: true,
+    test:
+      /^(?:[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$/,
+    resolve: readInt,
+  },
+  {
+    tag: "tag:yaml.org,2002:null",
+    default: true,
+    test: /^(?:~|null|Null|NULL|)$/,
+    resolve: () => null,
+  },
+  {
+    tag: "tag:yaml.org,2002:timestamp",
+    default: true,
+    test:
+      /^(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$/,
+    // Nothing here is a time: it only must not be taken for a text.
+    resolve: (text) => new Date(text),
+  },
+];
+
+function readInt(source: string): PythonNumber {
+  const text = source.replaceAll("_", "").replace("+", "");
+  const sign = text.startsWith("-") ? -1n : 1n;
+  const digits = text.replace("-", "");
+  const size = digits.includes(":")
+    ? digits.split(":").reduce((sum, part) => sum * 60n + BigInt(part), 0n)
+    : BigInt(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits || "0");
+  const whole = sign * size;
+  return new PythonNumber(Number(whole), String(whole));
+}
+
+function readFloat(source: string): PythonNumber {
+  const text = source.replaceAll("_", "").toLowerCase().replace("+", "");
+  const sign = text.startsWith("-") ? -1 : 1;
+  const digits = text.replace(/^-/, "");
+  const size = digits === ".inf"
+    ? Infinity
+    : digits.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
+  return new PythonNumber(sign * size, pythonFloat(sign * size));
+}
+
+/** Writes a number as Python's `repr` of a float does. */
+function pythonFloat(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  const [digits = "", power = "0"] = value.toExponential().split("e");
+  const exponent = Number(power);
+  if (exponent < -4 || exponent >= 16) {
+    const size = String(Math.abs(exponent)).padStart(2, "0");
+    return `${digits}e${exponent < 0 ? "-" : "+"}${size}`;
+  }
+  const text = exponent < 0
+    ? value.toFixed(digits.replace(/[-.]/g, "").length - 1 - exponent)
+    : String(value);
+  return text.includes(".") ? text : `${text}.0`;
 }

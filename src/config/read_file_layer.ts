@@ -37,6 +37,8 @@ const NESTED: Table = Object.fromEntries(
     !isCodeOnly && !Object.hasOwn(TOP, name) && name !== "redisArgs"
   ),
 );
+/** What Platypush allows in every section of a backend, with no meaning here. */
+const PLATYPUSH_OWN = ["disabled", "enabled", "logging", "bus"];
 const OURS = [...Object.keys(TOP).map(nameInFile), BACKEND, "redis"];
 const WANTED = [...OURS, "environment", "backend"];
 
@@ -130,7 +132,10 @@ class FileReader {
     if (entry === undefined || isEmpty(entry)) return undefined;
     const map = asMap(entry, `\`${name}\``);
     const disabled = map.entries.get("disabled");
-    return disabled?.kind === "scalar" && disabled.value ? undefined : map;
+    const enabled = map.entries.get("enabled");
+    const isOff = (disabled?.kind === "scalar" && disabled.value) ||
+      (enabled?.kind === "scalar" && enabled.value === false);
+    return isOff ? undefined : map;
   }
 
   #value(name: string, entry: Entry, row: Row): Given | undefined {
@@ -138,24 +143,28 @@ class FileReader {
     const plain = this.#plain(entry);
     // As an empty variable is an unset one.
     if (plain === "") return undefined;
-    const value = readAs(row, plain);
+    const value = readAs(row, plain) ?? readAs(row, this.#plain(entry, true));
     if (value !== undefined) return { value, source: "file", origin };
     const { text } = problemWith(name, plain, { ...row, ...hidden(row) })!;
     const hint = needsQuotes(plain, row) ? "; put it in quotes" : "";
     throw new ConfigError(`${origin}: ${text}${hint}`);
   }
 
-  #plain(entry: Entry): unknown {
+  /** @param asText Numbers count as the texts that Python makes of them. */
+  #plain(entry: Entry, asText = false): unknown {
     if (entry.kind === "list") {
-      return entry.items.map((item) => this.#plain(item));
+      return entry.items.map((item) => this.#plain(item, asText));
     }
     if (entry.kind === "map") {
       return Object.fromEntries(
-        [...entry.entries].map(([name, value]) => [name, this.#plain(value)]),
+        [...entry.entries].map((
+          [name, value],
+        ) => [name, this.#plain(value, asText)]),
       );
     }
     if (entry.kind !== "scalar") return undefined;
-    const { value, place } = entry;
+    const { value, text, place } = entry;
+    if (asText && text !== undefined) return text;
     return typeof value === "string"
       ? interpolate(value, this.#environment, place)
       : value;
@@ -166,7 +175,7 @@ class FileReader {
     const map = this.#section("environment");
     const variables = [...map?.entries ?? []].flatMap(([name, entry]) =>
       entry.kind === "scalar" && !isEmpty(entry)
-        ? [[name, String(entry.value)] as const]
+        ? [[name, entry.text ?? String(entry.value)] as const]
         : []
     );
     return new Map(variables);
@@ -178,7 +187,7 @@ class FileReader {
     known: readonly string[],
   ): void {
     for (const [name, entry] of map?.entries ?? []) {
-      if (known.includes(name) || name === "disabled") continue;
+      if (known.includes(name) || PLATYPUSH_OWN.includes(name)) continue;
       this.#warn(
         entry.place,
         `${

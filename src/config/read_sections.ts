@@ -61,10 +61,15 @@ class Includer {
     for (const [name, entry] of asMap(root, "a configuration").entries) {
       if (name === "include") {
         for (const file of fileNames(entry)) {
-          const included = await this.sections(
-            resolve(dirname(path), file),
-            [...chain, entry.place],
-          );
+          const whole = resolve(dirname(path), file);
+          const places = [...chain, entry.place];
+          if (await isMissing(whole)) {
+            this.#options.warn(
+              `${nameFile(whole, places)} does not exist, and is passed over.`,
+            );
+            continue;
+          }
+          const included = await this.sections(whole, places);
           included.forEach((entry, name) => sections.set(name, entry));
         }
       } else {
@@ -134,6 +139,15 @@ class Includer {
       ...(isWanted && { isWanted }),
     });
   }
+}
+
+/** Tells whether a file is surely not there; Platypush reads the rest then. */
+async function isMissing(path: string): Promise<boolean> {
+  if (!await mayRead(path)) return false;
+  return await Deno.stat(path).then(
+    () => false,
+    (error) => error instanceof Deno.errors.NotFound,
+  );
 }
 
 /** Takes an entry for a mapping, or says that it has to be one. */

@@ -99,11 +99,19 @@ Deno.test("one file may be included several times, but not by itself", async () 
   );
 });
 
-Deno.test("files that are included have to be there, and be right", async () => {
-  await refuses(
-    { "config.yaml": "include: a.yaml\n", "a.yaml": "include: [b/c.yaml]\n" },
-    "/b/c.yaml (included by /a.yaml:1:1, included by /config.yaml:1:1) does not exist",
-  );
+Deno.test("a missing file under `include` is reported, and the rest is read", async () => {
+  const { options, lines } = await load({
+    "config.yaml": "include: [gone.yaml, a.yaml]\ndevice_id: x\n",
+    "a.yaml": "include: [b/c.yaml]\nredis: {host: h}\n",
+  });
+  assert.deepEqual(options, { deviceId: "x", redisArgs: { host: "h" } });
+  assert.deepEqual(lines, [
+    "warn: /gone.yaml (included by /config.yaml:1:1) does not exist, and is passed over.",
+    "warn: /b/c.yaml (included by /a.yaml:1:1, included by /config.yaml:1:1) does not exist, and is passed over.",
+  ]);
+});
+
+Deno.test("values that are included have to be there, and files be right", async () => {
   await refuses(
     { "config.yaml": "redis:\n  password: !include secret.yaml\n" },
     "/secret.yaml (included by /config.yaml:2:3) does not exist",

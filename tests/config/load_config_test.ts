@@ -62,7 +62,7 @@ redis: {host: other.example, disabled: false}
     },
   });
   assert.deepEqual(lines, [
-    "warn: /config.yaml:4:39: this tag is not known, and passed over; a text that starts with `!` needs quotes.",
+    "warn: /config.yaml:4:39: this tag is not known, neither here nor to Platypush.",
   ]);
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { RedisArgs } from "../../mod.ts";
+import { ConfigError, type RedisArgs } from "../../mod.ts";
 import { load } from "./load.ts";
 
 /** What is read from such lines under `redis`. */
@@ -47,8 +47,56 @@ Deno.test("values are read as Python does", async () => {
   }
 });
 
-Deno.test("a text that YAML takes for something else needs quotes", async () => {
-  for (const text of ["yes", "1.5", "2020-01-01", "12345678901234567890"]) {
+Deno.test("each plain scalar is to us what it is to PyYAML", async (test) => {
+  const file = new URL("yaml_scalars.jsonl", import.meta.url);
+  const lines = (await Deno.readTextFile(file)).trim().split("\n");
+  assert.ok(lines.length > 150);
+  for (const line of lines) {
+    const { scalar, platypush: [status, type, text] } = JSON.parse(line);
+    await test.step(scalar, async () => {
+      const reading = args(`password: ${scalar}`);
+      if (status === "err") return await assert.rejects(reading, ConfigError);
+      if (type === "bool") {
+        return await assert.rejects(reading, /has to be a text; put it in/);
+      }
+      const found = await reading ?? {};
+      assert.deepEqual(found, type === "NoneType" ? {} : { password: text });
+    });
+  }
+});
+
+Deno.test("numbers keep every digit where a text is wanted, as Python writes them", async () => {
+  const texts: [scalar: string, text: string][] = [
+    ["0815", "0815"],
+    ["1.10", "1.1"],
+    ["100.", "100.0"],
+    ["1.0e+20", "1e+20"],
+    ["123456789012345.5", "123456789012345.5"],
+    ["0.0001", "0.0001"],
+    ["0.00001", "1e-05"],
+    ["-0b101", "-5"],
+    ["017", "15"],
+    ["190:20:30.5", "685230.5"],
+    ["+.inf", "inf"],
+    ["-12345678901234567890123", "-12345678901234567890123"],
+    ["'0x1F'", "0x1F"],
+    ["!!str 0x1F", "0x1F"],
+  ];
+  for (const [scalar, text] of texts) {
+    assert.deepEqual(await args(`password: ${scalar}`), { password: text });
+  }
+  const { options } = await load(
+    "device_id: 08\nbackend.redis: {queue: [1e3, 5, y], name: n}\n",
+  );
+  assert.deepEqual(options, {
+    deviceId: "08",
+    queue: ["1e3", "5", "y"],
+    name: "n",
+  });
+});
+
+Deno.test("a text that Python takes for something else needs quotes", async () => {
+  for (const text of ["yes", "2020-01-01", "2020-01-01 10:00:00"]) {
     await assert.rejects(
       args(`password: ${text}`),
       /`redis.password` has to be a text; put it in quotes$/,
@@ -88,15 +136,45 @@ redis: {port: 1, db: 2, port: 3}
   ]);
 });
 
-Deno.test("unknown tags are passed over with a warning", async () => {
-  const { options, lines } = await load(
-    "device_id: !!python/object:os.system x\ntoken: !env TOKEN\n",
+Deno.test("unknown tags are refused, with the tag and never with the text", async () => {
+  const refuses = async (text: string, message: string): Promise<void> => {
+    await assert.rejects(load(text), (error: Error) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.ok(error.message.endsWith(message), error.message);
+      assert.doesNotMatch(error.message, /hunter2/);
+      return true;
+    });
+  };
+  const rest = "is not known; a text that starts with `!` needs quotes";
+  await refuses(
+    "redis:\n  password: !secret hunter2\n",
+    `config.yaml:2:21: the tag \`!secret\` ${rest}`,
   );
-  assert.deepEqual(options, { deviceId: "x", token: "TOKEN" });
-  assert.deepEqual(lines.map((line) => line.slice(0, 50)), [
-    "warn: /config.yaml:1:12: this tag is not known, an",
-    "warn: /config.yaml:2:8: this tag is not known, and",
+  await refuses(
+    "device_id: !!python/object:os.system x\n",
+    `config.yaml:1:38: the tag \`!!python/object:os.system\` ${rest}`,
+  );
+  await refuses(
+    "redis: {password: !hunter2}\n",
+    `: this tag ${rest}`,
+  );
+  const { options, lines } = await load(
+    "light.hue: {bridge: !secret x}\ncalendar: !!set {a, b}\ndevice_id: x\n",
+  );
+  assert.deepEqual(options, { deviceId: "x" });
+  assert.deepEqual(lines, [
+    "warn: /config.yaml:1:21: this tag is not known, neither here nor to Platypush.",
   ]);
+});
+
+Deno.test("what Platypush allows in a section of a backend is no typo", async () => {
+  const { options, lines } = await load(
+    "backend.redis: {queue: q, logging: DEBUG, enabled: yes, poll_seconds: 1}\n",
+  );
+  assert.deepEqual(options, { queue: "q", pollSeconds: 1 });
+  assert.deepEqual(lines, []);
+  const off = await load("backend.redis: {queue: q, enabled: false}\n");
+  assert.deepEqual(off.options, {});
 });
 
 Deno.test("names of JavaScript's own are names like others", async () => {
