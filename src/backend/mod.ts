@@ -9,6 +9,7 @@ export type { TokenCheck } from "./actions.ts";
 export type { BackendAliases } from "./aliases.ts";
 export { Backend } from "./backend.ts";
 export type { BackendOptions } from "./backend_options.ts";
+export { GapEvent, HubBus, type HubBusOptions } from "./hub_bus.ts";
 export { LifeCycle } from "./life_cycle.ts";
 export type { SendRequestOptions } from "./message_sender.ts";
 export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
