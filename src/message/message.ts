@@ -16,6 +16,7 @@ import {
   parseText,
   parseTexts,
 } from "./parse_text.ts";
+import { parsePythonFloat } from "./python_text.ts";
 
 const COMMON_KEYS = ["type", "target", "origin", "id", "_timestamp"] as const;
 
@@ -162,7 +163,7 @@ export abstract class Message {
     this.type = type;
     this.target = textOr(init.target, "target") ?? hostname();
     this.origin = textOr(init.origin, "origin") ?? hostname();
-    this.id = textOr(init.id, "id") ?? newId();
+    this.id = textOfNumber(init.id) ?? textOr(init.id, "id") ?? newId();
     this.timestamp = seconds(init.timestamp) ?? Date.now() / 1000;
     this.redelivered = 0;
     this.#source = init.extra;
@@ -175,7 +176,9 @@ export abstract class Message {
    * Texts are JSON, or else a Python literal. Missing and empty fields are
    * filled in as Platypush does: `_timestamp` with the time, `id` with a new
    * one, `target` and `origin` with the device's id; only a response must have
-   * its target. Unknown keys are kept for the wire, see
+   * its target. What Platypush takes, too, is read: a number as `id` or `token`,
+   * a `_timestamp` that is a text, a list as a request's `args`.
+   * Unknown keys are kept for the wire, see
    * {@linkcode Message.extra}. Of two equal keys the last one counts. Numbers
    * become doubles as with `JSON.parse`, so integers beyond 2^53 are rounded
    * unless the option `bigint` is set, and `1e400` is `Infinity`; the `NaN` and `Infinity` that Python's `json.dumps` writes become `null`.
@@ -247,7 +250,7 @@ export abstract class Message {
     wire.type = this.type;
     wire.target = this.target;
     wire.origin = this.origin;
-    wire.id = this.id;
+    wire.id = asSent(this.#source?.id, this.id);
     wire._timestamp = this.timestamp;
     Object.assign(wire, this.content());
     const value = jsonValue(wire) as WireMessage;
@@ -330,9 +333,34 @@ function textOr(value: unknown, name: string): string | undefined {
   );
 }
 
+/**
+ * Gives the text of a number, which some senders have as an id or a token.
+ *
+ * @returns `undefined` for what is no number, and for one that was rounded.
+ */
+export function textOfNumber(value: unknown): string | undefined {
+  const isExact = typeof value === "bigint" ||
+    typeof value === "number" && Number.isFinite(value) &&
+      (Number.isSafeInteger(value) || !Number.isInteger(value));
+  return isExact ? String(value) : undefined;
+}
+
+/** Writes a text as the number that it came as. */
+export function asSent(source: unknown, text: string | null): unknown {
+  return textOfNumber(source) === text && text !== null ? source : text;
+}
+
+/** A date and a time as in ISO 8601, which Python's `isoformat` writes. */
+const ISO_TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/;
+
 function seconds(value: unknown): number | undefined {
   if (typeof value === "number" && Number.isFinite(value)) return value;
   if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") {
+    const number = parsePythonFloat(value) ??
+      (ISO_TIME.test(value) ? Date.parse(value) / 1000 : NaN);
+    if (Number.isFinite(number)) return number;
+  }
   throw new MessageError(
     `The message's "_timestamp" is ${
       typeof value === "number" ? "not finite" : kindOf(value)

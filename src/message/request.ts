@@ -1,14 +1,14 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
-import { Message, type MessageInit } from "./message.ts";
+import { asSent, Message, type MessageInit, textOfNumber } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
 /** The parts of which a {@linkcode Request} is made. */
 export interface RequestInit extends MessageInit {
   /** The name of what is to be done, such as `light.hue.on`. */
   action: string;
-  /** The action's arguments. None by default. */
-  args?: Record<string, unknown>;
+  /** The action's arguments: by their names, or as a list. None by default. */
+  args?: Record<string, unknown> | readonly unknown[];
   /** The secret that the receiving device may ask for. */
   token?: string | null;
 }
@@ -35,10 +35,13 @@ export class Request extends Message {
   declare readonly type: "request";
   /** The name of what is to be done. */
   declare action: string;
-  /** The action's arguments. */
+  /** The action's arguments by their names; empty where they are a list. */
   declare args: Record<string, unknown>;
+  /** The action's arguments where they came as a list; otherwise empty. */
+  declare positional: unknown[];
   /** The secret that the receiving device may ask for. */
   declare token: string | null;
+  readonly #sentToken: unknown;
 
   /**
    * Makes a request; what is missing is filled in.
@@ -61,19 +64,22 @@ export class Request extends Message {
         }, expected the name of an action`,
       );
     }
-    if (!isRecord(args)) {
+    if (!isRecord(args) && !Array.isArray(args)) {
       throw new MessageError(
-        `The request's "args" is ${kindOf(args)}, expected an object`,
+        `The request's "args" is ${kindOf(args)}, expected an object or a list`,
       );
     }
-    if (typeof token !== "string" && token !== null) {
+    const text = textOfNumber(token) ?? token;
+    if (typeof text !== "string" && text !== null) {
       throw new MessageError(
         `The request's "token" is ${kindOf(token)}, expected a string or null`,
       );
     }
     this.action = action;
-    this.args = args;
-    this.token = token;
+    this.args = isRecord(args) ? args : {};
+    this.positional = Array.isArray(args) ? args : [];
+    this.token = text;
+    this.#sentToken = token;
   }
 
   /**
@@ -82,7 +88,12 @@ export class Request extends Message {
    * @returns Its `action`, `args` and `token`.
    */
   protected override content(): WireMessage {
-    return { action: this.action, args: this.args, token: this.token };
+    const { action, args, positional, token } = this;
+    return {
+      action,
+      args: positional.length > 0 ? positional : args,
+      token: asSent(this.#sentToken, token),
+    };
   }
 }
 
@@ -102,9 +113,9 @@ defineKind<Request>({
       token: wire.token,
       extra: wire,
     } as RequestInit, true),
-  summarize: ({ action, args }) => ({
+  summarize: ({ action, args, positional }) => ({
     subject: action,
-    details: args,
+    details: positional.length > 0 ? positional : args,
     failed: false,
   }),
 });

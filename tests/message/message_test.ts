@@ -102,14 +102,15 @@ Deno.test("the time of the epoch is a time", () => {
 
 Deno.test("a field of the wrong type is refused by its name", () => {
   for (const name of ["target", "origin", "id"]) {
-    for (const value of [0, false, true, [], {}, 1.5]) {
+    const numbers = name === "id" ? [2 ** 53] : [0, 1.5];
+    for (const value of [false, true, [], {}, ...numbers]) {
       refuses(
         () => Message.build(eventText({ [name]: value })),
         new RegExp(`"${name}" is an? \\w+, expected a string`),
       );
     }
   }
-  for (const value of ["1795450970", "", true, [], {}]) {
+  for (const value of ["soon", "", "inf", "2026-13-01T00:00", true, [], {}]) {
     refuses(
       () => Message.build(eventText({ _timestamp: value })),
       /"_timestamp" is .*, expected seconds/,
@@ -123,6 +124,40 @@ Deno.test("a field of the wrong type is refused by its name", () => {
     () => Message.build(eventText().replace("{", '{"_timestamp":1e999,')),
     /not finite/,
   );
+});
+
+Deno.test("ids that are numbers, and times that are texts, are read as by Platypush", () => {
+  for (const [id, text] of [[5, "5"], [0, "0"], [-1.5, "-1.5"]] as const) {
+    const message = Message.build(eventText({ id }));
+    assert.equal(message.id, text);
+    assert.equal(message.toJSON().id, id);
+    assert.ok(message.toString().includes(`"id":${id},`));
+    message.id = "other";
+    assert.equal(message.toJSON().id, "other");
+  }
+  const large = Message.build(
+    eventText().replace("{", '{"id":9007199254740993,'),
+    {
+      bigint: true,
+    },
+  );
+  assert.equal(large.id, "9007199254740993");
+  assert.ok(large.toString().includes('"id":9007199254740993,'));
+  const times: [string, number][] = [
+    ["1795450970.94", 1795450970.94],
+    [" 1_795_450_970 ", 1795450970],
+    ["2026-11-29T17:00:00Z", Date.UTC(2026, 10, 29, 17) / 1000],
+    [
+      "2026-11-29T17:00:00.250000+00:00",
+      Date.UTC(2026, 10, 29, 17) / 1000 + 0.25,
+    ],
+  ];
+  for (const [text, time] of times) {
+    assert.equal(
+      Message.build(eventText({ _timestamp: text })).timestamp,
+      time,
+    );
+  }
 });
 
 Deno.test("a wrong type of message is refused, and named only when it is short text", () => {

@@ -35,14 +35,39 @@ Deno.test("a wrong action, args or token is refused, without the token", () => {
       /"action" is .*, expected the name of an action/,
     );
   }
-  for (const args of [5, "x", []]) {
+  for (const args of [5, "x", true]) {
     refuses(
       () => Request.build({ type: "request", action: "a", args }),
-      /"args" is .*, expected an object/,
+      /"args" is .*, expected an object or a list/,
     );
   }
   refuses(
-    () => Request.build({ type: "request", action: "a", token: 271828 }),
-    /^(?!.*271828).*"token" is a number, expected a string or null$/,
+    () => Request.build({ type: "request", action: "a", token: [271828] }),
+    /^(?!.*271828).*"token" is an array, expected a string or null$/,
   );
+});
+
+Deno.test("arguments may be a list, and a token a number, as Platypush takes them", () => {
+  const wire = {
+    type: "request",
+    action: "light.on",
+    args: ["hall", { level: 3 }],
+    token: 271828,
+  };
+  for (
+    const request of [
+      Request.build(JSON.stringify(wire)),
+      Request.build(wire),
+      Request.build(String(Request.build(wire))),
+    ]
+  ) {
+    assert.deepEqual(request.args, {});
+    assert.deepEqual(request.positional, ["hall", { level: 3 }]);
+    assert.equal(request.token, "271828");
+    assert.deepEqual(request.toJSON().args, wire.args);
+    assert.equal(request.toJSON().token, 271828);
+  }
+  const request = new Request({ action: "a", args: [new Date(0)] });
+  assert.deepEqual(request.positional, ["1970-01-01T00:00:00.000Z"]);
+  assert.deepEqual(new Request({ action: "a", args: [] }).toJSON().args, {});
 });
