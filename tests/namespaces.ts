@@ -211,40 +211,7 @@ export class Lan implements AsyncDisposable {
         const host = await Namespace.make();
         lan.#stack.use(host);
         lan.hosts.push(host);
-        await ip(
-          "link",
-          "add",
-          "eth0",
-          "netns",
-          host.name,
-          "type",
-          "veth",
-          "peer",
-          "name",
-          `port${i}`,
-          "netns",
-          cable.name,
-        );
-        if (loss === 0) {
-          await cable.ip("link", "set", `port${i}`, "master", "br0");
-        }
-        await cable.ip("link", "set", `port${i}`, "up");
-        const address = ipv6Only
-          ? [`fd00:77::${i}/64`, "nodad"]
-          : [`192.168.77.${i}/24`];
-        if (ipv6Only) {
-          // Some stacks never send from an address that is on trial when they start.
-          await host.run(
-            "sh",
-            "-c",
-            "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad",
-          );
-        }
-        await host.ip("addr", "add", ...address, "dev", "eth0");
-        await host.ip("link", "set", "eth0", "up");
-        if (ipv6Only) continue;
-        // Some stacks leave the choice of the interface to the routes.
-        await host.ip("route", "add", "default", "dev", "eth0");
+        await lan.#connect(i, "eth0", { loss, ipv6Only });
       }
       if (loss > 0) {
         lan.#wire = cable.start(PYTHON, [
@@ -260,6 +227,56 @@ export class Lan implements AsyncDisposable {
       await lan[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Lays a cable to an interface of a host, numbered from 1, and gives it its address. */
+  async #connect(
+    host: number,
+    name: string,
+    { loss = 0, ipv6Only = false, mac }: LanOptions & { mac?: string },
+    address = ipv6Only ? `fd00:77::${host}/64` : `192.168.77.${host}/24`,
+  ): Promise<void> {
+    const namespace = this.hosts[host - 1]!;
+    const cable = this.#cable;
+    const port = name === "eth0" ? `port${host}` : `port${host}${name}`;
+    await ip(
+      ...["link", "add", name, "netns", namespace.name, "type", "veth"],
+      ...["peer", "name", port, "netns", cable.name],
+    );
+    if (loss === 0) await cable.ip("link", "set", port, "master", "br0");
+    await cable.ip("link", "set", port, "up");
+    if (ipv6Only) {
+      // Some stacks never send from an address that is on trial when they start.
+      await namespace.run(
+        "sh",
+        "-c",
+        `echo 0 > /proc/sys/net/ipv6/conf/${name}/accept_dad`,
+      );
+    }
+    if (mac !== undefined) {
+      await namespace.ip("link", "set", name, "address", mac);
+    }
+    const nodad = ipv6Only ? ["nodad"] : [];
+    await namespace.ip("addr", "add", address, ...nodad, "dev", name);
+    await namespace.ip("link", "set", name, "up");
+    if (ipv6Only || name !== "eth0") return;
+    // Some stacks leave the choice of the interface to the routes.
+    await namespace.ip("route", "add", "default", "dev", name);
+  }
+
+  /** Takes the interface of a host away and makes it anew, with the same addresses. */
+  async replace(host: number): Promise<void> {
+    const namespace = this.hosts[host - 1]!;
+    const mac = "/sys/class/net/eth0/address";
+    const { stdout } = await namespace.run("cat", mac);
+    await namespace.ip("link", "del", "eth0");
+    await this.#connect(host, "eth0", { mac: stdout.trim() });
+  }
+
+  /** Gives a host a second interface in the same network, `wlan0`. */
+  addSecond(host: number): Promise<void> {
+    const address = `192.168.77.${host}01/24`;
+    return this.#connect(host, "wlan0", {}, address);
   }
 
   /** Pulls the plug of a host, numbered from 1, or puts it in again. */

@@ -25,7 +25,10 @@ export interface AdvertiserOptions {
    * the loopback interface where there is no other.
    */
   interfaces?: readonly string[];
-  /** The name of this host, without `.local`. Default: the system's. */
+  /**
+   * The name of this host, without `.local`. Default: the system's with
+   * `-platypush` behind it, since another stack on this host may have that.
+   */
   host?: string;
   /** True if it lets the process end; then no goodbye is sent. Default: `false`. */
   unref?: boolean;

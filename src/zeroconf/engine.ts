@@ -37,7 +37,11 @@ export class Engine {
   readonly #sockets: Sockets;
   readonly #participants = new Set<Participant>();
   /** Remembers what was heard a moment ago, with where and when. */
-  readonly #recent = new Map<string, Source & { at: number }>();
+  readonly #recent = new Map<string, {
+    readonly at: number;
+    readonly interfaceName: string;
+    readonly addresses: Set<string>;
+  }>();
 
   private constructor() {
     const { clock } = this;
@@ -168,15 +172,21 @@ export class Engine {
       this.#recent.delete(key);
     }
     if (source.unicast) return false;
+    const { interfaceName, address } = source;
     const key = text.decode(packet);
     const same = this.#recent.get(key);
     if (same === undefined) {
-      this.#recent.set(key, { ...source, at: now });
+      const addresses = new Set([address]);
+      this.#recent.set(key, { at: now, interfaceName, addresses });
       return false;
     }
-    return same.interfaceName === source.interfaceName
-      ? !isDirect && same.address.includes(":") !== source.address.includes(":")
-      : same.address === source.address;
+    const isOther = !same.addresses.has(address);
+    const [first] = same.addresses;
+    const isOtherVersion = same.interfaceName === interfaceName &&
+      first!.includes(":") !== address.includes(":");
+    if (isOther && (isDirect || !isOtherVersion)) return false;
+    same.addresses.add(address);
+    return true;
   }
 
   #tell(level: "warn" | "debug", message: string): void {

@@ -60,11 +60,18 @@ export function nextHost(host: string): string {
   return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
 }
 
-/** The host's name as one label that every resolver accepts. */
+/** What tells our name of the host from that of another stack on it. */
+const OURS = "-platypush";
+
+/**
+ * A name of this host, one label that every resolver accepts. It is one of our
+ * own: another stack on the host, such as Avahi, has the plain one, and would
+ * give it up where it hears other addresses under it than those it announces.
+ */
 export function hostLabel(): string {
   const label = Deno.hostname().split(".", 1)[0]!
     .replace(/[^A-Za-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
-  return cutLabel(label) || "host";
+  return (cutLabel(label, MAX_LABEL - OURS.length) || "host") + OURS;
 }
 
 /**

@@ -11,6 +11,7 @@ export interface Command {
   readonly name?: string;
   readonly port?: number;
   readonly count?: number;
+  readonly seconds?: number;
   readonly properties?: Record<string, string>;
 }
 

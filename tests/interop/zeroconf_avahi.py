@@ -29,7 +29,7 @@ with open(f"{folder}/dbus.conf", "w") as file:
     )
 with open(f"{folder}/avahi.conf", "w") as file:
     file.write(
-        "[server]\nhost-name=avahi-peer\nuse-ipv6=yes\n"
+        f"[server]\nhost-name={sys.argv[1] if sys.argv[1:] else 'avahi-peer'}\nuse-ipv6=yes\n"
         "[publish]\npublish-hinfo=no\npublish-workstation=no\n"
     )
 environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": bus}
@@ -71,6 +71,16 @@ def say(**message):
 def plain(text):
     raw = re.sub(r"\\(\d{3})", lambda m: chr(int(m[1])), text.replace("\\.", "."))
     return raw.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def host_name():
+    """The name under which the daemon announces this host."""
+    output = subprocess.run(
+        ["dbus-send", "--system", "--print-reply=literal",
+         "--dest=org.freedesktop.Avahi", "/", "org.freedesktop.Avahi.Server.GetHostName"],
+        env=environment, stdout=subprocess.PIPE, text=True, check=True,
+    ).stdout
+    return output.strip()
 
 
 def look():
@@ -165,4 +175,7 @@ for line in sys.stdin:
         publisher.terminate()
         publisher.wait()
         publisher = None
+    if what == "host name":
+        say(done=what, name=host_name())
+        continue
     say(done=what, name=command.get("name"))

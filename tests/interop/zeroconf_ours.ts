@@ -1,10 +1,10 @@
 /** This package as a peer: JSON commands on stdin, JSON lines on stdout. */
 
-import { Advertiser, Browser } from "../../src/zeroconf/mod.ts";
+import { Advertiser, Browser, discover } from "../../src/zeroconf/mod.ts";
 import { type Command, commands, say } from "./commands.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
-const interfaces = ["eth0"];
+const interfaces = Deno.args.length > 0 ? Deno.args : ["eth0"];
 const advertiser = new Advertiser({ interfaces });
 const browser = new Browser({
   interfaces,
@@ -68,6 +68,13 @@ async function obey(command: Command): Promise<void> {
           })),
       );
       return say({ done: command.do });
+    case "discover": {
+      const services = await discover({
+        interfaces,
+        timeout: command.seconds!,
+      });
+      return say({ done: command.do, found: services.map(({ name }) => name) });
+    }
     case "unregister":
       advertiser.unregister();
       return say({ done: "unregister" });

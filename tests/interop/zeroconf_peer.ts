@@ -10,6 +10,8 @@ export interface Said {
   announces?: string[];
   name?: string;
   port?: number;
+  /** The names of the services that one look has found. */
+  found?: string[];
   addresses?: string[];
   properties?: Record<string, string>;
 }
@@ -28,13 +30,23 @@ export class Peer implements AsyncDisposable {
   #news = Promise.withResolvers<void>();
   readonly #mark = { next: 0 };
 
-  constructor(namespace: Namespace, stack: Stack) {
+  /**
+   * Starts a stack.
+   *
+   * @param args For our own, the interfaces to use, `eth0` by default; for
+   * Avahi, the name of the host.
+   */
+  constructor(namespace: Namespace, stack: Stack, args: string[] = []) {
     const script = (name: string): string =>
       new URL(name, import.meta.url).pathname;
     this.#stack = stack;
     this.#running = {
       ours: () =>
-        namespace.start(Deno.execPath(), [...deno, script("zeroconf_ours.ts")]),
+        namespace.start(Deno.execPath(), [
+          ...deno,
+          script("zeroconf_ours.ts"),
+          ...args,
+        ]),
       node: () =>
         namespace.start(Deno.execPath(), [...deno, script("zeroconf_node.ts")]),
       python: () =>
@@ -52,6 +64,7 @@ export class Peer implements AsyncDisposable {
         namespace.start(PYTHON, [
           "-u",
           script("zeroconf_avahi.py"),
+          ...args,
         ]),
     }[stack]();
     this.#read();
@@ -96,6 +109,17 @@ export class Peer implements AsyncDisposable {
   /** Announces `service 0`, `service 1`, …; only our own stack does this. */
   async registerMany(count: number): Promise<void> {
     await this.#command({ do: "register many", count });
+  }
+
+  /** The name under which the host is announced; only Avahi tells. */
+  async hostName(): Promise<string | undefined> {
+    return (await this.#command({ do: "host name" })).name;
+  }
+
+  /** Looks once, and returns what was found; only our own stack does this. */
+  async discover(seconds: number): Promise<readonly string[]> {
+    const { found } = await this.#command({ do: "discover", seconds });
+    return found!;
   }
 
   /** Changes what is announced. */

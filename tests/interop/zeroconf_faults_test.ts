@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { inTime } from "../in_time.ts";
+import { Lan, type Namespace } from "../namespaces.ts";
+import { until } from "../until.ts";
+import { invented } from "./zeroconf_clauses.ts";
+import { Peer } from "./zeroconf_peer.ts";
+import { type Heard, Probe } from "./zeroconf_probe.ts";
+import { noNamespaces, OURS, THEIRS, TYPE } from "./zeroconf_rows.ts";
+
+/** What goes wrong with networks, one kind at a time. */
+function fault(title: string, fn: () => Promise<void>): void {
+  const ignore = noNamespaces !== undefined;
+  Deno.test({ name: `Zeroconf: ${title}`, ignore, fn });
+}
+
+/** Lets so many milliseconds pass: that nothing happens meanwhile has no event. */
+function pass(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+const KITCHEN = `kitchen.${TYPE}`;
+
+fault(
+  "a cut of five minutes is noticed, and its end within seconds",
+  async () => {
+    await using lan = await Lan.make(2);
+    await using ours = new Peer(lan.hosts[0]!, "ours");
+    await using theirs = new Peer(lan.hosts[1]!, "ours");
+    await theirs.register("kitchen", 1000, THEIRS);
+    await ours.browse();
+    await ours.sees("them", ({ name }) => name === KITCHEN);
+    // The addresses of IPv6 are there by then, and what they bring is over.
+    await pass(3_000);
+    await lan.part(true);
+    await ours.hurry();
+    await theirs.hurry();
+    await ours.sees("them vanish", ({ event }) => event === "removed", 15);
+    // Five minutes, by the clocks of both.
+    await pass(15_000);
+    await lan.part(false);
+    // Twenty seconds, by their clocks.
+    await ours.sees("them again", ({ event }) => event === "added", 1);
+  },
+);
+
+/** Whether a packet says that the probing for a name begins. */
+function isProbe({ type, authorities }: Heard): boolean {
+  return type === "query" && authorities.length > 0;
+}
+
+/** Waits until a host that looks and announces begins anew with both. */
+async function beginsAnew(probe: Probe, after: number): Promise<void> {
+  const seconds = 6;
+  const again = { after, seconds };
+  assert.ok(await probe.hears(isProbe, again), "a probe");
+  const announced = await probe.hears(
+    ({ type, answers }) =>
+      type === "response" && answers.some((each) => each.type === "SRV"),
+    again,
+  );
+  assert.ok(announced, "an announcement");
+  const asked = await probe.hears(
+    ({ type, questions }) =>
+      type === "query" && questions.some((each) => each.type === "PTR"),
+    again,
+  );
+  assert.ok(asked, "a question");
+}
+
+for (
+  const [title, happens] of [
+    ["a cable that was out for 0.8 s", async (lan) => {
+      await lan.plug(1, "down");
+      await pass(800);
+      await lan.plug(1, "up");
+    }],
+    ["a cable that was out for 5 s", async (lan) => {
+      await lan.plug(1, "down");
+      await pass(5_000);
+      await lan.plug(1, "up");
+    }],
+    [
+      "an interface that was made anew under its name and address",
+      (lan) => lan.replace(1),
+    ],
+  ] as [string, (lan: Lan) => Promise<void>][]
+) {
+  fault(`${title} has us probe, announce and ask again`, async () => {
+    await using lan = await Lan.make(2);
+    await using probe = new Probe(lan.hosts[1]!);
+    await using ours = new Peer(lan.hosts[0]!, "ours");
+    await ours.register("livingroom", 6379, OURS);
+    await ours.browse();
+    await pass(4_500);
+    await happens(lan);
+    await beginsAnew(probe, performance.now());
+  });
+}
+
+fault("Avahi on the same host keeps the name of the host", async () => {
+  await using lan = await Lan.make(1);
+  const host = lan.hosts[0]!;
+  await host.ip("addr", "add", "2001:db8::1/64", "nodad", "dev", "eth0");
+  const name = Deno.hostname().split(".", 1)[0]!;
+  await using avahi = new Peer(host, "avahi", [name]);
+  await avahi.ready();
+  await using ours = new Peer(host, "ours");
+  await ours.register("livingroom", 6379, OURS);
+  await pass(5_000);
+  assert.equal(await avahi.hostName(), name);
+  await avahi.browse();
+  await avahi.sees("us", (said) => said.name === `livingroom.${TYPE}`);
+});
+
+fault(
+  "a look of 0.2 s finds a service while others ask all the time",
+  async () => {
+    await using lan = await Lan.make(3);
+    await using probe = new Probe(lan.hosts[1]!);
+    await using theirs = new Peer(lan.hosts[2]!, "ours");
+    await theirs.register("kitchen", 1000, THEIRS);
+    await using ours = new Peer(lan.hosts[0]!, "ours");
+    await ours.ready();
+    await pass(4_500);
+    const question = { name: TYPE.slice(0, -1), type: "PTR" };
+    const asking = setInterval(
+      () => probe.send({ type: "query", questions: [question] }),
+      250,
+    );
+    try {
+      for (let i = 0; i < 5; i++) {
+        await pass(700);
+        assert.deepEqual(await ours.discover(0.2), [KITCHEN]);
+      }
+    } finally {
+      clearInterval(asking);
+    }
+  },
+);
+
+fault("a host with two ways into one network answers once", async () => {
+  await using lan = await Lan.make(2);
+  await lan.addSecond(1);
+  const host = lan.hosts[0]!;
+  await using probe = new Probe(lan.hosts[1]!);
+  await using ours = new Peer(host, "ours", ["eth0", "wlan0"]);
+  await ours.register("livingroom", 6379, OURS);
+  await pass(4_500);
+  const name = `livingroom.${TYPE.slice(0, -1)}`;
+  for (let i = 0; i < 3; i++) {
+    const after = performance.now();
+    await probe.send({ type: "query", questions: [{ name, type: "SRV" }] });
+    // A second answer would come a second later at the latest.
+    await pass(2_200);
+    const answers = probe.heard.filter(({ at, type, source }) =>
+      at >= after && type === "response" && !source.includes(":")
+    );
+    assert.equal(
+      answers.length,
+      1,
+      JSON.stringify(
+        answers.map((x) => [x.at - after, x.source, x.to, x.answers]),
+      ),
+    );
+  }
+});
+
+fault("an address of IPv6 that is on trial is no reason to warn", async () => {
+  await using lan = await Lan.make(1);
+  const host = lan.hosts[0]!;
+  await host.ip("addr", "del", `${OURS}/24`, "dev", "eth0");
+  await host.ip("link", "set", "eth0", "down");
+  await host.run(
+    "sh",
+    "-c",
+    "echo 3 > /proc/sys/net/ipv6/conf/eth0/dad_transmits",
+  );
+  await host.ip("link", "set", "eth0", "up");
+  const { stdout, stderr } = await inTime(
+    host.run(
+      ...[Deno.execPath(), "run", "-A", "--quiet", "cli.ts"] as const,
+      ...["discover", "--timeout", "6"],
+    ),
+    "the look",
+    30,
+  );
+  assert.equal(stdout, "");
+  assert.match(stderr, /^error: No listener was found[^\n]*\n$/);
+});
+
+fault("a peer is not looked for at an address that is ours too", async () => {
+  await using lan = await Lan.make(2);
+  for (const host of lan.hosts) await addBridge(host);
+  const [livingroom, kitchen] = lan.hosts;
+  await using here = await startRedis(livingroom!);
+  await using there = await startRedis(kitchen!);
+  assert.ok(here && there);
+  await using probe = new Probe(kitchen!);
+  const announce = (): Promise<void> => {
+    const records = invented("kitchen", { port: 6379 });
+    const [, , , address] = records;
+    const bridge = { ...address!, data: "172.17.0.1" } as typeof records[0];
+    return probe.send({ type: "response", answers: [...records, bridge] });
+  };
+  const announcing = setInterval(announce, 500);
+  try {
+    const script = new URL("zeroconf_send_to.ts", import.meta.url).pathname;
+    const sent = await livingroom!.run(
+      ...[Deno.execPath(), "run", "-A", "--no-prompt", script] as const,
+      "send",
+    );
+    assert.equal(sent.stdout, "sent\n", sent.stderr);
+  } finally {
+    clearInterval(announcing);
+  }
+  assert.equal(await waiting(livingroom!), "0");
+  assert.equal(await waiting(kitchen!), "1");
+});
+
+/** Gives a host a bridge for containers, as Docker makes one on each. */
+async function addBridge(host: Namespace): Promise<void> {
+  await host.ip("link", "add", "docker0", "type", "bridge");
+  await host.ip("addr", "add", "172.17.0.1/16", "dev", "docker0");
+  await host.ip("link", "set", "docker0", "up");
+}
+
+async function startRedis(host: Namespace): Promise<AsyncDisposable> {
+  const redis = host.start("redis-server", [
+    ..."--bind 0.0.0.0 --protected-mode no --appendonly no".split(" "),
+    ...["--requirepass", "secret", "--save", ""],
+  ]);
+  for (let line = ""; !line.includes("Ready to accept");) {
+    line = await inTime(redis.line(), "Redis") ?? assert.fail("Redis ended");
+  }
+  return redis;
+}
+
+/** How many messages wait in the queue on a host. */
+async function waiting(host: Namespace): Promise<string> {
+  let length = "";
+  await until(async () => {
+    const { stdout } = await host.run(
+      ...["redis-cli", "--no-auth-warning", "-a", "secret"] as const,
+      ...["LLEN", "platypush/backend/redis"],
+    );
+    length = stdout.trim();
+    return length !== "";
+  });
+  return length;
+}
