@@ -84,7 +84,7 @@ export class Backend extends LifeCycle {
   protected readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   protected readonly maxSize: number | undefined;
-  /** Whether whole numbers beyond 2^53 are given as big integers. */
+  /** Gives whole numbers beyond 2^53 as big integers. */
   protected readonly bigint: boolean;
 
   readonly #options: BackendOptions;

@@ -15,7 +15,7 @@ export interface ConsumptionOptions {
   readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   readonly maxSize: number | undefined;
-  /** Whether whole numbers beyond 2^53 are given as big integers. */
+  /** Gives whole numbers beyond 2^53 as big integers. */
   readonly bigint: boolean;
   /** Aborted when the backend is to stop. */
   readonly signal: AbortSignal;

@@ -55,7 +55,7 @@ interface MessageSenderOptions {
   readonly daemon: boolean;
   /** The size limit of a response, in bytes. */
   readonly maxSize?: number | undefined;
-  /** Whether whole numbers in a response, beyond 2^53, are given as big integers. */
+  /** Gives whole numbers in a response, beyond 2^53, as big integers. */
   readonly bigint?: boolean;
   /** Reports what happens. */
   readonly logger: Logger;
