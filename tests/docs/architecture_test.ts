@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { follow } from "../../scripts/way/follow.ts";
+import { TestServer } from "../servers.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+const PAGE = await Deno.readTextFile(new URL("docs/architecture.md", ROOT));
+
+interface Module {
+  specifier: string;
+  dependencies?: {
+    code?: { specifier: string };
+    type?: { specifier: string };
+  }[];
+}
+
+/** The room of a module: a folder of `src`, or `mod.ts`, the whole package. */
+function room(specifier: string): string | undefined {
+  if (!specifier.startsWith(ROOT.href)) return undefined;
+  const path = specifier.slice(ROOT.href.length).split("/");
+  return path[0] === "src" && path.length > 2 ? path[1] : path[0];
+}
+
+Deno.test("docs/architecture.md shows which room imports which", async () => {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--no-remote", "cli.ts"],
+    cwd: ROOT,
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    modules: Module[];
+  };
+  const imports = new Set<string>();
+  for (const { specifier, dependencies = [] } of modules) {
+    const from = room(specifier);
+    for (const { code, type } of dependencies) {
+      const to = room((code ?? type)!.specifier);
+      // The files beside the rooms are everybody's.
+      if (from === undefined || to === undefined || to === "src") continue;
+      if (from === to || from.endsWith(".ts") && from !== "cli.ts") continue;
+      imports.add(`${from} --> ${to}`.replace("cli.ts --> cli", ""));
+    }
+  }
+  imports.delete("");
+  const [graph] = /^```mermaid\n[\s\S]*?^```/m.exec(PAGE)!;
+  const shown = [...graph.matchAll(/^ {2}(\w+) --> (\w+)$/gm)]
+    .map(([, from, to]) => `${from} --> ${to === "mod" ? "mod.ts" : to}`);
+  assert.deepEqual(shown.toSorted(), [...imports].toSorted());
+});
+
+Deno.test("docs/architecture.md names files that exist", async () => {
+  const names = [
+    ...PAGE.matchAll(/`((?:src|bench|scripts|tests)\/[\w/]+(?:\.\w+)?\/?)`/g),
+  ];
+  assert.ok(names.length > 20);
+  for (const [, name] of names) {
+    await Deno.stat(new URL(name!, ROOT)).catch(() =>
+      assert.fail(`${name} does not exist`)
+    );
+  }
+});
+
+Deno.test("docs/architecture.md names every file on the way of a message", async () => {
+  await using server = await TestServer.start();
+  const steps = await follow(ROOT, server.redis, server.args);
+  assert.ok(steps.length > 20);
+  const [, way] = /^## The way of a message$([\s\S]*?)(?=^## )/m.exec(PAGE)!;
+  for (const file of new Set(steps.map(({ file }) => file))) {
+    assert.ok(way!.includes(`\`${file}\``), `${file} is missing`);
+  }
+});
