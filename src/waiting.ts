@@ -72,7 +72,6 @@ export async function settledWithin(
  * Waits for a promise, unless a signal is aborted first. What becomes of the
  * promise afterwards is passed over.
  *
- * @param signal Ends the wait.
  * @returns The promise's value.
  * @throws What the promise rejects with, or the signal's reason.
  */

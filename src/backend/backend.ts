@@ -554,7 +554,7 @@ export class Backend extends LifeCycle {
    * Says what {@linkcode Backend.registerService} advertises where nothing else
    * is asked for.
    *
-   * @param _given The options of `registerService()`.
+   * @param _given The options that `registerService()` was called with.
    * @returns Nothing here; classes may define what.
    */
   protected serviceDefaults(

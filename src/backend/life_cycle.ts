@@ -61,7 +61,7 @@ export abstract class LifeCycle implements AsyncDisposable {
    * Keeps the options; nothing happens before the start.
    *
    * @param options Its name, whether it is a daemon, and its times, in seconds.
-   * @param logger Takes its reports.
+   * @param logger Takes the reports of starting and stopping.
    */
   constructor(options: LifeCycleOptions, logger: Logger) {
     this.name = options.name ?? new.target.name;

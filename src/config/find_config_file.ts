@@ -79,11 +79,7 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/**
- * Tells whether a file may be read without asking anybody.
- *
- * @param path The file.
- */
+/** Tells whether a file may be read without asking anybody. */
 export async function mayRead(path: string): Promise<boolean> {
   const { state } = await Deno.permissions.query({ name: "read", path });
   return state === "granted";

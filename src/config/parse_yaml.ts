@@ -17,7 +17,7 @@ import {
 } from "yaml";
 import { ConfigError } from "./config_error.ts";
 
-/** Where something is written. Lines and columns count from 1. */
+/** Says where something is written. Lines and columns count from 1. */
 export interface Place {
   readonly file: string;
   readonly line: number;
@@ -31,7 +31,7 @@ export type Entry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
 export interface ScalarEntry {
   readonly kind: "scalar";
   readonly value: unknown;
-  /** How Python writes a number, with every digit. */
+  /** The number as Python writes it, with every digit. */
   readonly text?: string;
   readonly place: Place;
 }
@@ -62,7 +62,7 @@ export function formatPlace({ file, line, column }: Place): string {
   return `${file}:${line}:${column}`;
 }
 
-/** Whether an entry says nothing, as `redis:` with nothing behind it. */
+/** Tells whether an entry says nothing, as `redis:` with nothing behind it. */
 export function isEmpty(entry: Entry): boolean {
   return entry.kind === "scalar" && (entry.value ?? undefined) === undefined;
 }
@@ -71,7 +71,6 @@ export function isEmpty(entry: Entry): boolean {
  * Writes a name for people, if it is one: in `{password:secret}`, with no blank
  * after the colon, all of it is a name, and in `{password, secret}` each.
  *
- * @param name The name.
  * @param entry What it stands for, where that is known.
  */
 export function showName(name: string, entry?: Entry): string {
@@ -358,7 +357,7 @@ class PythonNumber {
   }
 }
 
-/** What a plain scalar is, by the regular expressions of PyYAML's resolver. */
+/** The kinds of plain scalars, by the regular expressions of PyYAML's resolver. */
 const SCALARS: readonly ScalarTag[] = [
   {
     tag: "tag:yaml.org,2002:bool",

@@ -37,7 +37,10 @@ const NESTED: Table = Object.fromEntries(
     !isCodeOnly && !Object.hasOwn(TOP, name) && name !== "redisArgs"
   ),
 );
-/** What Platypush allows in every section of a backend, with no meaning here. */
+/**
+ * The names that Platypush allows in every section of a backend, with no
+ * meaning here.
+ */
 const PLATYPUSH_OWN = ["disabled", "enabled", "logging", "bus"];
 const OURS = [...Object.keys(TOP).map(nameInFile), BACKEND, "redis"];
 const WANTED = [...OURS, "environment", "backend"];
@@ -241,7 +244,6 @@ const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
  *
  * @param text The text from the file.
  * @param environment Where variables are looked up.
- * @param place Where the text is.
  * @throws {ConfigError} If a variable is not set and has no default.
  */
 function interpolate(

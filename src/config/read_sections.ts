@@ -186,7 +186,6 @@ const MAX_SIZE = 2 ** 20;
 /**
  * Reads a text file of reasonable size. It never asks for the permission.
  *
- * @param path The file.
  * @param name What to call it in an error.
  * @throws {ConfigError} If it cannot be read, and why.
  */

@@ -337,7 +337,6 @@ export interface SentinelSettings {
 /**
  * Checks {@link RedisArgs} and fills in the defaults.
  *
- * @param args What the application passed.
  * @returns Every setting.
  * @throws {TypeError} An argument is unknown (the message names the nearest
  * known one), has a wrong type, or contradicts another. No value of an argument

@@ -60,7 +60,7 @@ export function nextHost(host: string): string {
   return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
 }
 
-/** What tells our name of the host from that of another stack on it. */
+/** The ending that tells our name of the host from that of another stack on it. */
 const OURS = "-platypush";
 
 /**
