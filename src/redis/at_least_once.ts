@@ -3,7 +3,6 @@ import {
   BLOCK_SECONDS,
   Consumer,
   type ConsumerOptions,
-  MAX_BATCH_BYTES,
   written,
 } from "./consumer.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -231,6 +230,10 @@ if limit > 0 then
   local chunk, bytes = 1, 0
   while #payloads < limit and bytes < maxBytes do
     local count = math.min(chunk, limit - #payloads)
+    if bytes > 0 then
+      local fitting = math.ceil((maxBytes - bytes) * #payloads / bytes)
+      count = math.min(count, fitting)
+    end
     local popped = redis.call('LPOP', KEYS[1], count)
     if not popped then break end
     redis.call('RPUSH', KEYS[4], unpack(popped))
@@ -273,7 +276,7 @@ return {histories, payloads}
         session.list(number),
         keys.deliveries,
       ],
-      [session.name, String(number), String(limit), String(MAX_BATCH_BYTES)],
+      [session.name, String(number), String(limit), String(this.maxBytes)],
       { bytes: true },
     ).then(([histories, payloads]) => [String(histories), payloads]);
   }

@@ -2,7 +2,6 @@ import {
   BLOCK_SECONDS,
   Consumer,
   type Failure,
-  MAX_BATCH_BYTES,
   TakenBatch,
   written,
 } from "./consumer.ts";
@@ -103,7 +102,7 @@ export class AtMostOnce extends Consumer {
 
   /** Asks for as many messages as are probably not too many bytes. */
   #adapt({ payloads, bytes }: TakenBatch): void {
-    const fitting = Math.floor(MAX_BATCH_BYTES * payloads.length / (bytes + 1));
+    const fitting = Math.floor(this.maxBytes * payloads.length / (bytes + 1));
     this.#count = Math.max(1, Math.min(fitting, this.#count * 4));
   }
 }

@@ -1,8 +1,12 @@
 import { formatAddress } from "./address.ts";
-import type { Argument, ServerConnection } from "./server_connection.ts";
+import {
+  type Argument,
+  Health,
+  type ServerConnection,
+} from "./server_connection.ts";
 import { connectToServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
-import { RedisError, toRedisError } from "./redis_error.ts";
+import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
 /** Tells {@link BriefConnection.open} how to connect. */
@@ -20,6 +24,7 @@ export interface BriefOptions {
 export class BriefConnection implements Disposable {
   #server: ServerConnection;
   #settings: Settings;
+  #health: Health;
   #signal: AbortSignal;
   #abort = (): void => this.#server.close(closed());
 
@@ -31,6 +36,12 @@ export class BriefConnection implements Disposable {
     this.#server = server;
     this.#settings = settings;
     this.#signal = signal;
+    this.#health = new Health(server, {
+      ...settings,
+      // Nobody waits for one that is idle.
+      healthCheckInterval: 0,
+      replyTimeout: settings.replyTimeout ?? settings.connectTimeout,
+    });
     signal.addEventListener("abort", this.#abort);
   }
 
@@ -75,21 +86,16 @@ export class BriefConnection implements Disposable {
   async command<Reply>(args: readonly Argument[]): Promise<Reply> {
     const what = { attempted: `run ${String(args[0])}`, place: this.address };
     const server = this.#server;
-    const seconds = this.#settings.replyTimeout ??
-      this.#settings.connectTimeout;
-    const timer = setTimeout(() =>
-      server.close(
-        new RedisError({
-          ...what,
-          reason: `the server has not answered for ${seconds} s`,
-        }, "connection"),
-      ), seconds * 1000);
+    const health = this.#health;
+    health.begin(args, undefined);
     try {
       return await server.send<Reply>(args);
     } catch (error) {
-      throw toRedisError(server.loss ?? error, what, true);
+      throw server.loss === undefined
+        ? toRedisError(error, what, true)
+        : restate(server.loss, { ...what, mayHaveRun: true });
     } finally {
-      clearTimeout(timer);
+      health.end(undefined);
     }
   }
 
@@ -132,6 +138,7 @@ export class BriefConnection implements Disposable {
   /** Closes the connection. */
   [Symbol.dispose](): void {
     this.#signal.removeEventListener("abort", this.#abort);
+    this.#health[Symbol.dispose]();
     this.#server.close();
   }
 }

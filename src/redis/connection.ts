@@ -160,6 +160,14 @@ export class Connection {
     return this.#server?.version ?? "";
   }
 
+  /**
+   * An estimate of what the way from the server carries, in bytes a second. It
+   * begins low, and follows what is measured.
+   */
+  get bytesPerSecond(): number {
+    return this.#server?.throughput.bytesPerSecond ?? 0;
+  }
+
   /** The number of this connection on the server, as in `CLIENT LIST`. */
   get id(): number | undefined {
     return this.#server?.id;
@@ -229,7 +237,7 @@ export class Connection {
         reason: "there is no connection at the moment",
       }, "connection");
     }
-    health?.begin(options.block);
+    health?.begin(args, options.block);
     try {
       return await server.send<Reply>(args, options);
     } catch (cause) {

@@ -7,8 +7,8 @@ import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
 export const BLOCK_SECONDS = 1;
-/** The number of bytes after which a batch is full. */
-export const MAX_BATCH_BYTES = 4 * 2 ** 20;
+/** The number of bytes after which a batch is full on the fastest link. */
+const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
 /**
  * One message of a batch that could not be handled.
@@ -314,6 +314,12 @@ export abstract class Consumer {
   /** The number of messages that may be in hand before no more are taken. */
   protected get maxInHand(): number {
     return this.options.maxInFlight;
+  }
+
+  /** The number of bytes after which a batch is full: about what comes in a second. */
+  protected get maxBytes(): number {
+    const { bytesPerSecond } = this.options.blocking;
+    return Math.floor(Math.min(MAX_BATCH_BYTES, bytesPerSecond));
   }
 
   /** Hands a batch out; resolves with whether it was wanted, when the next one may come. */

@@ -39,6 +39,8 @@ export class ServerConnection {
   id: number | undefined;
   /** Why it was lost, once it is. */
   loss: RedisError | undefined;
+  /** Measures what the way from the server carries. */
+  readonly throughput: Throughput = new Throughput();
   #client;
   #abort = new AbortController();
   #onLost: ((server: ServerConnection) => void) | undefined;
@@ -79,6 +81,10 @@ export class ServerConnection {
         ? Options extends { socket?: infer Socket } ? Socket : never
         : never,
     });
+    // Only the client's socket tells of bytes before an answer is whole.
+    const socket = this.#client._ejectSocket();
+    this.#client._insertSocket(socket);
+    socket.on("data", ({ length }: Buffer) => this.throughput.onBytes(length));
     this.#client.on("error", (error) => {
       this.close(toRedisError(error, {
         attempted: "stay connected to Redis",
@@ -208,13 +214,17 @@ export class ServerConnection {
   }
 
   /** Sends one command; rejects with whatever the client reports. */
-  send<Reply>(
+  async send<Reply>(
     args: readonly Argument[],
     options: { bytes?: boolean } = {},
   ): Promise<Reply> {
-    return this.#client.sendCommand(args.map(toClient), {
-      typeMapping: options.bytes ? AS_BYTES : AS_TEXT,
-    }) as Promise<Reply>;
+    try {
+      return await this.#client.sendCommand(args.map(toClient), {
+        typeMapping: options.bytes ? AS_BYTES : AS_TEXT,
+      }) as Reply;
+    } finally {
+      this.throughput.onReply();
+    }
   }
 
   /** Listens to a channel (`SUBSCRIBE`). */
@@ -295,18 +305,80 @@ function pairs(list: readonly unknown[]): Record<string, unknown> {
   return facts;
 }
 
-/** Notices when a server connection is silent although it should not be, and gives it up. */
+/** A guess for a way of which nothing is known, in bytes a second. */
+const FIRST_GUESS = 16 * 2 ** 10;
+/** Answers with fewer bytes tell nothing. */
+const TELLING = 8 * 2 ** 10;
+/** Answers that take less time are only known to be faster, in seconds. */
+const MEASURABLE = 0.02;
+
+/**
+ * Measures how many bytes a second come from a server, by its larger answers:
+ * a server sends an answer in one go, so the time between its bytes is that of
+ * the way. What comes too fast to be measured doubles the estimate.
+ */
+class Throughput {
+  #estimate = FIRST_GUESS;
+  #lastByte = -Infinity;
+  #begin: number | undefined;
+  /** All bytes of the answer, and those after the first ones. */
+  #whole = 0;
+  #rest = 0;
+
+  /** An estimate of what comes in a second, in bytes. */
+  get bytesPerSecond(): number {
+    return this.#estimate;
+  }
+
+  /** The time of the last byte, by `performance.now()`. */
+  get lastByte(): number {
+    return this.#lastByte;
+  }
+
+  /** Notes that so many bytes have come. */
+  onBytes(count: number): void {
+    this.#lastByte = performance.now();
+    this.#whole += count;
+    if (this.#begin === undefined) this.#begin = this.#lastByte;
+    else this.#rest += count;
+  }
+
+  /** Notes that these were the last ones of an answer. */
+  onReply(): void {
+    const seconds = (this.#lastByte - (this.#begin ?? Infinity)) / 1000;
+    if (this.#whole >= TELLING) {
+      this.#estimate = seconds < MEASURABLE
+        ? this.#estimate * 2
+        : (this.#estimate + this.#rest / seconds) / 2;
+    }
+    this.#begin = undefined;
+    this.#whole = this.#rest = 0;
+  }
+}
+
+/** The slowest link that a command is given time for, in bytes a second. */
+const SLOWEST = 16 * 2 ** 10;
+
+/**
+ * Notices when a server connection is silent although it should not be, and
+ * gives it up. As long as bytes come it lives, however long an answer takes.
+ */
 export class Health implements Disposable {
   #server: ServerConnection;
   #settings: Settings;
   #ping: () => void;
   #pending = 0;
   #allowance = 0;
-  #lastReply = performance.now();
+  #sent = 0;
+  #lastLife = performance.now();
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /** @param ping Sends something that the server answers. */
-  constructor(server: ServerConnection, settings: Settings, ping: () => void) {
+  constructor(
+    server: ServerConnection,
+    settings: Settings,
+    ping = (): void => {},
+  ) {
     this.#server = server;
     this.#settings = settings;
     this.#ping = ping;
@@ -318,7 +390,7 @@ export class Health implements Disposable {
     this.#timer = setInterval(() => {
       const now = performance.now();
       // After this process itself stood still, answers may wait to be read.
-      if (now - last > 3000 * tick) this.#lastReply = now;
+      if (now - last > 3000 * tick) this.#lastLife = now;
       else this.#check();
       last = now;
     }, tick * 1000);
@@ -326,15 +398,16 @@ export class Health implements Disposable {
   }
 
   /** Notes a command that is sent, and for how many seconds it may block. */
-  begin(block: number | undefined): void {
-    if (this.#pending++ === 0) this.#lastReply = performance.now();
+  begin(args: readonly Argument[], block: number | undefined): void {
+    if (this.#pending++ === 0) this.#lastLife = performance.now();
     this.#allowance = block ?? this.#allowance;
+    for (const { length } of args) this.#sent += length;
   }
 
   /** Notes that it was answered. */
   end(block: number | undefined): void {
-    this.#pending--;
-    this.#lastReply = performance.now();
+    if (--this.#pending === 0) this.#sent = 0;
+    this.#lastLife = performance.now();
     if (block !== undefined) this.#allowance = 0;
   }
 
@@ -344,10 +417,14 @@ export class Health implements Disposable {
   }
 
   #check(): void {
-    const silence = (performance.now() - this.#lastReply) / 1000;
+    const { lastByte } = this.#server.throughput;
+    const last = Math.max(this.#lastLife, lastByte);
+    const silence = (performance.now() - last) / 1000;
     const { healthCheckInterval, replyTimeout } = this.#settings;
     if (this.#pending > 0) {
-      if (silence > (replyTimeout ?? Infinity) + this.#allowance) {
+      // Nothing tells how much of what was sent has left.
+      const sending = this.#sent / SLOWEST;
+      if (silence > (replyTimeout ?? Infinity) + this.#allowance + sending) {
         this.#server.close(
           new RedisError({
             attempted: "stay connected to Redis",
