@@ -9,6 +9,16 @@ export async function hasPython(): Promise<boolean> {
   return await exists(PYTHON);
 }
 
+/** Why redis-py cannot be used here; `undefined` if it can. */
+export async function whyNoRedisPy(): Promise<string | undefined> {
+  if (!await hasPython()) return `${PYTHON} is not there`;
+  const { success } = await new Deno.Command(PYTHON, {
+    args: ["-c", "import redis"],
+    stderr: "null",
+  }).output();
+  return success ? undefined : "python3-redis is not installed";
+}
+
 /** Runs a program that reads JSON from stdin and writes some to stdout. */
 export async function askPython<Answer>(
   program: string,

@@ -12,21 +12,11 @@ import {
 import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { LineLogger } from "../line_logger.ts";
-import { PYTHON } from "../python.ts";
+import { PYTHON, whyNoRedisPy } from "../python.ts";
 import { until } from "../until.ts";
-import { run } from "../namespaces.ts";
 
 const PROGRAM = new URL("./platypush_hub.py", import.meta.url).pathname;
-const reason = await whyNot();
-
-async function whyNot(): Promise<string | undefined> {
-  try {
-    const { success } = await run(PYTHON, "-c", "import redis");
-    return success ? undefined : "python3-redis is not installed";
-  } catch {
-    return `${PYTHON} is not there`;
-  }
-}
+const reason = await whyNoRedisPy();
 
 // deno-lint-ignore no-console -- why a test is skipped has to be seen
 if (reason) console.log(`skipped with a hub: ${reason}`);

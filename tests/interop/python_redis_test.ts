@@ -10,20 +10,11 @@ import {
 import { inTime } from "../in_time.ts";
 import { Listener } from "../listener.ts";
 import { run } from "../namespaces.ts";
-import { PYTHON } from "../python.ts";
+import { PYTHON, whyNoRedisPy } from "../python.ts";
 import { TestServer } from "../servers.ts";
 
 const PROGRAM = new URL("./redis_python.py", import.meta.url).pathname;
-const reason = await whyNot();
-
-async function whyNot(): Promise<string | undefined> {
-  try {
-    const { success } = await run(PYTHON, "-c", "import redis");
-    return success ? undefined : "python3-redis is not installed";
-  } catch {
-    return `${PYTHON} is not there`;
-  }
-}
+const reason = await whyNoRedisPy();
 
 // deno-lint-ignore no-console -- why a test is skipped has to be seen
 if (reason) console.log(`skipped with redis-py: ${reason}`);
