@@ -36,6 +36,11 @@ export interface Row extends Kind {
   readonly variable?: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
+  /**
+   * It keeps others out: one that is there and undefined, as a variable that is
+   * not set, is refused, since leaving it out lets everybody in.
+   */
+  readonly isProtection?: boolean;
   /** Says what it decides, in one line, for the documentation. */
   readonly description?: string;
 }
@@ -64,7 +69,7 @@ export type Rows<Options, Filled extends keyof Options = never> = {
 
 /** Options that were checked, with the defaults of their rows. */
 export type Checked<Options, Filled extends keyof Options = never> =
-  & Omit<Options, Filled>
+  & { [Name in keyof Omit<Options, Filled>]: Exclude<Options[Name], null> }
   & { [Name in Filled]-?: NonNullable<Options[Name]> };
 
 /** Something that is wrong with an option. */
@@ -118,12 +123,13 @@ export function checkOptions<Options, Filled extends keyof Options = never>(
   }
   const problem = problemIn(options, rows);
   if (problem !== undefined) refuse(what, problem);
-  const checked: Record<string, unknown> = {};
-  for (const [name, row] of Object.entries<Row>(rows)) {
-    const value = valueOf(options, name, row) ?? row.default;
-    if (value !== undefined) checked[name] = value;
-  }
-  return checked as Checked<Options, Filled>;
+  const defaults = Object.entries<Row>(rows)
+    .map(([name, row]) => [name, row.default])
+    .filter(([, value]) => value !== undefined);
+  return {
+    ...Object.fromEntries(defaults),
+    ...withoutAliases(options, rows),
+  } as Checked<Options, Filled>;
 }
 
 /**
@@ -163,7 +169,15 @@ export function problemIn(
         }\``,
       );
     }
-    if (value === undefined) continue;
+    if (value === undefined) {
+      if (!rows[name]!.isProtection) continue;
+      return misfit(
+        name,
+        `\`${written}\` is undefined, expected ${
+          rows[name]!.expected
+        }; leave the option out to do without`,
+      );
+    }
     const other = given.get(name);
     if (other !== undefined) {
       return misfit(
@@ -229,6 +243,22 @@ const WORDS: ReadonlyMap<string, boolean> = new Map([
 /** Gives the name of an option in a configuration file: `batch_size` for `batchSize`. */
 export function nameInFile(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/**
+ * Calls each option by its own name.
+ *
+ * @returns A copy without aliases and what is not given.
+ */
+export function withoutAliases<Options extends object>(
+  options: Options,
+  rows: Readonly<Record<string, Row>>,
+): Checked<Options> {
+  return Object.fromEntries(
+    Object.entries(rows)
+      .map(([name, row]) => [name, valueOf(options, name, row)])
+      .filter(([, value]) => value !== undefined),
+  ) as Checked<Options>;
 }
 
 /** Looks up what is given for an option, under whichever name. */

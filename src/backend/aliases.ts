@@ -1,11 +1,10 @@
 /**
- * Platypush's own names for members and options, for code that comes from
- * there: a table, and what applies it.
+ * Platypush's own names for members, for code that comes from there: a table,
+ * and what applies it. Those of options are in the rows of the options.
  *
  * @module
  */
 
-import { OBJECT } from "../kinds.ts";
 import type {
   Event,
   EventInit,
@@ -40,19 +39,16 @@ const PROPERTIES = {
   native_id: "nativeId",
 } as const;
 
-const OPTIONS = {
-  redis_args: "redisArgs",
-  poll_seconds: "pollSeconds",
-  device_id: "deviceId",
-  srv_type: "srvType",
-  srv_name: "srvName",
-  on_response: "onResponse",
-  response_timeout: "responseTimeout",
-  queue_name: "queueName",
-} as const;
-
 /** Platypush's name of an option. */
-export type OptionAlias = keyof typeof OPTIONS;
+export type OptionAlias =
+  | "redis_args"
+  | "poll_seconds"
+  | "device_id"
+  | "srv_type"
+  | "srv_name"
+  | "on_response"
+  | "response_timeout"
+  | "queue_name";
 
 /**
  * The members of a {@linkcode Backend} under Platypush's names. What they take,
@@ -91,7 +87,7 @@ export interface BackendAliases {
   /** {@linkcode LifeCycle.shouldStop}. */
   should_stop(): boolean;
   /** {@linkcode LifeCycle.waitStop}. */
-  wait_stop(timeout?: number): Promise<boolean>;
+  wait_stop(timeout?: number | null): Promise<boolean>;
   /** {@linkcode LifeCycle.onStop}. */
   on_stop(): void | Promise<void>;
   /** {@linkcode Backend.onMessage}. */
@@ -103,6 +99,11 @@ export interface BackendAliases {
   ): Promise<void>;
   /** {@linkcode Backend.sendEvent}. */
   send_event(event: Event | EventInit, queueName?: string): Promise<Event>;
+  /** {@linkcode Backend.sendRequest}. */
+  send_request(
+    request: Request | RequestInit,
+    options: SendRequestOptions & { response_timeout: 0 | null },
+  ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
     request: Request | RequestInit,
@@ -151,23 +152,4 @@ function copyMember(prototype: object, from: string, to: string): void {
   const member = Object.getOwnPropertyDescriptor(prototype, from);
   if (member === undefined || Object.hasOwn(prototype, to)) return;
   Object.defineProperty(prototype, to, member);
-}
-
-/**
- * Renames Platypush's names of options; where an option has both, the
- * camelCase one counts.
- *
- * @param options Options as the application wrote them.
- * @returns A copy that has only camelCase names, without undefined ones.
- */
-export function camelCaseOptions<T extends object>(options: T): T {
-  if (!OBJECT.accepts(options)) return options;
-  const names: Readonly<Record<string, string>> = OPTIONS;
-  const entries = Object.entries(options).filter(([, value]) =>
-    value !== undefined
-  );
-  const renamed = entries.filter(([name]) => Object.hasOwn(names, name))
-    .map(([name, value]) => [names[name], value]);
-  const others = entries.filter(([name]) => !Object.hasOwn(names, name));
-  return Object.fromEntries([...renamed, ...others]) as T;
 }

@@ -1,4 +1,9 @@
-import { checkOptions, checkValue } from "../options.ts";
+import {
+  type Checked,
+  checkOptions,
+  checkValue,
+  withoutAliases,
+} from "../options.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -15,11 +20,7 @@ import type { RedisArgs } from "../redis/mod.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
 import type { ActionHandler, ActionOptions } from "./action_table.ts";
 import { Actions } from "./actions.ts";
-import {
-  applyAliases,
-  type BackendAliases,
-  camelCaseOptions,
-} from "./aliases.ts";
+import { applyAliases, type BackendAliases } from "./aliases.ts";
 import { BACKEND_OPTIONS } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { LifeCycle } from "./life_cycle.ts";
@@ -87,7 +88,7 @@ export class Backend extends LifeCycle {
   /** Gives whole numbers beyond 2^53 as big integers. */
   protected readonly bigint: boolean;
 
-  readonly #options: BackendOptions;
+  readonly #options: Checked<BackendOptions>;
   #bus: Bus | undefined;
   #messageSender: MessageSender | undefined;
   #peerSender: PeerSender | undefined;
@@ -106,9 +107,8 @@ export class Backend extends LifeCycle {
    * host's name may not be read (`--allow-sys=hostname`).
    */
   constructor(options: BackendOptions = {}) {
-    const given = camelCaseOptions(options);
     // Those of derived backends too: what they are given comes through here.
-    checkOptions("make the backend", given, BACKEND_OPTIONS);
+    const given = checkOptions("make the backend", options, BACKEND_OPTIONS);
     super(given, given.logger ?? createLogger("backend"));
     applyAliases(new.target.prototype);
     this.#options = given;
@@ -126,17 +126,18 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * The bus that messages are posted to.
-   *
-   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   * The bus that messages are posted to. One of its own is closed with the
+   * backend, and then takes nothing any more.
    */
   get bus(): Bus {
-    this.throwIfClosed();
-    return this.#bus ??= new Bus({
+    if (this.#bus !== undefined) return this.#bus;
+    this.#bus = new Bus({
       deviceId: this.deviceId,
       daemon: this.daemon,
       ...(this.#options.logger && { logger: this.#options.logger }),
     });
+    if (this.#isClosed) this.#bus.close();
+    return this.#bus;
   }
 
   /**
@@ -193,6 +194,8 @@ export class Backend extends LifeCycle {
    * Starts the backend, see {@linkcode LifeCycle.start}; with `postEvents` it
    * then looks for other hosts' services, and is stopped where it may not.
    *
+   * @param options A `signal` that stops the backend if it is aborted before
+   * that has started; then the promise rejects with its reason.
    * @throws {Error} If it was started or stopped before.
    * @throws {DOMException} An `AbortError` if it is stopped meanwhile.
    * @throws {TypeError} If an argument for Redis is unknown or wrong.
@@ -201,8 +204,10 @@ export class Backend extends LifeCycle {
    * @throws {Deno.errors.NotCapable} If Deno does not permit to use the network
    * (`--allow-net`) or to look at its interfaces (`--allow-sys`).
    */
-  override async start(): Promise<void> {
-    await super.start();
+  override async start(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    await super.start(options);
     const { postEvents } = this.#options;
     if (!postEvents || this.shouldStop()) return;
     const place = postEvents === true ? {} : postEvents;
@@ -286,13 +291,16 @@ export class Backend extends LifeCycle {
   }
 
   /**
-   * Sends a request and waits for the response.
+   * Sends a request and waits for the response. A failure that nobody waits for
+   * ends no process: only the promise tells of it.
    *
    * @param request The request, or what it is made with.
-   * @param options The time limit, the queue, and whom to call.
-   * @returns The response, also one that tells of errors.
+   * @param options The time limit in seconds, the queue, and whom to call.
+   * @returns The response, also one that tells of errors; nothing where
+   * `responseTimeout` is 0 or `null`.
    * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
-   * if the backend was stopped.
+   * if the backend was stopped, or `signal` was aborted without a reason of its
+   * own.
    * @throws {MessageError} If the request or the response is no message.
    * @throws {TypeError} If there is no such option or it is of another kind, or
    * an argument for Redis is unknown or wrong.
@@ -316,14 +324,23 @@ export class Backend extends LifeCycle {
    * );
    * ```
    */
-  async sendRequest(
+  sendRequest(
+    request: Request | RequestInit,
+    options: SendRequestOptions & { responseTimeout: 0 | null },
+  ): Promise<undefined>;
+  /** {@linkcode Backend.sendRequest}. */
+  sendRequest(
+    request: Request | RequestInit,
+    options?: SendRequestOptions,
+  ): Promise<Response>;
+  /** {@linkcode Backend.sendRequest}. */
+  sendRequest(
     request: Request | RequestInit,
     options: SendRequestOptions = {},
-  ): Promise<Response> {
-    this.throwIfClosed();
-    const given = camelCaseOptions(options);
-    checkOptions("send the request", given, REQUEST_OPTIONS);
-    return await this.#sending().sendRequest(request, given);
+  ): Promise<Response | undefined> {
+    const response = this.#sendRequest(request, options);
+    response.catch(() => {});
+    return response;
   }
 
   /**
@@ -535,9 +552,15 @@ export class Backend extends LifeCycle {
     options: RegisterServiceOptions = {},
   ): Promise<string> {
     this.throwIfClosed();
-    const given = camelCaseOptions(options);
-    checkOptions("register the service", given, SERVICE_OPTIONS);
-    const { properties, ...defaults } = this.serviceDefaults(given);
+    const given = checkOptions(
+      "register the service",
+      options,
+      SERVICE_OPTIONS,
+    );
+    const { properties, ...defaults } = withoutAliases(
+      this.serviceDefaults(given),
+      SERVICE_OPTIONS,
+    );
     return await this.#advertising().register({
       ...defaults,
       ...given,
@@ -612,6 +635,15 @@ export class Backend extends LifeCycle {
 
   get #ownsBus(): boolean {
     return this.#options.bus === undefined;
+  }
+
+  async #sendRequest(
+    request: Request | RequestInit,
+    options: SendRequestOptions,
+  ): Promise<Response | undefined> {
+    this.throwIfClosed();
+    const given = checkOptions("send the request", options, REQUEST_OPTIONS);
+    return await this.#sending().sendRequest(request, given);
   }
 
   #browsing(): PeerBrowser {

@@ -67,16 +67,19 @@ export const BACKEND_OPTIONS: Rows<
   redisArgs: row(OBJECT, {
     description: "How to reach Redis: redis-py's arguments, or a `url`",
     aliases: ["redis_args"],
+    isNullable: true,
     defaultText: "127.0.0.1:6379",
   }),
   bus: row(BUS, {
     description: "The bus to post to",
+    isNullable: true,
     defaultText: "a new `Bus`",
     isCodeOnly: true,
   }),
   pollSeconds: row(SECONDS, {
     description: "The pause between two `loop()`s; Redis needs no polling",
     aliases: ["poll_seconds"],
+    isNullable: true,
     defaultText: "none",
   }),
   deviceId: row(TEXT, {
@@ -132,6 +135,7 @@ export const BACKEND_OPTIONS: Rows<
       "What requests for actions need: a text, or a function that checks it",
     defaultText: "nothing",
     isSecret: true,
+    isProtection: true,
   }),
   actionConcurrency: row(COUNT, {
     description: "Actions that are executed at a time",

@@ -15,16 +15,16 @@ export interface BackendOptions {
    * The pause between two calls of `loop()`, in seconds, and after an error in
    * it. Default: no pause, and 5 after an error.
    */
-  pollSeconds?: number;
+  pollSeconds?: number | undefined;
   /**
    * The longest time that `stop()` waits for what still runs, in seconds, before
    * it goes on without. Default: 10.
    */
   stopTimeout?: number;
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
-  bus?: Bus;
+  bus?: Bus | null | undefined;
   /** The Redis server that `send…` sends to. Default: `127.0.0.1:6379`. */
-  redisArgs?: RedisArgs;
+  redisArgs?: RedisArgs | undefined;
   /**
    * The id of this device; messages for others are not taken. `*` takes
    * everybody's, and calls itself by the host's name. Default: the host's name.
@@ -53,9 +53,10 @@ export interface BackendOptions {
    * The `token` that requests for registered actions need: a text, which is
    * compared in constant time, or a function that checks it, which may take as
    * long as an action. The others are answered with an error. Default: none,
-   * every request is executed.
+   * every request is executed; one that is given and undefined, as a variable
+   * that is not set, is refused.
    */
-  token?: string | TokenCheck;
+  token?: string | TokenCheck | undefined;
   /** The number of registered actions that are executed at a time, at most. Default: 16. */
   actionConcurrency?: number;
   /**
@@ -66,9 +67,9 @@ export interface BackendOptions {
   /** Takes its reports. Default: LogTape's category `["platypush", "redis", "backend"]`. */
   logger?: Logger;
   /** {@linkcode BackendOptions.redisArgs}. */
-  redis_args?: RedisArgs;
+  redis_args?: RedisArgs | null | undefined;
   /** {@linkcode BackendOptions.pollSeconds}. */
-  poll_seconds?: number;
+  poll_seconds?: number | null | undefined;
   /** {@linkcode BackendOptions.deviceId}. */
-  device_id?: string;
+  device_id?: string | undefined;
 }

@@ -1,7 +1,12 @@
-import { checkValue } from "../options.ts";
-import { SECONDS } from "../kinds.ts";
+import { checkOptions, checkValue, row, type Rows } from "../options.ts";
+import { SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { LONGEST_TIMER, settledWithin, sleep } from "../waiting.ts";
+import {
+  LONGEST_TIMER,
+  settledWithin,
+  sleep,
+  unlessAborted,
+} from "../waiting.ts";
 import type { BackendOptions } from "./backend_options.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
@@ -16,6 +21,12 @@ type LifeCycleOptions = Pick<
   BackendOptions,
   "name" | "daemon" | "pollSeconds" | "stopTimeout"
 >;
+
+/** In Python, `None` is for ever too. */
+const TIMEOUT = row(SECONDS, { isNullable: true });
+const START_OPTIONS: Rows<{ signal?: AbortSignal | undefined }> = {
+  signal: SIGNAL,
+};
 
 /**
  * Starts once, works, and stops when it is told to: the part of a backend that
@@ -139,23 +150,44 @@ export abstract class LifeCycle implements AsyncDisposable {
    * @throws {Error} If it was not started.
    * @throws {RangeError} If the time is no number of seconds.
    */
-  async join(timeout?: number): Promise<boolean> {
+  async join(timeout?: number | null): Promise<boolean> {
     if (this.#ident === undefined) {
       throw new Error("Cannot join the backend: it has not been started");
     }
-    checkValue("join the backend", "timeout", timeout, SECONDS);
-    return await settledWithin(this.#finished.promise, timeout);
+    checkValue("join the backend", "timeout", timeout, TIMEOUT);
+    return await settledWithin(this.#finished.promise, timeout ?? undefined);
   }
 
   /**
    * Starts the backend: {@linkcode LifeCycle.enter}, then, without waiting for it
    * to finish, {@linkcode LifeCycle.run}. A backend can be started once.
    *
+   * @param options A `signal` that stops the backend if it is aborted before
+   * that has started; then the promise rejects with its reason.
    * @throws {Error} If it was started or stopped before, or what
    * {@linkcode LifeCycle.enter} throws.
    * @throws {DOMException} An `AbortError` if it is stopped meanwhile.
    */
-  async start(): Promise<void> {
+  async start(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const { signal } = checkOptions(
+      "start the backend",
+      options,
+      START_OPTIONS,
+    );
+    signal?.throwIfAborted();
+    const starting = this.#start();
+    if (signal === undefined) return await starting;
+    try {
+      await unlessAborted(starting, signal);
+    } catch (error) {
+      if (signal.aborted) await this.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     if (this.#ident !== undefined) {
       throw new Error(
         "Cannot start the backend: it has already been started",
@@ -253,12 +285,12 @@ export abstract class LifeCycle implements AsyncDisposable {
    * @returns `false` if the time was over first.
    * @throws {RangeError} If the time is no number of seconds.
    */
-  async waitStop(timeout?: number): Promise<boolean> {
-    checkValue("wait for the stop", "timeout", timeout, SECONDS);
-    return await sleep(timeout, {
+  async waitStop(timeout?: number | null): Promise<boolean> {
+    checkValue("wait for the stop", "timeout", timeout, TIMEOUT);
+    return await sleep(timeout ?? undefined, {
       signal: this.#stopping.signal,
       // A backend at work keeps the process alive by itself.
-      unref: this.#daemon || timeout === undefined,
+      unref: this.#daemon || timeout == null,
     });
   }
 

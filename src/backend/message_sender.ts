@@ -1,5 +1,11 @@
-import { checkValue, type Rows } from "../options.ts";
-import { FUNCTION, NAME, OBJECT, required, SECONDS } from "../kinds.ts";
+import {
+  type Checked,
+  checkValue,
+  type Kind,
+  row,
+  type Rows,
+} from "../options.ts";
+import { FUNCTION, NAME, OBJECT, required, SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
@@ -18,24 +24,44 @@ import type { OptionAlias } from "./aliases.ts";
 /** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
 export interface SendRequestOptions {
   /** Called with the response, and waited for, before the promise resolves. */
-  onResponse?: (response: Response) => unknown;
-  /** The longest time to wait for the response, in seconds. Default: 5. */
-  responseTimeout?: number;
+  onResponse?: ((response: Response) => unknown) | null | undefined;
+  /**
+   * The longest time to wait for the response, in seconds; 0 and `null` wait for
+   * none. Default: 5.
+   */
+  responseTimeout?: number | null | undefined;
   /** The queue to send it to. Default: the backend's own. */
-  queueName?: string;
+  queueName?: string | null | undefined;
+  /**
+   * Ends the wait: the promise rejects with the signal's reason. A request that
+   * was sent stays sent.
+   */
+  signal?: AbortSignal | undefined;
   /** {@linkcode SendRequestOptions.onResponse}. */
-  on_response?: (response: Response) => unknown;
+  on_response?: ((response: Response) => unknown) | null | undefined;
   /** {@linkcode SendRequestOptions.responseTimeout}. */
-  response_timeout?: number;
+  response_timeout?: number | null | undefined;
   /** {@linkcode SendRequestOptions.queueName}. */
-  queue_name?: string;
+  queue_name?: string | null | undefined;
 }
 
-/** Every option of {@linkcode Backend.sendRequest}, in camelCase. */
-export const REQUEST_OPTIONS: Rows<Omit<SendRequestOptions, OptionAlias>> = {
-  onResponse: FUNCTION,
-  responseTimeout: SECONDS,
-  queueName: NAME,
+const RESPONSE_TIME: Kind = {
+  ...SECONDS,
+  accepts: (value) => value === null || SECONDS.accepts(value),
+};
+
+/** Every option of {@linkcode Backend.sendRequest}. */
+export const REQUEST_OPTIONS: Rows<
+  Omit<SendRequestOptions, OptionAlias>,
+  "responseTimeout"
+> = {
+  onResponse: row(FUNCTION, { aliases: ["on_response"], isNullable: true }),
+  responseTimeout: row(RESPONSE_TIME, {
+    aliases: ["response_timeout"],
+    default: 5,
+  }),
+  signal: SIGNAL,
+  queueName: row(NAME, { aliases: ["queue_name"], isNullable: true }),
 };
 
 const RESPONSE = required(OBJECT);
@@ -63,8 +89,6 @@ interface MessageSenderOptions {
 
 /** The list of a response, as spans name it. */
 const RESPONSES = "platypush/responses/{id}";
-/** In seconds, as in Platypush. */
-const RESPONSE_TIMEOUT = 5;
 
 /** Turns messages into what is on the wire, and sends them. */
 export class MessageSender {
@@ -107,20 +131,24 @@ export class MessageSender {
     return message;
   }
 
-  /** Sends a request, and waits for the response. */
+  /** Sends a request, and waits for the response if there is time for one. */
   async sendRequest(
     request: Request | RequestInit,
-    options: SendRequestOptions = {},
-  ): Promise<Response> {
-    const { onResponse, responseTimeout = RESPONSE_TIMEOUT, queueName } =
-      options;
+    { onResponse, responseTimeout, queueName, signal }: Checked<
+      SendRequestOptions,
+      "responseTimeout"
+    >,
+  ): Promise<Response | undefined> {
+    signal?.throwIfAborted();
     const message = request instanceof Request
       ? request
       : new Request({ ...this.#addresses(), ...request });
     await this.sendMessage(message, queueName);
+    if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
       message.id,
       responseTimeout,
+      signal,
     );
     const { deviceId, maxSize, bigint = false } = this.#options;
     const response = Response.build(payload, {

@@ -4,7 +4,6 @@ import { DeadLetters, type InboxOptions } from "../redis/mod.ts";
 import { addStats, emptyStats } from "../redis/consumer.ts";
 import { parseRedisArgs } from "../redis/redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
-import { camelCaseOptions } from "./aliases.ts";
 import { Backend, DEFAULT_QUEUE } from "./backend.ts";
 import { Consumption } from "./consumption.ts";
 import { type BackendStats, Counters } from "./counters.ts";
@@ -63,10 +62,9 @@ export class RedisBackend extends Backend {
    * host's name may not be read (`--allow-sys=hostname`).
    */
   constructor(options: RedisBackendOptions = {}) {
-    const given = camelCaseOptions(options);
-    super(given);
-    this.#options = given;
-    this.#queue = given.queue || DEFAULT_QUEUE;
+    super(options);
+    this.#options = { ...options };
+    this.#queue = options.queue || DEFAULT_QUEUE;
   }
 
   /** The queue, or the queues, that it takes messages from. */

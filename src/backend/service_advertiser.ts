@@ -1,4 +1,4 @@
-import type { Rows } from "../options.ts";
+import { type Checked, row, type Rows } from "../options.ts";
 import { FLAG, OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
@@ -19,38 +19,38 @@ export interface RegisterServiceOptions {
    * The port of the service. Default: the one of the Redis server in use, or 0
    * where it is reached through a Unix socket, which no other host can.
    */
-  port?: number;
+  port?: number | null | undefined;
   /** The short name. Default: the class's name without `Backend`, in lower case. */
-  name?: string;
+  name?: string | null | undefined;
   /** The type of the service. Default: `_platypush-{name}._{tcp|udp}.local.`. */
-  srvType?: string;
+  srvType?: string | null | undefined;
   /** The full name of the service. Default: `{device id}.{type}`. */
-  srvName?: string;
+  srvName?: string | null | undefined;
   /** Makes it a service over UDP. Default: `false`, which is TCP. */
-  udp?: boolean;
+  udp?: boolean | null | undefined;
   /**
    * The TXT record, on top of `name`, `vendor`, `version`, `device_id`, and
    * `queue` where the backend has one.
    */
-  properties?: Readonly<Record<string, PropertyValue>>;
+  properties?: Readonly<Record<string, PropertyValue>> | null | undefined;
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
-  interfaces?: readonly string[];
+  interfaces?: readonly string[] | null | undefined;
   /** {@linkcode RegisterServiceOptions.srvType}. */
-  srv_type?: string;
+  srv_type?: string | null | undefined;
   /** {@linkcode RegisterServiceOptions.srvName}. */
-  srv_name?: string;
+  srv_name?: string | null | undefined;
 }
 
 /** Every option of {@linkcode Backend.registerService}. */
 export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
   {
-    port: PORT,
-    name: TEXT,
-    srvType: TEXT,
-    srvName: TEXT,
-    udp: FLAG,
-    properties: OBJECT,
-    interfaces: TEXTS,
+    port: row(PORT, { isNullable: true }),
+    name: row(TEXT, { isNullable: true }),
+    srvType: row(TEXT, { aliases: ["srv_type"], isNullable: true }),
+    srvName: row(TEXT, { aliases: ["srv_name"], isNullable: true }),
+    udp: row(FLAG, { isNullable: true }),
+    properties: row(OBJECT, { isNullable: true }),
+    interfaces: row(TEXTS, { isNullable: true }),
   };
 
 interface ServiceAdvertiserOptions {
@@ -88,7 +88,7 @@ export class ServiceAdvertiser {
   }
 
   /** Advertises the service, or changes what is advertised; gives its full name. */
-  register(options: RegisterServiceOptions): Promise<string> {
+  register(options: Checked<RegisterServiceOptions>): Promise<string> {
     return this.#inTurn(() => this.#register(options));
   }
 
@@ -118,7 +118,7 @@ export class ServiceAdvertiser {
     });
   }
 
-  async #register(options: RegisterServiceOptions): Promise<string> {
+  async #register(options: Checked<RegisterServiceOptions>): Promise<string> {
     const { deviceId, daemon, logger } = this.#options;
     const { name = this.#options.name, port, udp, srvType, srvName } = options;
     if (port === undefined) {

@@ -1,7 +1,12 @@
 import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
-import { camelCaseOptions } from "../backend/aliases.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
-import { problemIn, problemWith, readAs, type Row } from "../options.ts";
+import {
+  problemIn,
+  problemWith,
+  readAs,
+  type Row,
+  withoutAliases,
+} from "../options.ts";
 import {
   contradictionIn,
   expandUrl,
@@ -70,9 +75,8 @@ export interface ConfigFlags {
  * @throws {ConfigError} There is no such option, or a value makes no sense.
  */
 export function codeLayer(code: RedisBackendOptions): Layer {
-  const whole = camelCaseOptions(code);
-  const { redisArgs = {}, ...options } = whole;
-  const problem = problemIn(whole, BACKEND_OPTIONS) ??
+  const { redisArgs = {}, ...options } = withoutAliases(code, BACKEND_OPTIONS);
+  const problem = problemIn(code, BACKEND_OPTIONS) ??
     problemIn(redisArgs, REDIS_ARGUMENTS);
   if (problem !== undefined) throw new ConfigError(`code: ${problem.text}`);
   const give = (values: object): Values =>

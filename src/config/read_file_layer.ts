@@ -99,9 +99,18 @@ class FileReader {
     for (const [option, row] of Object.entries(rows)) {
       const name = nameInFile(option);
       const entry = entries?.get(name);
-      if (entry === undefined || isEmpty(entry)) continue;
-      const value = this.#value(prefix + name, entry, row);
+      if (entry === undefined) continue;
+      const value = isEmpty(entry)
+        ? undefined
+        : this.#value(prefix + name, entry, row);
       if (value !== undefined) values[option] = value;
+      else if (row.isProtection) {
+        throw new ConfigError(
+          `${
+            formatPlace(entry.place)
+          }: \`${name}\` is empty, expected ${row.expected}; leave it out to do without`,
+        );
+      }
     }
     return values;
   }

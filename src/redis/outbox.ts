@@ -150,7 +150,8 @@ export class Outbox {
    * has arrived here. Any number of requests may wait at once.
    *
    * @param id The id of the request that it answers.
-   * @param timeout How long to wait, in seconds.
+   * @param timeout The longest time to wait, in seconds.
+   * @param signal Ends the wait: it rejects with the signal's reason.
    * @returns The response as it was sent.
    * @throws {TypeError} The id is no text, or there is no time.
    * @throws {RangeError} The time is no number of seconds.
@@ -169,10 +170,14 @@ export class Outbox {
    * console.assert(new TextDecoder().decode(await response) === "done");
    * ```
    */
-  async waitForResponse(id: string, timeout: number): Promise<Uint8Array> {
+  async waitForResponse(
+    id: string,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
     checkValue("wait for a response", "id", id, ID);
     checkValue("wait for a response", "timeout", timeout, TIMEOUT);
-    return await this.#responses.wait(id, responseKey(id), timeout);
+    return await this.#responses.wait(id, responseKey(id), timeout, signal);
   }
 
   /** Closes the connections; what still waits rejects. */

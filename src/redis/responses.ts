@@ -45,10 +45,16 @@ export class Responses {
    * Waits for one response.
    *
    * @param key The list on which the response arrives.
-   * @param timeout How long to wait, in seconds.
+   * @param timeout The longest time to wait, in seconds.
+   * @param signal Ends the wait with its reason.
    */
-  wait(id: string, key: string, timeout: number): Promise<Uint8Array> {
-    const waiting = this.#wait(id, key, timeout);
+  wait(
+    id: string,
+    key: string,
+    timeout: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const waiting = this.#wait(id, key, timeout, signal);
     const done = waiting.catch(() => {}).finally(() =>
       this.#waiting.delete(done)
     );
@@ -62,11 +68,20 @@ export class Responses {
     await Promise.all(this.#waiting);
   }
 
-  async #wait(id: string, key: string, timeout: number): Promise<Uint8Array> {
+  async #wait(
+    id: string,
+    key: string,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
     const start = performance.now();
     const late = new AbortController();
     const { unref } = this.#options;
-    const end = AbortSignal.any([late.signal, this.#closing.signal]);
+    const end = AbortSignal.any([
+      late.signal,
+      this.#closing.signal,
+      ...signal ? [signal] : [],
+    ]);
     const over = sleep(timeout, { signal: end, unref }).then(() =>
       late.abort()
     );
@@ -87,6 +102,7 @@ export class Responses {
     } finally {
       late.abort();
     }
+    signal?.throwIfAborted();
     if (this.#closing.signal.aborted) throw closed();
     throw new DOMException(
       `No response to request ${id} within ${timeout} s${problem}`,

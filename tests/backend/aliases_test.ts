@@ -54,8 +54,11 @@ Deno.test("Backend has Platypush's names for its options and properties", () => 
   assert.equal(backend.poll_seconds, 3);
   assert.equal(backend.device_id, "livingroom");
   assert.equal(backend.native_id, undefined);
-  const both = new RedisBackend({ pollSeconds: 1, poll_seconds: 2 });
-  assert.equal(both.pollSeconds, 1);
+  assert.throws(() => new RedisBackend({ pollSeconds: 1, poll_seconds: 2 }), {
+    name: "TypeError",
+    message:
+      "Cannot make the backend: `pollSeconds` and `poll_seconds` are the same option; give one of them",
+  });
 });
 
 Deno.test("Backend calls on_stop() where a class defines that", async () => {

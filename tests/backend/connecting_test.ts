@@ -119,6 +119,28 @@ Deno.test("RedisBackend goes on asking for a name that does not resolve, until i
   assertSilent(listener.logger);
 });
 
+Deno.test("RedisBackend gives up starting when the signal is aborted, and is stopped", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, {
+    redisArgs: { host: "no-such-host.invalid" },
+  });
+  const { backend } = listener;
+  const abort = new AbortController();
+  const starting = backend.start({ signal: abort.signal });
+  await listener.logger.line(/warn: .*no-such-host.invalid.* Trying again/);
+  const reason = new Error("it takes too long");
+  abort.abort(reason);
+  await assert.rejects(starting, reason);
+  assert.deepEqual([backend.shouldStop(), backend.isAlive()], [true, false]);
+
+  await using another = new Listener(server);
+  await assert.rejects(another.backend.start({ signal: abort.signal }), reason);
+  const later = new AbortController();
+  await another.backend.start({ signal: later.signal });
+  later.abort();
+  assert.equal(another.backend.isAlive(), true);
+});
+
 Deno.test("RedisBackend waits for a server that is still loading", async () => {
   await using server = await LoadingServer.start();
   const { port } = server;

@@ -114,6 +114,50 @@ Deno.test("Backend gives up waiting for a response in time", async () => {
   );
 });
 
+Deno.test("Backend waits for no response where there is no time for one", async () => {
+  await using server = await TestServer.start();
+  await using backend = sender(server);
+  const request = { action: "count" };
+  const answers = [
+    await backend.sendRequest(request, { responseTimeout: 0 }),
+    await backend.sendRequest(request, { responseTimeout: null }),
+    await backend.send_request(request, { response_timeout: null }),
+  ];
+  assert.deepEqual(answers, [undefined, undefined, undefined]);
+  assert.equal((await queued(server)).length, 3);
+});
+
+Deno.test("Backend ends the wait for a response when the signal is aborted", async () => {
+  await using server = await TestServer.start();
+  await using backend = sender(server);
+  const abort = new AbortController();
+  const waiting = backend.sendRequest({ action: "count" }, {
+    signal: abort.signal,
+    responseTimeout: 60,
+  });
+  await server.run("BLPOP", QUEUE, "0");
+  const reason = new Error("nobody is interested any more");
+  abort.abort(reason);
+  await assert.rejects(waiting, reason);
+  const early = backend.sendRequest({ action: "count" }, {
+    signal: abort.signal,
+  });
+  await assert.rejects(early, reason);
+  assert.equal((await queued(server)).length, 0);
+});
+
+Deno.test("A request that nobody waits for does not end the process", async () => {
+  await using server = await TestServer.start();
+  const backend = sender(server);
+  backend.send_request({ action: "count" }, { response_timeout: 0.01 });
+  backend.send_request({ action: "count" }, { queue_name: "" });
+  // Both have failed by then; an unhandled rejection fails the test.
+  await assert.rejects(
+    backend.send_request({ action: "count" }, { response_timeout: 0.05 }),
+  );
+  await backend.stop();
+});
+
 Deno.test("Backend that is stopped tells who waits for a response", async () => {
   await using server = await TestServer.start();
   const backend = sender(server);

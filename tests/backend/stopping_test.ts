@@ -229,7 +229,9 @@ Deno.test("RedisBackend closes a bus of its own, and no other", async () => {
   await own[Symbol.asyncDispose]();
   assert.deepEqual(await iterated, []);
   await assert.rejects(bus.post({ type: "event", args: { type: "a.B" } }));
-  assert.throws(() => own.backend.bus, { name: "AbortError" });
+  assert.equal(own.backend.bus, bus);
+  const { received, subscribers } = own.backend.stats();
+  assert.deepEqual([received, subscribers], [0, 0]);
   await assert.rejects(own.backend.sendEvent({ args: { type: "a.B" } }), {
     name: "AbortError",
   });
@@ -247,4 +249,13 @@ Deno.test("RedisBackend acknowledges what was handled after the server came back
   await listener.messages(2);
   await listener.backend.stop();
   assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+Deno.test("Backend that was stopped has a bus of its own that is closed", async () => {
+  const backend = new RedisBackend({ deviceId: "hall" });
+  await backend.stop();
+  const event = { type: "event", args: { type: "a.B" } };
+  await assert.rejects(backend.bus.post(event), { name: "BusError" });
+  assert.equal(backend.stats().received, 0);
+  await backend.bus.close();
 });

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import { Listener } from "../listener.ts";
+import {
+  RedisBackend,
+  type RedisBackendOptions,
+  resolveConfig,
+} from "../../mod.ts";
 import { TestServer } from "../servers.ts";
 import { Client } from "./action_client.ts";
 
@@ -85,4 +90,40 @@ Deno.test("Backend refuses a request whose token check does not answer, and neve
   await late.promise;
   const again = await client.ask("lights.on", {}, { token: "s3cret" });
   assert.deepEqual([again.output, executed], [1, 1]);
+});
+
+Deno.test("Backend refuses a token that is there and undefined, as a variable that is not set", () => {
+  const token = Deno.env.get("A_VARIABLE_THAT_IS_NOT_SET");
+  assert.throws(() => new RedisBackend({ token }), {
+    name: "TypeError",
+    message:
+      "Cannot make the backend: `token` is undefined, expected a text that is not empty, or in code a function; leave the option out to do without",
+  });
+  // Deliberately of the wrong type.
+  const none = null as unknown as string;
+  for (const token of ["", none]) {
+    assert.throws(() => new RedisBackend({ token }), { name: "TypeError" });
+  }
+});
+
+Deno.test("resolveConfig() refuses a token that is there and says nothing", async () => {
+  const read = async (
+    token: string,
+    code: RedisBackendOptions,
+  ): Promise<unknown> => {
+    const file = await Deno.makeTempFile({ suffix: ".yaml" });
+    await Deno.writeTextFile(file, `device_id: hall\n${token}\n`);
+    try {
+      return await resolveConfig({ flags: { config: file }, code });
+    } finally {
+      await Deno.remove(file);
+    }
+  };
+  await assert.rejects(read("", { token: undefined }), /`token` is undefined/);
+  await assert.rejects(read("token:", {}), /token/);
+  await assert.rejects(read("token: ''", {}), /token/);
+  await assert.rejects(
+    read("token: ${A_VARIABLE_THAT_IS_NOT_SET}", {}),
+    /token|A_VARIABLE/,
+  );
 });

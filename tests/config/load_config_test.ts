@@ -104,8 +104,10 @@ Deno.test("the file in the documentation is right, and has every option", async 
     "music.yaml": "",
   });
   const { logger } = folder;
-  const options = await loadConfig(folder.file(), { env: {}, logger });
+  const env = { PLATYPUSH_TOKEN: "s3cret" };
+  const options = await loadConfig(folder.file(), { env, logger });
   assert.deepEqual(folder.lines, []);
+  assert.equal(options.token, "s3cret");
   assert.equal(options.redisArgs?.password, "sesame");
   assert.ok(options.peers?.kitchen);
   new RedisBackend(options);
@@ -115,7 +117,6 @@ Deno.test("the file in the documentation is right, and has every option", async 
     "pollSeconds",
     "name",
     "daemon",
-    "token",
   ]);
 });
 
