@@ -1,5 +1,5 @@
 /**
- * Listens to a Redis queue, announces itself on the local network, and prints
+ * Listens to a Redis queue, advertises itself on the local network, and prints
  * what arrives, one JSON message a line, until SIGINT or SIGTERM.
  *
  * ```sh
@@ -29,7 +29,7 @@ await program(async (signal) => {
     redisArgs: redis.redisArgs,
     queue: Deno.env.get("PLATYPUSH_REDIS_QUEUE"),
     deviceId: Deno.env.get("PLATYPUSH_DEVICE_ID"),
-    // Announcing takes a while, and only then the loop below subscribes.
+    // Advertising takes a while, and only then the loop below subscribes.
     subscriberGrace: Infinity,
   });
   signal.addEventListener("abort", () => backend.stop());

@@ -1,6 +1,6 @@
 /**
  * Starts the whole thing for real, and watches twenty messages arrive: a Redis
- * server, the backend, a subscriber in a worker, the announcement on the
+ * server, the backend, a subscriber in a worker, the advertisement on the
  * network, a browser that finds it, and another process that sends.
  *
  * ```sh
@@ -60,7 +60,7 @@ await program(async (signal) => {
 
   const found = find(deviceId, limit);
   const name = await backend.registerService();
-  await step("Zeroconf", `announced as ${name}`);
+  await step("Zeroconf", `advertised as ${name}`);
   const service = await found;
   await step(
     "",
