@@ -5,11 +5,14 @@ import { readCondition } from "../message/condition.ts";
 import {
   type Condition,
   Event,
+  type EventArgs,
   type Filter,
   Message,
   type MessageClass,
   type MessageInput,
+  type TypedEvent,
 } from "../message/mod.ts";
+import { fittedEvent } from "../message/schema.ts";
 import {
   BUS_OPTIONS,
   type BusOptions,
@@ -27,6 +30,7 @@ import { Receipt } from "./receipt.ts";
 import { Subscriber } from "./subscriber.ts";
 import {
   HandlerSubscription,
+  type HookHandler,
   HookSubscription,
   QueueSubscription,
 } from "./subscription.ts";
@@ -297,10 +301,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param handler Called with each message. What it throws, or rejects with,
    * counts as a failure of that message.
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
-   * @param options How long it may take.
+   * @param options How long it may take, and a schema for the `args` of events.
    * @returns Ends it.
    * @throws {TypeError} When the type is none, the handler is no function, the
-   * filter is no object, or there is no such option or it is of another kind.
+   * filter is no object, there is a schema for what is no event, or there is no
+   * such option or it is of another kind.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
    *
@@ -320,20 +325,45 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * assert.equal(lit, 1);
    * ```
    */
+  registerHandler<Args = EventArgs>(
+    type: string | typeof Event,
+    handler: (event: TypedEvent<Args>) => unknown,
+    filter?: Filter,
+    options?: HandlerOptions<Args>,
+  ): () => void;
+  /** {@linkcode Bus.registerHandler}; for any class of messages. */
   registerHandler<M extends Message>(
     type: MessageClass<M> | string,
     handler: (message: M) => unknown,
+    filter?: Filter,
+    options?: HandlerOptions,
+  ): () => void;
+  /** {@linkcode Bus.registerHandler}; what it does. */
+  registerHandler(
+    type: MessageClass | string,
+    handler: (message: never) => unknown,
     filter?: Filter,
     options: HandlerOptions = {},
   ): () => void {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HANDLER_OPTIONS);
-    const { timeout } = options;
+    const { timeout, schema } = options;
     checkHandler(type, handler, filter);
+    if (schema !== undefined && !isOfEvents(type)) {
+      throw new TypeError(
+        "Cannot register a handler: a schema is for the args of events, and the type is another one",
+      );
+    }
+    const call = handler as (message: Message) => unknown;
     return this.#subscriber.add(
       new HandlerSubscription(
         type,
-        handler as (message: Message) => unknown,
+        schema === undefined ? call : (message) => {
+          const fitting = fittedEvent(schema, message as Event);
+          return fitting instanceof Promise
+            ? fitting.then(call)
+            : call(fitting);
+        },
         filter,
         timeout,
       ),
@@ -355,7 +385,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param handler Called with each such event, and with the words that its
    * phrase has caught: `{ lights: "kitchen" }` for `turn on the ${lights}`. What
    * it throws, or rejects with, counts as a failure of that event.
-   * @param options How long it may take, and its priority.
+   * @param options How long it may take, its priority, and a schema for the
+   * event's `args`.
    * @returns Ends it.
    * @throws {TypeError} When the condition is no object, or holds what no event
    * can; the handler is no function; or there is no such option or it is of
@@ -385,21 +416,30 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * assert.deepEqual(bright, [4, "5.5"]);
    * ```
    */
-  on(
+  on<Args = EventArgs>(
     condition: Condition,
     handler: (
-      event: Event,
+      event: TypedEvent<Args>,
       captures: Readonly<Record<string, string>>,
     ) => unknown,
-    options: HookOptions = {},
+    options: HookOptions<Args> = {},
   ): () => void {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
-    const { timeout, priority = 0 } = options;
+    const { timeout, priority = 0, schema } = options;
     const { logger = createLogger("message") } = this.#options;
     const compiled = readCondition(condition, logger);
-    const hook = new HookSubscription(handler, timeout);
+    const call = handler as HookHandler;
+    const hook = new HookSubscription(
+      schema === undefined ? call : (event, captures) => {
+        const fitting = fittedEvent(schema, event);
+        return fitting instanceof Promise
+          ? fitting.then((event) => call(event, captures))
+          : call(fitting, captures);
+      },
+      timeout,
+    );
     return this.#subscriber.addHook(hook, compiled, priority);
   }
 
@@ -509,6 +549,11 @@ function isArray(
 function defaultLabel(): string {
   const inWorker = "postMessage" in globalThis;
   return globalThis.name || (inWorker ? "worker" : "main");
+}
+
+function isOfEvents(type: MessageClass | string): boolean {
+  return typeof type === "string" || type === Event ||
+    type.prototype instanceof Event;
 }
 
 /** Refuses what would make every message fail, or pass every message over. */

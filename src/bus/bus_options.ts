@@ -9,6 +9,7 @@ import {
   TIME_LIMIT,
 } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
+import type { Schema } from "../message/mod.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
 /** Says how a {@linkcode Bus} works. */
@@ -100,11 +101,17 @@ export interface PostOptions {
  * assert.deepEqual(await receipt.handled, []);
  * ```
  */
-export interface HandlerOptions {
+export interface HandlerOptions<Args = unknown> {
   /**
    * The time in seconds that the handler may take before its message counts as failed; `Infinity` for no limit. The bus's `handlerTimeout` by default.
    */
   timeout?: number;
+  /**
+   * Gives the handler the `args` of events as the schema makes them, with its
+   * types. An event that does not fit counts as malformed, with the schema's
+   * issues, and is not tried again. For events alone.
+   */
+  schema?: Schema<Args>;
 }
 
 /**
@@ -126,7 +133,7 @@ export interface HandlerOptions {
  * assert.deepEqual(called, ["hall", "first"]);
  * ```
  */
-export interface HookOptions extends HandlerOptions {
+export interface HookOptions<Args = unknown> extends HandlerOptions<Args> {
   /**
    * Of the hooks of one `Bus` that match an event, those with the highest
    * priority are called, and those that match best. 0 by default, for all: then
@@ -179,7 +186,15 @@ export const POST_OPTIONS: Rows<PostOptions> = {
 };
 
 /** Every option of a handler. */
-export const HANDLER_OPTIONS: Rows<HandlerOptions> = { timeout: TIME_LIMIT };
+export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
+  timeout: TIME_LIMIT,
+  schema: {
+    expected: "a schema that speaks Standard Schema",
+    accepts: (value) =>
+      (typeof value === "object" || typeof value === "function") &&
+      value !== null && "~standard" in value,
+  },
+};
 
 /** Every option of a hook. */
 export const HOOK_OPTIONS: Rows<HookOptions> = {

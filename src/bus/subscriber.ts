@@ -1,6 +1,6 @@
 import type { CompiledCondition } from "../message/condition.ts";
 import { type ChosenHook, HookTable } from "../message/hook_table.ts";
-import { Event, type Message } from "../message/mod.ts";
+import { Event, type Message, SchemaError } from "../message/mod.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
 import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
 import type { Receipt, Retry } from "./receipt.ts";
@@ -58,6 +58,7 @@ export class Subscriber {
   // Replaced, never changed, so that a handler may change it meanwhile.
   #subscriptions: readonly Subscription[] = [];
   readonly #hooks = new HookTable<HookSubscription>();
+  #order = 0;
   readonly #tasks = new Set<Task>();
   #room = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -90,6 +91,7 @@ export class Subscriber {
    */
   add(subscription: Subscription): () => void {
     subscription.serial = this.#options.nextSerial();
+    subscription.order = this.#order++;
     this.#change([...this.#subscriptions, subscription]);
     return () => {
       if (!this.#subscriptions.includes(subscription)) return;
@@ -109,6 +111,7 @@ export class Subscriber {
     priority: number,
   ): () => void {
     hook.serial = this.#options.nextSerial();
+    hook.order = this.#order++;
     const remove = this.#hooks.add(hook, condition, priority);
     if (this.#subscriptions.length + this.#hooks.size === 1) {
       this.#options.onListening();
@@ -146,7 +149,7 @@ export class Subscriber {
     const chosen = this.#choose(message);
     const all = chosen.size === 0
       ? before
-      : [...before, ...chosen.keys()].sort((a, b) => a.serial - b.serial);
+      : [...before, ...chosen.keys()].sort((a, b) => a.order - b.order);
     for (const subscription of all) {
       const hook = chosen.get(subscription);
       const ended = hook === undefined
@@ -302,6 +305,8 @@ export class Subscriber {
       ? "left"
       : error instanceof DroppedError
       ? "dropped"
+      : error instanceof SchemaError
+      ? "malformed"
       : "failed";
     receipt.fail({
       index,
@@ -310,7 +315,8 @@ export class Subscriber {
       subscriber: this.#options.label,
       subscription: String(subscription.serial),
     });
-    if (reason === "failed") this.#options.onFailure(error, message);
+    const isOurs = reason === "failed" || reason === "malformed";
+    if (isOurs) this.#options.onFailure(error, message);
   }
 }
 

@@ -13,6 +13,8 @@ import { LeftError } from "./errors.ts";
 export interface Subscription {
   /** Tells it from all others on the bus, in the order in which they came. */
   serial: number;
+  /** Its place among those of its `Bus`, in the order in which they came. */
+  order: number;
   /**
    * The time in seconds that it may take with a message; the bus's `handlerTimeout`
    * by default.
@@ -32,6 +34,7 @@ export interface Subscription {
 /** Calls a handler for each message of a type that passes a filter. */
 export class HandlerSubscription implements Subscription {
   serial = 0;
+  order = 0;
   readonly timeout: number | undefined;
   readonly #type: MessageClass | string;
   readonly #handler: (message: Message) => unknown;
@@ -78,6 +81,7 @@ export type HookHandler = (
 /** Calls a handler for each event that it is chosen for. */
 export class HookSubscription implements Subscription {
   serial = 0;
+  order = 0;
   readonly timeout: number | undefined;
   readonly #handler: HookHandler;
 
@@ -109,6 +113,7 @@ interface Queued {
  */
 export class QueueSubscription implements Subscription {
   serial = 0;
+  order = 0;
   /** A loop over messages takes the time that it takes. */
   readonly timeout = Infinity;
   readonly #queue: Queued[] = [];

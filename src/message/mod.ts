@@ -29,3 +29,9 @@ export { parsePythonLiteral } from "./python_literal.ts";
 export { RegexError } from "./python_regex_syntax.ts";
 export { Request, type RequestInit } from "./request.ts";
 export { Response, type ResponseInit } from "./response.ts";
+export {
+  type Schema,
+  SchemaError,
+  type SchemaIssue,
+  type TypedEvent,
+} from "./schema.ts";
