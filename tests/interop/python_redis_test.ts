@@ -87,7 +87,7 @@ testWithPython(
       text: 'it\'s "grün" 😀 \\ \u2028\0\n',
       "ключ": ["", "{'a': 1}", '{"a": 1}', "null", "5"],
       numbers: [0, -1, 0.1, 1e21, 5e-324, 2 ** 53, -(2 ** 53)],
-      big: [2n ** 53n - 1n, 2n ** 64n],
+      big: [2n ** 53n - 1n, 2n ** 64n + 1n],
       "no numbers": [NaN, Infinity, -Infinity, undefined],
       missing: undefined,
       date: new Date(1795450970250),
@@ -100,7 +100,7 @@ testWithPython(
       text: 'it\'s "grün" 😀 \\ \u2028\0\n',
       "ключ": ["", "{'a': 1}", '{"a": 1}', "null", "5"],
       numbers: [0, -1, 0.1, 1e21, 5e-324, 2 ** 53, -(2 ** 53)],
-      big: [9007199254740991, "18446744073709551616"],
+      big: [9007199254740991, 2 ** 64],
       "no numbers": [null, null, null, null],
       date: "2026-11-23T16:22:50.250Z",
       map: { a: [1], null: true },
@@ -136,6 +136,8 @@ testWithPython(
       _timestamp: 1795450970.25,
       _logging_level: 20,
     });
+    // Here it is rounded; Python reads and writes all digits.
+    assert.ok(echoes[0]![0].includes("18446744073709551617"), echoes[0]![0]);
     const request = { action: "a.b", args: {}, token: null };
     assert.deepEqual(echoes.map(([json]) => JSON.parse(json)), [
       {
