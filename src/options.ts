@@ -34,6 +34,8 @@ export interface Row extends Kind {
   readonly flag?: Flag;
   /** The environment variable that says it. */
   readonly variable?: string;
+  /** It is taken, for the sake of those who know it from elsewhere, and has no effect. */
+  readonly isIgnored?: boolean;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
   /**

@@ -17,6 +17,7 @@ import {
   type ResponseInit,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
+import { ignoredArguments } from "../redis/redis_args.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
 import type { ActionHandler, ActionOptions } from "./action_table.ts";
 import { Actions } from "./actions.ts";
@@ -117,6 +118,12 @@ export class Backend extends LifeCycle {
       : given.deviceId || Deno.hostname();
     this.deviceId = this.target ?? Deno.hostname();
     this.redisArgs = given.redisArgs ?? {};
+    const ignored = ignoredArguments(this.redisArgs);
+    if (ignored.length > 0) {
+      this.logger.debug(
+        `Arguments for Redis without effect here: ${ignored.join(", ")}.`,
+      );
+    }
     this.maxSize = given.maxSize;
     this.bigint = given.bigint ?? false;
     this.#bus = given.bus;

@@ -40,8 +40,14 @@ function placeProblem(place: unknown): string | undefined {
 
 /** An empty one, as of a shell variable that is not set, is the usual queue. */
 const QUEUE: Kind = {
-  expected: NAMES.expected,
-  accepts: (value) => TEXT.accepts(value) || NAMES.accepts(value),
+  expected:
+    "a name or a list of names, at least one, none empty or with a blank at an end",
+  accepts: (value) =>
+    value === "" ||
+    (NAMES.accepts(value) &&
+      [value as string | string[]].flat().every((name) =>
+        name.trim() === name
+      )),
 };
 const TOKEN: Kind = {
   expected: "a text that is not empty, or in code a function",

@@ -53,6 +53,7 @@ function peersProblem(peers: unknown): string | undefined {
 const EVERYWHERE = [
   "ssl",
   "ssl_ca_certs",
+  "ssl_ca_path",
   "ssl_ca_data",
   "ssl_cert_reqs",
   "ssl_check_hostname",
@@ -130,7 +131,7 @@ export function peerRedisArgs(
   const args: RedisArgs = { ...common, ...theirs, host, port, db };
   args.ssl = tls || ours.ssl === true || theirs.ssl === true;
   const isProved = args.ssl && args.ssl_cert_reqs !== "none" &&
-    Boolean(args.ssl_ca_certs || args.ssl_ca_data);
+    Boolean(args.ssl_ca_certs || args.ssl_ca_path || args.ssl_ca_data);
   const isGiven = Object.keys(pick(theirs, CREDENTIALS)).length > 0;
   if (!isProved && isGiven && known.trust !== "unproved") {
     throw new RedisError({

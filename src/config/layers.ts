@@ -115,8 +115,16 @@ export function environmentLayer(environment: Environment): Layer {
   return readLayer("environment", ({ variable }, name) => {
     if (variable === undefined) return undefined;
     const isPart = Object.hasOwn(REDIS_ARGUMENTS, name) && variable !== url;
-    return isWhole && isPart ? undefined : [variable, environment(variable)];
+    return isWhole && isPart
+      ? undefined
+      : [variable, unquoted(environment(variable))];
   });
+}
+
+/** Takes off the quotes that Docker leaves around a value of its env files. */
+function unquoted(value: string | undefined): string | undefined {
+  const inner = value && /^(["'])(.+)\1$/s.exec(value)?.[2];
+  return inner || value;
 }
 
 /** Gives what holds where nobody says anything, as far as it is worth showing. */

@@ -49,6 +49,8 @@ export interface RedisArgs {
   ssl?: boolean;
   /** The file with the certificates of trusted authorities (PEM). */
   ssl_ca_certs?: string | null;
+  /** The folder with files of certificates of trusted authorities (PEM). */
+  ssl_ca_path?: string | null;
   /** The certificates of trusted authorities themselves (PEM). */
   ssl_ca_data?: string | null;
   /** The file with this client's certificate (PEM). */
@@ -89,6 +91,64 @@ export interface RedisArgs {
   sentinelPassword?: string;
   /** Some nodes of a cluster, as `host:port`; the others are found through them. */
   cluster?: readonly string[];
+  /** Taken as by redis-py, without effect. */
+  socket_keepalive_options?: unknown;
+  /** Taken as by redis-py, without effect. */
+  connection_pool?: unknown;
+  /** Taken as by redis-py, without effect. */
+  encoding?: unknown;
+  /** Taken as by redis-py, without effect. */
+  encoding_errors?: unknown;
+  /** Taken as by redis-py, without effect. */
+  charset?: unknown;
+  /** Taken as by redis-py, without effect. */
+  errors?: unknown;
+  /** Taken as by redis-py, without effect. */
+  decode_responses?: unknown;
+  /** Taken as by redis-py, without effect. */
+  retry?: unknown;
+  /** Taken as by redis-py, without effect. */
+  retry_on_timeout?: unknown;
+  /** Taken as by redis-py, without effect. */
+  retry_on_error?: unknown;
+  /** Taken as by redis-py, without effect. */
+  max_connections?: unknown;
+  /** Taken as by redis-py, without effect. */
+  single_connection_client?: unknown;
+  /** Taken as by redis-py, without effect. */
+  auto_close_connection_pool?: unknown;
+  /** Taken as by redis-py, without effect. */
+  redis_connect_func?: unknown;
+  /** Taken as by redis-py, without effect. */
+  credential_provider?: unknown;
+  /** Taken as by redis-py, without effect. */
+  lib_name?: unknown;
+  /** Taken as by redis-py, without effect. */
+  lib_version?: unknown;
+  /** Taken as by redis-py, without effect. */
+  cache?: unknown;
+  /** Taken as by redis-py, without effect. */
+  cache_config?: unknown;
+  /** Taken as by redis-py, without effect. */
+  event_dispatcher?: unknown;
+  /** Taken as by redis-py, without effect. */
+  maint_notifications_config?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_ciphers?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_min_version?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_include_verify_flags?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_exclude_verify_flags?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_validate_ocsp?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_validate_ocsp_stapled?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_ocsp_context?: unknown;
+  /** Taken as by redis-py, without effect. */
+  ssl_ocsp_expected_cert?: unknown;
 }
 
 const FILLED = (expected: string): Kind => ({
@@ -134,6 +194,11 @@ function argument<Facts extends Omit<Row, keyof Kind>>(
   return { ...hidden(kind), isNullable: true, ...facts };
 }
 
+/** An argument of redis-py that has no meaning here. */
+const IGNORED = argument({ expected: "anything", accepts: () => true }, {
+  isIgnored: true,
+});
+
 /** Every argument. A file calls them as they are called here. */
 export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   url: argument(URL_KIND, {
@@ -168,6 +233,9 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   ssl: argument(FLAG, { description: "Speak TLS", default: false }),
   ssl_ca_certs: argument(PEM_FILE, {
     description: "The file with the trusted authorities",
+  }),
+  ssl_ca_path: argument(FILLED("the path of a folder"), {
+    description: "The folder with files of trusted authorities",
   }),
   ssl_ca_data: argument(FILLED("certificates in PEM format"), {
     description: "The trusted authorities themselves",
@@ -227,6 +295,35 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
     isSecret: true,
   }),
   cluster: argument(ADDRESSES, { description: "Some nodes of a cluster" }),
+  socket_keepalive_options: IGNORED,
+  connection_pool: IGNORED,
+  encoding: IGNORED,
+  encoding_errors: IGNORED,
+  charset: IGNORED,
+  errors: IGNORED,
+  decode_responses: IGNORED,
+  retry: IGNORED,
+  retry_on_timeout: IGNORED,
+  retry_on_error: IGNORED,
+  max_connections: IGNORED,
+  single_connection_client: IGNORED,
+  auto_close_connection_pool: IGNORED,
+  redis_connect_func: IGNORED,
+  credential_provider: IGNORED,
+  lib_name: IGNORED,
+  lib_version: IGNORED,
+  cache: IGNORED,
+  cache_config: IGNORED,
+  event_dispatcher: IGNORED,
+  maint_notifications_config: IGNORED,
+  ssl_ciphers: IGNORED,
+  ssl_min_version: IGNORED,
+  ssl_include_verify_flags: IGNORED,
+  ssl_exclude_verify_flags: IGNORED,
+  ssl_validate_ocsp: IGNORED,
+  ssl_validate_ocsp_stapled: IGNORED,
+  ssl_ocsp_context: IGNORED,
+  ssl_ocsp_expected_cert: IGNORED,
 };
 
 /** Arguments that have the same default for everybody. */
@@ -241,6 +338,14 @@ type FilledArgument =
   | "socket_keepalive"
   | "health_check_interval"
   | "protocol";
+
+/** Lists the arguments that are given and have no effect. */
+export function ignoredArguments(args: RedisArgs): string[] {
+  return Object.entries<Row>(REDIS_ARGUMENTS)
+    .filter(([name, { isIgnored }]) =>
+      isIgnored && (args[name as keyof RedisArgs] ?? undefined) !== undefined
+    ).map(([name]) => name);
+}
 
 /** Checks each argument for itself, as `parseRedisArgs` does. */
 export function checkRedisArgs(args: RedisArgs): void {
@@ -318,6 +423,7 @@ export interface Settings {
  */
 export interface TlsSettings {
   caFile: string | undefined;
+  caPath: string | undefined;
   ca: string | undefined;
   certFile: string | undefined;
   keyFile: string | undefined;
@@ -431,6 +537,7 @@ function inTimer(seconds: number): number {
 function tlsSettings(args: RedisArgs): TlsSettings {
   return {
     caFile: args.ssl_ca_certs ?? undefined,
+    caPath: args.ssl_ca_path ?? undefined,
     ca: args.ssl_ca_data ?? undefined,
     certFile: args.ssl_certfile ?? undefined,
     keyFile: args.ssl_keyfile ?? undefined,

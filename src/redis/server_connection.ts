@@ -454,7 +454,8 @@ async function loadTls(
     read("ssl_certfile", settings.certFile),
     read("ssl_keyfile", settings.keyFile ?? settings.certFile),
   ]);
-  const ca = [caFile, settings.ca].filter((text) => text !== undefined);
+  const ca = [caFile, ...await readFolder(settings.caPath), settings.ca]
+    .filter((text) => text !== undefined);
   return {
     tls: true,
     ...(ca.length > 0 ? { ca } : {}),
@@ -483,6 +484,26 @@ async function read(
       { cause },
     );
   }
+}
+
+/** Reads the files of a folder, whatever they are called. */
+async function readFolder(path: string | undefined): Promise<string[]> {
+  if (path === undefined) return [];
+  const texts = new Map<string, string>();
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory) continue;
+      texts.set(name, await Deno.readTextFile(`${path}/${name}`));
+    }
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot connect to Redis: the folder that \`ssl_ca_path\` names cannot be read (${
+        (cause as Error).message
+      })`,
+      { cause },
+    );
+  }
+  return [...texts.values()].filter((text) => text.includes("CERTIFICATE"));
 }
 
 /** The name of a server in TLS is never an address (RFC 6066, section 3). */

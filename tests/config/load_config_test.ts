@@ -175,7 +175,11 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "an empty queue": [
     "backend.redis: {queue: []}\n",
-    "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one and none empty",
+    "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one, none empty or with a blank at an end",
+  ],
+  "a blank behind a queue": [
+    'backend.redis: {queue: "lights "}\n',
+    "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one, none empty or with a blank at an end",
   ],
   "a wrong choice": [
     "backend.redis: {delivery: hunter2}\n",

@@ -96,6 +96,23 @@ Deno.test("resolveConfig keeps the precedence for every value", async () => {
   );
 });
 
+Deno.test("the quotes of Docker's env files are taken off, a blank in a queue's name is refused", async () => {
+  const { settings } = await resolved({
+    env: {
+      REDIS_URL: "'redis://:pass@h:7000/1'",
+      PLATYPUSH_REDIS_QUEUE: '"lights"',
+      PLATYPUSH_DEVICE_ID: "it's",
+    },
+  });
+  assert.equal(settings["redisArgs.url"], "redis://:***@h:7000/1 (REDIS_URL)");
+  assert.equal(settings.queue, "lights (PLATYPUSH_REDIS_QUEUE)");
+  assert.equal(settings.deviceId, "it's (PLATYPUSH_DEVICE_ID)");
+  await assert.rejects(
+    resolved({ env: { PLATYPUSH_REDIS_QUEUE: "lights " } }),
+    /: PLATYPUSH_REDIS_QUEUE: `queue` has to be .* blank at an end$/,
+  );
+});
+
 Deno.test("resolveConfig names the source of what is wrong, but shows no value", async () => {
   const wrong: [Parameters<typeof resolved>[0], RegExp][] = [
     [{ env: { REDIS_URL: "hunter2" } }, /: REDIS_URL: `url` has to be redis:/],

@@ -275,13 +275,15 @@ Deno.test("Outbox refuses a queue that is no name, and what is no message, all o
   for (const queue of ["", null, undefined, 5, Symbol("queue"), {}]) {
     await assert.rejects(outbox.push(queue as string, "message"), {
       name: "TypeError",
-      message: /^Cannot send to Redis: `queue` has to be a name/,
+      message:
+        /^Cannot send to Redis: `queue` (is missing, expected|has to be) a name/,
     });
   }
   for (const payloads of [null, undefined, 5, {}, ["message", 5]]) {
     await assert.rejects(outbox.push("queue", payloads as string), {
       name: "TypeError",
-      message: /^Cannot send to Redis: `payloads` has to be a text or/,
+      message:
+        /^Cannot send to Redis: `payloads` (is missing, expected|has to be) a text or/,
     });
   }
   assert.deepEqual(await server.run("KEYS", "*"), []);

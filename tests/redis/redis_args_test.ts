@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { parseRedisArgs, type RedisArgs } from "../../src/redis/redis_args.ts";
+import { RedisBackend } from "../../mod.ts";
+import {
+  ignoredArguments,
+  parseRedisArgs,
+  type RedisArgs,
+} from "../../src/redis/redis_args.ts";
+
+import { LineLogger } from "../line_logger.ts";
 
 Deno.test("parseRedisArgs fills in the defaults", () => {
   const settings = parseRedisArgs();
@@ -99,4 +106,89 @@ Deno.test("parseRedisArgs refuses what is no object", () => {
         "Cannot connect to Redis: the options have to be an object, such as { url }",
     });
   }
+});
+
+/** redis-py's constructor, 4.3 to 6.x, with its defaults. */
+const PYTHON_DEFAULTS: Readonly<Record<string, unknown>> = {
+  host: "localhost",
+  port: 6379,
+  db: 0,
+  password: null,
+  socket_timeout: null,
+  socket_connect_timeout: null,
+  socket_keepalive: null,
+  socket_keepalive_options: null,
+  connection_pool: null,
+  unix_socket_path: null,
+  encoding: "utf-8",
+  encoding_errors: "strict",
+  charset: null,
+  errors: null,
+  decode_responses: false,
+  retry_on_timeout: false,
+  retry_on_error: null,
+  retry: null,
+  ssl: false,
+  ssl_keyfile: null,
+  ssl_certfile: null,
+  ssl_cert_reqs: "required",
+  ssl_include_verify_flags: null,
+  ssl_exclude_verify_flags: null,
+  ssl_ca_certs: null,
+  ssl_ca_path: null,
+  ssl_ca_data: null,
+  ssl_check_hostname: true,
+  ssl_password: null,
+  ssl_validate_ocsp: false,
+  ssl_validate_ocsp_stapled: false,
+  ssl_ocsp_context: null,
+  ssl_ocsp_expected_cert: null,
+  ssl_min_version: null,
+  ssl_ciphers: null,
+  max_connections: null,
+  single_connection_client: false,
+  auto_close_connection_pool: null,
+  health_check_interval: 0,
+  client_name: null,
+  lib_name: "redis-py",
+  lib_version: "6.4.0",
+  username: null,
+  redis_connect_func: null,
+  credential_provider: null,
+  protocol: 2,
+  cache: null,
+  cache_config: null,
+  event_dispatcher: null,
+  maint_notifications_config: null,
+};
+
+Deno.test("every argument of redis-py is taken with its default, and with another value", () => {
+  const { address, protocol } = parseRedisArgs(PYTHON_DEFAULTS);
+  assert.deepEqual(address, { host: "localhost", port: 6379 });
+  assert.equal(protocol, 2);
+  const ignored = ignoredArguments(PYTHON_DEFAULTS);
+  assert.deepEqual(ignored.toSorted(), [
+    "decode_responses",
+    "encoding",
+    "encoding_errors",
+    "lib_name",
+    "lib_version",
+    "retry_on_timeout",
+    "single_connection_client",
+    "ssl_validate_ocsp",
+    "ssl_validate_ocsp_stapled",
+  ]);
+  parseRedisArgs({
+    max_connections: 10,
+    retry_on_error: ["x"],
+    ssl_ciphers: "A",
+  });
+});
+
+Deno.test("an argument without effect is said once, at debug", () => {
+  const logger = new LineLogger();
+  new RedisBackend({ redisArgs: { max_connections: 5, retry: null }, logger });
+  assert.deepEqual(logger.lines, [
+    "debug: Arguments for Redis without effect here: max_connections.",
+  ]);
 });

@@ -50,6 +50,10 @@ Deno.test("Connection speaks TLS", async () => {
   const url = `rediss://127.0.0.1:${port}`;
   assert.equal(await ping({ ...rest, url, ssl_ca_data }), "PONG");
   assert.equal(await ping({ ...rest, url, ssl_cert_reqs: "none" }), "PONG");
+  const ssl_ca_path = await Deno.makeTempDir();
+  await Deno.copyFile(`${directory}ca.crt`, `${ssl_ca_path}/5ed36f99.0`);
+  assert.equal(await ping({ ...rest, url, ssl_ca_path }), "PONG");
+  await Deno.remove(ssl_ca_path, { recursive: true });
   assert.equal(
     await ping({
       ...client,
