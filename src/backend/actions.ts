@@ -48,9 +48,9 @@ interface ActionsOptions {
   /** The only target whose requests are answered; `undefined` for all. */
   readonly target: string | undefined;
   /** The number of actions executed at a time. Default: 16. */
-  readonly concurrency: number | undefined;
+  readonly concurrency: number;
   /** The longest time for one, in seconds. Default: 30. */
-  readonly timeout: number | undefined;
+  readonly timeout: number;
   /** The token that requests need; all are executed where there is none. */
   readonly token: string | TokenCheck | undefined;
   /** Lets the process end meanwhile. */
@@ -62,8 +62,6 @@ interface ActionsOptions {
 }
 
 const CONCURRENCY = 16;
-/** In seconds. */
-const TIMEOUT = 30;
 /** Somebody may wait so long for a response, in seconds. */
 const RESPONSE_SECONDS = 60;
 
@@ -89,7 +87,7 @@ export class Actions {
   #answered = 0;
 
   constructor(options: ActionsOptions) {
-    const { concurrency = CONCURRENCY, timeout = TIMEOUT, token } = options;
+    const { concurrency, timeout, token } = options;
     this.#options = options;
     this.#slots = new Slots(concurrency);
     this.#timeout = timeout;

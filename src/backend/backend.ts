@@ -1,9 +1,4 @@
-import {
-  type Checked,
-  checkOptions,
-  checkValue,
-  withoutAliases,
-} from "../options.ts";
+import { checkOptions, checkValue, withoutAliases } from "../options.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -17,12 +12,16 @@ import {
   type ResponseInit,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
+import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { ignoredArguments } from "../redis/redis_args.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
 import type { ActionHandler, ActionOptions } from "./action_table.ts";
 import { Actions } from "./actions.ts";
 import { applyAliases, type BackendAliases } from "./aliases.ts";
-import { BACKEND_OPTIONS } from "./backend_kinds.ts";
+import {
+  BACKEND_OPTIONS,
+  type CheckedBackendOptions,
+} from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { LifeCycle } from "./life_cycle.ts";
 import {
@@ -44,9 +43,6 @@ import {
   ServiceAdvertiser,
 } from "./service_advertiser.ts";
 import type { BackendStats } from "./counters.ts";
-
-/** The queue that Platypush's Redis backend listens on. */
-export const DEFAULT_QUEUE = "platypush/backend/redis";
 
 /**
  * Brings messages onto the bus, with the life cycle of Platypush's
@@ -89,7 +85,7 @@ export class Backend extends LifeCycle {
   /** Gives whole numbers beyond 2^53 as big integers. */
   protected readonly bigint: boolean;
 
-  readonly #options: Checked<BackendOptions>;
+  readonly #options: CheckedBackendOptions;
   #bus: Bus | undefined;
   #messageSender: MessageSender | undefined;
   #peerSender: PeerSender | undefined;

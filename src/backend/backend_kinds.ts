@@ -1,5 +1,11 @@
 import { Bus } from "../bus/mod.ts";
-import { type Kind, problemIn, row, type Rows } from "../options.ts";
+import {
+  type Checked,
+  type Kind,
+  problemIn,
+  row,
+  type Rows,
+} from "../options.ts";
 import {
   COUNT,
   FLAG,
@@ -18,6 +24,7 @@ import {
   type FilledInboxOption,
 } from "../redis/inbox_options.ts";
 import type { OptionAlias } from "./aliases.ts";
+import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { PEERS } from "./peer_access.ts";
 import { PEER_PLACE } from "./peer_browser.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
@@ -61,7 +68,7 @@ export const BACKEND_OPTIONS: Rows<
 > = {
   queue: row(QUEUE, {
     description: "The queue, or several; `send…` sends to the first one",
-    default: "platypush/backend/redis",
+    default: DEFAULT_QUEUE,
     variable: "PLATYPUSH_REDIS_QUEUE",
     flag: {
       name: "--queue",
@@ -127,9 +134,10 @@ export const BACKEND_OPTIONS: Rows<
   maxSize: row(SIZE, {
     description: "The size limit of a message, in bytes",
     default: 8 * 2 ** 20,
+    defaultText: "8 MiB",
   }),
   bigint: row(FLAG, {
-    description: "Whether whole numbers beyond 2^53 keep all their digits",
+    description: "Whole numbers beyond 2⁵³ keep all their digits",
     default: false,
   }),
   stopTimeout: row(SECONDS, {
@@ -162,6 +170,7 @@ export const BACKEND_OPTIONS: Rows<
 type FilledBackendOption =
   | FilledInboxOption
   | "queue"
+  | "bigint"
   | "daemon"
   | "postEvents"
   | "subscriberGrace"
@@ -172,3 +181,9 @@ type FilledBackendOption =
 
 /** Options that a file has at its top, not under `backend.redis`. */
 export const TOP_OPTIONS = ["deviceId", "token"] as const;
+
+/** The options of a backend, checked and with the defaults of their rows. */
+export type CheckedBackendOptions = Checked<
+  Omit<RedisBackendOptions, OptionAlias>,
+  FilledBackendOption
+>;

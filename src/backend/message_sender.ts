@@ -55,13 +55,25 @@ export const REQUEST_OPTIONS: Rows<
   Omit<SendRequestOptions, OptionAlias>,
   "responseTimeout"
 > = {
-  onResponse: row(FUNCTION, { aliases: ["on_response"], isNullable: true }),
+  onResponse: row(FUNCTION, {
+    aliases: ["on_response"],
+    isNullable: true,
+    description: "Called with the response",
+    defaultText: "nothing",
+  }),
   responseTimeout: row(RESPONSE_TIME, {
+    description:
+      "How long to wait for the response; 0 and `null` wait for none",
     aliases: ["response_timeout"],
     default: 5,
   }),
-  signal: SIGNAL,
-  queueName: row(NAME, { aliases: ["queue_name"], isNullable: true }),
+  signal: row(SIGNAL, { description: "Ends the wait", defaultText: "nothing" }),
+  queueName: row(NAME, {
+    aliases: ["queue_name"],
+    isNullable: true,
+    description: "The queue to send it to",
+    defaultText: "the backend's own",
+  }),
 };
 
 const RESPONSE = required(OBJECT);

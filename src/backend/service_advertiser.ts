@@ -44,13 +44,43 @@ export interface RegisterServiceOptions {
 /** Every option of {@linkcode Backend.registerService}. */
 export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
   {
-    port: row(PORT, { isNullable: true }),
-    name: row(TEXT, { isNullable: true }),
-    srvType: row(TEXT, { aliases: ["srv_type"], isNullable: true }),
-    srvName: row(TEXT, { aliases: ["srv_name"], isNullable: true }),
-    udp: row(FLAG, { isNullable: true }),
-    properties: row(OBJECT, { isNullable: true }),
-    interfaces: row(TEXTS, { isNullable: true }),
+    port: row(PORT, {
+      isNullable: true,
+      description: "The port of the service",
+      defaultText: "the Redis server's",
+    }),
+    name: row(TEXT, {
+      isNullable: true,
+      description: "The short name",
+      defaultText: "the class's name without `Backend`, in lower case",
+    }),
+    srvType: row(TEXT, {
+      aliases: ["srv_type"],
+      isNullable: true,
+      description: "The type of the service",
+      defaultText: "`_platypush-{name}._{tcp\\|udp}.local.`",
+    }),
+    srvName: row(TEXT, {
+      aliases: ["srv_name"],
+      isNullable: true,
+      description: "The full name of the service",
+      defaultText: "`{device id}.{type}`",
+    }),
+    udp: row(FLAG, {
+      isNullable: true,
+      description: "The service is one over UDP",
+      defaultText: "`false`",
+    }),
+    properties: row(OBJECT, {
+      isNullable: true,
+      description: "The TXT record, on top of what is there by default",
+      defaultText: "`name`, `vendor`, `version`, `device_id`, `queue`",
+    }),
+    interfaces: row(TEXTS, {
+      isNullable: true,
+      description: "Names or addresses of network interfaces",
+      defaultText: "all that lead to other hosts",
+    }),
   };
 
 interface ServiceAdvertiserOptions {

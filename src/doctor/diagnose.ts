@@ -1,3 +1,4 @@
+import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
 import { parseRedisArgs, type RedisArgs } from "../redis/redis_args.ts";
@@ -72,7 +73,7 @@ export async function* diagnose(
     mayConnect &&= finding.status !== "failure";
     yield finding;
   }
-  const queues = [options.queue ?? "platypush/backend/redis"].flat();
+  const queues = [options.queue ?? DEFAULT_QUEUE].flat();
   const told = new Set<string>();
   for (const queue of mayConnect ? new Set(queues) : []) {
     signal.throwIfAborted();

@@ -1,5 +1,8 @@
 import { RedisError, restate } from "./redis_error.ts";
 
+/** Platypush's queue. */
+export const DEFAULT_QUEUE = "platypush/backend/redis";
+
 /** The number of hash slots of a cluster. */
 const SLOTS = 16384;
 

@@ -1,7 +1,7 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
-import { explainWrongType, queueKeys } from "./queue_keys.ts";
+import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineScript } from "./script.ts";
 
@@ -120,7 +120,7 @@ export async function queueStatus(
   options: QueueStatusOptions = {},
 ): Promise<QueueStatus> {
   checkOptions("tell the status of a queue", options, OPTIONS);
-  const { queue = "platypush/backend/redis", signal } = options;
+  const { queue = DEFAULT_QUEUE, signal } = options;
   using connection = await BriefConnection.open(args, {
     key: queue,
     ...(signal && { signal }),

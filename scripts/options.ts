@@ -1,0 +1,134 @@
+/**
+ * Writes the tables of options into the README and the guides, from the rows
+ * that the checks read. A table stands between two comments, `<!-- its name -->`
+ * and `<!-- end -->`.
+ *
+ * @module
+ */
+
+import { BACKEND_OPTIONS, TOP_OPTIONS } from "../src/backend/backend_kinds.ts";
+import { REQUEST_OPTIONS } from "../src/backend/message_sender.ts";
+import { SERVICE_OPTIONS } from "../src/backend/service_advertiser.ts";
+import { nameInFile, type Row } from "../src/options.ts";
+import { REDIS_ARGUMENTS } from "../src/redis/redis_args.ts";
+
+type Table = Readonly<Record<string, Row>>;
+
+const ROOT = new URL("../", import.meta.url);
+/** The pages that have tables. */
+export const PAGES = ["README.md", "docs/configuration.md", "docs/redis.md"];
+
+const TABLES: Readonly<Record<string, () => string[][]>> = {
+  "options of a backend": () => optionTable("option", BACKEND_OPTIONS),
+  "options of calls": () =>
+    optionTable("option", { ...SERVICE_OPTIONS, ...REQUEST_OPTIONS }),
+  "arguments for Redis": () => argumentTable(),
+  "options in a file": () => fileTable(),
+};
+
+function optionTable(title: string, rows: Table): string[][] {
+  return [
+    [title, "in Platypush", "what it decides", "default"],
+    ...Object.entries(rows).map(([name, row]) => [
+      `\`${name}\``,
+      platypushName(name, row),
+      row.description ?? "",
+      defaultOf(row),
+    ]),
+  ];
+}
+
+function argumentTable(): string[][] {
+  return [
+    ["argument", "what it decides", "default"],
+    ...Object.entries<Row>(REDIS_ARGUMENTS)
+      .filter(([, { isIgnored }]) => !isIgnored)
+      .map(([name, row]) => [
+        `\`${name}\``,
+        row.description ?? "",
+        defaultOf(row),
+      ]),
+  ];
+}
+
+function fileTable(): string[][] {
+  const top: readonly string[] = TOP_OPTIONS;
+  const places: [string, string, Row][] = [
+    ...Object.entries<Row>(BACKEND_OPTIONS)
+      .filter(([, { isCodeOnly }]) => !isCodeOnly)
+      .map(([name, row]): [string, string, Row] => [
+        `${top.includes(name) ? "" : "backend.redis: "}${nameInFile(name)}`,
+        name,
+        row,
+      ]),
+    ...Object.entries<Row>(REDIS_ARGUMENTS)
+      .filter(([, { flag, variable }]) => flag ?? variable)
+      .map(([name, row]): [string, string, Row] => [
+        `redis_args: ${name}`,
+        `redisArgs.${name}`,
+        row,
+      ]),
+  ];
+  return [
+    ["in the file", "in code", "command line", "environment"],
+    ...places.map(([place, name, { flag, variable }]) => [
+      `\`${place}\``,
+      `\`${name}\``,
+      flag ? `\`${flag.name}\`` : "",
+      variable ? `\`${variable}\`` : "",
+    ]),
+  ];
+}
+
+/** Options that Platypush has under the same name as here. */
+const SAME = ["queue", "bus", "daemon", "name", "port", "udp", "properties"];
+
+function platypushName(name: string, { aliases }: Row): string {
+  if (aliases !== undefined) return `\`${aliases[0]}\``;
+  return SAME.includes(name) ? `\`${name}\`` : "–";
+}
+
+function defaultOf({ default: value, defaultText }: Row): string {
+  if (defaultText !== undefined) return defaultText;
+  if (value === undefined) return "none";
+  return typeof value === "number"
+    ? value.toLocaleString("en")
+    : `\`${String(value)}\``;
+}
+
+/**
+ * Puts the tables into a page.
+ *
+ * @param page The text of the page, with tables or without.
+ * @returns The text with the tables of today, formatted.
+ */
+export async function withTables(page: string): Promise<string> {
+  const filled = page.replace(
+    /<!-- ([^>]+) -->\n[\s\S]*?<!-- end -->/g,
+    (whole, name: string) => {
+      const lines = TABLES[name]?.().map((cells) => `| ${cells.join(" | ")} |`);
+      if (lines === undefined) return whole;
+      const columns = lines[0]!.split(" | ").length;
+      lines.splice(1, 0, `|${" --- |".repeat(columns)}`);
+      return `<!-- ${name} -->\n\n${lines.join("\n")}\n\n<!-- end -->`;
+    },
+  );
+  const fmt = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--ext", "md", "-"],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  await new Blob([filled]).stream().pipeTo(fmt.stdin);
+  const { stdout } = await fmt.output();
+  return new TextDecoder().decode(stdout);
+}
+
+if (import.meta.main) {
+  for (const name of PAGES) {
+    const url = new URL(name, ROOT);
+    await Deno.writeTextFile(
+      url,
+      await withTables(await Deno.readTextFile(url)),
+    );
+  }
+}
