@@ -61,7 +61,6 @@ interface ActionsOptions {
   readonly logger: Logger;
 }
 
-const CONCURRENCY = 16;
 /** Somebody may wait so long for a response, in seconds. */
 const RESPONSE_SECONDS = 60;
 
