@@ -51,6 +51,11 @@ const REPORT_HEADER = 8;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const NOTHING = new Uint8Array();
+/** Fills frames up. */
+const NOTHING_MORE = new Uint8Array(7);
+
+/** Messages of so many bytes on average are not copied into a frame. */
+const LARGE = 2 ** 12;
 
 /**
  * Makes a frame of messages.
@@ -68,34 +73,36 @@ const NOTHING = new Uint8Array();
  * @param number Tells the frame from the publisher's others.
  * @param messages Texts or bytes of what may be messages.
  * @param options How the receiver is to build them.
- * @returns The frame.
+ * @returns The frame, in pieces to be written one after the other: large
+ * messages are not copied.
  */
 export function encodeFrame(
   number: number,
   messages: readonly Wire[],
   options: FrameOptions,
-): Uint8Array {
+): Uint8Array[] {
   const encoded = encodeAll(messages);
   const json = JSON.stringify(options);
   const head = json === "{}" ? NOTHING : encoder.encode(json);
   const start = FRAME_HEADER + 4 * encoded.length;
-  const size = encoded.reduce(
-    (sum, { length }) => sum + length,
-    start + head.length,
-  );
+  const bytes = encoded.reduce((sum, { length }) => sum + length, 0);
   // Bytes go to and from shared memory several times faster in whole words.
-  const frame = new Uint8Array(Math.ceil(size / 8) * 8);
+  const size = Math.ceil((start + head.length + bytes) / 8) * 8;
+  const isLarge = bytes > LARGE * encoded.length;
+  const frame = new Uint8Array(isLarge ? start + head.length : size);
   const words = new Uint32Array(frame.buffer, 0, start / 4);
-  words.set([frame.length, number, encoded.length, head.length]);
+  words.set([size, number, encoded.length, head.length]);
+  words.set(encoded.map(({ length }) => length), FRAME_HEADER / 4);
   frame.set(head, start);
   let at = start + head.length;
-  for (let i = 0; i < encoded.length; i++) {
-    const message = encoded[i]!;
-    words[FRAME_HEADER / 4 + i] = message.length;
+  if (isLarge) {
+    return [frame, ...encoded, NOTHING_MORE.subarray(0, size - bytes - at)];
+  }
+  for (const message of encoded) {
     frame.set(message, at);
     at += message.length;
   }
-  return frame;
+  return [frame];
 }
 
 /** Turns every message into bytes. */
@@ -138,7 +145,8 @@ function split(body: Uint8Array, lengths: Uint32Array): Wire[] {
   for (let i = 0; i < lengths.length; i++) {
     const end = at + lengths[i]!;
     messages[i] = text === undefined
-      ? body.subarray(at, end)
+      // The frame's memory will be used for another one.
+      ? body.slice(at, end)
       : text.substring(at, end);
     at = end;
   }

@@ -19,9 +19,12 @@ import { Echoes, PlainChannel } from "./plain_channel.ts";
 import { type Failure, Receipt, Retry } from "./receipt.ts";
 import type { Subscriber } from "./subscriber.ts";
 
-/** A chunk ends at so many messages, or bytes of messages, whichever comes first. */
+/**
+ * A chunk ends at so many messages, or bytes of messages, whichever comes first:
+ * several fit into a link, so that one is read while another one is written.
+ */
 const CHUNK_MESSAGES = 512;
-const CHUNK_BYTES = 2 ** 20;
+const CHUNK_BYTES = 2 ** 18;
 
 /**
  * The time that an isolate may work on a stream of messages in one go, in
@@ -227,7 +230,7 @@ export class Hub {
     for (let i = 0; i < inputs.length; i++) {
       const isRetry = typeof options.retries?.[i] === "string";
       if (plain && alone) await this.#plain.pace();
-      const toPlain = plain && !isRetry && this.#plain.admit();
+      const toPlain = plain && !isRetry && (alone || this.#plain.admit());
       if (!toPlain && all === undefined) continue;
       const received = all?.[i] ?? receiveAll([inputs[i]!], options)[0]!;
       if (!(received instanceof Message)) {

@@ -4,10 +4,10 @@ import type { WireMessage } from "../message/mod.ts";
 import { postTo } from "./control_channel.ts";
 
 /**
- * The most that goes out in a second: as much as a listener is taken to keep up
- * with.
+ * The most that goes out in a second: as many frames as a listener is taken to
+ * keep up with, and no more bytes than cost the bus some hundredths of its time.
  */
-const RATE = { frames: 20_000, bytes: 64 * 2 ** 20 };
+const RATE = { frames: 20_000, bytes: 4 * 2 ** 20 };
 
 /**
  * The most that goes out in a second while there is more than that. Listeners miss
@@ -94,20 +94,19 @@ export class PlainChannel {
   /** Takes the room of a frame that will go out. */
   charge(wire: WireMessage): void {
     this.#frames--;
-    this.#bytes -= roughSize(wire);
+    this.#bytes = Math.max(this.#bytes - roughSize(wire), -RATE.bytes);
   }
 
-  /** Resolves when a frame may go out. */
+  /** Resolves when a frame may go out, however large, since nobody else is kept waiting. */
   async pace(): Promise<void> {
-    while (!this.#hasRoom) {
+    while (this.#frames < 1) {
       this.refill();
-      if (this.#hasRoom) return;
+      if (this.#frames >= 1) return;
       // Timers are too coarse for single frames.
-      const wait = Math.max(
-        (BURST.frames - this.#frames) / this.#rate.frames,
-        -this.#bytes / this.#rate.bytes,
+      const missing = BURST.frames - this.#frames;
+      await new Promise((resolve) =>
+        setTimeout(resolve, missing / this.#rate.frames * 1000)
       );
-      await new Promise((resolve) => setTimeout(resolve, wait * 1000));
     }
   }
 

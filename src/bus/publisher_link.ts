@@ -59,7 +59,9 @@ interface Sent {
 
 /** A frame that is not in the ring yet, or not as a whole. */
 interface Queued {
-  readonly bytes: Uint8Array;
+  readonly pieces: readonly Uint8Array[];
+  /** The piece to go on with, and how much of it is written. */
+  piece: number;
   written: number;
   readonly room: PromiseWithResolvers<void>;
 }
@@ -108,13 +110,15 @@ export class PublisherLink {
   /**
    * Sends a frame.
    *
+   * @param number The frame's number.
+   * @param pieces The frame, in pieces to be written one after the other.
    * @param messages The number of its messages, the place of the first one in
    * the post, and the receipt, which takes what the subscriber reports.
    * @returns A promise of room, when the frame does not fit into the ring yet.
    */
   send(
     number: number,
-    bytes: Uint8Array,
+    pieces: readonly Uint8Array[],
     messages: Sent,
   ): Promise<void> | undefined {
     messages.receipt.begin();
@@ -132,12 +136,12 @@ export class PublisherLink {
     this.#sent.set(number, messages);
     if (!this.#isReading) this.#read();
     if (this.#watch === undefined) this.#watchOver();
-    const written = this.#queue.length === 0 ? this.#data.write(bytes) : 0;
-    if (written === bytes.length) return undefined;
-    const queued = { bytes, written, room: Promise.withResolvers<void>() };
+    const room = Promise.withResolvers<void>();
+    const queued = { pieces, piece: 0, written: 0, room };
+    if (this.#queue.length === 0 && this.#put(queued)) return undefined;
     this.#queue.push(queued);
     if (!this.#isWriting) this.#write();
-    return queued.room.promise;
+    return room.promise;
   }
 
   /** Resolves when the subscriber has the ring, and the ring has all frames. */
@@ -310,15 +314,25 @@ export class PublisherLink {
       this.check();
       const queued = this.#queue[0];
       if (this.#over.signal.aborted || queued === undefined) break;
-      queued.written += this.#data.write(queued.bytes, queued.written);
-      if (queued.written < queued.bytes.length) {
-        await this.#data.rung("writer", bell);
-      } else {
+      if (this.#put(queued)) {
         this.#queue.shift();
         queued.room.resolve();
+      } else {
+        await this.#data.rung("writer", bell);
       }
     }
     this.#isWriting = false;
+  }
+
+  /** Writes as much of a frame as there is room for, and tells whether that was all. */
+  #put(queued: Queued): boolean {
+    const { pieces } = queued;
+    for (; queued.piece < pieces.length; queued.piece++, queued.written = 0) {
+      const piece = pieces[queued.piece]!;
+      queued.written += this.#data.write(piece, queued.written);
+      if (queued.written < piece.length) return false;
+    }
+    return true;
   }
 
   /** Takes reports for as long as frames are out. */

@@ -253,6 +253,9 @@ export function isRingMemory(memory: unknown): memory is SharedArrayBuffer {
   return capacity >= 1 && (capacity & (capacity - 1)) === 0;
 }
 
+/** Memory for records that is kept: what is larger has its own, since fresh memory is slow. */
+const SCRATCH = 2 ** 21;
+
 /**
  * Reads records from a ring: each begins with its whole length in bytes, a u32,
  * and may be larger than the ring.
@@ -260,6 +263,7 @@ export function isRingMemory(memory: unknown): memory is SharedArrayBuffer {
 export class RecordReader {
   readonly #ring: Ring;
   readonly #length = new Uint32Array(1);
+  #scratch = new Uint8Array(2 ** 12);
   #record: Uint8Array;
   #read = 0;
 
@@ -270,7 +274,8 @@ export class RecordReader {
   }
 
   /**
-   * @returns The next record, or `undefined` while it is not there as a whole.
+   * @returns The next record, until the one after it is asked for; `undefined`
+   * while it is not there as a whole.
    * @throws {RangeError} When what is there is no record.
    */
   next(): Uint8Array | undefined {
@@ -279,7 +284,7 @@ export class RecordReader {
     if (this.#record.buffer === this.#length.buffer) {
       const length = this.#length[0]!;
       if (length < 4) throw new RangeError(`A record of ${length} bytes`);
-      this.#record = new Uint8Array(length);
+      this.#record = this.#room(length);
       this.#record.set(new Uint8Array(this.#length.buffer));
       return this.next();
     }
@@ -287,5 +292,13 @@ export class RecordReader {
     this.#record = new Uint8Array(this.#length.buffer);
     this.#read = 0;
     return record;
+  }
+
+  #room(length: number): Uint8Array {
+    if (length > SCRATCH) return new Uint8Array(length);
+    while (this.#scratch.length < length) {
+      this.#scratch = new Uint8Array(2 * this.#scratch.length);
+    }
+    return this.#scratch.subarray(0, length);
   }
 }

@@ -8,6 +8,11 @@ import {
   toWire,
 } from "../../src/bus/frame.ts";
 
+/** Puts the pieces of a frame together, as a ring does. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(pieces.flatMap((piece) => [...piece]));
+}
+
 function event(name: string): Event {
   return new Event({
     target: "hall",
@@ -21,7 +26,7 @@ Deno.test("encodeFrame keeps messages, bytes, and how to build them", () => {
   const messages = [event("plain"), event("Küche 🍳"), bytes, event("")];
   const wire = messages.map(toWire);
   const options = { target: "hall", redelivered: [0, 1, 2, 3] };
-  const frame = decodeFrame(encodeFrame(7, wire, options));
+  const frame = decodeFrame(joined(encodeFrame(7, wire, options)));
   assert.equal(frame.number, 7);
   assert.deepEqual(frame.options, options);
   assert.deepEqual(frame.messages[2], bytes);
@@ -33,12 +38,12 @@ Deno.test("encodeFrame keeps messages, bytes, and how to build them", () => {
 
 Deno.test("encodeFrame gives ASCII back as text, which is faster to build from", () => {
   const messages = [event("one"), event("two")];
-  const frame = decodeFrame(encodeFrame(1, messages.map(toWire), {}));
+  const frame = decodeFrame(joined(encodeFrame(1, messages.map(toWire), {})));
   assert.deepEqual(frame.messages, messages.map(String));
 });
 
 Deno.test("encodeFrame makes a frame of nothing", () => {
-  assert.deepEqual(decodeFrame(encodeFrame(0, [], {})), {
+  assert.deepEqual(decodeFrame(joined(encodeFrame(0, [], {}))), {
     number: 0,
     options: {},
     messages: [],
@@ -48,9 +53,25 @@ Deno.test("encodeFrame makes a frame of nothing", () => {
 Deno.test("encodeFrame fills a frame up to whole words", () => {
   for (let length = 0; length < 9; length++) {
     const bytes = new Uint8Array(length).fill(0xff);
-    const frame = encodeFrame(0, [bytes], { target: "hall" });
+    const frame = joined(encodeFrame(0, [bytes], { target: "hall" }));
     assert.equal(frame.length % 8, 0);
     assert.deepEqual(decodeFrame(frame).messages, [bytes.length ? bytes : ""]);
+  }
+});
+
+Deno.test("encodeFrame does not copy large messages", () => {
+  for (const extra of [0, 1, 7, 8]) {
+    const bytes = new Uint8Array(20_000 + extra).fill(0xff);
+    const pieces = encodeFrame(3, [bytes, "text", bytes], { target: "hall" });
+    assert.ok(pieces.includes(bytes));
+    const frame = joined(pieces);
+    assert.equal(frame.length % 8, 0);
+    assert.equal(new Uint32Array(frame.buffer, 0, 1)[0], frame.length);
+    const { messages, options } = decodeFrame(frame);
+    assert.deepEqual(options, { target: "hall" });
+    assert.deepEqual(messages[0], bytes);
+    assert.deepEqual(messages[2], bytes);
+    assert.equal(new TextDecoder().decode(messages[1] as Uint8Array), "text");
   }
 });
 

@@ -149,7 +149,7 @@ Deno.test("RecordReader puts records together, also those larger than the ring",
           record !== undefined;
           record = reader.next()
         ) {
-          received.push(record);
+          received.push(record.slice());
         }
       }
       assert.deepEqual(received, sent);
