@@ -59,7 +59,7 @@ export interface RedisErrorOptions extends ErrorOptions {
    * The thing that the server refuses: a command or a key to this user, or a
    * command to all.
    */
-  readonly refused?: Refused | undefined;
+  readonly refused?: RedisError["refused"];
 }
 
 /**
