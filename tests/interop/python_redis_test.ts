@@ -160,7 +160,8 @@ testWithPython(
       },
     ]);
     echoes.forEach((texts, index) => {
-      const sent = seen(messages[index]!);
+      // As it is read here, where it is not asked for all digits.
+      const sent = seen(Message.build(String(messages[index]!)));
       for (const text of texts) {
         assert.deepEqual(seen(Message.build(text)), sent, text.slice(0, 200));
       }
