@@ -15,7 +15,7 @@ import {
 } from "./history.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
-import { defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
 /** Makes the script that takes read what BLMOVE has just moved. */
@@ -104,8 +104,12 @@ export class AtLeastOnce extends Consumer {
     } catch (error) {
       // The answer may be all that was lost: the next heartbeat finds the batch.
       session.known.delete(number);
-      const isTaken = error instanceof RedisError && error.code === "taken";
-      if (!isTaken) throw error;
+      if (!(error instanceof RedisError)) throw error;
+      if (error.code === "permission") {
+        // What BLMOVE has moved although the rest was refused is in no hash.
+        await this.#release(session, number).catch(() => {});
+      }
+      if (error.code !== "taken") throw error;
       // What BLMOVE has just moved is in the hands of a session that is over.
       await this.options.control.command(
         ["HSETNX", session.keys.processing, String(number), "?"],
@@ -203,7 +207,9 @@ export class AtLeastOnce extends Consumer {
    * returns them. A number stands for one batch only, ever: whatever happened to
    * an answer on its way, the batch can be read again, or acknowledged again.
    */
-  static readonly #TAKE = defineScript(`
+  static readonly #TAKE = defineMove(
+    ["list", "hash", "hash", "list", "hash"],
+    `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the hash of this consumer's batches
@@ -221,12 +227,12 @@ if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
 end
 
 local limit, maxBytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local histories = redis.call('HGET', KEYS[3], ARGV[2])
-local payloads = {}
+local before = redis.call('HGET', KEYS[3], ARGV[2])
+local histories, payloads = before, {}
 
 if limit > 0 then
-  -- Nobody knows how large messages are before they are popped: ask for a few
-  -- at a time, and stop when there are enough bytes.
+  -- Nobody knows how large messages are before they are read: ask for a few at
+  -- a time, and stop when there are enough bytes.
   local chunk, bytes = 1, 0
   while #payloads < limit and bytes < maxBytes do
     local count = math.min(chunk, limit - #payloads)
@@ -234,14 +240,12 @@ if limit > 0 then
       local fitting = math.ceil((maxBytes - bytes) * #payloads / bytes)
       count = math.min(count, fitting)
     end
-    local popped = redis.call('LPOP', KEYS[1], count)
-    if not popped then break end
-    redis.call('RPUSH', KEYS[4], unpack(popped))
-    for _, payload in ipairs(popped) do
+    local found = redis.call('LRANGE', KEYS[1], #payloads, #payloads + count - 1)
+    for _, payload in ipairs(found) do
       payloads[#payloads + 1] = payload
       bytes = bytes + #payload
     end
-    if #popped < count then break end
+    if #found < count then break end
     chunk = math.min(chunk * 2, 16)
   end
   if #payloads == 0 then return {'', payloads} end
@@ -256,13 +260,22 @@ end
 
 -- A batch that could not be announced, for want of memory, has none either.
 if not histories or histories == '?' then
+  begin(KEYS[3])
   histories = recall(KEYS[5], payloads)
-  -- Without memory only the first write of a script is refused, not this one.
-  redis.call('HDEL', KEYS[3], ARGV[2])
-  redis.call('HSET', KEYS[3], ARGV[2], histories)
+  local undo = before and {'HSET', KEYS[3], ARGV[2], before}
+    or {'HDEL', KEYS[3], ARGV[2]}
+  add(undo, 'HSET', KEYS[3], ARGV[2], histories)
+end
+if limit > 0 then
+  for first = 1, #payloads, CHUNK do
+    local last = math.min(first + CHUNK - 1, #payloads)
+    add({'DEL', KEYS[4]}, 'RPUSH', KEYS[4], unpack(payloads, first, last))
+  end
+  redis.call('LTRIM', KEYS[1], #payloads, -1)
 end
 return {histories, payloads}
-`);
+`,
+  );
 
   #take(session: Session, number: number, limit: number): Promise<Reply> {
     const { keys } = session;
@@ -337,7 +350,9 @@ return {histories, payloads}
   }
 
   /** Puts a batch that nobody has seen back at the head of the queue. */
-  static readonly #RELEASE = defineScript(`
+  static readonly #RELEASE = defineMove(
+    ["list", "hash", "list", "hash"],
+    `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of this consumer's batches
 -- KEYS[3]  the list of the batch
@@ -345,11 +360,13 @@ return {histories, payloads}
 -- ARGV[1]  the number of the batch
 -- Returns how many messages went back.
 ${HISTORY_FUNCTIONS}
-local histories = redis.call('HGET', KEYS[2], ARGV[1])
-if not histories then return 0 end
+local histories = redis.call('HGET', KEYS[2], ARGV[1]) or '?'
+begin(KEYS[2])
+local count = restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
 redis.call('HDEL', KEYS[2], ARGV[1])
-return restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
-`);
+return count
+`,
+  );
 
   async #release(session: Session, number: number): Promise<void> {
     const { keys } = session;

@@ -18,7 +18,7 @@ import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, type RedisErrorCode, restate } from "./redis_error.ts";
 import { Router } from "./router.ts";
-import { defineScript } from "./script.ts";
+import { defineMove, defineScript } from "./script.ts";
 
 /**
  * Says how {@linkcode DeadLetters} works. All of it is optional except the
@@ -244,7 +244,9 @@ export class DeadLetters {
    * if wanted. A dead letter that is gone already is passed over, so that doing
    * all of it once more changes nothing.
    */
-  static readonly #REMOVE = defineScript(`
+  static readonly #REMOVE = defineMove(
+    ["list", "list"],
+    `
 -- KEYS[1]  the queue
 -- KEYS[2]  the list of the dead letters
 -- ARGV[1]  'requeue' or 'purge'
@@ -253,17 +255,17 @@ export class DeadLetters {
 local count = 0
 for position = 2, #ARGV, 2 do
   if redis.call('LPOS', KEYS[2], ARGV[position]) then
-    -- A script that is refused something stops and undoes nothing: as long as
-    -- the message is not in the queue, it stays where it is.
     if ARGV[1] == 'requeue' then
-      redis.call('RPUSH', KEYS[1], ARGV[position + 1])
+      add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], ARGV[position + 1])
     end
     redis.call('LREM', KEYS[2], 1, ARGV[position])
+    commit()
     count = count + 1
   end
 end
 return count
-`);
+`,
+  );
 
   async #removeEntries(
     action: "requeue" | "purge",

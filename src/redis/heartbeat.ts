@@ -114,11 +114,16 @@ export class Heartbeat {
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the consumer's heartbeat
+-- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
+--          the list of the dead letters
 -- ARGV[1]  the consumer
 -- ARGV[2]  after how many milliseconds without a heartbeat it is dead
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'list' and kind ~= 'none' then
-  return {err = 'WRONGTYPE the queue is a ' .. kind}
+for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list'}) do
+  local kind = redis.call('TYPE', KEYS[at]).ok
+  if kind ~= 'none' and kind ~= expected then
+    return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
+      ', but has to be a ' .. expected}
+  end
 end
 -- A server that is out of memory refuses a script's first write if that needs
 -- memory, but not the later ones: so the first one frees some.
@@ -134,7 +139,14 @@ return 1
     try {
       await control.script(
         Heartbeat.#JOIN,
-        [keys.queue, keys.consumers, keys.heartbeat],
+        [
+          keys.queue,
+          keys.consumers,
+          keys.heartbeat,
+          keys.deliveries,
+          keys.retry,
+          keys.dead,
+        ],
         [name, this.#lifetime],
       );
     } catch (error) {

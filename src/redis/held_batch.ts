@@ -4,7 +4,7 @@ import { encodeDeadLetter } from "./dead_letter.ts";
 import { FIRST_TIME, formatHistory, type History } from "./history.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
-import { defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
 /** The longest pause before a message is tried again, in seconds. */
@@ -163,7 +163,9 @@ export class HeldBatch extends TakenBatch {
    * Acknowledges a batch: its messages are gone, except those that are tried
    * again later, become dead letters, or stay in hand until the end.
    */
-  static readonly #SETTLE = defineScript(`
+  static readonly #SETTLE = defineMove(
+    ["hash", "list", "zset", "list"],
+    `
 -- KEYS[1]  the hash of this consumer's batches
 -- KEYS[2]  the list of the batch
 -- KEYS[3]  the sorted set of the messages that pause
@@ -179,12 +181,18 @@ export class HeldBatch extends TakenBatch {
 --   'keep', its index, its history
 -- Returns how many dead letters had to make room, or -1 where the batch is not
 -- this consumer's (any more), or was settled before.
-if not redis.call('HGET', KEYS[1], ARGV[1]) then return -1 end
-local payloads = #ARGV > 3 and redis.call('LRANGE', KEYS[2], 0, -1)
-if payloads and #payloads ~= tonumber(ARGV[3]) then return -1 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-redis.call('DEL', KEYS[2])
+local before = redis.call('HGET', KEYS[1], ARGV[1])
+if not before then return -1 end
+if #ARGV == 3 then
+  -- The list goes first: without its number nobody would find it.
+  redis.call('DEL', KEYS[2])
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  return 0
+end
+local payloads = redis.call('LRANGE', KEYS[2], 0, -1)
+if #payloads ~= tonumber(ARGV[3]) then return -1 end
 
+begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local hasBuried, kept, position = false, {}, 4
@@ -192,27 +200,35 @@ while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
     local member = name .. ' ' .. history .. ' ' .. payloads[index + 1]
-    redis.call('ZADD', KEYS[3], milliseconds + pause, member)
+    add({'ZREM', KEYS[3], member}, 'ZADD', KEYS[3], milliseconds + pause, member)
     position = position + 5
   elseif ARGV[position] == 'keep' then
     local index, history = unpack(ARGV, position + 1, position + 2)
-    redis.call('RPUSH', KEYS[2], payloads[index + 1])
+    add({'LTRIM', KEYS[2], 0, -2}, 'RPUSH', KEYS[2], payloads[index + 1])
     kept[#kept + 1] = #kept .. ':' .. history
     position = position + 3
   else
-    redis.call('RPUSH', KEYS[4], ARGV[position + 1])
+    add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], ARGV[position + 1])
     hasBuried, position = true, position + 2
   end
 end
-
 if #kept > 0 then
-  redis.call('HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
+  add({'HSET', KEYS[1], ARGV[1], before},
+    'HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
+  redis.call('LTRIM', KEYS[2], -#kept, -1)
+  commit()
+else
+  redis.call('DEL', KEYS[2])
+  commit()
+  redis.call('HDEL', KEYS[1], ARGV[1])
 end
+
 if not hasBuried then return 0 end
 local excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0)
 if excess > 0 then redis.call('LTRIM', KEYS[4], excess, -1) end
 return excess
-`);
+`,
+  );
 
   #settle(outcome: readonly string[]): Promise<number> {
     const { control, maxDeadLetters } = this.consumer.options;

@@ -67,17 +67,20 @@ export function parseHistories(text: string): Map<number, History> {
  */
 export const HISTORY_FUNCTIONS = `
 local HISTORY_SECONDS = 86400
+local CHUNK = 1000
 
--- Notes the history of a message that goes back to the queue.
-local function remember(deliveries, payload, history)
-  if history == '0.0.0.0' then return end
-  local digest = redis.sha1hex(payload)
-  local others = redis.call('HGET', deliveries, digest)
-  redis.call('HSET', deliveries, digest, others and (others .. ' ' .. history) or history)
-  redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
+-- Replaces the histories under a digest; '' stands for none.
+local function note(deliveries, digest, before, after)
+  local undo = before and {'HSET', deliveries, digest, before}
+    or {'HDEL', deliveries, digest}
+  if after == '' then
+    add(undo, 'HDEL', deliveries, digest)
+  else
+    add(undo, 'HSET', deliveries, digest, after)
+  end
 end
 
--- Takes the histories of messages that have left the queue, as 'index:history …'.
+-- Takes the histories of messages that leave the queue, as 'index:history …'.
 local function recall(deliveries, payloads)
   if redis.call('EXISTS', deliveries) == 0 then return '' end
   local found = {}
@@ -87,36 +90,55 @@ local function recall(deliveries, payloads)
     if histories then
       local history, others = histories:match('^(%S+) ?(.*)$')
       found[#found + 1] = (index - 1) .. ':' .. history
-      if others == '' then
-        redis.call('HDEL', deliveries, digest)
-      else
-        redis.call('HSET', deliveries, digest, others)
-      end
+      note(deliveries, digest, histories, others)
     end
   end
   return table.concat(found, ' ')
 end
 
--- Puts the messages of a batch back at the head of the queue, in their order,
--- and counts one delivery more, one death more, or neither.
+-- Adds messages to the head of the queue, in their order, with their histories.
+local function putBack(queue, deliveries, payloads, histories)
+  local hasHistory, reversed = false, {}
+  for index = #payloads, 1, -1 do
+    local payload, history = payloads[index], histories[index]
+    reversed[#reversed + 1] = payload
+    if history and history ~= '0.0.0.0' then
+      local digest = redis.sha1hex(payload)
+      local others = redis.call('HGET', deliveries, digest)
+      note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
+      hasHistory = true
+    end
+  end
+  if hasHistory then redis.call('EXPIRE', deliveries, HISTORY_SECONDS) end
+  for first = 1, #reversed, CHUNK do
+    local last = math.min(first + CHUNK - 1, #reversed)
+    add({'LTRIM', queue, last - first + 1, -1},
+      'LPUSH', queue, unpack(reversed, first, last))
+  end
+end
+
+-- Puts the messages of a batch back at the head of the queue, and counts one
+-- delivery more, one death more, or neither.
 local function restore(queue, deliveries, batch, histories, delivered, died)
   local payloads = redis.call('LRANGE', batch, 0, -1)
-  redis.call('DEL', batch)
+  if #payloads == 0 then return 0 end
   -- '?' is a batch for BLMOVE: the histories are still where they were.
   if histories == '?' then histories = recall(deliveries, payloads) end
   local marks
   histories, marks = histories:gsub('!$', '')
-  local known = {}
+  local known, after = {}, {}
   for index, history in histories:gmatch('(%d+):(%S+)') do
     known[tonumber(index) + 1] = history
   end
-  for index = #payloads, 1, -1 do
-    redis.call('LPUSH', queue, payloads[index])
+  for index = 1, #payloads do
     local count, failures, deaths, crashes =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$')
-    remember(deliveries, payloads[index], string.format('%d.%d.%d.%d',
-      count + delivered, failures, deaths + died, crashes + marks * died))
+    after[index] = string.format('%d.%d.%d.%d',
+      count + delivered, failures, deaths + died, crashes + marks * died)
   end
+  putBack(queue, deliveries, payloads, after)
+  redis.call('DEL', batch)
+  commit()
   return #payloads
 end
 `;

@@ -88,9 +88,13 @@ export function explainWrongType(error: unknown, queue: string): unknown {
   if (!(error instanceof RedisError) || error.code !== "wrong-type") {
     return error;
   }
-  return restate(error, {
-    attempted: `read "${queue}"`,
+  const attempted = `read "${queue}"`;
+  const advice = "use another queue or remove the key";
+  const isAnother = error.reason.startsWith('the key "') &&
+    !error.reason.startsWith(`the key "${queue}" `);
+  return isAnother ? restate(error, { attempted, advice }) : restate(error, {
+    attempted,
     reason: "the key exists, but is no list",
-    advice: "use another queue or remove the key",
+    advice,
   });
 }

@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
-import { defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 
 /** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
@@ -94,7 +94,9 @@ export class Recoverer {
    * A consumer that died stays in the list for an hour: a BLMOVE that it sent
    * before it died can still arrive, and what that moves must be found.
    */
-  static readonly #RECLAIM = defineScript(`
+  static readonly #RECLAIM = defineMove(
+    ["list", "hash", "hash"],
+    `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the hash of the histories
@@ -124,6 +126,7 @@ for position = 1, #consumers, 2 do
     -- Who leaves in an orderly way has not died of what it had in hand.
     local died = consumer == ARGV[3] and 0 or 1
     local moved = 0
+    if #numbers > 0 or state == 'alive' then begin(KEYS[2]) end
     for at = #numbers, 1, -1 do
       local number = string.format('%d', numbers[at])
       local histories = batches[numbers[at]]
@@ -139,16 +142,17 @@ for position = 1, #consumers, 2 do
     end
     local isOver = consumer == ARGV[3] or
       (state ~= 'alive' and now - state > TOMBSTONE_SECONDS)
-    redis.call('HDEL', KEYS[2], consumer)
     if isOver then
       redis.call('DEL', hash)
-    else
-      redis.call('HSET', KEYS[2], consumer, state == 'alive' and now or state)
+      redis.call('HDEL', KEYS[2], consumer)
+    elseif state == 'alive' then
+      redis.call('HSET', KEYS[2], consumer, now)
     end
   end
 end
 return {total, owners}
-`);
+`,
+  );
 
   #reclaim(leaving: string): Promise<[count: number, owners: string[]]> {
     const keys = this.#keys;
@@ -160,7 +164,9 @@ return {total, owners}
   }
 
   /** Puts failed messages whose pause is over back at the head of the queue. */
-  static readonly #REDELIVER = defineScript(`
+  static readonly #REDELIVER = defineMove(
+    ["list", "zset", "hash"],
+    `
 -- KEYS[1]  the queue
 -- KEYS[2]  the sorted set of the messages that pause
 -- KEYS[3]  the hash of the histories
@@ -171,17 +177,20 @@ local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', milliseconds, 'LIMIT', 0, ARGV[1])
 if #due > 0 then
-  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
-  for position = #due, 1, -1 do
-    local history, payload = due[position]:match('^%S+ (%S+) (.*)$')
-    redis.call('LPUSH', KEYS[1], payload)
-    remember(KEYS[3], payload, history)
+  begin(KEYS[3])
+  local payloads, histories = {}, {}
+  for position, member in ipairs(due) do
+    histories[position], payloads[position] = member:match('^%S+ (%S+) (.*)$')
   end
+  putBack(KEYS[1], KEYS[3], payloads, histories)
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
+  commit()
 end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 if #first == 0 then return -1 end
 return math.max(first[2] - milliseconds, 0)
-`);
+`,
+  );
 
   async #redeliver(): Promise<void> {
     const keys = this.#keys;

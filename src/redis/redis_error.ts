@@ -318,7 +318,11 @@ function classify(error: Error & { code?: unknown }): Finding {
     };
   }
   const known = reply === undefined ? undefined : REPLIES[reply];
-  if (known !== undefined) return { ...known, reply };
+  if (known !== undefined) {
+    // Our scripts name the key.
+    const named = /^WRONGTYPE (the key ".*)$/s.exec(text)?.[1];
+    return { ...known, reply, ...(named !== undefined && { reason: named }) };
+  }
   if (/invalid password|AUTH .*without any password/i.test(text)) {
     return {
       code: "auth",

@@ -11,7 +11,59 @@ export interface Script {
   readonly sha1: string;
 }
 
+/** The type that a key has to have, where it exists. */
+type KeyType = "list" | "hash" | "zset" | "string";
+
 /** Prepares a script. */
 export function defineScript(lua: string): Script {
   return { lua, sha1: createHash("sha1").update(lua).digest("hex") };
+}
+
+/**
+ * Prepares a script that moves messages and cannot lose any. Redis keeps what a
+ * script did before a command was refused, so the order decides: it reads, adds,
+ * and removes only then. What it adds is taken back where a later command is
+ * refused, up to its first removal that succeeds, which it marks by `commit()`.
+ *
+ * Its text can use:
+ * - `add(undo, …)`: runs a command; `undo` is the command that takes it back.
+ * - `commit()`: from here on nothing is taken back.
+ * - `begin(hash)`: has to be the first write. A server that is out of memory
+ *   refuses a script's first write where that needs memory, but none of the later
+ *   ones: this one needs none, and changes nothing.
+ *
+ * @param types The types of its keys, in their order. An error about a wrong type
+ * names the key.
+ * @param lua The script's text.
+ */
+export function defineMove(types: readonly KeyType[], lua: string): Script {
+  return defineScript(`
+local undoing = {}
+local function add(undo, ...)
+  local reply = redis.call(...)
+  undoing[#undoing + 1] = undo
+  return reply
+end
+local function commit() undoing = {} end
+local function begin(hash) redis.call('HDEL', hash, '') end
+
+local isDone, reply = pcall(function()${lua}end)
+if isDone then return reply end
+
+for at = #undoing, 1, -1 do redis.pcall(unpack(undoing[at])) end
+-- Redis 7 throws a table, Redis 6.2 a text with the place in front.
+local text = type(reply) == 'table' and reply.err or tostring(reply)
+text = text:gsub('^@?user_script: ?%d+: ?%-?', '')
+if text:find('^WRONGTYPE') then
+  local types = {${types.map((type) => `'${type}'`).join(", ")}}
+  for at, expected in ipairs(types) do
+    local found = redis.pcall('TYPE', KEYS[at]).ok
+    if found and found ~= 'none' and found ~= expected then
+      text = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. found ..
+        ', but has to be a ' .. expected
+    end
+  end
+end
+return {err = text}
+`);
 }
