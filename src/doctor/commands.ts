@@ -28,7 +28,6 @@ export function commandsFor(queue: string): readonly Purpose[] {
         ["EVALSHA", "0".repeat(40), "1", queue],
         ["TYPE", queue],
         ["LLEN", queue],
-        ["LPOP", queue, "1"],
         ["LPUSH", queue, ""],
         ["BLMOVE", queue, batch, "LEFT", "RIGHT", "1"],
         ["RPUSH", batch, ""],
@@ -57,6 +56,7 @@ export function commandsFor(queue: string): readonly Purpose[] {
       name: "take messages at most once",
       isCommon: false,
       commands: [
+        ["LPOP", queue, "1"],
         ["BLPOP", queue, "1"],
         ["BLMPOP", "1", "1", queue, "LEFT"],
       ],

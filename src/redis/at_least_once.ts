@@ -15,6 +15,7 @@ import {
 } from "./history.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
+import { checkRights } from "./rights.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
@@ -60,7 +61,13 @@ export class AtLeastOnce extends Consumer {
   }
 
   override onReconnect(): void {
+    super.onReconnect();
     this.#heartbeat.beat();
+  }
+
+  protected override async checkRights(): Promise<void> {
+    const { control, queue, user } = this.options;
+    await checkRights(control, queue, "at-least-once", user);
   }
 
   protected override async enter(): Promise<void> {

@@ -8,6 +8,7 @@ import {
 import { encodeDeadLetter } from "./dead_letter.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
+import { checkRights } from "./rights.ts";
 import { defineScript } from "./script.ts";
 
 /** The first batch is small, since nobody knows yet how large messages are. */
@@ -22,6 +23,15 @@ export class AtMostOnce extends Consumer {
   #count = FIRST_COUNT;
   #prefetched: Promise<readonly Uint8Array[]> | undefined;
 
+  protected override async checkRights(): Promise<void> {
+    const { control, queue, user } = this.options;
+    this.#hasBlmpop = await control.command<unknown[]>(
+      ["COMMAND", "INFO", "BLMPOP"],
+    ).then((reply) => reply[0] !== null, () => false);
+    const command = this.#hasBlmpop ? "BLMPOP" : "BLPOP";
+    await checkRights(control, queue, command, user);
+  }
+
   protected override async enter(): Promise<void> {
     const { control, queue } = this.options;
     try {
@@ -29,9 +39,6 @@ export class AtMostOnce extends Consumer {
     } catch (error) {
       throw explainWrongType(error, queue);
     }
-    this.#hasBlmpop = await control.command<unknown[]>(
-      ["COMMAND", "INFO", "BLMPOP"],
-    ).then((reply) => reply[0] !== null, () => false);
   }
 
   protected override async leave(): Promise<void> {

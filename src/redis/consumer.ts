@@ -146,6 +146,8 @@ export interface ConsumerOptions {
   readonly maxInFlight: number;
   /** After how many seconds without a sign of life a consumer is dead. */
   readonly heartbeatTimeout: number;
+  /** The user's name on the server, for advice. */
+  readonly user: string;
   readonly logger: Logger;
   /** The counts so far. */
   readonly stats: InboxStats;
@@ -227,6 +229,8 @@ export abstract class Consumer {
   #inHand = 0;
   readonly #counted = new WeakSet<TakenBatch>();
   #waiting: (() => void)[] = [];
+  /** The last report of what the user may not do. */
+  #refusal = "";
   #running: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
@@ -239,6 +243,7 @@ export abstract class Consumer {
    * @throws {RedisError} The queue cannot be consumed at all.
    */
   async start(): Promise<void> {
+    await this.checkRights();
     await this.enter();
     this.#running ??= this.#run();
   }
@@ -273,8 +278,17 @@ export abstract class Consumer {
     await this.leave();
   }
 
-  /** Looks after what a lost connection may have left behind. */
-  onReconnect(): void {}
+  /** Looks after what has changed while a connection was lost. */
+  onReconnect(): void {
+    this.checkRights().then(() => this.#refusal = "", (error: RedisError) => {
+      // Both connections may come back, and one of them after the other.
+      if (error.code !== "permission" || error.message === this.#refusal) {
+        return;
+      }
+      this.#refusal = error.message;
+      this.options.logger.error(`${error.message}.`);
+    });
+  }
 
   /** Notes that a batch is settled; it does so itself. */
   putDown(batch: TakenBatch): void {
@@ -292,6 +306,8 @@ export abstract class Consumer {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
+  /** Rejects where the user may not do all that consuming needs. */
+  protected abstract checkRights(): Promise<void>;
   /** Joins the consumers of the queue, where there is such a thing. */
   protected abstract enter(): Promise<void>;
   /** Leaves them: what is still in hand goes back to the queue. Never rejects. */

@@ -17,7 +17,7 @@ import {
   type InboxOptions,
 } from "./inbox_options.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
-import type { RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 import { defineScript } from "./script.ts";
 
@@ -220,6 +220,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       maxDeadLetters: options.maxDeadLetters,
       maxInFlight: options.maxInFlight ?? 16 * batchSize,
       heartbeatTimeout: options.heartbeatTimeout,
+      user: parseRedisArgs(args).username ?? "default",
       logger,
       stats,
       onBatch,

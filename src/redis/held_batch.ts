@@ -212,6 +212,8 @@ while position <= #ARGV do
     hasBuried, position = true, position + 2
   end
 end
+local excess = 0
+if hasBuried then excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0) end
 if #kept > 0 then
   add({'HSET', KEYS[1], ARGV[1], before},
     'HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
@@ -223,8 +225,6 @@ else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 
-if not hasBuried then return 0 end
-local excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0)
 if excess > 0 then redis.call('LTRIM', KEYS[4], excess, -1) end
 return excess
 `,

@@ -73,15 +73,15 @@ Deno.test("diagnose knows every command that scripts call", async () => {
   );
   const folder = new URL("../../src/redis/", import.meta.url);
   const called = new Set<string>();
-  for await (const { name } of Deno.readDir(new URL("scripts/", folder))) {
-    const text = await Deno.readTextFile(new URL(`scripts/${name}`, folder));
-    for (const [, command] of text.matchAll(/redis\.p?call\('([A-Z]+)'/g)) {
-      called.add(command!);
-    }
-  }
   for await (const { name, isFile } of Deno.readDir(folder)) {
     if (!isFile) continue;
-    const text = await Deno.readTextFile(new URL(name, folder));
+    const text = (await Deno.readTextFile(new URL(name, folder)))
+      .replace(/^ *\*.*$/gm, "");
+    const inScripts =
+      /redis\.p?call\('([A-Z]+)'|add\((?:\{[^}]*\}|undo),\s*'([A-Z]+)'/g;
+    for (const [, command, added] of text.matchAll(inScripts)) {
+      called.add((command ?? added)!);
+    }
     for (const [, command] of text.matchAll(/\[\s*"(B?[LRHZ]?[A-Z]+)",/g)) {
       called.add(command!);
     }

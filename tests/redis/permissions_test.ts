@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { diagnose } from "../../src/doctor/mod.ts";
 import {
+  Connection,
   DeadLetters,
   Inbox,
   Outbox,
@@ -34,6 +35,22 @@ async function createUser(
 ): Promise<RedisArgs> {
   await server.run("ACL", "SETUSER", "listener", ...rules);
   return { ...server.args, username: "listener", password: "secret" };
+}
+
+/** Lets consumers begin without finding out what they may do. */
+function withoutTrying(): Disposable {
+  const { script } = Connection.prototype;
+  Connection.prototype.script = function (
+    this: Connection,
+    ...args
+  ): Promise<unknown> {
+    return args[0].lua.includes("redis.pcall(unpack(ARGV")
+      ? Promise.resolve([])
+      : script.apply(this, args);
+  } as typeof script;
+  return {
+    [Symbol.dispose]: () => void (Connection.prototype.script = script),
+  };
 }
 
 /** Does all that the guide says the user may. */
@@ -81,7 +98,11 @@ Deno.test("The permissions in the guide are enough, and each of them is needed",
   const rules = await documentedRules();
   const args = await createUser(server, rules);
   await server.run("CONFIG", "RESETSTAT");
-  await useEverything(args, "at-least-once");
+  {
+    // What is tried out at the start needs each of them anyway.
+    using _ = withoutTrying();
+    await useEverything(args, "at-least-once");
+  }
   const used = await server.run<string>("INFO", "commandstats");
   const unused = rules.filter((rule) => rule.startsWith("+"))
     .map((rule) => rule.slice(1))
@@ -90,16 +111,21 @@ Deno.test("The permissions in the guide are enough, and each of them is needed",
   assert.ok(await server.run<number>("LLEN", QUEUE) > 0);
 });
 
-Deno.test("At most once needs one of two permissions more", async () => {
+Deno.test("At most once needs two permissions more, and one of them is one of two", async () => {
   const rules = await documentedRules();
   {
     await using server = await TestServer.start();
     await assert.rejects(
       useEverything(await createUser(server, rules), "at-most-once"),
-      /blpop/,
+      /may not run lpop, blpop; ACL SETUSER listener \+lpop \+blpop$/,
     );
   }
-  for (const more of [["+blpop"], ["+command|info", "+blmpop"]]) {
+  for (
+    const more of [
+      ["+lpop", "+blpop"],
+      ["+lpop", "+command|info", "+blmpop"],
+    ]
+  ) {
     await using server = await TestServer.start();
     await useEverything(
       await createUser(server, [...rules, ...more]),
@@ -142,7 +168,15 @@ Deno.test("A cluster needs to be asked for its slots", async () => {
 Deno.test("Looking for what goes wrong needs what the guide says, too", async () => {
   await using server = await TestServer.start();
   const rules = await documentedRules();
-  const more = ["+zcard", "+pttl", "+info", "+blpop", "+multi", "+discard"];
+  const more = [
+    "+zcard",
+    "+pttl",
+    "+info",
+    "+lpop",
+    "+blpop",
+    "+multi",
+    "+discard",
+  ];
   const redisArgs = await createUser(server, [...rules, ...more]);
   const findings = await Array.fromAsync(
     diagnose({ redisArgs, multicast: false }),
@@ -167,4 +201,65 @@ Deno.test("Inbox says which permission it lacks", async () => {
     (error: RedisError) =>
       error.code === "permission" && /evalsha/i.test(error.message),
   );
+});
+
+Deno.test("Inbox does not begin before the user may do all that it can need, and says how", async () => {
+  await using server = await TestServer.start();
+  const rules = await documentedRules();
+  await server.run("RPUSH", QUEUE, "one");
+  for (const delivery of ["at-least-once", "at-most-once"] as const) {
+    const all = delivery === "at-least-once"
+      ? rules
+      : [...rules, "+lpop", "+blpop"];
+    const lacking = await createUser(server, [...all, "-lpush", "-ltrim"]);
+    await assert.rejects(
+      Inbox.open(lacking, { queue: QUEUE, delivery }),
+      (error: RedisError) =>
+        error.code === "permission" &&
+        /may not run l\w+, l\w+; ACL SETUSER listener \+l\w+ \+l\w+$/.test(
+          error.message,
+        ) && /\+ltrim/.test(error.message) && /\+lpush/.test(error.message),
+    );
+    const elsewhere = await createUser(server, [
+      ...all,
+      "resetkeys",
+      `~${QUEUE}`,
+    ]);
+    await assert.rejects(
+      Inbox.open(elsewhere, { queue: QUEUE, delivery }),
+      (error: RedisError) =>
+        error.message.endsWith(
+          `may not touch all keys of the queue; ACL SETUSER listener ~${QUEUE} ~{${QUEUE}}:*`,
+        ),
+    );
+    // The advice is all that it takes.
+    await server.run(
+      "ACL",
+      "SETUSER",
+      "listener",
+      `~${QUEUE}`,
+      `~{${QUEUE}}:*`,
+    );
+    await (await Inbox.open(elsewhere, {
+      queue: QUEUE,
+      delivery,
+      paused: true,
+    }))
+      .stop();
+  }
+  assert.deepEqual(await server.run("KEYS", "*"), [QUEUE]);
+});
+
+Deno.test("Inbox reports after a reconnect what the user may no longer do", async () => {
+  await using server = await TestServer.start();
+  const args = await createUser(server, await documentedRules());
+  const logger = new LineLogger();
+  await using inbox = await Inbox.open(args, { queue: QUEUE, logger });
+  await server.run("ACL", "SETUSER", "listener", "-zadd");
+  await server.run("CLIENT", "KILL", "USER", "listener");
+  await logger.line(
+    /^error: Cannot read .* may not run zadd; ACL SETUSER listener \+zadd\.$/,
+  );
+  await server.run("ACL", "SETUSER", "listener", "+zadd");
+  await inbox.stop(0);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  type Batch,
   Connection,
   DeadLetters,
   Inbox,
@@ -7,7 +8,8 @@ import {
   type Script,
 } from "../../src/redis/mod.ts";
 import { sleep } from "../../src/waiting.ts";
-import { TestLogger, TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
 
 /** A command that the user of these tests may not run. */
 const REFUSED = "local function refused() return redis.call('INCR', 'x') end\n";
@@ -15,8 +17,6 @@ const REFUSED = "local function refused() return redis.call('INCR', 'x') end\n";
 const COMMAND = /redis\.call\((?!\.\.\.)|(?<!function )\badd\(/g;
 
 const SURVIVORS = ["d0", "d1", "q0", "q1", "q2", "q3", "q4", "q5", "r0", "x0"];
-/** Scripts that only read, or write no message. */
-const HARMLESS = /'HGET', KEYS\[1\], ARGV\[1\]\) ~= 'alive'|'string', 'hash'/;
 
 /** Runs scripts, but with a command of one of them refused. */
 class Saboteur implements Disposable {
@@ -82,14 +82,14 @@ async function live(args: RedisArgs): Promise<Set<string>> {
     batchSize: 4,
     heartbeatTimeout: 60,
     retryPause: 30,
-    logger: new TestLogger(),
+    logger: new LineLogger(),
   }).catch(() => undefined);
   const error = new Error("cannot handle it");
   if (inbox !== undefined) {
-    const late = sleep(0.1).then(() => undefined);
-    const batch = await Promise.race([inbox.next(), late]);
+    const next = (): Promise<Batch | undefined> =>
+      Promise.race([inbox.next(), sleep(0.1).then(() => undefined)]);
+    const batch = await next();
     if (batch !== undefined) {
-      const { acknowledged } = inbox.stats();
       await batch.settle(
         [
           { index: 0, reason: "failed", error },
@@ -97,13 +97,16 @@ async function live(args: RedisArgs): Promise<Set<string>> {
         ],
         [{ index: 2, reason: "dropped", error }],
       );
-      if (inbox.stats().acknowledged > acknowledged) {
-        handled.add(decoder.decode(batch.payloads[3]));
-      }
+      handled.add(decoder.decode(batch.payloads[3]));
     }
     await inbox.pause();
     inbox.resume();
-    await Promise.race([inbox.next(), sleep(0.1)]);
+    const second = await next();
+    await second?.settle();
+    for (const payload of second?.payloads ?? []) {
+      handled.add(decoder.decode(payload));
+    }
+    await next();
     await inbox.stop(0);
   }
   await using dead = new DeadLetters(args, { queue: "queue" });
@@ -179,6 +182,7 @@ Deno.test("Every message is somewhere, whatever command of a script is refused",
       cases++;
     }
   }
-  assert.ok(cases > 40);
-  console.log(cases, unreached);
+  assert.ok(cases > 60);
+  // Functions that several scripts share are not all used by each of them.
+  assert.ok(unreached.length < cases / 3);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Batch } from "../../src/redis/mod.ts";
+import type { Batch, RedisError } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
@@ -168,4 +168,66 @@ Deno.test("Inbox buries what failed when messages are delivered at most once", a
   await (await nextBatch(inbox))!.settle(failed(1));
   const dead = await server.run<string[]>("LRANGE", "{queue}:dead", "0", "-1");
   assert.deepEqual(dead.map((text) => JSON.parse(text).message), ["bad"]);
+});
+
+Deno.test("Inbox does not begin where one of its keys is of another type, and says which", async () => {
+  await using server = await TestServer.start();
+  for (const name of ["deliveries", "dead", "retry", "consumers"]) {
+    await server.run("FLUSHALL");
+    await server.run("SET", `{queue}:${name}`, "text");
+    await assert.rejects(
+      open(server),
+      (error: RedisError) =>
+        error.code === "wrong-type" &&
+        error.message.includes(`the key "{queue}:${name}" is a string, but`),
+    );
+  }
+});
+
+Deno.test("Inbox keeps what it has in hand when the queue is overwritten, until there is a queue again", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(20));
+  const logger = new LineLogger();
+  const inbox = await open(server, { logger });
+  await nextBatch(inbox);
+  await server.run("SET", "queue", "text");
+  await inbox.stop(0);
+  assert.match(
+    logger.lines.join("\n"),
+    /the key "queue" is a string, but has to be a list/,
+  );
+  await server.run("DEL", "queue");
+  const next = await open(server);
+  assert.deepEqual(texts(await nextBatch(next)), numbers(20));
+  await next.stop(0);
+});
+
+Deno.test("Inbox keeps what it has in hand when dead letters or histories are overwritten", async () => {
+  await using server = await TestServer.start();
+  for (const key of ["{queue}:dead", "{queue}:deliveries", "{queue}:retry"]) {
+    await server.run("FLUSHALL");
+    await server.run("RPUSH", "queue", ...numbers(3));
+    const logger = new LineLogger();
+    {
+      await using inbox = await open(server, { logger });
+      const batch = await nextBatch(inbox);
+      await server.run("SET", key, "text");
+      const error = new Error("no JSON");
+      await batch!.settle([
+        { index: 0, reason: "malformed", error },
+        { index: 1, reason: "failed", error },
+      ]);
+      await inbox.stop(0);
+    }
+    await server.run("DEL", key);
+    const next = await open(server);
+    if (key === "{queue}:deliveries") {
+      // Settling does not touch it: only what failed comes again.
+      assert.deepEqual(texts(await nextBatch(next)), ["n1"]);
+    } else {
+      assert.match(logger.lines.join("\n"), new RegExp(`"${key}" is a string`));
+      assert.deepEqual(texts(await nextBatch(next)), numbers(3));
+    }
+    await next.stop(0);
+  }
 });

@@ -1,0 +1,136 @@
+import type { Connection } from "./connection.ts";
+import { queueKeys } from "./queue_keys.ts";
+import { RedisError, toRedisError } from "./redis_error.ts";
+import { defineScript } from "./script.ts";
+
+/** Runs commands, passes over what they answer, and collects the errors. */
+const TRY = defineScript(`
+-- It declares no keys, since the user may not be permitted to touch them.
+-- ARGV     in turns: of how many words a command consists, and the words
+-- Returns in turns: the number of a command that failed, and its error.
+local errors, position, number = {}, 1, 0
+while position <= #ARGV do
+  local count = tonumber(ARGV[position])
+  local reply = redis.pcall(unpack(ARGV, position + 1, position + count))
+  if type(reply) == 'table' and reply.err then
+    errors[#errors + 1] = number
+    errors[#errors + 1] = reply.err
+  end
+  position, number = position + count + 1, number + 1
+end
+return errors
+`);
+
+/**
+ * Checks that the user may do all that consuming a queue can need: taking,
+ * settling, failing, burying and stopping. It runs each command on a key that is
+ * gone afterwards, or so that it changes nothing.
+ *
+ * @param connection A connection to the queue's server.
+ * @param queue The queue.
+ * @param delivery The way in which messages are to be taken, or the command with
+ * which they are to be taken at most once.
+ * @param user The user's name, as it was given.
+ * @throws {RedisError} `permission`: something is missing; the advice is the one
+ * `ACL SETUSER` line that grants all of it.
+ */
+export async function checkRights(
+  connection: Connection,
+  queue: string,
+  delivery: "at-least-once" | "BLPOP" | "BLMPOP",
+  user: string,
+): Promise<void> {
+  const { consumers, deliveries, retry, dead } = queueKeys(queue, "");
+  const probe = dead.replace(/dead$/, "probe");
+  const commands: string[][] = delivery === "at-least-once"
+    ? [
+      ["DEL", probe],
+      ["TYPE", queue],
+      ["LRANGE", queue, "1", "0"],
+      ["LTRIM", queue, "0", "-1"],
+      ["LRANGE", dead, "1", "0"],
+      ["LTRIM", dead, "0", "-1"],
+      ["ZREMRANGEBYRANK", retry, "1", "0"],
+      ["HDEL", deliveries, ""],
+      ["HDEL", consumers, ""],
+      ["HGET", consumers, ""],
+      ["LLEN", probe],
+      ["RPUSH", probe, ""],
+      ["LPUSH", probe, ""],
+      ["DEL", probe],
+      ["HSET", probe, "", ""],
+      ["HSETNX", probe, "", ""],
+      ["HKEYS", probe],
+      ["HGETALL", probe],
+      ["DEL", probe],
+      ["ZADD", probe, "0", ""],
+      ["ZRANGE", probe, "0", "0"],
+      ["ZRANGEBYSCORE", probe, "0", "0"],
+      ["DEL", probe],
+      ["SET", probe, "", "PX", "1000"],
+      ["EXISTS", probe],
+      ["EXPIRE", probe, "1"],
+      ["PEXPIRE", probe, "1000"],
+      ["DEL", probe],
+      ["TIME"],
+    ]
+    : [
+      ["LLEN", queue],
+      ["LPOP", probe, "1"],
+      ["RPUSH", probe, ""],
+      ["LTRIM", probe, "1", "0"],
+      ["LPUSH", probe, ""],
+      ["LTRIM", probe, "1", "0"],
+      ["LTRIM", queue, "0", "-1"],
+      ["LTRIM", dead, "0", "-1"],
+    ];
+  const errors = await connection.script<(number | string)[]>(
+    TRY,
+    [],
+    commands.flatMap((words) => [String(words.length), ...words]),
+  );
+  const missing = new Set<string>();
+  let isKeyMissing = false;
+  // Scripts may run no command that blocks.
+  const blocking = delivery === "at-least-once"
+    ? ["BLMOVE", probe, probe, "LEFT", "RIGHT", "0.001"]
+    : delivery === "BLPOP"
+    ? ["BLPOP", probe, "0.001"]
+    : ["BLMPOP", "0.001", "1", probe, "LEFT"];
+  await connection.command(blocking).catch(({ message, cause }: RedisError) => {
+    errors.push(
+      commands.length,
+      (cause as Error | undefined)?.message ?? message,
+    );
+  });
+  commands.push(blocking);
+  for (let at = 0; at < errors.length; at += 2) {
+    const { code, refused } = toRedisError(
+      new Error(String(errors[at + 1])),
+      {},
+    );
+    if (code !== "permission") continue;
+    if (refused === "key") isKeyMissing = true;
+    else missing.add(`+${commands[Number(errors[at])]![0]!.toLowerCase()}`);
+  }
+  if (missing.size === 0 && !isKeyMissing) return;
+  const reasons = [
+    ...(missing.size > 0
+      ? [`run ${[...missing].map((name) => name.slice(1)).join(", ")}`]
+      : []),
+    ...(isKeyMissing ? ["touch all keys of the queue"] : []),
+  ];
+  const rules = [...(isKeyMissing ? patterns(queue) : []), ...missing];
+  throw new RedisError({
+    attempted: `read "${queue}"`,
+    reason: `the user "${user}" may not ${reasons.join(", nor ")}`,
+    advice: `ACL SETUSER ${user} ${rules.join(" ")}`,
+  }, "permission");
+}
+
+/** Lists the patterns of a queue's keys, as in an ACL. */
+function patterns(queue: string): readonly string[] {
+  const escape = (key: string): string => key.replace(/[*?[\]\\]/g, "\\$&");
+  const { dead } = queueKeys(queue, "");
+  return [`~${escape(queue)}`, `~${escape(dead.slice(0, -"dead".length))}*`];
+}
