@@ -46,18 +46,6 @@ Deno.test("docs/architecture.md shows which room imports which", async () => {
   assert.deepEqual(shown.toSorted(), [...imports].toSorted());
 });
 
-Deno.test("docs/architecture.md names files that exist", async () => {
-  const names = [
-    ...PAGE.matchAll(/`((?:src|bench|scripts|tests)\/[\w/]+(?:\.\w+)?\/?)`/g),
-  ];
-  assert.ok(names.length > 20);
-  for (const [, name] of names) {
-    await Deno.stat(new URL(name!, ROOT)).catch(() =>
-      assert.fail(`${name} does not exist`)
-    );
-  }
-});
-
 Deno.test("docs/architecture.md names every file on the way of a message", async () => {
   await using server = await TestServer.start();
   const steps = await follow(ROOT, server.redis, server.args);

@@ -89,6 +89,21 @@ Deno.test("The tests that the guides name are there", async () => {
   assert.ok(count >= 50, `only ${count} tests are named`);
 });
 
+Deno.test("The files that the guides name are there", async () => {
+  /** The file that the recipe for a new kind of message makes. */
+  const recipe = "src/message/notice.ts";
+  const path = /`((?:src|bench|scripts|tests|examples)\/[\w./-]+)`/g;
+  let count = 0;
+  for (const [name, page] of await pages()) {
+    for (const [, file] of prose(page).matchAll(path)) {
+      if (file === recipe) continue;
+      assert.ok(await exists(new URL(file!, ROOT)), `${name} names ${file}`);
+      count++;
+    }
+  }
+  assert.ok(count >= 100, `only ${count} files are named`);
+});
+
 Deno.test("The tables of options are what the rows say", async () => {
   const all = await pages();
   for (const name of PAGES) {
