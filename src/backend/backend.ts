@@ -571,6 +571,39 @@ export class Backend extends LifeCycle {
     });
   }
 
+  /**
+   * Changes what {@linkcode Backend.registerService} has advertised, and leaves
+   * the rest: of the properties, those that are not named stay.
+   *
+   * @param changes The options of `registerService()` that are to be different.
+   * @returns The full name of the service, which differs from the one before
+   * where a new name or type was asked for.
+   * @throws {TypeError} If there is no such option or it is of another kind, or
+   * a name or property is not allowed.
+   * @throws {RangeError} If the port is none, or a property does not fit a TXT
+   * record.
+   * @throws {Error} If no service is registered.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend } from "@platypush/redis";
+   *
+   * await using backend = new RedisBackend({ deviceId: "livingroom" });
+   * await backend.registerService({
+   *   interfaces: ["127.0.0.1"],
+   *   properties: { room: "hall", floor: 1 },
+   * });
+   * // Still on 127.0.0.1, and in the hall.
+   * await backend.updateService({ properties: { floor: 2 } });
+   * ```
+   */
+  async updateService(changes: RegisterServiceOptions): Promise<string> {
+    this.throwIfClosed();
+    const given = checkOptions("update the service", changes, SERVICE_OPTIONS);
+    return await this.#advertising().update(given);
+  }
+
   /** Withdraws what {@linkcode Backend.registerService} has advertised. */
   async unregisterService(): Promise<void> {
     await this.#serviceAdvertiser?.unregister();

@@ -98,6 +98,7 @@ interface ServiceAdvertiserOptions {
 
 interface Advertised {
   readonly advertiser: Advertiser;
+  readonly options: Checked<RegisterServiceOptions>;
   readonly interfaces: string;
   /** The name asked for: the one that was won may be another. */
   readonly instance: string;
@@ -120,6 +121,24 @@ export class ServiceAdvertiser {
   /** Advertises the service, or changes what is advertised; gives its full name. */
   register(options: Checked<RegisterServiceOptions>): Promise<string> {
     return this.#inTurn(() => this.#register(options));
+  }
+
+  /**
+   * Changes what is advertised, and leaves the rest.
+   *
+   * @throws {Error} Nothing is advertised.
+   */
+  update(changes: Checked<RegisterServiceOptions>): Promise<string> {
+    return this.#inTurn(() => {
+      const options = this.#advertised?.options;
+      if (options === undefined) {
+        throw new Error(
+          "Cannot update the service: none is registered; call `registerService()` first",
+        );
+      }
+      const properties = { ...options.properties, ...changes.properties };
+      return this.#register({ ...options, ...changes, properties });
+    });
   }
 
   /** Withdraws the service, if there is one. */
@@ -185,7 +204,14 @@ export class ServiceAdvertiser {
         onRename: (renamed) => this.#update(renamed),
       });
       const service = describe(advertiser, fullName);
-      this.#advertised = { advertiser, interfaces, instance, type, service };
+      this.#advertised = {
+        advertiser,
+        options,
+        interfaces,
+        instance,
+        type,
+        service,
+      };
       this.#post(isSame ? "updated" : "added", service);
       logger.info(`Advertised as ${fullName} on port ${port}.`);
       return fullName;

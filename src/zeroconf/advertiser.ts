@@ -65,6 +65,14 @@ const OPTIONS: Rows<AdvertiserOptions> = {
   logger: LOGGER,
 };
 
+/** Says what {@linkcode Advertiser.update} changes of a service. */
+export interface ServiceUpdate extends Partial<ServiceOptions> {
+  /** The instance name that was asked for. */
+  name: string;
+  /** The type that was asked for. */
+  type: string;
+}
+
 const SERVICE_OPTIONS: Rows<ServiceOptions> = {
   name: required(TEXT),
   type: required(TEXT),
@@ -76,6 +84,8 @@ const SERVICE_OPTIONS: Rows<ServiceOptions> = {
 
 interface Registered {
   readonly service: Service;
+  /** The service as it was asked for last. */
+  options: ServiceOptions;
   onRename: ((name: string) => void) | undefined;
   /** The name that is shown to the caller. */
   name: string;
@@ -171,6 +181,7 @@ export class Advertiser implements AsyncDisposable {
     this.#engine = engine;
     const known = this.#services.get(key);
     if (known) {
+      known.options = options;
       known.onRename = options.onRename;
       Object.assign(known.service.records, {
         port: records.port,
@@ -191,6 +202,7 @@ export class Advertiser implements AsyncDisposable {
     );
     const registered: Registered = {
       service,
+      options,
       onRename: options.onRename,
       name: `${records.instance}.${records.type}.`,
     };
@@ -205,24 +217,41 @@ export class Advertiser implements AsyncDisposable {
   }
 
   /**
-   * Changes the port and the TXT record of a service that is announced.
+   * Changes what is announced of a service, and leaves the rest.
    *
-   * @param options The service, with the name that was wanted for it.
-   * @returns The full name.
+   * @param options The name and the type that were asked for, and what is to be
+   * different; of the properties, those that are not named stay.
+   * @returns The full name of the service.
    * @throws {TypeError} There is no such option or it is of another kind, or
    * the type, name or a property is not allowed.
    * @throws {RangeError} The port is none, or a property does not fit a TXT
    * record.
    * @throws {Error} There is no such service.
+   *
+   * @example
+   * ```ts
+   * import { Advertiser } from "@platypush/redis/zeroconf";
+   *
+   * await using advertiser = new Advertiser({ interfaces: ["127.0.0.1"] });
+   * const lamp = { name: "lamp", type: "platypush-redis" };
+   * await advertiser.register({ ...lamp, port: 1, properties: { a: 1, b: 2 } });
+   * await advertiser.update({ ...lamp, properties: { b: 3 } });
+   * console.log(advertiser.services[0]?.properties); // { a: "1", b: "3" }
+   * ```
    */
-  update(options: ServiceOptions): Promise<string> {
-    const { instance, type } = this.#check(options);
-    if (!this.#services.has(keyOf(instance, type))) {
-      return Promise.reject(
-        new Error(`Cannot update "${instance}.${type}.": it is not registered`),
+  async update(options: ServiceUpdate): Promise<string> {
+    const { instance, type } = this.#check({ port: 0, ...options });
+    const known = this.#services.get(keyOf(instance, type))?.options;
+    if (known === undefined) {
+      throw new Error(
+        `Cannot update "${instance}.${type}.": it is not registered`,
       );
     }
-    return this.register(options);
+    return await this.register({
+      ...known,
+      ...options,
+      properties: { ...known.properties, ...options.properties },
+    });
   }
 
   /**

@@ -10,6 +10,7 @@ export {
   Advertiser,
   type AdvertiserOptions,
   type ServiceOptions,
+  type ServiceUpdate,
 } from "./advertiser.ts";
 export {
   browse,

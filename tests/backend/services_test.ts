@@ -46,6 +46,24 @@ class Changes implements AsyncDisposable {
   }
 }
 
+Deno.test("Backend changes one property of its service and leaves the rest", async () => {
+  const id = deviceId();
+  await using bus = privateBus();
+  await using backend = new RedisBackend({ bus, deviceId: id });
+  await assert.rejects(backend.updateService({}), /none is registered/);
+  await using changes = new Changes(id, "platypush-redis");
+  const properties = { room: "hall", floor: 1 };
+  await backend.registerService({ interfaces, port: 7, properties });
+  const { service: before } = await changes.next();
+  await backend.updateService({ properties: { floor: 2 } });
+  const { kind, service } = await changes.next();
+  assert.equal(kind, "updated");
+  assert.deepEqual(service, {
+    ...before,
+    properties: { ...before.properties, floor: "2" },
+  });
+});
+
 Deno.test("RedisBackend does not consume for plain listeners while it registers its service", async () => {
   await using server = await TestServer.start();
   const id = deviceId();

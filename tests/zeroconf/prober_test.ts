@@ -101,3 +101,44 @@ Deno.test("nextInstance() numbers names and keeps them within 63 bytes", () => {
   assert.equal(nextInstance("a (9)"), "a (10)");
   assert.equal(nextInstance("ü".repeat(31)), `${"ü".repeat(29)} (2)`);
 });
+
+Deno.test("Prober waits 5 s before each attempt once there were 15 conflicts", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  const { prober } = host.register("livingroom", 1);
+  const attempts: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    const isProbed = (): boolean =>
+      cable.packets.some(({ message }) =>
+        isProbe(message) &&
+        message.questions?.some(({ name }) => name === prober.name)
+      );
+    for (let wait = 0; wait < 1_000 && !isProbed(); wait++) {
+      cable.clock.advance(10);
+    }
+    attempts.push(cable.clock.now());
+    const [name] = prober.name.split("._");
+    const { srv } = serviceRecords({ instance: name!, host: "other.local" });
+    host.registry.receive(received({ type: "response", answers: [srv] }), {
+      interfaceName: "eth0",
+      address: "192.0.2.77",
+      port: 5353,
+    });
+  }
+  const pauses = attempts.slice(1).map((at, i) => at - attempts[i]!);
+  assert.ok(pauses.slice(0, 14).every((ms) => ms < 1_000), pauses.join());
+  assert.ok(pauses.slice(14).every((ms) => ms >= 5_000), pauses.join());
+});
+
+Deno.test("A process gives a second service of one name another one at once", () => {
+  const cable = new Cable();
+  const host = new Host(cable, "192.0.2.1");
+  const names = [1, 2, 3].map((port) =>
+    host.register("livingroom", port).prober.name
+  );
+  assert.deepEqual(names, [
+    NAME,
+    `livingroom (2).${TYPE}`,
+    `livingroom (3).${TYPE}`,
+  ]);
+});

@@ -291,6 +291,83 @@ Deno.test("ServiceBrowser survives a flood of 10,000 invented services", () => {
   assert.equal(test.browser.services[0]?.port, 6380);
 });
 
+Deno.test("ServiceBrowser sees a new service through a flood of complete ones that live for a day", () => {
+  const test = new BrowserUnderTest();
+  const flood = (from: number, to: number): void => {
+    for (let i = from; i < to; i++) {
+      const parts = { instance: `invented ${i}`, host: `host-${i}.local` };
+      const records = all(parts).map((record) => ({ ...record, ttl: 86_400 }));
+      test.hear(records, "eth0", "192.0.2.66");
+    }
+    test.clock.advance(50);
+  };
+  test.hear(all({ instance: "early" }), "eth0", "192.0.2.20");
+  flood(0, 2_500);
+  test.hear(all(), "eth0", "192.0.2.10");
+  flood(2_500, 5_000);
+  const names = test.browser.services.map(({ name }) => name);
+  assert.equal(names.length, MAX_SERVICES);
+  for (const instance of ["early", "livingroom"]) {
+    assert.ok(names.includes(`${instance}.${TYPE}.`), instance);
+  }
+});
+
+Deno.test("ServiceBrowser takes a new host of a service for a change", () => {
+  const test = new BrowserUnderTest();
+  test.hear(all());
+  test.clock.advance(5_000);
+  test.sent.length = 0;
+  const { srv, a } = serviceRecords({
+    host: "new.local",
+    address: "192.0.2.11",
+  });
+  test.hear([srv]);
+  test.clock.advance(150);
+  assert.deepEqual(test.questions.map(([, question]) => question), [
+    "A new.local",
+    "AAAA new.local",
+  ]);
+  test.hear([a]);
+  test.clock.advance(5_000);
+  assert.deepEqual(test.kinds, ["added", "updated"]);
+  assert.equal(test.browser.services[0]?.server, "new.local.");
+});
+
+Deno.test("ServiceBrowser asks for addresses in the turn in which it learns the host", () => {
+  const { ptr, srv, txt } = serviceRecords();
+  const test = new BrowserUnderTest();
+  test.hear([ptr]);
+  test.clock.advance(200);
+  test.sent.length = 0;
+  test.hear([srv, txt]);
+  test.clock.advance(20);
+  assert.deepEqual(
+    test.sent.flatMap(({ message }) => message.questions ?? []),
+    ["A", "AAAA"].map((type) => ({
+      name: "livingroom.local",
+      type,
+      unicast: true,
+    })),
+  );
+});
+
+Deno.test("ServiceBrowser asks every 8 s for a service that was there, and for ever", () => {
+  const test = new BrowserUnderTest();
+  test.hear(all());
+  test.clock.advance(1_200_000);
+  const asked = test.questions.filter(([, question]) =>
+    question.startsWith("SRV")
+  ).map(([at]) => at);
+  const [before, last] = asked.slice(-2);
+  assert.equal(last! - before!, 8_000);
+  assert.ok(last! > 1_190_000, `${last} ms`);
+  // Who has it is to say so, so it is not listed among what is known.
+  const { message } = test.sent.findLast(({ message }) =>
+    message.questions?.some(({ type }) => type === "PTR")
+  )!;
+  assert.deepEqual(message.answers, []);
+});
+
 Deno.test("ServiceBrowser survives 100,000 mutated packets", () => {
   const test = new BrowserUnderTest();
   let seed = 42;
