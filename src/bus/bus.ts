@@ -17,6 +17,8 @@ import {
   BUS_OPTIONS,
   type BusOptions,
   type BusStats,
+  GET_OPTIONS,
+  type GetOptions,
   HANDLER_OPTIONS,
   type HandlerOptions,
   HOOK_OPTIONS,
@@ -27,6 +29,7 @@ import {
 import { BusError } from "./errors.ts";
 import { Hub } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
+import { checkHandler, register, type Registration } from "./registration.ts";
 import { Subscriber } from "./subscriber.ts";
 import {
   HandlerSubscription,
@@ -237,9 +240,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * work on a message, do that work in a loop or a handler.
    *
    * @param timeout How long to wait for one, in seconds; without end by default.
+   * @param options A signal that ends the wait.
    * @returns The message, or `undefined` when none came in time, the bus was
    * closed, or the backend stopped whose own bus it is.
    * @throws {RangeError} When the time is no number of seconds.
+   * @throws {TypeError} When there is no such option or it is of another kind.
+   * @throws {Error} The signal's reason, when it is aborted while no message is
+   * there; a `DOMException` by default.
    * @throws {DroppedError} When this subscriber was dropped: messages may be
    * missing. The next call listens again.
    *
@@ -254,7 +261,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * assert.equal((await bus.get())?.target, "livingroom");
    * ```
    */
-  async get(timeout?: number): Promise<Message | undefined> {
+  async get(
+    timeout?: number,
+    options: GetOptions = {},
+  ): Promise<Message | undefined> {
+    checkOptions("get a message", options, GET_OPTIONS);
     checkValue("get a message", "timeout", timeout, SECONDS);
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
@@ -262,9 +273,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
       this.#endPull = this.#subscriber.add(this.#pull);
     }
     try {
-      return await this.#pull.next(timeout);
+      return await this.#pull.next(timeout, options.signal);
     } catch (error) {
-      this.#pull = undefined;
+      if (!options.signal?.aborted) this.#pull = undefined;
       throw error;
     }
   }
@@ -301,10 +312,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param handler Called with each message. What it throws, or rejects with,
    * counts as a failure of that message.
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
-   * @param options How long it may take, and a schema for the `args` of events.
-   * @returns Ends it.
+   * @param options How long it may take, a schema for the `args` of events, and a
+   * signal that ends it.
+   * @returns A function that ends it, and that `using` can end too.
    * @throws {TypeError} When the type is none, the handler is no function, the
-   * filter is no object, there is a schema for what is no event, or there is no
+   * filter is no object or can never match, there is a schema for what is no event, or there is no
    * such option or it is of another kind.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
@@ -330,24 +342,24 @@ export class Bus extends EventTarget implements AsyncDisposable {
     handler: (event: TypedEvent<Args>) => unknown,
     filter?: Filter,
     options?: HandlerOptions<Args>,
-  ): () => void;
+  ): Registration;
   /** {@linkcode Bus.registerHandler}; for any class of messages. */
   registerHandler<M extends Message>(
     type: MessageClass<M> | string,
     handler: (message: M) => unknown,
     filter?: Filter,
     options?: HandlerOptions,
-  ): () => void;
+  ): Registration;
   /** {@linkcode Bus.registerHandler}; what it does. */
   registerHandler(
     type: MessageClass | string,
     handler: (message: never) => unknown,
     filter?: Filter,
     options: HandlerOptions = {},
-  ): () => void {
+  ): Registration {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HANDLER_OPTIONS);
-    const { timeout, schema } = options;
+    const { timeout, schema, signal } = options;
     checkHandler(type, handler, filter);
     if (schema !== undefined && !isOfEvents(type)) {
       throw new TypeError(
@@ -355,19 +367,16 @@ export class Bus extends EventTarget implements AsyncDisposable {
       );
     }
     const call = handler as (message: Message) => unknown;
-    return this.#subscriber.add(
-      new HandlerSubscription(
-        type,
-        schema === undefined ? call : (message) => {
-          const fitting = fittedEvent(schema, message as Event);
-          return fitting instanceof Promise
-            ? fitting.then(call)
-            : call(fitting);
-        },
-        filter,
-        timeout,
-      ),
+    const subscription = new HandlerSubscription(
+      type,
+      schema === undefined ? call : (message) => {
+        const fitting = fittedEvent(schema, message as Event);
+        return fitting instanceof Promise ? fitting.then(call) : call(fitting);
+      },
+      filter,
+      timeout,
     );
+    return register(() => this.#subscriber.add(subscription), signal);
   }
 
   /**
@@ -385,9 +394,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param handler Called with each such event, and with the words that its
    * phrase has caught: `{ lights: "kitchen" }` for `turn on the ${lights}`. What
    * it throws, or rejects with, counts as a failure of that event.
-   * @param options How long it may take, its priority, and a schema for the
-   * event's `args`.
-   * @returns Ends it.
+   * @param options How long it may take, its priority, a schema for the event's
+   * `args`, and a signal that ends it.
+   * @returns A function that ends it, and that `using` can end too.
    * @throws {TypeError} When the condition is no object, or holds what no event
    * can; the handler is no function; or there is no such option or it is of
    * another kind.
@@ -423,11 +432,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
       captures: Readonly<Record<string, string>>,
     ) => unknown,
     options: HookOptions<Args> = {},
-  ): () => void {
+  ): Registration {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
-    const { timeout, priority = 0, schema } = options;
+    const { timeout, priority = 0, schema, signal } = options;
     const { logger = createLogger("message") } = this.#options;
     const compiled = readCondition(condition, logger);
     const call = handler as HookHandler;
@@ -440,7 +449,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
       },
       timeout,
     );
-    return this.#subscriber.addHook(hook, compiled, priority);
+    return register(
+      () => this.#subscriber.addHook(hook, compiled, priority),
+      signal,
+    );
   }
 
   /**
@@ -554,18 +566,4 @@ function defaultLabel(): string {
 function isOfEvents(type: MessageClass | string): boolean {
   return typeof type === "string" || type === Event ||
     type.prototype instanceof Event;
-}
-
-/** Refuses what would make every message fail, or pass every message over. */
-function checkHandler(type: unknown, handler: unknown, filter: unknown): void {
-  const wrong = typeof type !== "string" && typeof type !== "function"
-    ? "its type is neither a message class nor the name of an event's type"
-    : typeof handler !== "function"
-    ? "the handler is no function"
-    : filter !== undefined &&
-        (typeof filter !== "object" || filter === null || Array.isArray(filter))
-    ? "its filter is no object of paths and what they have to be"
-    : undefined;
-  if (wrong === undefined) return;
-  throw new TypeError(`Cannot register a handler: ${wrong}`);
 }

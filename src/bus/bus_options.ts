@@ -4,6 +4,7 @@ import {
   LOGGER,
   NUMBERS,
   OBJECT,
+  SIGNAL,
   SIZE,
   TEXT,
   TIME_LIMIT,
@@ -112,6 +113,16 @@ export interface HandlerOptions<Args = unknown> {
    * issues, and is not tried again. For events alone.
    */
   schema?: Schema<Args>;
+  /** Ends the registration when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Says how {@linkcode Bus.get} waits.
+ */
+export interface GetOptions {
+  /** Ends the wait when it is aborted, so that it rejects with the signal's reason. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -185,8 +196,12 @@ export const POST_OPTIONS: Rows<PostOptions> = {
   reception: OBJECT,
 };
 
+/** Every option of waiting for a message. */
+export const GET_OPTIONS: Rows<GetOptions> = { signal: SIGNAL };
+
 /** Every option of a handler. */
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
+  signal: SIGNAL,
   timeout: TIME_LIMIT,
   schema: {
     expected: "a schema that speaks Standard Schema",

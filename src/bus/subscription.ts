@@ -139,11 +139,17 @@ export class QueueSubscription implements Subscription {
    * Asks for the next message.
    *
    * @param timeout How long to wait for it, in seconds.
+   * @param signal Ends the wait.
    * @returns The message, or `undefined` when none came in time or the
    * subscription has ended.
-   * @throws The error that the subscription has ended with, once.
+   * @throws The error that the subscription has ended with, once; or the
+   * signal's reason.
    */
-  async next(timeout = Infinity): Promise<Message | undefined> {
+  async next(
+    timeout = Infinity,
+    signal?: AbortSignal,
+  ): Promise<Message | undefined> {
+    signal?.throwIfAborted();
     this.#taken.shift()?.handled.resolve();
     const queued = this.#queue.shift();
     if (queued !== undefined) {
@@ -158,15 +164,27 @@ export class QueueSubscription implements Subscription {
     }
     const reader = Promise.withResolvers<Message | undefined>();
     this.#waiting.push(reader);
-    if (timeout === Infinity) return await reader.promise;
-    const timer = setTimeout(() => {
-      this.#waiting.splice(this.#waiting.indexOf(reader), 1);
+    if (timeout === Infinity && signal === undefined) {
+      return await reader.promise;
+    }
+    const stop = (): void => {
+      const place = this.#waiting.indexOf(reader);
+      if (place >= 0) this.#waiting.splice(place, 1);
+    };
+    const abort = (): void => {
+      stop();
+      reader.reject(signal!.reason);
+    };
+    signal?.addEventListener("abort", abort);
+    const timer = timeout === Infinity ? undefined : setTimeout(() => {
+      stop();
       reader.resolve(undefined);
     }, Math.min(timeout * 1000, LONGEST_TIMER));
     try {
       return await reader.promise;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
     }
   }
 

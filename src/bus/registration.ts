@@ -1,0 +1,142 @@
+import { nearest, spellingDistance } from "../nearest.ts";
+import {
+  Event,
+  Message,
+  type MessageClass,
+  Request,
+  Response,
+} from "../message/mod.ts";
+
+/**
+ * Ends what was registered, when it is called, or at the end of a `using`
+ * block. Any further call does nothing.
+ *
+ * @example
+ * ```ts
+ * import { Bus, type Registration } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/using", deviceId: "livingroom" });
+ * {
+ *   using hook: Registration = bus.on({ type: "custom.Motion" }, console.log);
+ *   assert.equal(bus.subscribers, 1);
+ * }
+ * assert.equal(bus.subscribers, 0);
+ * ```
+ */
+export interface Registration extends Disposable {
+  /** Ends it. */
+  (): void;
+}
+
+/**
+ * Registers something until its end is called for, or a signal is aborted.
+ *
+ * @param add Registers it, and returns what ends it.
+ * @param signal Ends it too; nothing is registered when it is aborted already.
+ */
+export function register(
+  add: () => () => void,
+  signal: AbortSignal | undefined,
+): Registration {
+  let remove = signal?.aborted ? (): void => {} : add();
+  const end = (): void => {
+    signal?.removeEventListener("abort", end);
+    remove();
+    remove = () => {};
+  };
+  signal?.addEventListener("abort", end);
+  return Object.assign(end, { [Symbol.dispose]: end });
+}
+
+const COMMON = ["type", "target", "origin", "id", "timestamp", "redelivered"];
+
+/** By class: its `type`, and what attributes its messages have besides those of all. */
+const KINDS = [
+  { class: Event, type: "event", attributes: ["args"] },
+  {
+    class: Request,
+    type: "request",
+    attributes: Object.keys(new Request({ action: "a", target: "t" })),
+  },
+  {
+    class: Response,
+    type: "response",
+    attributes: Object.keys(new Response({ target: "t" })),
+  },
+] as const;
+
+/**
+ * Refuses what would make every message fail, or pass every message over.
+ *
+ * @param type What messages are wanted.
+ * @param handler What is to be called.
+ * @param filter What their attributes have to be.
+ * @throws {TypeError} Says what is wrong.
+ */
+export function checkHandler(
+  type: unknown,
+  handler: unknown,
+  filter: unknown,
+): void {
+  const wrong = problemOfType(type) ??
+    (typeof handler !== "function"
+      ? "the handler is no function"
+      : filter === undefined
+      ? undefined
+      : problemOfFilter(type as MessageClass | string, filter));
+  if (wrong === undefined) return;
+  throw new TypeError(`Cannot register a handler: ${wrong}`);
+}
+
+function problemOfType(type: unknown): string | undefined {
+  if (typeof type === "string") return undefined;
+  if (typeof type !== "function") {
+    return "its type is neither a message class nor the name of an event's type";
+  }
+  if (type === Message || type.prototype instanceof Message) return undefined;
+  const { name } = type;
+  const isGlobal = (globalThis as Record<string, unknown>)[name] === type;
+  const isOurs = ["Message", "Event", "Request", "Response"].includes(name);
+  return `its type is ${
+    isGlobal ? `the global ${name} of the web` : `the class ${name || "?"}`
+  }, no message class of this module${
+    isOurs && !isGlobal ? ", perhaps that of another copy of it" : ""
+  }: import { ${isOurs ? name : "Event"} } from "@platypush/redis/bus"`;
+}
+
+function problemOfFilter(
+  type: MessageClass | string,
+  filter: unknown,
+): string | undefined {
+  if (typeof filter !== "object" || filter === null || Array.isArray(filter)) {
+    return "its filter is no object of paths and what they have to be";
+  }
+  const meant = KINDS.filter(({ class: kind }) =>
+    typeof type === "string"
+      ? kind === Event
+      : type === kind || type.prototype instanceof kind ||
+        kind.prototype instanceof type
+  );
+  const known = [
+    ...new Set([...COMMON, ...meant.flatMap(({ attributes }) => attributes)]),
+  ];
+  for (const [path, value] of Object.entries(filter)) {
+    const [first = "", ...rest] = path.split(".");
+    if (
+      path === "type" && !meant.some(({ type }) => type === value)
+    ) {
+      return `its filter can never match: "type" is ${
+        meant.map(({ type }) => `"${type}"`).join(" or ")
+      } there; the type of an event is at "args.type"`;
+    }
+    // Messages may have other keys, such as `_logging_level`.
+    if (known.includes(first) || first.startsWith("_")) continue;
+    const likely = nearest(first, known);
+    if (spellingDistance(first, likely) > 2) continue;
+    return `its filter can never match: no message has "${first}"; the nearest path is "${
+      [likely, ...rest].join(".")
+    }"`;
+  }
+  return undefined;
+}
