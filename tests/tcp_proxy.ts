@@ -6,7 +6,8 @@ const decoder = new TextDecoder("latin1");
  */
 export class TcpProxy implements AsyncDisposable {
   #listener: Deno.TcpListener;
-  #target: number;
+  /** The port to which it forwards new connections. */
+  target: number;
   #connections = new Set<Deno.TcpConn>();
   #pumps = new Set<Promise<void>>();
   #accepting: Promise<void>;
@@ -15,7 +16,7 @@ export class TcpProxy implements AsyncDisposable {
 
   /** @param target The port to which it forwards. */
   constructor(target: number) {
-    this.#target = target;
+    this.target = target;
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     this.#accepting = this.#accept();
   }
@@ -78,7 +79,7 @@ export class TcpProxy implements AsyncDisposable {
     try {
       const server = await Deno.connect({
         hostname: "127.0.0.1",
-        port: this.#target,
+        port: this.target,
       });
       this.#connections.add(server);
       await Promise.all([

@@ -8,7 +8,7 @@ import {
   Health,
   type ServerConnection,
 } from "./server_connection.ts";
-import { connectToServer } from "./find_server.ts";
+import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
@@ -82,6 +82,14 @@ export class Connection {
   #waiting = new Set<() => void>();
   #health: Health | undefined;
   #reconnects = 0;
+  /** The time at which the server was connected to. */
+  #since = 0;
+  /** Counts the wrong servers in a row. */
+  #wrong = 0;
+  /** Something was to be written, so a replica is no use. */
+  #needsMaster = false;
+  /** The kinds of what was reported since all was well. */
+  readonly #reported = new Set<string>();
   readonly #subscriptions: [
     channel: string,
     listener: (payload: Uint8Array) => void,
@@ -353,7 +361,11 @@ export class Connection {
   /** Connects, again and again until it succeeds. */
   async #establish(isFirst: boolean): Promise<void> {
     const { signal } = this.#abort;
-    let refusal = "";
+    // A server that is found again at once may well be the wrong one again.
+    if (this.#wrong > 1) {
+      const { unref } = this.#options;
+      await sleep(backoff(this.#wrong - 2), { signal, unref });
+    }
     for (let attempt = 0;; attempt++) {
       try {
         const server = await connectToServer(
@@ -362,6 +374,7 @@ export class Connection {
           {
             signal,
             unref: this.#options.unref ?? false,
+            needsMaster: this.#needsMaster,
             onLost: (server) => this.#lose(server),
           },
         );
@@ -375,9 +388,8 @@ export class Connection {
         if (server.loss !== undefined) throw server.loss;
         this.#use(server);
         if (attempt > 0) {
-          this.#logger.info(
-            `Connected to Redis at ${formatAddress(this.#address)}.`,
-          );
+          const place = formatAddress(this.#address);
+          this.#report("info", place, `Connected to Redis at ${place}.`);
         }
         return;
       } catch (error) {
@@ -385,13 +397,11 @@ export class Connection {
         if (!signal.aborted) this.#options.onFailure?.(error as Error);
         if (signal.aborted || (isFirst && isFatal)) throw error;
         const { message } = error as Error;
-        const report = isFatal && message !== refusal
-          ? "error"
-          : attempt === 0
-          ? "warn"
-          : "debug";
-        if (isFatal) refusal = message;
-        this.#logger[report](`${message}. Trying again.`);
+        this.#report(
+          isFatal ? "error" : "warn",
+          kindOf(error as Error),
+          `${message}. Trying again.`,
+        );
         await sleep(backoff(attempt), {
           signal,
           unref: this.#options.unref,
@@ -403,6 +413,7 @@ export class Connection {
 
   #use(server: ServerConnection): void {
     this.#server = server;
+    this.#since = performance.now();
     this.#address = server.address;
     this.#health = new Health(server, this.#settings, () => {
       this.command(["PING"]).catch(() => {});
@@ -422,26 +433,38 @@ export class Connection {
 
   /** Some answers say that this is no longer the right server to talk to. */
   #react(error: RedisError, server: ServerConnection): void {
-    const { sentinel, cluster } = this.#settings;
-    const isWrongServer = error.code === "moved" ||
-      (error.code === "readonly" && (sentinel ?? cluster) !== undefined) ||
-      error.reply === "NOAUTH";
-    if (isWrongServer && this.#server === server) server.close(error);
+    if (!meansWrongServer(error) || this.#server !== server) return;
+    this.#needsMaster ||= error.code === "readonly";
+    server.close(error);
   }
 
   #lose(server: ServerConnection): void {
-    if (this.#server !== server) return;
+    const { loss } = server;
+    if (this.#server !== server || loss === undefined) return;
     this.#server = undefined;
     this.#health?.[Symbol.dispose]();
     if (this.isClosed) return;
+    const isWrong = meansWrongServer(loss);
+    if (!isWrong || performance.now() - this.#since > STEADY * 1000) {
+      this.#wrong = 0;
+      this.#reported.clear();
+    }
+    if (isWrong) this.#wrong++;
     this.#options.onLost?.();
-    this.#logger.warn(`${server.loss?.message}. Connecting again.`);
+    this.#report("warn", kindOf(loss), `${loss.message}. Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;
       this.#options.onReconnect?.();
     }, () => {
       // Only closing ends the attempts, and whoever closed knows.
     });
+  }
+
+  /** Reports something once, until all is well again. */
+  #report(level: "info" | "warn" | "error", kind: string, text: string): void {
+    const isNew = !this.#reported.has(kind);
+    this.#reported.add(kind);
+    this.#logger[isNew ? level : "debug"](text);
   }
 
   #wake(): void {
@@ -457,4 +480,14 @@ export class Connection {
       { cause, mayHaveRun },
     );
   }
+}
+
+/** The time for which a server has to be the right one before all is well, in seconds. */
+const STEADY = 5;
+
+/** Names what two errors have in common that need not be reported twice. */
+function kindOf(error: Error): string {
+  if (!(error instanceof RedisError)) return error.message;
+  const { code, reply, reason } = error;
+  return [code, reply, reason.replace(/\d/g, "")].join(" ");
 }

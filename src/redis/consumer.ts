@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { FailureReason } from "./dead_letter.ts";
+import { isLoss } from "./find_server.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -399,7 +400,7 @@ export abstract class Consumer {
     const { signal } = this.closing;
     const { blocking, logger } = this.options;
     if (signal.aborted) return;
-    const isLost = error instanceof RedisError && error.code === "connection";
+    const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
     if (!isLost && failures === 0) {
       logger.error(

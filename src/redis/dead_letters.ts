@@ -58,6 +58,7 @@ const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
   "connection",
   "unavailable",
   "moved",
+  "readonly",
 ]);
 
 /**
@@ -89,7 +90,6 @@ export class DeadLetters {
   #queues: readonly string[];
   #router: Router;
   #timeout: number;
-  #hasFailover: boolean;
   #abort = new AbortController();
 
   /**
@@ -103,9 +103,8 @@ export class DeadLetters {
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
     checkOptions("look after dead letters", options, OPTIONS);
-    const { sentinel, cluster } = parseRedisArgs(args);
+    parseRedisArgs(args);
     this.#queues = [...new Set([options.queue].flat())];
-    this.#hasFailover = (sentinel ?? cluster) !== undefined;
     this.#timeout = options.connectionTimeout ?? 10;
     this.#router = new Router(args, {
       logger: options.logger ?? createLogger("redis"),
@@ -324,9 +323,7 @@ return count
     const mayHelp = (error: unknown): boolean => {
       if (!(error instanceof RedisError)) return false;
       this.#router.forget();
-      const isPassing = RETRIED.has(error.code) ||
-        (error.code === "readonly" && this.#hasFailover);
-      return isPassing && performance.now() < deadline;
+      return RETRIED.has(error.code) && performance.now() < deadline;
     };
     try {
       return await retry(attempt, { mayHelp, signal, first: 0.02, longest: 1 });

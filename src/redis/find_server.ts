@@ -1,74 +1,249 @@
-import { keySlot } from "./queue_keys.ts";
-import { ServerConnection, type ServerOptions } from "./server_connection.ts";
+import { settledWithin } from "../waiting.ts";
 import { type Address, formatAddress } from "./address.ts";
-import type { Settings } from "./redis_args.ts";
-import { RedisError } from "./redis_error.ts";
+import { keySlot } from "./queue_keys.ts";
+import type { SentinelSettings, Settings } from "./redis_args.ts";
+import { RedisError, toRedisError } from "./redis_error.ts";
+import {
+  type Facts,
+  pairs,
+  ServerConnection,
+  type ServerOptions,
+} from "./server_connection.ts";
+
+/** The first words of the answers that say that this is not the right server. */
+const WRONG_SERVER: ReadonlySet<string | undefined> = new Set([
+  "READONLY",
+  "UNBLOCKED",
+  "MASTERDOWN",
+  "LOADING",
+  "MOVED",
+  "ASK",
+  "CLUSTERDOWN",
+  "NOAUTH",
+]);
 
 /**
- * Finds the server, and connects to it.
+ * Tells whether an answer means that another server is the right one by now: a
+ * replica, or a node without the key. The connection is dropped then, and the
+ * server looked up again.
+ */
+export function meansWrongServer({ reply }: RedisError): boolean {
+  return WRONG_SERVER.has(reply);
+}
+
+/** Tells whether an error ends a connection, which reports that itself. */
+export function isLoss(error: RedisError): boolean {
+  const { code } = error;
+  return code === "connection" || code === "closed" || meansWrongServer(error);
+}
+
+/** Tells {@link connectToServer} whom to connect to. */
+export interface SearchOptions extends ServerOptions {
+  /** Takes no replica, although the server was named outright. */
+  needsMaster?: boolean;
+}
+
+/**
+ * Finds the server, and connects to it: the configured one, the master that the
+ * sentinels name, or the cluster's node that holds a key. It is looked up on
+ * each connect, so a failover needs nothing else to be noticed.
  *
  * @param key The key that matters, in a cluster.
  * @throws {RedisError} Nobody knows the server at the moment, it cannot be
- * reached or refuses, or it is no master, although the sentinels say so.
+ * reached or refuses, or it is no master.
  */
 export async function connectToServer(
   settings: Settings,
   key: string | undefined,
-  options: ServerOptions,
+  options: SearchOptions,
 ): Promise<ServerConnection> {
-  const { onLost: _, ...asking } = options;
-  const address = await findServer(settings, key, asking);
-  const server = await ServerConnection.open(address, settings, options);
-  if (settings.sentinel !== undefined && server.role === "replica") {
-    server.close();
-    throw new RedisError({
-      attempted: "use Redis",
-      place: formatAddress(address),
-      reason: "the sentinels name it as the master, but it is a replica still",
-    }, "connection");
-  }
-  return server;
-}
-
-/**
- * Finds the server to talk to: the configured one, the master that the
- * sentinels name, or the cluster's node that holds a key. It is asked for again
- * on each connect, so a failover needs nothing else to be noticed.
- *
- * @param key The key that matters, in a cluster.
- * @param options How to connect to whom is asked.
- * @throws {RedisError} Nobody knows the server at the moment.
- */
-async function findServer(
-  settings: Settings,
-  key: string | undefined,
-  options: ServerOptions,
-): Promise<Address> {
   const { sentinel, cluster } = settings;
   if (sentinel !== undefined) {
-    return await ask(
-      sentinel.addresses,
-      {
-        ...settings,
-        db: 0,
-        username: sentinel.username,
-        password: sentinel.password,
-      },
-      options,
-      `no sentinel knows a master named "${sentinel.serviceName}"`,
-      (server) => masterOf(server, sentinel.serviceName),
-    );
+    return await connectToMaster(settings, sentinel, options);
   }
   if (cluster !== undefined) {
     const slot = keySlot(key ?? "");
     const owner = ownerOf(await findSlots(settings, options), slot);
-    if (owner !== undefined) return owner;
+    if (owner !== undefined) return await openMaster(owner, settings, options);
     throw new RedisError({
       attempted: "connect to Redis",
       reason: `no node of the cluster serves slot ${slot}`,
     }, "connection");
   }
-  return settings.address;
+  return await (options.needsMaster
+    ? openMaster(settings.address, settings, options)
+    : ServerConnection.open(settings.address, settings, options));
+}
+
+/** Connects to a server, unless it is a replica. */
+async function openMaster(
+  address: Address,
+  settings: Settings,
+  options: ServerOptions,
+): Promise<ServerConnection> {
+  const server = await ServerConnection.open(address, settings, options);
+  if (server.role !== "replica") return server;
+  server.close();
+  throw new RedisError({
+    attempted: "use Redis",
+    place: formatAddress(address),
+    reason: "it is a replica, and no master",
+  }, "readonly");
+}
+
+/** Answers to a question that was asked of several servers. */
+class Problems {
+  readonly #errors: RedisError[] = [];
+
+  /** Notes an error, unless it is none of Redis, or nobody waits any more. */
+  note(error: unknown, signal: AbortSignal): void {
+    if (!(error instanceof RedisError) || signal.aborted) throw error;
+    this.#errors.push(error);
+  }
+
+  /** Makes one error of all; final is only what everybody refuses. */
+  sum(reason: string): RedisError {
+    const [first] = this.#errors;
+    const isFinal = this.#errors.every(({ isTransient, code }) =>
+      !isTransient && code !== "closed"
+    );
+    if (first !== undefined && isFinal) return first;
+    const note = this.#errors.map(({ message }) => message).join(". ");
+    return new RedisError({
+      attempted: "connect to Redis",
+      reason,
+      ...(note === "" ? {} : { note }),
+    }, "connection");
+  }
+}
+
+/** Asks one server something, on a connection that is closed then. */
+async function ask<Answer>(
+  address: Address,
+  settings: Settings,
+  options: ServerOptions,
+  question: (server: ServerConnection) => Promise<Answer>,
+): Promise<Answer> {
+  const { signal, unref = false } = options;
+  const { connectTimeout } = settings;
+  const what = { attempted: "ask", place: formatAddress(address) };
+  const server = await ServerConnection.open(address, settings, {
+    signal,
+    unref,
+  });
+  try {
+    const answer = question(server);
+    if (!await settledWithin(answer, connectTimeout, { signal, unref })) {
+      const reason = `no answer within ${connectTimeout} s`;
+      throw new RedisError({ ...what, reason }, "connection");
+    }
+    return await answer;
+  } catch (error) {
+    throw toRedisError(error, what);
+  } finally {
+    server.close();
+  }
+}
+
+/** The master, as a sentinel sees it. */
+interface Opinion {
+  readonly address: Address;
+  /** The sentinel cannot reach it, or has heard that it is no master. */
+  readonly isDoubtful: boolean;
+  /** The number of the failover that made it the master. */
+  readonly epoch: number;
+}
+
+/**
+ * Asks the sentinels one after the other, until one of them names a master that
+ * is one. Those that a sentinel itself takes for dead come last.
+ */
+async function connectToMaster(
+  settings: Settings,
+  sentinel: SentinelSettings,
+  options: ServerOptions,
+): Promise<ServerConnection> {
+  const { addresses, serviceName, username, password } = sentinel;
+  const asking = { ...settings, db: 0, username, password };
+  const problems = new Problems();
+  const tried = new Set<string>();
+  const connect = async (
+    { address }: Opinion,
+  ): Promise<ServerConnection | undefined> => {
+    const name = formatAddress(address);
+    if (tried.has(name)) return undefined;
+    tried.add(name);
+    try {
+      return await openMaster(address, settings, options);
+    } catch (error) {
+      problems.note(error, options.signal);
+      return undefined;
+    }
+  };
+  const doubtful: Opinion[] = [];
+  for (const address of addresses) {
+    try {
+      const opinion = await ask(
+        address,
+        asking,
+        options,
+        (server) => masterOf(server, serviceName),
+      );
+      if (opinion.isDoubtful) {
+        doubtful.push(opinion);
+        continue;
+      }
+      const server = await connect(opinion);
+      if (server !== undefined) return server;
+    } catch (error) {
+      problems.note(error, options.signal);
+    }
+  }
+  for (const opinion of doubtful.sort((a, b) => b.epoch - a.epoch)) {
+    const server = await connect(opinion);
+    if (server !== undefined) return server;
+  }
+  throw problems.sum(
+    tried.size === 0
+      ? `no sentinel knows a master named "${serviceName}"`
+      : `no sentinel names a master of "${serviceName}" that is one`,
+  );
+}
+
+/** Flags by which a sentinel says that the master is none, or not there. */
+const DOUBTS = /\b(s_down|o_down|disconnected|slave)\b/;
+
+/** `SENTINEL MASTER`; where that is not permitted, what everybody may ask. */
+async function masterOf(
+  server: ServerConnection,
+  name: string,
+): Promise<Opinion> {
+  try {
+    const facts = pairs(
+      await server.send<Facts>(["SENTINEL", "MASTER", name]),
+    );
+    return {
+      address: { host: String(facts.ip), port: Number(facts.port) },
+      isDoubtful: DOUBTS.test(String(facts.flags)),
+      epoch: Number(facts["config-epoch"]),
+    };
+  } catch (error) {
+    const { code } = toRedisError(error, {});
+    if (code !== "permission" && code !== "reply") throw error;
+  }
+  const address = await server.send<[string, string] | null>(
+    ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name],
+  );
+  if (address === null) {
+    const place = formatAddress(server.address);
+    const reason = `it knows no master named "${name}"`;
+    throw new RedisError(
+      { attempted: "ask the sentinel", place, reason },
+      "connection",
+    );
+  }
+  const [host, port] = address;
+  return { address: { host, port: Number(port) }, isDoubtful: false, epoch: 0 };
 }
 
 /** A range of hash slots, both ends included, and the node that serves them. */
@@ -76,26 +251,45 @@ export interface SlotRange {
   readonly first: number;
   readonly last: number;
   readonly address: Address;
+  /** That node and its replicas. */
+  readonly nodes: readonly Address[];
 }
 
 /**
- * Asks a cluster which node serves which slots.
+ * The nodes of each cluster that this process has ever heard of, by those that
+ * were configured. Whoever answered last comes first.
+ */
+const NODES = new Map<string, ReadonlyMap<string, Address>>();
+
+/**
+ * Asks a cluster which node serves which slots: the configured nodes, and all
+ * that they have ever named.
  *
- * @param settings How to reach the cluster.
- * @param options How to connect to whom is asked.
  * @throws {RedisError} No node answers at the moment.
  */
 export async function findSlots(
   settings: Settings,
   options: ServerOptions,
 ): Promise<readonly SlotRange[]> {
-  return await ask(
-    settings.cluster ?? [],
-    settings,
-    options,
-    "no node of the cluster answers",
-    slotsOf,
-  );
+  const configured = byName(settings.cluster ?? []);
+  const cluster = [...configured.keys()].join();
+  const problems = new Problems();
+  const nodes = new Map([...NODES.get(cluster) ?? [], ...configured]);
+  for (const [name, address] of nodes) {
+    try {
+      const ranges = await ask(address, settings, options, slotsOf);
+      const named = byName(ranges.flatMap(({ nodes }) => nodes));
+      NODES.set(cluster, new Map([[name, address], ...named, ...nodes]));
+      return ranges;
+    } catch (error) {
+      problems.note(error, options.signal);
+    }
+  }
+  throw problems.sum("no node of the cluster answers");
+}
+
+function byName(addresses: readonly Address[]): ReadonlyMap<string, Address> {
+  return new Map(addresses.map((address) => [formatAddress(address), address]));
 }
 
 /** The node that serves a slot, if any does. */
@@ -107,88 +301,27 @@ export function ownerOf(
     ?.address;
 }
 
-/** Asks one after the other until somebody knows. */
-async function ask<Answer>(
-  addresses: readonly Address[],
-  settings: Settings,
-  options: ServerOptions,
-  failure: string,
-  question: (server: ServerConnection) => Promise<Answer | undefined>,
-): Promise<Answer> {
-  const problems: string[] = [];
-  for (const address of addresses) {
-    let server: ServerConnection | undefined;
-    try {
-      server = await ServerConnection.open(address, settings, options);
-      const answer = await withTimeout(
-        question(server),
-        settings.connectTimeout,
-      );
-      if (answer !== undefined) return answer;
-      problems.push(`${formatAddress(address)} does not know it`);
-    } catch (error) {
-      if (options.signal.aborted) throw error;
-      if (
-        error instanceof RedisError && !error.isTransient &&
-        error.code !== "closed"
-      ) throw error;
-      problems.push((error as Error).message);
-    } finally {
-      server?.close();
-    }
-  }
-  throw new RedisError({
-    attempted: "connect to Redis",
-    reason: failure,
-    note: problems.join(". "),
-  }, "connection");
-}
-
-/** `SENTINEL GET-MASTER-ADDR-BY-NAME`. */
-async function masterOf(
-  server: ServerConnection,
-  name: string,
-): Promise<Address | undefined> {
-  const reply = await server.send<[string, string] | null>(
-    ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name],
-  );
-  if (reply === null) return undefined;
-  return { host: reply[0], port: Number(reply[1]) };
-}
+type Node = readonly [host: string | null, port: number];
 
 /** `CLUSTER SLOTS`; an empty host there means the node that was asked. */
 async function slotsOf(
   server: ServerConnection,
-): Promise<SlotRange[] | undefined> {
-  const reply = await server.send<[number, number, [string | null, number]][]>(
+): Promise<readonly SlotRange[]> {
+  const reply = await server.send<[number, number, ...Node[]][]>(
     ["CLUSTER", "SLOTS"],
   );
   const asked = "host" in server.address ? server.address.host : "127.0.0.1";
-  const ranges = reply.map(([first, last, [host, port]]) => ({
-    first,
-    last,
-    address: { host: host || asked, port },
-  }));
-  return ranges.length > 0 ? ranges : undefined;
-}
-
-async function withTimeout<Value>(
-  promise: Promise<Value>,
-  seconds: number,
-): Promise<Value> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new Error(`no answer within ${seconds} s`)),
-          seconds * 1000,
-        );
-        Deno.unrefTimer(timer);
-      }),
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const ranges = reply.map(([first, last, ...nodes]) => {
+    const addresses = nodes.map(([host, port]) => ({
+      host: host || asked,
+      port,
+    }));
+    return { first, last, address: addresses[0]!, nodes: addresses };
+  });
+  if (ranges.length > 0) return ranges;
+  throw new RedisError({
+    attempted: "ask the cluster",
+    place: formatAddress(server.address),
+    reason: "this node knows of no slots",
+  }, "connection");
 }

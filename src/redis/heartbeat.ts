@@ -1,3 +1,4 @@
+import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { explainWrongType } from "./queue_keys.ts";
@@ -76,9 +77,9 @@ export class Heartbeat {
   /** Beats once more now, in the background. What fails is done again next time. */
   beat(): void {
     if (this.#timer === undefined || this.#isEnding) return;
-    const beat = this.#beat().catch(({ code, message }: RedisError) => {
-      if (code !== "connection" && code !== "closed") {
-        this.#options.logger.warn(`${message}.`);
+    const beat = this.#beat().catch((error: RedisError) => {
+      if (!isLoss(error)) {
+        this.#options.logger.warn(`${error.message}.`);
       }
     }).finally(() => this.#beats.delete(beat));
     this.#beats.add(beat);

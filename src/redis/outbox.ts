@@ -9,7 +9,7 @@ import {
   TEXT,
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, sleep } from "../waiting.ts";
+import { backoff, retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { Argument } from "./server_connection.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
@@ -70,7 +70,6 @@ export class Outbox {
   #router: Router;
   #responses: Responses;
   #timeout: number;
-  #hasFailover: boolean;
   #abort = new AbortController();
 
   /**
@@ -84,8 +83,7 @@ export class Outbox {
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
     checkOptions("send to Redis", options, OPTIONS);
-    const { sentinel, cluster } = parseRedisArgs(args);
-    this.#hasFailover = (sentinel ?? cluster) !== undefined;
+    parseRedisArgs(args);
     const inner = {
       logger: options.logger ?? createLogger("redis"),
       unref: options.unref ?? false,
@@ -197,37 +195,38 @@ export class Outbox {
     key: string,
     run: (connection: Connection) => Promise<Reply>,
   ): Promise<Reply> {
+    const { signal } = this.#abort;
     const deadline = performance.now() + this.#timeout * 1000;
-    // A failover shows in these ways until it is over.
-    const isRetried = (error: RedisError): boolean =>
-      !error.mayHaveRun && (RETRIED.has(error.code) ||
-        (error.code === "readonly" && this.#hasFailover));
-    for (let attempt = 0;; attempt++) {
-      try {
-        return await run(await this.#router.connect(key, deadline));
-      } catch (error) {
-        if (!(error instanceof RedisError)) throw error;
-        this.#router.forget();
-        const wait = backoff(attempt, { first: 0.02, longest: 1 });
-        if (
-          !isRetried(error) || this.#abort.signal.aborted ||
-          performance.now() + wait * 1000 > deadline
-        ) {
-          throw restate(error, {
-            attempted: what,
-            ...(error.mayHaveRun ? { note: DOUBT } : {}),
-          });
-        }
-        await sleep(wait, { signal: this.#abort.signal });
-      }
+    const pauses = { first: 0.02, longest: 1 };
+    try {
+      return await retry(
+        async () => await run(await this.#router.connect(key, deadline)),
+        {
+          ...pauses,
+          signal,
+          mayHelp: (error, attempt) => {
+            if (!(error instanceof RedisError)) return false;
+            this.#router.forget();
+            const next = performance.now() + backoff(attempt, pauses) * 1000;
+            return !error.mayHaveRun && RETRIED.has(error.code) &&
+              next < deadline;
+          },
+        },
+      );
+    } catch (error) {
+      if (!(error instanceof RedisError)) throw error;
+      const note = error.mayHaveRun ? { note: DOUBT } : {};
+      throw restate(error, { attempted: what, ...note });
     }
   }
 }
 
+/** A failover shows in these ways until it is over. */
 const RETRIED: ReadonlySet<string> = new Set([
   "connection",
   "unavailable",
   "moved",
+  "readonly",
 ]);
 
 /** Puts a response where who asked waits for it, for a limited time. */

@@ -1,3 +1,4 @@
+import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
@@ -65,10 +66,10 @@ export class Recoverer {
       this.#dueAt = Infinity;
       this.#redelivering = this.#redelivering
         .then(() => this.#redeliver())
-        .catch(({ code, message }: RedisError) => {
+        .catch((error: RedisError) => {
           // What fails is done again with the next heartbeat.
-          if (code !== "connection" && code !== "closed") {
-            this.#options.logger.warn(`${message}.`);
+          if (!isLoss(error)) {
+            this.#options.logger.warn(`${error.message}.`);
           }
         });
     }, delay);

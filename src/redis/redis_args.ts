@@ -389,12 +389,15 @@ function readUrl(url: string): RedisArgs | string | undefined {
     return undefined;
   }
   for (const [name, value] of new URLSearchParams(query)) {
-    Object.assign(found, { [name]: fromQuery(value) });
+    Object.assign(found, { [name]: fromQuery(name, value) });
   }
   return problemIn(found, REDIS_ARGUMENTS)?.text ?? found;
 }
 
-function fromQuery(value: string): string | number | boolean {
+/** Reads a parameter as what its argument has to be: `0123` may be a password. */
+function fromQuery(name: string, value: string): string | number | boolean {
+  const kinds: Readonly<Record<string, Kind>> = REDIS_ARGUMENTS;
+  if (Object.hasOwn(kinds, name) && kinds[name]!.accepts(value)) return value;
   if (value === "true" || value === "True") return true;
   if (value === "false" || value === "False") return false;
   return /^\d+(\.\d+)?$/.test(value) ? Number(value) : value;

@@ -258,6 +258,8 @@ const REPLIES: Readonly<Record<string, Finding>> = {
   TRYAGAIN: { code: "unavailable" },
   NOREPLICAS: { code: "unavailable" },
   MISCONF: { code: "unavailable" },
+  // A master that becomes a replica ends the commands that block.
+  UNBLOCKED: { code: "readonly" },
   MOVED: { code: "moved" },
   ASK: { code: "moved" },
   READONLY: {
@@ -336,6 +338,15 @@ function classify(error: Error & { code?: unknown }): Finding {
       code: "unsupported",
       reason:
         "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
+      reply,
+      refused: "unknown-command",
+    };
+  }
+  if (/max number of clients/i.test(text)) {
+    return {
+      code: "unavailable",
+      reason: "the server has as many clients as it takes",
+      advice: "raise its `maxclients`, or end some of them",
       reply,
     };
   }

@@ -104,6 +104,23 @@ export class ServerConnection {
     settings: Settings,
     options: ServerOptions,
   ): Promise<ServerConnection> {
+    try {
+      return await ServerConnection.#open(address, settings, options);
+    } catch (error) {
+      const { code, refused } = error as RedisError;
+      const isHello = code === "unsupported" && refused === "unknown-command";
+      if (!isHello || settings.protocol === 2) throw error;
+      // HELLO may be switched off; version 2 of the protocol does without it.
+      const old = { ...settings, protocol: 2 } as const;
+      return await ServerConnection.#open(address, old, options);
+    }
+  }
+
+  static async #open(
+    address: Address,
+    settings: Settings,
+    options: ServerOptions,
+  ): Promise<ServerConnection> {
     const { signal } = options;
     const what = {
       attempted: "connect to Redis",
@@ -175,16 +192,15 @@ export class ServerConnection {
   /** Learns version, role and connection number. HELLO needs no permission of its own. */
   async #inspect(): Promise<void> {
     try {
-      const hello = await this.send<Record<string, unknown> | unknown[]>(
-        ["HELLO"],
-      );
-      const facts = Array.isArray(hello) ? pairs(hello) : hello;
+      const facts = pairs(await this.send<Facts>(["HELLO"]));
       this.version = String(facts.version ?? "");
       this.role = String(facts.role ?? "");
       this.id = Number(facts.id);
     } catch (error) {
       if (toRedisError(error, INSPECTING).code === "connection") throw error;
-      this.version = await this.#versionFromInfo();
+      this.version = await this.#fromInfo("server", "redis_version");
+      const role = await this.#fromInfo("replication", "role");
+      this.role = role === "slave" ? "replica" : role;
     }
     await this.send(["PING"]).catch((error) => {
       // HELLO is answered while the server still loads its data; PING is not.
@@ -202,10 +218,11 @@ export class ServerConnection {
     }
   }
 
-  async #versionFromInfo(): Promise<string> {
+  /** Reads a field of `INFO`; empty where it may not be asked. */
+  async #fromInfo(section: string, field: string): Promise<string> {
     try {
-      const info = await this.send<string>(["INFO", "server"]);
-      return /^redis_version:(\S+)/m.exec(info)?.[1] ?? "";
+      const info = await this.send<string>(["INFO", section]);
+      return new RegExp(`^${field}:(\\S+)`, "m").exec(info)?.[1] ?? "";
     } catch (error) {
       // Without permission to ask, the first command that is missing tells.
       if (isDenied(error)) return "";
@@ -296,8 +313,12 @@ function closedError(what: { attempted: string; place: string }): RedisError {
   return new RedisError({ ...what, reason }, "closed");
 }
 
-/** Version 2 of the protocol has no maps: their keys and values take turns. */
-function pairs(list: readonly unknown[]): Record<string, unknown> {
+/** A map that a server answers. */
+export type Facts = Readonly<Record<string, unknown>> | readonly unknown[];
+
+/** Reads a map; version 2 has none, so that keys and values take turns there. */
+export function pairs(list: Facts): Readonly<Record<string, unknown>> {
+  if (!Array.isArray(list)) return list as Readonly<Record<string, unknown>>;
   const facts: Record<string, unknown> = {};
   for (let index = 0; index + 1 < list.length; index += 2) {
     facts[String(list[index])] = list[index + 1];

@@ -97,3 +97,29 @@ Deno.test("Connections follow a key whose node hands over without closing them",
   assert.equal(new TextDecoder().decode(batch!.payloads[0]), "message");
   await batch!.settle();
 });
+
+Deno.test("Connections find a cluster again whose only configured node is gone", async () => {
+  await using setup = await ClusterSetup.start();
+  const [configured] = setup.nodes;
+  const logger = new LineLogger();
+  const args = {
+    cluster: [`127.0.0.1:${configured!.args.port}`],
+    socket_connect_timeout: 1,
+  };
+  const keys = ["one", "two", "three", "four"];
+  const owners = await Promise.all(keys.map((key) => setup.masterOf(key)));
+  const at = owners.findIndex((owner) => owner !== configured);
+  const key = keys[at]!;
+  await using connection = await Connection.connect(args, { key, logger });
+  await using outbox = new Outbox(args, { logger, connectionTimeout: 30 });
+  await outbox.push(key, "before");
+  await configured!.kill();
+  const lost = logger.line(/Connecting again/);
+  await owners[at]!.run("CLIENT", "KILL", "TYPE", "NORMAL");
+  await lost;
+  await inTime(connection.ready(), "the connection is back", 30);
+  assert.equal(await connection.command(["GET", `{${key}}:other`]), null);
+  await outbox.push(key, "after");
+  await using another = await Connection.connect(args, { key, logger });
+  assert.equal(await another.command(["LLEN", key]), 2);
+});

@@ -64,7 +64,8 @@ Deno.test("Connection waits until the server has loaded its data", async () => {
     assert.equal(await connection.command(["DBSIZE"]), server.keys);
   }
   for (const { lines } of loggers) {
-    assert.equal(lines.filter((line) => /^warn/.test(line)).length, 1);
+    const warnings = lines.filter((line) => /^warn: .*LOADING/.test(line));
+    assert.equal(warnings.length, 1, warnings.join("\n"));
   }
 });
 

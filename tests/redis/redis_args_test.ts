@@ -40,6 +40,18 @@ Deno.test("parseRedisArgs reads URLs", () => {
   );
 });
 
+Deno.test("parseRedisArgs reads the parameters of a URL as what they have to be", () => {
+  const url = "redis://h/0?username=true&password=0123&port=7000&ssl=True" +
+    "&client_name=42&ssl_cert_reqs=none&protocol=2";
+  const settings = parseRedisArgs({ url });
+  assert.equal(settings.username, "true");
+  assert.equal(settings.password, "0123");
+  assert.equal(settings.clientName, "42");
+  assert.deepEqual(settings.address, { host: "h", port: 7000 });
+  assert.equal(settings.tls?.verify, false);
+  assert.equal(settings.protocol, 2);
+});
+
 Deno.test("parseRedisArgs names the nearest argument", () => {
   for (
     const [wrong, right] of [

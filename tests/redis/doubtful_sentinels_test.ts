@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { Connection, type RedisError } from "../../src/redis/mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+
+/** Starts a sentinel that watches what it is told. */
+async function startSentinel(
+  stack: AsyncDisposableStack,
+  master: number,
+  ...lines: string[]
+): Promise<number> {
+  const port = freePort();
+  const directory = await Deno.makeTempDir();
+  stack.defer(() => Deno.remove(directory, { recursive: true }));
+  await Deno.writeTextFile(
+    `${directory}/sentinel.conf`,
+    [
+      `port ${port}`,
+      "bind 127.0.0.1",
+      `dir "${directory}"`,
+      `sentinel monitor tested 127.0.0.1 ${master} 2`,
+      "sentinel down-after-milliseconds tested 500",
+      ...lines,
+      "",
+    ].join("\n"),
+  );
+  const sentinel = new Deno.Command("redis-server", {
+    args: [`${directory}/sentinel.conf`, "--sentinel"],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  stack.defer(async () => {
+    sentinel.kill("SIGKILL");
+    await sentinel.status;
+  });
+  const password = lines.includes("requirepass secret") ? "secret" : null;
+  await using connection = await Connection.connect({ port, password }, {
+    logger: new LineLogger(),
+  });
+  await connection.command(["PING"]);
+  return port;
+}
+
+async function startPair(
+  stack: AsyncDisposableStack,
+): Promise<[master: number, replica: number]> {
+  const config = ["repl-diskless-sync-delay 0"];
+  const master = stack.use(
+    await TestServer.start({ port: freePort(), config }),
+  );
+  const replica = stack.use(
+    await TestServer.start({ port: freePort(), config }),
+  );
+  await replica.run("REPLICAOF", "127.0.0.1", `${master.args.port}`);
+  await until(async () =>
+    /role:slave/.test(await replica.run("INFO", "replication"))
+  );
+  return [master.args.port!, replica.args.port!];
+}
+
+Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const [master, replica] = await startPair(stack);
+  const right = await startSentinel(stack, master);
+  const wrong = {
+    "knows a dead master": await startSentinel(stack, freePort()),
+    "knows a replica": await startSentinel(stack, replica),
+    "wants a password": await startSentinel(
+      stack,
+      master,
+      "requirepass secret",
+    ),
+    "is not there": freePort(),
+  };
+  await until(async () => {
+    const port = wrong["knows a dead master"];
+    await using sentinel = await Connection.connect({ port });
+    const facts = await sentinel.command<Record<string, string>>(
+      ["SENTINEL", "MASTER", "tested"],
+    );
+    return /s_down/.test(facts.flags!);
+  }, "the dead master is noticed");
+  for (const [name, port] of Object.entries(wrong)) {
+    await t.step(`one that ${name}`, async () => {
+      const logger = new LineLogger();
+      const sentinels = [`127.0.0.1:${port}`, `127.0.0.1:${right}`];
+      await using connection = await Connection.connect(
+        { sentinels, serviceName: "tested", socket_connect_timeout: 1 },
+        { logger },
+      );
+      assert.deepEqual(connection.address, { host: "127.0.0.1", port: master });
+      assert.deepEqual(logger.lines, []);
+    });
+  }
+  await t.step("where all want a password, that is said at once", async () => {
+    const sentinels = [`127.0.0.1:${wrong["wants a password"]}`];
+    await assert.rejects(
+      Connection.connect({ sentinels, serviceName: "tested" }),
+      (error: RedisError) => error.code === "auth",
+    );
+  });
+});

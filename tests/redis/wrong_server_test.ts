@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
+import { handleAll } from "./inboxes.ts";
+
+/** A master and its replica behind one address, as behind a name or a virtual IP. */
+class Pair implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  first!: TestServer;
+  second!: TestServer;
+  proxy!: TcpProxy;
+
+  static async start(): Promise<Pair> {
+    const pair = new Pair();
+    const config = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+    pair.first = pair.#stack.use(
+      await TestServer.start({ port: freePort(), config }),
+    );
+    pair.second = pair.#stack.use(
+      await TestServer.start({ port: freePort(), config }),
+    );
+    pair.proxy = pair.#stack.use(new TcpProxy(pair.first.args.port!));
+    await pair.second.run("REPLICAOF", "127.0.0.1", `${pair.first.args.port}`);
+    await until(async () =>
+      /master_link_status:up/.test(
+        await pair.second.run("INFO", "replication"),
+      )
+    );
+    return pair;
+  }
+
+  /** Makes the second one the master; the first one stays as its replica. */
+  async swap(): Promise<void> {
+    await this.second.run("REPLICAOF", "NO", "ONE");
+    await this.first.run("REPLICAOF", "127.0.0.1", `${this.second.args.port}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+Deno.test("Consuming and sending follow a failover behind one address", async () => {
+  await using pair = await Pair.start();
+  const logger = new LineLogger();
+  const args = { port: pair.proxy.port };
+  await using inbox = await Inbox.open(args, { queue: "queue", logger });
+  await using outbox = new Outbox(args, { logger, connectionTimeout: 30 });
+  const handled = new Set<string>();
+  const reading = handleAll(inbox, handled);
+  await outbox.push("queue", "before");
+  await until(() => handled.has("before"));
+  await pair.swap();
+  const sending = outbox.push("queue", "after");
+  await logger.line(/warn: .*(only serves reads|UNBLOCKED)/);
+  await logger.line(/warn: .*it is a replica, and no master/);
+  // For a while the address still leads to the old master.
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const warnings = logger.lines.filter((line) => /^(warn|error)/.test(line));
+  // Each of the three connections says once what it left, and once why it waits.
+  assert.ok(warnings.length <= 6, warnings.join("\n"));
+  assert.ok(
+    !warnings.some((line) => /took .* for dead/.test(line)),
+    `${warnings}`,
+  );
+  pair.proxy.target = pair.second.args.port!;
+  await inTime(sending, "the message is sent", 30);
+  await until(() => handled.has("after"));
+  await inbox.stop();
+  await inTime(reading, "the last batch is settled");
+});
+
+Deno.test("Connection reads from a replica, and waits for a master when it is to write", async () => {
+  await using pair = await Pair.start();
+  const logger = new LineLogger();
+  const port = pair.second.args.port!;
+  await using connection = await Connection.connect({ port }, { logger });
+  assert.equal(await connection.command(["GET", "key"]), null);
+  assert.deepEqual(logger.lines, []);
+  await assert.rejects(connection.command(["SET", "key", "value"]), {
+    code: "readonly",
+    mayHaveRun: false,
+  });
+  await logger.line(/it is a replica, and no master/);
+  await pair.second.run("REPLICAOF", "NO", "ONE");
+  await inTime(connection.ready(), "the connection is back");
+  assert.equal(await connection.command(["SET", "key", "value"]), "OK");
+});
+
+Deno.test("Connection waits until the server has room for one more client", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await server.run("CONFIG", "SET", "maxclients", "1");
+  const logger = new LineLogger();
+  const connecting = Connection.connect({ port: server.args.port! }, {
+    logger,
+  });
+  await logger.line(/warn: /);
+  await server.run("CONFIG", "SET", "maxclients", "10");
+  await using connection = await inTime(connecting, "the connection");
+  assert.equal(await connection.command(["PING"]), "PONG");
+});
+
+Deno.test("Connection does without HELLO where it is switched off", async () => {
+  await using server = await TestServer.start({
+    port: freePort(),
+    redisArgs: { protocol: 2 },
+    config: ['rename-command HELLO ""'],
+  });
+  const { port } = server.args;
+  await using connection = await Connection.connect({ port: port! });
+  assert.match(connection.version, /^\d+\./);
+  await using outbox = new Outbox({ port: port! });
+  await outbox.push("queue", "one");
+  await using inbox = await Inbox.open({ port: port! }, { queue: "queue" });
+  const batch = await inbox.next();
+  assert.equal(batch?.payloads.length, 1);
+  await batch!.settle();
+});
