@@ -110,7 +110,6 @@ export class PublisherLink {
   /**
    * Sends a frame.
    *
-   * @param number The frame's number.
    * @param pieces The frame, in pieces to be written one after the other.
    * @param messages The number of its messages, the place of the first one in
    * the post, and the receipt, which takes what the subscriber reports.

@@ -27,7 +27,6 @@ return errors
  * gone afterwards, or so that it changes nothing.
  *
  * @param connection A connection to the queue's server.
- * @param queue The queue.
  * @param delivery The way in which messages are to be taken, or the command with
  * which they are to be taken at most once.
  * @param user The user's name, as it was given.

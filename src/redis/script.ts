@@ -34,7 +34,6 @@ export function defineScript(lua: string): Script {
  *
  * @param types The types of its keys, in their order. An error about a wrong type
  * names the key.
- * @param lua The script's text.
  */
 export function defineMove(types: readonly KeyType[], lua: string): Script {
   return defineScript(`
