@@ -5,9 +5,9 @@ import type { Parser } from "@optique/core/parser";
 import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
-import { isInterruption } from "./is_interruption.ts";
+import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
-import { type Paint, painter } from "./paint.ts";
+import { type Paint, painter } from "./print.ts";
 
 /** Does what the arguments ask for. Its signal is aborted when it is to end. */
 export type Action = (signal: AbortSignal) => Promise<unknown>;
@@ -26,7 +26,7 @@ export interface Surroundings {
 }
 
 /** The parts that a command is made of. */
-export interface CommandDefinition<Options> {
+interface CommandDefinition<Options> {
   /** One line for the list of commands. */
   readonly brief: string;
   /** Command lines to copy from. */

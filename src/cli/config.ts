@@ -3,9 +3,7 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { type ConfigSetting, resolveConfig } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import type { Paint } from "./paint.ts";
-import { printLine } from "./print_line.ts";
-import { printable, printableJson } from "./printable.ts";
+import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { redisOptions } from "./redis_options.ts";
 
 /** `config --show`: prints each setting with where it comes from. */

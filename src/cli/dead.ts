@@ -1,8 +1,333 @@
-import { type Command, defineCommandGroup } from "./command.ts";
-import { deadListCommand } from "./dead_list.ts";
-import { deadPurgeCommand } from "./dead_purge.ts";
-import { deadRequeueCommand } from "./dead_requeue.ts";
-import { deadShowCommand } from "./dead_show.ts";
+import { Buffer } from "node:buffer";
+import {
+  DEAD_LETTER_REASONS,
+  type DeadLetter,
+  type DeadLetterFilter,
+  DeadLetters,
+} from "../../mod.ts";
+import {
+  type Paint,
+  printable,
+  printableJson,
+  printLine,
+  span,
+  table,
+} from "./print.ts";
+import { object } from "@optique/core/constructs";
+import { message, text } from "@optique/core/message";
+import { multiple, optional } from "@optique/core/modifiers";
+import type { Parser } from "@optique/core/parser";
+import { argument, option } from "@optique/core/primitives";
+import { choice, string } from "@optique/core/valueparser";
+import {
+  type RedisOptions,
+  redisOptions,
+  resolvePlace,
+} from "./redis_options.ts";
+import { age, count } from "./values.ts";
+import { ExitCode, UsageError, whenAborted } from "./program.ts";
+import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The message of a dead letter as text, or `undefined` where it is not UTF-8. */
+function textOf({ payload }: DeadLetter): string | undefined {
+  try {
+    return decoder.decode(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The message of a dead letter in base64. */
+function base64Of({ payload }: DeadLetter): string {
+  return Buffer.from(payload).toString("base64");
+}
+
+/**
+ * Writes a dead letter as one line of JSON: with the message as text under
+ * `message`, or under `base64` where it is not UTF-8.
+ */
+function deadLetterJson(letter: DeadLetter): string {
+  const { payload: _, ...rest } = letter;
+  const message = textOf(letter);
+  const whole = message === undefined
+    ? { ...rest, base64: base64Of(letter) }
+    : { ...rest, message };
+  return printableJson(JSON.stringify(whole));
+}
+
+/** The time to wait for a server that does not answer, in seconds. */
+const CONNECTION_TIMEOUT = 3;
+
+/** Says which dead letters are meant. */
+interface DeadFilterOptions {
+  readonly reasons: readonly DeadLetter["reason"][];
+  readonly olderThan: number | undefined;
+  readonly newerThan: number | undefined;
+}
+
+/** Which dead letters are meant, by reason and age. */
+function deadFilterOptions(): Parser<
+  "sync",
+  DeadFilterOptions,
+  unknown
+> {
+  return object("Which ones", {
+    reasons: multiple(
+      option(
+        "--reason",
+        choice(DEAD_LETTER_REASONS, { metavar: "REASON", suggest: "nearest" }),
+        {
+          description: message`Those with this reason: ${
+            text(DEAD_LETTER_REASONS.join(", "))
+          }. Repeatable: any of them`,
+        },
+      ),
+    ),
+    olderThan: optional(option("--older-than", age(), {
+      description:
+        message`Those that have been dead letters for longer, such as 90s, 15m, 2h or 7d`,
+    })),
+    newerThan: optional(option("--newer-than", age(), {
+      description: message`Those that have not been dead letters for longer`,
+    })),
+  });
+}
+
+/** The names of dead letters: whole numbers are indexes, all else is an id. */
+function deadNames(): Parser<"sync", readonly string[], unknown> {
+  return multiple(argument(string({ metavar: "INDEX|ID" }), {
+    description:
+      message`Its index, as dead list shows it (it changes as others come and go), or its id`,
+  }));
+}
+
+/** Turns the options into a filter. */
+function filterOf(
+  { reasons, olderThan, newerThan }: DeadFilterOptions,
+): DeadLetterFilter {
+  return {
+    ...(reasons.length > 0 && { reason: reasons }),
+    ...(olderThan !== undefined && { olderThan }),
+    ...(newerThan !== undefined && { newerThan }),
+  };
+}
+
+/** Looks up the ids of dead letters, those of indexes all at one time. */
+export async function idsOf(
+  dead: DeadLetters,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  const isIndex = (name: string): boolean => /^\d{1,9}$/.test(name);
+  const ids = names.filter((name) => !isIndex(name));
+  const index = names.filter(isIndex).map(Number);
+  if (index.length === 0) return ids;
+  const found = await Array.fromAsync(dead.list({ index }), ({ id }) => id);
+  return [...new Set([...ids, ...found])];
+}
+
+/**
+ * Opens the dead letters of the queue, or of all that are configured; dispose of
+ * them.
+ */
+async function openDead(
+  options: RedisOptions,
+  signal: AbortSignal,
+): Promise<DeadLetters> {
+  const { redisArgs, queues } = await resolvePlace(options);
+  const dead = new DeadLetters(redisArgs, {
+    queue: queues,
+    connectionTimeout: CONNECTION_TIMEOUT,
+  });
+  whenAborted(signal, () => dead.close());
+  return dead;
+}
+
+const COLUMNS = [
+  { title: "QUEUE" },
+  { title: "INDEX", align: "right" },
+  { title: "ID" },
+  { title: "AGE", align: "right" },
+  { title: "REASON" },
+  { title: "DELIVERIES", align: "right" },
+  { title: "ERROR" },
+] as const;
+/** An error is at most so long, so that a row is a line. */
+const LONGEST_ERROR = 80;
+
+/** `dead list`: prints a table of the dead letters. */
+const deadListCommand: Command = defineCommand("list", {
+  brief: "List them, the oldest first",
+  usage: "[OPTION]…",
+  examples: [
+    "platypush-redis dead list --reason failed --newer-than 1h",
+    "platypush-redis dead list --json | jq .message",
+  ],
+  options: object({
+    json: option("--json", {
+      description: message`One JSON object a line, the message included`,
+    }),
+    limit: optional(option("--count", count(), {
+      description: message`End after so many`,
+    })),
+    filter: deadFilterOptions(),
+    redis: redisOptions(),
+  }),
+  run: async ({ json, limit = Infinity, filter, redis }, surroundings) => {
+    await using dead = await openDead(redis, surroundings.signal);
+    const rows: string[][] = [];
+    let found = 0;
+    for await (const letter of dead.list(filterOf(filter))) {
+      if (json) await printLine(deadLetterJson(letter));
+      else rows.push(rowOf(letter));
+      if (++found >= limit) break;
+    }
+    if (found === 0) Deno.exitCode = ExitCode.No;
+    if (rows.length === 0) return;
+    const lines = new Set(rows.map(([queue]) => queue)).size > 1
+      ? table(COLUMNS, rows, surroundings.paint)
+      : table(
+        COLUMNS.slice(1),
+        rows.map((row) => row.slice(1)),
+        surroundings.paint,
+      );
+    for (const line of lines) await printLine(line);
+  },
+});
+
+function rowOf(
+  { queue, index, id, time, reason, deliveries, error }: DeadLetter,
+): string[] {
+  const text = printable(error);
+  return [
+    printable(queue),
+    String(index),
+    printable(id),
+    time > 0 ? span(Math.max(0, Date.now() / 1000 - time)) : "?",
+    printable(reason),
+    String(deliveries),
+    text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR - 1)}…` : text,
+  ];
+}
+
+/** `dead show`: prints dead letters with their messages. */
+const deadShowCommand: Command = defineCommand("show", {
+  brief: "Show some of them with their messages",
+  usage: "INDEX|ID… [OPTION]…",
+  examples: [
+    "platypush-redis dead show 0",
+    "platypush-redis dead show 0 --json | jq -r .message | jq",
+  ],
+  options: object({
+    names: deadNames(),
+    json: option("--json", { description: message`One JSON object a line` }),
+    redis: redisOptions(),
+  }),
+  run: async ({ names, json, redis }, { signal, paint }) => {
+    if (names.length === 0) {
+      throw new UsageError("Say which: an index or an id. See --help");
+    }
+    await using dead = await openDead(redis, signal);
+    const id = await idsOf(dead, names);
+    let found = 0;
+    for await (const letter of dead.list({ id })) {
+      if (!json && found > 0) await printLine("");
+      const lines = json ? [deadLetterJson(letter)] : describe(letter, paint);
+      for (const line of lines) await printLine(line);
+      found++;
+    }
+    if (found < new Set(names).size) Deno.exitCode = ExitCode.No;
+  },
+});
+
+function describe(letter: DeadLetter, paint: Paint): string[] {
+  const text = textOf(letter);
+  const facts: [name: string, value: string][] = [
+    ["index", String(letter.index)],
+    ["id", letter.id],
+    ["queue", letter.queue],
+    ["reason", letter.reason],
+    ["error", letter.error],
+    ["time", new Date(letter.time * 1000).toISOString()],
+    ["deliveries", String(letter.deliveries)],
+    ["bytes", String(letter.payload.byteLength)],
+    text === undefined ? ["base64", base64Of(letter)] : ["message", text],
+  ];
+  return facts.map(([name, value]) =>
+    `${paint("dim", name.padEnd(12))}${printable(value)}`
+  );
+}
+
+/** The parts of a command that changes dead letters. */
+interface DeadChange {
+  /** The method of `DeadLetters` that it calls. */
+  readonly action: "requeue" | "purge";
+  /** The same, once it is done. */
+  readonly done: string;
+  /** One line for the list of commands. */
+  readonly brief: string;
+}
+
+/** Defines a command that does something to the dead letters that are meant. */
+function defineDeadChange(
+  { action, done, brief }: DeadChange,
+): Command {
+  return defineCommand(action, {
+    brief,
+    usage: "[INDEX|ID]… [OPTION]…",
+    examples: [
+      `platypush-redis dead ${action} 0 3`,
+      `platypush-redis dead ${action} --reason foreign --older-than 7d`,
+      `platypush-redis dead ${action} --all`,
+    ],
+    options: object({
+      names: deadNames(),
+      all: option("--all", { description: message`All of them` }),
+      filter: deadFilterOptions(),
+      json: option("--json", {
+        description: message`The number as a JSON object`,
+      }),
+      redis: redisOptions(),
+    }),
+    run: async ({ names, all, filter, json, redis }, { signal }) => {
+      const chosen = filterOf(filter);
+      const isChosen = names.length > 0 || Object.keys(chosen).length > 0;
+      if (isChosen === all) {
+        throw new UsageError(
+          all
+            ? `--all means all of them; leave it out where only some are to be ${done}`
+            : `Say which: an index, an id, --reason, --older-than, --newer-than, or --all. See --help`,
+        );
+      }
+      await using dead = await openDead(redis, signal);
+      const which: "all" | DeadLetterFilter = all
+        ? "all"
+        : names.length > 0
+        ? { ...chosen, id: await idsOf(dead, names) }
+        : chosen;
+      const count = await dead[action](which);
+      await printLine(
+        json ? JSON.stringify({ [done]: count }) : `${count} ${done}`,
+      );
+      if (count < Math.max(1, new Set(names).size)) Deno.exitCode = ExitCode.No;
+    },
+  });
+}
+
+/** `dead purge`: removes messages for good. */
+const deadPurgeCommand: Command = defineDeadChange({
+  action: "purge",
+  done: "purged",
+  brief: "Remove some of them for good",
+});
+
+/** `dead requeue`: puts messages back at the end of the queue. */
+const deadRequeueCommand: Command = defineDeadChange({
+  action: "requeue",
+  done: "requeued",
+  brief: "Put some of them back at the end of the queue",
+});
 
 /** `dead`: looks after the messages that could not be handled. */
 export const deadCommand: Command = defineCommandGroup("dead", {

@@ -4,11 +4,16 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
-import { type Paint, painter } from "./paint.ts";
-import { printLine, printText } from "./print_line.ts";
-import { printable, printableJson } from "./printable.ts";
-import { table } from "./table.ts";
-import { terminalWidth } from "./terminal_width.ts";
+import {
+  type Paint,
+  painter,
+  printable,
+  printableJson,
+  printLine,
+  printText,
+  table,
+  terminalWidth,
+} from "./print.ts";
 import { seconds } from "./values.ts";
 
 /** `discover`: prints the listeners on the local network. */

@@ -3,9 +3,13 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { diagnose, type Finding } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import type { Paint, Style } from "./paint.ts";
-import { printLine } from "./print_line.ts";
-import { printable, printableJson } from "./printable.ts";
+import {
+  type Paint,
+  printable,
+  printableJson,
+  printLine,
+  type Style,
+} from "./print.ts";
 import { ExitCode } from "./program.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
 

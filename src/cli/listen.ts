@@ -1,19 +1,131 @@
+import type { ValueParser } from "@optique/core/valueparser";
+import {
+  attribute,
+  compileCondition,
+  DroppedError,
+  Event,
+  type Logger,
+  Message,
+  RedisBackend,
+} from "../../mod.ts";
+import { isInterruption, UsageError, whenAborted } from "./program.ts";
+import { count, readPair, value } from "./values.ts";
+import { printableJson, printLine, terminalWidth } from "./print.ts";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { Message, RedisBackend } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
-import { embedRedis } from "./embed_redis.ts";
-import { filter } from "./filter.ts";
-import { isInterruption } from "./is_interruption.ts";
+import { embedRedis } from "./provide_redis.ts";
 import { messageLine } from "./message_line.ts";
-import { printableJson } from "./printable.ts";
-import { Printer } from "./printer.ts";
 import { redisOptions, resolveOptions } from "./redis_options.ts";
-import { terminalWidth } from "./terminal_width.ts";
-import { count } from "./values.ts";
-import { whenAborted } from "./when_aborted.ts";
+
+/** Tells whether a message is wanted. */
+export type Filter = (message: Message) => boolean;
+
+/**
+ * A condition on messages, `PATH=VALUE`. The value may be an object of operators
+ * as in conditions on events: `args.temperature={"$gt": 21}`.
+ */
+export function filter(): ValueParser<"sync", Filter> {
+  return value({
+    metavar: "PATH=VALUE",
+    expected: "PATH=VALUE",
+    example: "args.type=custom.Motion",
+    read: (text) => {
+      const pair = readPair(text);
+      return pair && compileFilter(...pair);
+    },
+  });
+}
+
+/**
+ * Makes a filter of an attribute of messages.
+ *
+ * @param path The attribute: names with dots between them.
+ * @param expected What it has to be.
+ * @throws {RegexError} A regular expression in it cannot be used.
+ * @throws {UsageError} An operator is unknown, or cannot compare by its value.
+ */
+function compileFilter(path: string, expected: unknown): Filter {
+  // A condition is about the args of an event: the attribute becomes one.
+  const test = compileCondition({ value: expected }, refusing(path));
+  return (message) => {
+    const { target, origin, id } = message;
+    const value = attribute(message, path);
+    if (value === undefined) return false;
+    const args = { type: "filter", value };
+    return test(new Event({ args, target, origin, id }, true));
+  };
+}
+
+/**
+ * Makes an error of what conditions only warn of, since it is a mistake on a
+ * command line.
+ */
+function refusing(path: string): Logger {
+  return {
+    debug: () => {},
+    info: () => {},
+    warn: (text) => {
+      throw new UsageError(`${text.replaceAll("args.value", path)}`);
+    },
+    error: () => {},
+  };
+}
+
+/** Says how a {@linkcode Printer} prints. */
+interface PrinterOptions {
+  /** Makes a line of a message. */
+  format(message: Message): string;
+  /** The number of messages to print; without end by default. */
+  readonly limit: number | undefined;
+  /** Called when no more is printed. */
+  onEnd(): unknown;
+}
+
+/** Prints one message after the other, up to a number or until nobody reads. */
+class Printer {
+  readonly #options: PrinterOptions;
+  #printed = 0;
+  #turn: Promise<void> = Promise.resolve();
+  #isOver = false;
+  /** Why no more could be printed; that nobody reads any more included. */
+  error: unknown;
+
+  constructor(options: PrinterOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Prints a message when it is its turn.
+   *
+   * @throws {DroppedError} It was not printed, so it is not handled.
+   */
+  print(message: Message): Promise<void> {
+    const turn = this.#turn.then(() => this.#print(message));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #print(message: Message): Promise<void> {
+    if (this.#isOver) throw new DroppedError("No more is printed");
+    const { format, limit } = this.#options;
+    try {
+      await printLine(format(message));
+    } catch (error) {
+      this.error = error;
+      this.#end();
+      throw new DroppedError("It could not be printed");
+    }
+    if (++this.#printed === limit) this.#end();
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#options.onEnd();
+  }
+}
 
 /** `listen`: prints what arrives. */
 export const listenCommand: Command = defineCommand("listen", {

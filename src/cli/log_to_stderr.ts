@@ -4,7 +4,7 @@ import {
   getTextFormatter,
   type TextFormatterOptions,
 } from "@logtape/logtape";
-import { printable } from "./printable.ts";
+import { printable } from "./print.ts";
 
 /** The levels of the log, as in LogTape; {@linkcode logToStderr} takes one. */
 export type LogLevel =

@@ -4,8 +4,7 @@ import {
   type MessageSummary,
   summarize,
 } from "../../mod.ts";
-import type { Paint, Style } from "./paint.ts";
-import { printable } from "./printable.ts";
+import { type Paint, printable, type Style } from "./print.ts";
 
 /** The colours of the kinds of messages; any other kind is bold. */
 const STYLES: Readonly<Record<string, Style>> = {

@@ -6,6 +6,6 @@
 
 export { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 export { main } from "./main.ts";
-export { printLine } from "./print_line.ts";
+export { printLine } from "./print.ts";
 export { ExitCode, program } from "./program.ts";
 export { type ProvidedRedis, provideRedis } from "./provide_redis.ts";

@@ -1,3 +1,12 @@
+import {
+  bash,
+  fish,
+  nu,
+  pwsh,
+  type ShellCompletion,
+  zsh,
+} from "@optique/core/completion";
+import { type Suggestion, suggestSync } from "@optique/core/parser";
 import { runParserSync } from "@optique/core/facade";
 import {
   formatMessage,
@@ -5,14 +14,48 @@ import {
   message,
   text,
 } from "@optique/core/message";
-import { suggestSync } from "@optique/core/parser";
 import { findSimilar } from "@optique/core/suggestion";
 import { VERSION } from "../../mod.ts";
 import { type Action, type Command, oneOf, usageOf } from "./command.ts";
-import { COMPLETIONS, completionShells } from "./completion_shells.ts";
-import { printText } from "./print_line.ts";
-import { terminalWidth } from "./terminal_width.ts";
-import { UsageError } from "./usage_error.ts";
+import { printText, terminalWidth } from "./print.ts";
+import { UsageError } from "./program.ts";
+
+/** The command that prints a script for a shell, and completes words for it. */
+const COMPLETIONS = "completions";
+
+const SHELLS = { bash, zsh, fish, pwsh, nu };
+
+/**
+ * The shells that there are scripts for. They complete `completions` itself too,
+ * which the parser of the other commands does not know.
+ *
+ * @param args The arguments: `completions SHELL`, and the words to complete.
+ */
+function completionShells(
+  args: readonly string[],
+): Record<string, ShellCompletion> {
+  const words = args.slice(2);
+  return Object.fromEntries(
+    Object.entries(SHELLS).map(([name, shell]) => [name, {
+      ...shell,
+      encodeSuggestions: (suggestions) =>
+        shell.encodeSuggestions(withCompletions(suggestions, words)),
+    }]),
+  );
+}
+
+function withCompletions(
+  suggestions: readonly Suggestion[],
+  words: readonly string[],
+): readonly Suggestion[] {
+  const word = words.at(-1)!;
+  const literals = (names: readonly string[]): Suggestion[] =>
+    names.filter((name) => name.startsWith(word))
+      .map((text) => ({ kind: "literal", text }));
+  if (words.length === 1) return [...suggestions, ...literals([COMPLETIONS])];
+  if (words[0] !== COMPLETIONS) return suggestions;
+  return words.length === 2 ? literals(Object.keys(SHELLS)) : [];
+}
 
 /** The name that the program is installed and completed under. */
 const NAME = "platypush-redis";

@@ -1,7 +1,32 @@
 import { ConfigError, RedisError, type RedisErrorCode } from "../../mod.ts";
-import { isInterruption } from "./is_interruption.ts";
-import { printable } from "./printable.ts";
-import { UsageError } from "./usage_error.ts";
+import { printable } from "./print.ts";
+
+/** The command line was used wrongly. */
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/**
+ * Tells whether an error only says that a signal has ended the work. One that
+ * happens while it ends is told like any other.
+ *
+ * @param signal What is aborted when the work is to end.
+ */
+export function isInterruption(
+  error: unknown,
+  signal: AbortSignal,
+): error is RedisError | DOMException {
+  if (!signal.aborted) return false;
+  return error instanceof RedisError
+    ? error.code === "closed"
+    : error instanceof DOMException && error.name === "AbortError";
+}
+
+/** Calls a function when a signal is aborted, also one that was before. */
+export function whenAborted(signal: AbortSignal, act: () => unknown): void {
+  if (signal.aborted) act();
+  else signal.addEventListener("abort", act, { once: true });
+}
 
 /**
  * The meaning of each exit code of a {@linkcode program}.

@@ -1,7 +1,309 @@
-import { type Command, defineCommandGroup } from "./command.ts";
-import { sendEventCommand } from "./send_event.ts";
-import { sendMessageCommand } from "./send_message.ts";
-import { sendRequestCommand } from "./send_request.ts";
+import { fstatSync } from "node:fs";
+import { ExitCode, UsageError, whenAborted } from "./program.ts";
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { multiple, optional } from "@optique/core/modifiers";
+import { argument, option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { Message, RedisError } from "../../mod.ts";
+import { restate } from "../redis/redis_error.ts";
+import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
+import {
+  destination,
+  openRequester,
+  Sender,
+  targetOption,
+  tellInterruption,
+} from "./sender.ts";
+import { pair, seconds } from "./values.ts";
+import { printableJson, printLine } from "./print.ts";
+
+const encoder = new TextEncoder();
+/** The time between two drawings of the bar, in milliseconds. */
+const INTERVAL = 100;
+/** The length of the bar, in characters. */
+const WIDTH = 30;
+const STDIN = 0;
+const CLEAR = "\r\x1b[K";
+
+/**
+ * Shows on a terminal how far the standard input was read and sent: a bar where
+ * its length is known, and else only how many messages that is. Elsewhere it
+ * shows nothing.
+ */
+export class Progress implements Disposable {
+  readonly #isShown = Deno.stderr.isTerminal();
+  readonly #total = lengthOfStdin();
+  readonly #start = performance.now();
+  #drawn = -Infinity;
+  #messages = 0;
+  #bytes = 0;
+
+  /** Counts messages that were sent, and the bytes that were read for them. */
+  advance(messages: number, bytes: number): void {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    if (!this.#isShown || performance.now() - this.#drawn < INTERVAL) return;
+    this.#drawn = performance.now();
+    write(`${CLEAR}${this.#line()}`);
+  }
+
+  /** Leaves what was sent in all, and the line to whatever comes next. */
+  [Symbol.dispose](): void {
+    if (this.#isShown) write(`${CLEAR}${this.#line()}\n`);
+  }
+
+  #line(): string {
+    const seconds = (performance.now() - this.#start) / 1000;
+    const rate = Math.round(this.#messages / Math.max(seconds, 0.001));
+    const count = `${this.#messages.toLocaleString("en")} messages, ${
+      rate.toLocaleString("en")
+    }/s`;
+    if (this.#total === undefined) return count;
+    const part = Math.min(1, this.#bytes / this.#total);
+    const bar = "█".repeat(Math.round(part * WIDTH)).padEnd(WIDTH, "░");
+    return `${bar} ${Math.floor(part * 100)} %  ${count}`;
+  }
+}
+
+/** Tells how many bytes there are to read, where that can be known. */
+function lengthOfStdin(): number | undefined {
+  const stat = fstatSync(STDIN);
+  return stat.isFile() && stat.size > 0 ? stat.size : undefined;
+}
+
+function write(text: string): void {
+  Deno.stderr.writeSync(encoder.encode(text));
+}
+
+/** Some lines of the standard input. */
+interface Lines {
+  readonly lines: readonly string[];
+  /** The number of bytes that were read for them. */
+  readonly bytes: number;
+}
+
+/** A line that is longer is no message: they have a limit of 8 MiB. */
+const MAX_LINE = 8 * 2 ** 20;
+
+/**
+ * Reads the lines of the standard input, those that have arrived together up to
+ * a number.
+ *
+ * @param limit How many lines to give at once, at most.
+ * @param signal Ends it when it is aborted: no further lines are given.
+ * @throws {UsageError} A line is too long for a message.
+ */
+async function* readLines(
+  limit: number,
+  signal: AbortSignal,
+): AsyncGenerator<Lines, void, void> {
+  const decoder = new TextDecoder();
+  const reader = Deno.stdin.readable.getReader();
+  const cancel = (): Promise<void> => reader.cancel();
+  signal.addEventListener("abort", cancel);
+  let rest = "";
+  let bytes = 0;
+  try {
+    while (!signal.aborted) {
+      const { value, done } = await reader.read();
+      const lines = (rest + decoder.decode(value, { stream: !done }))
+        .split("\n");
+      rest = done ? "" : lines.pop()!;
+      bytes += value?.length ?? 0;
+      if (rest.length > MAX_LINE) {
+        throw new UsageError(
+          "A line of the standard input is longer than 8 MiB, the limit for a message",
+        );
+      }
+      while (lines.length > 0 && !signal.aborted) {
+        yield { lines: lines.splice(0, limit), bytes };
+        bytes = 0;
+      }
+      if (done) return;
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    // A read that is still waiting would keep the process alive.
+    await cancel();
+  }
+}
+
+/** The number of messages that are sent at once. */
+const BATCH = 256;
+
+/** `send message`: sends messages as they are. */
+const sendMessageCommand: Command = defineCommand("message", {
+  brief: "Send messages as they are",
+  usage: "[JSON] [OPTION]…",
+  examples: [
+    `platypush-redis send message '{"type": "event", "args": {"type": "custom.A"}}'`,
+    "platypush-redis send message --to livingroom < messages.jsonl",
+  ],
+  options: object({
+    text: optional(argument(string({ metavar: "JSON" }), {
+      description:
+        message`The message, as JSON or as a Python literal. Default: one on each line of the standard input`,
+    })),
+    destination: destination(),
+  }),
+  run: async ({ text, destination }, { signal }) => {
+    await using sender = await Sender.open(destination, signal);
+    if (text !== undefined) {
+      check(text, "The argument", sender);
+      return await sender.send([text]);
+    }
+    if (Deno.stdin.isTerminal()) {
+      throw new UsageError(
+        "Nothing to send: expected a message, or messages on the standard input, one a line. See --help",
+      );
+    }
+    await sendLines(sender, signal);
+  },
+});
+
+/** Sends what is on the standard input, one message a line. */
+async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
+  using progress = new Progress();
+  let next = 1;
+  try {
+    for await (const { lines, bytes } of readLines(BATCH, signal)) {
+      const messages: string[] = [];
+      let number = next;
+      try {
+        for (const line of lines) {
+          if (line.trim() !== "") {
+            check(line, `Line ${number}`, sender);
+            messages.push(line);
+          }
+          number++;
+        }
+      } finally {
+        // What is in front of a line that is no message was right.
+        if (messages.length > 0) await sender.send(messages);
+        next = number;
+      }
+      progress.advance(messages.length, bytes);
+    }
+    if (signal.aborted) {
+      throw new Error("Interrupted before everything was sent");
+    }
+  } catch (error) {
+    throw withExtent(error as Error, next);
+  }
+}
+
+/** Says from which line on to send again what was not sent. */
+function withExtent(error: Error, next: number): Error {
+  if (next === 1) return error;
+  const extent = `what is before line ${next} was sent`;
+  if (error instanceof RedisError) {
+    return restate(error, { note: `W${extent.slice(1)}` });
+  }
+  const message = `${error.message}; ${extent}`;
+  const options = { cause: error };
+  return error instanceof UsageError
+    ? new UsageError(message, options)
+    : new Error(message, options);
+}
+
+/** Refuses what is no message. */
+function check(text: string, what: string, { deviceId }: Sender): void {
+  try {
+    Message.build(text, { deviceId });
+  } catch (error) {
+    throw new UsageError(
+      `${what} is no message: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** `send event`: sends an event. */
+const sendEventCommand: Command = defineCommand("event", {
+  brief: "Send an event",
+  usage: "TYPE [NAME=VALUE]… [OPTION]…",
+  examples: [
+    "platypush-redis send event custom.Motion room=hall seen=true",
+    "platypush-redis send event custom.Motion room=hall --to livingroom",
+  ],
+  options: object({
+    type: argument(string({ metavar: "TYPE" }), {
+      description: message`The type of the event`,
+    }),
+    args: multiple(
+      argument(pair(), {
+        description:
+          message`What else it says; a value is JSON where it parses as JSON, else a text`,
+      }),
+    ),
+    target: targetOption(),
+    destination: destination(),
+  }),
+  run: async ({ type, args, target, destination }, { signal }) => {
+    await using sender = await Sender.open(destination, signal);
+    await sender.send([{
+      type: "event",
+      ...(target !== undefined && { target }),
+      origin: sender.deviceId,
+      args: { ...Object.fromEntries(args), type },
+    }]);
+  },
+});
+
+/** `send request`: sends a request, and waits for its response if it is told to. */
+const sendRequestCommand: Command = defineCommand("request", {
+  brief: "Send a request",
+  usage: "ACTION [NAME=VALUE]… [OPTION]…",
+  examples: [
+    "platypush-redis send request light.on room=hall --target lamp",
+    "platypush-redis send request light.on room=hall --to lamp --wait 5",
+  ],
+  options: object({
+    action: argument(string({ metavar: "ACTION" }), {
+      description: message`What is to be done`,
+    }),
+    args: multiple(
+      argument(pair(), {
+        description:
+          message`How; a value is JSON where it parses as JSON, else a text`,
+      }),
+    ),
+    wait: optional(option("--wait", seconds(), {
+      description: message`Wait so many seconds for the response, and print it`,
+    })),
+    target: targetOption(),
+    destination: destination(),
+  }),
+  run: async ({ action, args, wait, target, destination }, { signal }) => {
+    const request = {
+      ...(target !== undefined && { target }),
+      action,
+      args: Object.fromEntries(args),
+    };
+    if (wait === undefined) {
+      await using sender = await Sender.open(destination, signal);
+      const origin = sender.deviceId;
+      return await sender.send([{ type: "request", origin, ...request }]);
+    }
+    const { backend, target: peer } = await openRequester(
+      destination,
+      signal,
+    );
+    await using _backend = backend;
+    whenAborted(signal, () => backend.stop());
+    const origin = backend.deviceId;
+    const response = await tellInterruption(
+      backend.sendRequest(
+        { target: peer, origin, ...request },
+        { responseTimeout: wait },
+      ),
+      signal,
+      () => "before the response came",
+    );
+    await printLine(printableJson(response.toString()));
+    if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
+  },
+});
 
 /** `send`: sends an event, a request, or messages as they are. */
 export const sendCommand: Command = defineCommandGroup("send", {

@@ -1,21 +1,78 @@
+import {
+  discover,
+  type MessageInput,
+  peerRedisArgs,
+  RedisBackend,
+  type RedisBackendOptions,
+  RedisError,
+  type ServiceInfo,
+} from "../../mod.ts";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { type MessageInput, RedisBackend, RedisError } from "../../mod.ts";
-import { isInterruption } from "./is_interruption.ts";
-import { openAtPeer } from "./peer.ts";
+import { isInterruption, whenAborted } from "./program.ts";
 import {
   type RedisOptions,
   redisOptions,
   resolveOptions,
 } from "./redis_options.ts";
-import { whenAborted } from "./when_aborted.ts";
+
+/**
+ * Opens a backend on the Redis of a peer, where the responses of the peer are.
+ *
+ * @param name The peer's device id, or the name of its service.
+ * @param options Our own; its `peers` say who we are on the peer's Redis.
+ * @throws {DOMException} A `NotFoundError` if there is no such peer.
+ * @throws {RedisError} The peer may not be shown what it was given.
+ */
+async function openAtPeer(
+  name: string,
+  options: RedisBackendOptions,
+  signal: AbortSignal,
+): Promise<{ backend: RedisBackend; target: string }> {
+  const peer = await findPeer(name, signal);
+  const { deviceId, redisUrl, queue } = peer;
+  if (redisUrl === undefined) {
+    throw new DOMException(
+      `The peer "${name}" does not say where the network reaches its Redis`,
+      "NotFoundError",
+    );
+  }
+  const backend = new RedisBackend({
+    ...options,
+    redisArgs: peerRedisArgs(
+      peer,
+      options.redisArgs ?? {},
+      options.peers?.[deviceId],
+    ),
+    queue,
+  });
+  return { backend, target: deviceId };
+}
+
+async function findPeer(
+  name: string,
+  signal: AbortSignal,
+): Promise<ServiceInfo> {
+  const peers = await discover({ signal });
+  const isNamed = (peer: ServiceInfo): boolean =>
+    [name, `${name}.`, `${name}.${peer.type}`].includes(peer.name);
+  const peer = peers.find(isNamed) ??
+    peers.find(({ deviceId }) => deviceId === name);
+  if (peer !== undefined) return peer;
+  signal.throwIfAborted();
+  const seen = peers.map(({ deviceId }) => `"${deviceId}"`).join(", ");
+  throw new DOMException(
+    `There is no peer "${name}" on the local network, only ${seen || "nobody"}`,
+    "NotFoundError",
+  );
+}
 
 /** Says where to send. */
-export interface Destination {
+interface Destination {
   /** A peer on the local network, in place of our own queue. */
   readonly to: string | undefined;
   /** Our own queue. */

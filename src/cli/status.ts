@@ -3,12 +3,16 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import type { Paint } from "./paint.ts";
-import { printLine } from "./print_line.ts";
-import { printable, printableJson } from "./printable.ts";
-import { size, span } from "./quantities.ts";
+import {
+  type Paint,
+  printable,
+  printableJson,
+  printLine,
+  size,
+  span,
+  table,
+} from "./print.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
-import { table } from "./table.ts";
 
 /** `status`: prints how the queue, its consumers and its server stand. */
 export const statusCommand: Command = defineCommand("status", {

@@ -1,9 +1,9 @@
 import { message, text } from "@optique/core/message";
 import { string, type ValueParser } from "@optique/core/valueparser";
-import { UsageError } from "./usage_error.ts";
+import { UsageError } from "./program.ts";
 
 /** A kind of values that is told from texts. */
-export interface ValueKind<T> {
+interface ValueKind<T> {
   /** The word for a value in help texts, as in `--wait S`. */
   readonly metavar:
     | "N"

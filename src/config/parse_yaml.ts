@@ -28,7 +28,7 @@ export interface Place {
 export type Entry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
 
 /** A single value. */
-export interface ScalarEntry {
+interface ScalarEntry {
   readonly kind: "scalar";
   readonly value: unknown;
   /** The number as Python writes it, with every digit. */
@@ -37,7 +37,7 @@ export interface ScalarEntry {
 }
 
 /** A list of entries. */
-export interface ListEntry {
+interface ListEntry {
   readonly kind: "list";
   readonly items: readonly Entry[];
   readonly place: Place;
@@ -91,7 +91,7 @@ const MAX_ENTRIES = 10_000;
 const MAX_DEPTH = 64;
 
 /** Tells {@linkcode parseYaml} how to read. */
-export interface ParseYamlOptions {
+interface ParseYamlOptions {
   /** The name of the file, for messages. */
   readonly file: string;
   /** Told what is odd, but no error. */

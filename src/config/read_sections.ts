@@ -17,7 +17,7 @@ const MAX_DEPTH = 20;
 export type Sections = ReadonlyMap<string, Entry>;
 
 /** Tells {@linkcode readSections} how to read. */
-export interface ReadSectionsOptions {
+interface ReadSectionsOptions {
   /** Which sections are read. The others are only known to be there. */
   readonly isWanted: (name: string) => boolean;
   /** Told what is odd, but no error. */

@@ -1,9 +1,10 @@
 import { BriefConnection } from "../redis/brief_connection.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
-import { serverStatus } from "../redis/queue_status.ts";
+import { readQueueStatus, serverStatus } from "../redis/queue_status.ts";
 import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
-import { explainReply } from "./explain_reply.ts";
-import { failure, type Finding, ok } from "./finding.ts";
+import { explainReply } from "./check_access.ts";
+import { failure, type Finding, ok, warning } from "./finding.ts";
+import { keySlot, queueKeys } from "../redis/queue_keys.ts";
 
 /** Says what to do when a server does not let us in. */
 const ADVICE: Partial<Record<RedisErrorCode, string>> = {
@@ -47,5 +48,218 @@ export async function checkServer(
         ADVICE[error.code] ?? "Look into the server's log.",
       ];
     return [failure("server", message, advice)];
+  }
+}
+
+/** The share of the memory that may be full before it is mentioned. */
+const NEARLY_FULL = 0.9;
+
+/** Looks at whether the server may throw messages away, or runs out of memory. */
+export async function* checkMemory(
+  connection: BriefConnection,
+): AsyncGenerator<Finding> {
+  const info = await connection.info("memory");
+  const policy = info?.get("maxmemory_policy");
+  if (info === undefined || policy === undefined) {
+    yield warning(
+      "memory",
+      "The server does not tell whether it may throw messages away.",
+      "Let the user run INFO (+info), and look again.",
+    );
+    return;
+  }
+  const limit = Number(info.get("maxmemory"));
+  const used = Number(info.get("used_memory"));
+  const advice =
+    "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf";
+  if (policy.startsWith("allkeys-")) {
+    const message =
+      `When its memory is full, the server throws whole queues away (maxmemory-policy ${policy}`;
+    yield limit > 0
+      ? failure("memory", `${message}).`, advice)
+      : warning("memory", `${message}, without a limit so far).`, advice);
+  } else if (policy.startsWith("volatile-")) {
+    yield warning(
+      "memory",
+      `When its memory is full, the server throws away responses and heartbeats, without which messages are handled twice (maxmemory-policy ${policy}).`,
+      advice,
+    );
+  } else {
+    yield ok("memory", "The server throws nothing away (noeviction).");
+  }
+  if (limit > 0 && used > limit * NEARLY_FULL) {
+    yield warning(
+      "memory",
+      `${Math.round(100 * used / limit)} % of the server's memory is in use.`,
+      "Raise its `maxmemory`, let consumers catch up, or purge dead letters.",
+    );
+  }
+}
+
+const KEEP_ADVICE = "CONFIG SET appendonly yes, and the same in redis.conf";
+
+/** Looks at what is left of the messages when the server is restarted. */
+export async function* checkPersistence(
+  connection: BriefConnection,
+): AsyncGenerator<Finding> {
+  const info = await connection.info("persistence");
+  if (info === undefined) {
+    yield warning(
+      "persistence",
+      "The server does not tell whether it keeps messages on disk.",
+      "Let the user run INFO (+info), and look again.",
+    );
+    return;
+  }
+  const failed = [
+    ["aof_last_write_status", "append-only file"],
+    ["aof_last_bgrewrite_status", "append-only file"],
+    ["rdb_last_bgsave_status", "snapshot"],
+  ].find(([field]) => info.get(field!) === "err");
+  if (failed !== undefined) {
+    yield failure(
+      "persistence",
+      `The server could not write its ${failed[1]} the last time.`,
+      "Make room on its disk and look into its log.",
+    );
+  }
+  if (info.get("aof_enabled") === "1") {
+    yield await checkAppendOnlyFile(connection);
+    return;
+  }
+  const save = await setting(connection, "save");
+  yield save === ""
+    ? warning(
+      "persistence",
+      "The server keeps messages in memory only: a restart loses all of them.",
+      KEEP_ADVICE,
+    )
+    : warning(
+      "persistence",
+      "The server writes snapshots only: a crash loses what came since the last one.",
+      KEEP_ADVICE,
+    );
+}
+
+async function checkAppendOnlyFile(
+  connection: BriefConnection,
+): Promise<Finding> {
+  const fsync = await setting(connection, "appendfsync");
+  if (fsync === "no") {
+    return warning(
+      "persistence",
+      "The server leaves it to the system when messages get to the disk: a power failure loses half a minute.",
+      "CONFIG SET appendfsync everysec, and the same in redis.conf",
+    );
+  }
+  return ok(
+    "persistence",
+    fsync === "always"
+      ? "Every message is on disk before the server answers."
+      : "Messages are in an append-only file; a power failure loses a second.",
+  );
+}
+
+/** `CONFIG GET`, where that is permitted. */
+async function setting(
+  connection: BriefConnection,
+  name: string,
+): Promise<string | undefined> {
+  try {
+    const reply = await connection.command<
+      Record<string, string> | string[]
+    >(["CONFIG", "GET", name]);
+    return Array.isArray(reply) ? reply[1] : reply[name];
+  } catch (error) {
+    // Hosted servers often do not have it at all.
+    if (error instanceof RedisError && error.code !== "connection") {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/**
+ * Looks at the queue's keys, and at how it stands.
+ *
+ * @param connection A connection to the server.
+ * @param isCluster Whether its keys have to be in one hash slot.
+ */
+export async function* checkQueue(
+  connection: BriefConnection,
+  queue: string,
+  isCluster: boolean,
+): AsyncGenerator<Finding> {
+  const keys = queueKeys(queue, "");
+  if (isCluster && keySlot(keys.dead) !== keySlot(queue)) {
+    yield failure(
+      "queue",
+      `The keys of "${queue}" are on different nodes of the cluster.`,
+      'Give the queue a name without "}", or with a whole hash tag, as in "{jobs}:high".',
+    );
+    return;
+  }
+  const expected: [key: string, type: string][] = [
+    [queue, "list"],
+    [keys.dead, "list"],
+    [keys.consumers, "hash"],
+    [keys.deliveries, "hash"],
+    [keys.retry, "zset"],
+  ];
+  let isSound = true;
+  for (const [key, type] of expected) {
+    const found = await connection.command<string>(["TYPE", key]);
+    if (found === type || found === "none") continue;
+    isSound = false;
+    yield failure(
+      "queue",
+      `The key "${key}" is a ${found}, but has to be a ${type}.`,
+      "Use another queue, or remove the key where nobody needs it.",
+    );
+  }
+  if (isSound) yield* checkStanding(connection, queue);
+}
+
+async function* checkStanding(
+  connection: BriefConnection,
+  queue: string,
+): AsyncGenerator<Finding> {
+  const { length, consumers, deadLetters } = await readQueueStatus(
+    connection,
+    queue,
+  ).catch((error) => {
+    if (error instanceof RedisError && error.code === "permission") {
+      return { length: 0, consumers: [], deadLetters: { count: 0 } };
+    }
+    throw error;
+  });
+  const alive = consumers.filter(({ heartbeat }) => heartbeat !== undefined);
+  yield length > 0 && alive.length === 0
+    ? warning(
+      "queue",
+      `${length} ${
+        length === 1 ? "message waits" : "messages wait"
+      } in "${queue}", and no consumer that takes them at least once is there.`,
+      "Start a listener, or look whether it listens to another queue.",
+    )
+    : ok("queue", `"${queue}" is ${length === 0 ? "empty" : "a list"}.`);
+  const left = consumers.filter(({ heartbeat, inFlight }) =>
+    heartbeat === undefined && inFlight > 0
+  );
+  if (left.length > 0) {
+    yield warning(
+      "queue",
+      `A consumer of "${queue}" has died with messages in hand.`,
+      "Start a listener: it puts them back into the queue.",
+    );
+  }
+  if (deadLetters.count > 0) {
+    yield warning(
+      "queue",
+      `${deadLetters.count} ${
+        deadLetters.count === 1 ? "message" : "messages"
+      } of "${queue}" could not be handled.`,
+      "Look at them (dead list), then requeue or purge them.",
+    );
   }
 }

@@ -3,14 +3,18 @@ import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
 import { parseRedisArgs, type RedisArgs } from "../redis/redis_args.ts";
 import { RedisError } from "../redis/redis_error.ts";
-import { checkAccess } from "./check_access.ts";
-import { checkDeno, checkPermissions } from "./check_deno.ts";
-import { checkMemory } from "./check_memory.ts";
-import { checkMulticast } from "./check_multicast.ts";
-import { checkPersistence } from "./check_persistence.ts";
-import { checkQueue } from "./check_queue.ts";
-import { checkServer } from "./check_server.ts";
-import { checkWriting } from "./check_writing.ts";
+import { checkAccess, checkWriting } from "./check_access.ts";
+import {
+  checkDeno,
+  checkMulticast,
+  checkPermissions,
+} from "./check_surroundings.ts";
+import {
+  checkMemory,
+  checkPersistence,
+  checkQueue,
+  checkServer,
+} from "./check_server.ts";
 import { type Finding, warning } from "./finding.ts";
 
 /** Tells {@linkcode diagnose} what to look at. */

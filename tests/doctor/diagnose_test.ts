@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { diagnose, Inbox, type RedisArgs } from "../../mod.ts";
-import { checkDeno } from "../../src/doctor/check_deno.ts";
+import { checkDeno } from "../../src/doctor/check_surroundings.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { findings, problems, SOUND } from "./findings.ts";

@@ -1,0 +1,149 @@
+import { styleText } from "node:util";
+
+const encoder = new TextEncoder();
+
+/**
+ * Writes a line to stdout. Unlike `console.log` it tells when nobody reads any
+ * more, as after `| head -1`.
+ *
+ * @param text The line, without its end.
+ * @throws {Deno.errors.BrokenPipe} Nobody reads any more; `program` takes that
+ * for the end.
+ *
+ * @example
+ * ```ts
+ * import { printLine } from "@platypush/redis/cli";
+ *
+ * await printLine(JSON.stringify({ temperature: 21.5 }));
+ * ```
+ */
+export async function printLine(text: string): Promise<void> {
+  await printText(`${text}\n`);
+}
+
+/** Writes a text to stdout as it is; see {@linkcode printLine}. */
+export async function printText(text: string): Promise<void> {
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length;) {
+    at += await Deno.stdout.write(bytes.subarray(at));
+  }
+}
+
+/**
+ * Control characters, which a terminal may obey, and what makes text invisible
+ * or turns its direction around. Joiners, of which emoji are made, are left.
+ */
+const UNPRINTABLE =
+  /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\uFEFF]/gu;
+
+/** The characters that JSON leaves unescaped although a terminal may obey them. */
+const UNPRINTABLE_IN_JSON = /[\u007F-\u009F\u2028\u2029]/g;
+
+/**
+ * Makes a text from elsewhere fit for a terminal: no escape sequence in it has
+ * any effect.
+ *
+ * @returns One line, with `\u{1b}` and the like in place of control characters.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+/**
+ * Makes JSON fit for a terminal; it says the same.
+ *
+ * @param json JSON without line breaks, as `JSON.stringify` writes it.
+ */
+export function printableJson(json: string): string {
+  return json.replace(
+    UNPRINTABLE_IN_JSON,
+    (character) =>
+      `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** Paints a text, or leaves it as it is. */
+export type Paint = (style: Style, text: string) => string;
+
+/** The styles in use. */
+export type Style =
+  | "bold"
+  | "dim"
+  | "cyan"
+  | "green"
+  | "magenta"
+  | "red"
+  | "yellow";
+
+/**
+ * Chooses how to paint.
+ *
+ * @param hasColor Whether there may be colours.
+ */
+export function painter(hasColor: boolean): Paint {
+  return hasColor
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_style, text) => text;
+}
+
+/**
+ * Tells how many characters a line on the terminal has; 80 where that is
+ * unknown.
+ */
+export function terminalWidth(): number {
+  try {
+    return Deno.consoleSize().columns || 80;
+  } catch {
+    return 80; // There is no terminal.
+  }
+}
+
+/** A column of a table. */
+interface Column {
+  /** The title, which says what is in it. */
+  readonly title: string;
+  /** The side on which shorter texts are. Default: `left`. */
+  readonly align?: "left" | "right";
+}
+
+/**
+ * Lays out texts in columns, each as wide as its widest text.
+ *
+ * @param rows A text for each column; fit for a terminal, and without colours.
+ * @returns The lines, the titles first.
+ */
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  paint: Paint,
+): string[] {
+  const widths = columns.map(({ title }, at) =>
+    Math.max(title.length, ...rows.map((row) => row[at]!.length))
+  );
+  const line = (texts: readonly string[]): string =>
+    texts.map((text, at) =>
+      columns[at]!.align === "right"
+        ? text.padStart(widths[at]!)
+        : text.padEnd(widths[at]!)
+    ).join("  ").trimEnd();
+  const titles = line(columns.map(({ title }) => title));
+  return [paint("bold", titles), ...rows.map(line)];
+}
+
+const SPANS = [[86400, "d"], [3600, "h"], [60, "min"]] as const;
+const SIZES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]] as const;
+
+/** Writes a time in seconds as people say it, such as `3 h`. */
+export function span(seconds: number): string {
+  const [unit, name] = SPANS.find(([unit]) => seconds >= unit) ?? [1, "s"];
+  return `${Math.floor(seconds / unit)} ${name}`;
+}
+
+/** Writes a number of bytes as people say it, such as `1.5 MiB`. */
+export function size(bytes: number): string {
+  const [unit, name] = SIZES.find(([unit]) => bytes >= unit) ?? [1, "B"];
+  return `${Number((bytes / unit).toFixed(1))} ${name}`;
+}
