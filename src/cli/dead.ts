@@ -6,6 +6,7 @@ import {
   DeadLetters,
 } from "../../mod.ts";
 import {
+  note,
   type Paint,
   printable,
   printableJson,
@@ -183,7 +184,10 @@ const deadListCommand: Command = defineCommand("list", {
       else rows.push(rowOf(letter));
       if (++found >= limit) break;
     }
-    if (found === 0) Deno.exitCode = ExitCode.No;
+    if (found === 0) {
+      note("There are no such dead letters.");
+      Deno.exitCode = ExitCode.No;
+    }
     if (rows.length === 0) return;
     const lines = new Set(rows.map(([queue]) => queue)).size > 1
       ? table(COLUMNS, rows, surroundings.paint)
@@ -230,14 +234,22 @@ const deadShowCommand: Command = defineCommand("show", {
     }
     await using dead = await openDead(redis, signal);
     const id = await idsOf(dead, names);
+    const missing = new Set(names);
     let found = 0;
     for await (const letter of dead.list({ id })) {
       if (!json && found > 0) await printLine("");
       const lines = json ? [deadLetterJson(letter)] : describe(letter, paint);
       for (const line of lines) await printLine(line);
+      missing.delete(letter.id);
+      missing.delete(String(letter.index));
       found++;
     }
-    if (found < new Set(names).size) Deno.exitCode = ExitCode.No;
+    if (missing.size === 0) return;
+    const named = [...missing].map((name) => `"${name}"`).join(", ");
+    note(
+      `There is no dead letter ${named}; \`dead list\` shows those there are.`,
+    );
+    Deno.exitCode = ExitCode.No;
   },
 });
 

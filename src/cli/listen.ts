@@ -10,7 +10,7 @@ import {
 } from "../../mod.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import { count, readPair, value } from "./values.ts";
-import { printableJson, printLine, terminalWidth } from "./print.ts";
+import { note, printableJson, printLine, terminalWidth } from "./print.ts";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
@@ -18,7 +18,12 @@ import { option } from "@optique/core/primitives";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
 import { embedRedis } from "./provide_redis.ts";
 import { messageLine } from "./message_line.ts";
-import { redisOptions, resolveOptions } from "./redis_options.ts";
+import {
+  type RedisOptions,
+  redisOptions,
+  resolveOptions,
+} from "./redis_options.ts";
+import { withHub } from "./sender.ts";
 
 /** Tells whether a message is wanted. */
 export type Filter = (message: Message) => boolean;
@@ -152,6 +157,10 @@ export const listenCommand: Command = defineCommand("listen", {
     advertise: option("--advertise", {
       description: message`Announce this listener on the local network`,
     }),
+    bus: option("--bus", {
+      description:
+        message`What passes on the main bus of the Platypush that runs on that Redis, in place of our own queue`,
+    }),
     embedded: option("--embedded", {
       description:
         message`Start a private Redis for as long as this runs, and say where`,
@@ -160,6 +169,12 @@ export const listenCommand: Command = defineCommand("listen", {
   }),
   run: async (options, surroundings) => {
     const { filters, advertise, embedded } = options;
+    if (embedded && options.redis.url !== undefined) {
+      throw new UsageError(
+        "--embedded starts a Redis, and --url names one; leave out the one that is not meant",
+      );
+    }
+    if (options.bus) return await listenToHub(options, surroundings);
     const resolved = await resolveOptions(options.redis);
     await using server = embedded ? await embedRedis() : undefined;
     const { signal } = surroundings;
@@ -193,6 +208,50 @@ export const listenCommand: Command = defineCommand("listen", {
     if (printer.error !== undefined) throw printer.error;
   },
 });
+
+/** Prints what passes on the bus of a running Platypush. */
+async function listenToHub(
+  { filters, advertise, embedded, json, count, redis }: {
+    readonly filters: readonly Filter[];
+    readonly advertise: boolean;
+    readonly embedded: boolean;
+    readonly json: boolean;
+    readonly count: number | undefined;
+    readonly redis: RedisOptions;
+  },
+  surroundings: Surroundings,
+): Promise<void> {
+  if (advertise || embedded) {
+    throw new UsageError(
+      "--bus listens to a Platypush that runs already; --advertise and --embedded are for a queue of our own",
+    );
+  }
+  const { signal } = surroundings;
+  await withHub(redis, signal, async (bus) => {
+    if (bus.hub === "list") {
+      throw new Error(
+        "This Platypush has a list in place of a channel: whoever listens takes its messages away, so it is only told things",
+      );
+    }
+    const over = Promise.withResolvers<void>();
+    whenAborted(signal, () => over.resolve());
+    const printer = new Printer({
+      format: chooseFormat(surroundings, json),
+      limit: count,
+      onEnd: () => over.resolve(),
+    });
+    bus.registerHandler(
+      Message,
+      (message) =>
+        filters.every((isWanted) => isWanted(message))
+          ? printer.print(message)
+          : undefined,
+    );
+    note("Listening to the bus of Platypush.");
+    await over.promise;
+    if (printer.error !== undefined) throw printer.error;
+  });
+}
 
 function chooseFormat(
   { isTerminal, paint }: Surroundings,

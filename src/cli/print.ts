@@ -21,6 +21,11 @@ export async function printLine(text: string): Promise<void> {
   await printText(`${text}\n`);
 }
 
+/** Writes a line for people to stderr, beside the data on stdout. */
+export function note(text: string): void {
+  Deno.stderr.writeSync(encoder.encode(`${printable(text)}\n`));
+}
+
 /** Writes a text to stdout as it is; see {@linkcode printLine}. */
 export async function printText(text: string): Promise<void> {
   const bytes = encoder.encode(text);

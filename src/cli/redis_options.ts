@@ -9,11 +9,10 @@ import {
   type RedisBackendOptions,
   resolveConfig,
 } from "../../mod.ts";
-import { file, filled } from "./values.ts";
-
-const URL_VALUE = filled("URL", "a URL", "redis://127.0.0.1:6379");
-const QUEUE_VALUE = filled("NAME", "the name of a queue", "lights");
-const DEVICE_VALUE = filled("ID", "the id of a device", "kitchen");
+import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
+import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
+import { file, flagOf } from "./values.ts";
 
 /** The options that every command that talks to Redis takes. */
 export interface RedisOptions extends ConfigFlags {
@@ -26,18 +25,9 @@ export interface RedisOptions extends ConfigFlags {
 /** The options that every command that talks to Redis takes. */
 export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   return object("Redis options", {
-    url: optional(option("--url", URL_VALUE, {
-      description:
-        message`The server: redis://, rediss:// or unix://. Default: REDIS_URL, the file, 127.0.0.1:6379`,
-    })),
-    queue: optional(option("--queue", QUEUE_VALUE, {
-      description:
-        message`The queue. Default: PLATYPUSH_REDIS_QUEUE, the file, platypush/backend/redis`,
-    })),
-    deviceId: optional(option("--device-id", DEVICE_VALUE, {
-      description:
-        message`Who we are. Default: PLATYPUSH_DEVICE_ID, the file, the host's name`,
-    })),
+    url: flagOf(REDIS_ARGUMENTS.url, "a URL"),
+    queue: flagOf(BACKEND_OPTIONS.queue, "the name of a queue"),
+    deviceId: flagOf(BACKEND_OPTIONS.deviceId, "the id of a device"),
     config: optional(option("--config", file(), {
       description:
         message`Platypush's configuration. Default: PLATYPUSH_CONFIG, ~/.config/platypush/config.yaml, /etc/platypush/config.yaml`,
@@ -69,6 +59,6 @@ export interface Place {
 /** The same as {@linkcode resolveOptions}, for commands that look at queues. */
 export async function resolvePlace(flags: RedisOptions): Promise<Place> {
   const { redisArgs = {}, queue } = await resolveOptions(flags);
-  const [first = "platypush/backend/redis", ...others] = [queue ?? []].flat();
+  const [first = DEFAULT_QUEUE, ...others] = [queue ?? []].flat();
   return { redisArgs, queues: [first, ...others] };
 }

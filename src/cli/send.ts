@@ -5,17 +5,29 @@ import { message } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { Message, RedisError } from "../../mod.ts";
+import {
+  Event,
+  type HubBus,
+  Message,
+  RedisError,
+  Request,
+  type Response,
+} from "../../mod.ts";
+import { unlessAborted } from "../waiting.ts";
+import { resolveOptions } from "./redis_options.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
+  type Destination,
   destination,
+  isForHub,
   openRequester,
   Sender,
   targetOption,
   tellInterruption,
+  withHub,
 } from "./sender.ts";
-import { pair, seconds } from "./values.ts";
+import { argsOf, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
 
 const encoder = new TextEncoder();
@@ -227,7 +239,7 @@ const sendEventCommand: Command = defineCommand("event", {
     "platypush-redis send event custom.Motion room=hall --to livingroom",
   ],
   options: object({
-    type: argument(string({ metavar: "TYPE" }), {
+    type: argument(filled("TYPE", "the type of an event", "custom.Motion"), {
       description: message`The type of the event`,
     }),
     args: multiple(
@@ -240,13 +252,19 @@ const sendEventCommand: Command = defineCommand("event", {
     destination: destination(),
   }),
   run: async ({ type, args, target, destination }, { signal }) => {
-    await using sender = await Sender.open(destination, signal);
-    await sender.send([{
+    const event = {
       type: "event",
       ...(target !== undefined && { target }),
-      origin: sender.deviceId,
-      args: { ...Object.fromEntries(args), type },
-    }]);
+      args: { ...argsOf(args, "type"), type },
+    };
+    if (isForHub(destination)) {
+      return await withHub(destination.redis, signal, async (bus, origin) => {
+        const message = new Event({ target: origin, origin, ...event });
+        await postToHub(bus, message);
+      });
+    }
+    await using sender = await Sender.open(destination, signal);
+    await sender.send([{ ...event, origin: sender.deviceId }]);
   },
 });
 
@@ -259,7 +277,7 @@ const sendRequestCommand: Command = defineCommand("request", {
     "platypush-redis send request light.on room=hall --to lamp --wait 5",
   ],
   options: object({
-    action: argument(string({ metavar: "ACTION" }), {
+    action: argument(filled("ACTION", "an action", "light.on"), {
       description: message`What is to be done`,
     }),
     args: multiple(
@@ -268,22 +286,51 @@ const sendRequestCommand: Command = defineCommand("request", {
           message`How; a value is JSON where it parses as JSON, else a text`,
       }),
     ),
+    token: optional(option("--token", string({ metavar: "TOKEN" }), {
+      description:
+        message`The token that the receiver asks for; "-" asks for it here, which keeps it out of the list of processes. Default: PLATYPUSH_TOKEN, for our own device also the file`,
+    })),
     wait: optional(option("--wait", seconds(), {
       description: message`Wait so many seconds for the response, and print it`,
     })),
     target: targetOption(),
     destination: destination(),
   }),
-  run: async ({ action, args, wait, target, destination }, { signal }) => {
+  run: async (options, { signal }) => {
+    const { action, args, wait, target, destination } = options;
+    const isOwn = destination.to === undefined && target === undefined;
+    const token = await tokenOf(options, isOwn);
     const request = {
       ...(target !== undefined && { target }),
+      ...(token !== undefined && { token }),
       action,
-      args: Object.fromEntries(args),
+      args: argsOf(args),
     };
+    const show = async (response: Response): Promise<void> => {
+      await printLine(printableJson(response.toString()));
+      if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
+    };
+    const late = (): string => "before the response came";
+    if (isForHub(destination)) {
+      return await withHub(destination.redis, signal, async (bus, origin) => {
+        const message = new Request({ target: origin, origin, ...request });
+        if (wait === undefined) {
+          await postToHub(bus, message);
+          return await printLine(message.id);
+        }
+        const responseTimeout = wait;
+        const asking = bus.sendRequest(message, { responseTimeout });
+        await show(
+          await tellInterruption(unlessAborted(asking, signal), signal, late),
+        );
+      });
+    }
     if (wait === undefined) {
       await using sender = await Sender.open(destination, signal);
+      const id = crypto.randomUUID().replaceAll("-", "");
       const origin = sender.deviceId;
-      return await sender.send([{ type: "request", origin, ...request }]);
+      await sender.send([{ type: "request", origin, id, ...request }]);
+      return await printLine(id);
     }
     const { backend, target: peer } = await openRequester(
       destination,
@@ -292,18 +339,65 @@ const sendRequestCommand: Command = defineCommand("request", {
     await using _backend = backend;
     whenAborted(signal, () => backend.stop());
     const origin = backend.deviceId;
-    const response = await tellInterruption(
-      backend.sendRequest(
-        { target: peer, origin, ...request },
-        { responseTimeout: wait },
-      ),
-      signal,
-      () => "before the response came",
+    const asking = backend.sendRequest(
+      { target: peer, origin, ...request },
+      { responseTimeout: wait },
     );
-    await printLine(printableJson(response.toString()));
-    if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
+    await show(await tellInterruption(asking, signal, late));
   },
 });
+
+/** Posts a message to a hub, and tells if it did not get there. */
+async function postToHub(bus: HubBus, message: Message): Promise<void> {
+  const receipt = await bus.post(message);
+  const [failure] = await receipt.handled;
+  if (failure !== undefined) throw failure.error;
+}
+
+/**
+ * Finds the token of a request: on the command line, at a prompt, in
+ * `PLATYPUSH_TOKEN`, and for our own device in the configuration.
+ */
+async function tokenOf(
+  { token, destination }: {
+    token: string | undefined;
+    destination: Destination;
+  },
+  isOwn: boolean,
+): Promise<string | undefined> {
+  if (token === "-") return promptSecret("Token: ");
+  if (token !== undefined) return token;
+  const name = "PLATYPUSH_TOKEN";
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  const given = state === "granted" ? Deno.env.get(name) : undefined;
+  if (given || !isOwn) return given || undefined;
+  const configured = (await resolveOptions(destination.redis)).token;
+  return typeof configured === "string" ? configured : undefined;
+}
+
+/** Asks at the terminal, and does not show what is typed. */
+function promptSecret(question: string): string {
+  if (!Deno.stdin.isTerminal()) {
+    throw new UsageError(
+      "--token - asks at the terminal, and there is none; PLATYPUSH_TOKEN works everywhere",
+    );
+  }
+  Deno.stderr.writeSync(new TextEncoder().encode(question));
+  const bytes: number[] = [];
+  const byte = new Uint8Array(1);
+  Deno.stdin.setRaw(true, { cbreak: true });
+  try {
+    while (Deno.stdin.readSync(byte) === 1) {
+      if (byte[0] === 0x0a || byte[0] === 0x0d) break;
+      if (byte[0] === 0x7f || byte[0] === 0x08) bytes.pop();
+      else bytes.push(byte[0]!);
+    }
+  } finally {
+    Deno.stdin.setRaw(false);
+    Deno.stderr.writeSync(new TextEncoder().encode("\n"));
+  }
+  return new TextDecoder().decode(Uint8Array.from(bytes));
+}
 
 /** `send`: sends an event, a request, or messages as they are. */
 export const sendCommand: Command = defineCommandGroup("send", {

@@ -1,5 +1,6 @@
 import {
   discover,
+  HubBus,
   type MessageInput,
   peerRedisArgs,
   RedisBackend,
@@ -13,7 +14,8 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { isInterruption, whenAborted } from "./program.ts";
+import { unlessAborted } from "../waiting.ts";
+import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
   type RedisOptions,
   redisOptions,
@@ -72,9 +74,11 @@ async function findPeer(
 }
 
 /** Says where to send. */
-interface Destination {
+export interface Destination {
   /** A peer on the local network, in place of our own queue. */
   readonly to: string | undefined;
+  /** The bus of a running Platypush, in place of a queue. */
+  readonly bus: boolean;
   /** Our own queue. */
   readonly redis: RedisOptions;
 }
@@ -86,6 +90,10 @@ export function destination(): Parser<"sync", Destination, unknown> {
       description:
         message`A listener on the local network, found by its device id or its service's name, in place of our own queue`,
     })),
+    bus: option("--bus", {
+      description:
+        message`The main bus of the Platypush that runs on that Redis, in place of our own queue; its device is the target`,
+    }),
     redis: redisOptions(),
   });
 }
@@ -96,6 +104,39 @@ export function targetOption(): Parser<"sync", string | undefined, unknown> {
     description:
       message`The device that is to get it. Default: the one of --to, else our own`,
   }));
+}
+
+/**
+ * Does something with the bus of a running Platypush.
+ *
+ * @param flags Where its Redis is, and who we are.
+ * @throws {DOMException} An `AbortError` if a signal came first.
+ */
+export async function withHub<T>(
+  flags: RedisOptions,
+  signal: AbortSignal,
+  act: (bus: HubBus, deviceId: string) => Promise<T>,
+): Promise<T> {
+  const { redisArgs = {}, deviceId } = await resolveOptions(flags);
+  const own = !deviceId || deviceId === "*" ? Deno.hostname() : deviceId;
+  // A server that is not there would keep the program alive for ever.
+  const awake = setInterval(() => {}, 2 ** 30);
+  try {
+    const opening = HubBus.open({ redisArgs, deviceId: own, daemon: true });
+    await using bus = await unlessAborted(opening, signal);
+    return await act(bus, own);
+  } finally {
+    clearInterval(awake);
+  }
+}
+
+const ONE_PLACE =
+  "--bus and --to are two places; leave out the one that is not meant";
+
+/** Tells whether the bus of a running Platypush is meant. */
+export function isForHub({ bus, to }: Destination): boolean {
+  if (bus && to !== undefined) throw new UsageError(ONE_PLACE);
+  return bus;
 }
 
 /** Sends messages to our own queue or to a peer's; dispose of it. */
@@ -121,9 +162,14 @@ export class Sender implements AsyncDisposable {
    * @throws {ConfigError} The settings make no sense.
    */
   static async open(
-    { to, redis }: Destination,
+    { to, bus, redis }: Destination,
     signal: AbortSignal,
   ): Promise<Sender> {
+    if (bus) {
+      throw new UsageError(
+        "--bus takes events and requests; send event --bus, or send request --bus",
+      );
+    }
     const backend = new RedisBackend(await resolveOptions(redis));
     return new Sender(backend, to, signal);
   }

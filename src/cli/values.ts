@@ -1,6 +1,16 @@
 import { message, text } from "@optique/core/message";
+import { optional } from "@optique/core/modifiers";
+import type { Parser } from "@optique/core/parser";
+import { option } from "@optique/core/primitives";
 import { string, type ValueParser } from "@optique/core/valueparser";
+import { COUNT, TIME_LIMIT } from "../kinds.ts";
+import { type Kind, readAs, type Row } from "../options.ts";
 import { UsageError } from "./program.ts";
+
+const FINITE_TIME: Kind = {
+  expected: TIME_LIMIT.expected,
+  accepts: (value) => TIME_LIMIT.accepts(value) && Number.isFinite(value),
+};
 
 /** A kind of values that is told from texts. */
 interface ValueKind<T> {
@@ -13,7 +23,9 @@ interface ValueKind<T> {
     | "URL"
     | "NAME=VALUE"
     | "PATH=VALUE"
-    | "AGE";
+    | "AGE"
+    | "TYPE"
+    | "ACTION";
   /** Says, for errors, what a value is: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
@@ -53,23 +65,22 @@ export function count(): ValueParser<"sync", number> {
     metavar: "N",
     expected: "a whole number above 0",
     example: "10",
-    read: (text) =>
-      /^\d{1,15}$/.test(text) ? Number(text) || undefined : undefined,
+    read: (text) => readAs(COUNT, text) as number | undefined,
   });
 }
 
-/** Any text but the empty one, which a variable that is not set makes in a shell. */
-export function filled(
-  metavar: "NAME" | "ID" | "URL",
+/** Makes the option of a row; an empty text, as of an unset variable in a shell, is none. */
+export function flagOf(
+  { flag, variable, default: byDefault, defaultText }: Row,
   expected: string,
-  example: string,
-): ValueParser<"sync", string> {
-  return value({
-    metavar,
-    expected,
-    example,
-    read: (text) => text === "" ? undefined : text,
-  });
+): Parser<"sync", string | undefined, unknown> {
+  const { name, metavar, example, help } = flag!;
+  const otherwise = [variable, "the file", defaultText ?? byDefault]
+    .filter((part) => part !== undefined).join(", ");
+  const read = (text: string): string | undefined => text || undefined;
+  return optional(option(name, value({ metavar, expected, example, read }), {
+    description: [text(`${help}. Default: ${otherwise}`)],
+  }));
 }
 
 /** A time in seconds, above 0. */
@@ -78,8 +89,7 @@ export function seconds(): ValueParser<"sync", number> {
     metavar: "S",
     expected: "seconds above 0",
     example: "2.5",
-    read: (text) =>
-      /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) || undefined : undefined,
+    read: (text) => readAs(FINITE_TIME, text) as number | undefined,
   });
 }
 
@@ -106,12 +116,71 @@ export function readPair(
   const text = pair.slice(at + 1);
   try {
     const value: unknown = JSON.parse(text);
+    if (losesDigits(text, value)) {
+      throw new UsageError(
+        `${
+          pair.slice(0, at)
+        }: this number would not arrive as it is written; in quotes it is a text`,
+      );
+    }
     const isRounded = typeof value === "number" &&
       !Number.isSafeInteger(value) && /^\s*-?\d+\s*$/.test(text);
     return [pair.slice(0, at), isRounded ? BigInt(text) : value];
-  } catch {
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
     return [pair.slice(0, at), text];
   }
+}
+
+/** Tells whether a number with a point or an exponent is more exact, or larger, than it can be. */
+function losesDigits(text: string, value: unknown): boolean {
+  if (typeof value !== "number" || /^\s*-?\d+\s*$/.test(text)) return false;
+  if (!Number.isFinite(value)) return true;
+  const digits = text.replace(/e.*$/i, "").replace(/\D/g, "")
+    .replace(/^0+/, "").replace(/0+$/, "");
+  return digits.length > 17 || (value === 0 && digits !== "");
+}
+
+/**
+ * Puts arguments together.
+ *
+ * @param pairs Their names and values.
+ * @param taken A name that is given otherwise.
+ * @throws {UsageError} A name is there twice.
+ */
+export function argsOf(
+  pairs: readonly (readonly [string, unknown])[],
+  taken?: string,
+): Record<string, unknown> {
+  const names = new Set<string>();
+  for (const [name] of pairs) {
+    if (name === taken) {
+      throw new UsageError(
+        `"${name}" is what stands in front of the arguments; it cannot be one of them, too`,
+      );
+    }
+    if (names.has(name)) {
+      throw new UsageError(
+        `"${name}" is there twice; for a list write ${name}='["a", "b"]'`,
+      );
+    }
+    names.add(name);
+  }
+  return Object.fromEntries(pairs);
+}
+
+/** Any text but the empty one. */
+export function filled(
+  metavar: "TYPE" | "ACTION",
+  expected: string,
+  example: string,
+): ValueParser<"sync", string> {
+  return value({
+    metavar,
+    expected,
+    example,
+    read: (text) => text.trim() === "" ? undefined : text,
+  });
 }
 
 /** The path of a file, which shells complete. */

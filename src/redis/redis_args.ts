@@ -203,6 +203,7 @@ const IGNORED = argument({ expected: "anything", accepts: () => true }, {
 export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   url: argument(URL_KIND, {
     description: "The server in one piece; what it says wins over the others",
+    defaultText: "127.0.0.1:6379",
     variable: "REDIS_URL",
     flag: {
       name: "--url",

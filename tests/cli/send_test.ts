@@ -18,8 +18,9 @@ Deno.test("send event, request and message push to the queue", async () => {
   await using server = await TestServer.start();
   const send = async (...args: string[]): Promise<void> => {
     const command = ["cli.ts", "send", ...args, ...at(server)];
-    const ended = await runProgram(command);
-    assert.deepEqual(ended, { code: 0, stdout: "", stderr: "" });
+    const { code, stdout, stderr } = await runProgram(command);
+    assert.deepEqual([code, stderr], [0, ""]);
+    assert.match(stdout, args[0] === "request" ? /^[0-9a-f]{32}\n$/ : /^$/);
   };
   await send("event", "custom.A", "n=1", 'list=["x"]', "--target", "kitchen");
   await send("message", `{'type': 'event', 'args': {'type': 'custom.B'}}`);
@@ -307,4 +308,65 @@ Deno.test("What listen prints and send message reads keeps all digits and meanin
   );
   const [, event] = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
   assert.match(event!, /"args":{"id":18446744073709551617,/);
+});
+
+Deno.test("send refuses arguments that would arrive as something else", async () => {
+  const wrong: [args: string[], error: RegExp][] = [
+    [["event", ""], /an event/],
+    [["request", " "], /an action/],
+    [["event", "custom.A", "room=a", "room=b"], /"room" is there twice/],
+    [["event", "custom.A", "type=b"], /"type" is what stands in front/],
+    [["event", "custom.A", "f=1e400"], /f: this number would not arrive/],
+    [["event", "custom.A", "f=0.12345678901234567890"], /would not arrive/],
+    [["event", "custom.A", "--bus", "--to", "a"], /--bus and --to/],
+    [["message", "{}", "--bus"], /--bus takes events and requests/],
+    [["request", "a", "--token", "-"], /asks at the terminal/],
+  ];
+  for (const [args, error] of wrong) {
+    const { code, stderr, stdout } = await runProgram([
+      "cli.ts",
+      "send",
+      ...args,
+    ]);
+    assert.deepEqual([code, stdout], [2, ""], `${args}: ${stderr}`);
+    assert.match(stderr, error);
+  }
+});
+
+Deno.test("send request prints the id, and sends the token of the option, the environment or the file", async () => {
+  await using server = await TestServer.start();
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/config.yaml`, "token: from-file\n");
+  const url = ["--url", server.url];
+  const config = ["--config", `${folder}/config.yaml`];
+  const sent = async (
+    args: string[],
+    env: Record<string, string> = {},
+  ): Promise<{ id: string; token?: string }> => {
+    const { code, stdout, stderr } = await runProgram([
+      "cli.ts",
+      "send",
+      "request",
+      "light.on",
+      ...url,
+      ...args,
+    ], { env });
+    assert.equal(code, 0, stderr);
+    const [text] = await server.run<string[]>(
+      "LPOP",
+      "platypush/backend/redis",
+      "1",
+    );
+    const request = JSON.parse(text!);
+    assert.equal(stdout, `${request.id}\n`);
+    return request;
+  };
+  const env = { PLATYPUSH_TOKEN: "from-env" };
+  assert.equal((await sent([])).token, undefined);
+  assert.equal((await sent(["--token", "given"], env)).token, "given");
+  assert.equal((await sent(config, env)).token, "from-env");
+  assert.equal((await sent(config)).token, "from-file");
+  // The token of our own device is nobody else's.
+  assert.equal((await sent([...config, "--target", "x"])).token, undefined);
+  await Deno.remove(folder, { recursive: true });
 });

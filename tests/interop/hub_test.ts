@@ -13,6 +13,7 @@ import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { LineLogger } from "../line_logger.ts";
 import { PYTHON, whyNoRedisPy } from "../python.ts";
+import { Program, runProgram } from "../programs.ts";
 import { until } from "../until.ts";
 
 const PROGRAM = new URL("./platypush_hub.py", import.meta.url).pathname;
@@ -333,3 +334,33 @@ testWithHub(
     await until(() => hub.taken.length === 1);
   },
 );
+
+testWithHub("the command line hears a hub, and tells it", async ({ port }) => {
+  await using hub = await Hub.start("channel", port, "hub");
+  const url = ["--url", `redis://127.0.0.1:${port}`];
+  await using listener = new Program(
+    ["cli.ts", "listen", "--bus", "--count", "1", ...url],
+  );
+  await listener.says(/Listening to the bus/);
+  await hub.post({ type: "custom.Motion", n: 1 });
+  const { code, stdout } = await listener.end();
+  const { args, origin } = JSON.parse(stdout);
+  assert.deepEqual([code, origin, args.n], [0, "hub", 1]);
+
+  const toHub = ["--bus", "--target", "hub", ...url];
+  const event = await runProgram(
+    ["cli.ts", "send", "event", "custom.Door", ...toHub],
+  );
+  assert.deepEqual([event.code, event.stdout], [0, ""], event.stderr);
+  await until(() => hub.taken.some(({ kind }) => kind === "event"));
+  const request = await runProgram(
+    ["cli.ts", "send", "request", "test.echo", "n=1", "--wait", "5", ...toHub],
+  );
+  assert.equal(request.code, 0, request.stderr);
+  assert.deepEqual(JSON.parse(request.stdout).response.output, { n: 1 });
+  const lone = await runProgram(
+    ["cli.ts", "send", "request", "test.echo", ...toHub],
+  );
+  assert.equal(lone.code, 0, lone.stderr);
+  await until(() => hub.taken.some(({ id }) => id === lone.stdout.trim()));
+});
