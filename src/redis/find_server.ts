@@ -164,7 +164,14 @@ async function connectToMaster(
   options: ServerOptions,
 ): Promise<ServerConnection> {
   const { addresses, serviceName, username, password } = sentinel;
-  const asking = { ...settings, db: 0, username, password };
+  const asking = {
+    ...settings,
+    db: 0,
+    username,
+    password,
+    passwordFile: undefined,
+    provide: undefined,
+  };
   const problems = new Problems();
   const tried = new Set<string>();
   const connect = async (

@@ -7,7 +7,7 @@ export type { CommandOptions, ConnectOptions } from "./connection.ts";
 export { Connection } from "./connection.ts";
 export type { Argument } from "./server_connection.ts";
 export type { Address } from "./address.ts";
-export type { RedisArgs } from "./redis_args.ts";
+export type { Credentials, RedisArgs } from "./redis_args.ts";
 export { Outbox, type OutboxOptions } from "./outbox.ts";
 export {
   type PrivateRedis,

@@ -1,4 +1,4 @@
-import { FLAG, INDEX, oneOf, TEXT } from "../kinds.ts";
+import { FLAG, FUNCTION, INDEX, oneOf, TEXT } from "../kinds.ts";
 import {
   checkOptions,
   hidden,
@@ -9,6 +9,27 @@ import {
 } from "../options.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
 import { type Address, isAddress, isPort, parseAddress } from "./address.ts";
+
+/**
+ * The name and password of a user, as `credential_provider` gives them.
+ *
+ * @example
+ * ```ts
+ * import type { Credentials, RedisArgs } from "@platypush/redis";
+ *
+ * async function fetchToken(): Promise<Credentials> {
+ *   const password = await Promise.resolve("valid for an hour");
+ *   return { username: "listener", password };
+ * }
+ * const redisArgs: RedisArgs = { credential_provider: fetchToken };
+ * ```
+ */
+export interface Credentials {
+  /** The ACL user. Default: the server's `default` user. */
+  readonly username?: string | undefined;
+  /** The user's password. Default: none. */
+  readonly password?: string | undefined;
+}
 
 /**
  * Says how to reach Redis: the constructor arguments of redis-py under their own
@@ -43,6 +64,16 @@ export interface RedisArgs {
   username?: string | null;
   /** The user's password. */
   password?: string | null;
+  /**
+   * The file with the user's password, in place of `password`. It is read at
+   * each connection, so the password can be changed meanwhile.
+   */
+  password_file?: string | null;
+  /**
+   * Gives the user's name and password, in place of the other arguments. It is
+   * called at each connection.
+   */
+  credential_provider?: (() => Credentials | Promise<Credentials>) | null;
   /** The path of a Unix socket, in place of `host` and `port`. */
   unix_socket_path?: string | null;
   /** True to speak TLS. Default: `false`. */
@@ -119,8 +150,6 @@ export interface RedisArgs {
   auto_close_connection_pool?: unknown;
   /** Taken as by redis-py, without effect. */
   redis_connect_func?: unknown;
-  /** Taken as by redis-py, without effect. */
-  credential_provider?: unknown;
   /** Taken as by redis-py, without effect. */
   lib_name?: unknown;
   /** Taken as by redis-py, without effect. */
@@ -228,6 +257,13 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
     description: "The user's password",
     isSecret: true,
   }),
+  password_file: argument(FILLED("the path of a file"), {
+    description: "The file with the password, read at each connection",
+  }),
+  credential_provider: argument(FUNCTION, {
+    description: "Gives user and password, at each connection",
+    isCodeOnly: true,
+  }),
   unix_socket_path: argument(FILLED("a path"), {
     description: "A Unix socket, in place of `host` and `port`",
   }),
@@ -310,7 +346,6 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   single_connection_client: IGNORED,
   auto_close_connection_pool: IGNORED,
   redis_connect_func: IGNORED,
-  credential_provider: IGNORED,
   lib_name: IGNORED,
   lib_version: IGNORED,
   cache: IGNORED,
@@ -410,6 +445,8 @@ export interface Settings {
   db: number;
   username: string | undefined;
   password: string | undefined;
+  passwordFile: string | undefined;
+  provide: (() => Credentials | Promise<Credentials>) | undefined;
   tls: TlsSettings | undefined;
   connectTimeout: number;
   replyTimeout: number | undefined;
@@ -478,6 +515,8 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     db: all.db ?? db.default,
     username: all.username || undefined,
     password: all.password || undefined,
+    passwordFile: all.password_file ?? undefined,
+    provide: all.credential_provider ?? undefined,
     tls: all.ssl ? tlsSettings(all) : undefined,
     connectTimeout: inTimer(
       all.socket_connect_timeout || socket_connect_timeout.default,
@@ -522,6 +561,15 @@ export function contradictionIn(
       name: sentinels ? "sentinels" : "serviceName",
       text:
         "`sentinels` and `serviceName` belong together; set both or neither",
+    };
+  }
+  const given = ["password", "password_file", "credential_provider"] as const;
+  const [first, second] = given.filter((name) => args[name]);
+  if (second !== undefined) {
+    return {
+      name: second,
+      text:
+        `\`${first}\` and \`${second}\` exclude each other; set one of them`,
     };
   }
   if (cluster && (db ?? 0) !== 0) {

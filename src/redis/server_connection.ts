@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
-import type { Settings, TlsSettings } from "./redis_args.ts";
+import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 
 /** A word of a command for {@linkcode Connection.command}: a text, or bytes. */
@@ -48,18 +48,15 @@ export class ServerConnection {
   private constructor(
     address: Address,
     settings: Settings,
+    { username, password }: Credentials,
     tls: Record<string, unknown> | undefined,
     unref: boolean,
   ) {
     this.address = address;
     this.#client = createClient({
       RESP: settings.protocol,
-      ...(settings.username === undefined
-        ? {}
-        : { username: settings.username }),
-      ...(settings.password === undefined
-        ? {}
-        : { password: settings.password }),
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
       ...(settings.clientName === undefined
         ? {}
         : { name: settings.clientName }),
@@ -129,10 +126,12 @@ export class ServerConnection {
     const tls = settings.tls === undefined
       ? undefined
       : await loadTls(settings.tls, address);
+    const credentials = await credentialsOf(settings);
     if (signal.aborted) throw closedError(what);
     const server = new ServerConnection(
       address,
       settings,
+      credentials,
       tls,
       options.unref ?? false,
     );
@@ -458,6 +457,39 @@ export class Health implements Disposable {
       this.#ping();
     }
   }
+}
+
+/**
+ * Gets the user's name and password, anew for each connection.
+ *
+ * @throws {TypeError} The file cannot be read, or what the function gives is of
+ * the wrong kind.
+ * @throws {RedisError} The function has failed.
+ */
+async function credentialsOf(settings: Settings): Promise<Credentials> {
+  const { username, password, passwordFile, provide } = settings;
+  if (provide !== undefined) return await provideCredentials(provide);
+  const text = await read("password_file", passwordFile);
+  return { username, password: text?.replace(/\r?\n$/, "") ?? password };
+}
+
+async function provideCredentials(
+  provide: NonNullable<Settings["provide"]>,
+): Promise<Credentials> {
+  const attempted = "connect to Redis";
+  let found: Credentials;
+  try {
+    found = await provide();
+  } catch (cause) {
+    const reason = "`credential_provider` has failed";
+    throw new RedisError({ attempted, reason }, "unavailable", { cause });
+  }
+  const isText = (value: unknown): boolean =>
+    value === undefined || typeof value === "string";
+  if (isText(found?.username) && isText(found?.password)) return found;
+  throw new TypeError(
+    `Cannot ${attempted}: \`credential_provider\` has to give an object such as { username, password }`,
+  );
 }
 
 /**
