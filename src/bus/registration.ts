@@ -1,11 +1,6 @@
 import { nearest, spellingDistance } from "../nearest.ts";
-import {
-  Event,
-  Message,
-  type MessageClass,
-  Request,
-  Response,
-} from "../message/mod.ts";
+import { kindsOfClass } from "../message/kinds.ts";
+import { Event, Message, type MessageClass } from "../message/mod.ts";
 
 /**
  * Ends what was registered, when it is called, or at the end of a `using`
@@ -50,21 +45,6 @@ export function register(
 }
 
 const COMMON = ["type", "target", "origin", "id", "timestamp", "redelivered"];
-
-/** By class: its `type`, and what attributes its messages have besides those of all. */
-const KINDS = [
-  { class: Event, type: "event", attributes: ["args"] },
-  {
-    class: Request,
-    type: "request",
-    attributes: Object.keys(new Request({ action: "a", target: "t" })),
-  },
-  {
-    class: Response,
-    type: "response",
-    attributes: Object.keys(new Response({ target: "t" })),
-  },
-] as const;
 
 /**
  * Refuses what would make every message fail, or pass every message over.
@@ -112,22 +92,17 @@ function problemOfFilter(
   if (typeof filter !== "object" || filter === null || Array.isArray(filter)) {
     return "its filter is no object of paths and what they have to be";
   }
-  const meant = KINDS.filter(({ class: kind }) =>
-    typeof type === "string"
-      ? kind === Event
-      : type === kind || type.prototype instanceof kind ||
-        kind.prototype instanceof type
-  );
+  const meant = kindsOfClass(typeof type === "string" ? Event : type);
   const known = [
     ...new Set([...COMMON, ...meant.flatMap(({ attributes }) => attributes)]),
   ];
   for (const [path, value] of Object.entries(filter)) {
     const [first = "", ...rest] = path.split(".");
     if (
-      path === "type" && !meant.some(({ type }) => type === value)
+      path === "type" && !meant.some(({ wireName }) => wireName === value)
     ) {
       return `its filter can never match: "type" is ${
-        meant.map(({ type }) => `"${type}"`).join(" or ")
+        meant.map(({ wireName }) => `"${wireName}"`).join(" or ")
       } there; the type of an event is at "args.type"`;
     }
     // Messages may have other keys, such as `_logging_level`.

@@ -139,6 +139,7 @@ defineKind<Event>({
   wireName: "event",
   class: Event,
   label: "event",
+  attributes: ["args"],
   subjectName: "type",
   build: (wire, deviceId) =>
     new Event({

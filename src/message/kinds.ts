@@ -27,6 +27,8 @@ export interface MessageKind<Kind extends Message> {
   readonly class: MessageClass<Kind>;
   /** The word for it in the lines of the command line. */
   readonly label: string;
+  /** Its attributes, besides those of all messages. */
+  readonly attributes: readonly string[];
   /**
    * The name of its subject, such as `action`; spans carry that as
    * `platypush.<wireName>.<subjectName>`. None where the subject is the id,
@@ -55,6 +57,14 @@ export function defineKind<Kind extends Message>(row: MessageKind<Kind>): void {
 /** Finds the row for a `type` on the wire. */
 export function kindOfWire(type: unknown): MessageKind<Message> | undefined {
   return kinds.get(type);
+}
+
+/** Lists the rows of those kinds that a class stands for: its own, or that of its bases or of what derives from it. */
+export function kindsOfClass(type: MessageClass): MessageKind<Message>[] {
+  return [...kinds.values()].filter(({ class: kind }) =>
+    kind === type || type.prototype instanceof kind ||
+    kind.prototype instanceof type
+  );
 }
 
 /** Lists the types on the wire as an error does: `"event", "request" or "response"`. */

@@ -33,5 +33,6 @@ export {
   type Schema,
   SchemaError,
   type SchemaIssue,
+  type SchemaResult,
   type TypedEvent,
 } from "./schema.ts";

@@ -101,6 +101,7 @@ defineKind<Request>({
   wireName: "request",
   class: Request,
   label: "request",
+  attributes: ["action", "args", "positional", "token"],
   subjectName: "action",
   build: (wire, deviceId) =>
     new Request({

@@ -113,6 +113,7 @@ defineKind<Response>({
   wireName: "response",
   class: Response,
   label: "response",
+  attributes: ["output", "errors"],
   build: (wire, deviceId) => {
     const { response } = wire;
     if (!isRecord(response)) {

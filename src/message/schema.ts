@@ -1,4 +1,3 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { Event, type EventArgs } from "./event.ts";
 import { MessageError } from "./message_error.ts";
 
@@ -39,7 +38,31 @@ import { MessageError } from "./message_error.ts";
  * assert.equal(failure?.reason, "malformed");
  * ```
  */
-export type Schema<Output = unknown> = StandardSchemaV1<unknown, Output>;
+export interface Schema<Output = unknown> {
+  /** The schema, as the first version of Standard Schema has it. */
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (
+      value: unknown,
+    ) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
+    readonly types?:
+      | { readonly input: unknown; readonly output: Output }
+      | undefined;
+  };
+}
+
+/** Tells what a {@linkcode Schema} makes of a value, or what is wrong with it. */
+export type SchemaResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | {
+    readonly issues: readonly {
+      readonly message: string;
+      readonly path?:
+        | readonly (PropertyKey | { readonly key: PropertyKey })[]
+        | undefined;
+    }[];
+  };
 
 /**
  * An event whose `args` have a certain type: a {@linkcode Schema} has made sure
@@ -118,7 +141,7 @@ export function fitted<Output>(
 }
 
 function outputOf<Output>(
-  result: StandardSchemaV1.Result<Output>,
+  result: SchemaResult<Output>,
   what: string,
 ): Output {
   if (result.issues === undefined) return result.value;
