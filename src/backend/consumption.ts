@@ -49,6 +49,8 @@ export class Consumption {
     const { bus, target, maxSize, bigint } = this.#options;
     const posted = bus.post(batch.payloads, {
       redelivered: batch.deliveries,
+      ...(batch.retries.some((retry) => retry !== undefined) &&
+        { retries: batch.retries }),
       ...(target !== undefined && { target }),
       ...(maxSize !== undefined && { maxSize }),
       ...(bigint && { bigint }),
@@ -80,7 +82,7 @@ export class Consumption {
 
   async #settle(batch: Batch, receipt: Receipt): Promise<void> {
     const { counters, logger, signal } = this.#options;
-    const failures = onePerMessage(await receipt.handled);
+    const failures = onePerMessage(await receipt.handled, receipt);
     counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
@@ -92,7 +94,7 @@ export class Consumption {
     }
     // What is given up because the backend stops has not failed.
     const isReturned = ({ reason }: Failure): boolean =>
-      reason === "dropped" && signal.aborted;
+      (reason === "dropped" || reason === "left") && signal.aborted;
     await batch.settle(
       failures.filter((failure) => !isReturned(failure)),
       failures.filter(isReturned),
@@ -100,19 +102,19 @@ export class Consumption {
   }
 }
 
-/** Several subscribers may have failed with one message; it comes back once. */
+/**
+ * Picks one failure for each message, since it comes back once: one that counts,
+ * where there is one. It says which subscribers still have to get the message.
+ */
 function onePerMessage(
   failures: Awaited<Receipt["handled"]>,
+  receipt: Receipt,
 ): readonly Failure[] {
-  const first = new Map<number, Failure>();
+  const picked = new Map<number, Failure>();
   for (const { index, reason, error } of failures) {
-    if (first.has(index)) continue;
-    // Until it is put back without being counted, it is as good as dropped.
-    first.set(index, {
-      index,
-      reason: reason === "left" ? "dropped" : reason,
-      error,
-    });
+    const before = picked.get(index)?.reason;
+    if (before !== undefined && before !== "left") continue;
+    picked.set(index, { index, reason, error, retry: receipt.retry(index) });
   }
-  return [...first.values()];
+  return [...picked.values()];
 }

@@ -119,6 +119,9 @@ class PoppedBatch extends TakenBatch {
   readonly deliveries: readonly number[] = new Array<number>(
     this.payloads.length,
   ).fill(0);
+  readonly retries: readonly undefined[] = new Array<undefined>(
+    this.payloads.length,
+  ).fill(undefined);
 
   protected override async tell(
     failures: readonly Failure[],
@@ -162,7 +165,7 @@ return excess
       encodeDeadLetter({
         id: crypto.randomUUID(),
         queue,
-        reason,
+        reason: reason === "left" ? "dropped" : reason,
         error: error.message,
         time: Date.now() / 1000,
         deliveries: 1,

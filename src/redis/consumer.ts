@@ -40,11 +40,18 @@ export interface Failure {
   readonly index: number;
   /**
    * Why: `failed` and `dropped` messages are tried again, the others are not.
-   * `crashed` is for what consumers die of, which the inbox finds out itself.
+   * One that was `left` by somebody who went away has not failed: it goes back at
+   * once to the head of the queue; with at-most-once it was `dropped`. `crashed`
+   * is for what consumers die of, which the inbox finds out itself.
    */
-  readonly reason: FailureReason;
+  readonly reason: FailureReason | "left";
   /** The error that says what went wrong. */
   readonly error: Error;
+  /**
+   * Says who still has to get the message, in ASCII. It comes back as one of
+   * {@linkcode Batch.retries}.
+   */
+  readonly retry?: string | undefined;
 }
 
 /** Messages that left the queue together, as an {@linkcode Inbox} hands them out. */
@@ -55,6 +62,10 @@ export interface Batch {
   readonly payloads: readonly Uint8Array[];
   /** The number of times that each of them was delivered before. */
   readonly deliveries: readonly number[];
+  /**
+   * The `retry` of each one's last failure; `undefined` where there was none.
+   */
+  readonly retries: readonly (string | undefined)[];
   /**
    * Says that the batch was dealt with: messages are acknowledged, except those
    * that failed, which are tried again or become dead letters. Batches may be
@@ -171,6 +182,7 @@ export interface ConsumerOptions {
 export abstract class TakenBatch implements Batch {
   readonly payloads: readonly Uint8Array[];
   abstract readonly deliveries: readonly number[];
+  abstract readonly retries: readonly (string | undefined)[];
   /** The number of bytes that the messages have together. */
   readonly bytes: number;
   /** The consumer that has it in hand. */

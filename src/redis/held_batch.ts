@@ -1,7 +1,12 @@
 import { retry } from "../waiting.ts";
 import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
-import { FIRST_TIME, formatHistory, type History } from "./history.ts";
+import {
+  FIRST_TIME,
+  formatHistory,
+  type History,
+  HISTORY_FUNCTIONS,
+} from "./history.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { defineMove } from "./script.ts";
@@ -28,6 +33,8 @@ interface Plan {
   readonly retried: number;
   /** The number of those that become dead letters. */
   readonly buried: number;
+  /** The number of those that go back at once. */
+  readonly left: number;
   /** When the first one is tried again, in milliseconds. */
   readonly shortestPause: number;
 }
@@ -35,6 +42,7 @@ interface Plan {
 /** A batch that stays on the server, on a list of its consumer, until it is settled. */
 export class HeldBatch extends TakenBatch {
   readonly deliveries: readonly number[];
+  readonly retries: readonly (string | undefined)[];
   /** Its place in Redis. */
   readonly place: HeldPlace;
   readonly #recoverer: Recoverer;
@@ -58,6 +66,9 @@ export class HeldBatch extends TakenBatch {
       deliveries[index] = history.deliveries;
     }
     this.deliveries = deliveries;
+    this.retries = payloads.map((_, index) =>
+      place.histories.get(index)?.retry
+    );
     this.place = place;
     this.#recoverer = recoverer;
     this.#signal = signal;
@@ -96,7 +107,8 @@ export class HeldBatch extends TakenBatch {
       stats.acknowledged += length - failures.length - returned.length;
       stats.retried += plan.retried;
       stats.deadLettered += plan.buried;
-      stats.dropped += failures.length - plan.retried - plan.buried;
+      stats.dropped += failures.length - plan.retried - plan.buried -
+        plan.left;
       this.noteLost(lost);
       if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
     } catch (error) {
@@ -115,11 +127,18 @@ export class HeldBatch extends TakenBatch {
     const args: string[] = [];
     let retried = 0;
     let buried = 0;
+    let left = 0;
     let shortestPause = Infinity;
-    for (const { index, reason, error } of failures) {
+    for (const { index, reason, error, retry } of failures) {
       const before = histories.get(index) ?? FIRST_TIME;
       // What consumers die of is not delivered once more.
       const deliveries = before.deliveries + (reason === "crashed" ? 0 : 1);
+      if (reason === "left") {
+        const history = { ...before, deliveries, retry };
+        args.push("back", String(index), formatHistory(history));
+        left++;
+        continue;
+      }
       const failed = before.failures + 1;
       const mayRecover = reason === "failed" || reason === "dropped";
       if (mayRecover && failed < maxDeliveries) {
@@ -129,7 +148,7 @@ export class HeldBatch extends TakenBatch {
         );
         const pause = Math.ceil(seconds * 1000);
         shortestPause = Math.min(shortestPause, pause);
-        const history = { ...before, deliveries, failures: failed };
+        const history = { ...before, deliveries, failures: failed, retry };
         args.push("retry", String(index), formatHistory(history));
         args.push(String(pause), session.nameMessage(number, index));
         retried++;
@@ -147,7 +166,7 @@ export class HeldBatch extends TakenBatch {
         buried++;
       }
     }
-    return { args, retried, buried, shortestPause };
+    return { args, retried, buried, left, shortestPause };
   }
 
   /** Lists the messages that stay in hand, in the words of the script that settles. */
@@ -164,12 +183,14 @@ export class HeldBatch extends TakenBatch {
    * again later, become dead letters, or stay in hand until the end.
    */
   static readonly #SETTLE = defineMove(
-    ["hash", "list", "zset", "list"],
+    ["hash", "list", "zset", "list", "list", "hash"],
     `
 -- KEYS[1]  the hash of this consumer's batches
 -- KEYS[2]  the list of the batch
 -- KEYS[3]  the sorted set of the messages that pause
 -- KEYS[4]  the list of the dead letters
+-- KEYS[5]  the queue
+-- KEYS[6]  the hash of the histories
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the largest number of dead letters
 -- ARGV[3]  the number of messages in the batch
@@ -179,8 +200,11 @@ export class HeldBatch extends TakenBatch {
 --   'bury', the dead letter
 -- or
 --   'keep', its index, its history
+-- or
+--   'back', its index, its history
 -- Returns how many dead letters had to make room, or -1 where the batch is not
 -- this consumer's (any more), or was settled before.
+${HISTORY_FUNCTIONS}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return -1 end
 if #ARGV == 3 then
@@ -196,12 +220,18 @@ begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local hasBuried, kept, position = false, {}, 4
+local back, histories = {}, {}
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
     local member = name .. ' ' .. history .. ' ' .. payloads[index + 1]
     add({'ZREM', KEYS[3], member}, 'ZADD', KEYS[3], milliseconds + pause, member)
     position = position + 5
+  elseif ARGV[position] == 'back' then
+    local index, history = unpack(ARGV, position + 1, position + 2)
+    back[#back + 1] = payloads[index + 1]
+    histories[#back] = history
+    position = position + 3
   elseif ARGV[position] == 'keep' then
     local index, history = unpack(ARGV, position + 1, position + 2)
     add({'LTRIM', KEYS[2], 0, -2}, 'RPUSH', KEYS[2], payloads[index + 1])
@@ -212,6 +242,7 @@ while position <= #ARGV do
     hasBuried, position = true, position + 2
   end
 end
+putBack(KEYS[5], KEYS[6], back, histories)
 local excess = 0
 if hasBuried then excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0) end
 if #kept > 0 then
@@ -236,7 +267,14 @@ return excess
     const { keys } = session;
     return control.script(
       HeldBatch.#SETTLE,
-      [keys.processing, session.list(number), keys.retry, keys.dead],
+      [
+        keys.processing,
+        session.list(number),
+        keys.retry,
+        keys.dead,
+        keys.queue,
+        keys.deliveries,
+      ],
       [
         String(number),
         String(maxDeadLetters),

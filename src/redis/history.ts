@@ -8,6 +8,8 @@ export interface History {
   readonly deaths: number;
   /** The number of times that it did so while it had nothing else in hand. */
   readonly crashes: number;
+  /** Says who still has to get it, in words that only their author reads. */
+  readonly retry?: string | undefined;
 }
 
 /** The history of a message that was never delivered. */
@@ -34,20 +36,28 @@ export function isPoison(history: History): boolean {
   return history.crashes >= CRASHES;
 }
 
-/** Writes `deliveries.failures.deaths.crashes`. */
+/** Writes `deliveries.failures.deaths.crashes`, and `~retry` in Base64 where there is one. */
 export function formatHistory(history: History): string {
-  const { deliveries, failures, deaths, crashes } = history;
-  return `${deliveries}.${failures}.${deaths}.${crashes}`;
+  const { deliveries, failures, deaths, crashes, retry } = history;
+  const counts = `${deliveries}.${failures}.${deaths}.${crashes}`;
+  return retry === undefined ? counts : `${counts}~${btoa(retry)}`;
 }
 
-/** Reads `index:deliveries.failures.deaths.crashes …`, with or without a mark. */
+/** Reads `index:history …`, with or without a mark. */
 export function parseHistories(text: string): Map<number, History> {
   const histories = new Map<number, History>();
   if (text === "") return histories;
   for (const item of text.replace(/!$/, "").split(" ")) {
-    const [index, deliveries, failures, deaths, crashes] = item.split(/[:.]/)
+    const [counts, retry] = item.split("~") as [string, string?];
+    const [index, deliveries, failures, deaths, crashes] = counts.split(/[:.]/)
       .map(Number) as [number, number, number, number, number];
-    histories.set(index, { deliveries, failures, deaths, crashes });
+    histories.set(index, {
+      deliveries,
+      failures,
+      deaths,
+      crashes,
+      retry: retry === undefined ? undefined : atob(retry),
+    });
   }
   return histories;
 }
@@ -59,7 +69,8 @@ export function parseHistories(text: string): Map<number, History> {
  * There a history is text, `deliveries.failures.deaths.crashes`, as in
  * `4.1.3.1`: delivered four times before; once its handling failed, three times
  * its consumer died, and one of them when it had nothing else in hand, which is
- * marked by a `!` behind the histories of the batch. Messages in the queue are
+ * marked by a `!` behind the histories of the batch. Behind a `~` it can say who
+ * still has to get the message. Messages in the queue are
  * nothing but their payload, so that every other program can read them; the
  * histories of those that came back to it wait in a hash beside it, under the
  * digest of the payload. Equal payloads have a list of histories there: which of
@@ -131,10 +142,10 @@ local function restore(queue, deliveries, batch, histories, delivered, died)
     known[tonumber(index) + 1] = history
   end
   for index = 1, #payloads do
-    local count, failures, deaths, crashes =
-      (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$')
-    after[index] = string.format('%d.%d.%d.%d',
-      count + delivered, failures, deaths + died, crashes + marks * died)
+    local count, failures, deaths, crashes, retry =
+      (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
+    after[index] = string.format('%d.%d.%d.%d%s',
+      count + delivered, failures, deaths + died, crashes + marks * died, retry)
   end
   putBack(queue, deliveries, payloads, after)
   redis.call('DEL', batch)

@@ -102,8 +102,8 @@ async function live(args: RedisArgs): Promise<Set<string>> {
     await inbox.pause();
     inbox.resume();
     const second = await next();
-    await second?.settle();
-    for (const payload of second?.payloads ?? []) {
+    await second?.settle([{ index: 0, reason: "left", error }]);
+    for (const payload of second?.payloads.slice(1) ?? []) {
       handled.add(decoder.decode(payload));
     }
     await next();

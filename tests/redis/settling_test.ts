@@ -231,3 +231,32 @@ Deno.test("Inbox keeps what it has in hand when dead letters or histories are ov
     await next.stop(0);
   }
 });
+
+Deno.test("Inbox puts back at once, without a failure, what somebody has left, and says again who has to get it", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(4));
+  await using inbox = await open(server, { maxDeliveries: 1 });
+  const error = new Error("it has left");
+  for (let delivery = 0; delivery < 3; delivery++) {
+    const batch = await nextBatch(inbox);
+    assert.deepEqual(texts(batch), delivery ? ["n2"] : numbers(4));
+    const index = batch!.payloads.length === 1 ? 0 : 2;
+    assert.equal(batch!.deliveries[index], delivery);
+    const retry = delivery ? `to ${delivery - 1}` : undefined;
+    assert.equal(batch!.retries[index], retry);
+    await batch!.settle([
+      { index, reason: "left", error, retry: `to ${delivery}` },
+    ]);
+  }
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(batch!.retries, ["to 2"]);
+  await batch!.settle();
+  const { retried, deadLettered, dropped, acknowledged } = inbox.stats();
+  assert.deepEqual([retried, deadLettered, dropped, acknowledged], [
+    0,
+    0,
+    0,
+    4,
+  ]);
+  assert.deepEqual(await server.run("KEYS", "{queue}:d*"), []);
+});
