@@ -22,6 +22,10 @@ const gates: readonly { name: string; args: string[] }[] = [
     name: "examples in the documentation",
     args: ["test", "-A", "--doc", ...entries, "src", "README.md", "docs"],
   },
+  {
+    name: "a new project, under anybody's compiler options",
+    args: ["run", "-A", "scripts/new_project.ts"],
+  },
   // The working copy may be dirty here: nothing is published.
   { name: "package", args: ["publish", "--dry-run", "--allow-dirty"] },
 ];

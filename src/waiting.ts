@@ -6,7 +6,7 @@
  */
 
 /** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
 /** Says what ends a wait early, and whether it keeps the process alive. */
 export interface WaitOptions {

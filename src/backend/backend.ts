@@ -72,6 +72,10 @@ import type { BackendStats } from "./counters.ts";
 export class Backend extends LifeCycle {
   static {
     applyAliases(this.prototype);
+    // As a method it would need a name that every compiler can tell.
+    Object.defineProperty(this.prototype, Symbol.for("Deno.customInspect"), {
+      value: inspectBackend,
+    });
   }
 
   /** Whom it takes messages for, and the origin of what it sends. */
@@ -152,20 +156,6 @@ export class Backend extends LifeCycle {
   toJSON(): Record<string, unknown> {
     const { name, deviceId, queue } = this;
     return { name, deviceId, queue };
-  }
-
-  /**
-   * Gives the same for `console.log`.
-   *
-   * @param inspect How Deno shows a value.
-   * @param options What it takes, such as colours and depth.
-   * @returns The text that is shown.
-   */
-  [Symbol.for("Deno.customInspect")](
-    inspect: (value: unknown, options: unknown) => string,
-    options: unknown,
-  ): string {
-    return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
   }
 
   /** The queue to send to where none is named. */
@@ -720,6 +710,15 @@ export class Backend extends LifeCycle {
 
 /** The members of {@linkcode BackendAliases}, which the class is given by a table. */
 export interface Backend extends BackendAliases {}
+
+/** Shows for `console.log` what JSON has. */
+function inspectBackend(
+  this: Backend,
+  inspect: (value: unknown, options: unknown) => string,
+  options: unknown,
+): string {
+  return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
+}
 
 function stopped(): DOMException {
   return new DOMException("The backend was stopped", "AbortError");

@@ -157,7 +157,7 @@ function announcedPlace(
     }, "connection");
   }
   const { host, port, db, ssl } = expandUrl({ url: redisUrl });
-  if (properties.host && !addresses.includes(host!)) {
+  if (properties["host"] && !addresses.includes(host!)) {
     throw new RedisError({
       attempted,
       reason:

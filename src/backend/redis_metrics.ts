@@ -134,7 +134,7 @@ function timestamp(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   try {
     const wire = parseText(text);
-    const time = isRecord(wire) ? wire._timestamp : undefined;
+    const time = isRecord(wire) ? wire["_timestamp"] : undefined;
     return typeof time === "number" ? time : undefined;
   } catch {
     return undefined;

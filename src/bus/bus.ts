@@ -560,7 +560,9 @@ function isArray(
 
 function defaultLabel(): string {
   const inWorker = "postMessage" in globalThis;
-  return globalThis.name || (inWorker ? "worker" : "main");
+  // Not every set of libraries has the name of a worker in its types.
+  const { name } = globalThis as { readonly name?: string };
+  return name || (inWorker ? "worker" : "main");
 }
 
 function isOfEvents(type: MessageClass | string): boolean {

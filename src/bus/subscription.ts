@@ -115,7 +115,7 @@ export class QueueSubscription implements Subscription {
   serial = 0;
   order = 0;
   /** A loop over messages takes the time that it takes. */
-  readonly timeout = Infinity;
+  readonly timeout: number = Infinity;
   readonly #queue: Queued[] = [];
   readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
   /** Messages that were taken, and after which no other was asked for yet. */
@@ -146,7 +146,7 @@ export class QueueSubscription implements Subscription {
    * signal's reason.
    */
   async next(
-    timeout = Infinity,
+    timeout: number = Infinity,
     signal?: AbortSignal,
   ): Promise<Message | undefined> {
     signal?.throwIfAborted();

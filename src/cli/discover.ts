@@ -99,6 +99,6 @@ function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
 function rowOf(
   { deviceId, redisUrl, queue, properties, name }: ServiceInfo,
 ): string[] {
-  return [deviceId, redisUrl, queue, properties.version, name]
+  return [deviceId, redisUrl, queue, properties["version"], name]
     .map((text) => printable(text ?? "-"));
 }

@@ -1,3 +1,4 @@
+import type { Command } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { deadCommand } from "./dead.ts";
 import { discoverCommand } from "./discover.ts";
@@ -9,7 +10,7 @@ import { sendCommand } from "./send.ts";
 import { statusCommand } from "./status.ts";
 
 /** The commands that there are. */
-export const COMMANDS = [
+export const COMMANDS: readonly Command[] = [
   listenCommand,
   sendCommand,
   discoverCommand,
@@ -17,7 +18,7 @@ export const COMMANDS = [
   deadCommand,
   doctorCommand,
   configCommand,
-] as const;
+];
 
 /**
  * Runs the command line, and sets the exit code.

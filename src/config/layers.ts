@@ -219,7 +219,7 @@ function mergeRedisArgs(
   }
   // In the arguments a URL wins over the others, here the stronger source does.
   const expanded = expand(weaker);
-  const isElsewhere = isGiven(stronger.host) || isGiven(stronger.port);
+  const isElsewhere = isGiven(stronger["host"]) || isGiven(stronger["port"]);
   return {
     ...(isElsewhere
       ? without(
@@ -276,7 +276,7 @@ export function toOptions({ options, redisArgs }: Layer): RedisBackendOptions {
   const args: RedisArgs = valuesOf(redisArgs);
   const contradiction = contradictionIn(expandUrl(args));
   if (contradiction !== undefined) {
-    const { origin } = redisArgs[contradiction.name] ?? redisArgs.url!;
+    const { origin } = redisArgs[contradiction.name] ?? redisArgs["url"]!;
     throw new ConfigError(`${origin}: ${contradiction.text}`);
   }
   return {

@@ -31,7 +31,7 @@ export class SearchTooLongError extends Error {
   /** The class's name, as for every error. */
   override readonly name = "SearchTooLongError";
   /** The number of steps that it was given. */
-  readonly steps = MAX_STEPS;
+  readonly steps: number = MAX_STEPS;
 }
 
 type Characters = readonly number[];

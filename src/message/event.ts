@@ -69,10 +69,10 @@ export class Event extends Message {
         }, expected an object with the event's "type"`,
       );
     }
-    if (typeof args.type !== "string" || args.type === "") {
+    if (typeof args["type"] !== "string" || args["type"] === "") {
       throw new MessageError(
         `The event's "args.type" is ${
-          kindOf(args.type)
+          kindOf(args["type"])
         }, expected the name of the event's type`,
       );
     }
@@ -143,11 +143,11 @@ defineKind<Event>({
   subjectName: "type",
   build: (wire, deviceId) =>
     new Event({
-      target: orDevice(wire.target, deviceId),
-      origin: orDevice(wire.origin, deviceId),
-      id: wire.id,
-      timestamp: wire._timestamp,
-      args: wire.args,
+      target: orDevice(wire["target"], deviceId),
+      origin: orDevice(wire["origin"], deviceId),
+      id: wire["id"],
+      timestamp: wire["_timestamp"],
+      args: wire["args"],
       extra: wire,
     } as EventInit, true),
   summarize: ({ args: { type, ...details } }) => ({

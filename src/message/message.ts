@@ -247,11 +247,11 @@ export abstract class Message {
       type: this.type,
       ...this.#source,
     };
-    wire.type = this.type;
-    wire.target = this.target;
-    wire.origin = this.origin;
-    wire.id = asSent(this.#source?.id, this.id);
-    wire._timestamp = this.timestamp;
+    wire["type"] = this.type;
+    wire["target"] = this.target;
+    wire["origin"] = this.origin;
+    wire["id"] = asSent(this.#source?.["id"], this.id);
+    wire["_timestamp"] = this.timestamp;
     Object.assign(wire, this.content());
     const value = jsonValue(wire) as WireMessage;
     return key === undefined ? value : writable(value) as WireMessage;
@@ -313,13 +313,13 @@ function readWire(
       `The message is ${kindOf(wire)}, expected an object`,
     );
   }
-  const kind = kindOfWire(wire.type);
+  const kind = kindOfWire(wire["type"]);
   if (kind !== undefined) return kind.build(wire, options?.deviceId);
   throw new MessageError(
     `The message's "type" is ${
-      typeof wire.type === "string"
-        ? JSON.stringify(wire.type.slice(0, 40))
-        : kindOf(wire.type)
+      typeof wire["type"] === "string"
+        ? JSON.stringify(wire["type"].slice(0, 40))
+        : kindOf(wire["type"])
     }, expected ${wireNames()}`,
   );
 }

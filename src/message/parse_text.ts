@@ -5,7 +5,7 @@ import { readPythonLiteral } from "./python_literal.ts";
 import { PythonLiteralError } from "./python_tokens.ts";
 
 /** The default limit for the size of a message, in bytes. */
-export const MAX_SIZE = 8 * 1024 * 1024;
+export const MAX_SIZE: number = 8 * 1024 * 1024;
 
 const decoder = new TextDecoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
@@ -196,7 +196,7 @@ function tooLarge(size: number, maxSize: number): MessageError {
  * The largest length, in UTF-16 units, of a text that is read together with
  * others; it then cannot nest deeper than a message may.
  */
-export const MAX_JOINABLE = 2 * MAX_DEPTH;
+export const MAX_JOINABLE: number = 2 * MAX_DEPTH;
 
 /**
  * Stands between two texts. It is a secret of this process, so that no text can

@@ -2,7 +2,7 @@ import { PythonRegex } from "./python_regex.ts";
 import { RegexError } from "./python_regex_syntax.ts";
 
 /** The score of a text that is the pattern, letter by letter. */
-export const EXACT = 2 ** 63;
+export const EXACT: number = 2 ** 63;
 
 const EQUAL_WORD = 1.5;
 const PATTERN_WORD = 1.25;

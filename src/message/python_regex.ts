@@ -233,7 +233,7 @@ function writeSet(set: CharacterSet): string | undefined {
   }
   if (items.length === 1 && first !== undefined && "class" in first) {
     if (first.class === "W" && !isAscii) {
-      return `[${isNegated ? "" : "^"}${CLASSES.w}]`;
+      return `[${isNegated ? "" : "^"}${CLASSES["w"]}]`;
     }
   }
   let text = "";

@@ -105,13 +105,13 @@ defineKind<Request>({
   subjectName: "action",
   build: (wire, deviceId) =>
     new Request({
-      target: orDevice(wire.target, deviceId),
-      origin: orDevice(wire.origin, deviceId),
-      id: wire.id,
-      timestamp: wire._timestamp,
-      action: wire.action,
-      args: wire.args,
-      token: wire.token,
+      target: orDevice(wire["target"], deviceId),
+      origin: orDevice(wire["origin"], deviceId),
+      id: wire["id"],
+      timestamp: wire["_timestamp"],
+      action: wire["action"],
+      args: wire["args"],
+      token: wire["token"],
       extra: wire,
     } as RequestInit, true),
   summarize: ({ action, args, positional }) => ({

@@ -124,10 +124,10 @@ defineKind<Response>({
       );
     }
     return new Response({
-      target: wire.target ?? undefined,
-      origin: orDevice(wire.origin, deviceId),
-      id: wire.id,
-      timestamp: wire._timestamp,
+      target: wire["target"] ?? undefined,
+      origin: orDevice(wire["origin"], deviceId),
+      id: wire["id"],
+      timestamp: wire["_timestamp"],
       ...outcome(response),
       extra: wire,
     } as ResponseInit, true);

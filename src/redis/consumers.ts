@@ -80,7 +80,7 @@ export class Consumers {
     args: RedisArgs,
     options: InboxOptions,
     onBatch: (batch: Batch) => Promise<boolean>,
-    maxBytes = Infinity,
+    maxBytes: number = Infinity,
   ): Promise<Consumers> {
     const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
     const consumers = new Consumers(maxBytes);

@@ -230,8 +230,8 @@ async function masterOf(
       await server.send<Facts>(["SENTINEL", "MASTER", name]),
     );
     return {
-      address: { host: String(facts.ip), port: Number(facts.port) },
-      isDoubtful: DOUBTS.test(String(facts.flags)),
+      address: { host: String(facts["ip"]), port: Number(facts["port"]) },
+      isDoubtful: DOUBTS.test(String(facts["flags"])),
       epoch: Number(facts["config-epoch"]),
     };
   } catch (error) {

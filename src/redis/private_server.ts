@@ -267,8 +267,9 @@ async function dismiss(guard: Deno.ChildProcess | undefined): Promise<void> {
 /** The last of what the server said, in case it has to be shown. */
 async function collect(stream: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    text = (text + chunk).slice(-4096);
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    text = (text + decoder.decode(chunk, { stream: true })).slice(-4096);
   }
   return text;
 }

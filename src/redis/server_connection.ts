@@ -192,9 +192,9 @@ export class ServerConnection {
   async #inspect(): Promise<void> {
     try {
       const facts = pairs(await this.send<Facts>(["HELLO"]));
-      this.version = String(facts.version ?? "");
-      this.role = String(facts.role ?? "");
-      this.id = Number(facts.id);
+      this.version = String(facts["version"] ?? "");
+      this.role = String(facts["role"] ?? "");
+      this.id = Number(facts["id"]);
     } catch (error) {
       if (toRedisError(error, INSPECTING).code === "connection") throw error;
       this.version = await this.#fromInfo("server", "redis_version");

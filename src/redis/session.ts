@@ -9,7 +9,7 @@ export class Session {
   /** The keys of the queue, and of this session. */
   readonly keys: QueueKeys;
   /** The numbers of the batches that are on their way or not settled. */
-  readonly known = new Set<number>();
+  readonly known: Set<number> = new Set();
   #last = 0;
 
   /**

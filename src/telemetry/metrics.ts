@@ -33,7 +33,7 @@ export interface Instrument {
  * messaging where they have one, and otherwise one that begins with
  * `platypush.redis`.
  */
-export const INSTRUMENTS = {
+export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
   "messaging.client.consumed.messages": counter(
     "Messages that came from Redis; a message that comes again counts again",
   ),
@@ -96,10 +96,30 @@ export const INSTRUMENTS = {
     "How long ago the first message in the queue was made",
     "s",
   ),
-} as const satisfies Record<string, Instrument>;
+};
 
 /** The name of a metric. */
-export type MetricName = keyof typeof INSTRUMENTS;
+export type MetricName =
+  | "messaging.client.consumed.messages"
+  | "platypush.redis.delivered"
+  | "platypush.redis.foreign"
+  | "platypush.redis.malformed"
+  | "platypush.redis.redelivered"
+  | "platypush.redis.acknowledged"
+  | "platypush.redis.retried"
+  | "platypush.redis.dead_lettered"
+  | "platypush.redis.dead_letters_lost"
+  | "platypush.redis.dropped"
+  | "platypush.redis.reclaimed"
+  | "platypush.redis.taken"
+  | "platypush.redis.reconnects"
+  | "platypush.redis.answered"
+  | "platypush.redis.in_flight"
+  | "platypush.redis.actions.running"
+  | "platypush.redis.actions.waiting"
+  | "platypush.redis.subscribers"
+  | "platypush.redis.queue.length"
+  | "platypush.redis.queue.age";
 
 function counter(description: string, unit = "{message}"): Instrument {
   return { kind: "counter", unit, description };

@@ -217,7 +217,7 @@ const FIELDS = ["traceparent", "tracestate"] as const;
 /** The trace that a message carries on the wire, as a context; nobody's where it carries none. */
 function extractTrace(message: Message): Context {
   const { extra } = message;
-  if (extra.traceparent === undefined) return ROOT_CONTEXT;
+  if (extra["traceparent"] === undefined) return ROOT_CONTEXT;
   return propagation.extract(ROOT_CONTEXT, extra, {
     keys: () => [...FIELDS],
     get: (carrier, key) => {

@@ -71,8 +71,8 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
     ...parts,
     host_ttl: 120,
     other_ttl: 4500,
-    deviceId: properties.device_id || name.slice(0, -type.length - 1),
-    queue: properties.queue || undefined,
+    deviceId: properties["device_id"] || name.slice(0, -type.length - 1),
+    queue: properties["queue"] || undefined,
     redisUrl: redisUrl(parts),
   };
 }
@@ -84,11 +84,11 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
 function redisUrl(
   { properties, addresses, port }: ServiceParts,
 ): string | undefined {
-  const host = properties.host || bestAddress(addresses);
-  const db = properties.db ?? "0";
+  const host = properties["host"] || bestAddress(addresses);
+  const db = properties["db"] ?? "0";
   if (port === 0 || host === undefined) return undefined;
   if (!/^\[?[\w.:%-]+\]?$/.test(host) || !/^\d+$/.test(db)) return undefined;
-  const scheme = properties.ssl === "true" ? "rediss" : "redis";
+  const scheme = properties["ssl"] === "true" ? "rediss" : "redis";
   const path = db === "0" ? "" : `/${db}`;
   return `${scheme}://${bracketed(host)}:${port}${path}`;
 }
