@@ -43,6 +43,12 @@ export class Engine {
     readonly addresses: Set<string>;
   }>();
 
+  #united: {
+    readonly ours?: ReadonlySet<string>;
+    readonly theirs?: ReadonlySet<string>;
+    readonly labels: ReadonlySet<string>;
+  } = { labels: new Set() };
+
   private constructor() {
     const { clock } = this;
     this.#sockets = new Sockets({
@@ -142,16 +148,23 @@ export class Engine {
 
   #receive(packet: Uint8Array, source: Source): void {
     const { registry, querier } = this;
-    const isOurs = mayConcern(packet, registry.labels);
-    const isTheirs = mayConcern(packet, querier.labels);
-    if (!isOurs && !isTheirs) return;
+    if (!mayConcern(packet, this.#labels)) return;
     const message = decodeMessage(packet);
     if (message === undefined) return;
     const isDirect = message.questions.some(({ unicast }) => unicast);
     const isRepeated = this.#isRepeated(packet, source, isDirect);
     // What came on two ways is answered once.
-    if (isOurs && !isRepeated) registry.receive(message, source);
-    if (isTheirs) querier.receive(message, source);
+    if (!isRepeated) registry.receive(message, source);
+    querier.receive(message, source);
+  }
+
+  /** The labels by which a packet is told to concern anybody here. */
+  get #labels(): ReadonlySet<string> {
+    const [ours, theirs] = [this.registry.labels, this.querier.labels];
+    if (ours !== this.#united.ours || theirs !== this.#united.theirs) {
+      this.#united = { ours, theirs, labels: ours.union(theirs) };
+    }
+    return this.#united.labels;
   }
 
   /**

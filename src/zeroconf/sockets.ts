@@ -20,6 +20,9 @@ const SLEPT = 5_000;
 /** Bytes that wait in a socket until they are read: what a host with many services answers at once. */
 const RECEIVE_BUFFER = 1 << 20;
 
+/** The most senders of which it is remembered on which interface they are. */
+const MAX_SENDERS = 1_000;
+
 type Family = keyof typeof GROUP;
 
 /** Holds what one interface has for one IP version. */
@@ -67,6 +70,8 @@ export class Sockets {
   #all: readonly NetworkInterface[] = [];
   #own: ReadonlySet<string> = new Set();
   #networks: readonly NetworkInterface[] = [];
+  /** Where senders are: it is found out once for each, as long as nothing changes. */
+  readonly #networkBySender = new Map<string, NetworkInterface | undefined>();
   #looking: Promise<unknown[]> = Promise.resolve([]);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOpen = false;
@@ -245,6 +250,7 @@ export class Sockets {
       }
     }
     this.#networks = networks;
+    this.#networkBySender.clear();
     if ((changed.size > 0 || isElsewhere) && !this.#isClosed) {
       this.#options.onNetworkChange(changed);
     }
@@ -349,6 +355,16 @@ export class Sockets {
    * leads to others.
    */
   #networkOf(from: string): NetworkInterface | undefined {
+    if (!this.#networkBySender.has(from)) {
+      if (this.#networkBySender.size >= MAX_SENDERS) {
+        this.#networkBySender.clear();
+      }
+      this.#networkBySender.set(from, this.#findNetworkOf(from));
+    }
+    return this.#networkBySender.get(from);
+  }
+
+  #findNetworkOf(from: string): NetworkInterface | undefined {
     const near = this.#networks.find((each) => isOnLink(each, from));
     if (near !== undefined) return near;
     // Another interface may be heard because another program has joined there.

@@ -107,16 +107,17 @@ export function mayConcern(
   labels: ReadonlySet<string>,
 ): boolean {
   const count = (at: number): number => packet[at]! << 8 | packet[at + 1]!;
+  const lengths = lengthsOf(labels);
   const questions = count(4);
   const total = questions + count(6) + count(8) + count(10);
   let at = 12;
   for (let i = 0; i < total && at < packet.length; i++) {
     // Names begin with what tells them apart: an instance and its type, or a host.
     const second = afterLabel(packet, at);
-    if (
-      labels.has(labelAt(packet, at)) || labels.has(labelAt(packet, second))
-    ) {
-      return true;
+    for (const start of [target(packet, at), target(packet, second)]) {
+      // Most labels are told apart by their lengths, for which none is decoded.
+      if (!lengths[packet[start] ?? 0]) continue;
+      if (labels.has(labelAt(packet, start))) return true;
     }
     while (packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1;
     at += packet[at]! >= 0xc0 ? 2 : 1;
@@ -136,10 +137,22 @@ function afterLabel(packet: Uint8Array, at: number): number {
   return start + (packet[start] ?? 0) + 1;
 }
 
-function labelAt(packet: Uint8Array, at: number): string {
-  const start = target(packet, at);
+function labelAt(packet: Uint8Array, start: number): string {
   const end = start + 1 + Math.min(packet[start] ?? 0, 63);
   return fold(decoder.decode(packet.subarray(start + 1, end)));
+}
+
+const lengthsBySet = new WeakMap<ReadonlySet<string>, readonly boolean[]>();
+
+/** Tells which lengths in bytes some of the labels have. */
+function lengthsOf(labels: ReadonlySet<string>): readonly boolean[] {
+  let lengths = lengthsBySet.get(labels);
+  if (lengths === undefined) {
+    const found = new Array<boolean>(256).fill(false);
+    for (const label of labels) found[encoder.encode(label).length] = true;
+    lengthsBySet.set(labels, lengths = found);
+  }
+  return lengths;
 }
 
 const decoder = new TextDecoder();
