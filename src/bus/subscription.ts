@@ -139,7 +139,6 @@ export class QueueSubscription implements Subscription {
    * Asks for the next message.
    *
    * @param timeout How long to wait for it, in seconds.
-   * @param signal Ends the wait.
    * @returns The message, or `undefined` when none came in time or the
    * subscription has ended.
    * @throws The error that the subscription has ended with, once; or the

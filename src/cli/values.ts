@@ -144,7 +144,6 @@ function losesDigits(text: string, value: unknown): boolean {
 /**
  * Puts arguments together.
  *
- * @param pairs Their names and values.
  * @param taken A name that is given otherwise.
  * @throws {UsageError} A name is there twice.
  */
