@@ -1,9 +1,4 @@
-import {
-  configure,
-  getAnsiColorFormatter,
-  getTextFormatter,
-  type TextFormatterOptions,
-} from "@logtape/logtape";
+import type { TextFormatterOptions } from "@logtape/logtape";
 import { printable } from "./print.ts";
 
 /** The levels of the log, as in LogTape; {@linkcode logToStderr} takes one. */
@@ -37,6 +32,9 @@ export async function logToStderr(
   level: LogLevel = "info",
   mayColor: boolean = !Deno.noColor,
 ): Promise<void> {
+  const { configure, getAnsiColorFormatter, getTextFormatter } = await import(
+    "@logtape/logtape"
+  );
   const options: TextFormatterOptions = {
     timestamp: (time) => new Date(time).toTimeString().slice(0, 8),
     category: (names) => names.slice(2).join("·"),

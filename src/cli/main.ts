@@ -1,24 +1,32 @@
+import { VERSION } from "../version.ts";
 import type { Command } from "./command.ts";
-import { configCommand } from "./config.ts";
-import { deadCommand } from "./dead.ts";
-import { discoverCommand } from "./discover.ts";
-import { doctorCommand } from "./doctor.ts";
-import { listenCommand } from "./listen.ts";
-import { parseCommandLine } from "./parse_command_line.ts";
+import { printLine } from "./print.ts";
 import { program } from "./program.ts";
-import { sendCommand } from "./send.ts";
-import { statusCommand } from "./status.ts";
 
-/** The commands that there are. */
-export const COMMANDS: readonly Command[] = [
-  listenCommand,
-  sendCommand,
-  discoverCommand,
-  statusCommand,
-  deadCommand,
-  doctorCommand,
-  configCommand,
-];
+/** Loads each command, which is only done for the one that is asked for. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  listen: async () => (await import("./listen.ts")).listenCommand,
+  send: async () => (await import("./send.ts")).sendCommand,
+  discover: async () => (await import("./discover.ts")).discoverCommand,
+  status: async () => (await import("./status.ts")).statusCommand,
+  dead: async () => (await import("./dead.ts")).deadCommand,
+  doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  config: async () => (await import("./config.ts")).configCommand,
+};
+
+/**
+ * Loads the commands that some arguments may be about: one where they name it,
+ * also where they are to be completed, else all.
+ *
+ * @param args The arguments, as in `Deno.args`.
+ */
+export function loadCommands(args: readonly string[]): Promise<Command[]> {
+  const [name = "", ...rest] = args[0] === "completions" ? args.slice(2) : args;
+  const isNamed = Object.hasOwn(COMMANDS, name) &&
+    (args[0] !== "completions" || rest.length > 0);
+  const loaders = isNamed ? [COMMANDS[name]!] : Object.values(COMMANDS);
+  return Promise.all(loaders.map((load) => load()));
+}
 
 /**
  * Runs the command line, and sets the exit code.
@@ -33,8 +41,12 @@ export const COMMANDS: readonly Command[] = [
  * ```
  */
 export async function main(args: readonly string[]): Promise<void> {
-  await program((signal) => {
+  await program(async (signal) => {
+    if (args.length === 1 && ["--version", "-V"].includes(args[0]!)) {
+      return await printLine(VERSION);
+    }
     const given = args.length === 0 ? ["--help"] : args;
-    return parseCommandLine(given, COMMANDS)(signal);
+    const { parseCommandLine } = await import("./parse_command_line.ts");
+    return await parseCommandLine(given, await loadCommands(given))(signal);
   });
 }

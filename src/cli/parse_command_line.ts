@@ -15,7 +15,7 @@ import {
   text,
 } from "@optique/core/message";
 import { findSimilar } from "@optique/core/suggestion";
-import { VERSION } from "../../mod.ts";
+import { VERSION } from "../version.ts";
 import { type Action, type Command, oneOf, usageOf } from "./command.ts";
 import { printText, terminalWidth } from "./print.ts";
 import { UsageError } from "./program.ts";

@@ -1,5 +1,3 @@
-import { styleText } from "node:util";
-
 const encoder = new TextEncoder();
 
 /**
@@ -83,6 +81,17 @@ export type Style =
   | "red"
   | "yellow";
 
+/** The codes of each style (ECMA-48), here since `node:util` takes its time to load. */
+const CODES: Readonly<Record<Style, readonly [start: number, end: number]>> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  magenta: [35, 39],
+  cyan: [36, 39],
+};
+
 /**
  * Chooses how to paint.
  *
@@ -90,7 +99,10 @@ export type Style =
  */
 export function painter(hasColor: boolean): Paint {
   return hasColor
-    ? (style, text) => styleText(style, text, { validateStream: false })
+    ? (style, text) => {
+      const [start, end] = CODES[style];
+      return `\x1b[${start}m${text}\x1b[${end}m`;
+    }
     : (_style, text) => text;
 }
 

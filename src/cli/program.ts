@@ -1,4 +1,5 @@
-import { ConfigError, RedisError, type RedisErrorCode } from "../../mod.ts";
+import { ConfigError } from "../config/config_error.ts";
+import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
 import { printable } from "./print.ts";
 
 /** The command line was used wrongly. */

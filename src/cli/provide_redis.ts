@@ -1,9 +1,4 @@
-import {
-  createLogger,
-  type PrivateRedis,
-  type RedisArgs,
-  startRedis,
-} from "../../mod.ts";
+import type { PrivateRedis, RedisArgs } from "../../mod.ts";
 
 /**
  * Starts a private Redis for as long as the program runs, and tells in the log
@@ -15,6 +10,7 @@ import {
 export async function embedRedis(
   reason = "",
 ): Promise<PrivateRedis> {
+  const { createLogger, startRedis } = await import("../../mod.ts");
   const server = await startRedis();
   const kill = (): void => {
     try {

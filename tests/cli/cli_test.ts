@@ -4,11 +4,12 @@ import { getDocPageSync } from "@optique/core/parser";
 import config from "../../deno.json" with { type: "json" };
 import { VERSION } from "../../mod.ts";
 import { oneOf } from "../../src/cli/command.ts";
-import { COMMANDS } from "../../src/cli/main.ts";
+import { loadCommands } from "../../src/cli/main.ts";
 import { parseCommandLine } from "../../src/cli/parse_command_line.ts";
 import { runProgram } from "../programs.ts";
 
 /** The names of all commands, those of groups behind theirs. */
+const COMMANDS = await loadCommands([]);
 const NAMES = COMMANDS.flatMap(({ usage }) => namesIn(usage));
 
 function namesIn(usage: typeof COMMANDS[number]["usage"]): string[] {

@@ -70,7 +70,11 @@ Deno.test("dead list prints a table, or one JSON object a line", async () => {
   assert.equal(letters[3].base64, "/wAB");
   assert.ok(!json.stdout.includes("\u009b"));
 
-  assert.deepEqual(none, { code: 1, stdout: "", stderr: "" });
+  assert.deepEqual(none, {
+    code: 1,
+    stdout: "",
+    stderr: "There are no such dead letters.\n",
+  });
   assert.equal(await left(server), "abcd");
 });
 
@@ -88,6 +92,10 @@ Deno.test("dead show prints messages, also those that are no text", async () => 
   assert.equal(JSON.parse(bytes.stdout).base64, "/wAB");
   assert.equal(missing.code, 1);
   assert.equal(JSON.parse(missing.stdout).id, "c");
+  assert.equal(
+    missing.stderr,
+    'There is no dead letter "9"; `dead list` shows those there are.\n',
+  );
 });
 
 Deno.test("dead requeue puts messages back, and dead purge removes them", async () => {
