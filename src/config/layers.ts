@@ -178,7 +178,7 @@ function hostName(): string {
 const WHOLE_PLACE = /^(url|unix_socket_path|sentinels|cluster)$/;
 /** The options that hold for one server, not for connections as such. */
 const OF_SERVER =
-  /^(url|host|port|db|unix_socket_path|sentinels?\w*|serviceName|cluster|username|password|password_file|credential_provider|ssl\w*)$/;
+  /^(url|host|port|db|unix_socket_path|sentinels?\w*|serviceName|cluster|addressMap|username|password|password_file|credential_provider|ssl\w*)$/;
 
 /**
  * Puts a stronger source on top of weaker ones, value by value.

@@ -75,6 +75,11 @@ export async function connectToServer(
     : ServerConnection.open(settings.address, settings, options));
 }
 
+/** The address at which a server is reached that names another one. */
+function reachable(named: Address, { addressMap }: Settings): Address {
+  return addressMap.get(formatAddress(named)) ?? named;
+}
+
 /** Connects to a server, unless it is a replica. */
 async function openMaster(
   address: Address,
@@ -163,20 +168,22 @@ async function connectToMaster(
   sentinel: SentinelSettings,
   options: ServerOptions,
 ): Promise<ServerConnection> {
-  const { addresses, serviceName, username, password } = sentinel;
+  const { addresses, serviceName, username, password, tls } = sentinel;
   const asking = {
     ...settings,
     db: 0,
     username,
     password,
+    tls,
     passwordFile: undefined,
     provide: undefined,
   };
   const problems = new Problems();
   const tried = new Set<string>();
   const connect = async (
-    { address }: Opinion,
+    opinion: Opinion,
   ): Promise<ServerConnection | undefined> => {
+    const address = reachable(opinion.address, settings);
     const name = formatAddress(address);
     if (tried.has(name)) return undefined;
     tried.add(name);
@@ -284,7 +291,12 @@ export async function findSlots(
   const nodes = new Map([...NODES.get(cluster) ?? [], ...configured]);
   for (const [name, address] of nodes) {
     try {
-      const ranges = await ask(address, settings, options, slotsOf);
+      const ranges = await ask(
+        address,
+        settings,
+        options,
+        (server) => slotsOf(server, settings),
+      );
       const named = byName(ranges.flatMap(({ nodes }) => nodes));
       NODES.set(cluster, new Map([[name, address], ...named, ...nodes]));
       return ranges;
@@ -313,16 +325,16 @@ type Node = readonly [host: string | null, port: number];
 /** `CLUSTER SLOTS`; an empty host there means the node that was asked. */
 async function slotsOf(
   server: ServerConnection,
+  settings: Settings,
 ): Promise<readonly SlotRange[]> {
   const reply = await server.send<[number, number, ...Node[]][]>(
     ["CLUSTER", "SLOTS"],
   );
   const asked = "host" in server.address ? server.address.host : "127.0.0.1";
   const ranges = reply.map(([first, last, ...nodes]) => {
-    const addresses = nodes.map(([host, port]) => ({
-      host: host || asked,
-      port,
-    }));
+    const addresses = nodes.map(([host, port]) =>
+      reachable({ host: host || asked, port }, settings)
+    );
     return { first, last, address: addresses[0]!, nodes: addresses };
   });
   if (ranges.length > 0) return ranges;

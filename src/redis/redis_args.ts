@@ -8,7 +8,13 @@ import {
   type Rows,
 } from "../options.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
-import { type Address, isAddress, isPort, parseAddress } from "./address.ts";
+import {
+  type Address,
+  formatAddress,
+  isAddress,
+  isPort,
+  parseAddress,
+} from "./address.ts";
 
 /**
  * The name and password of a user, as `credential_provider` gives them.
@@ -120,8 +126,16 @@ export interface RedisArgs {
   sentinelUsername?: string;
   /** The password on the sentinels. */
   sentinelPassword?: string;
+  /** True if TLS is spoken to the sentinels. Default: as to the master. */
+  sentinelSsl?: boolean;
   /** Some nodes of a cluster, as `host:port`; the others are found through them. */
   cluster?: readonly string[];
+  /**
+   * Addresses to use in place of those that sentinels or nodes of a cluster
+   * name, as `172.17.0.2:6379=nas.local:7001`: behind Docker or NAT they only
+   * know their own.
+   */
+  addressMap?: readonly string[];
   /** Taken as by redis-py, without effect. */
   socket_keepalive_options?: unknown;
   /** Taken as by redis-py, without effect. */
@@ -194,6 +208,15 @@ const ADDRESSES: Kind = {
   expected: 'a list of "host:port", with "[address]:port" for IPv6',
   accepts: (value) =>
     Array.isArray(value) && value.length > 0 && value.every(isAddress),
+};
+const ADDRESS_MAP: Kind = {
+  expected: 'a list of "host:port=host:port"',
+  accepts: (value) =>
+    Array.isArray(value) &&
+    value.every((text) =>
+      typeof text === "string" && text.split("=").length === 2 &&
+      text.split("=").every(isAddress)
+    ),
 };
 const CLIENT_NAME: Kind = {
   expected: "a name without spaces",
@@ -331,7 +354,14 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
     description: "The password on the sentinels",
     isSecret: true,
   }),
+  sentinelSsl: argument(FLAG, {
+    description: "Speak TLS to the sentinels",
+    defaultText: "as `ssl`",
+  }),
   cluster: argument(ADDRESSES, { description: "Some nodes of a cluster" }),
+  addressMap: argument(ADDRESS_MAP, {
+    description: "Addresses in place of those that servers name",
+  }),
   socket_keepalive_options: IGNORED,
   connection_pool: IGNORED,
   encoding: IGNORED,
@@ -456,6 +486,8 @@ export interface Settings {
   protocol: 2 | 3;
   sentinel: SentinelSettings | undefined;
   cluster: readonly { host: string; port: number }[] | undefined;
+  /** The addresses to use, by those that are named. */
+  addressMap: ReadonlyMap<string, Address>;
 }
 
 /**
@@ -479,6 +511,7 @@ export interface SentinelSettings {
   serviceName: string;
   username: string | undefined;
   password: string | undefined;
+  tls: TlsSettings | undefined;
 }
 
 /**
@@ -535,7 +568,15 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
       serviceName: all.serviceName!,
       username: all.sentinelUsername || undefined,
       password: all.sentinelPassword || undefined,
+      tls: all.sentinelSsl ?? all.ssl ? tlsSettings(all) : undefined,
     },
+    addressMap: new Map(
+      all.addressMap?.map((text) => {
+        const [from, to] = text.split("=");
+        const address = parseAddress(to!, 6379);
+        return [formatAddress(parseAddress(from!, 6379)), address];
+      }),
+    ),
     cluster: all.cluster?.map((text) => parseAddress(text, 6379)),
   };
 }

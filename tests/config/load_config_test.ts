@@ -87,7 +87,7 @@ redis: {hots: x, hunter2, hunter2 and more: x}
     `warn: /config.yaml:8:17: \`que\` is not known in ${section}, and passed over; the nearest one is \`queue\``,
     `warn: /config.yaml:8:25: \`poolSeconds\` is not known in ${section}, and passed over; the nearest one is \`poll_seconds\``,
     `warn: /config.yaml:8:54: \`pasword\` is not known in ${args}, and passed over; the nearest one is \`password\``,
-    `warn: /config.yaml:8:66: what is here is not known in ${args}, and passed over; the nearest one is \`password\``,
+    `warn: /config.yaml:8:66: what is here is not known in ${args}, and passed over; the nearest one is \`password_file\``,
     "warn: /config.yaml:9:9: `hots` is not known in `redis`, and passed over; the nearest one is `host`",
     "warn: /config.yaml:9:18: what is here is not known in `redis`, and passed over; the nearest one is `cluster`",
     "warn: /config.yaml:9:27: what is here is not known in `redis`, and passed over; the nearest one is `username`",

@@ -8,6 +8,7 @@ import {
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -122,4 +123,24 @@ Deno.test("Connections find a cluster again whose only configured node is gone",
   await outbox.push(key, "after");
   await using another = await Connection.connect(args, { key, logger });
   assert.equal(await another.command(["LLEN", key]), 2);
+});
+
+Deno.test("Connections take mapped addresses in place of what nodes name", async () => {
+  await using setup = await ClusterSetup.start();
+  await using stack = new AsyncDisposableStack();
+  const proxies = setup.nodes.map(({ args }) =>
+    stack.use(new TcpProxy(args.port!))
+  );
+  const addressMap = setup.nodes.map(({ args }, at) =>
+    `127.0.0.1:${args.port}=localhost:${proxies[at]!.port}`
+  );
+  const args = { cluster: [`localhost:${proxies[0]!.port}`], addressMap };
+  await using outbox = new Outbox(args);
+  for (const key of ["one", "two", "three", "four"]) {
+    await outbox.push(key, "message");
+    await using connection = await Connection.connect(args, { key });
+    const { address } = connection;
+    assert.ok("host" in address && address.host === "localhost");
+    assert.equal(await connection.command(["LLEN", key]), 1);
+  }
 });

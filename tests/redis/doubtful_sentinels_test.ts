@@ -1,13 +1,27 @@
 import assert from "node:assert/strict";
-import { Connection, type RedisError } from "../../src/redis/mod.ts";
+import {
+  Connection,
+  type RedisArgs,
+  type RedisError,
+} from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+
+const certificates = new URL("./certificates/", import.meta.url).pathname;
+/** Plain to the master, TLS to the sentinels. */
+const TLS: RedisArgs = {
+  sentinelSsl: true,
+  ssl_ca_certs: `${certificates}ca.crt`,
+  ssl_certfile: `${certificates}client.crt`,
+  ssl_keyfile: `${certificates}client.key`,
+};
 
 /** Starts a sentinel that watches what it is told. */
 async function startSentinel(
   stack: AsyncDisposableStack,
   master: number,
+  args: RedisArgs = {},
   ...lines: string[]
 ): Promise<number> {
   const port = freePort();
@@ -16,7 +30,7 @@ async function startSentinel(
   await Deno.writeTextFile(
     `${directory}/sentinel.conf`,
     [
-      `port ${port}`,
+      ...(args.sentinelSsl ? ["port 0", `tls-port ${port}`] : [`port ${port}`]),
       "bind 127.0.0.1",
       `dir "${directory}"`,
       `sentinel monitor tested 127.0.0.1 ${master} 2`,
@@ -34,8 +48,9 @@ async function startSentinel(
     sentinel.kill("SIGKILL");
     await sentinel.status;
   });
-  const password = lines.includes("requirepass secret") ? "secret" : null;
-  await using connection = await Connection.connect({ port, password }, {
+  const ssl = args.sentinelSsl ?? false;
+  const { sentinelSsl: _, ...rest } = args;
+  await using connection = await Connection.connect({ ...rest, port, ssl }, {
     logger: new LineLogger(),
   });
   await connection.command(["PING"]);
@@ -69,6 +84,7 @@ Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
     "wants a password": await startSentinel(
       stack,
       master,
+      { password: "secret" },
       "requirepass secret",
     ),
     "is not there": freePort(),
@@ -100,4 +116,23 @@ Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
       (error: RedisError) => error.code === "auth",
     );
   });
+});
+
+Deno.test("Connection speaks TLS to sentinels alone if told so", async () => {
+  await using stack = new AsyncDisposableStack();
+  const [master] = await startPair(stack);
+  const port = await startSentinel(
+    stack,
+    master,
+    TLS,
+    `tls-cert-file "${certificates}server.crt"`,
+    `tls-key-file "${certificates}server.key"`,
+    `tls-ca-cert-file "${certificates}ca.crt"`,
+  );
+  await using connection = await Connection.connect({
+    ...TLS,
+    sentinels: [`127.0.0.1:${port}`],
+    serviceName: "tested",
+  });
+  assert.deepEqual(connection.address, { host: "127.0.0.1", port: master });
 });

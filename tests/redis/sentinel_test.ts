@@ -9,6 +9,7 @@ import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { SentinelSetup } from "../sentinels.ts";
 import { freePort } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
 
@@ -89,4 +90,18 @@ Deno.test("Connection goes on asking while no sentinel knows the master", async 
   }
   abort.abort();
   await ended;
+});
+
+Deno.test("Connection takes the mapped address in place of what sentinels name", async () => {
+  await using setup = await SentinelSetup.start();
+  const port = setup.master.args.port!;
+  await using proxy = new TcpProxy(port);
+  const addressMap = [`127.0.0.1:${port}=localhost:${proxy.port}`];
+  await using connection = await Connection.connect({
+    ...setup.args,
+    addressMap,
+  });
+  const { address } = connection;
+  assert.deepEqual(address, { host: "localhost", port: proxy.port });
+  assert.equal(await connection.command(["SET", "key", "value"]), "OK");
 });
