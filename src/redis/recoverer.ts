@@ -4,10 +4,14 @@ import type { Connection } from "./connection.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
-import { defineMove } from "./script.ts";
+import { defineMove, defineScript } from "./script.ts";
 
 /** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
+/** The time between two looks for consumers that were removed from the index, in milliseconds. */
+const AUDIT_INTERVAL = 600_000;
+/** A consumer's name, and the number of one of its batches. */
+const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 /** The longest time until the next look, in milliseconds; each heartbeat looks as well. */
 const LONGEST_DELAY = 60_000;
 
@@ -34,6 +38,7 @@ export class Recoverer {
   #dueAt = Infinity;
   #isEnding = false;
   #redelivering = Promise.resolve();
+  #auditAt = 0;
 
   constructor(options: RecovererOptions) {
     this.#options = options;
@@ -42,6 +47,10 @@ export class Recoverer {
 
   /** Puts back all that is to go back now. */
   async run(): Promise<void> {
+    if (performance.now() >= this.#auditAt) {
+      this.#auditAt = performance.now() + AUDIT_INTERVAL;
+      await this.#audit();
+    }
     const { stats, logger, queue } = this.#options;
     const [count, owners] = await this.#reclaim("");
     if (count > 0) {
@@ -86,6 +95,69 @@ export class Recoverer {
   /** Puts back what a consumer had in hand that leaves, and forgets it. */
   async putBack(consumer: string): Promise<void> {
     await this.#reclaim(consumer);
+  }
+
+  /**
+   * Enters consumers into the index again that somebody has removed from it, so
+   * that what they have in hand is found when they die. A batch that no living
+   * consumer knows is announced again.
+   */
+  static readonly #ENTER = defineScript(`
+-- KEYS[1]  the hash of the queue's consumers
+-- ARGV[1]  the start of the keys of the heartbeats
+-- ARGV[2]  the start of the keys of the consumers' batches
+-- ARGV[3…] in turns: a consumer, and the number of one of its batches or ''
+-- It also touches the heartbeats, hashes and batches of the consumers, whose
+-- keys are made from ARGV and lie in the same slot.
+-- Returns how many consumers were missing.
+local missing = 0
+for at = 3, #ARGV, 2 do
+  local consumer, number = ARGV[at], ARGV[at + 1]
+  local hash = ARGV[2] .. consumer
+  local list = hash .. ':' .. number
+  if number ~= '' and redis.call('EXISTS', ARGV[1] .. consumer) == 0
+    and redis.call('EXISTS', list) == 1 then
+    redis.call('HSETNX', hash, number, '?')
+  end
+  if redis.call('EXISTS', hash) == 1 then
+    missing = missing + redis.call('HSETNX', KEYS[1], consumer, 'alive')
+  end
+end
+return missing
+`);
+
+  async #audit(): Promise<void> {
+    const { control, logger, queue } = this.#options;
+    const { consumers, allHeartbeats, allProcessing } = this.#keys;
+    const pattern = `${allProcessing.replace(/[*?[\]\\]/g, "\\$&")}*`;
+    const found: string[] = [];
+    let cursor = "0";
+    do {
+      const scan = ["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"];
+      const page = await control.command<[string, string[]]>(scan).catch(
+        (error: RedisError) => {
+          // It is done without where it is not permitted.
+          if (error.code !== "permission") throw error;
+          return ["0", []] as [string, string[]];
+        },
+      );
+      cursor = page[0];
+      for (const key of page[1]) {
+        const match = BATCH_KEY.exec(key.slice(allProcessing.length));
+        if (match !== null) found.push(match[1]!, match[2] ?? "");
+      }
+    } while (cursor !== "0" && !this.#isEnding);
+    if (found.length === 0) return;
+    const missing = await control.script<number>(
+      Recoverer.#ENTER,
+      [consumers],
+      [allHeartbeats, allProcessing, ...found],
+    );
+    if (missing > 0) {
+      logger.warn(
+        `Somebody has removed ${missing} consumers of "${queue}" from ${consumers}, though they had messages in hand: these are looked after again.`,
+      );
+    }
   }
 
   /**

@@ -92,6 +92,9 @@ Deno.test("diagnose knows every command that scripts call", async () => {
       "COMMAND",
       "HELLO",
       "PING",
+      "SCAN",
+      // An answer.
+      "READONLY",
       "SENTINEL",
       "CLUSTER",
     ]

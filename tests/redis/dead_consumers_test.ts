@@ -154,6 +154,44 @@ Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () =>
   assert.equal(await server.run("EXISTS", `${processing}:77`), 0);
 });
 
+Deno.test("Inbox finds what a dead consumer had in hand whom the index does not know any more", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(1000));
+  await using killed = await KillableInbox.open(server);
+  await killed.take(5);
+  await server.run("DEL", "{queue}:consumers");
+  await killed.kill();
+  // A list that not even its consumer's hash knows.
+  const list = "{queue}:processing:some:device.0123abcd:7";
+  await server.run("RPUSH", list, "stray");
+  const logger = new LineLogger();
+  await using inbox = await open(server, { paused: true, logger });
+  await until(() => inbox.stats().reclaimed === 701);
+  assert.deepEqual(
+    (await queued(server)).toSorted(),
+    [...numbers(1000), "stray"].toSorted(),
+  );
+  await logger.line(/^warn: Somebody has removed 2 consumers of "queue"/);
+});
+
+Deno.test("Inbox does without looking for what the index does not know where it may not", async () => {
+  await using server = await TestServer.start();
+  await server.run(
+    "ACL",
+    "SETUSER",
+    "user",
+    "on",
+    ">x",
+    "~*",
+    "+@all",
+    "-scan",
+  );
+  await server.run("RPUSH", "queue", "one");
+  const args = { ...server.args, username: "user", password: "x" };
+  await using inbox = await Inbox.open(args, { queue: "queue" });
+  await (await nextBatch(inbox))!.settle();
+});
+
 /** An inbox in a process of its own that can be killed. */
 class KillableInbox implements AsyncDisposable {
   #process: Deno.ChildProcess;
