@@ -177,6 +177,18 @@ const WRONG: Record<string, [text: string, message: string]> = {
     "backend.redis: {queue: []}\n",
     "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one, none empty or with a blank at an end",
   ],
+  "an endless pause": [
+    "backend.redis:\n  retry_pause: .inf\n",
+    "/config.yaml:2:3: `backend.redis.retry_pause` has to be a finite number of seconds from 0 on",
+  ],
+  "a place that peers do not have": [
+    "backend.redis:\n  post_events: {interface: lo}\n",
+    "/config.yaml:2:3: there is no option `interface`; the nearest one is `interfaces`",
+  ],
+  "sentinels without a service": [
+    'redis:\n  host: h\n  sentinels: ["a:1"]\n',
+    "/config.yaml:3:3: `sentinels` and `serviceName` belong together; set both or neither",
+  ],
   "a blank behind a queue": [
     'backend.redis: {queue: "lights "}\n',
     "/config.yaml:1:17: `backend.redis.queue` has to be a name or a list of names, at least one, none empty or with a blank at an end",
