@@ -1,4 +1,4 @@
-import { getLogger } from "@logtape/logtape";
+import { getConfig, getLogger } from "@logtape/logtape";
 
 /**
  * Takes what the library reports of its work: the console, the logger of
@@ -41,12 +41,13 @@ export interface Logger {
 }
 
 /**
- * Makes a logger on LogTape's category `["platypush", "redis", ...category]`,
- * which is silent until the application configures LogTape.
+ * Makes a logger on LogTape's category `["platypush", "redis", ...category]`.
+ * Until the application configures LogTape, warnings and errors are shown on
+ * stderr, and one that comes again only after a while, which grows each time.
  *
  * @param category The room that logs, such as `"bus"`.
  * @returns A logger for texts that are complete: braces in them are no
- * placeholders.
+ * placeholders, and control characters are shown as escapes.
  *
  * @example
  * ```ts
@@ -62,12 +63,61 @@ export function createLogger(...category: string[]): Logger {
   return {
     debug: (text) => logger.debug(literal(text)),
     info: (text) => logger.info(literal(text)),
-    warn: (text) => logger.warn(literal(text)),
-    error: (text) => logger.error(literal(text)),
+    warn: (text) => {
+      if (getConfig() === null) showOnStderr("warning", text);
+      else logger.warn(literal(text));
+    },
+    error: (text) => {
+      if (getConfig() === null) showOnStderr("error", text);
+      else logger.error(literal(text));
+    },
   };
 }
 
 /** Braces start a placeholder in LogTape's templates; twice, they are themselves. */
 function literal(text: string): string {
-  return text.replaceAll("{", "{{").replaceAll("}", "}}");
+  return printable(text).replaceAll("{", "{{").replaceAll("}", "}}");
+}
+
+/** Texts from the network may hold line ends, and what a terminal obeys. */
+function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** The first pause before the same line is shown again, and the longest one, in seconds. */
+const FIRST_PAUSE = 10;
+const LONGEST_PAUSE = 3600;
+/** The number of lines that are remembered. */
+const MAX_LINES = 100;
+
+interface Shown {
+  pause: number;
+  next: number;
+  held: number;
+}
+
+const shown = new Map<string, Shown>();
+
+function showOnStderr(level: string, text: string): void {
+  const line = `platypush-redis: ${level}: ${printable(text)}`;
+  const now = performance.now() / 1000;
+  const last = shown.get(line);
+  if (last !== undefined && now < last.next) {
+    last.held++;
+    return;
+  }
+  const pause = last === undefined
+    ? FIRST_PAUSE
+    : Math.min(last.pause * 2, LONGEST_PAUSE);
+  if (shown.size >= MAX_LINES) shown.clear();
+  shown.set(line, { pause, next: now + pause, held: 0 });
+  const held = last?.held ?? 0;
+  const times = held === 0
+    ? ""
+    : ` (${held} more ${held === 1 ? "time" : "times"} meanwhile)`;
+  // deno-lint-ignore no-console -- nobody has said where else to
+  console.error(line + times);
 }

@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+
+/** Runs a program that logs, and gives what it says on stderr. */
+async function stderrOf(program: string): Promise<string[]> {
+  const logger = new URL("../src/logger.ts", import.meta.url);
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      `import { createLogger } from ${JSON.stringify(logger.href)};
+       import { configureSync } from "@logtape/logtape";
+       const QUIET = { category: ["logtape", "meta"], lowestLevel: "error" };
+       const logger = createLogger("mine");
+       ${program}`,
+    ],
+    cwd: new URL("../", import.meta.url),
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  assert.equal(stdout.length, 0);
+  return new TextDecoder().decode(stderr).trimEnd().split("\n");
+}
+
+Deno.test("createLogger() shows warnings and errors on stderr until LogTape is configured", async () => {
+  const lines = await stderrOf(`
+    logger.debug("no");
+    logger.info("no");
+    logger.warn("Cannot connect {to} it.");
+    logger.error("It has failed.");
+    configureSync({ sinks: {}, loggers: [QUIET] });
+    logger.error("This is for LogTape.");
+  `);
+  assert.deepEqual(lines, [
+    "platypush-redis: warning: Cannot connect {to} it.",
+    "platypush-redis: error: It has failed.",
+  ]);
+});
+
+Deno.test("createLogger() shows a line that comes again only after a while", async () => {
+  const lines = await stderrOf(`
+    let now = 0;
+    performance.now = () => now * 1000;
+    for (; now < 40; now++) logger.warn("Trying again.");
+  `);
+  const line = "platypush-redis: warning: Trying again.";
+  assert.deepEqual(lines, [
+    line,
+    `${line} (9 more times meanwhile)`,
+    `${line} (19 more times meanwhile)`,
+  ]);
+});
+
+Deno.test("createLogger() shows control characters as escapes, on stderr and in records", async () => {
+  const text = JSON.stringify("\x1b[31m\r\n\x9b\u2028");
+  const lines = await stderrOf(`
+    logger.warn(${text});
+    configureSync({
+      sinks: { stderr: ({ message }) => console.error(message.join("")) },
+      loggers: [QUIET, { category: "platypush", sinks: ["stderr"] }],
+    });
+    logger.warn(${text});
+  `);
+  const shown = "\\u001b[31m\\u000d\\u000a\\u009b\\u2028";
+  assert.equal(lines[0], `platypush-redis: warning: ${shown}`);
+  assert.ok(lines.includes(shown), lines.join("\n"));
+});
