@@ -11,16 +11,11 @@ import {
 } from "./server_connection.ts";
 
 /** The first words of the answers that say that this is not the right server. */
-const WRONG_SERVER: ReadonlySet<string | undefined> = new Set([
-  "READONLY",
-  "UNBLOCKED",
-  "MASTERDOWN",
-  "LOADING",
-  "MOVED",
-  "ASK",
-  "CLUSTERDOWN",
-  "NOAUTH",
-]);
+const WRONG_SERVER: ReadonlySet<string | undefined> = new Set(
+  "READONLY UNBLOCKED MASTERDOWN LOADING MOVED ASK CLUSTERDOWN NOAUTH".split(
+    " ",
+  ),
+);
 
 /**
  * Tells whether an answer means that another server is the right one by now: a
