@@ -97,6 +97,23 @@ export class Request extends Message {
   }
 }
 
+/** Shows for `console.log` what a request has, without its token. */
+function inspectRequest(
+  this: Request,
+  inspect: (value: unknown, options: unknown) => string,
+  options: unknown,
+): string {
+  const token = this.token === null ? null : "***";
+  return `${this.constructor.name} ${inspect({ ...this, token }, options)}`;
+}
+
+// As a method it would need a name that every compiler can tell.
+Object.defineProperty(
+  Request.prototype,
+  Symbol.for("Deno.customInspect"),
+  { value: inspectRequest },
+);
+
 defineKind<Request>({
   wireName: "request",
   class: Request,

@@ -71,3 +71,19 @@ Deno.test("arguments may be a list, and a token a number, as Platypush takes the
   assert.deepEqual(request.positional, ["1970-01-01T00:00:00.000Z"]);
   assert.deepEqual(new Request({ action: "a", args: [] }).toJSON().args, {});
 });
+
+Deno.test("Request shows no token where people read it, and keeps it on the wire", () => {
+  const request = new Request({
+    target: "hall",
+    origin: "kitchen",
+    action: "lights.on",
+    args: { room: "attic" },
+    token: "s3cret",
+  });
+  const shown = Deno.inspect([request], { depth: 9 });
+  assert.doesNotMatch(shown, /s3cret/);
+  assert.match(shown, /Request \{[^]*action: "lights\.on"[^]*token: "\*\*\*"/);
+  assert.equal(request.toJSON().token, "s3cret");
+  const without = new Request({ target: "a", origin: "b", action: "c" });
+  assert.match(Deno.inspect(without), /token: null/);
+});
