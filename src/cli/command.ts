@@ -5,6 +5,7 @@ import type { Parser } from "@optique/core/parser";
 import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
+import { readEnvironment } from "../config/find_config_file.ts";
 import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter } from "./print.ts";
@@ -69,7 +70,8 @@ export function defineCommand<Options>(
     unknown
   >;
   const action = map(parser, ({ own, general }): Action => async (signal) => {
-    const mayColor = !general.noColor && !Deno.noColor;
+    const mayColor = !general.noColor && !Deno.noColor &&
+      readEnvironment("TERM") !== "dumb";
     await logToStderr(general.logLevel ?? logLevel, mayColor);
     const isTerminal = Deno.stdout.isTerminal();
     try {

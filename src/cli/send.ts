@@ -13,6 +13,7 @@ import {
   Request,
   type Response,
 } from "../../mod.ts";
+import { readEnvironment } from "../config/find_config_file.ts";
 import { unlessAborted } from "../waiting.ts";
 import { resolveOptions } from "./redis_options.ts";
 import { restate } from "../redis/redis_error.ts";
@@ -367,10 +368,8 @@ async function tokenOf(
 ): Promise<string | undefined> {
   if (token === "-") return promptSecret("Token: ");
   if (token !== undefined) return token;
-  const name = "PLATYPUSH_TOKEN";
-  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
-  const given = state === "granted" ? Deno.env.get(name) : undefined;
-  if (given || !isOwn) return given || undefined;
+  const given = readEnvironment("PLATYPUSH_TOKEN");
+  if (given !== undefined || !isOwn) return given;
   const configured = (await resolveOptions(destination.redis)).token;
   return typeof configured === "string" ? configured : undefined;
 }

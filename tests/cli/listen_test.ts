@@ -161,11 +161,14 @@ Deno.test({
       origin: "\x1b[31meve",
       args: evil,
     });
-    await server.run("RPUSH", QUEUE, message, message, message);
-    const listen = async (...more: string[]): Promise<string> => {
+    await server.run("RPUSH", QUEUE, message, message, message, message);
+    const listen = async (
+      more: string[] = [],
+      env: Record<string, string> = {},
+    ): Promise<string> => {
       const { code, stdout } = await runProgram(
         ["cli.ts", "listen", "--count", "1", ...more, ...QUIET, ...at(server)],
-        { isOnTerminal: true },
+        { isOnTerminal: true, env },
       );
       assert.equal(code, 0, stdout);
       return stdout;
@@ -178,9 +181,10 @@ Deno.test({
       /\d\d:\d\d:\d\d event +custom\.Evil \\u\{1b\}\[31meve → hall text="\\u001b\]\\u0007\\u\{9b\}2J"\r\n$/,
     );
     assert.ok(colored.includes("\x1b[1mcustom.Evil\x1b[22m"));
+    assert.ok(!(await listen([], { TERM: "dumb" })).includes("\x1b"));
     // deno-lint-ignore no-control-regex -- they are what is looked for
-    assert.doesNotMatch(await listen("--no-color"), /\x1b\[\d*m/);
-    const json = await listen("--json", "--no-color");
+    assert.doesNotMatch(await listen(["--no-color"]), /\x1b\[\d*m/);
+    const json = await listen(["--json", "--no-color"]);
     // deno-lint-ignore no-control-regex -- they are what is looked for
     assert.doesNotMatch(json.slice(json.indexOf("{")), /[\x1b\x9b]/);
     const [line] = json.slice(json.indexOf("{")).split("\r\n");
