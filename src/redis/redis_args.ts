@@ -59,139 +59,142 @@ export interface RedisArgs {
    * `redis://`, `rediss://` (TLS) or `unix://`, with an optional user, password
    * and database. What it says wins over the other arguments.
    */
-  url?: string;
+  url?: string | undefined;
   /** The server's name or address. Default: `127.0.0.1`. */
-  host?: string;
+  host?: string | undefined;
   /** The server's TCP port. Default: 6379. */
-  port?: number;
+  port?: number | undefined;
   /** The number of the database. Default: 0. */
-  db?: number;
+  db?: number | undefined;
   /** The ACL user. Default: the server's `default` user. */
-  username?: string | null;
+  username?: string | null | undefined;
   /** The user's password. */
-  password?: string | null;
+  password?: string | null | undefined;
   /**
    * The file with the user's password, in place of `password`. It is read at
    * each connection, so the password can be changed meanwhile.
    */
-  password_file?: string | null;
+  password_file?: string | null | undefined;
   /**
    * Gives the user's name and password, in place of the other arguments. It is
    * called at each connection.
    */
-  credential_provider?: (() => Credentials | Promise<Credentials>) | null;
+  credential_provider?:
+    | (() => Credentials | Promise<Credentials>)
+    | null
+    | undefined;
   /** The path of a Unix socket, in place of `host` and `port`. */
-  unix_socket_path?: string | null;
+  unix_socket_path?: string | null | undefined;
   /** True to speak TLS. Default: `false`. */
-  ssl?: boolean;
+  ssl?: boolean | undefined;
   /** The file with the certificates of trusted authorities (PEM). */
-  ssl_ca_certs?: string | null;
+  ssl_ca_certs?: string | null | undefined;
   /** The folder with files of certificates of trusted authorities (PEM). */
-  ssl_ca_path?: string | null;
+  ssl_ca_path?: string | null | undefined;
   /** The certificates of trusted authorities themselves (PEM). */
-  ssl_ca_data?: string | null;
+  ssl_ca_data?: string | null | undefined;
   /** The file with this client's certificate (PEM). */
-  ssl_certfile?: string | null;
+  ssl_certfile?: string | null | undefined;
   /** The file with the key of this client's certificate (PEM). */
-  ssl_keyfile?: string | null;
+  ssl_keyfile?: string | null | undefined;
   /** The password of the key. */
-  ssl_password?: string | null;
+  ssl_password?: string | null | undefined;
   /** Says whether the server's certificate is checked. Default: `required`. */
-  ssl_cert_reqs?: "none" | "optional" | "required";
+  ssl_cert_reqs?: "none" | "optional" | "required" | undefined;
   /** True if the certificate must name the host. Default: `true`. */
-  ssl_check_hostname?: boolean;
+  ssl_check_hostname?: boolean | undefined;
   /**
    * The time to wait for an answer, in seconds. Default: half the health
    * check's interval.
    */
-  socket_timeout?: number | null;
+  socket_timeout?: number | null | undefined;
   /** The time to wait for a connection, in seconds. Default: 5. */
-  socket_connect_timeout?: number | null;
+  socket_connect_timeout?: number | null | undefined;
   /** True if the operating system probes an idle connection. Default: `true`. */
-  socket_keepalive?: boolean;
+  socket_keepalive?: boolean | undefined;
   /**
    * Within how many seconds a dead connection is noticed; the server is pinged
    * when it has nothing to say for a while. 0 switches that off. Default: 10.
    */
-  health_check_interval?: number;
+  health_check_interval?: number | undefined;
   /** The name of the connection in `CLIENT LIST`. */
-  client_name?: string | null;
+  client_name?: string | null | undefined;
   /** The version of the Redis protocol. Default: 3. */
-  protocol?: 2 | 3;
+  protocol?: 2 | 3 | undefined;
   /** Sentinels that know the master, as `host:port`. Default port: 26379. */
-  sentinels?: readonly string[];
+  sentinels?: readonly string[] | undefined;
   /** The name under which the sentinels know the master. */
-  serviceName?: string;
+  serviceName?: string | undefined;
   /** The ACL user on the sentinels. */
-  sentinelUsername?: string;
+  sentinelUsername?: string | undefined;
   /** The password on the sentinels. */
-  sentinelPassword?: string;
+  sentinelPassword?: string | undefined;
   /** True if TLS is spoken to the sentinels. Default: as to the master. */
-  sentinelSsl?: boolean;
+  sentinelSsl?: boolean | undefined;
   /** Some nodes of a cluster, as `host:port`; the others are found through them. */
-  cluster?: readonly string[];
+  cluster?: readonly string[] | undefined;
   /**
    * Addresses to use in place of those that sentinels or nodes of a cluster
    * name, as `172.17.0.2:6379=nas.local:7001`: behind Docker or NAT they only
    * know their own.
    */
-  addressMap?: readonly string[];
+  addressMap?: readonly string[] | undefined;
   /** Taken as by redis-py, without effect. */
-  socket_keepalive_options?: unknown;
+  socket_keepalive_options?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  connection_pool?: unknown;
+  connection_pool?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  encoding?: unknown;
+  encoding?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  encoding_errors?: unknown;
+  encoding_errors?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  charset?: unknown;
+  charset?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  errors?: unknown;
+  errors?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  decode_responses?: unknown;
+  decode_responses?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  retry?: unknown;
+  retry?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  retry_on_timeout?: unknown;
+  retry_on_timeout?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  retry_on_error?: unknown;
+  retry_on_error?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  max_connections?: unknown;
+  max_connections?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  single_connection_client?: unknown;
+  single_connection_client?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  auto_close_connection_pool?: unknown;
+  auto_close_connection_pool?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  redis_connect_func?: unknown;
+  redis_connect_func?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  lib_name?: unknown;
+  lib_name?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  lib_version?: unknown;
+  lib_version?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  cache?: unknown;
+  cache?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  cache_config?: unknown;
+  cache_config?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  event_dispatcher?: unknown;
+  event_dispatcher?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  maint_notifications_config?: unknown;
+  maint_notifications_config?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_ciphers?: unknown;
+  ssl_ciphers?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_min_version?: unknown;
+  ssl_min_version?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_include_verify_flags?: unknown;
+  ssl_include_verify_flags?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_exclude_verify_flags?: unknown;
+  ssl_exclude_verify_flags?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_validate_ocsp?: unknown;
+  ssl_validate_ocsp?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_validate_ocsp_stapled?: unknown;
+  ssl_validate_ocsp_stapled?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_ocsp_context?: unknown;
+  ssl_ocsp_context?: unknown | undefined;
   /** Taken as by redis-py, without effect. */
-  ssl_ocsp_expected_cert?: unknown;
+  ssl_ocsp_expected_cert?: unknown | undefined;
 }
 
 const FILLED = (expected: string): Kind => ({

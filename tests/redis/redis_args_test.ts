@@ -204,3 +204,19 @@ Deno.test("an argument without effect is said once, at debug", () => {
     "debug: Arguments for Redis without effect here: max_connections.",
   ]);
 });
+
+Deno.test("parseRedisArgs takes what is undefined, as a variable that is not set, for not given", () => {
+  const unset = Deno.env.get("A_VARIABLE_THAT_IS_NOT_SET");
+  const place = { url: unset, host: unset, unix_socket_path: unset };
+  const settings = parseRedisArgs({
+    ...place,
+    username: unset,
+    ssl: undefined,
+  });
+  assert.deepEqual(settings.address, { host: "127.0.0.1", port: 6379 });
+  const { address } = parseRedisArgs({
+    ...place,
+    url: "redis://elsewhere:7000",
+  });
+  assert.deepEqual(address, { host: "elsewhere", port: 7000 });
+});
