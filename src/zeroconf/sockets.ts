@@ -70,7 +70,10 @@ export class Sockets {
   #all: readonly NetworkInterface[] = [];
   #own: ReadonlySet<string> = new Set();
   #networks: readonly NetworkInterface[] = [];
-  /** Where senders are: it is found out once for each, as long as nothing changes. */
+  /**
+   * Remembers where senders are: it is found out once for each, as long as
+   * nothing changes.
+   */
   readonly #networkBySender = new Map<string, NetworkInterface | undefined>();
   #looking: Promise<unknown[]> = Promise.resolve([]);
   #timer: ReturnType<typeof setTimeout> | undefined;
