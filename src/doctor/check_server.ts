@@ -243,14 +243,25 @@ async function* checkStanding(
       "Start a listener, or look whether it listens to another queue.",
     )
     : ok("queue", `"${queue}" is ${length === 0 ? "empty" : "a list"}.`);
-  const left = consumers.filter(({ heartbeat, inFlight }) =>
-    heartbeat === undefined && inFlight > 0
+  const left = consumers.filter(({ heartbeat, inFlight, isIndexed }) =>
+    heartbeat === undefined && inFlight > 0 && isIndexed
   );
   if (left.length > 0) {
     yield warning(
       "queue",
       `A consumer of "${queue}" has died with messages in hand.`,
       "Start a listener: it puts them back into the queue.",
+    );
+  }
+  const astray = consumers.filter(({ isIndexed }) => !isIndexed)
+    .reduce((sum, { inFlight }) => sum + inFlight, 0);
+  if (astray > 0) {
+    yield warning(
+      "queue",
+      `Somebody has removed consumers that have ${astray} ${
+        astray === 1 ? "message" : "messages"
+      } of "${queue}" in hand from ${queueKeys(queue, "").consumers}.`,
+      "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
   if (deadLetters.count > 0) {

@@ -1,6 +1,7 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
+import { findBatches } from "./find_batches.ts";
 import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineScript } from "./script.ts";
@@ -41,6 +42,12 @@ export interface ConsumerStatus {
   readonly heartbeat: number | undefined;
   /** The number of messages that it has in hand. */
   readonly inFlight: number;
+  /**
+   * Is `false` if somebody has removed it from the queue's index of consumers though
+   * it has messages in hand. Then the next listener that starts puts them back,
+   * or one that runs does so within ten minutes.
+   */
+  readonly isIndexed: boolean;
 }
 
 /**
@@ -95,6 +102,8 @@ type Survey = [
 /**
  * Looks at a queue, its consumers and its server, without taking or changing
  * anything. It connects once, and does not wait for a server that is not there.
+ * It goes through the names of all keys (`SCAN`, where that is permitted), so
+ * that it also finds what the queue's index does not know.
  *
  * @param args redis-py's arguments, see {@linkcode RedisArgs}.
  * @param options The queue, and what interrupts it; see {@linkcode QueueStatusOptions}.
@@ -139,22 +148,38 @@ const SURVEY = defineScript(`
 -- KEYS[4]  the list of the dead letters
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
+-- ARGV[3…] in turns: a consumer that may be missing in the hash, and the number
+--          of one of its batches or ''
 -- It also reads the heartbeats, hashes and batches of the consumers, whose keys
 -- are made from ARGV and lie in the same slot.
 -- Returns the length of the queue, how many messages pause, how many dead
 -- letters there are, when the oldest one became one or '', and for each consumer
--- its name, its state, the milliseconds left of its heartbeat (-2 without one),
--- and how many messages it has in hand.
+-- its name, its state ('missing' where it is not in the hash), the milliseconds
+-- left of its heartbeat (-2 without one), and how many messages it has in hand.
+local names, states, numbers = {}, {}, {}
+local function enter(name, state)
+  if not states[name] then
+    names[#names + 1], states[name], numbers[name] = name, state, {}
+    for _, number in ipairs(redis.call('HKEYS', ARGV[2] .. name)) do
+      numbers[name][number] = true
+    end
+  end
+  return numbers[name]
+end
+local index = redis.call('HGETALL', KEYS[2])
+for at = 1, #index, 2 do enter(index[at], index[at + 1]) end
+for at = 3, #ARGV, 2 do
+  local known = enter(ARGV[at], 'missing')
+  if ARGV[at + 1] ~= '' then known[ARGV[at + 1]] = true end
+end
 local consumers = {}
-local states = redis.call('HGETALL', KEYS[2])
-for at = 1, #states, 2 do
-  local name, inFlight = states[at], 0
-  local hash = ARGV[2] .. name
-  for _, number in ipairs(redis.call('HKEYS', hash)) do
-    inFlight = inFlight + redis.call('LLEN', hash .. ':' .. number)
+for position, name in ipairs(names) do
+  local inFlight = 0
+  for number in pairs(numbers[name]) do
+    inFlight = inFlight + redis.call('LLEN', ARGV[2] .. name .. ':' .. number)
   end
   local left = redis.call('PTTL', ARGV[1] .. name)
-  consumers[#consumers + 1] = {name, states[at + 1], left, inFlight}
+  consumers[position] = {name, states[name], left, inFlight}
 end
 -- Inside of a text the quotes would be escaped.
 local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
@@ -170,22 +195,24 @@ export async function readQueueStatus(
   queue: string,
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
+  const batches = await findBatches(connection, keys);
   const [length, paused, count, oldest, found] = await connection.script<
     Survey
   >(
     SURVEY,
     [queue, keys.consumers, keys.retry, keys.dead],
-    [keys.allHeartbeats, keys.allProcessing],
+    [keys.allHeartbeats, keys.allProcessing, ...batches],
   ).catch((error) => {
     throw explainWrongType(error, queue);
   });
   const consumers = found
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
-    .map(([name, , left, inFlight]) => ({
+    .map(([name, state, left, inFlight]) => ({
       name,
       heartbeat: left >= 0 ? left / 1000 : undefined,
       inFlight,
+      isIndexed: state !== "missing",
     }));
   return {
     queue,

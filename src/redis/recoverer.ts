@@ -1,6 +1,7 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
+import { findBatches } from "./find_batches.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
@@ -10,8 +11,6 @@ import { defineMove, defineScript } from "./script.ts";
 const REDELIVERED = 512;
 /** The time between two looks for consumers that were removed from the index, in milliseconds. */
 const AUDIT_INTERVAL = 600_000;
-/** A consumer's name, and the number of one of its batches. */
-const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 /** The longest time until the next look, in milliseconds; each heartbeat looks as well. */
 const LONGEST_DELAY = 60_000;
 
@@ -129,24 +128,11 @@ return missing
   async #audit(): Promise<void> {
     const { control, logger, queue } = this.#options;
     const { consumers, allHeartbeats, allProcessing } = this.#keys;
-    const pattern = `${allProcessing.replace(/[*?[\]\\]/g, "\\$&")}*`;
-    const found: string[] = [];
-    let cursor = "0";
-    do {
-      const scan = ["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"];
-      const page = await control.command<[string, string[]]>(scan).catch(
-        (error: RedisError) => {
-          // It is done without where it is not permitted.
-          if (error.code !== "permission") throw error;
-          return ["0", []] as [string, string[]];
-        },
-      );
-      cursor = page[0];
-      for (const key of page[1]) {
-        const match = BATCH_KEY.exec(key.slice(allProcessing.length));
-        if (match !== null) found.push(match[1]!, match[2] ?? "");
-      }
-    } while (cursor !== "0" && !this.#isEnding);
+    const found = await findBatches(
+      control,
+      this.#keys,
+      () => !this.#isEnding,
+    );
     if (found.length === 0) return;
     const missing = await control.script<number>(
       Recoverer.#ENTER,

@@ -203,6 +203,29 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   await inbox.stop(0);
 });
 
+Deno.test("diagnose finds what a consumer had in hand whom somebody has removed from the index", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  await server.run("RPUSH", "queue", "a", "b", "c");
+  const options = { queue: "queue", batchSize: 3, maxInFlight: 3 };
+  await using inbox = await Inbox.open(server.args, {
+    ...options,
+    heartbeatTimeout: 60,
+  });
+  await inbox.next();
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!, "{queue}:consumers");
+  assertOne(
+    await problems(server.args),
+    /^warning queue: Somebody has removed consumers that have 3 messages of "queue" in hand from \{queue\}:consumers\. \| Start a listener/,
+  );
+  await using next = await Inbox.open(server.args, options);
+  const again = await next.next();
+  assert.equal(again!.payloads.length, 3);
+  await again!.settle();
+  assert.deepEqual(await problems(server.args), []);
+  await inbox.stop(0);
+});
+
 Deno.test("diagnose tells when the keys of a queue are on different nodes", async () => {
   await using server = await TestServer.start({
     port: freePort(),

@@ -70,9 +70,42 @@ Deno.test("queueStatus tells a consumer that has died, and what it had in hand",
   await server.run("DEL", heartbeat!);
   const { consumers } = await queueStatus(server.args, { queue: "queue" });
   assert.deepEqual(
-    consumers.map(({ heartbeat, inFlight }) => [heartbeat, inFlight]),
-    [[undefined, 2]],
+    consumers.map(({ heartbeat, inFlight, isIndexed }) => [
+      heartbeat,
+      inFlight,
+      isIndexed,
+    ]),
+    [[undefined, 2, true]],
   );
+  await inbox.stop(0);
+});
+
+Deno.test("queueStatus counts what consumers have in hand whom somebody has removed from the index", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "a", "b", "c");
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    batchSize: 3,
+    maxInFlight: 3,
+    heartbeatTimeout: 60,
+  });
+  await nextBatch(inbox);
+  await server.run("DEL", "{queue}:consumers");
+  // A list that not even its consumer's hash knows.
+  const list = "{queue}:processing:some:device.0123abcd:7";
+  await server.run("RPUSH", list, "stray");
+  const removed = await queueStatus(server.args, { queue: "queue" });
+  assert.equal(removed.inFlight, 4);
+  const [stray, held] = removed.consumers.toSorted((a, b) =>
+    a.inFlight - b.inFlight
+  );
+  assert.ok(held!.heartbeat! > 0 && !held!.isIndexed);
+  assert.deepEqual(stray, {
+    name: "some:device.0123abcd",
+    heartbeat: undefined,
+    inFlight: 1,
+    isIndexed: false,
+  });
   await inbox.stop(0);
 });
 

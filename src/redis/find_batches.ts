@@ -1,0 +1,45 @@
+import type { Argument } from "./server_connection.ts";
+import type { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
+
+/** A consumer's name, and the number of one of its batches. */
+const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
+
+/** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
+interface Sender {
+  command<Reply>(args: readonly Argument[]): Promise<Reply>;
+}
+
+/**
+ * Goes through the names of all keys (`SCAN`) for batches that consumers of a
+ * queue have in hand, whether or not the index of consumers knows them.
+ *
+ * @returns In turns: a consumer, and the number of one of its batches, or `""`
+ * for its hash of batches. Nothing where the user may not scan.
+ * @throws {RedisError} The connection was lost.
+ */
+export async function findBatches(
+  connection: Sender,
+  { allProcessing }: QueueKeys,
+  isWanted: () => boolean = () => true,
+): Promise<readonly string[]> {
+  const pattern = `${allProcessing.replace(/[*?[\]\\]/g, "\\$&")}*`;
+  const found: string[] = [];
+  let cursor = "0";
+  do {
+    const scan = ["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"];
+    const page = await connection.command<[string, string[]]>(scan).catch(
+      (error: RedisError) => {
+        // It is done without where it is not permitted.
+        if (error.code !== "permission") throw error;
+        return ["0", []] as [string, string[]];
+      },
+    );
+    cursor = page[0];
+    for (const key of page[1]) {
+      const match = BATCH_KEY.exec(key.slice(allProcessing.length));
+      if (match !== null) found.push(match[1]!, match[2] ?? "");
+    }
+  } while (cursor !== "0" && isWanted());
+  return found;
+}
