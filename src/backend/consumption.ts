@@ -1,3 +1,4 @@
+import { postBatch } from "../bus/bus.ts";
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { Batch, Failure } from "../redis/mod.ts";
@@ -47,7 +48,7 @@ export class Consumption {
    */
   async post(batch: Batch): Promise<boolean> {
     const { bus, target, maxSize, bigint } = this.#options;
-    const posted = bus.post(batch.payloads, {
+    const posted = postBatch(bus, batch.payloads, {
       redelivered: batch.deliveries,
       ...(batch.retries.some((retry) => retry !== undefined) &&
         { retries: batch.retries }),

@@ -27,6 +27,7 @@ import {
   type PostOptions,
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
+import type { FrameOptions, Postable } from "./frame.ts";
 import { Hub } from "./hub.ts";
 import { Receipt } from "./receipt.ts";
 import { checkHandler, register, type Registration } from "./registration.ts";
@@ -40,6 +41,16 @@ import {
 
 /** The name that buses have by default, as in Platypush's own. */
 const DEFAULT_NAME = "platypush/bus";
+
+/**
+ * Posts payloads to a bus as {@linkcode Bus.post} does, but leaves out the check
+ * of what a backend has put together itself.
+ */
+export let postBatch: (
+  bus: Bus,
+  payloads: readonly Uint8Array[],
+  options: FrameOptions,
+) => Promise<Receipt>;
 
 /**
  * Carries messages between the threads of a process. Every `Bus` of the same
@@ -199,9 +210,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
     input: MessageInput | readonly MessageInput[],
     options: PostOptions = {},
   ): Promise<Receipt> {
-    this.#checkOpen("post");
     checkOptions("post", options, POST_OPTIONS);
-    const { deviceId = options.target, plain = true } = this.#options;
+    const { deviceId = options.target } = this.#options;
     const building = {
       ...(deviceId === undefined ? {} : { deviceId }),
       ...options,
@@ -209,13 +219,26 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const inputs = (isArray(input) ? input : [input]).map((one) =>
       one instanceof Uint8Array ? one : Message.build(one, building)
     );
+    return await this.#publish(inputs, building);
+  }
+
+  static {
+    postBatch = (bus, payloads, options) => bus.#publish(payloads, options);
+  }
+
+  async #publish(
+    inputs: readonly Postable[],
+    options: FrameOptions,
+  ): Promise<Receipt> {
+    this.#checkOpen("post");
+    const { plain = true } = this.#options;
     const receipt = new Receipt();
     this.#receipts.add(receipt);
     receipt.handled.then(() => this.#receipts.delete(receipt));
     // One post after the other keeps the order.
     const turn = this.#posts
       .then(() =>
-        this.#hub.publish(this.#subscriber, inputs, building, plain, receipt)
+        this.#hub.publish(this.#subscriber, inputs, options, plain, receipt)
       )
       .finally(() => receipt.finish());
     this.#posts = turn.catch(() => {});
