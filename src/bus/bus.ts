@@ -49,7 +49,7 @@ const DEFAULT_NAME = "platypush/bus";
 export let postBatch: (
   bus: Bus,
   payloads: readonly Uint8Array[],
-  options: FrameOptions,
+  options: PostOptions,
 ) => Promise<Receipt>;
 
 /**
@@ -211,11 +211,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     options: PostOptions = {},
   ): Promise<Receipt> {
     checkOptions("post", options, POST_OPTIONS);
-    const { deviceId = options.target } = this.#options;
-    const building = {
-      ...(deviceId === undefined ? {} : { deviceId }),
-      ...options,
-    };
+    const building = this.#withDevice(options);
     const inputs = (isArray(input) ? input : [input]).map((one) =>
       one instanceof Uint8Array ? one : Message.build(one, building)
     );
@@ -223,7 +219,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   static {
-    postBatch = (bus, payloads, options) => bus.#publish(payloads, options);
+    postBatch = (bus, payloads, options) =>
+      bus.#publish(payloads, bus.#withDevice(options));
+  }
+
+  /** Says whose messages they are that do not say so themselves. */
+  #withDevice(options: PostOptions): FrameOptions {
+    const { deviceId = options.target } = this.#options;
+    return deviceId === undefined ? options : { deviceId, ...options };
   }
 
   async #publish(

@@ -4,7 +4,7 @@ import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { expandUrl, parseRedisArgs, type RedisArgs } from "./redis_args.ts";
-import { RedisError } from "./redis_error.ts";
+import { RedisError, restate } from "./redis_error.ts";
 
 /**
  * The time to try one node of a cluster before its slots are asked for again,
@@ -58,15 +58,22 @@ export class Router {
     } catch (error) {
       if (this.#abort.signal.aborted) throw closed();
       if (!late.signal.aborted) throw error;
+      const failure = this.#failure;
+      // A server that answers has said more than that there was no time.
+      if (failure instanceof RedisError && failure.code !== "connection") {
+        throw restate(failure, {
+          note: "It was tried until the time was over",
+        });
+      }
       throw new RedisError(
         {
           attempted: "connect to Redis",
           reason: "no connection to Redis in time",
-          note: this.#failure?.message ??
+          note: failure?.message ??
             `There is no answer from ${this.#place}`,
         },
         "connection",
-        { cause: this.#failure ?? error },
+        { cause: failure ?? error },
       );
     } finally {
       clearTimeout(timer);

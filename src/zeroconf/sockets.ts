@@ -71,7 +71,7 @@ export class Sockets {
   #own: ReadonlySet<string> = new Set();
   #networks: readonly NetworkInterface[] = [];
   /**
-   * Remembers where senders are: it is found out once for each, as long as
+   * Remembers the network of each sender, which is found out once, as long as
    * nothing changes.
    */
   readonly #networkBySender = new Map<string, NetworkInterface | undefined>();
