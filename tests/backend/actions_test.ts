@@ -227,7 +227,8 @@ Deno.test("Backend answers with whatever an action returns as JSON", async () =>
   assert.equal(await output("date"), "1970-01-01T00:00:00.000Z");
   assert.deepEqual(await output("map"), { a: 1, 2: ["b"] });
   assert.equal(await output("bytes"), "AQL/");
-  assert.equal(await output("large"), "18446744073709551616");
+  // With all digits on the wire; whoever wants them here asks for big integers.
+  assert.equal(await output("large"), 2 ** 64);
   assert.deepEqual(await output("nothing"), { success: true });
   assert.deepEqual(await output("null"), { success: true });
   assert.deepEqual(await output("nan"), [null, 1]);
