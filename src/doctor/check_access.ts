@@ -116,6 +116,8 @@ export function commandsFor(queue: string): readonly Purpose[] {
         ["LRANGE", batch, "0", "-1"],
         ["DEL", batch],
         ["SET", heartbeat, "1", "PX", "1"],
+        ["GET", heartbeat],
+        ["PTTL", heartbeat],
         ["EXISTS", heartbeat],
         ["PEXPIRE", heartbeat, "1"],
         ["HSET", processing, "1", ""],

@@ -130,7 +130,7 @@ end
 -- memory, but not the later ones: so the first one frees some.
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], 'alive')
-redis.call('SET', KEYS[3], '1', 'PX', ARGV[2])
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[2])
 return 1
 `);
 
@@ -167,7 +167,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
 if redis.call('PEXPIRE', KEYS[2], ARGV[2]) == 0 then
-  redis.call('SET', KEYS[2], '1', 'PX', ARGV[2])
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[2])
 end
 return redis.call('HKEYS', KEYS[3])
 `);

@@ -6,14 +6,12 @@ import {
   formatHistory,
   type History,
   HISTORY_FUNCTIONS,
+  LONGEST_PAUSE,
 } from "./history.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
-
-/** The longest pause before a message is tried again, in seconds. */
-const LONGEST_PAUSE = 300;
 
 /** Says where a batch is on the server. */
 export interface HeldPlace {
@@ -224,7 +222,7 @@ local back, histories = {}, {}
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
-    local member = name .. ' ' .. history .. ' ' .. payloads[index + 1]
+    local member = name .. '@' .. pause .. ' ' .. history .. ' ' .. payloads[index + 1]
     add({'ZREM', KEYS[3], member}, 'ZADD', KEYS[3], milliseconds + pause, member)
     position = position + 5
   elseif ARGV[position] == 'back' then

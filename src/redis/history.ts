@@ -20,6 +20,9 @@ export const FIRST_TIME: History = {
   crashes: 0,
 };
 
+/** The longest pause before a message is tried again, in seconds. */
+export const LONGEST_PAUSE = 300;
+
 /** One crash may be chance: consumers are also ended while they handle something harmless. */
 const CRASHES = 2;
 

@@ -2,7 +2,7 @@ import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findBatches } from "./find_batches.ts";
-import { HISTORY_FUNCTIONS } from "./history.ts";
+import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { defineMove, defineScript } from "./script.ts";
@@ -166,6 +166,17 @@ return missing
 -- keys are made from ARGV and lie in the same slot.
 -- Returns how many messages went back, and the consumers whose they were.
 ${HISTORY_FUNCTIONS}
+-- Where the server's clock has gone back, a heartbeat would count for longer
+-- than its lifetime, which is its value ('1' in a heartbeat without one).
+local function isAlive(heartbeat)
+  local left = redis.call('PTTL', heartbeat)
+  if left == -2 then return false end
+  local lifetime = tonumber(redis.call('GET', heartbeat)) or 1
+  if lifetime > 1 and (left == -1 or left > lifetime) then
+    redis.call('PEXPIRE', heartbeat, lifetime)
+  end
+  return true
+end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])
 local total, owners = 0, {}
@@ -173,7 +184,7 @@ local consumers = redis.call('HGETALL', KEYS[2])
 
 for position = 1, #consumers, 2 do
   local consumer, state = consumers[position], consumers[position + 1]
-  if redis.call('EXISTS', ARGV[1] .. consumer) == 0 then
+  if not isAlive(ARGV[1] .. consumer) then
     local hash = ARGV[2] .. consumer
     local batches, numbers = {}, {}
     local fields = redis.call('HGETALL', hash)
@@ -230,10 +241,39 @@ return {total, owners}
 -- KEYS[2]  the sorted set of the messages that pause
 -- KEYS[3]  the hash of the histories
 -- ARGV[1]  the largest number of messages
+-- ARGV[2]  the longest pause of any message, in milliseconds
 -- Returns after how many milliseconds the next one is due, or -1.
 ${HISTORY_FUNCTIONS}
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
+
+-- A message is due further away than its pause where the server's clock has gone
+-- back: then it is due when it has paused from now on. Its name tells its pause.
+local function latest(member)
+  return milliseconds + (member:match('^%S-@(%d+) ') or ARGV[2])
+end
+local function isAstray(position)
+  local found = redis.call('ZRANGE', KEYS[2], position, position, 'WITHSCORES')
+  return found[1] and tonumber(found[2]) > latest(found[1])
+end
+-- After a clock has gone back its last message is astray, or soon will be last.
+if isAstray(0) or isAstray(-1) then
+  begin(KEYS[3])
+  local first = 0
+  repeat
+    local page = redis.call('ZRANGE', KEYS[2], first, first + CHUNK - 1, 'WITHSCORES')
+    -- What moves gets a rank that is already behind us.
+    for at = 1, #page, 2 do
+      local member, score = page[at], page[at + 1]
+      if tonumber(score) > latest(member) then
+        add({'ZADD', KEYS[2], score, member},
+          'ZADD', KEYS[2], latest(member), member)
+      end
+    end
+    first = first + CHUNK
+  until #page == 0
+end
+
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', milliseconds, 'LIMIT', 0, ARGV[1])
 if #due > 0 then
   begin(KEYS[3])
@@ -256,7 +296,7 @@ return math.max(first[2] - milliseconds, 0)
     const next = await this.#options.control.script<number>(
       Recoverer.#REDELIVER,
       [keys.queue, keys.retry, keys.deliveries],
-      [String(REDELIVERED)],
+      [String(REDELIVERED), String(LONGEST_PAUSE * 1000)],
     );
     if (next >= 0) this.redeliverIn(next);
   }

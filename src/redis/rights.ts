@@ -67,6 +67,8 @@ export async function checkRights(
       ["ZRANGEBYSCORE", probe, "0", "0"],
       ["DEL", probe],
       ["SET", probe, "", "PX", "1000"],
+      ["GET", probe],
+      ["PTTL", probe],
       ["EXISTS", probe],
       ["EXPIRE", probe, "1"],
       ["PEXPIRE", probe, "1000"],

@@ -137,7 +137,7 @@ Deno.test("At most once needs two permissions more, and one of them is one of tw
 Deno.test("Other databases, the status of a queue and mere senders need what the guide says", async () => {
   await using server = await TestServer.start();
   const rules = await documentedRules();
-  const more = ["+select", "+zcard", "+pttl"];
+  const more = ["+select", "+zcard"];
   const args = await createUser(server, [...rules, ...more]);
   await using outbox = new Outbox({ ...args, db: 1 });
   assert.equal(await outbox.push(QUEUE, "one"), 1);
@@ -170,7 +170,6 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
   const rules = await documentedRules();
   const more = [
     "+zcard",
-    "+pttl",
     "+info",
     "+lpop",
     "+blpop",

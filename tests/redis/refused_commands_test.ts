@@ -16,7 +16,19 @@ const REFUSED = "local function refused() return redis.call('INCR', 'x') end\n";
 /** Where a script runs a command; what `add` itself runs is counted where it is called. */
 const COMMAND = /redis\.call\((?!\.\.\.)|(?<!function )\badd\(/g;
 
-const SURVIVORS = ["d0", "d1", "q0", "q1", "q2", "q3", "q4", "q5", "r0", "x0"];
+const SURVIVORS = [
+  "d0",
+  "d1",
+  "q0",
+  "q1",
+  "q2",
+  "q3",
+  "q4",
+  "q5",
+  "r0",
+  "r1",
+  "x0",
+];
 
 /** Runs scripts, but with a command of one of them refused. */
 class Saboteur implements Disposable {
@@ -65,6 +77,9 @@ async function lay(server: TestServer): Promise<void> {
   await server.run("HSET", "{queue}:processing:gone.1", "1", "0:1.1.0.0");
   await server.run("RPUSH", "{queue}:processing:gone.1:1", "d0", "d1");
   await server.run("ZADD", "{queue}:retry", "1", "a:1:1 1.1.0.0 r0");
+  // The clock was an hour further when it failed.
+  const score = String(Date.now() + 3_600_000);
+  await server.run("ZADD", "{queue}:retry", score, "b:1:1@50000 1.1.0.0 r1");
   const letter = { id: "x", reason: "failed", error: "e", time: 1 };
   await server.run(
     "RPUSH",
