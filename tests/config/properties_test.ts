@@ -32,11 +32,17 @@ const redisArgs = fc.record({
   cluster: fc.array(address, { minLength: 1, maxLength: 3 }),
 }, { requiredKeys: ["host"], noNullPrototype: true });
 
+// One with a blank at an end is refused.
+const queue = text.filter((name) => name === name.trim());
+
 const config = fc.record({
   device_id: text,
   token: text,
   "backend.redis": fc.record({
-    queue: fc.oneof(text, fc.array(text, { minLength: 1, maxLength: 3 })),
+    queue: fc.oneof(
+      queue,
+      fc.array(queue, { minLength: 1, maxLength: 3 }),
+    ),
     poll_seconds: seconds,
     daemon: fc.boolean(),
     delivery: fc.constantFrom("at-least-once", "at-most-once"),

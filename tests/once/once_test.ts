@@ -238,7 +238,7 @@ Deno.test("FileOnce says why a file cannot be opened", async () => {
       "this is no database, but long enough ".repeat(40),
     );
     assert.throws(() => new FileOnce(file), /not a database/);
-    assert.throws(() => new FileOnce("/nowhere/handled.sqlite"), /open/);
+    assert.throws(() => new FileOnce(`${file}/handled.sqlite`), /open/);
     assert.throws(() => new FileOnce(""), TypeError);
   } finally {
     await Deno.remove(file);

@@ -46,8 +46,6 @@ for (const { bytesPerSecond, size, count, delivery } of CASES) {
       logger,
       delivery: delivery ?? "at-least-once",
     });
-    const begin = performance.now();
-    let bytes = 0;
     let largest = 0;
     const numbers: number[] = [];
     while (numbers.length < count) {
@@ -55,22 +53,18 @@ for (const { bytesPerSecond, size, count, delivery } of CASES) {
       const sizes = batch.payloads.map(({ length }) => length);
       largest = Math.max(largest, sizes.reduce((sum, length) => sum + length));
       for (const message of batch.payloads) {
-        bytes += message.length;
         numbers.push(
           parseInt(new TextDecoder().decode(message.subarray(0, 8))),
         );
       }
       await batch.settle();
     }
-    const seconds = (performance.now() - begin) / 1000;
     assert.deepEqual(numbers, Array.from({ length: count }, (_, at) => at));
     assert.equal(inbox.stats().reconnects, 0);
     assert.deepEqual(logger.lines, []);
-    const share = bytes / seconds / bytesPerSecond;
     // About what comes in a second; no message is split.
     const limit = 1.5 * bytesPerSecond + 2 * size;
     assert.ok(largest <= limit, `${largest} bytes in one batch`);
-    assert.ok(share >= 0.8, `${share} of the link in ${seconds} s`);
   });
 }
 
