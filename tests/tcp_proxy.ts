@@ -1,8 +1,9 @@
 const decoder = new TextDecoder("latin1");
+const NOTHING = new Uint8Array();
 
 /**
- * A TCP proxy on loopback that can stop forwarding without closing anything, and
- * lose answers.
+ * A TCP proxy on loopback that can stop forwarding without closing anything,
+ * lose answers, and forge them.
  */
 export class TcpProxy implements AsyncDisposable {
   #listener: Deno.TcpListener;
@@ -12,6 +13,11 @@ export class TcpProxy implements AsyncDisposable {
   #pumps = new Set<Promise<void>>();
   #accepting: Promise<void>;
   #thawed: PromiseWithResolvers<void> | undefined;
+  #forgery: {
+    text: string;
+    forge: (answer: string) => string;
+    done: PromiseWithResolvers<void>;
+  } | undefined;
   #loss: { text: string; begun: PromiseWithResolvers<void> } | undefined;
 
   /** @param target The port to which it forwards. */
@@ -46,6 +52,17 @@ export class TcpProxy implements AsyncDisposable {
   lose(text: string): Promise<void> {
     this.#loss = { text, begun: Promise.withResolvers() };
     return this.#loss.begun.promise;
+  }
+
+  /**
+   * Puts something else in the place of the next thing that the server sends
+   * with this text in it.
+   *
+   * @returns Resolves when that has happened.
+   */
+  forge(text: string, forge: (answer: string) => string): Promise<void> {
+    this.#forgery = { text, forge, done: Promise.withResolvers() };
+    return this.#forgery.done.promise;
   }
 
   /** Closes every connection. */
@@ -83,8 +100,12 @@ export class TcpProxy implements AsyncDisposable {
       });
       this.#connections.add(server);
       await Promise.all([
-        this.#pump(client, server, () => false),
-        this.#pump(server, client, (bytes) => this.#isLost(bytes)),
+        this.#pump(client, server, (bytes) => bytes),
+        this.#pump(
+          server,
+          client,
+          (bytes) => this.#isLost(bytes) ? NOTHING : this.#forged(bytes),
+        ),
       ]);
     } catch {
       close(client);
@@ -100,18 +121,28 @@ export class TcpProxy implements AsyncDisposable {
     return this.#loss.text === "";
   }
 
+  #forged(bytes: Uint8Array): Uint8Array {
+    if (this.#forgery === undefined) return bytes;
+    const { text, forge, done } = this.#forgery;
+    const answer = decoder.decode(bytes);
+    if (!answer.includes(text)) return bytes;
+    this.#forgery = undefined;
+    done.resolve();
+    return Uint8Array.from(forge(answer), (char) => char.charCodeAt(0));
+  }
+
   async #pump(
     from: Deno.TcpConn,
     to: Deno.TcpConn,
-    isLost: (bytes: Uint8Array) => boolean,
+    change: (bytes: Uint8Array) => Uint8Array,
   ): Promise<void> {
     const buffer = new Uint8Array(65536);
     try {
       for (let count; (count = await from.read(buffer)) !== null;) {
         await this.#thawed?.promise;
-        if (isLost(buffer.subarray(0, count))) continue;
-        for (let start = 0; start < count;) {
-          start += await to.write(buffer.subarray(start, count));
+        const bytes = change(buffer.subarray(0, count));
+        for (let start = 0; start < bytes.length;) {
+          start += await to.write(bytes.subarray(start));
         }
       }
     } catch {

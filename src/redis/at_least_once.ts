@@ -15,6 +15,7 @@ import {
 } from "./history.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
+import { isNumber, isPayload, isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
@@ -27,6 +28,11 @@ const READ_LOST = -1;
 /** The histories of a batch, and its messages. */
 type Reply = readonly [histories: string, payloads: readonly Uint8Array[]];
 const NOTHING: Reply = ["", []];
+
+function isTaken(reply: unknown): boolean {
+  return Array.isArray(reply) && reply.length === 2 && isText(reply[0]) &&
+    isPayloads(reply[1]);
+}
 
 /** A batch that was asked for. */
 interface Request {
@@ -297,7 +303,7 @@ return {histories, payloads}
         keys.deliveries,
       ],
       [session.name, String(number), String(limit), String(this.maxBytes)],
-      { bytes: true },
+      { bytes: true, isReply: isTaken },
     ).then(([histories, payloads]) => [String(histories), payloads]);
   }
 
@@ -312,13 +318,22 @@ return {histories, payloads}
     const block = String(BLOCK_SECONDS);
     while (this.isOpen) {
       const [announced, moved, returned, state] = await Promise.allSettled([
-        blocking.command(["HSET", processing, String(number), "?"]),
+        blocking.command(
+          ["HSET", processing, String(number), "?"],
+          { isReply: isNumber },
+        ),
         blocking.command<Uint8Array | null>(
           ["BLMOVE", queue, list, "LEFT", "RIGHT", block],
-          { block: BLOCK_SECONDS, bytes: true },
+          { block: BLOCK_SECONDS, bytes: true, isReply: isPayload },
         ),
-        blocking.command<number>(["EXISTS", deliveries]),
-        blocking.command<string | null>(["HGET", consumers, session.name]),
+        blocking.command<number>(
+          ["EXISTS", deliveries],
+          { isReply: isNumber },
+        ),
+        blocking.command<string | null>(
+          ["HGET", consumers, session.name],
+          { isReply: (reply) => reply === null || isText(reply) },
+        ),
       ]);
       if (moved.status === "rejected") {
         const { reason } = moved;
@@ -381,6 +396,7 @@ return count
       AtLeastOnce.#RELEASE,
       [keys.queue, keys.processing, session.list(number), keys.deliveries],
       [String(number)],
+      { isReply: isNumber },
     );
   }
 }

@@ -8,6 +8,7 @@ import {
 import { encodeDeadLetter } from "./dead_letter.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
+import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineScript } from "./script.ts";
 
@@ -82,7 +83,10 @@ export class AtMostOnce extends Consumer {
     const count = String(Math.min(this.#count, batchSize));
     return await blocking.command<Uint8Array[] | null>(
       ["LPOP", queue, count],
-      { bytes: true },
+      {
+        bytes: true,
+        isReply: (reply) => reply === null || isPayloads(reply),
+      },
     ) ?? [];
   }
 
@@ -90,7 +94,10 @@ export class AtMostOnce extends Consumer {
   async #wait(): Promise<readonly Uint8Array[]> {
     if (!this.isOpen) return [];
     const { blocking, queue, batchSize } = this.options;
-    const options = { bytes: true, block: BLOCK_SECONDS };
+    const isPopped = (reply: unknown): boolean =>
+      reply === null || Array.isArray(reply) && isText(reply[0]) &&
+        (this.#hasBlmpop ? isPayloads(reply[1]) : isText(reply[1]));
+    const options = { bytes: true, block: BLOCK_SECONDS, isReply: isPopped };
     const block = String(BLOCK_SECONDS);
     if (this.#hasBlmpop) {
       const count = String(Math.min(this.#count, batchSize));

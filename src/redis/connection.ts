@@ -43,6 +43,12 @@ export interface CommandOptions {
    * argument says; so long the connection is not taken for dead. Default: 0.
    */
   block?: number;
+  /**
+   * Tells whether a reply has the shape that it has to have. One that has not
+   * belongs to another command, or comes from something that is no Redis: the
+   * connection is given up and made again. Default: any shape will do.
+   */
+  isReply?: (reply: unknown) => boolean;
 }
 
 /** Every option of connecting. */
@@ -247,7 +253,9 @@ export class Connection {
     }
     health?.begin(args, options.block);
     try {
-      return await server.send<Reply>(args, options);
+      const reply = await server.send<Reply>(args, options);
+      if (options.isReply?.(reply) === false) throw misfit(args, server);
+      return reply;
     } catch (cause) {
       const error = this.#explain(cause, what, server);
       this.#react(error, server);
@@ -484,6 +492,22 @@ export class Connection {
 
 /** The time for which a server has to be the right one before all is well, in seconds. */
 const STEADY = 5;
+
+/** Gives up a server that has answered in another shape than it has to. */
+function misfit(
+  args: readonly Argument[],
+  server: ServerConnection,
+): RedisError {
+  const error = new RedisError({
+    attempted: "stay connected to Redis",
+    place: formatAddress(server.address),
+    reason: `what came as the answer to ${
+      String(args[0])
+    } has the shape of another one`,
+  }, "connection");
+  server.close(error);
+  return error;
+}
 
 /** Names what two errors have in common that need not be reported twice. */
 function kindOf(error: Error): string {

@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { explainWrongType } from "./queue_keys.ts";
 import { RedisError } from "./redis_error.ts";
+import { isTexts } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 import { Session } from "./session.ts";
 
@@ -181,6 +182,7 @@ return redis.call('HKEYS', KEYS[3])
         Heartbeat.#BEAT,
         [keys.consumers, keys.heartbeat, keys.processing],
         [name, this.#lifetime],
+        { isReply: isTexts },
       );
     } catch (error) {
       if (!(error instanceof RedisError) || error.code !== "taken") throw error;

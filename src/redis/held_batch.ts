@@ -10,6 +10,7 @@ import {
 } from "./history.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
+import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
@@ -279,6 +280,7 @@ return excess
         String(this.payloads.length),
         ...outcome,
       ],
+      { isReply: isNumber },
     );
   }
 }

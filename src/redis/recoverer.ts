@@ -5,6 +5,7 @@ import { findBatches } from "./find_batches.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
+import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 
 /** The number of messages that go back at once when their pause is over. */
@@ -230,6 +231,10 @@ return {total, owners}
       Recoverer.#RECLAIM,
       [keys.queue, keys.consumers, keys.deliveries],
       [keys.allHeartbeats, keys.allProcessing, leaving],
+      {
+        isReply: (reply) =>
+          Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]),
+      },
     );
   }
 
@@ -297,6 +302,7 @@ return math.max(first[2] - milliseconds, 0)
       Recoverer.#REDELIVER,
       [keys.queue, keys.retry, keys.deliveries],
       [String(REDELIVERED), String(LONGEST_PAUSE * 1000)],
+      { isReply: isNumber },
     );
     if (next >= 0) this.redeliverIn(next);
   }

@@ -83,10 +83,19 @@ export class ServerConnection {
     this.#client._insertSocket(socket);
     socket.on("data", ({ length }: Buffer) => this.throughput.onBytes(length));
     this.#client.on("error", (error) => {
-      this.close(toRedisError(error, {
+      const what = {
         attempted: "stay connected to Redis",
         place: formatAddress(address),
-      }));
+      };
+      const loss = toRedisError(error, what);
+      // The client stumbles over what it cannot read, and over answers to nothing.
+      this.close(
+        loss.code !== "reply" ? loss : new RedisError(
+          { ...what, reason: "the server sent what answers no command" },
+          "connection",
+          { cause: error },
+        ),
+      );
     });
     if (unref) this.#client.unref();
   }
