@@ -287,7 +287,7 @@ const sendRequestCommand: Command = defineCommand("request", {
           message`How; a value is JSON where it parses as JSON, else a text`,
       }),
     ),
-    token: optional(option("--token", string({ metavar: "TOKEN" }), {
+    token: optional(option("--token", filled("TOKEN", "a token", "s3cret"), {
       description:
         message`The token that the receiver asks for; "-" asks for it here, which keeps it out of the list of processes. Default: PLATYPUSH_TOKEN, for our own device also the file`,
     })),

@@ -13,7 +13,6 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import { unlessAborted } from "../waiting.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
@@ -21,6 +20,7 @@ import {
   redisOptions,
   resolveOptions,
 } from "./redis_options.ts";
+import { filled } from "./values.ts";
 
 /**
  * Opens a backend on the Redis of a peer, where the responses of the peer are.
@@ -86,10 +86,16 @@ export interface Destination {
 /** The options that every command that sends takes. */
 export function destination(): Parser<"sync", Destination, unknown> {
   return object({
-    to: optional(option("--to", string({ metavar: "PEER" }), {
-      description:
-        message`A listener on the local network, found by its device id or its service's name, in place of our own queue`,
-    })),
+    to: optional(
+      option(
+        "--to",
+        filled("PEER", "a peer's device id or service name", "kitchen"),
+        {
+          description:
+            message`A listener on the local network, found by its device id or its service's name, in place of our own queue`,
+        },
+      ),
+    ),
     bus: option("--bus", {
       description:
         message`The main bus of the Platypush that runs on that Redis, in place of our own queue; its device is the target`,
@@ -100,7 +106,7 @@ export function destination(): Parser<"sync", Destination, unknown> {
 
 /** Whom a message is for. */
 export function targetOption(): Parser<"sync", string | undefined, unknown> {
-  return optional(option("--target", string({ metavar: "ID" }), {
+  return optional(option("--target", filled("ID", "a device's id", "kitchen"), {
     description:
       message`The device that is to get it. Default: the one of --to, else our own`,
   }));

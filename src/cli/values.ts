@@ -2,7 +2,7 @@ import { message, text } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
-import { string, type ValueParser } from "@optique/core/valueparser";
+import type { ValueParser } from "@optique/core/valueparser";
 import { COUNT, TIME_LIMIT } from "../kinds.ts";
 import { type Kind, readAs, type Row } from "../options.ts";
 import { UsageError } from "./program.ts";
@@ -25,7 +25,10 @@ interface ValueKind<T> {
     | "PATH=VALUE"
     | "AGE"
     | "TYPE"
-    | "ACTION";
+    | "ACTION"
+    | "TOKEN"
+    | "FILE"
+    | "PEER";
   /** Says, for errors, what a value is: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
@@ -170,7 +173,7 @@ export function argsOf(
 
 /** Any text but the empty one. */
 export function filled(
-  metavar: "TYPE" | "ACTION",
+  metavar: "TYPE" | "ACTION" | "TOKEN" | "ID" | "FILE" | "PEER",
   expected: string,
   example: string,
 ): ValueParser<"sync", string> {
@@ -185,7 +188,7 @@ export function filled(
 /** The path of a file, which shells complete. */
 export function file(): ValueParser<"sync", string> {
   return {
-    ...string({ metavar: "FILE" }),
+    ...filled("FILE", "the path of a file", "config.yaml"),
     suggest: (prefix) => [{ kind: "file", pattern: prefix, type: "any" }],
   };
 }

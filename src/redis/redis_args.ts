@@ -441,8 +441,9 @@ function readUrl(url: string): RedisArgs | string | undefined {
   const match = URL_PATTERN.exec(url);
   const [, scheme, user, password, authority = "", path = "", query] = match ??
     [];
-  // Behind a `?` that should be encoded is the rest of a password.
-  if (match === null || query?.includes("@")) return undefined;
+  // Before a further `@` is the rest of a password, which has to be encoded.
+  const rest = scheme === "unix" ? authority : authority + path;
+  if (match === null || `${rest}${query}`.includes("@")) return undefined;
   const found: RedisArgs = {};
   try {
     if (user) found.username = decodeURIComponent(user);

@@ -371,3 +371,14 @@ Deno.test("send request prints the id, and sends the token of the option, the en
   assert.equal(other.token ?? undefined, undefined);
   await Deno.remove(folder, { recursive: true });
 });
+
+Deno.test("send refuses empty values, which a variable that is not set makes", async () => {
+  for (const name of ["--token", "--target", "--to", "--config"]) {
+    await using program = new Program(
+      ["cli.ts", "send", "request", "x", name, ""],
+    );
+    const { code, stderr } = await program.end();
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, new RegExp(`${name}.*, but got ""`));
+  }
+});

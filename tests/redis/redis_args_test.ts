@@ -78,6 +78,8 @@ Deno.test("parseRedisArgs refuses wrong values without showing them", () => {
     { url: "redis://user:hunter2@example.org:hunter2" },
     { url: "redis://user:hunter2@example.org/hunter2" },
     { url: "redis://user:hunter2%zz@example.org" },
+    { url: "redis://user:pass@hunter2@example.org" },
+    { url: "unix://user:pass@hunter2@/run/redis.sock" },
     { url: "redis://user:pass?hunter2&more@example.org" },
     { url: "redis://user:6379?hunter2&more@example.org" },
     { password: 5 },
