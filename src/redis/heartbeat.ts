@@ -92,7 +92,7 @@ export class Heartbeat {
     const { queue, consumer, logger } = this.#options;
     this.#session = new Session(queue, consumer);
     logger.warn(
-      `Another consumer of "${queue}" took ${lost.name} for dead and put its messages back; going on as ${this.#session.name}.`,
+      `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
     );
     await this.#join();
     this.beat();
