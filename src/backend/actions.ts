@@ -4,7 +4,7 @@ import { toError } from "../bus/errors.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { jsonValue, Request, type ResponseInit } from "../message/mod.ts";
+import { jsonValue, Request, type ResponseFields } from "../message/mod.ts";
 import { RedisError } from "../redis/mod.ts";
 import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
 import {
@@ -38,7 +38,7 @@ export type TokenCheck = (
   request: Request,
 ) => boolean | Promise<boolean>;
 
-type Answer = Pick<ResponseInit, "output" | "errors">;
+type Answer = Pick<ResponseFields, "output" | "errors">;
 
 const OPTIONS: Rows<ActionOptions> = { timeout: TIME_LIMIT };
 

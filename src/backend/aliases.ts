@@ -7,12 +7,12 @@
 
 import type {
   Event,
-  EventInit,
+  EventFields,
   MessageInput,
   Request,
-  RequestInit,
+  RequestFields,
   Response,
-  ResponseInit,
+  ResponseFields,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { SendRequestOptions } from "./message_sender.ts";
@@ -98,20 +98,20 @@ export interface BackendAliases {
     queueName?: string,
   ): Promise<void>;
   /** {@linkcode Backend.sendEvent}. */
-  send_event(event: Event | EventInit, queueName?: string): Promise<Event>;
+  send_event(event: Event | EventFields, queueName?: string): Promise<Event>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options: SendRequestOptions & { response_timeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options?: SendRequestOptions,
   ): Promise<Response>;
   /** {@linkcode Backend.sendResponse}. */
   send_response(
-    response: Response | Omit<ResponseInit, "target" | "id">,
+    response: Response | Omit<ResponseFields, "target" | "id">,
     request: Request,
   ): Promise<Response>;
   /** {@linkcode Backend.registerService}. */

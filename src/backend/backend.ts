@@ -3,13 +3,13 @@ import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
   type Event,
-  type EventInit,
+  type EventFields,
   Message,
   type MessageInput,
   type Request,
-  type RequestInit,
+  type RequestFields,
   type Response,
-  type ResponseInit,
+  type ResponseFields,
 } from "../message/mod.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
@@ -277,7 +277,7 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendEvent(
-    event: Event | EventInit,
+    event: Event | EventFields,
     queueName?: string,
   ): Promise<Event> {
     return await this.#sending().sendEvent(event, queueName);
@@ -318,17 +318,17 @@ export class Backend extends LifeCycle {
    * ```
    */
   sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options: SendRequestOptions & { responseTimeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
   sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options?: SendRequestOptions,
   ): Promise<Response>;
   /** {@linkcode Backend.sendRequest}. */
   sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options: SendRequestOptions = {},
   ): Promise<Response | undefined> {
     const response = this.#sendRequest(request, options);
@@ -366,7 +366,7 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendResponse(
-    response: Response | Omit<ResponseInit, "target" | "id">,
+    response: Response | Omit<ResponseFields, "target" | "id">,
     request: Request,
   ): Promise<Response> {
     return await this.#sending().sendResponse(response, request);
@@ -664,7 +664,7 @@ export class Backend extends LifeCycle {
   }
 
   async #sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options: SendRequestOptions,
   ): Promise<Response | undefined> {
     this.throwIfClosed();

@@ -7,7 +7,7 @@ import {
   Message,
   MessageError,
   Request,
-  type RequestInit,
+  type RequestFields,
   Response,
 } from "../message/mod.ts";
 import { checkOptions, row, type Rows } from "../options.ts";
@@ -220,7 +220,7 @@ export class HubBus extends Bus {
    * ```
    */
   async sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     options: { responseTimeout?: number } = {},
   ): Promise<Response> {
     const { responseTimeout } = checkOptions(

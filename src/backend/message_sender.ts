@@ -9,13 +9,13 @@ import { FUNCTION, NAME, OBJECT, required, SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
-  type EventInit,
+  type EventFields,
   Message,
   type MessageInput,
   Request,
-  type RequestInit,
+  type RequestFields,
   Response,
-  type ResponseInit,
+  type ResponseFields,
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
@@ -133,7 +133,7 @@ export class MessageSender {
 
   /** Sends an event, and returns it. */
   async sendEvent(
-    event: Event | EventInit,
+    event: Event | EventFields,
     queueName?: string,
   ): Promise<Event> {
     const message = event instanceof Event
@@ -145,7 +145,7 @@ export class MessageSender {
 
   /** Sends a request, and waits for the response if there is time for one. */
   async sendRequest(
-    request: Request | RequestInit,
+    request: Request | RequestFields,
     { onResponse, responseTimeout, queueName, signal }: Checked<
       SendRequestOptions,
       "responseTimeout"
@@ -174,7 +174,7 @@ export class MessageSender {
 
   /** Sends the response to a request, and returns it. */
   async sendResponse(
-    response: Response | Omit<ResponseInit, "target" | "id">,
+    response: Response | Omit<ResponseFields, "target" | "id">,
     request: Request,
   ): Promise<Response> {
     checkValue("send the response", "response", response, RESPONSE);

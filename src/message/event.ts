@@ -1,7 +1,7 @@
 import { type Condition, conditionOf, type EventMatch } from "./condition.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
-import { Message, type MessageInit } from "./message.ts";
+import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
 /**
@@ -20,8 +20,8 @@ export type EventArgs = Record<string, unknown> & {
   type: string;
 };
 
-/** The parts of which an {@linkcode Event} is made. */
-export interface EventInit extends MessageInit {
+/** The fields that an {@linkcode Event} is made with. */
+export interface EventFields extends MessageFields {
   /** Its content. */
   args: EventArgs;
 }
@@ -52,16 +52,16 @@ export class Event extends Message {
   /**
    * Makes an event; what is missing is filled in.
    *
-   * @param init What it is made with; only `args` with a `type` is needed.
-   * @param checked Whether `init` is known to hold only JSON values, as what
+   * @param fields What it is made with; only `args` with a `type` is needed.
+   * @param checked Whether `fields` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
    * @throws {MessageError} If a value has the wrong type.
    * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
    * name may not be read (`--allow-sys=hostname`).
    */
-  constructor(init: EventInit, checked = false) {
-    super("event", init);
-    const args = checked ? init.args : jsonValue(init.args, 1);
+  constructor(fields: EventFields, checked = false) {
+    super("event", fields);
+    const args = checked ? fields.args : jsonValue(fields.args, 1);
     if (!isRecord(args)) {
       throw new MessageError(
         `The event's "args" is ${
@@ -149,7 +149,7 @@ defineKind<Event>({
       timestamp: wire["_timestamp"],
       args: wire["args"],
       extra: wire,
-    } as EventInit, true),
+    } as EventFields, true),
   summarize: ({ args: { type, ...details } }) => ({
     subject: type,
     details,

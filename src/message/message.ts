@@ -61,7 +61,7 @@ export interface BuildOptions {
 }
 
 /**
- * The parts of which an {@linkcode Event}, a {@linkcode Request} and a {@linkcode Response} can be made; what is missing is filled in.
+ * The fields that an {@linkcode Event}, a {@linkcode Request} and a {@linkcode Response} can be made with; what is missing is filled in.
  *
  * @example
  * ```ts
@@ -77,7 +77,7 @@ export interface BuildOptions {
  * assert.equal(event.toJSON()._logging_level, 20);
  * ```
  */
-export interface MessageInit {
+export interface MessageFields {
   /** The device that is to get it. The host's name by default. */
   target?: string;
   /** The device that sends it. The host's name by default. */
@@ -154,19 +154,19 @@ export abstract class Message {
    * Fills in what is missing.
    *
    * @param type The kind of message, as on the wire.
-   * @param init The common fields; what is missing of them is filled in.
+   * @param fields The common fields; what is missing of them is filled in.
    * @throws {MessageError} If a value has the wrong type.
    * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
    * name may not be read (`--allow-sys=hostname`).
    */
-  constructor(type: string, init: MessageInit) {
+  constructor(type: string, fields: MessageFields) {
     this.type = type;
-    this.target = textOr(init.target, "target") ?? hostname();
-    this.origin = textOr(init.origin, "origin") ?? hostname();
-    this.id = textOfNumber(init.id) ?? textOr(init.id, "id") ?? newId();
-    this.timestamp = seconds(init.timestamp) ?? Date.now() / 1000;
+    this.target = textOr(fields.target, "target") ?? hostname();
+    this.origin = textOr(fields.origin, "origin") ?? hostname();
+    this.id = textOfNumber(fields.id) ?? textOr(fields.id, "id") ?? newId();
+    this.timestamp = seconds(fields.timestamp) ?? Date.now() / 1000;
     this.redelivered = 0;
-    this.#source = init.extra;
+    this.#source = fields.extra;
   }
 
   /**

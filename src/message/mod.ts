@@ -12,14 +12,14 @@ export {
   type EventMatch,
 } from "./condition.ts";
 export { defineEventType } from "./event_types.ts";
-export { Event, type EventArgs, type EventInit } from "./event.ts";
+export { Event, type EventArgs, type EventFields } from "./event.ts";
 export { jsonText, jsonValue } from "./json_value.ts";
 export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
 export {
   type BuildOptions,
   Message,
   type MessageClass,
-  type MessageInit,
+  type MessageFields,
   type MessageInput,
   newId,
 } from "./message.ts";
@@ -27,8 +27,8 @@ export { attribute, type Filter, matchesFilter } from "./filter.ts";
 export { MessageError, type MessageErrorReason } from "./message_error.ts";
 export { parsePythonLiteral } from "./python_literal.ts";
 export { RegexError } from "./python_regex_syntax.ts";
-export { Request, type RequestInit } from "./request.ts";
-export { Response, type ResponseInit } from "./response.ts";
+export { Request, type RequestFields } from "./request.ts";
+export { Response, type ResponseFields } from "./response.ts";
 export {
   type Schema,
   SchemaError,

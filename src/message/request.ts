@@ -1,10 +1,15 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
-import { asSent, Message, type MessageInit, textOfNumber } from "./message.ts";
+import {
+  asSent,
+  Message,
+  type MessageFields,
+  textOfNumber,
+} from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
-/** The parts of which a {@linkcode Request} is made. */
-export interface RequestInit extends MessageInit {
+/** The fields that a {@linkcode Request} is made with. */
+export interface RequestFields extends MessageFields {
   /** The name of what is to be done, such as `light.hue.on`. */
   action: string;
   /** The action's arguments: by their names, or as a list. None by default. */
@@ -46,17 +51,17 @@ export class Request extends Message {
   /**
    * Makes a request; what is missing is filled in.
    *
-   * @param init What it is made with; only `action` is needed.
-   * @param checked Whether `init` is known to hold only JSON values, as what
+   * @param fields What it is made with; only `action` is needed.
+   * @param checked Whether `fields` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
    * @throws {MessageError} If a value has the wrong type.
    * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
    * name may not be read (`--allow-sys=hostname`).
    */
-  constructor(init: RequestInit, checked = false) {
-    super("request", init);
-    const { action, token = null } = init;
-    const args = (checked ? init.args : jsonValue(init.args, 1)) ?? {};
+  constructor(fields: RequestFields, checked = false) {
+    super("request", fields);
+    const { action, token = null } = fields;
+    const args = (checked ? fields.args : jsonValue(fields.args, 1)) ?? {};
     if (typeof action !== "string" || action === "") {
       throw new MessageError(
         `The request's "action" is ${
@@ -130,7 +135,7 @@ defineKind<Request>({
       args: wire["args"],
       token: wire["token"],
       extra: wire,
-    } as RequestInit, true),
+    } as RequestFields, true),
   summarize: ({ action, args, positional }) => ({
     subject: action,
     details: positional.length > 0 ? positional : args,

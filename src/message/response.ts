@@ -1,11 +1,11 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
-import { Message, type MessageInit } from "./message.ts";
+import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
 
 /**
- * The parts of which a {@linkcode Response} is made.
+ * The fields that a {@linkcode Response} is made with.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ import { parseText } from "./parse_text.ts";
  * assert.deepEqual(response.output, { success: false });
  * ```
  */
-export interface ResponseInit extends MessageInit {
+export interface ResponseFields extends MessageFields {
   /** The device that sent the request. */
   target: string;
   /**
@@ -65,31 +65,32 @@ export class Response extends Message {
   /**
    * Makes a response; what is missing is filled in.
    *
-   * @param init What it is made with. `target` is needed, and `id` where the
+   * @param fields What it is made with. `target` is needed, and `id` where the
    * response is to be recognised: it is the request's.
-   * @param checked Whether `init` is known to hold only JSON values, as what
+   * @param checked Whether `fields` is known to hold only JSON values, as what
    * `JSON.parse` returns does; it is then taken without another look.
    * @throws {MessageError} If a value has the wrong type.
    * @throws {Deno.errors.NotCapable} If a device's id is missing, and the host's
    * name may not be read (`--allow-sys=hostname`).
    */
-  constructor(init: ResponseInit, checked = false) {
-    if (init.target === undefined || init.target === "") {
+  constructor(fields: ResponseFields, checked = false) {
+    if (fields.target === undefined || fields.target === "") {
       throw new MessageError(
         `The response's "target" is ${
-          kindOf(init.target)
+          kindOf(fields.target)
         }, expected the device that sent the request`,
       );
     }
-    super("response", init);
-    const errors = (checked ? init.errors : jsonValue(init.errors, 2)) ?? [];
+    super("response", fields);
+    const errors = (checked ? fields.errors : jsonValue(fields.errors, 2)) ??
+      [];
     if (!Array.isArray(errors)) {
       throw new MessageError(
         `The response's "errors" is ${kindOf(errors)}, expected an array`,
       );
     }
     this.errors = errors;
-    this.output = (checked ? init.output : jsonValue(init.output, 2)) ??
+    this.output = (checked ? fields.output : jsonValue(fields.output, 2)) ??
       { success: errors.length === 0 };
   }
 
@@ -130,7 +131,7 @@ defineKind<Response>({
       timestamp: wire["_timestamp"],
       ...outcome(response),
       extra: wire,
-    } as ResponseInit, true);
+    } as ResponseFields, true);
   },
   summarize: ({ id, output, errors }) => {
     const failed = errors.length > 0;
@@ -141,7 +142,7 @@ defineKind<Response>({
 /** Reads what a response says, in each of its forms. */
 function outcome(
   response: Record<string, unknown>,
-): Pick<ResponseInit, "output" | "errors"> {
+): Pick<ResponseFields, "output" | "errors"> {
   const { output, errors, success } = response;
   if (output === undefined && errors === undefined) {
     // The short form tells only whether there were errors.

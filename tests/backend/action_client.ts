@@ -1,4 +1,4 @@
-import { RedisBackend, type RequestInit, type Response } from "../../mod.ts";
+import { RedisBackend, type RequestFields, type Response } from "../../mod.ts";
 import { QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 
@@ -16,7 +16,7 @@ export class Client implements AsyncDisposable {
   ask(
     action: string,
     args: Record<string, unknown> = {},
-    init: Partial<RequestInit> = {},
+    init: Partial<RequestFields> = {},
   ): Promise<Response> {
     return this.#backend.sendRequest(
       { target: "livingroom", action, args, ...init },

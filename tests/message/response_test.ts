@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Response, type ResponseInit } from "../../src/message/mod.ts";
+import { Response, type ResponseFields } from "../../src/message/mod.ts";
 import { refuses } from "./helpers.ts";
 
 function build(response: unknown): Response {
@@ -107,7 +107,7 @@ Deno.test("a response without its target, or malformed, is refused", () => {
     );
   }
   refuses(
-    () => new Response({} as ResponseInit),
+    () => new Response({} as ResponseFields),
     /"target" is missing/,
   );
   for (const response of [undefined, null, 5, "x", []]) {
