@@ -62,6 +62,13 @@ export const SIGNAL: Kind = {
   accepts: (value) => value instanceof AbortSignal,
 };
 
+export const SCHEMA: Kind = {
+  expected: "a schema that speaks Standard Schema",
+  accepts: (value) =>
+    (typeof value === "object" || typeof value === "function") &&
+    value !== null && "~standard" in value,
+};
+
 export const SECONDS: Kind = {
   expected: "a number of seconds from 0 on",
   accepts: (value) => typeof value === "number" && value >= 0,

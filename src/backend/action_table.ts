@@ -1,4 +1,4 @@
-import type { Request } from "../message/mod.ts";
+import type { Request, Schema } from "../message/mod.ts";
 import { nearest } from "../nearest.ts";
 
 /**
@@ -26,27 +26,49 @@ import { nearest } from "../nearest.ts";
  * backend.registerAction("web.download", download, { timeout: 300 });
  * ```
  */
-export type ActionHandler = (
-  args: Record<string, unknown>,
+export type ActionHandler<Args = Record<string, unknown>> = (
+  args: Args,
   request: Request,
   context: { readonly signal: AbortSignal },
 ) => unknown;
 
-/** Says how an {@linkcode ActionHandler} is executed. */
-export interface ActionOptions {
+/**
+ * Says how an {@linkcode ActionHandler} is executed, and what it is for: that is
+ * told to whoever asks what the device can do.
+ */
+export interface ActionOptions<Args = Record<string, unknown>> {
   /**
    * The longest time it may take, in seconds; `Infinity` for no limit. Default: the
    * backend's `actionTimeout`.
    */
   timeout?: number;
+  /** Says what the action does. Default: nothing. */
+  description?: string;
+  /**
+   * Gives the handler the request's `args`, or what is `positional` where they are a
+   * list, as the schema makes them, with its types. A request that does not fit is
+   * answered with the schema's issues. Default: they are taken as they are.
+   */
+  schema?: Schema<Args>;
+  /**
+   * Checks what the handler returns; where that does not fit, the request is
+   * answered with the schema's issues. Default: it is taken as it is.
+   */
+  output?: Schema;
 }
 
 /** An action that was registered. */
 export interface Action {
-  /** Executes it. */
-  readonly handler: ActionHandler;
+  /** Executes a request, and gives the output, or a promise of it. */
+  readonly execute: (request: Request, signal: AbortSignal) => unknown;
   /** The longest time that may take, in seconds. */
   readonly timeout: number;
+  /** Says what it does. */
+  readonly description?: string | undefined;
+  /** Says what its arguments have to be. */
+  readonly schema?: Schema | undefined;
+  /** Says what its output has to be. */
+  readonly output?: Schema | undefined;
 }
 
 /** Names between dots; `*` stands for all that may follow a dot, or for all. */
@@ -58,12 +80,25 @@ const LONGEST_MISTYPED = 100;
 /** Finds actions by their names, and by patterns of names. */
 export class ActionTable {
   readonly #actions = new Map<string, Action>();
+  /** Those that every table has, unless they are registered otherwise. */
+  readonly #builtIn: ReadonlyMap<string, Action>;
   /** Names that end with `*`, the longest first. */
   #prefixes: readonly string[] = [];
 
-  /** The number of actions. */
+  /** @param builtIn Actions that are there without being registered. */
+  constructor(builtIn: ReadonlyMap<string, Action> = new Map()) {
+    this.#builtIn = builtIn;
+  }
+
+  /** The number of actions that were registered. */
   get size(): number {
     return this.#actions.size;
+  }
+
+  /** All actions with their names, in the order of these. */
+  list(): [name: string, action: Action][] {
+    return [...new Map([...this.#builtIn, ...this.#actions])]
+      .sort(([a], [b]) => a < b ? -1 : 1);
   }
 
   /**
@@ -105,7 +140,7 @@ export class ActionTable {
 
   /** Finds what executes a request: of all names that fit, the longest. */
   find(name: string): Action | undefined {
-    const exact = this.#actions.get(name);
+    const exact = this.#actions.get(name) ?? this.#builtIn.get(name);
     if (exact !== undefined) return exact;
     const prefix = this.#prefixes.find((prefix) =>
       name.startsWith(prefix.slice(0, -1))
@@ -116,7 +151,7 @@ export class ActionTable {
   /** The name that is spelled most like one that was not found. */
   nearest(name: string): string | undefined {
     if (this.size === 0 || name.length > LONGEST_MISTYPED) return undefined;
-    return nearest(name, [...this.#actions.keys()]);
+    return nearest(name, [...this.#actions.keys(), ...this.#builtIn.keys()]);
   }
 
   #sort(): void {

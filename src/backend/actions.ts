@@ -2,9 +2,16 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/errors.ts";
 import { checkOptions, type Rows } from "../options.ts";
-import { TIME_LIMIT } from "../kinds.ts";
+import { SCHEMA, TEXT, TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { jsonValue, Request, type ResponseFields } from "../message/mod.ts";
+import {
+  jsonValue,
+  Request,
+  type ResponseFields,
+  type Schema,
+  SchemaError,
+} from "../message/mod.ts";
+import { fitted } from "../message/schema.ts";
 import { RedisError } from "../redis/mod.ts";
 import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
 import {
@@ -13,6 +20,7 @@ import {
   type ActionOptions,
   ActionTable,
 } from "./action_table.ts";
+import { inspection } from "./inspection.ts";
 import type { BackendStats } from "./counters.ts";
 
 /**
@@ -40,7 +48,15 @@ export type TokenCheck = (
 
 type Answer = Pick<ResponseFields, "output" | "errors">;
 
-const OPTIONS: Rows<ActionOptions> = { timeout: TIME_LIMIT };
+const OPTIONS: Rows<ActionOptions> = {
+  timeout: TIME_LIMIT,
+  description: TEXT,
+  schema: SCHEMA,
+  output: SCHEMA,
+};
+
+/** The number of a schema's issues that an answer tells of. */
+const MAX_ISSUES = 20;
 
 interface ActionsOptions {
   /** Brings the requests. */
@@ -75,7 +91,7 @@ const RESPONSE_SECONDS = 60;
  */
 export class Actions {
   readonly #options: ActionsOptions;
-  readonly #table = new ActionTable();
+  readonly #table: ActionTable;
   readonly #slots: Slots;
   readonly #timeout: number;
   readonly #isAllowed: TokenCheck | undefined;
@@ -90,6 +106,9 @@ export class Actions {
     this.#options = options;
     this.#slots = new Slots(concurrency);
     this.#timeout = timeout;
+    this.#table = new ActionTable(
+      inspection(timeout, () => this.#table.list()),
+    );
     this.#isAllowed = token === undefined ? undefined : tokenCheck(token);
   }
 
@@ -106,14 +125,14 @@ export class Actions {
   }
 
   /** Adds an action; see {@linkcode Backend.registerAction}. */
-  register(
+  register<Args>(
     name: string,
-    handler: ActionHandler,
-    options: ActionOptions,
+    handler: ActionHandler<Args>,
+    options: ActionOptions<Args>,
   ): () => void {
     this.#table.check(name);
     checkOptions(`register the action "${name}"`, options, OPTIONS);
-    const { timeout = this.#timeout } = options;
+    const { timeout = this.#timeout, schema, output, description } = options;
     if (typeof handler !== "function") {
       throw new TypeError(
         `Cannot register the action "${name}": its handler is no function`,
@@ -127,7 +146,23 @@ export class Actions {
       // Actions have their own, and some may have to wait for a slot.
       { timeout: Infinity },
     );
-    const remove = this.#table.add(name, { handler, timeout });
+    const execute: Action["execute"] = async (request, signal) => {
+      const { args, positional } = request;
+      const given = positional.length > 0 && schema ? positional : args;
+      const result = await handler(
+        schema ? await fit(schema, given, "args") : given as Args,
+        request,
+        { signal },
+      );
+      return output ? await fit(output, result, "output") : result;
+    };
+    const remove = this.#table.add(name, {
+      execute,
+      timeout,
+      description,
+      schema,
+      output,
+    });
     return () => {
       remove();
       if (this.#table.size === 0) this.#leave();
@@ -188,11 +223,11 @@ export class Actions {
     this.#running++;
     try {
       await this.#authorize(request);
-      const { handler, timeout } = this.#find(request.action);
+      const { execute, timeout } = this.#find(request.action);
       const output = await this.#limit(
         timeout,
         `The action ${quote(request.action)} has not finished`,
-        async (signal) => await handler(request.args, request, { signal }),
+        async (signal) => await execute(request, signal),
       );
       return { output: jsonValue(output, 2) };
     } catch (reason) {
@@ -259,14 +294,16 @@ export class Actions {
 
   #explain(error: Error, request: Request): Answer {
     const { logger } = this.#options;
-    const text = error.message || error.name;
+    const errors = error instanceof Misfit
+      ? error.issues
+      : [error.message || error.name];
     logger.warn(
       `The request for ${quote(request.action)} from ${
         quote(request.origin)
-      } was answered with an error: ${text}.`,
+      } was answered with an error: ${errors.join("; ")}.`,
     );
     logger.debug(String(error.stack));
-    return { errors: [text] };
+    return { errors };
   }
 
   /** Sends the response as long as somebody may wait for it. */
@@ -295,9 +332,43 @@ export class Actions {
   }
 }
 
+/** Thrown where arguments or an output do not fit the schema of an action. */
+class Misfit extends Error {
+  /** What is wrong, one text a part. */
+  readonly issues: readonly string[];
+
+  constructor(issues: readonly string[]) {
+    super(issues.join("; "));
+    this.issues = issues;
+  }
+}
+
+/** Gives a value as a schema makes it. */
+async function fit<Output>(
+  schema: Schema<Output>,
+  value: unknown,
+  name: "args" | "output",
+): Promise<Output> {
+  try {
+    return await fitted(schema, value, name);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    const issues = error.issues.slice(0, MAX_ISSUES)
+      .map(({ path, message }) =>
+        `${path === "" ? name : `${name}.${path}`}: ${shorten(message)}`
+      );
+    const more = error.issues.length - issues.length;
+    throw new Misfit(more > 0 ? [...issues, `and ${more} more`] : issues);
+  }
+}
+
 /** Shows a text from the network, which may be long and hold line ends. */
 function quote(text: string): string {
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+  return JSON.stringify(shorten(text, 100));
+}
+
+function shorten(text: string, length = 200): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 /** Lets so many work at a time; the others wait, first come, first served. */

@@ -457,6 +457,10 @@ export class Backend extends LifeCycle {
    * with some, it registers what else it does as actions too, since two
    * answers would come otherwise.
    *
+   * Whoever wants to know what the device can do asks for
+   * `inspect.get_all_plugins`, as of a Platypush: the backend answers with all
+   * actions, and with what their options say of them.
+   *
    * From Redis, a request is acknowledged when its response was sent. If the
    * process dies before, the request is executed again by the next one:
    * `request.redelivered` says how often it was delivered before.
@@ -464,7 +468,8 @@ export class Backend extends LifeCycle {
    * @param name The action's name, such as `lights.on`, or `lights.*` for all
    * that begin so, or `*` for all.
    * @param handler Executes it, and gives the output.
-   * @param options The time limit, in seconds.
+   * @param options The time limit, in seconds, and what the action does, takes and
+   * gives.
    * @returns A function that ends it; what is being executed is still answered.
    * @throws {TypeError} If the name is none, the handler is no function, or
    * there is no such option or it is of another kind.
@@ -495,10 +500,10 @@ export class Backend extends LifeCycle {
    * assert.deepEqual(bad.errors, ["no light in the attic"]);
    * ```
    */
-  registerAction(
+  registerAction<Args = Record<string, unknown>>(
     name: string,
-    handler: ActionHandler,
-    options: ActionOptions = {},
+    handler: ActionHandler<Args>,
+    options: ActionOptions<Args> = {},
   ): () => void {
     if (this.shouldStop()) throw stopped();
     this.#actions ??= new Actions({

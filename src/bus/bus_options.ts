@@ -4,6 +4,7 @@ import {
   LOGGER,
   NUMBERS,
   OBJECT,
+  SCHEMA,
   SIGNAL,
   SIZE,
   TEXT,
@@ -203,12 +204,7 @@ export const GET_OPTIONS: Rows<GetOptions> = { signal: SIGNAL };
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
   signal: SIGNAL,
   timeout: TIME_LIMIT,
-  schema: {
-    expected: "a schema that speaks Standard Schema",
-    accepts: (value) =>
-      (typeof value === "object" || typeof value === "function") &&
-      value !== null && "~standard" in value,
-  },
+  schema: SCHEMA,
 };
 
 /** Every option of a hook. */

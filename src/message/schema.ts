@@ -49,7 +49,17 @@ export interface Schema<Output = unknown> {
     readonly types?:
       | { readonly input: unknown; readonly output: Output }
       | undefined;
+    /** Its JSON Schema, where the library speaks Standard JSON Schema, too. */
+    readonly jsonSchema?: {
+      readonly input: (options: JsonSchemaOptions) => Record<string, unknown>;
+      readonly output: (options: JsonSchemaOptions) => Record<string, unknown>;
+    } | undefined;
   };
+}
+
+interface JsonSchemaOptions {
+  readonly target: "draft-2020-12";
+  readonly libraryOptions?: Record<string, unknown> | undefined;
 }
 
 /** Tells what a {@linkcode Schema} makes of a value, or what is wrong with it. */

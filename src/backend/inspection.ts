@@ -1,0 +1,178 @@
+import { isRecord } from "../message/json_value.ts";
+import type { Schema } from "../message/mod.ts";
+import type { Action } from "./action_table.ts";
+
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** An argument of an action, as Platypush's `inspect` tells it. */
+interface ArgumentInfo {
+  readonly name: string;
+  readonly required: boolean;
+  /** Says what it is for. */
+  readonly doc: string | null;
+  /** Its type, in Python's words. */
+  readonly type: string | null;
+  readonly default: unknown;
+}
+
+/** An action, as Platypush's `inspect` tells it, and its schemas besides. */
+interface ActionInfo {
+  readonly name: string;
+  /** Says what it does. */
+  readonly doc: string | null;
+  readonly args: Readonly<Record<string, ArgumentInfo>>;
+  /** Whether a list of arguments is taken, too. */
+  readonly has_varargs: boolean;
+  /** Whether other arguments are taken, too. */
+  readonly has_kwargs: boolean;
+  readonly returns: { readonly doc: null; readonly type: string | null };
+  /** The JSON Schema of the arguments. Platypush has none. */
+  readonly schema?: JsonSchema;
+  /** The JSON Schema of the output. Platypush has none. */
+  readonly output?: JsonSchema;
+}
+
+/** Actions with the same name before the last dot, as Platypush's plugins. */
+interface PluginInfo {
+  readonly name: string;
+  readonly doc: null;
+  readonly args: Readonly<Record<string, never>>;
+  readonly actions: Record<string, ActionInfo>;
+  readonly events: Readonly<Record<string, never>>;
+}
+
+/**
+ * Makes the actions of Platypush's plugin `inspect` that tell what a device can
+ * do: `inspect.get_all_plugins` describes its actions, in the form that Platypush
+ * has for that, and `inspect.get_enabled_plugins` has the names before the dot.
+ *
+ * @param list Gives the actions of the device with their names.
+ */
+export function inspection(
+  timeout: number,
+  list: () => readonly [name: string, action: Action][],
+): ReadonlyMap<string, Action> {
+  const plugins = (): Record<string, PluginInfo> => pluginsOf(list());
+  return new Map([
+    ["inspect.get_all_plugins", {
+      execute: plugins,
+      timeout,
+      description: "Describes the actions of this device",
+    }],
+    ["inspect.get_enabled_plugins", {
+      execute: () => Object.keys(plugins()),
+      timeout,
+      description: "Gives what the names of this device's actions begin with",
+    }],
+  ]);
+}
+
+function pluginsOf(
+  actions: readonly [name: string, action: Action][],
+): Record<string, PluginInfo> {
+  const plugins: Record<string, PluginInfo> = {};
+  for (const [fullName, action] of actions) {
+    const dot = fullName.lastIndexOf(".");
+    const plugin = fullName.slice(0, Math.max(dot, 0));
+    const name = fullName.slice(dot + 1);
+    plugins[plugin] ??= {
+      name: plugin,
+      doc: null,
+      args: {},
+      actions: {},
+      events: {},
+    };
+    plugins[plugin].actions[name] = describe(name, action);
+  }
+  return plugins;
+}
+
+function describe(
+  name: string,
+  { description, schema, output }: Action,
+): ActionInfo {
+  const given = schema && jsonSchemaOf(schema, "input");
+  const returned = output && jsonSchemaOf(output, "output");
+  const isObject = given?.["type"] === "object";
+  return {
+    name,
+    doc: description ?? null,
+    args: isObject ? argsOf(given) : {},
+    has_varargs: given === undefined || given["type"] === "array",
+    has_kwargs: !isObject || Boolean(given["additionalProperties"]),
+    returns: { doc: null, type: returned ? typeOf(returned) : null },
+    ...(given && { schema: given }),
+    ...(returned && { output: returned }),
+  };
+}
+
+function argsOf(schema: JsonSchema): Record<string, ArgumentInfo> {
+  const { properties, required } = schema;
+  const names = Array.isArray(required) ? required : [];
+  const args: Record<string, ArgumentInfo> = {};
+  for (const [name, property] of entriesOf(properties)) {
+    args[name] = {
+      name,
+      required: names.includes(name),
+      doc: typeof property["description"] === "string"
+        ? property["description"]
+        : null,
+      type: typeOf(property),
+      default: property["default"] ?? null,
+    };
+  }
+  return args;
+}
+
+function entriesOf(properties: unknown): [string, JsonSchema][] {
+  return Object.entries(isRecord(properties) ? properties : {})
+    .filter((entry): entry is [string, Record<string, unknown>] =>
+      isRecord(entry[1])
+    );
+}
+
+const TYPES: ReadonlyMap<unknown, string> = new Map([
+  ["string", "str"],
+  ["number", "float"],
+  ["integer", "int"],
+  ["boolean", "bool"],
+  ["array", "list"],
+  ["object", "dict"],
+  ["null", "None"],
+]);
+
+/** Names the type of a JSON Schema as Python does. */
+function typeOf(schema: JsonSchema): string | null {
+  const { type, anyOf, oneOf, enum: values } = schema;
+  if (Array.isArray(values)) {
+    return `Literal[${values.map((each) => JSON.stringify(each)).join(", ")}]`;
+  }
+  if ("const" in schema) return `Literal[${JSON.stringify(schema["const"])}]`;
+  const parts = anyOf ?? oneOf;
+  const names = Array.isArray(parts)
+    ? parts.map((part) => isRecord(part) ? typeOf(part) : null)
+    : [type].flat().map((name) => TYPES.get(name) ?? null);
+  return names.includes(null) ? null : [...new Set(names)].join(" | ");
+}
+
+/**
+ * Asks a schema for its JSON Schema, as
+ * [Standard JSON Schema](https://standardschema.dev/json-schema) has it.
+ *
+ * @returns `undefined` where its library has none, or none for this schema.
+ */
+function jsonSchemaOf(
+  schema: Schema,
+  side: "input" | "output",
+): JsonSchema | undefined {
+  const { jsonSchema } = schema["~standard"];
+  try {
+    return jsonSchema?.[side]({
+      target: "draft-2020-12",
+      // For Zod: what JSON Schema cannot say, such as a date, is left open.
+      libraryOptions: { unrepresentable: "any" },
+    });
+  } catch {
+    return undefined;
+  }
+}
