@@ -35,6 +35,9 @@ export const FLAG: Kind = {
   accepts: (value) => typeof value === "boolean",
 };
 
+/** Whether something lets the process end; Deno says `unref` to that. */
+export const DAEMON: Row = { ...FLAG, aliases: ["unref"] };
+
 export const OBJECT: Kind = {
   expected: "an object",
   accepts: (value) =>

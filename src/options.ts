@@ -59,12 +59,24 @@ export interface Flag {
   readonly help: string;
 }
 
+/** Another name of an option, which has no row of its own. */
+type OptionAlias =
+  | "redis_args"
+  | "poll_seconds"
+  | "device_id"
+  | "srv_type"
+  | "srv_name"
+  | "on_response"
+  | "response_timeout"
+  | "queue_name"
+  | "unref";
+
 /**
  * The row of every option, so that the compiler finds one that is missing.
  * Options under `Filled` have a default in their rows.
  */
 export type Rows<Options, Filled extends keyof Options = never> = {
-  readonly [Name in keyof Options]-?: Name extends Filled
+  readonly [Name in keyof Omit<Options, OptionAlias>]-?: Name extends Filled
     ? Row & { readonly default: NonNullable<Options[Name]> }
     : Row;
 };

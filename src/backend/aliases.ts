@@ -39,17 +39,6 @@ const PROPERTIES = {
   native_id: "nativeId",
 } as const;
 
-/** Platypush's name of an option. */
-export type OptionAlias =
-  | "redis_args"
-  | "poll_seconds"
-  | "device_id"
-  | "srv_type"
-  | "srv_name"
-  | "on_response"
-  | "response_timeout"
-  | "queue_name";
-
 /**
  * The members of a {@linkcode Backend} under Platypush's names. What they take,
  * return and throw is said of the members that they stand for. A class may

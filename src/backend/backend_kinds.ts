@@ -23,7 +23,6 @@ import {
   DELIVERY_OPTIONS,
   type FilledInboxOption,
 } from "../redis/inbox_options.ts";
-import type { OptionAlias } from "./aliases.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { PEERS } from "./peer_access.ts";
 import { PEER_PLACE } from "./peer_browser.ts";
@@ -63,7 +62,7 @@ const TOKEN: Kind = {
 
 /** Every option of a backend, in camelCase. */
 export const BACKEND_OPTIONS: Rows<
-  Omit<RedisBackendOptions, OptionAlias>,
+  RedisBackendOptions,
   FilledBackendOption
 > = {
   queue: row(QUEUE, {
@@ -184,6 +183,6 @@ export const TOP_OPTIONS = ["deviceId", "token"] as const;
 
 /** The options of a backend, checked and with the defaults of their rows. */
 export type CheckedBackendOptions = Checked<
-  Omit<RedisBackendOptions, OptionAlias>,
+  RedisBackendOptions,
   FilledBackendOption
 >;

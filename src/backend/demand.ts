@@ -14,7 +14,7 @@ export interface DemandOptions {
   /** Ends every wait. */
   readonly signal: AbortSignal;
   /** True if the process may end while nobody is there. */
-  readonly unref: boolean;
+  readonly daemon: boolean;
   /** Called when nobody is there any more, and when somebody is there again. */
   readonly onChange: (isPresent: boolean) => void;
   /** The logger to report to. */
@@ -61,13 +61,13 @@ export class Demand implements Disposable {
 
   /** Lets the grace time pass, once more after what has begun meanwhile. */
   async #endGrace(): Promise<void> {
-    const { grace, settingUp, signal, unref } = this.#options;
+    const { grace, settingUp, signal, daemon } = this.#options;
     const end = AbortSignal.any([signal, this.#ended.signal]);
     let seen;
     do {
       seen = settingUp();
       await seen;
-      if (await sleep(grace, { signal: end, unref })) return;
+      if (await sleep(grace, { signal: end, unref: daemon })) return;
     } while (settingUp() !== seen);
     this.#isGraceOver = true;
     this.#update();

@@ -138,7 +138,7 @@ export class HubBus extends Bus {
     this.#control = control;
     this.#outbox = new Outbox(redisArgs, {
       logger: this.#logger,
-      unref: options.daemon ?? false,
+      daemon: options.daemon ?? false,
     });
     this.registerHandler(Message, (message) => this.#tell(message));
   }
@@ -162,7 +162,7 @@ export class HubBus extends Bus {
       OPTIONS,
     );
     const { redisArgs = {}, daemon = false, logger } = given;
-    const common = { unref: daemon, logger: logger ?? createLogger("hub") };
+    const common = { daemon, logger: logger ?? createLogger("hub") };
     const control = await Connection.connect(redisArgs, common);
     let bus: HubBus | undefined;
     try {
@@ -260,7 +260,7 @@ export class HubBus extends Bus {
   /** Subscribes to the hub's channel, and to gaps. */
   async #listen(
     redisArgs: RedisArgs,
-    options: { unref: boolean; logger: Logger },
+    options: { daemon: boolean; logger: Logger },
   ): Promise<void> {
     const ear = this.#ear = await Connection.connect(redisArgs, {
       ...options,

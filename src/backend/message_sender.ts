@@ -19,7 +19,6 @@ import {
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
-import type { OptionAlias } from "./aliases.ts";
 
 /** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
 export interface SendRequestOptions {
@@ -52,7 +51,7 @@ const RESPONSE_TIME: Kind = {
 
 /** Every option of {@linkcode Backend.sendRequest}. */
 export const REQUEST_OPTIONS: Rows<
-  Omit<SendRequestOptions, OptionAlias>,
+  SendRequestOptions,
   "responseTimeout"
 > = {
   onResponse: row(FUNCTION, {
@@ -111,7 +110,7 @@ export class MessageSender {
     this.#options = options;
     this.#outbox = new Outbox(options.redisArgs, {
       logger: options.logger,
-      unref: options.daemon,
+      daemon: options.daemon,
     });
   }
 

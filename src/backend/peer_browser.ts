@@ -132,7 +132,7 @@ export class PeerBrowser implements AsyncDisposable {
     const browser = new Browser({
       type,
       ...(interfaces && { interfaces }),
-      unref: this.#options.daemon,
+      daemon: this.#options.daemon,
       logger: this.#options.logger,
       onChange: (change) => {
         for (const listener of listeners) listener(change);

@@ -182,7 +182,7 @@ export class PeerSender implements AsyncDisposable {
     const { daemon, logger } = this.#options;
     const outbox = new Outbox(args, {
       logger,
-      unref: daemon,
+      daemon,
       connectionTimeout: parseRedisArgs(args).connectTimeout,
     });
     const open: Open = { outbox, idle: undefined, pending: 0 };

@@ -132,7 +132,7 @@ export class RedisBackend extends Backend {
     this.throwIfClosed();
     return this.#deadLetters ??= new DeadLetters(this.redisArgs, {
       queue: this.#queue,
-      unref: this.daemon,
+      daemon: this.daemon,
       logger: this.logger,
     });
   }
@@ -169,7 +169,7 @@ export class RedisBackend extends Backend {
       grace: this.#options.subscriberGrace ?? 1,
       settingUp: () => this.#registering,
       signal: this.stopSignal,
-      unref: this.daemon,
+      daemon: this.daemon,
       logger: this.logger,
       onChange: (isPresent) =>
         isPresent ? consumers.resume() : pause(consumers),
@@ -205,7 +205,7 @@ export class RedisBackend extends Backend {
         queue: this.#queue,
         consumer: this.deviceId,
         paused: true,
-        unref: this.daemon,
+        daemon: this.daemon,
         signal: this.stopSignal,
         ...inboxOptions(this.#options),
       },

@@ -9,7 +9,6 @@ import {
   type ServiceInfo,
   serviceType,
 } from "../zeroconf/mod.ts";
-import type { OptionAlias } from "./aliases.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
@@ -42,46 +41,45 @@ export interface RegisterServiceOptions {
 }
 
 /** Every option of {@linkcode Backend.registerService}. */
-export const SERVICE_OPTIONS: Rows<Omit<RegisterServiceOptions, OptionAlias>> =
-  {
-    port: row(PORT, {
-      isNullable: true,
-      description: "The port of the service",
-      defaultText: "the Redis server's",
-    }),
-    name: row(TEXT, {
-      isNullable: true,
-      description: "The short name",
-      defaultText: "the class's name without `Backend`, in lower case",
-    }),
-    srvType: row(TEXT, {
-      aliases: ["srv_type"],
-      isNullable: true,
-      description: "The type of the service",
-      defaultText: "`_platypush-{name}._{tcp\\|udp}.local.`",
-    }),
-    srvName: row(TEXT, {
-      aliases: ["srv_name"],
-      isNullable: true,
-      description: "The full name of the service",
-      defaultText: "`{device id}.{type}`",
-    }),
-    udp: row(FLAG, {
-      isNullable: true,
-      description: "The service is one over UDP",
-      defaultText: "`false`",
-    }),
-    properties: row(OBJECT, {
-      isNullable: true,
-      description: "The TXT record, on top of what is there by default",
-      defaultText: "`name`, `vendor`, `version`, `device_id`, `queue`",
-    }),
-    interfaces: row(TEXTS, {
-      isNullable: true,
-      description: "Names or addresses of network interfaces",
-      defaultText: "all that lead to other hosts",
-    }),
-  };
+export const SERVICE_OPTIONS: Rows<RegisterServiceOptions> = {
+  port: row(PORT, {
+    isNullable: true,
+    description: "The port of the service",
+    defaultText: "the Redis server's",
+  }),
+  name: row(TEXT, {
+    isNullable: true,
+    description: "The short name",
+    defaultText: "the class's name without `Backend`, in lower case",
+  }),
+  srvType: row(TEXT, {
+    aliases: ["srv_type"],
+    isNullable: true,
+    description: "The type of the service",
+    defaultText: "`_platypush-{name}._{tcp\\|udp}.local.`",
+  }),
+  srvName: row(TEXT, {
+    aliases: ["srv_name"],
+    isNullable: true,
+    description: "The full name of the service",
+    defaultText: "`{device id}.{type}`",
+  }),
+  udp: row(FLAG, {
+    isNullable: true,
+    description: "The service is one over UDP",
+    defaultText: "`false`",
+  }),
+  properties: row(OBJECT, {
+    isNullable: true,
+    description: "The TXT record, on top of what is there by default",
+    defaultText: "`name`, `vendor`, `version`, `device_id`, `queue`",
+  }),
+  interfaces: row(TEXTS, {
+    isNullable: true,
+    description: "Names or addresses of network interfaces",
+    defaultText: "all that lead to other hosts",
+  }),
+};
 
 interface ServiceAdvertiserOptions {
   /** The short name of the service. */
@@ -186,7 +184,7 @@ export class ServiceAdvertiser {
     if (!isSame) await this.#withdraw();
     const advertiser = isSame ? last!.advertiser : new Advertiser({
       ...(options.interfaces && { interfaces: options.interfaces }),
-      unref: daemon,
+      daemon,
       logger,
     });
     try {

@@ -28,7 +28,7 @@ import {
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
-import { Hub } from "./hub.ts";
+import { Exchange } from "./exchange.ts";
 import { Receipt } from "./receipt.ts";
 import { checkHandler, register, type Registration } from "./registration.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -89,7 +89,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** The bus's name. */
   readonly name: string;
   readonly #options: BusOptions;
-  readonly #hub: Hub;
+  readonly #exchange: Exchange;
   readonly #subscriber: Subscriber;
   readonly #receipts = new Set<Receipt>();
   #posts: Promise<void> = Promise.resolve();
@@ -130,8 +130,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#subscriber = new Subscriber({
       label,
       handlerTimeout,
-      nextSerial: () => this.#hub.nextSerial(),
-      onListening: () => this.#hub.onListening(),
+      nextSerial: () => this.#exchange.nextSerial(),
+      onListening: () => this.#exchange.onListening(),
       onFailure: (error, message) => {
         this.#failed++;
         logger.error(
@@ -143,7 +143,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onSubscribers: () =>
         this.dispatchEvent(new globalThis.Event("subscribers")),
     });
-    this.#hub = Hub.enter({
+    this.#exchange = Exchange.enter({
       name,
       label,
       stallTimeout,
@@ -155,7 +155,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /** The number of isolates of this process that subscribe. */
   get subscribers(): number {
-    return this.#hub.subscribers;
+    return this.#exchange.subscribers;
   }
 
   /**
@@ -173,7 +173,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   async ready(): Promise<void> {
-    await this.#hub.ready();
+    await this.#exchange.ready();
   }
 
   /**
@@ -241,7 +241,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
     // One post after the other keeps the order.
     const turn = this.#posts
       .then(() =>
-        this.#hub.publish(this.#subscriber, inputs, options, plain, receipt)
+        this.#exchange.publish(
+          this.#subscriber,
+          inputs,
+          options,
+          plain,
+          receipt,
+        )
       )
       .finally(() => receipt.finish());
     this.#posts = turn.catch(() => {});
@@ -536,7 +542,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   stats(): BusStats {
-    return { ...this.#hub.counts, failed: this.#failed };
+    return { ...this.#exchange.counts, failed: this.#failed };
   }
 
   /**
@@ -551,7 +557,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       this.#subscriber.endQueues();
       await this.#posts;
       this.#subscriber.end();
-      await this.#hub.leave(this.#subscriber);
+      await this.#exchange.leave(this.#subscriber);
     })();
     return this.#closing;
   }

@@ -12,7 +12,7 @@ import type { Receipt } from "./receipt.ts";
 import type { Member } from "./roster.ts";
 import { SubscriberLink } from "./subscriber_link.ts";
 
-/** Connects the links with their hub. */
+/** Connects the links with their exchange. */
 export interface LinksOptions {
   /** Who is on the bus. */
   readonly membership: Membership;
@@ -34,7 +34,7 @@ export class Links {
   #isOpen = false;
   #frames = 0;
 
-  /** @param options What they do for their hub. */
+  /** @param options What they do for their exchange. */
   constructor(options: LinksOptions) {
     this.#options = options;
   }

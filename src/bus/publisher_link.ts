@@ -29,7 +29,7 @@ interface Shared {
 const retired: Shared[] = [];
 let uses = 0;
 
-/** Connects a link with its hub. */
+/** Connects a link with its exchange. */
 export interface PublisherLinkOptions {
   /** The subscriber. */
   readonly member: Member;
@@ -92,7 +92,7 @@ export class PublisherLink {
   #isReading = false;
   #watch: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param options What it does for its hub. */
+  /** @param options What it does for its exchange. */
   constructor(options: PublisherLinkOptions) {
     this.#options = options;
     const at = retired.findIndex(({ data }) => data.state === RingState.Left);

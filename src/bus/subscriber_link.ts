@@ -4,7 +4,7 @@ import { type LinkMemory, WorkMemory } from "./link_memory.ts";
 import { type Failure, Receipt, type Work } from "./receipt.ts";
 import { RecordReader, Ring, RingState } from "./ring.ts";
 
-/** Connects a link with its hub. */
+/** Connects a link with its exchange. */
 export interface SubscriberLinkOptions {
   /**
    * Called with each frame.
@@ -37,7 +37,7 @@ export class SubscriberLink {
 
   /**
    * @param memory What the publisher has offered.
-   * @param options What it does for its hub.
+   * @param options What it does for its exchange.
    */
   constructor(memory: LinkMemory, options: SubscriberLinkOptions) {
     this.use = memory.use;

@@ -87,7 +87,7 @@ export class RedisOnce implements Once, AsyncDisposable {
     checkOptions("open the memory", options, OPTIONS);
     const { daemon = false, logger } = options;
     const connection = await Connection.connect(args, {
-      unref: daemon,
+      daemon,
       ...(logger && { logger }),
     });
     return new RedisOnce(connection, options);

@@ -2,7 +2,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";
-import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
+import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import {
   type Argument,
   Health,
@@ -23,6 +23,8 @@ export interface ConnectOptions {
   /** Gives up connecting when aborted. */
   signal?: AbortSignal;
   /** True if the connection lets the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode ConnectOptions.daemon}. */
   unref?: boolean;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
@@ -55,7 +57,7 @@ export interface CommandOptions {
 const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   logger: LOGGER,
   signal: SIGNAL,
-  unref: FLAG,
+  daemon: DAEMON,
   key: TEXT,
   onLost: FUNCTION,
   onReconnect: FUNCTION,
@@ -136,16 +138,17 @@ export class Connection {
     args: RedisArgs,
     options: ConnectOptions = {},
   ): Promise<Connection> {
-    checkOptions("connect to Redis", options, CONNECT_OPTIONS);
-    const connection = new Connection(args, options);
+    const given = checkOptions("connect to Redis", options, CONNECT_OPTIONS);
+    const connection = new Connection(args, given);
     const abort = (): void => connection.#abort.abort();
-    if (options.signal?.aborted) abort();
-    options.signal?.addEventListener("abort", abort);
+    const { signal } = given;
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
     try {
       await connection.#establish(true);
       return connection;
     } finally {
-      options.signal?.removeEventListener("abort", abort);
+      signal?.removeEventListener("abort", abort);
     }
   }
 
@@ -371,8 +374,10 @@ export class Connection {
     const { signal } = this.#abort;
     // A server that is found again at once may well be the wrong one again.
     if (this.#wrong > 1) {
-      const { unref } = this.#options;
-      await sleep(backoff(this.#wrong - 2), { signal, unref });
+      await sleep(backoff(this.#wrong - 2), {
+        signal,
+        unref: this.#options.daemon,
+      });
     }
     for (let attempt = 0;; attempt++) {
       try {
@@ -381,7 +386,7 @@ export class Connection {
           this.#options.key,
           {
             signal,
-            unref: this.#options.unref ?? false,
+            daemon: this.#options.daemon ?? false,
             needsMaster: this.#needsMaster,
             onLost: (server) => this.#lose(server),
           },
@@ -412,7 +417,7 @@ export class Connection {
         );
         await sleep(backoff(attempt), {
           signal,
-          unref: this.#options.unref,
+          unref: this.#options.daemon,
         });
         if (signal.aborted) throw this.#closedError("connect to Redis", error);
       }

@@ -197,7 +197,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       const connection = await Connection.connect(args, {
         logger,
         key: queue,
-        unref: options.unref ?? false,
+        daemon: options.daemon ?? false,
         onReconnect: () => {
           stats.reconnects++;
           this.#sources.get(queue)?.consumer.onReconnect();

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { checkOptions, checkValue, type Rows } from "../options.ts";
-import { FLAG, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
+import { DAEMON, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
@@ -33,6 +33,8 @@ export interface DeadLettersOptions {
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode DeadLettersOptions.daemon}. */
   unref?: boolean;
   /**
    * The time to wait for a server that cannot be reached, in seconds. Default:
@@ -44,7 +46,7 @@ export interface DeadLettersOptions {
 const OPTIONS: Rows<DeadLettersOptions> = {
   queue: required(NAMES),
   logger: LOGGER,
-  unref: FLAG,
+  daemon: DAEMON,
   connectionTimeout: SECONDS,
 };
 
@@ -102,14 +104,16 @@ export class DeadLetters {
    * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: DeadLettersOptions) {
-    checkOptions("look after dead letters", options, OPTIONS);
+    const {
+      queue,
+      logger = createLogger("redis"),
+      daemon = false,
+      connectionTimeout = 10,
+    } = checkOptions("look after dead letters", options, OPTIONS);
     parseRedisArgs(args);
-    this.#queues = [...new Set([options.queue].flat())];
-    this.#timeout = options.connectionTimeout ?? 10;
-    this.#router = new Router(args, {
-      logger: options.logger ?? createLogger("redis"),
-      unref: options.unref ?? false,
-    });
+    this.#queues = [...new Set([queue].flat())];
+    this.#timeout = connectionTimeout;
+    this.#router = new Router(args, { logger, daemon });
   }
 
   /**

@@ -124,16 +124,18 @@ async function ask<Answer>(
   options: ServerOptions,
   question: (server: ServerConnection) => Promise<Answer>,
 ): Promise<Answer> {
-  const { signal, unref = false } = options;
+  const { signal, daemon = false } = options;
   const { connectTimeout } = settings;
   const what = { attempted: "ask", place: formatAddress(address) };
   const server = await ServerConnection.open(address, settings, {
     signal,
-    unref,
+    daemon,
   });
   try {
     const answer = question(server);
-    if (!await settledWithin(answer, connectTimeout, { signal, unref })) {
+    if (
+      !await settledWithin(answer, connectTimeout, { signal, unref: daemon })
+    ) {
       const reason = `no answer within ${connectTimeout} s`;
       throw new RedisError({ ...what, reason }, "connection");
     }

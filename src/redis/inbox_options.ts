@@ -1,6 +1,7 @@
 import { type Kind, row, type Rows } from "../options.ts";
 import {
   COUNT,
+  DAEMON,
   FLAG,
   INDEX,
   LOGGER,
@@ -62,6 +63,8 @@ export interface InboxOptions {
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode InboxOptions.daemon}. */
   unref?: boolean;
   /** Gives up connecting when aborted. Default: never. */
   signal?: AbortSignal;
@@ -140,6 +143,6 @@ export const INBOX_OPTIONS: Rows<InboxOptions, FilledInboxOption> = {
   consumer: TEXT,
   paused: FLAG,
   logger: LOGGER,
-  unref: FLAG,
+  daemon: DAEMON,
   signal: SIGNAL,
 };

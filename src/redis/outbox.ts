@@ -1,6 +1,6 @@
 import { checkOptions, checkValue, type Rows } from "../options.ts";
 import {
-  FLAG,
+  DAEMON,
   LOGGER,
   NAME,
   oneOrMore,
@@ -26,6 +26,8 @@ export interface OutboxOptions {
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode OutboxOptions.daemon}. */
   unref?: boolean;
   /**
    * The time to wait for a server that cannot be reached, in seconds. Default:
@@ -36,7 +38,7 @@ export interface OutboxOptions {
 
 const OPTIONS: Rows<OutboxOptions> = {
   logger: LOGGER,
-  unref: FLAG,
+  daemon: DAEMON,
   connectionTimeout: SECONDS,
 };
 
@@ -82,13 +84,14 @@ export class Outbox {
    * @throws {RangeError} A time is no number of seconds.
    */
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
-    checkOptions("send to Redis", options, OPTIONS);
+    const {
+      logger = createLogger("redis"),
+      daemon = false,
+      connectionTimeout = 10,
+    } = checkOptions("send to Redis", options, OPTIONS);
     parseRedisArgs(args);
-    const inner = {
-      logger: options.logger ?? createLogger("redis"),
-      unref: options.unref ?? false,
-    };
-    this.#timeout = options.connectionTimeout ?? 10;
+    const inner = { logger, daemon };
+    this.#timeout = connectionTimeout;
     this.#router = new Router(args, inner);
     this.#responses = new Responses(this.#router, inner);
   }

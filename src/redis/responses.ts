@@ -16,7 +16,7 @@ const CONNECTION_TIMEOUT = 1;
 /** Tells {@link Responses} how to wait. */
 export interface ResponsesOptions {
   /** Waiting does not keep the process alive. */
-  readonly unref: boolean;
+  readonly daemon: boolean;
 }
 
 /**
@@ -76,13 +76,13 @@ export class Responses {
   ): Promise<Uint8Array> {
     const start = performance.now();
     const late = new AbortController();
-    const { unref } = this.#options;
+    const { daemon } = this.#options;
     const end = AbortSignal.any([
       late.signal,
       this.#closing.signal,
       ...signal ? [signal] : [],
     ]);
-    const over = sleep(timeout, { signal: end, unref }).then(() =>
+    const over = sleep(timeout, { signal: end, unref: daemon }).then(() =>
       late.abort()
     );
     let problem = "";
@@ -97,7 +97,10 @@ export class Responses {
         if (payload) return payload;
         const elapsed = (performance.now() - start) / 1000;
         const rest = Math.max(FIRST_PAUSE, elapsed * LATENESS);
-        await sleep(Math.min(rest, LONGEST_PAUSE), { signal: end, unref });
+        await sleep(Math.min(rest, LONGEST_PAUSE), {
+          signal: end,
+          unref: daemon,
+        });
       }
     } finally {
       late.abort();

@@ -114,7 +114,7 @@ export class Router {
       try {
         this.#slots ??= findSlots(parseRedisArgs(this.#args), {
           signal: this.#abort.signal,
-          unref: this.#options.unref ?? false,
+          daemon: this.#options.daemon ?? false,
         });
         const address = ownerOf(await this.#slots, slot);
         if (address !== undefined) return await this.#node(address, signal);

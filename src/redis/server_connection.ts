@@ -10,7 +10,7 @@ export type Argument = string | Uint8Array;
 /** Tells {@linkcode ServerConnection.open} how to connect. */
 export interface ServerOptions {
   /** The sockets do not keep the process alive. */
-  unref?: boolean;
+  daemon?: boolean;
   /** Gives up when aborted. */
   signal: AbortSignal;
   /** Called once when the connection is lost, but not when it is closed. */
@@ -50,7 +50,7 @@ export class ServerConnection {
     settings: Settings,
     { username, password }: Credentials,
     tls: Record<string, unknown> | undefined,
-    unref: boolean,
+    daemon: boolean,
   ) {
     this.address = address;
     this.#client = createClient({
@@ -97,7 +97,7 @@ export class ServerConnection {
         ),
       );
     });
-    if (unref) this.#client.unref();
+    if (daemon) this.#client.unref();
   }
 
   /**
@@ -142,7 +142,7 @@ export class ServerConnection {
       settings,
       credentials,
       tls,
-      options.unref ?? false,
+      options.daemon ?? false,
     );
     // One limit for all of it: a stopped server still accepts connections.
     const timer = setTimeout(
@@ -157,7 +157,7 @@ export class ServerConnection {
         ),
       settings.connectTimeout * 1000,
     );
-    if (options.unref) Deno.unrefTimer(timer);
+    if (options.daemon) Deno.unrefTimer(timer);
     const abort = (): void => server.close();
     signal.addEventListener("abort", abort);
     try {

@@ -1,6 +1,6 @@
 import { checkOptions, type Rows } from "../options.ts";
 import {
-  FLAG,
+  DAEMON,
   FUNCTION,
   LOGGER,
   OBJECT,
@@ -31,6 +31,8 @@ export interface AdvertiserOptions {
    */
   host?: string;
   /** True if it lets the process end; then no goodbye is sent. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode AdvertiserOptions.daemon}. */
   unref?: boolean;
   /**
    * The logger that hears what it does. Default: LogTape's category of this
@@ -61,7 +63,7 @@ export interface ServiceOptions {
 const OPTIONS: Rows<AdvertiserOptions> = {
   interfaces: TEXTS,
   host: TEXT,
-  unref: FLAG,
+  daemon: DAEMON,
   logger: LOGGER,
 };
 
@@ -130,13 +132,17 @@ export class Advertiser implements AsyncDisposable {
    * may not be read (`--allow-sys=hostname`).
    */
   constructor(options: AdvertiserOptions = {}) {
-    checkOptions("advertise", options, OPTIONS);
-    const { interfaces, unref = false, host = hostLabel() } = options;
+    const {
+      interfaces,
+      daemon = false,
+      host = hostLabel(),
+      logger = createLogger("zeroconf"),
+    } = checkOptions("advertise", options, OPTIONS);
     this.#host = host;
     this.#participant = new Participant({
       interfaces,
-      daemon: unref,
-      logger: options.logger ?? createLogger("zeroconf"),
+      daemon,
+      logger,
     });
   }
 

@@ -1,5 +1,5 @@
 import { checkOptions, type Rows } from "../options.ts";
-import { FLAG, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
+import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
 import { serviceType } from "./names.ts";
@@ -27,6 +27,8 @@ export interface BrowserOptions {
   /** Called with each change, in order; what it throws is logged. */
   onChange?: (change: ServiceChange) => void;
   /** True if it lets the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode BrowserOptions.daemon}. */
   unref?: boolean;
   /**
    * The logger that hears what it does. Default: LogTape's category of this
@@ -39,7 +41,7 @@ const OPTIONS: Rows<BrowserOptions> = {
   type: TEXT,
   interfaces: TEXTS,
   onChange: FUNCTION,
-  unref: FLAG,
+  daemon: DAEMON,
   logger: LOGGER,
 };
 
@@ -79,11 +81,14 @@ export class Browser implements AsyncDisposable {
    * the type is not one that a service may have.
    */
   constructor(options: BrowserOptions = {}) {
-    checkOptions("browse", options, OPTIONS);
-    const { interfaces, unref = false, type = PLATYPUSH_REDIS } = options;
-    const logger = options.logger ?? createLogger("zeroconf");
+    const {
+      interfaces,
+      daemon = false,
+      type = PLATYPUSH_REDIS,
+      logger = createLogger("zeroconf"),
+    } = checkOptions("browse", options, OPTIONS);
     this.#type = serviceType(type).slice(0, -1);
-    this.#participant = new Participant({ interfaces, daemon: unref, logger });
+    this.#participant = new Participant({ interfaces, daemon, logger });
     this.#onChange = (change) => {
       try {
         options.onChange?.(change);
@@ -156,7 +161,7 @@ export interface BrowseOptions extends Omit<BrowserOptions, "onChange"> {
 const BROWSE_OPTIONS: Rows<BrowseOptions> = {
   type: TEXT,
   interfaces: TEXTS,
-  unref: FLAG,
+  daemon: DAEMON,
   logger: LOGGER,
   signal: SIGNAL,
 };
@@ -185,8 +190,7 @@ const BROWSE_OPTIONS: Rows<BrowseOptions> = {
 export async function* browse(
   options: BrowseOptions = {},
 ): AsyncGenerator<ServiceChange, void, void> {
-  checkOptions("browse", options, BROWSE_OPTIONS);
-  const { signal, ...place } = options;
+  const { signal, ...place } = checkOptions("browse", options, BROWSE_OPTIONS);
   const changes: ServiceChange[] = [];
   let more = Promise.withResolvers<void>();
   const wake = (): void => more.resolve();

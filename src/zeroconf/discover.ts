@@ -1,5 +1,5 @@
 import { checkOptions, type Rows } from "../options.ts";
-import { FLAG, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
+import { DAEMON, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
 import type { DnsQuestion } from "./dns_message.ts";
@@ -20,7 +20,7 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
 const OPTIONS: Rows<DiscoverOptions> = {
   type: TEXT,
   interfaces: TEXTS,
-  unref: FLAG,
+  daemon: DAEMON,
   logger: LOGGER,
   timeout: SECONDS,
   signal: SIGNAL,
@@ -48,8 +48,11 @@ const OPTIONS: Rows<DiscoverOptions> = {
 export async function discover(
   options: DiscoverOptions = {},
 ): Promise<ServiceInfo[]> {
-  checkOptions("discover", options, OPTIONS);
-  const { timeout = 2, signal, ...place } = options;
+  const { timeout = 2, signal, ...place } = checkOptions(
+    "discover",
+    options,
+    OPTIONS,
+  );
   await using browser = new Browser(place);
   await browser.start();
   await sleep(timeout, { signal });
@@ -60,7 +63,7 @@ const TYPES_OPTIONS: Rows<Omit<DiscoverOptions, "type">> = {
   timeout: SECONDS,
   signal: SIGNAL,
   interfaces: TEXTS,
-  unref: FLAG,
+  daemon: DAEMON,
   logger: LOGGER,
 };
 
@@ -84,10 +87,14 @@ const TYPES_OPTIONS: Rows<Omit<DiscoverOptions, "type">> = {
 export async function discoverTypes(
   options: Omit<DiscoverOptions, "type"> = {},
 ): Promise<string[]> {
-  checkOptions("discover", options, TYPES_OPTIONS);
-  const { timeout = 2, signal, interfaces, unref = false } = options;
-  const logger = options.logger ?? createLogger("zeroconf");
-  const place = new Participant({ interfaces, daemon: unref, logger });
+  const {
+    timeout = 2,
+    signal,
+    interfaces,
+    daemon = false,
+    logger = createLogger("zeroconf"),
+  } = checkOptions("discover", options, TYPES_OPTIONS);
+  const place = new Participant({ interfaces, daemon, logger });
   const engine = await Engine.join(place);
   // Of a type there is nothing more to know than that it is there.
   const follower: Follower = {

@@ -105,13 +105,18 @@ Deno.test("Connection stays when this process itself stood still", async () => {
 
 Deno.test("Connection does not keep the process alive if told so", async () => {
   await using server = await TestServer.start({ port: freePort() });
-  for (const port of [server.args.port!, freePort()]) {
+  const ways = [
+    [server.args.port!, "daemon"],
+    [freePort(), "daemon"],
+    [freePort(), "unref"],
+  ];
+  for (const way of ways) {
     const { success } = await new Deno.Command(Deno.execPath(), {
       args: [
         "run",
         "-A",
-        new URL("./unref_connection.ts", import.meta.url).pathname,
-        String(port),
+        new URL("./daemon_connection.ts", import.meta.url).pathname,
+        ...way.map(String),
       ],
       stderr: "inherit",
     }).output();

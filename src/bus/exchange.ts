@@ -33,7 +33,7 @@ const CHUNK_BYTES = 2 ** 18;
 const SLICE = 8;
 
 /** The options of all buses of one name in an isolate. */
-export interface HubOptions {
+export interface ExchangeOptions {
   /** The bus's name. */
   readonly name: string;
   /** Names the isolate for people. */
@@ -48,7 +48,7 @@ export interface HubOptions {
   readonly logger: Logger;
 }
 
-const hubs = new Map<string, Hub>();
+const exchanges = new Map<string, Exchange>();
 
 /**
  * The place in an isolate where all buses of one name meet: hands what is
@@ -61,8 +61,8 @@ const hubs = new Map<string, Hub>();
  *             Receipt ◄── what becomes of it ◄──┴─► PlainChannel: objects, nothing comes back
  * ```
  */
-export class Hub {
-  readonly #options: HubOptions;
+export class Exchange {
+  readonly #options: ExchangeOptions;
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
   readonly #links: Links;
@@ -74,18 +74,18 @@ export class Hub {
   #isJoined = false;
 
   /**
-   * Enters the hub of a name, which whoever is first makes.
+   * Enters the exchange of a name, which whoever is first makes.
    *
-   * @param options What the hub is made with.
+   * @param options What the exchange is made with.
    */
-  static enter(options: HubOptions, subscriber: Subscriber): Hub {
-    const hub = hubs.get(options.name) ?? new Hub(options);
-    hubs.set(options.name, hub);
-    hub.#subscribers = [...hub.#subscribers, subscriber];
-    return hub;
+  static enter(options: ExchangeOptions, subscriber: Subscriber): Exchange {
+    const exchange = exchanges.get(options.name) ?? new Exchange(options);
+    exchanges.set(options.name, exchange);
+    exchange.#subscribers = [...exchange.#subscribers, subscriber];
+    return exchange;
   }
 
-  private constructor(options: HubOptions) {
+  private constructor(options: ExchangeOptions) {
     const { name, daemon, stallTimeout, logger } = options;
     this.#options = options;
     this.#membership = new Membership({
@@ -131,7 +131,7 @@ export class Hub {
     return Number(this.#membership.subscribes) + this.#membership.subscribers;
   }
 
-  /** The counts since the hub was made. */
+  /** The counts since the exchange was made. */
   get counts(): Omit<BusStats, "failed"> {
     return {
       posted: this.#posted,
@@ -160,13 +160,13 @@ export class Hub {
     this.#onSubscribers();
   }
 
-  /** Lets somebody go; with the last one the hub is closed. */
+  /** Lets somebody go; with the last one the exchange is closed. */
   async leave(subscriber: Subscriber): Promise<void> {
     if (!this.#subscribers.includes(subscriber)) return;
     this.#subscribers = this.#subscribers.filter((one) => one !== subscriber);
     this.onListening();
     if (this.#subscribers.length > 0) return;
-    hubs.delete(this.#options.name);
+    exchanges.delete(this.#options.name);
     await this.#links.drain();
     this.#links.end();
     await this.#membership.close();
