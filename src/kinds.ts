@@ -35,7 +35,7 @@ export const FLAG: Kind = {
   accepts: (value) => typeof value === "boolean",
 };
 
-/** Whether something lets the process end; Deno says `unref` to that. */
+/** Lets the process end; Deno calls that `unref`. */
 export const DAEMON: Row = { ...FLAG, aliases: ["unref"] };
 
 export const OBJECT: Kind = {

@@ -334,7 +334,7 @@ export class Actions {
 
 /** Thrown where arguments or an output do not fit the schema of an action. */
 class Misfit extends Error {
-  /** What is wrong, one text a part. */
+  /** The things that are wrong, one text a part. */
   readonly issues: readonly string[];
 
   constructor(issues: readonly string[]) {

@@ -3,7 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { TokenCheck } from "./actions.ts";
 import type { PeerOptions } from "./peer_access.ts";
-import type { PeerPlace } from "./peer_browser.ts";
+import type { BrowserOptions } from "../zeroconf/mod.ts";
 
 /** Configures a {@linkcode Backend}. Everything has a default. */
 export interface BackendOptions {
@@ -35,7 +35,7 @@ export interface BackendOptions {
    * backend runs; an object says where to look for them. The type is that of
    * its own service where `type` does not say. Default: `false`.
    */
-  postEvents?: boolean | PeerPlace;
+  postEvents?: boolean | Pick<BrowserOptions, "type" | "interfaces">;
   /**
    * Tells what is known of other devices beforehand, by their ids: who we are
    * on the Redis of each, and where that is. `sendTo` shows no credentials to

@@ -21,9 +21,9 @@ interface ActionInfo {
   /** Says what it does. */
   readonly doc: string | null;
   readonly args: Readonly<Record<string, ArgumentInfo>>;
-  /** Whether a list of arguments is taken, too. */
+  /** Takes a list of arguments, too. */
   readonly has_varargs: boolean;
-  /** Whether other arguments are taken, too. */
+  /** Takes other arguments, too. */
   readonly has_kwargs: boolean;
   readonly returns: { readonly doc: null; readonly type: string | null };
   /** The JSON Schema of the arguments. Platypush has none. */

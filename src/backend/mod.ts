@@ -13,7 +13,6 @@ export { GapEvent, HubBus, type HubBusOptions } from "./hub_bus.ts";
 export { LifeCycle } from "./life_cycle.ts";
 export type { SendRequestOptions } from "./message_sender.ts";
 export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
-export type { PeerPlace } from "./peer_browser.ts";
 export type { SendToOptions } from "./peer_sender.ts";
 export { RedisBackend } from "./redis_backend.ts";
 export type { RedisBackendOptions } from "./redis_backend_options.ts";

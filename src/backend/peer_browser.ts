@@ -3,6 +3,7 @@ import { TEXT, TEXTS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Browser,
+  type BrowserOptions,
   PLATYPUSH_REDIS,
   type ServiceChange,
   type ServiceInfo,
@@ -10,24 +11,8 @@ import {
 } from "../zeroconf/mod.ts";
 import { sleep } from "../waiting.ts";
 
-/**
- * Says where to look for peers.
- *
- * @example
- * ```ts
- * import { type PeerPlace, RedisBackend } from "@platypush/redis";
- *
- * const place: PeerPlace = { interfaces: ["eth0"], type: "lights" };
- * const backend = new RedisBackend({ postEvents: place });
- * console.assert(!backend.isAlive()); // it looks once it is started
- * ```
- */
-export interface PeerPlace {
-  /** The type of their services, or its name alone. Default: `_platypush-redis._tcp.local.`. */
-  type?: string;
-  /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
-  interfaces?: readonly string[];
-}
+/** The place to look for peers: a type, and network interfaces. */
+export type PeerPlace = Pick<BrowserOptions, "type" | "interfaces">;
 
 /** Every option of a {@linkcode PeerPlace}. */
 export const PEER_PLACE: Rows<PeerPlace> = {

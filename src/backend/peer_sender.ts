@@ -16,13 +16,13 @@ import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/redis_args.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
-import type { ServiceInfo } from "../zeroconf/mod.ts";
+import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import { sleep } from "../waiting.ts";
 import { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
-import type { PeerPlace } from "./peer_browser.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
-export interface SendToOptions extends PeerPlace {
+export interface SendToOptions
+  extends Pick<BrowserOptions, "type" | "interfaces"> {
   /** The longest time to look for a peer that is given by its name, in seconds. Default: 2. */
   timeout?: number;
   /**

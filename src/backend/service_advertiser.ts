@@ -5,8 +5,8 @@ import type { Logger } from "../logger.ts";
 import { VERSION } from "../version.ts";
 import {
   Advertiser,
-  type PropertyValue,
   type ServiceInfo,
+  type ServiceOptions,
   serviceType,
 } from "../zeroconf/mod.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
@@ -31,7 +31,7 @@ export interface RegisterServiceOptions {
    * The TXT record, on top of `name`, `vendor`, `version`, `device_id`, and
    * `queue` where the backend has one.
    */
-  properties?: Readonly<Record<string, PropertyValue>> | null | undefined;
+  properties?: ServiceOptions["properties"] | null | undefined;
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[] | null | undefined;
   /** {@linkcode RegisterServiceOptions.srvType}. */

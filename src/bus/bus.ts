@@ -5,7 +5,6 @@ import { readCondition } from "../message/condition.ts";
 import {
   type Condition,
   Event,
-  type EventArgs,
   type Filter,
   Message,
   type MessageClass,
@@ -18,7 +17,6 @@ import {
   type BusOptions,
   type BusStats,
   GET_OPTIONS,
-  type GetOptions,
   HANDLER_OPTIONS,
   type HandlerOptions,
   HOOK_OPTIONS,
@@ -295,7 +293,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   async get(
     timeout?: number,
-    options: GetOptions = {},
+    options: { signal?: AbortSignal } = {},
   ): Promise<Message | undefined> {
     checkOptions("get a message", options, GET_OPTIONS);
     checkValue("get a message", "timeout", timeout, SECONDS);
@@ -369,7 +367,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * assert.equal(lit, 1);
    * ```
    */
-  registerHandler<Args = EventArgs>(
+  registerHandler<Args = Event["args"]>(
     type: string | typeof Event,
     handler: (event: TypedEvent<Args>) => unknown,
     filter?: Filter,
@@ -457,7 +455,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * assert.deepEqual(bright, [4, "5.5"]);
    * ```
    */
-  on<Args = EventArgs>(
+  on<Args = Event["args"]>(
     condition: Condition,
     handler: (
       event: TypedEvent<Args>,

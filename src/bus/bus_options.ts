@@ -119,14 +119,6 @@ export interface HandlerOptions<Args = unknown> {
 }
 
 /**
- * Says how {@linkcode Bus.get} waits.
- */
-export interface GetOptions {
-  /** Ends the wait when it is aborted, so that it rejects with the signal's reason. */
-  signal?: AbortSignal;
-}
-
-/**
  * Says how a hook is called.
  *
  * @example
@@ -198,7 +190,7 @@ export const POST_OPTIONS: Rows<PostOptions> = {
 };
 
 /** Every option of waiting for a message. */
-export const GET_OPTIONS: Rows<GetOptions> = { signal: SIGNAL };
+export const GET_OPTIONS: Rows<{ signal?: AbortSignal }> = { signal: SIGNAL };
 
 /** Every option of a handler. */
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = {

@@ -10,12 +10,11 @@ export { Bus } from "./bus.ts";
 export type {
   BusOptions,
   BusStats,
-  GetOptions,
   HandlerOptions,
   HookOptions,
   PostOptions,
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
-export { type Failure, type FailureReason, Receipt } from "./receipt.ts";
+export { type Failure, Receipt } from "./receipt.ts";
 export type { Registration } from "./registration.ts";
 export { inTraceOf, type Reception } from "../telemetry/mod.ts";

@@ -1,18 +1,3 @@
-/** Why a message was not handled, as the receipt of {@linkcode Bus.post} tells. */
-export type FailureReason =
-  /** It is not a message. */
-  | "malformed"
-  /** It is larger than the limit. */
-  | "too-large"
-  /** It is meant for another device. */
-  | "foreign"
-  /** A handler threw, rejected, or took longer than its time limit. */
-  | "failed"
-  /** A subscriber was terminated, or gave no sign of life, while it was at work on the message. */
-  | "dropped"
-  /** A subscriber left in order, or was lost before it had begun: nobody is to blame. */
-  | "left";
-
 /**
  * A message that was not handled, or not by everybody, as the receipt of
  * {@linkcode Bus.post} tells.
@@ -20,8 +5,25 @@ export type FailureReason =
 export interface Failure {
   /** The message's place in the post, from 0. */
   readonly index: number;
-  /** The kind of the failure. */
-  readonly reason: FailureReason;
+  /**
+   * The kind of the failure:
+   *
+   * - `malformed`: it is not a message.
+   * - `too-large`: it is larger than the limit.
+   * - `foreign`: it is meant for another device.
+   * - `failed`: a handler threw, rejected, or took longer than its time limit.
+   * - `dropped`: a subscriber was terminated, or gave no sign of life, while it
+   *   was at work on the message.
+   * - `left`: a subscriber left in order, or was lost before it had begun:
+   *   nobody is to blame.
+   */
+  readonly reason:
+    | "malformed"
+    | "too-large"
+    | "foreign"
+    | "failed"
+    | "dropped"
+    | "left";
   /** The error that says what happened. */
   readonly error: Error;
   /** The label of the subscriber that failed, where it was one. */

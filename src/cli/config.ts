@@ -1,7 +1,7 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
-import { type ConfigSetting, resolveConfig } from "../../mod.ts";
+import { resolveConfig, type ResolvedConfig } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { redisOptions } from "./redis_options.ts";
@@ -34,7 +34,7 @@ export const configCommand: Command = defineCommand("config", {
 
 /** `queue: "lights"  (environment, PLATYPUSH_REDIS_QUEUE)`, in two columns. */
 function settingLines(
-  settings: readonly ConfigSetting[],
+  settings: ResolvedConfig["settings"],
   paint: Paint,
 ): string[] {
   const values = settings.map(({ name, value }) =>

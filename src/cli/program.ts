@@ -1,5 +1,5 @@
 import { ConfigError } from "../config/config_error.ts";
-import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
+import { RedisError } from "../redis/redis_error.ts";
 import { printable } from "./print.ts";
 
 /** The command line was used wrongly. */
@@ -146,7 +146,7 @@ function lacksPermission(error: unknown): boolean {
 }
 
 /** The errors that keep a client from a server. */
-const UNREACHABLE: ReadonlySet<RedisErrorCode> = new Set([
+const UNREACHABLE: ReadonlySet<RedisError["code"]> = new Set([
   "connection",
   "unavailable",
   "auth",

@@ -4,7 +4,6 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import {
-  type ConfigFlags,
   type RedisArgs,
   type RedisBackendOptions,
   resolveConfig,
@@ -15,7 +14,7 @@ import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import { file, flagOf } from "./values.ts";
 
 /** The options that every command that talks to Redis takes. */
-export interface RedisOptions extends ConfigFlags {
+export interface RedisOptions {
   readonly url: string | undefined;
   readonly queue: string | undefined;
   readonly deviceId: string | undefined;

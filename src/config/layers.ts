@@ -16,21 +16,13 @@ import {
 import { ConfigError } from "./config_error.ts";
 import type { Environment } from "./find_config_file.ts";
 
-/**
- * Names the source that a value comes from, the strongest first;
- * {@linkcode resolveConfig} tells it of each value.
- */
-export type ConfigSource =
-  | "code"
-  | "command line"
-  | "environment"
-  | "file"
-  | "default";
+/** The sources of a value, the strongest first. */
+type Source = "code" | "command line" | "environment" | "file" | "default";
 
 /** A value, and where it comes from. */
 export interface Given {
   readonly value: unknown;
-  readonly source: ConfigSource;
+  readonly source: Source;
   /** The place for people: `--url`, `REDIS_URL`, `/etc/platypush/config.yaml:3:5`. */
   readonly origin: string;
 }
@@ -53,21 +45,6 @@ export const EMPTY_LAYER: Layer = { options: {}, redisArgs: {} };
 const TABLES: Readonly<
   Record<keyof Layer, Readonly<Record<string, Row>>>
 > = { options: BACKEND_OPTIONS, redisArgs: REDIS_ARGUMENTS };
-
-/**
- * The values of a command line, for {@linkcode resolveConfig}, under the names
- * of its options.
- */
-export interface ConfigFlags {
-  /** `--url`. */
-  url?: string | undefined;
-  /** `--queue`. */
-  queue?: string | readonly string[] | undefined;
-  /** `--device-id`. */
-  deviceId?: string | undefined;
-  /** `--config`: the configuration file. */
-  config?: string | undefined;
-}
 
 /**
  * Takes what is said in code.
@@ -96,8 +73,9 @@ export function codeLayer(code: RedisBackendOptions): Layer {
  *
  * @throws {ConfigError} A value makes no sense.
  */
-export function flagLayer(flags: ConfigFlags): Layer {
-  const values: Readonly<Record<string, unknown>> = { ...flags };
+export function flagLayer(
+  values: Readonly<Record<string, unknown>>,
+): Layer {
   return readLayer(
     "command line",
     ({ flag }, name) => flag && [flag.name, values[name] || undefined],
@@ -140,7 +118,7 @@ export function defaultLayer(): Layer {
 
 /** Asks a source about every option, and checks what it says. */
 function readLayer(
-  source: ConfigSource,
+  source: Source,
   ask: (
     row: Row,
     name: string,

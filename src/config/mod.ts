@@ -5,11 +5,9 @@
  * @module
  */
 export { ConfigError } from "./config_error.ts";
-export type { ConfigFlags, ConfigSource } from "./layers.ts";
 export { loadConfig, type LoadConfigOptions } from "./load_config.ts";
 export { maskSecrets } from "./mask_secrets.ts";
 export {
-  type ConfigSetting,
   resolveConfig,
   type ResolveConfigOptions,
   type ResolvedConfig,

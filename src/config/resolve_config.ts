@@ -8,8 +8,6 @@ import { mask } from "./mask_secrets.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 import {
   codeLayer,
-  type ConfigFlags,
-  type ConfigSource,
   defaultLayer,
   EMPTY_LAYER,
   environmentLayer,
@@ -23,8 +21,17 @@ import {
 export interface ResolveConfigOptions {
   /** Options in code. */
   code?: RedisBackendOptions | undefined;
-  /** The command line. */
-  flags?: ConfigFlags | undefined;
+  /** The values of a command line. */
+  flags?: {
+    /** `--url`. */
+    url?: string | undefined;
+    /** `--queue`. */
+    queue?: string | readonly string[] | undefined;
+    /** `--device-id`. */
+    deviceId?: string | undefined;
+    /** `--config`: the configuration file. */
+    config?: string | undefined;
+  } | undefined;
   /** The environment variables. Default: those of the process. */
   env?: Readonly<Record<string, string | undefined>> | undefined;
   /** The configuration file, before all others that could name it. */
@@ -41,24 +48,26 @@ const OPTIONS: Rows<ResolveConfigOptions> = {
   logger: LOGGER,
 };
 
-/** One effective value that {@linkcode resolveConfig} has found, and where it comes from. */
-export interface ConfigSetting {
-  /** Its name, such as `queue` or `redisArgs.host`. */
-  readonly name: string;
-  /** The value to show: a secret is `***` here. */
-  readonly value: unknown;
-  /** The kind of source. */
-  readonly source: ConfigSource;
-  /** The place in the source: `--url`, `REDIS_URL`, `/etc/platypush/config.yaml:3:5`. */
-  readonly origin: string;
-}
-
 /** Holds what {@linkcode resolveConfig} has found. */
 export interface ResolvedConfig {
   /** Options for {@linkcode RedisBackend}, without defaults. */
   readonly options: RedisBackendOptions;
   /** Each effective value to show, the defaults of the most important included. */
-  readonly settings: readonly ConfigSetting[];
+  readonly settings: readonly {
+    /** Its name, such as `queue` or `redisArgs.host`. */
+    readonly name: string;
+    /** The value to show: a secret is `***` here. */
+    readonly value: unknown;
+    /** The kind of source; the strongest is named first here. */
+    readonly source:
+      | "code"
+      | "command line"
+      | "environment"
+      | "file"
+      | "default";
+    /** The place in the source: `--url`, `REDIS_URL`, `/etc/platypush/config.yaml:3:5`. */
+    readonly origin: string;
+  }[];
   /** The configuration file, if there is one. */
   readonly file: string | undefined;
 }
@@ -126,9 +135,12 @@ export async function resolveConfig(
 }
 
 /** Lists the values with their origins, those of options first. */
-function show(layer: Layer): ConfigSetting[] {
+function show(layer: Layer): ResolvedConfig["settings"] {
   const { options, redisArgs } = mergeLayers(defaultLayer(), layer, () => {});
-  const list = (prefix: string, values: Layer["options"]): ConfigSetting[] =>
+  const list = (
+    prefix: string,
+    values: Layer["options"],
+  ): ResolvedConfig["settings"] =>
     Object.entries(values).map(([name, { value, source, origin }]) => ({
       name: prefix + name,
       value: mask(name, value),

@@ -1,13 +1,13 @@
 import { BriefConnection } from "../redis/brief_connection.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
 import { readQueueStatus, serverStatus } from "../redis/queue_status.ts";
-import { RedisError, type RedisErrorCode } from "../redis/redis_error.ts";
+import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot, queueKeys } from "../redis/queue_keys.ts";
 
 /** Says what to do when a server does not let us in. */
-const ADVICE: Partial<Record<RedisErrorCode, string>> = {
+const ADVICE: Partial<Record<RedisError["code"], string>> = {
   connection:
     "Start the server (systemctl start redis-server), or say where it is: its address, port and whether it speaks TLS.",
   auth: "Set the user's name and password as they are in the server's ACL.",

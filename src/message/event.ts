@@ -4,26 +4,13 @@ import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
-/**
- * The content of an event: its type, and whatever else belongs to that.
- *
- * @example
- * ```ts
- * import type { EventArgs } from "@platypush/redis";
- *
- * const args: EventArgs = { type: "custom.Motion", room: "hall", level: 3 };
- * console.assert(args.room === "hall");
- * ```
- */
-export type EventArgs = Record<string, unknown> & {
-  /** The full name of the event's class in Platypush, or a name of your own. */
-  type: string;
-};
-
 /** The fields that an {@linkcode Event} is made with. */
 export interface EventFields extends MessageFields {
-  /** Its content. */
-  args: EventArgs;
+  /** Its content: its type, and whatever else belongs to that. */
+  args: Record<string, unknown> & {
+    /** The full name of the event's class in Platypush, or a name of your own. */
+    type: string;
+  };
 }
 
 /**
@@ -47,7 +34,7 @@ export class Event extends Message {
   /** The kind of message. */
   declare readonly type: "event";
   /** Its content. */
-  declare args: EventArgs;
+  declare args: EventFields["args"];
 
   /**
    * Makes an event; what is missing is filled in.
@@ -76,7 +63,7 @@ export class Event extends Message {
         }, expected the name of the event's type`,
       );
     }
-    this.args = args as EventArgs;
+    this.args = args as EventFields["args"];
   }
 
   /**

@@ -1,10 +1,4 @@
 /**
- * Why a message could not be built, as a {@linkcode MessageError} tells and
- * dead letters carry on: it is none, or it is over the size limit.
- */
-export type MessageErrorReason = "malformed" | "too-large";
-
-/**
  * Thrown for input that is no message. Its text names what was wrong and what
  * would be right, and never quotes a value that could be a secret.
  *
@@ -23,8 +17,8 @@ export class MessageError extends Error {
   /** The class's name, as for every error. */
   override readonly name = "MessageError";
 
-  /** The kind of the fault. */
-  readonly reason: MessageErrorReason;
+  /** The kind of the fault, which dead letters carry on. */
+  readonly reason: "malformed" | "too-large";
 
   /**
    * Makes an error.
@@ -35,7 +29,7 @@ export class MessageError extends Error {
    */
   constructor(
     message: string,
-    reason: MessageErrorReason = "malformed",
+    reason: MessageError["reason"] = "malformed",
     options?: ErrorOptions,
   ) {
     super(message, options);

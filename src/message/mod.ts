@@ -12,7 +12,7 @@ export {
   type EventMatch,
 } from "./condition.ts";
 export { defineEventType } from "./event_types.ts";
-export { Event, type EventArgs, type EventFields } from "./event.ts";
+export { Event, type EventFields } from "./event.ts";
 export { jsonText, jsonValue } from "./json_value.ts";
 export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
 export {
@@ -24,7 +24,7 @@ export {
   newId,
 } from "./message.ts";
 export { attribute, type Filter, matchesFilter } from "./filter.ts";
-export { MessageError, type MessageErrorReason } from "./message_error.ts";
+export { MessageError } from "./message_error.ts";
 export { parsePythonLiteral } from "./python_literal.ts";
 export { RegexError } from "./python_regex_syntax.ts";
 export { Request, type RequestFields } from "./request.ts";
@@ -32,7 +32,6 @@ export { Response, type ResponseFields } from "./response.ts";
 export {
   type Schema,
   SchemaError,
-  type SchemaIssue,
   type SchemaResult,
   type TypedEvent,
 } from "./schema.ts";

@@ -1,4 +1,4 @@
-import { Event, type EventArgs } from "./event.ts";
+import { Event } from "./event.ts";
 import { MessageError } from "./message_error.ts";
 
 /**
@@ -50,16 +50,18 @@ export interface Schema<Output = unknown> {
       | { readonly input: unknown; readonly output: Output }
       | undefined;
     /** Its JSON Schema, where the library speaks Standard JSON Schema, too. */
-    readonly jsonSchema?: {
-      readonly input: (options: JsonSchemaOptions) => Record<string, unknown>;
-      readonly output: (options: JsonSchemaOptions) => Record<string, unknown>;
-    } | undefined;
+    readonly jsonSchema?:
+      | Readonly<
+        Record<
+          "input" | "output",
+          (options: {
+            readonly target: "draft-2020-12";
+            readonly libraryOptions?: Record<string, unknown> | undefined;
+          }) => Record<string, unknown>
+        >
+      >
+      | undefined;
   };
-}
-
-interface JsonSchemaOptions {
-  readonly target: "draft-2020-12";
-  readonly libraryOptions?: Record<string, unknown> | undefined;
 }
 
 /** Tells what a {@linkcode Schema} makes of a value, or what is wrong with it. */
@@ -78,15 +80,7 @@ export type SchemaResult<Output> =
  * An event whose `args` have a certain type: a {@linkcode Schema} has made sure
  * of it, or whoever writes `bus.on<Motion>(…)`.
  */
-export type TypedEvent<Args> = Event & { readonly args: EventArgs & Args };
-
-/** One thing that is wrong with a value, as a {@linkcode SchemaError} tells it. */
-export interface SchemaIssue {
-  /** The names that lead to it, with dots between them; empty for the whole. */
-  readonly path: string;
-  /** The schema's own words. */
-  readonly message: string;
-}
+export type TypedEvent<Args> = Event & { readonly args: Event["args"] & Args };
 
 /** Limits the issues that are in an error's sentence. */
 const MAX_TOLD = 5;
@@ -112,7 +106,12 @@ const MAX_LENGTH = 200;
  */
 export class SchemaError extends MessageError {
   /** Everything that is wrong. */
-  readonly issues: readonly SchemaIssue[];
+  readonly issues: readonly {
+    /** The names that lead to it, with dots between them; empty for the whole. */
+    readonly path: string;
+    /** The schema's own words. */
+    readonly message: string;
+  }[];
 
   /**
    * Makes an error.
@@ -120,7 +119,7 @@ export class SchemaError extends MessageError {
    * @param what Names the value, in the plural: "The event's args".
    * @param issues Everything that is wrong with it; the sentence has the first five.
    */
-  constructor(what: string, issues: readonly SchemaIssue[]) {
+  constructor(what: string, issues: SchemaError["issues"]) {
     const told = issues.slice(0, MAX_TOLD).map(({ path, message }) => {
       const text = path === "" ? message : `${path}: ${message}`;
       return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;

@@ -1,9 +1,5 @@
 import { formatAddress } from "./address.ts";
-import {
-  type Argument,
-  Health,
-  type ServerConnection,
-} from "./server_connection.ts";
+import { Health, type ServerConnection } from "./server_connection.ts";
 import { connectToServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
@@ -83,7 +79,7 @@ export class BriefConnection implements Disposable {
    * @throws {RedisError} The server refused it, was lost, or did not answer in
    * time.
    */
-  async command<Reply>(args: readonly Argument[]): Promise<Reply> {
+  async command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply> {
     const what = { attempted: `run ${String(args[0])}`, place: this.address };
     const server = this.#server;
     const health = this.#health;
@@ -108,7 +104,7 @@ export class BriefConnection implements Disposable {
   script<Reply>(
     { lua }: Script,
     keys: readonly string[],
-    args: readonly Argument[],
+    args: readonly (string | Uint8Array)[],
   ): Promise<Reply> {
     return this.command(["EVAL", lua, String(keys.length), ...keys, ...args]);
   }

@@ -3,11 +3,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
-import {
-  type Argument,
-  Health,
-  type ServerConnection,
-} from "./server_connection.ts";
+import { Health, type ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
@@ -236,7 +232,7 @@ export class Connection {
    * ```
    */
   async command<Reply = unknown>(
-    args: readonly Argument[],
+    args: readonly (string | Uint8Array)[],
     options: CommandOptions = {},
   ): Promise<Reply> {
     if (!Array.isArray(args) || args.length === 0) {
@@ -296,7 +292,7 @@ export class Connection {
   async script<Reply = unknown>(
     script: Script,
     keys: readonly string[],
-    args: readonly Argument[],
+    args: readonly (string | Uint8Array)[],
     options: CommandOptions = {},
   ): Promise<Reply> {
     const rest = [String(keys.length), ...keys, ...args];
@@ -500,7 +496,7 @@ const STEADY = 5;
 
 /** Gives up a server that has answered in another shape than it has to. */
 function misfit(
-  args: readonly Argument[],
+  args: readonly (string | Uint8Array)[],
   server: ServerConnection,
 ): RedisError {
   const error = new RedisError({

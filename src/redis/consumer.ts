@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers";
 import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
-import type { FailureReason } from "./dead_letter.ts";
+import type { DeadLetter } from "./dead_letter.ts";
 import { isLoss } from "./find_server.ts";
 import { RedisError } from "./redis_error.ts";
 
@@ -44,7 +44,7 @@ export interface Failure {
    * once to the head of the queue; with at-most-once it was `dropped`. `crashed`
    * is for what consumers die of, which the inbox finds out itself.
    */
-  readonly reason: FailureReason | "left";
+  readonly reason: DeadLetter["reason"] | "left";
   /** The error that says what went wrong. */
   readonly error: Error;
   /**

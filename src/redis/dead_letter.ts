@@ -3,26 +3,8 @@ import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
 
-/**
- * Why a message could not be handled; {@linkcode DEAD_LETTER_REASONS} lists all:
- *
- * - `malformed`: it is no message.
- * - `too-large`: it is over the size limit.
- * - `foreign`: it is meant for another device.
- * - `failed`: a handler threw, rejected, or took longer than its time limit.
- * - `dropped`: a subscriber went away before it had handled the message.
- * - `crashed`: consumers died while they had it in hand.
- */
-export type FailureReason =
-  | "malformed"
-  | "too-large"
-  | "foreign"
-  | "failed"
-  | "dropped"
-  | "crashed";
-
 /** Listed by key, so that the compiler finds one that is missing here. */
-const REASONS: Readonly<Record<FailureReason, true>> = {
+const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {
   malformed: true,
   "too-large": true,
   foreign: true,
@@ -45,9 +27,9 @@ const REASONS: Readonly<Record<FailureReason, true>> = {
  * console.assert(filter.reason === "failed");
  * ```
  */
-export const DEAD_LETTER_REASONS: readonly FailureReason[] = Object.keys(
+export const DEAD_LETTER_REASONS: readonly DeadLetter["reason"][] = Object.keys(
   REASONS,
-) as FailureReason[];
+) as DeadLetter["reason"][];
 
 /** A message that could not be handled, and why, as {@linkcode DeadLetters} lists it. */
 export interface DeadLetter {
@@ -60,8 +42,23 @@ export interface DeadLetter {
    * being 0. It changes as others come and go; the id does not.
    */
   readonly index: number;
-  /** Why it could not be handled. */
-  readonly reason: FailureReason;
+  /**
+   * Why it could not be handled; {@linkcode DEAD_LETTER_REASONS} lists all:
+   *
+   * - `malformed`: it is no message.
+   * - `too-large`: it is over the size limit.
+   * - `foreign`: it is meant for another device.
+   * - `failed`: a handler threw, rejected, or took longer than its time limit.
+   * - `dropped`: a subscriber went away before it had handled the message.
+   * - `crashed`: consumers died while they had it in hand.
+   */
+  readonly reason:
+    | "malformed"
+    | "too-large"
+    | "foreign"
+    | "failed"
+    | "dropped"
+    | "crashed";
   /** The message of the error. */
   readonly error: string;
   /** When it became a dead letter, in seconds since the epoch. */
@@ -150,7 +147,10 @@ export interface DeadLetterFilter {
    */
   readonly index?: number | readonly number[] | undefined;
   /** Those that have this reason, or one of these. */
-  readonly reason?: FailureReason | readonly FailureReason[] | undefined;
+  readonly reason?:
+    | DeadLetter["reason"]
+    | readonly DeadLetter["reason"][]
+    | undefined;
   /** Those that have been dead letters for longer than so many seconds. */
   readonly olderThan?: number | undefined;
   /** Those that have been dead letters for at most so many seconds. */

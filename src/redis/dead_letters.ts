@@ -13,10 +13,9 @@ import {
   matcher,
   setOf,
 } from "./dead_letter.ts";
-import type { Argument } from "./server_connection.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { RedisError, type RedisErrorCode, restate } from "./redis_error.ts";
+import { RedisError, restate } from "./redis_error.ts";
 import { Router } from "./router.ts";
 import { defineMove, defineScript } from "./script.ts";
 
@@ -56,7 +55,7 @@ const WHICH = required({
 });
 
 /** The errors after which asking again may help. */
-const RETRIED: ReadonlySet<RedisErrorCode> = new Set([
+const RETRIED: ReadonlySet<RedisError["code"]> = new Set([
   "connection",
   "unavailable",
   "moved",
@@ -276,7 +275,7 @@ return count
     entries: readonly Entry[],
   ): Promise<number> {
     if (entries.length === 0) return 0;
-    const args: Argument[] = [action];
+    const args: (string | Uint8Array)[] = [action];
     for (const { raw, letter } of entries) {
       args.push(raw, action === "requeue" ? letter.payload : "");
     }

@@ -1,4 +1,3 @@
-import type { Argument } from "./server_connection.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 
@@ -7,7 +6,7 @@ const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 
 /** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
 interface Sender {
-  command<Reply>(args: readonly Argument[]): Promise<Reply>;
+  command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply>;
 }
 
 /**

@@ -11,7 +11,6 @@ import {
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
-import type { Argument } from "./server_connection.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { Responses } from "./responses.ts";
@@ -110,12 +109,14 @@ export class Outbox {
    */
   async push(
     queue: string,
-    payloads: Argument | readonly Argument[],
+    payloads: string | Uint8Array | readonly (string | Uint8Array)[],
   ): Promise<number> {
     checkValue("send to Redis", "queue", queue, QUEUE);
     checkValue("send to Redis", "payloads", payloads, PAYLOADS);
-    const list =
-      (Array.isArray(payloads) ? payloads : [payloads]) as readonly Argument[];
+    const list = (Array.isArray(payloads) ? payloads : [payloads]) as readonly (
+      | string
+      | Uint8Array
+    )[];
     if (list.length === 0) return 0;
     return await this.#send(
       `send to "${queue}"`,
@@ -134,7 +135,7 @@ export class Outbox {
    * @throws {TypeError} The id is no text, or the response is neither a text nor
    * bytes.
    */
-  async pushResponse(id: string, payload: Argument): Promise<void> {
+  async pushResponse(id: string, payload: string | Uint8Array): Promise<void> {
     checkValue("respond", "id", id, ID);
     checkValue("respond", "payload", payload, PAYLOAD);
     const key = responseKey(id);

@@ -23,59 +23,47 @@ export interface QueueStatus {
    * The consumers that take messages at least once. Those that take them at
    * most once leave no trace in Redis.
    */
-  readonly consumers: readonly ConsumerStatus[];
+  readonly consumers: readonly {
+    /** Its name: the device's id, and something unique. */
+    readonly name: string;
+    /**
+     * In how many seconds it counts as dead if it gives no sign of life until
+     * then; `undefined` once it does, and somebody has to put back what it has in
+     * hand.
+     */
+    readonly heartbeat: number | undefined;
+    /** The number of messages that it has in hand. */
+    readonly inFlight: number;
+    /**
+     * Is `false` if somebody has removed it from the queue's index of consumers though
+     * it has messages in hand. Then the next listener that starts puts them back,
+     * or one that runs does so within ten minutes.
+     */
+    readonly isIndexed: boolean;
+  }[];
   /** The messages that could not be handled. */
-  readonly deadLetters: DeadLetterStatus;
+  readonly deadLetters: {
+    /** The number of them. */
+    readonly count: number;
+    /** For how many seconds the oldest one has been one; `undefined` without any. */
+    readonly oldest: number | undefined;
+  };
   /** The server. */
-  readonly server: ServerStatus;
-}
-
-/** Tells how one consumer of a queue stands, as {@linkcode queueStatus} sees it. */
-export interface ConsumerStatus {
-  /** Its name: the device's id, and something unique. */
-  readonly name: string;
-  /**
-   * In how many seconds it counts as dead if it gives no sign of life until
-   * then; `undefined` once it does, and somebody has to put back what it has in
-   * hand.
-   */
-  readonly heartbeat: number | undefined;
-  /** The number of messages that it has in hand. */
-  readonly inFlight: number;
-  /**
-   * Is `false` if somebody has removed it from the queue's index of consumers though
-   * it has messages in hand. Then the next listener that starts puts them back,
-   * or one that runs does so within ten minutes.
-   */
-  readonly isIndexed: boolean;
-}
-
-/**
- * Tells how the dead letters of a queue stand, as {@linkcode queueStatus} sees
- * it.
- */
-export interface DeadLetterStatus {
-  /** The number of them. */
-  readonly count: number;
-  /** For how many seconds the oldest one has been one; `undefined` without any. */
-  readonly oldest: number | undefined;
-}
-
-/** Tells how a server stands, as {@linkcode queueStatus} sees it. */
-export interface ServerStatus {
-  /** `Redis`, or `Valkey`. */
-  readonly name: string;
-  /** Its version, such as `7.0.15`; empty where that may not be asked. */
-  readonly version: string;
-  /** Its address: `host:port`, or the path of a socket. */
-  readonly address: string;
-  /** The number of bytes that it uses; `undefined` where that may not be asked. */
-  readonly usedMemory: number | undefined;
-  /**
-   * The number of bytes that it may use (`maxmemory`); `undefined` without a
-   * limit.
-   */
-  readonly maxMemory: number | undefined;
+  readonly server: {
+    /** `Redis`, or `Valkey`. */
+    readonly name: string;
+    /** Its version, such as `7.0.15`; empty where that may not be asked. */
+    readonly version: string;
+    /** Its address: `host:port`, or the path of a socket. */
+    readonly address: string;
+    /** The number of bytes that it uses; `undefined` where that may not be asked. */
+    readonly usedMemory: number | undefined;
+    /**
+     * The number of bytes that it may use (`maxmemory`); `undefined` without a
+     * limit.
+     */
+    readonly maxMemory: number | undefined;
+  };
 }
 
 /** Which queue {@linkcode queueStatus} looks at. */
@@ -232,7 +220,7 @@ export async function readQueueStatus(
 /** Asks a server for its name, its version and its memory. */
 export async function serverStatus(
   connection: BriefConnection,
-): Promise<ServerStatus> {
+): Promise<QueueStatus["server"]> {
   const server = await connection.info("server");
   const memory = await connection.info("memory");
   const valkey = server?.get("valkey_version");

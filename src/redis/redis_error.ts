@@ -1,68 +1,4 @@
 /**
- * Names what went wrong with Redis, as a {@linkcode RedisError} tells programs:
- *
- * - `connection`: no server answered, or the connection was lost.
- * - `unavailable`: the server answers but does not serve yet (loading, busy,
- *   no quorum, between two masters).
- * - `moved`: the key lives on another node of the cluster by now.
- * - `readonly`: the server is a replica, or may not be written to.
- * - `memory`: the server is out of memory.
- * - `auth`: the user's name or password is wrong or missing.
- * - `permission`: the user may not run the command or touch the key.
- * - `tls`: the two sides do not agree on TLS, or a certificate is not trusted.
- * - `wrong-type`: a key holds something else than was expected.
- * - `unsupported`: the server is too old.
- * - `no-script`: the server has forgotten a script.
- * - `taken`: another consumer took this consumer for dead.
- * - `closed`: the connection was closed on this side.
- * - `reply`: any other error that the server answered.
- */
-export type RedisErrorCode =
-  | "connection"
-  | "unavailable"
-  | "moved"
-  | "readonly"
-  | "memory"
-  | "auth"
-  | "permission"
-  | "tls"
-  | "wrong-type"
-  | "unsupported"
-  | "no-script"
-  | "taken"
-  | "closed"
-  | "reply";
-
-/** The parts of the sentence of a {@linkcode RedisError}. */
-export interface RedisProblem {
-  /** The work that was attempted, as in `Cannot ${attempted}: …`. */
-  readonly attempted?: string | undefined;
-  /** The server, as `host:port` or the path of its socket. */
-  readonly place?: string | undefined;
-  /** Why it did not work. */
-  readonly reason: string;
-  /** Advises what to do about it. */
-  readonly advice?: string | undefined;
-  /** One more sentence, such as how far the work has come. */
-  readonly note?: string | undefined;
-}
-
-type Refused = RedisError["refused"];
-
-/** Says, for the constructor of a {@linkcode RedisError}, how it came about. */
-export interface RedisErrorOptions extends ErrorOptions {
-  /** True if the server may have run the command. Default: `false`. */
-  readonly mayHaveRun?: boolean | undefined;
-  /** The first word of the server's answer, such as `READONLY`. */
-  readonly reply?: string | undefined;
-  /**
-   * The thing that the server refuses: a command or a key to this user, or a
-   * command to all.
-   */
-  readonly refused?: RedisError["refused"];
-}
-
-/**
  * An error of the connection to Redis or of a command. Its fields say what was
  * attempted, where, why it did not work and what to do; its message is the
  * sentence made of them, without a full stop. No field has a password in it.
@@ -83,11 +19,43 @@ export interface RedisErrorOptions extends ErrorOptions {
  * if (error.code !== "memory" || error.mayHaveRun) throw error;
  * ```
  */
-export class RedisError extends Error implements RedisProblem {
+export class RedisError extends Error {
   /** `RedisError`. */
   override name = "RedisError";
-  /** Names what went wrong, for programs. */
-  readonly code: RedisErrorCode;
+  /**
+   * Names what went wrong, for programs:
+   *
+   * - `connection`: no server answered, or the connection was lost.
+   * - `unavailable`: the server answers but does not serve yet (loading, busy,
+   *   no quorum, between two masters).
+   * - `moved`: the key lives on another node of the cluster by now.
+   * - `readonly`: the server is a replica, or may not be written to.
+   * - `memory`: the server is out of memory.
+   * - `auth`: the user's name or password is wrong or missing.
+   * - `permission`: the user may not run the command or touch the key.
+   * - `tls`: the two sides do not agree on TLS, or a certificate is not trusted.
+   * - `wrong-type`: a key holds something else than was expected.
+   * - `unsupported`: the server is too old.
+   * - `no-script`: the server has forgotten a script.
+   * - `taken`: another consumer took this consumer for dead.
+   * - `closed`: the connection was closed on this side.
+   * - `reply`: any other error that the server answered.
+   */
+  readonly code:
+    | "connection"
+    | "unavailable"
+    | "moved"
+    | "readonly"
+    | "memory"
+    | "auth"
+    | "permission"
+    | "tls"
+    | "wrong-type"
+    | "unsupported"
+    | "no-script"
+    | "taken"
+    | "closed"
+    | "reply";
   /** The work that was attempted, as in `Cannot ${attempted}: …`. */
   readonly attempted: string | undefined;
   /** The server, as `host:port` or the path of its socket. */
@@ -120,9 +88,16 @@ export class RedisError extends Error implements RedisProblem {
    * @param options The cause, and what else is known of it.
    */
   constructor(
-    problem: RedisProblem | string,
-    code: RedisErrorCode,
-    options: RedisErrorOptions = {},
+    problem:
+      | string
+      | (
+        & Pick<RedisError, "reason">
+        & Partial<Pick<RedisError, "attempted" | "place" | "advice" | "note">>
+      ),
+    code: RedisError["code"],
+    options:
+      & ErrorOptions
+      & Partial<Pick<RedisError, "mayHaveRun" | "reply" | "refused">> = {},
   ) {
     const { mayHaveRun = false, reply, refused, ...rest } = options;
     const parts: RedisProblem = typeof problem === "string"
@@ -146,6 +121,12 @@ export class RedisError extends Error implements RedisProblem {
   }
 }
 
+/** The parts of the sentence. */
+type RedisProblem = Exclude<
+  ConstructorParameters<typeof RedisError>[0],
+  string
+>;
+
 /** Makes the sentence. */
 function compose(
   { attempted, place, reason, advice, note }: RedisProblem,
@@ -167,9 +148,9 @@ function compose(
  */
 export function restate(
   error: RedisError,
-  { note, mayHaveRun = error.mayHaveRun, ...changes }:
-    & Partial<RedisProblem>
-    & Pick<RedisErrorOptions, "mayHaveRun">,
+  { note, mayHaveRun = error.mayHaveRun, ...changes }: Partial<
+    RedisProblem & Pick<RedisError, "mayHaveRun">
+  >,
 ): RedisError {
   const { attempted, place, reason, advice, reply, refused } = error;
   const notes = [error.note, note].filter((text) => text !== undefined);
@@ -187,7 +168,7 @@ export function restate(
   );
 }
 
-const TRANSIENT: ReadonlySet<RedisErrorCode> = new Set([
+const TRANSIENT: ReadonlySet<RedisError["code"]> = new Set([
   "connection",
   "unavailable",
   "moved",
@@ -229,11 +210,11 @@ export function readRefusal(text: string): "command" | "key" {
 
 /** Holds what is known of an error. */
 interface Finding {
-  readonly code: RedisErrorCode;
+  readonly code: RedisError["code"];
   readonly reason?: string;
   readonly advice?: string | undefined;
   readonly reply?: string | undefined;
-  readonly refused?: Refused;
+  readonly refused?: RedisError["refused"];
 }
 
 /** The first word of an error reply, by which Redis tells kinds of errors apart. */

@@ -4,9 +4,6 @@ import { type Address, formatAddress } from "./address.ts";
 import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 
-/** A word of a command for {@linkcode Connection.command}: a text, or bytes. */
-export type Argument = string | Uint8Array;
-
 /** Tells {@linkcode ServerConnection.open} how to connect. */
 export interface ServerOptions {
   /** The sockets do not keep the process alive. */
@@ -240,7 +237,7 @@ export class ServerConnection {
 
   /** Sends one command; rejects with whatever the client reports. */
   async send<Reply>(
-    args: readonly Argument[],
+    args: readonly (string | Uint8Array)[],
     options: { bytes?: boolean } = {},
   ): Promise<Reply> {
     try {
@@ -300,7 +297,7 @@ function isBrokenOff(error: unknown): boolean {
 }
 
 /** The client only takes bytes that are a Buffer. */
-function toClient(argument: Argument): string | Buffer {
+function toClient(argument: string | Uint8Array): string | Buffer {
   return typeof argument === "string" || Buffer.isBuffer(argument)
     ? argument
     : Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
@@ -427,7 +424,10 @@ export class Health implements Disposable {
   }
 
   /** Notes a command that is sent, and for how many seconds it may block. */
-  begin(args: readonly Argument[], block: number | undefined): void {
+  begin(
+    args: readonly (string | Uint8Array)[],
+    block: number | undefined,
+  ): void {
     if (this.#pending++ === 0) this.#lastLife = performance.now();
     this.#allowance = block ?? this.#allowance;
     for (const { length } of args) this.#sent += length;

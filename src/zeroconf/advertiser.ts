@@ -14,7 +14,7 @@ import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
 import { cutLabel, hostLabel, MAX_LABEL, serviceType } from "./names.ts";
 import type { Service, ServiceRecords } from "./own_records.ts";
-import type { PropertyValue, ServiceInfo } from "./service_info.ts";
+import type { ServiceInfo } from "./service_info.ts";
 import { compareAddresses, makeServiceInfo } from "./service_info.ts";
 import { decodeTxt, encodeTxt } from "./txt.ts";
 
@@ -55,7 +55,7 @@ export interface ServiceOptions {
   /** The protocol that the service speaks. Default: `tcp`. */
   protocol?: "tcp" | "udp";
   /** The TXT record: up to 1,300 bytes, each key with its value up to 255. Default: empty. */
-  properties?: Readonly<Record<string, PropertyValue>>;
+  properties?: Readonly<Record<string, string | number | boolean | Uint8Array>>;
   /** Called with the new full name when a conflict appears later. */
   onRename?: (name: string) => void;
 }
@@ -66,14 +66,6 @@ const OPTIONS: Rows<AdvertiserOptions> = {
   daemon: DAEMON,
   logger: LOGGER,
 };
-
-/** Says what {@linkcode Advertiser.update} changes of a service. */
-export interface ServiceUpdate extends Partial<ServiceOptions> {
-  /** The instance name that was asked for. */
-  name: string;
-  /** The type that was asked for. */
-  type: string;
-}
 
 const SERVICE_OPTIONS: Rows<ServiceOptions> = {
   name: required(TEXT),
@@ -245,7 +237,9 @@ export class Advertiser implements AsyncDisposable {
    * console.log(advertiser.services[0]?.properties); // { a: "1", b: "3" }
    * ```
    */
-  async update(options: ServiceUpdate): Promise<string> {
+  async update(
+    options: Pick<ServiceOptions, "name" | "type"> & Partial<ServiceOptions>,
+  ): Promise<string> {
     const { instance, type } = this.#check({ port: 0, ...options });
     const known = this.#services.get(keyOf(instance, type))?.options;
     if (known === undefined) {

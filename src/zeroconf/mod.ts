@@ -10,7 +10,6 @@ export {
   Advertiser,
   type AdvertiserOptions,
   type ServiceOptions,
-  type ServiceUpdate,
 } from "./advertiser.ts";
 export {
   browse,
@@ -21,9 +20,5 @@ export {
 } from "./browser.ts";
 export { discover, type DiscoverOptions, discoverTypes } from "./discover.ts";
 export { serviceType } from "./names.ts";
-export type {
-  PropertyValue,
-  ServiceChange,
-  ServiceInfo,
-} from "./service_info.ts";
+export type { ServiceChange, ServiceInfo } from "./service_info.ts";
 export type { Logger } from "../logger.ts";

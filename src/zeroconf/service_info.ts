@@ -1,11 +1,4 @@
 /**
- * Any value that the TXT record of a service can carry under a key, as an
- * {@linkcode Advertiser} announces it: bytes as they are, everything else as
- * its text.
- */
-export type PropertyValue = string | number | boolean | Uint8Array;
-
-/**
  * A service on the network, in the shape of Platypush's `service_info`, plus
  * what a peer needs to reach its queue. {@linkcode discover} finds some, and
  * {@linkcode browse} follows them.

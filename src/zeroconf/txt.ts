@@ -1,7 +1,8 @@
-import type { PropertyValue } from "./service_info.ts";
-
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** Bytes as they are, everything else as its text. */
+type Value = string | number | boolean | Uint8Array;
 
 /**
  * The most bytes a TXT record may take here: beyond about 1,300 bytes it no
@@ -18,7 +19,7 @@ const MAX_TXT = 1_300;
  * @throws {RangeError} A property, or all of them together, do not fit.
  */
 export function encodeTxt(
-  properties: Readonly<Record<string, PropertyValue>>,
+  properties: Readonly<Record<string, Value>>,
 ): Uint8Array[] {
   const seen = new Map<string, string>();
   let total = 0;
@@ -65,7 +66,7 @@ export function decodeTxt(
   return Object.fromEntries(properties);
 }
 
-function encodeProperty(key: string, value: PropertyValue): Uint8Array {
+function encodeProperty(key: string, value: Value): Uint8Array {
   if (!/^[\x20-\x3c\x3e-\x7e]+$/.test(key)) {
     throw new TypeError(
       `Cannot encode the property ${

@@ -1,5 +1,4 @@
 import {
-  type ConfigSetting,
   type RedisArgs,
   resolveConfig,
   type ResolveConfigOptions,
@@ -27,7 +26,7 @@ export async function resolved(
   return {
     args: options.redisArgs,
     settings: Object.fromEntries(settings.map(
-      ({ name, value, origin }: ConfigSetting) => [
+      ({ name, value, origin }) => [
         name,
         `${value} (${origin.replace(folder.path, "")})`,
       ],

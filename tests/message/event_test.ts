@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Event, type EventArgs } from "../../src/message/mod.ts";
+import { Event } from "../../src/message/mod.ts";
 import { eventText, refuses } from "./helpers.ts";
 
 Deno.test("an event made by hand is filled in", () => {
@@ -14,7 +14,7 @@ Deno.test("args of an event have to be an object with a type", () => {
   for (const args of [undefined, null, 5, "x", [], [{ type: "x" }]]) {
     refuses(() => Event.build({ type: "event", args }), /"args" is .*expected/);
     refuses(
-      () => new Event({ args: args as unknown as EventArgs }),
+      () => new Event({ args: args as unknown as Event["args"] }),
       /"args" is .*expected/,
     );
   }

@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  MessageError,
-  type MessageErrorReason,
-} from "../../src/message/mod.ts";
+import { MessageError } from "../../src/message/mod.ts";
 
 /** The text of a small event, with further fields. */
 export function eventText(fields: Record<string, unknown> = {}): string {
@@ -13,7 +10,7 @@ export function eventText(fields: Record<string, unknown> = {}): string {
 export function refuses(
   build: () => unknown,
   text: RegExp,
-  reason: MessageErrorReason = "malformed",
+  reason: MessageError["reason"] = "malformed",
 ): void {
   assert.throws(build, (error) => {
     assert.ok(error instanceof MessageError, String(error));

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { Event, type EventArgs } from "../../src/message/mod.ts";
+import { Event } from "../../src/message/mod.ts";
 
 /** What Platypush 1.3.35 itself says of an event and a hook's condition. */
 interface Case {
-  readonly args: EventArgs;
+  readonly args: Event["args"];
   readonly condition: Record<string, unknown>;
   readonly matches: boolean;
   /** Its own argument `assistant` is none of ours. */

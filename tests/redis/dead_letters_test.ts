@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import {
   type DeadLetterFilter,
   DeadLetters,
-  type FailureReason,
   Inbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
@@ -32,7 +31,7 @@ async function bury(
   const batch = await nextBatch(inbox);
   await batch!.settle([...messages.keys()].map((index) => ({
     index,
-    reason: "malformed" as FailureReason,
+    reason: "malformed" as const,
     error: new Error(`bad message ${index}`),
   })));
 }
