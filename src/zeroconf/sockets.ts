@@ -17,8 +17,10 @@ const LOOK_AGAIN = 2_000;
 const LOOK_SOON = 500;
 /** Milliseconds by which the clock may run apart from the time of day before the host counts as having slept. */
 const SLEPT = 5_000;
-/** Bytes that wait in a socket until they are read: what a host with many services answers at once. */
-const RECEIVE_BUFFER = 1 << 20;
+/** The most bytes in a packet (RFC 6762, section 17). */
+const MAX_PACKET = 9_000;
+/** Bytes that Deno makes room for anew with each packet that it reads. */
+const DENO_RECEIVE_BUFFER = 65_536;
 
 /** The most senders of which it is remembered on which interface they are. */
 const MAX_SENDERS = 1_000;
@@ -413,16 +415,23 @@ function bind(
   socket.bind(PORT, address, () => {
     socket.removeAllListeners("error");
     socket.on("error", () => {});
-    if (isRead) {
-      try {
-        socket.setRecvBufferSize(RECEIVE_BUFFER);
-      } catch {
-        // The system's own size has to do.
-      }
-    }
+    if (isRead) useSmallBuffers(socket);
     resolve(socket);
   });
   return promise;
+}
+
+/**
+ * Has Deno make room for one packet at a time, and not for 64 KiB, which would
+ * cost more than all else that is done with it. Where the size is another one
+ * than Deno's, it is that of the system's queue, and stays.
+ */
+function useSmallBuffers(socket: Socket): void {
+  if (socket.getRecvBufferSize() !== DENO_RECEIVE_BUFFER) return;
+  // On Linux, twice the size is taken.
+  socket.setRecvBufferSize(
+    Deno.build.os === "linux" ? MAX_PACKET / 2 : MAX_PACKET,
+  );
 }
 
 /**
