@@ -1,7 +1,7 @@
 import { checkOptions, checkValue } from "../options.ts";
 import { SECONDS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
-import { readCondition } from "../message/condition.ts";
+import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
   type Condition,
   Event,
@@ -23,6 +23,10 @@ import {
   type HookOptions,
   POST_OPTIONS,
   type PostOptions,
+  STREAM_OPTIONS,
+  type StreamOptions,
+  WATCH_OPTIONS,
+  type WatchOptions,
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
@@ -36,6 +40,7 @@ import {
   HookSubscription,
   QueueSubscription,
 } from "./subscription.ts";
+import { type Watch, WatchWindow } from "./watch.ts";
 
 /** The name that buses have by default, as in Platypush's own. */
 const DEFAULT_NAME = "platypush/bus";
@@ -90,6 +95,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   readonly #exchange: Exchange;
   readonly #subscriber: Subscriber;
   readonly #receipts = new Set<Receipt>();
+  readonly #watches = new Set<WatchWindow>();
   #posts: Promise<void> = Promise.resolve();
   #pull: QueueSubscription | undefined;
   #endPull: () => void = () => {};
@@ -467,8 +473,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
     const { timeout, priority = 0, schema, signal } = options;
-    const { logger = createLogger("message") } = this.#options;
-    const compiled = readCondition(condition, logger);
+    const compiled = this.#read(condition);
     const call = handler as HookHandler;
     const hook = new HookSubscription(
       schema === undefined ? call : (event, captures) => {
@@ -524,6 +529,131 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   /**
+   * Gives the messages as a web stream, each handled when the next one is asked
+   * for. A stream that nobody reads makes {@linkcode Bus.post} wait, as a loop
+   * does; one that is only to show what passes is made of {@linkcode Bus.watch}.
+   *
+   * @param options Which messages, and a signal that closes it.
+   * @returns The stream; it closes with the bus, and cancelling it ends it.
+   * @throws {TypeError} When there is no such option or it is of another kind, or
+   * the condition holds what no event can.
+   * @throws {RegexError} When a regular expression in it cannot be used.
+   * @throws {BusError} When the bus is closed.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/stream", deviceId: "livingroom" });
+   * const motions = bus.stream({ condition: { type: "custom.Motion" } });
+   * await bus.post({ type: "event", args: { type: "custom.Motion", room: "hall" } });
+   * for await (const { args } of motions) {
+   *   assert.equal(args.room, "hall");
+   *   break;
+   * }
+   * ```
+   */
+  stream<Args = Event["args"]>(
+    options: StreamOptions & { condition: Condition },
+  ): ReadableStream<TypedEvent<Args>>;
+  /** {@linkcode Bus.stream}; of every message. */
+  stream(options?: StreamOptions): ReadableStream<Message>;
+  /** {@linkcode Bus.stream}; what it does. */
+  stream(options: StreamOptions = {}): ReadableStream<Message> {
+    this.#checkOpen("make a stream");
+    const { condition, signal } = checkOptions(
+      "make a stream",
+      options,
+      STREAM_OPTIONS,
+    );
+    const queue = new QueueSubscription(
+      condition === undefined ? undefined : this.#read(condition),
+    );
+    const registration = register(() => this.#subscriber.add(queue), signal);
+    if (signal?.aborted) queue.end();
+    return new ReadableStream<Message>({
+      pull: async (controller) => {
+        const message = await queue.next();
+        if (message !== undefined) return controller.enqueue(message);
+        registration();
+        controller.close();
+      },
+      cancel: () => {
+        queue.finish();
+        registration();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /**
+   * Shows the messages that pass, to whoever only looks on: a page, a log, a
+   * test. They are neither acknowledged nor waited for, and who watches is no
+   * subscriber: nothing is consumed for it. A window keeps what the loop has not
+   * come to yet; when it is full, messages are skipped, and the watch tells how
+   * many (`onSkip`, and `skipped`).
+   *
+   * It begins at once, in every thread that has the bus, and shows what is
+   * posted from then on; {@linkcode Bus.ready} tells when every thread knows.
+   * What comes a second time, because a handler has failed, is not shown again.
+   *
+   * @param options Which messages, how many may wait, and whom to tell.
+   * @returns The messages, for a loop, which ends with the bus.
+   * @throws {TypeError} When there is no such option or it is of another kind, or
+   * the condition holds what no event can.
+   * @throws {RangeError} When the limit is no whole number above 0.
+   * @throws {RegexError} When a regular expression in the condition cannot be used.
+   * @throws {BusError} When the bus is closed.
+   *
+   * @example
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   * import assert from "node:assert/strict";
+   *
+   * await using bus = new Bus({ name: "example/watch", deviceId: "livingroom" });
+   * const watch = bus.watch({ condition: { type: "custom.Motion" } });
+   * assert.equal(bus.subscribers, 0);
+   * await bus.post({ type: "event", args: { type: "custom.Motion", room: "hall" } });
+   * for await (const { args } of watch) {
+   *   assert.equal(args.room, "hall");
+   *   break;
+   * }
+   * ```
+   */
+  watch<Args = Event["args"]>(
+    options: WatchOptions & { condition: Condition },
+  ): Watch<TypedEvent<Args>>;
+  /** {@linkcode Bus.watch}; every message. */
+  watch(options?: WatchOptions): Watch<Message>;
+  /** {@linkcode Bus.watch}; what it does. */
+  watch(options: WatchOptions = {}): unknown {
+    this.#checkOpen("watch");
+    const { condition, limit, onSkip, signal } = checkOptions(
+      "watch",
+      options,
+      WATCH_OPTIONS,
+    );
+    const watch: WatchWindow = new WatchWindow({
+      limit,
+      condition: condition === undefined ? undefined : this.#read(condition),
+      onSkip,
+      onRoom: () => this.#exchange.onWatchRoom(),
+      onEnd: () => registration(),
+    });
+    const registration = register(() => {
+      this.#watches.add(watch);
+      this.#exchange.addWatch(watch);
+      return () => {
+        this.#watches.delete(watch);
+        this.#exchange.removeWatch(watch);
+        watch[Symbol.dispose]();
+      };
+    }, signal);
+    if (signal?.aborted) watch[Symbol.dispose]();
+    return watch;
+  }
+
+  /**
    * Tells what was counted since the bus was opened.
    *
    * @returns The counters of this moment, some of which count for all buses of
@@ -553,6 +683,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       this.release();
       // Whoever waits for room here would otherwise wait for ever.
       this.#subscriber.endQueues();
+      for (const watch of this.#watches) watch[Symbol.dispose]();
       await this.#posts;
       this.#subscriber.end();
       await this.#exchange.leave(this.#subscriber);
@@ -568,6 +699,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** Does what {@linkcode Bus.close} does, at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #read(condition: Condition): CompiledCondition {
+    const { logger = createLogger("message") } = this.#options;
+    return readCondition(condition, logger);
   }
 
   #checkOpen(what: string): void {

@@ -1,6 +1,8 @@
-import type { Rows } from "../options.ts";
+import { row, type Rows } from "../options.ts";
 import {
+  COUNT,
   FLAG,
+  FUNCTION,
   LOGGER,
   NUMBERS,
   OBJECT,
@@ -11,7 +13,7 @@ import {
   TIME_LIMIT,
 } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import type { Schema } from "../message/mod.ts";
+import type { Condition, Schema } from "../message/mod.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
 /** Says how a {@linkcode Bus} works. */
@@ -146,6 +148,57 @@ export interface HookOptions<Args = unknown> extends HandlerOptions<Args> {
   priority?: number;
 }
 
+/**
+ * Says which messages {@linkcode Bus.stream} has.
+ */
+export interface StreamOptions {
+  /**
+   * A condition on the `args` of events, as for {@linkcode Bus.on}; all other
+   * messages count as handled. Every message by default.
+   */
+  condition?: Condition;
+  /** Closes the stream when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Says which messages {@linkcode Bus.watch} shows, and how many may wait.
+ *
+ * @example
+ * ```ts
+ * import { Bus } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * await using bus = new Bus({ name: "example/window", deviceId: "livingroom" });
+ * let skipped = 0;
+ * using watch = bus.watch({ limit: 2, onSkip: (count) => skipped += count });
+ * await bus.post([1, 2, 3].map((n) => ({
+ *   type: "event",
+ *   args: { type: "custom.Number", n },
+ * })));
+ * await watch.next();
+ * await watch.next();
+ * watch.next(); // tells what was skipped, and waits
+ * assert.equal(skipped, 1);
+ * ```
+ */
+export interface WatchOptions {
+  /**
+   * A condition on the `args` of events, as for {@linkcode Bus.on}; nothing else
+   * is shown. Every message by default.
+   */
+  condition?: Condition;
+  /** Messages that may wait to be looked at; further ones are skipped. 1,024 by default. */
+  limit?: number;
+  /**
+   * Called with the number of messages that were skipped, right before the next
+   * one is shown. Whether they met the condition, nobody has looked.
+   */
+  onSkip?: (count: number) => void;
+  /** Ends the watch when it is aborted. */
+  signal?: AbortSignal;
+}
+
 /** Counts since the bus was opened, as {@linkcode Bus.stats} gives them. */
 export interface BusStats {
   /** Messages that were posted in this isolate. */
@@ -191,6 +244,20 @@ export const POST_OPTIONS: Rows<PostOptions> = {
 
 /** Every option of waiting for a message. */
 export const GET_OPTIONS: Rows<{ signal?: AbortSignal }> = { signal: SIGNAL };
+
+/** Every option of a stream. */
+export const STREAM_OPTIONS: Rows<StreamOptions> = {
+  condition: OBJECT,
+  signal: SIGNAL,
+};
+
+/** Every option of a watch. */
+export const WATCH_OPTIONS: Rows<WatchOptions, "limit"> = {
+  condition: OBJECT,
+  limit: row(COUNT, { default: 1024 }),
+  onSkip: FUNCTION,
+  signal: SIGNAL,
+};
 
 /** Every option of a handler. */
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = {

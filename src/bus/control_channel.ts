@@ -1,5 +1,10 @@
 import { BroadcastChannel } from "node:worker_threads";
-import { isLinkMemory, type LinkMemory } from "./link_memory.ts";
+import {
+  isLinkMemory,
+  isWatchMemory,
+  type LinkMemory,
+  type WatchMemory,
+} from "./link_memory.ts";
 import { isRosterMemory } from "./roster.ts";
 
 /**
@@ -28,6 +33,13 @@ export type Control =
     readonly from: string;
     readonly to: string;
     readonly memory: LinkMemory;
+  }
+  | {
+    /** A publisher offers a link to somebody who watches. */
+    readonly kind: "view";
+    readonly from: string;
+    readonly to: string;
+    readonly memory: WatchMemory;
   };
 
 /**
@@ -84,6 +96,10 @@ function readControl(data: unknown): Control | undefined {
   if (
     kind === "offer" && typeof from === "string" && typeof to === "string" &&
     isLinkMemory(memory)
+  ) return { kind, from, to, memory };
+  if (
+    kind === "view" && typeof from === "string" && typeof to === "string" &&
+    isWatchMemory(memory)
   ) return { kind, from, to, memory };
   return undefined;
 }

@@ -18,6 +18,7 @@ import { Membership } from "./membership.ts";
 import { Echoes, PlainChannel } from "./plain_channel.ts";
 import { type Failure, Receipt, Retry } from "./receipt.ts";
 import type { Subscriber } from "./subscriber.ts";
+import type { WatchWindow } from "./watch.ts";
 
 /**
  * A chunk ends at so many messages, or bytes of messages, whichever comes first:
@@ -58,6 +59,7 @@ const exchanges = new Map<string, Exchange>();
  * ```text
  * Bus.post ─► publish ─► chunk by chunk: room? ─┬─► Links: a frame for each subscriber elsewhere
  *                                               ├─► built, handed to each Subscriber here
+ *                                               ├─► WatchWindow: what has room in its window
  *             Receipt ◄── what becomes of it ◄──┴─► PlainChannel: objects, nothing comes back
  * ```
  */
@@ -68,6 +70,8 @@ export class Exchange {
   readonly #links: Links;
   // Replaced, never changed, so that a handler may open or close a bus meanwhile.
   #subscribers: readonly Subscriber[] = [];
+  #watches: readonly WatchWindow[] = [];
+  #watchRoom = Promise.withResolvers<void>();
   #posted = 0;
   #dropped = 0;
   #population = 0;
@@ -103,6 +107,7 @@ export class Exchange {
         this.#onSubscribers();
       },
       onOffer: (from, memory) => this.#links.onOffer(from, memory),
+      onView: (from, memory) => this.#links.onView(from, memory),
       onSilence: () =>
         logger.warn(
           `Somebody on the bus "${name}" has not answered for ` +
@@ -119,6 +124,7 @@ export class Exchange {
       membership: this.#membership,
       stallTimeout,
       onFrame: (frame, receipt) => this.#onFrame(frame, receipt),
+      onView: (frame) => this.#onView(frame),
       onSubscriberDropped: (error) => this.#onSubscriberDropped(error),
       onDropped: (error) => this.#onDropped(error),
     });
@@ -158,6 +164,26 @@ export class Exchange {
     this.#membership.subscribes = isListening;
     if (!isListening) this.#links.leave();
     this.#onSubscribers();
+  }
+
+  /** Lets somebody see what passes, without being a subscriber. */
+  addWatch(watch: WatchWindow): void {
+    this.#watches = [...this.#watches, watch];
+    this.#membership.watches = true;
+  }
+
+  /** Ends that. */
+  removeWatch(watch: WatchWindow): void {
+    this.#watches = this.#watches.filter((one) => one !== watch);
+    if (this.#watches.length > 0) return;
+    this.#membership.watches = false;
+    this.#links.leaveViews();
+  }
+
+  /** Takes notice that somebody who watches may have room for more. */
+  onWatchRoom(): void {
+    this.#watchRoom.resolve();
+    this.#watchRoom = Promise.withResolvers();
   }
 
   /** Lets somebody go; with the last one the exchange is closed. */
@@ -200,20 +226,20 @@ export class Exchange {
       // Whoever comes from here on has not got it.
       const { roster } = this.#membership;
       const stamp = roster && `${roster.name} ${roster.serial}`;
-      const chunk = cut(inputs, first, this.#links.subscribers > 0);
+      const chunk = cut(inputs, first, this.#links.isWanted);
       end = first + chunk.inputs.length;
       const building = optionsOf(options, first, end);
       if (stamp !== undefined) receipt.handOut(end, stamp);
-      const rooms = chunk.wire === undefined
-        ? []
-        : this.#links.send(first, chunk.wire, building, receipt);
+      let rooms: Promise<void>[] = [];
+      if (chunk.wire === undefined) this.#links.skip(chunk.inputs.length);
+      else rooms = this.#links.send(first, chunk.wire, building, receipt);
       await this.#hand(chunk.inputs, first, building, plain, receipt);
       if (rooms.length > 0) await Promise.all(rooms);
       await yieldToEventLoop();
     }
   }
 
-  /** Hands messages to the subscribers in this isolate, and to plain listeners. */
+  /** Hands messages to the subscribers in this isolate, to who watches here, and to plain listeners. */
   async #hand(
     inputs: readonly Postable[],
     first: number,
@@ -223,7 +249,10 @@ export class Exchange {
   ): Promise<void> {
     const here = this.#membership.subscribes;
     const alone = !here && this.#links.subscribers === 0;
-    if (!here && !alone && !plain) return;
+    if (!here && !alone && !plain && !this.#isWatched) {
+      this.#skipWatches(inputs.length);
+      return;
+    }
     if (plain) this.#plain.refill();
     const all = here || alone ? receiveAll(inputs, options) : undefined;
     const toPost: WireMessage[] = [];
@@ -231,7 +260,11 @@ export class Exchange {
       const isRetry = typeof options.retries?.[i] === "string";
       if (plain && alone) await this.#plain.pace();
       const toPlain = plain && !isRetry && (alone || this.#plain.admit());
-      if (!toPlain && all === undefined) continue;
+      const isWatched = !isRetry && this.#isWatched;
+      if (!toPlain && !isWatched && all === undefined) {
+        if (!isRetry) this.#skipWatches(1);
+        continue;
+      }
       const received = all?.[i] ?? receiveAll([inputs[i]!], options)[0]!;
       if (!(received instanceof Message)) {
         receipt.fail({ ...received, index: first + i });
@@ -243,6 +276,7 @@ export class Exchange {
         if (here) toPost.push(wire);
         else this.#plain.post(wire);
       }
+      if (!isRetry) this.#show(received);
       if (here) this.#deliver(received, i, first + i, options, receipt);
     }
     if (toPost.length === 0) return;
@@ -261,11 +295,43 @@ export class Exchange {
       // The publisher may have given this isolate up, and the messages to others.
       if (!receipt.hand(i)) break;
       if (!(received instanceof Message)) receipt.fail(received);
-      else this.#deliver(received, i, i, options, receipt);
+      else {
+        if (typeof options.retries?.[i] !== "string") this.#show(received);
+        this.#deliver(received, i, i, options, receipt);
+      }
     }
     receipt.hand(messages.length);
     receipt.finish();
     await yieldToEventLoop();
+  }
+
+  /** Shows messages of another isolate to who watches here. */
+  async #onView({ messages, options }: Frame): Promise<void> {
+    if (options.skipped !== undefined) this.#skipWatches(options.skipped);
+    const all = receiveAll(messages, options);
+    for (const [i, received] of all.entries()) {
+      // What comes again was seen before.
+      if (typeof options.retries?.[i] === "string") continue;
+      if (received instanceof Message) this.#show(received);
+    }
+    await yieldToEventLoop();
+    // The publisher goes on meanwhile, and skips what finds no room.
+    while (this.#watches.length > 0 && !this.#isWatched) {
+      await this.#watchRoom.promise;
+    }
+  }
+
+  /** Tells whether anybody here who watches takes messages now. */
+  get #isWatched(): boolean {
+    return this.#watches.some(({ hasRoom }) => hasRoom);
+  }
+
+  #show(message: Message): void {
+    for (const watch of this.#watches) watch.offer(message);
+  }
+
+  #skipWatches(count: number): void {
+    for (const watch of this.#watches) watch.skip(count);
   }
 
   /** Hands a message to every subscriber here that it is meant for. */
@@ -303,13 +369,15 @@ export class Exchange {
 
   /** Takes what a plain listener has posted. */
   #onPlain(data: unknown): void {
-    if (!this.#membership.subscribes) return;
+    const { subscribes, watches } = this.#membership;
+    if (!subscribes && !watches) return;
     const { deviceId } = this.#options;
     const [received] = receiveAll(
       [data as WireMessage],
       deviceId === undefined ? {} : { deviceId },
     );
     if (received instanceof Message) {
+      this.#show(received);
       this.#deliver(received, 0, 0, {}, new Receipt());
     } else {
       this.#options.logger.warn(

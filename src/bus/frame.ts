@@ -30,6 +30,8 @@ export interface FrameOptions {
   readonly bigint?: boolean;
   /** Says how the messages came here, where their handling is to be traced. */
   readonly reception?: Reception;
+  /** The number of messages that passed before, and that who watches did not get. */
+  readonly skipped?: number;
 }
 
 /** Holds what a frame carries, as the receiver sees it. */

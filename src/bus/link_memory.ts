@@ -12,6 +12,21 @@ export interface LinkMemory {
   readonly work: SharedArrayBuffer;
 }
 
+/** The memory that a publisher and an isolate that only watches share. */
+export interface WatchMemory {
+  /** The number of this use of the memory. */
+  readonly use: number;
+  /** The ring with frames. */
+  readonly data: SharedArrayBuffer;
+}
+
+/** Tells whether what came from elsewhere can be the memory of who watches. */
+export function isWatchMemory(memory: unknown): memory is WatchMemory {
+  if (typeof memory !== "object" || memory === null) return false;
+  const { use, data } = memory as { [key: string]: unknown };
+  return typeof use === "number" && Number.isInteger(use) && isRingMemory(data);
+}
+
 /** Tells whether what came from elsewhere can be a link's memory. */
 export function isLinkMemory(memory: unknown): memory is LinkMemory {
   if (typeof memory !== "object" || memory === null) return false;

@@ -5,12 +5,13 @@ import {
   type FrameOptions,
   type Wire,
 } from "./frame.ts";
-import type { LinkMemory } from "./link_memory.ts";
+import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import type { Membership } from "./membership.ts";
 import { PublisherLink } from "./publisher_link.ts";
 import type { Receipt } from "./receipt.ts";
 import type { Member } from "./roster.ts";
 import { SubscriberLink } from "./subscriber_link.ts";
+import { WatchedLink, WatchingLink } from "./watch_link.ts";
 
 /** Connects the links with their exchange. */
 export interface LinksOptions {
@@ -20,17 +21,21 @@ export interface LinksOptions {
   readonly stallTimeout: number;
   /** Called with messages from another isolate; resolves when there is room for more. */
   onFrame(frame: Frame, receipt: Receipt): Promise<void>;
+  /** Called with messages that are only watched; resolves when there is room for more. */
+  onView(frame: Frame): Promise<void>;
   /** Called when a subscriber was dropped. */
   onSubscriberDropped(error: DroppedError): void;
   /** Called when this isolate was dropped by a publisher. */
   onDropped(error: DroppedError): void;
 }
 
-/** The links of an isolate: to those who subscribe, and from those who publish. */
+/** The links of an isolate: to those who subscribe or watch, and from those who publish. */
 export class Links {
   readonly #options: LinksOptions;
   readonly #toSubscribers = new Map<string, PublisherLink>();
   readonly #fromPublishers = new Map<string, SubscriberLink>();
+  readonly #toWatchers = new Map<string, WatchedLink>();
+  readonly #fromWatched = new Map<string, WatchingLink>();
   #isOpen = false;
   #frames = 0;
 
@@ -44,7 +49,13 @@ export class Links {
     return this.#toSubscribers.size;
   }
 
-  /** Makes links to whoever subscribes, now and later. */
+  /** Tells whether anybody elsewhere takes messages now. */
+  get isWanted(): boolean {
+    return this.#toSubscribers.size > 0 ||
+      this.#toWatchers.values().some(({ isFull }) => !isFull);
+  }
+
+  /** Makes links to whoever subscribes or watches, now and later. */
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
@@ -54,7 +65,7 @@ export class Links {
   }
 
   /**
-   * Sends messages to the subscribers.
+   * Sends messages to the subscribers, and to those who watch.
    *
    * @param first The place of the first one in the post.
    * @param receipt Takes what becomes of them.
@@ -66,7 +77,10 @@ export class Links {
     options: FrameOptions,
     receipt: Receipt,
   ): Promise<void>[] {
-    if (this.#toSubscribers.size === 0) return [];
+    if (!this.isWanted) {
+      this.skip(messages.length);
+      return [];
+    }
     const number = this.#frames++ >>> 0;
     const frame = encodeFrame(number, messages, options);
     const sent = { receipt, first, count: messages.length };
@@ -75,12 +89,21 @@ export class Links {
       const room = link.send(number, frame, sent);
       if (room !== undefined) rooms.push(room);
     }
+    for (const link of this.#toWatchers.values()) {
+      link.send(frame, messages.length);
+    }
     return rooms;
   }
 
-  /** Takes notice of somebody who is new, or has begun or ceased to subscribe. */
+  /** Tells those who watch of messages that they do not get. */
+  skip(count: number): void {
+    for (const link of this.#toWatchers.values()) link.skip(count);
+  }
+
+  /** Takes notice of somebody who is new, or has begun or ceased to subscribe or to watch. */
   onMember(member: Member): void {
     const { id, epoch } = member;
+    this.#onWatcher(member);
     const linked = this.#toSubscribers.get(id);
     if (epoch !== 0) linked?.check();
     else linked?.release(false);
@@ -97,6 +120,39 @@ export class Links {
       },
     });
     this.#toSubscribers.set(id, link);
+  }
+
+  /** Links to somebody who watches: who subscribes, too, has the messages anyway. */
+  #onWatcher({ id, epoch, view }: Member): void {
+    const wanted = epoch === 0 ? view : 0;
+    const link = this.#toWatchers.get(id);
+    if (link !== undefined) {
+      if (link.view === wanted) return;
+      link.end();
+      this.#toWatchers.delete(id);
+    }
+    if (wanted === 0 || !this.#isOpen) return;
+    const { membership } = this.#options;
+    this.#toWatchers.set(
+      id,
+      new WatchedLink(view, (memory) => membership.view(id, memory)),
+    );
+  }
+
+  /** Takes the link for who watches that a publisher offers. */
+  onView(from: string, memory: WatchMemory): void {
+    if (!this.#options.membership.watches) return;
+    const before = this.#fromWatched.get(from);
+    if (before?.use === memory.use) return;
+    const link = new WatchingLink(memory);
+    const isAttached = link.attach(
+      (frame) => this.#options.onView(frame),
+      () => {
+        if (this.#fromWatched.get(from) !== link) return;
+        this.#fromWatched.delete(from);
+      },
+    );
+    if (isAttached) this.#fromWatched.set(from, link);
   }
 
   /** Takes the link that a publisher offers. */
@@ -122,12 +178,21 @@ export class Links {
   onGone(id: string): void {
     this.#fromPublishers.get(id)?.end();
     this.#toSubscribers.get(id)?.release(true);
+    this.#fromWatched.get(id)?.end();
+    this.#toWatchers.get(id)?.end();
+    this.#toWatchers.delete(id);
   }
 
   /** Stops reading. */
   leave(): void {
     for (const link of this.#fromPublishers.values()) link.leave();
     this.#fromPublishers.clear();
+  }
+
+  /** Watches no more. */
+  leaveViews(): void {
+    for (const link of this.#fromWatched.values()) link.leave();
+    this.#fromWatched.clear();
   }
 
   /** Resolves when the subscribers have all that was sent. */
@@ -138,5 +203,7 @@ export class Links {
   /** Sends no more. */
   end(): void {
     for (const link of this.#toSubscribers.values()) link.end();
+    for (const link of this.#toWatchers.values()) link.end();
+    this.#toWatchers.clear();
   }
 }

@@ -1,7 +1,7 @@
 import { backoff, sleep } from "../waiting.ts";
 import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
 import { BusError } from "./errors.ts";
-import type { LinkMemory } from "./link_memory.ts";
+import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import { type Member, Roster } from "./roster.ts";
 
 /** The pauses before a greeting is repeated, in seconds: they grow. */
@@ -39,7 +39,7 @@ export interface MembershipOptions {
   readonly stallTimeout: number;
   /** Called when this isolate is on the roster, or on another one. */
   onEntered(): void;
-  /** Called with somebody who is new, or has begun or ceased to subscribe. */
+  /** Called with somebody who is new, or has begun or ceased to subscribe or to watch. */
   onMember(member: Member): void;
   /** Called with somebody who has left, or does not exist any more. */
   onGone(id: string): void;
@@ -47,6 +47,8 @@ export interface MembershipOptions {
   onSilence(): void;
   /** Called when a publisher offers a link. */
   onOffer(from: string, memory: LinkMemory): void;
+  /** Called when a publisher offers a link for who watches. */
+  onView(from: string, memory: WatchMemory): void;
 }
 
 /**
@@ -91,6 +93,7 @@ export class Membership {
   #members = new Map<number, Member>();
   #version = -1;
   #subscribes = false;
+  #watches = false;
 
   /**
    * @param options How it works, and whom it tells.
@@ -147,6 +150,17 @@ export class Membership {
     this.renew();
   }
 
+  /** Tells whether this isolate wants to see what passes. */
+  get watches(): boolean {
+    return this.#watches;
+  }
+
+  set watches(watches: boolean) {
+    if (this.#closing.signal.aborted || watches === this.#watches) return;
+    this.#watches = watches;
+    this.#renewView();
+  }
+
   /** Says again whether this isolate subscribes, also after a publisher has given it up. */
   renew(): void {
     if (this.#self === undefined) return;
@@ -169,6 +183,12 @@ export class Membership {
   offer(to: string, memory: LinkMemory): void {
     if (this.#closing.signal.aborted) return;
     this.#channel.post({ kind: "offer", from: this.id, to, memory });
+  }
+
+  /** Offers a link to a member that watches. */
+  view(to: string, memory: WatchMemory): void {
+    if (this.#closing.signal.aborted) return;
+    this.#channel.post({ kind: "view", from: this.id, to, memory });
   }
 
   /** Looks who has come, gone or changed, if anybody has. */
@@ -222,6 +242,12 @@ export class Membership {
       inTime.resolve();
     }).then(inTime.resolve, inTime.reject);
     await inTime.promise;
+  }
+
+  #renewView(): void {
+    if (this.#self === undefined) return;
+    const roster = this.#roster!;
+    roster.watch(this.#self, this.#watches ? roster.nextSerial() : 0);
   }
 
   #greet(attempt: number): void {
@@ -323,6 +349,7 @@ export class Membership {
     this.#members = new Map();
     onEntered();
     if (this.#subscribes) this.renew();
+    if (this.#watches) this.#renewView();
     this.#follow(roster);
   }
 
@@ -359,6 +386,11 @@ export class Membership {
         if (control.to !== this.id) break;
         this.update();
         this.#options.onOffer(control.from, control.memory);
+        break;
+      case "view":
+        if (control.to !== this.id) break;
+        this.update();
+        this.#options.onView(control.from, control.memory);
         break;
     }
   }

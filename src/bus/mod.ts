@@ -13,8 +13,10 @@ export type {
   HandlerOptions,
   HookOptions,
   PostOptions,
+  WatchOptions,
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
 export { type Failure, Receipt } from "./receipt.ts";
 export type { Registration } from "./registration.ts";
+export type { Watch } from "./watch.ts";
 export { inTraceOf, type Reception } from "../telemetry/mod.ts";

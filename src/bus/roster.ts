@@ -1,5 +1,5 @@
-/** "bus1" in ASCII, so that other memory is not taken for a roster. */
-const MAGIC = 0x62757331;
+/** "bus2" in ASCII, so that other memory is not taken for a roster. */
+const MAGIC = 0x62757332;
 
 /** Isolates that can be on one bus at the same time. */
 const PLACES = 512;
@@ -21,7 +21,8 @@ const PLACE = 64;
 const GENERATION = 0;
 const EPOCH = 1;
 const IS_LOCKED = 2;
-const ID = 3;
+const VIEW = 3;
+const ID = 4;
 const ID_BYTES = 36;
 const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - 1;
 
@@ -42,6 +43,8 @@ export interface Member {
   readonly label: string;
   /** Changes whenever it begins to subscribe; 0 while it does not. */
   readonly epoch: number;
+  /** Changes whenever it begins to watch; 0 while it does not. */
+  readonly view: number;
   /**
    * True if it holds a lock, which is free as soon as it does not exist any
    * more.
@@ -63,7 +66,7 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  * Who is on a bus, in memory that all its isolates share.
  *
  * ```text
- * word 0    "bus1"
+ * word 0    "bus2"
  *      1    version     counted up with every change; who waits for one sleeps on it
  *      2    serial      the number that was given out last
  *      3    used        places that were ever taken
@@ -72,7 +75,7 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  *     16    hashes      4096 f64
  *           places      512 of 64 words:
  *                       generation (0: nobody, -1: not written yet), epoch, locked,
- *                       id (36 bytes), length of the label (1 byte), label
+ *                       view, id (36 bytes), length of the label (1 byte), label
  * ```
  */
 export class Roster {
@@ -141,6 +144,7 @@ export class Roster {
       if (before !== FREE) continue;
       this.#words[at + EPOCH] = 0;
       this.#words[at + IS_LOCKED] = Number(isLocked);
+      this.#words[at + VIEW] = 0;
       const name = new Uint8Array(LABEL_BYTES);
       const { written } = encoder.encodeInto(label, name);
       const byte = 4 * (at + ID);
@@ -155,7 +159,7 @@ export class Roster {
       const generation = this.nextSerial();
       Atomics.store(this.#words, at + GENERATION, generation);
       this.#change();
-      return { id, label, epoch: 0, isLocked, place, generation };
+      return { id, label, epoch: 0, view: 0, isLocked, place, generation };
     }
     return undefined;
   }
@@ -163,6 +167,12 @@ export class Roster {
   /** Says whether who has a place subscribes: a number that is new each time, or 0. */
   subscribe({ place }: Member, epoch: number): void {
     Atomics.store(this.#words, wordOf(place) + EPOCH, epoch);
+    this.#change();
+  }
+
+  /** Says whether who has a place watches: a number that is new each time, or 0. */
+  watch({ place }: Member, view: number): void {
+    Atomics.store(this.#words, wordOf(place) + VIEW, view);
     this.#change();
   }
 
@@ -190,12 +200,11 @@ export class Roster {
       const generation = Atomics.load(this.#words, at + GENERATION);
       if (generation <= FREE) continue;
       const epoch = Atomics.load(this.#words, at + EPOCH);
+      const view = Atomics.load(this.#words, at + VIEW);
       const before = known.get(place);
       if (before?.generation === generation) {
-        members.set(
-          place,
-          before.epoch === epoch ? before : { ...before, epoch },
-        );
+        const isSame = before.epoch === epoch && before.view === view;
+        members.set(place, isSame ? before : { ...before, epoch, view });
         continue;
       }
       const byte = 4 * (at + ID);
@@ -206,6 +215,7 @@ export class Roster {
           this.#bytes.slice(end, end + this.#bytes[byte + ID_BYTES]!),
         ),
         epoch,
+        view,
         isLocked: this.#words[at + IS_LOCKED] === 1,
         place,
         generation,

@@ -1,4 +1,5 @@
 import { LONGEST_TIMER } from "../waiting.ts";
+import type { CompiledCondition } from "../message/condition.ts";
 import {
   Event,
   type EventMatch,
@@ -116,6 +117,7 @@ export class QueueSubscription implements Subscription {
   order = 0;
   /** A loop over messages takes the time that it takes. */
   readonly timeout: number = Infinity;
+  readonly #condition: CompiledCondition | undefined;
   readonly #queue: Queued[] = [];
   readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
   /** Messages that were taken, and after which no other was asked for yet. */
@@ -123,7 +125,15 @@ export class QueueSubscription implements Subscription {
   #ended = false;
   #error: Error | undefined;
 
-  deliver(message: Message): Promise<void> {
+  /** @param condition What events have to be; every message is kept without it. */
+  constructor(condition?: CompiledCondition) {
+    this.#condition = condition;
+  }
+
+  deliver(message: Message): Promise<void> | undefined {
+    const isWanted = this.#condition === undefined ||
+      message instanceof Event && this.#condition.match(message) !== undefined;
+    if (!isWanted) return undefined;
     const queued = { message, handled: Promise.withResolvers<void>() };
     const reader = this.#waiting.shift();
     if (reader === undefined) {

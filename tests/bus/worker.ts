@@ -8,6 +8,8 @@ export type Command =
   | { do: "on"; condition: Condition }
   | { do: "iterate" }
   | { do: "again" }
+  | { do: "unlisten" }
+  | { do: "watch" }
   | { do: "fail" }
   | { do: "hang"; begun: SharedArrayBuffer }
   | { do: "stop"; begun: SharedArrayBuffer }
@@ -29,6 +31,9 @@ export interface Seen {
   /** Messages of error events, and of errors that ended a loop. */
   errors: string[];
   subscribers: number;
+  /** The numbers of the events that a watch has shown, and how many it has skipped. */
+  shown: unknown[];
+  skipped: number;
 }
 
 const scope = self as unknown as {
@@ -41,6 +46,8 @@ const seen: Seen = {
   longest: 0,
   errors: [],
   subscribers: 0,
+  shown: [],
+  skipped: 0,
 };
 let bus: Bus;
 let unregister: () => void;
@@ -77,6 +84,17 @@ async function obey(command: Command): Promise<unknown> {
       unregister();
       unregister = bus.registerHandler(Event, count);
       return await bus.ready();
+    case "unlisten":
+      return unregister();
+    case "watch": {
+      const watch = bus.watch({ onSkip: (count) => seen.skipped += count });
+      (async () => {
+        for await (const message of watch) {
+          seen.shown.push((message as Event).args.n);
+        }
+      })();
+      return await bus.ready();
+    }
     case "fail":
       bus.registerHandler(Event, ({ args: { n } }) => {
         if (n === 1) throw new TypeError("thrown in the worker");
