@@ -10,6 +10,7 @@ export class TcpProxy implements AsyncDisposable {
   /** The port to which it forwards new connections. */
   target: number;
   #connections = new Set<Deno.TcpConn>();
+  #clients = new Set<Deno.TcpConn>();
   #pumps = new Set<Promise<void>>();
   #accepting: Promise<void>;
   #thawed: PromiseWithResolvers<void> | undefined;
@@ -65,6 +66,14 @@ export class TcpProxy implements AsyncDisposable {
     return this.#forgery.done.promise;
   }
 
+  /** Sends something to all clients, as if it came from the server. */
+  async inject(text: string): Promise<void> {
+    const bytes = Uint8Array.from(text, (char) => char.charCodeAt(0));
+    for (const client of this.#clients) {
+      await client.write(bytes).catch(() => {});
+    }
+  }
+
   /** Closes every connection. */
   cut(): void {
     this.#loss = undefined;
@@ -99,6 +108,7 @@ export class TcpProxy implements AsyncDisposable {
         port: this.target,
       });
       this.#connections.add(server);
+      this.#clients.add(client);
       await Promise.all([
         this.#pump(client, server, (bytes) => bytes),
         this.#pump(
@@ -109,6 +119,8 @@ export class TcpProxy implements AsyncDisposable {
       ]);
     } catch {
       close(client);
+    } finally {
+      this.#clients.delete(client);
     }
   }
 

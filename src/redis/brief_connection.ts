@@ -1,5 +1,6 @@
 import { formatAddress } from "./address.ts";
-import { Health, type ServerConnection } from "./server_connection.ts";
+import { Health } from "./health.ts";
+import type { ServerConnection } from "./server_connection.ts";
 import { connectToServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";

@@ -3,7 +3,8 @@ import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
-import { Health, type ServerConnection } from "./server_connection.ts";
+import { Health } from "./health.ts";
+import type { ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
@@ -252,9 +253,7 @@ export class Connection {
     }
     health?.begin(args, options.block);
     try {
-      const reply = await server.send<Reply>(args, options);
-      if (options.isReply?.(reply) === false) throw misfit(args, server);
-      return reply;
+      return await server.send<Reply>(args, options);
     } catch (cause) {
       const error = this.#explain(cause, what, server);
       this.#react(error, server);
@@ -493,22 +492,6 @@ export class Connection {
 
 /** The time for which a server has to be the right one before all is well, in seconds. */
 const STEADY = 5;
-
-/** Gives up a server that has answered in another shape than it has to. */
-function misfit(
-  args: readonly (string | Uint8Array)[],
-  server: ServerConnection,
-): RedisError {
-  const error = new RedisError({
-    attempted: "stay connected to Redis",
-    place: formatAddress(server.address),
-    reason: `what came as the answer to ${
-      String(args[0])
-    } has the shape of another one`,
-  }, "connection");
-  server.close(error);
-  return error;
-}
 
 /** Names what two errors have in common that need not be reported twice. */
 function kindOf(error: Error): string {

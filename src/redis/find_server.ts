@@ -1,14 +1,10 @@
 import { settledWithin } from "../waiting.ts";
-import { type Address, formatAddress } from "./address.ts";
+import { type Address, formatAddress, isPort } from "./address.ts";
 import { keySlot } from "./queue_keys.ts";
 import type { SentinelSettings, Settings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
-import {
-  type Facts,
-  pairs,
-  ServerConnection,
-  type ServerOptions,
-} from "./server_connection.ts";
+import { type Facts, isFacts, isNumber, isText, pairs } from "./reply_shape.ts";
+import { ServerConnection, type ServerOptions } from "./server_connection.ts";
 
 /** The first words of the answers that say that this is not the right server. */
 const WRONG_SERVER: ReadonlySet<string | undefined> = new Set(
@@ -231,7 +227,13 @@ async function masterOf(
 ): Promise<Opinion> {
   try {
     const facts = pairs(
-      await server.send<Facts>(["SENTINEL", "MASTER", name]),
+      await server.send<Facts>(["SENTINEL", "MASTER", name], {
+        isReply: (reply) => {
+          if (!isFacts(reply)) return false;
+          const { ip, port } = pairs(reply);
+          return isPlace([ip, port]);
+        },
+      }),
     );
     return {
       address: { host: String(facts["ip"]), port: Number(facts["port"]) },
@@ -244,6 +246,7 @@ async function masterOf(
   }
   const address = await server.send<[string, string] | null>(
     ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name],
+    { isReply: (reply) => reply === null || isPlace(reply) },
   );
   if (address === null) {
     const place = formatAddress(server.address);
@@ -255,6 +258,12 @@ async function masterOf(
   }
   const [host, port] = address;
   return { address: { host, port: Number(port) }, isDoubtful: false, epoch: 0 };
+}
+
+/** Tells whether it is a host and a port, as sentinels write them. */
+function isPlace(reply: unknown): boolean {
+  return Array.isArray(reply) && isText(reply[0]) && isText(reply[1]) &&
+    isPort(Number(reply[1]));
 }
 
 /** A range of hash slots, both ends included, and the node that serves them. */
@@ -319,6 +328,18 @@ export function ownerOf(
 
 type Node = readonly [host: string | null, port: number];
 
+/** Tells whether it is what `CLUSTER SLOTS` answers. */
+function isSlots(reply: unknown): boolean {
+  const isNode = (node: unknown): boolean =>
+    Array.isArray(node) && (node[0] === null || isText(node[0])) &&
+    isNumber(node[1]);
+  return Array.isArray(reply) &&
+    reply.every((range) =>
+      Array.isArray(range) && range.length > 2 &&
+      range.slice(0, 2).every(isNumber) && range.slice(2).every(isNode)
+    );
+}
+
 /** `CLUSTER SLOTS`; an empty host there means the node that was asked. */
 async function slotsOf(
   server: ServerConnection,
@@ -326,6 +347,7 @@ async function slotsOf(
 ): Promise<readonly SlotRange[]> {
   const reply = await server.send<[number, number, ...Node[]][]>(
     ["CLUSTER", "SLOTS"],
+    { isReply: isSlots },
   );
   const asked = "host" in server.address ? server.address.host : "127.0.0.1";
   const ranges = reply.map(([first, last, ...nodes]) => {

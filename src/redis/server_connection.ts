@@ -1,8 +1,11 @@
 import { Buffer } from "node:buffer";
 import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
+import { Throughput } from "./health.ts";
 import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
+import { ProtocolError, ReplyScanner } from "./reply_scanner.ts";
+import { type Facts, fitsCommand, isFacts, pairs } from "./reply_shape.ts";
 
 /** Tells {@linkcode ServerConnection.open} how to connect. */
 export interface ServerOptions {
@@ -12,6 +15,14 @@ export interface ServerOptions {
   signal: AbortSignal;
   /** Called once when the connection is lost, but not when it is closed. */
   onLost?: (server: ServerConnection) => void;
+}
+
+/** Tells {@linkcode ServerConnection.send} how to read the reply. */
+interface SendOptions {
+  /** Bulk replies are to be bytes. */
+  readonly bytes?: boolean | undefined;
+  /** Tells whether a reply has the shape that it has to have. */
+  readonly isReply?: ((reply: unknown) => boolean) | undefined;
 }
 
 /** Text as strings, and bulk replies as bytes. */
@@ -38,7 +49,12 @@ export class ServerConnection {
   loss: RedisError | undefined;
   /** Measures what the way from the server carries. */
   readonly throughput: Throughput = new Throughput();
+  /** Follows what the server sends. */
+  readonly scanner: ReplyScanner = new ReplyScanner();
   #client;
+  #attempted = "connect to Redis";
+  /** Commands are only noted, between `MULTI` and its end. */
+  #isQueueing = false;
   #abort = new AbortController();
   #onLost: ((server: ServerConnection) => void) | undefined;
 
@@ -75,13 +91,10 @@ export class ServerConnection {
         ? Options extends { socket?: infer Socket } ? Socket : never
         : never,
     });
-    // Only the client's socket tells of bytes before an answer is whole.
-    const socket = this.#client._ejectSocket();
-    this.#client._insertSocket(socket);
-    socket.on("data", ({ length }: Buffer) => this.throughput.onBytes(length));
+    this.#readFirst();
     this.#client.on("error", (error) => {
       const what = {
-        attempted: "stay connected to Redis",
+        attempted: this.#attempted,
         place: formatAddress(address),
       };
       const loss = toRedisError(error, what);
@@ -95,6 +108,40 @@ export class ServerConnection {
       );
     });
     if (daemon) this.#client.unref();
+  }
+
+  /**
+   * Looks at all bytes before the client does: it believes what they announce,
+   * and tells nothing before an answer is whole.
+   */
+  #readFirst(): void {
+    const socket = this.#client._ejectSocket();
+    this.#client._insertSocket(socket);
+    const decoders = socket.listeners("data");
+    socket.removeAllListeners("data");
+    socket.on("data", (chunk: Buffer) => {
+      this.throughput.onBytes(chunk.length);
+      try {
+        this.scanner.scan(chunk);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        this.#distrust(error.message, error.advice);
+        return;
+      }
+      for (const decode of decoders) decode(chunk);
+    });
+  }
+
+  /** Gives up a server that has sent what no Redis would send. */
+  #distrust(reason: string, advice?: string): RedisError {
+    const error = new RedisError({
+      attempted: this.#attempted,
+      place: formatAddress(this.address),
+      reason,
+      advice,
+    }, "connection");
+    this.close(error);
+    return error;
   }
 
   /**
@@ -162,12 +209,14 @@ export class ServerConnection {
       await Promise.race([server.#inspect(), server.#closed]);
       server.#abort.signal.throwIfAborted();
       server.#onLost = options.onLost;
+      server.#attempted = "stay connected to Redis";
+      server.scanner.trust();
       return server;
     } catch (error) {
       server.close();
       if (signal.aborted) throw closedError(what);
-      const cause = error instanceof RedisError ? error.cause ?? error : error;
-      throw tls === undefined && isBrokenOff(cause)
+      const cause = toRedisError(server.loss ?? error, what);
+      throw tls === undefined && isBrokenOff(cause.cause ?? cause)
         ? new RedisError(
           {
             ...what,
@@ -175,9 +224,9 @@ export class ServerConnection {
             advice: "if it expects TLS, use `rediss://` or `ssl`",
           },
           "connection",
-          { cause },
+          { cause: cause.cause },
         )
-        : toRedisError(cause, what);
+        : cause;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", abort);
@@ -197,7 +246,9 @@ export class ServerConnection {
   /** Learns version, role and connection number. HELLO needs no permission of its own. */
   async #inspect(): Promise<void> {
     try {
-      const facts = pairs(await this.send<Facts>(["HELLO"]));
+      const facts = pairs(
+        await this.send<Facts>(["HELLO"], { isReply: isFacts }),
+      );
       this.version = String(facts["version"] ?? "");
       this.role = String(facts["role"] ?? "");
       this.id = Number(facts["id"]);
@@ -235,18 +286,35 @@ export class ServerConnection {
     }
   }
 
-  /** Sends one command; rejects with whatever the client reports. */
+  /**
+   * Sends one command; rejects with whatever the client reports. An answer of
+   * another shape than the command's ends the connection.
+   */
   async send<Reply>(
     args: readonly (string | Uint8Array)[],
-    options: { bytes?: boolean } = {},
+    { bytes = false, isReply }: SendOptions = {},
   ): Promise<Reply> {
+    const name = String(args[0]).toUpperCase();
+    if (name === "MULTI") this.#isQueueing = true;
+    if (name === "EXEC" || name === "DISCARD") this.#isQueueing = false;
+    // Between MULTI and its end everything is answered alike.
+    const isAny = this.#isQueueing;
+    let reply: unknown;
     try {
-      return await this.#client.sendCommand(args.map(toClient), {
-        typeMapping: options.bytes ? AS_BYTES : AS_TEXT,
-      }) as Reply;
+      reply = await this.#client.sendCommand(args.map(toClient), {
+        typeMapping: bytes ? AS_BYTES : AS_TEXT,
+      });
+    } catch (error) {
+      if (name === "MULTI") this.#isQueueing = false;
+      throw error;
     } finally {
       this.throughput.onReply();
     }
+    const isFitting = fitsCommand(name, reply) && isReply?.(reply) !== false;
+    if (isAny || isFitting) return reply as Reply;
+    throw this.loss ?? this.#distrust(
+      `what came as the answer to ${name} has the shape of another one`,
+    );
   }
 
   /** Listens to a channel (`SUBSCRIBE`). */
@@ -316,156 +384,6 @@ export function isSupported(version: string): boolean {
 function closedError(what: { attempted: string; place: string }): RedisError {
   const reason = "the connection was closed meanwhile";
   return new RedisError({ ...what, reason }, "closed");
-}
-
-/** A map that a server answers. */
-export type Facts = Readonly<Record<string, unknown>> | readonly unknown[];
-
-/** Reads a map; version 2 has none, so that keys and values take turns there. */
-export function pairs(list: Facts): Readonly<Record<string, unknown>> {
-  if (!Array.isArray(list)) return list as Readonly<Record<string, unknown>>;
-  const facts: Record<string, unknown> = {};
-  for (let index = 0; index + 1 < list.length; index += 2) {
-    facts[String(list[index])] = list[index + 1];
-  }
-  return facts;
-}
-
-/** A guess for a way of which nothing is known, in bytes a second. */
-const FIRST_GUESS = 16 * 2 ** 10;
-/** Answers with fewer bytes tell nothing. */
-const TELLING = 8 * 2 ** 10;
-/** Answers that take less time are only known to be faster, in seconds. */
-const MEASURABLE = 0.02;
-
-/**
- * Measures how many bytes a second come from a server, by its larger answers:
- * a server sends an answer in one go, so the time between its bytes is that of
- * the way. What comes too fast to be measured doubles the estimate.
- */
-class Throughput {
-  #estimate = FIRST_GUESS;
-  #lastByte = -Infinity;
-  #begin: number | undefined;
-  /** All bytes of the answer, and those after the first ones. */
-  #whole = 0;
-  #rest = 0;
-
-  /** An estimate of what comes in a second, in bytes. */
-  get bytesPerSecond(): number {
-    return this.#estimate;
-  }
-
-  /** The time of the last byte, by `performance.now()`. */
-  get lastByte(): number {
-    return this.#lastByte;
-  }
-
-  /** Notes that so many bytes have come. */
-  onBytes(count: number): void {
-    this.#lastByte = performance.now();
-    this.#whole += count;
-    if (this.#begin === undefined) this.#begin = this.#lastByte;
-    else this.#rest += count;
-  }
-
-  /** Notes that these were the last ones of an answer. */
-  onReply(): void {
-    const seconds = (this.#lastByte - (this.#begin ?? Infinity)) / 1000;
-    if (this.#whole >= TELLING) {
-      this.#estimate = seconds < MEASURABLE
-        ? this.#estimate * 2
-        : (this.#estimate + this.#rest / seconds) / 2;
-    }
-    this.#begin = undefined;
-    this.#whole = this.#rest = 0;
-  }
-}
-
-/** The slowest link that a command is given time for, in bytes a second. */
-const SLOWEST = 16 * 2 ** 10;
-
-/**
- * Notices when a server connection is silent although it should not be, and
- * gives it up. As long as bytes come it lives, however long an answer takes.
- */
-export class Health implements Disposable {
-  #server: ServerConnection;
-  #settings: Settings;
-  #ping: () => void;
-  #pending = 0;
-  #allowance = 0;
-  #sent = 0;
-  #lastLife = performance.now();
-  #timer: ReturnType<typeof setInterval> | undefined;
-
-  /** @param ping Sends something that the server answers. */
-  constructor(
-    server: ServerConnection,
-    settings: Settings,
-    ping = (): void => {},
-  ) {
-    this.#server = server;
-    this.#settings = settings;
-    this.#ping = ping;
-    const { healthCheckInterval, replyTimeout } = settings;
-    const tick =
-      Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
-    if (!Number.isFinite(tick)) return;
-    let last = performance.now();
-    this.#timer = setInterval(() => {
-      const now = performance.now();
-      // After this process itself stood still, answers may wait to be read.
-      if (now - last > 3000 * tick) this.#lastLife = now;
-      else this.#check();
-      last = now;
-    }, tick * 1000);
-    Deno.unrefTimer(this.#timer);
-  }
-
-  /** Notes a command that is sent, and for how many seconds it may block. */
-  begin(
-    args: readonly (string | Uint8Array)[],
-    block: number | undefined,
-  ): void {
-    if (this.#pending++ === 0) this.#lastLife = performance.now();
-    this.#allowance = block ?? this.#allowance;
-    for (const { length } of args) this.#sent += length;
-  }
-
-  /** Notes that it was answered. */
-  end(block: number | undefined): void {
-    if (--this.#pending === 0) this.#sent = 0;
-    this.#lastLife = performance.now();
-    if (block !== undefined) this.#allowance = 0;
-  }
-
-  /** Stops watching. */
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-  }
-
-  #check(): void {
-    const { lastByte } = this.#server.throughput;
-    const last = Math.max(this.#lastLife, lastByte);
-    const silence = (performance.now() - last) / 1000;
-    const { healthCheckInterval, replyTimeout } = this.#settings;
-    if (this.#pending > 0) {
-      // Nothing tells how much of what was sent has left.
-      const sending = this.#sent / SLOWEST;
-      if (silence > (replyTimeout ?? Infinity) + this.#allowance + sending) {
-        this.#server.close(
-          new RedisError({
-            attempted: "stay connected to Redis",
-            place: formatAddress(this.#server.address),
-            reason: `the server has not answered for ${silence.toFixed(1)} s`,
-          }, "connection"),
-        );
-      }
-    } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {
-      this.#ping();
-    }
-  }
 }
 
 /**

@@ -43,7 +43,7 @@ async function consume(
   assert.equal(problems.length, 1, problems.join("\n"));
   assert.match(
     problems[0]!,
-    /^warn: Cannot stay connected to Redis at \S+: (what came as the answer to \w+ has the shape of another one|the server sent what answers no command)\. Connecting again\.$/,
+    /^warn: Cannot stay connected to Redis at \S+: (what came as the answer to \w+ has the shape of another one|the server sent what answers no command|that is an HTTP server, not Redis; check `port`)\. Connecting again\.$/,
   );
   assert.deepEqual(await server.run("KEYS", "*"), []);
 }

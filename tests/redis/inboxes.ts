@@ -36,7 +36,7 @@ export async function queued(
 /** Settles all that comes, and notes it; resolves when the inbox is stopped. */
 export async function handleAll(
   inbox: Inbox,
-  handled: Set<string>,
+  handled: { add(text: string): unknown },
 ): Promise<void> {
   for (let batch; (batch = await inbox.next());) {
     for (const text of texts(batch)) handled.add(text);
