@@ -243,20 +243,18 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#receipts.add(receipt);
     receipt.handled.then(() => this.#receipts.delete(receipt));
     // One post after the other keeps the order.
-    const turn = this.#posts
-      .then(() =>
-        this.#exchange.publish(
-          this.#subscriber,
-          inputs,
-          options,
-          plain,
-          receipt,
-        )
-      )
-      .finally(() => receipt.finish());
-    this.#posts = turn.catch(() => {});
-    await turn;
-    return receipt;
+    const before = this.#posts;
+    const isOver = Promise.withResolvers<void>();
+    this.#posts = isOver.promise;
+    try {
+      await before;
+      const from = this.#subscriber;
+      await this.#exchange.publish(from, inputs, options, plain, receipt);
+      return receipt;
+    } finally {
+      receipt.finish();
+      isOver.resolve();
+    }
   }
 
   /** Waits until every subscriber has finished with all that was posted before. */

@@ -7,6 +7,7 @@ import type { BusStats } from "./bus_options.ts";
 import { nextTurn } from "./control_channel.ts";
 import { BusError, type DroppedError } from "./errors.ts";
 import {
+  type Chunk,
   type Frame,
   type FrameOptions,
   type Postable,
@@ -75,7 +76,7 @@ export class Exchange {
   #posted = 0;
   #dropped = 0;
   #population = 0;
-  #isJoined = false;
+  #isOpen = false;
 
   /**
    * Enters the exchange of a name, which whoever is first makes.
@@ -128,7 +129,6 @@ export class Exchange {
       onSubscriberDropped: (error) => this.#onSubscriberDropped(error),
       onDropped: (error) => this.#onDropped(error),
     });
-    this.#membership.ready().then(() => this.#isJoined = true, () => {});
   }
 
   /** The number of isolates that subscribe, this one included. */
@@ -217,72 +217,91 @@ export class Exchange {
     plain: boolean,
     receipt: Receipt,
   ): Promise<void> {
-    if (!this.#isJoined) await this.#membership.ready();
-    this.#links.open();
+    if (!this.#isOpen) await this.#open();
     this.#posted += inputs.length;
-    for (let first = 0, end = 0; first < inputs.length; first = end) {
-      if (this.#isFull(from)) await this.#room(from);
-      this.#membership.update();
+    for (let first = 0; first < inputs.length;) {
+      await this.#room(from);
+      const roster = this.#membership.update();
+      const chunk = cut(inputs, first, options, this.#links.isWanted);
       // Whoever comes from here on has not got it.
-      const { roster } = this.#membership;
-      const stamp = roster && `${roster.name} ${roster.serial}`;
-      const chunk = cut(inputs, first, this.#links.isWanted);
-      end = first + chunk.inputs.length;
-      const building = optionsOf(options, first, end);
-      if (stamp !== undefined) receipt.handOut(end, stamp);
-      let rooms: Promise<void>[] = [];
-      if (chunk.wire === undefined) this.#links.skip(chunk.inputs.length);
-      else rooms = this.#links.send(first, chunk.wire, building, receipt);
-      await this.#hand(chunk.inputs, first, building, plain, receipt);
-      if (rooms.length > 0) await Promise.all(rooms);
+      if (roster !== undefined) {
+        receipt.handOut(chunk.end, `${roster.name} ${roster.serial}`);
+      }
+      const rooms = this.#links.send(chunk, receipt);
+      await this.#hand(chunk, plain, receipt);
+      await Promise.all(rooms);
       await yieldToEventLoop();
+      first = chunk.end;
     }
   }
 
+  /** Makes ready to post, when the first post comes. */
+  async #open(): Promise<void> {
+    await this.#membership.ready();
+    this.#links.open();
+    this.#isOpen = true;
+  }
+
   /** Hands messages to the subscribers in this isolate, to who watches here, and to plain listeners. */
-  async #hand(
-    inputs: readonly Postable[],
-    first: number,
-    options: FrameOptions,
-    plain: boolean,
-    receipt: Receipt,
-  ): Promise<void> {
-    const here = this.#membership.subscribes;
-    const alone = !here && this.#links.subscribers === 0;
-    if (!here && !alone && !plain && !this.#isWatched) {
-      this.#skipWatches(inputs.length);
-      return;
-    }
+  async #hand(chunk: Chunk, plain: boolean, receipt: Receipt): Promise<void> {
     if (plain) this.#plain.refill();
-    const all = here || alone ? receiveAll(inputs, options) : undefined;
-    const toPost: WireMessage[] = [];
-    for (let i = 0; i < inputs.length; i++) {
-      const isRetry = typeof options.retries?.[i] === "string";
-      if (plain && alone) await this.#plain.pace();
-      const toPlain = plain && !isRetry && (alone || this.#plain.admit());
-      const isWatched = !isRetry && this.#isWatched;
-      if (!toPlain && !isWatched && all === undefined) {
-        if (!isRetry) this.#skipWatches(1);
-        continue;
-      }
-      const received = all?.[i] ?? receiveAll([inputs[i]!], options)[0]!;
+    if (!this.#membership.subscribes) {
+      return await this.#handToOnlookers(chunk, plain, receipt);
+    }
+    const { inputs, first, options } = chunk;
+    for (const [i, received] of receiveAll(inputs, options).entries()) {
       if (!(received instanceof Message)) {
         receipt.fail({ ...received, index: first + i });
         continue;
       }
-      if (toPlain) {
-        const wire = received.toJSON();
-        this.#plain.charge(wire);
-        if (here) toPost.push(wire);
-        else this.#plain.post(wire);
+      // Only subscribers get it again.
+      if (typeof options.retries?.[i] !== "string") {
+        if (plain && this.#plain.admit()) this.#plain.take(received);
+        this.#show(received);
       }
-      if (!isRetry) this.#show(received);
-      if (here) this.#deliver(received, i, first + i, options, receipt);
+      this.#deliver(received, i, first + i, options, receipt);
     }
-    if (toPost.length === 0) return;
     // Handlers go on first: to post takes longer than to deliver.
     await undefined;
-    for (const wire of toPost) this.#plain.post(wire);
+    this.#plain.post();
+  }
+
+  /**
+   * Hands messages to who watches here and to plain listeners, where nobody
+   * subscribes. Where nobody does elsewhere, either, it is here that messages
+   * are found to be none, and plain listeners are waited for.
+   */
+  async #handToOnlookers(
+    { inputs, first, options }: Chunk,
+    plain: boolean,
+    receipt: Receipt,
+  ): Promise<void> {
+    const alone = this.#links.subscribers === 0;
+    if (!alone && !plain && !this.#isWatched) {
+      return this.#skipWatches(inputs.length);
+    }
+    const all = alone ? receiveAll(inputs, options) : [];
+    for (const [i, input] of inputs.entries()) {
+      const isRetry = typeof options.retries?.[i] === "string";
+      if (plain && alone) await this.#plain.pace();
+      const isPlain = plain && !isRetry && (alone || this.#plain.admit());
+      const isWatched = !isRetry && this.#isWatched;
+      if (!alone && !isPlain && !isWatched) {
+        if (!isRetry) this.#skipWatches(1);
+        continue;
+      }
+      // Where most are passed over, only those that somebody sees are built.
+      const received = all[i] ?? receiveOne(input, i, options);
+      if (!(received instanceof Message)) {
+        receipt.fail({ ...received, index: first + i });
+        continue;
+      }
+      if (isPlain) {
+        this.#plain.take(received);
+        this.#plain.post();
+      }
+      if (!isRetry) this.#show(received);
+    }
   }
 
   /** Takes messages that have come from another isolate. */
@@ -290,7 +309,7 @@ export class Exchange {
     { messages, options }: Frame,
     receipt: Receipt,
   ): Promise<void> {
-    if (this.#isFull()) await this.#room();
+    await this.#room();
     for (const [i, received] of receiveAll(messages, options).entries()) {
       // The publisher may have given this isolate up, and the messages to others.
       if (!receipt.hand(i)) break;
@@ -386,10 +405,6 @@ export class Exchange {
     }
   }
 
-  #isFull(except?: Subscriber): boolean {
-    return this.#subscribers.some((one) => one.full && one !== except);
-  }
-
   /** Resolves when the subscribers have room for more. */
   async #room(except?: Subscriber): Promise<void> {
     for (const subscriber of this.#subscribers) {
@@ -426,44 +441,40 @@ export class Exchange {
   }
 }
 
-/** Some of the messages of a post, few enough to travel together. */
-interface Chunk {
-  readonly inputs: readonly Postable[];
-  /** The same for other isolates, where there are any. */
-  readonly wire: readonly Wire[] | undefined;
-}
-
-/** Cuts the chunk out of a post that begins at a place. */
+/**
+ * Cuts the chunk out of a post that begins at a place.
+ *
+ * @param isWired Whether anybody in other isolates wants it.
+ */
 function cut(
   inputs: readonly Postable[],
   first: number,
+  options: FrameOptions,
   isWired: boolean,
 ): Chunk {
-  const most = Math.min(first + CHUNK_MESSAGES, inputs.length);
-  if (!isWired) return { inputs: inputs.slice(first, most), wire: undefined };
-  const wire: Wire[] = [];
-  let end = first;
-  for (let bytes = 0; end < most && bytes < CHUNK_BYTES; end++) {
-    const message = toWire(inputs[end]!);
-    wire.push(message);
-    bytes += message.length;
+  let end = Math.min(first + CHUNK_MESSAGES, inputs.length);
+  let wire: Wire[] | undefined;
+  if (isWired) {
+    wire = [];
+    for (let bytes = 0; first + wire.length < end && bytes < CHUNK_BYTES;) {
+      const message = toWire(inputs[first + wire.length]!);
+      wire.push(message);
+      bytes += message.length;
+    }
+    end = first + wire.length;
   }
-  return { inputs: inputs.slice(first, end), wire };
-}
-
-/** Cuts out what the options of a post say of the messages of a chunk. */
-function optionsOf(
-  options: FrameOptions,
-  first: number,
-  end: number,
-): FrameOptions {
   const { redelivered, retries, ...rest } = options;
-  if (redelivered === undefined && retries === undefined) return options;
   const some = retries?.slice(first, end);
   return {
-    ...rest,
-    ...(redelivered && { redelivered: redelivered.slice(first, end) }),
-    ...(some?.some((retry) => retry !== undefined) && { retries: some }),
+    first,
+    end,
+    inputs: inputs.slice(first, end),
+    wire,
+    options: {
+      ...rest,
+      ...(redelivered && { redelivered: redelivered.slice(first, end) }),
+      ...(some?.some((retry) => retry !== undefined) && { retries: some }),
+    },
   };
 }
 
@@ -473,20 +484,33 @@ function receiveAll(
   options: FrameOptions,
 ): (Message | Failure)[] {
   const { target, redelivered } = options;
-  return buildAll(inputs, options).map((built, index) => {
+  const all: (Message | Failure)[] = [];
+  for (const [index, built] of buildAll(inputs, options).entries()) {
     if (built instanceof Error) {
       const reason = built instanceof MessageError ? built.reason : "failed";
-      return { index, reason, error: built };
-    }
-    if (target !== undefined && built.target !== target) {
+      all.push({ index, reason, error: built });
+    } else if (target !== undefined && built.target !== target) {
       const error = new BusError(
         `Message ${built.id} is for "${built.target}", expected "${target}"`,
       );
-      return { index, reason: "foreign", error };
+      all.push({ index, reason: "foreign", error });
+    } else {
+      if (redelivered !== undefined) built.redelivered = redelivered[index]!;
+      all.push(built);
     }
-    if (redelivered !== undefined) built.redelivered = redelivered[index]!;
-    return built;
-  });
+  }
+  return all;
+}
+
+/** Builds one message of a chunk. */
+function receiveOne(
+  input: Postable,
+  place: number,
+  options: FrameOptions,
+): Message | Failure {
+  const { redelivered, ...rest } = options;
+  const own = redelivered && { redelivered: [redelivered[place]!] };
+  return receiveAll([input], { ...rest, ...own })[0]!;
 }
 
 let workingSince = 0;

@@ -34,6 +34,20 @@ export interface FrameOptions {
   readonly skipped?: number;
 }
 
+/** Some of the messages of a post, few enough to travel together. */
+export interface Chunk {
+  /** The place of the first one in the post. */
+  readonly first: number;
+  /** The place behind the last one. */
+  readonly end: number;
+  /** The messages. */
+  readonly inputs: readonly Postable[];
+  /** The same for other isolates, where anybody there wants them. */
+  readonly wire: readonly Wire[] | undefined;
+  /** What the options of the post say of these messages. */
+  readonly options: FrameOptions;
+}
+
 /** Holds what a frame carries, as the receiver sees it. */
 export interface Frame {
   /** The frame's number on its link. */

@@ -1,10 +1,5 @@
 import type { DroppedError } from "./errors.ts";
-import {
-  encodeFrame,
-  type Frame,
-  type FrameOptions,
-  type Wire,
-} from "./frame.ts";
+import { type Chunk, encodeFrame, type Frame } from "./frame.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import type { Membership } from "./membership.ts";
 import { PublisherLink } from "./publisher_link.ts";
@@ -65,39 +60,30 @@ export class Links {
   }
 
   /**
-   * Sends messages to the subscribers, and to those who watch.
+   * Sends messages to the subscribers, and to those who watch. Those who watch
+   * are told how many they do not get.
    *
-   * @param first The place of the first one in the post.
    * @param receipt Takes what becomes of them.
    * @returns Promises of room, of those who have none.
    */
   send(
-    first: number,
-    messages: readonly Wire[],
-    options: FrameOptions,
+    { first, inputs: { length: count }, wire, options }: Chunk,
     receipt: Receipt,
   ): Promise<void>[] {
-    if (!this.isWanted) {
-      this.skip(messages.length);
+    if (wire === undefined || !this.isWanted) {
+      for (const link of this.#toWatchers.values()) link.skip(count);
       return [];
     }
     const number = this.#frames++ >>> 0;
-    const frame = encodeFrame(number, messages, options);
-    const sent = { receipt, first, count: messages.length };
+    const frame = encodeFrame(number, wire, options);
+    const sent = { receipt, first, count };
     const rooms = [];
     for (const link of this.#toSubscribers.values()) {
       const room = link.send(number, frame, sent);
       if (room !== undefined) rooms.push(room);
     }
-    for (const link of this.#toWatchers.values()) {
-      link.send(frame, messages.length);
-    }
+    for (const link of this.#toWatchers.values()) link.send(frame, count);
     return rooms;
-  }
-
-  /** Tells those who watch of messages that they do not get. */
-  skip(count: number): void {
-    for (const link of this.#toWatchers.values()) link.skip(count);
   }
 
   /** Takes notice of somebody who is new, or has begun or ceased to subscribe or to watch. */

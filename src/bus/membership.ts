@@ -191,10 +191,14 @@ export class Membership {
     this.#channel.post({ kind: "view", from: this.id, to, memory });
   }
 
-  /** Looks who has come, gone or changed, if anybody has. */
-  update(): void {
+  /**
+   * Looks who has come, gone or changed, if anybody has.
+   *
+   * @returns The roster, as soon as this isolate is on it.
+   */
+  update(): Roster | undefined {
     const roster = this.#roster;
-    if (roster === undefined || roster.version === this.#version) return;
+    if (roster === undefined || roster.version === this.#version) return roster;
     this.#version = roster.version;
     const before = this.#members;
     const members = roster.members(before);
@@ -211,6 +215,7 @@ export class Membership {
       this.#watch(member);
       this.#options.onMember(member);
     }
+    return roster;
   }
 
   /** Leaves the bus. */

@@ -1,6 +1,6 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
-import type { WireMessage } from "../message/mod.ts";
+import type { Message, WireMessage } from "../message/mod.ts";
 import { postTo } from "./control_channel.ts";
 
 /**
@@ -47,6 +47,7 @@ export class PlainChannel {
   #filled = performance.now();
   #rate = RATE;
   #looks = 0;
+  #taken: WireMessage[] = [];
 
   /**
    * @param daemon Whether the process may end all the same.
@@ -74,13 +75,12 @@ export class PlainChannel {
     this.#echoes = echoes;
   }
 
-  /** Tells whether a frame may go out now. Where it may not, a flood has begun. */
+  /** Tells whether one more message may go out. Where none may, a flood has begun. */
   admit(): boolean {
-    if (!this.#hasRoom) {
-      const inFlood = this.#rate === FLOOD_RATE;
-      if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
-    }
-    if (this.#hasRoom) return true;
+    if (this.#frames >= 1 && this.#bytes > 0) return true;
+    const inFlood = this.#rate === FLOOD_RATE;
+    if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
+    if (this.#frames >= 1 && this.#bytes > 0) return true;
     this.#rate = FLOOD_RATE;
     if (this.skipped++ === 0) {
       this.#logger.debug(
@@ -91,10 +91,12 @@ export class PlainChannel {
     return false;
   }
 
-  /** Takes the room of a frame that will go out. */
-  charge(wire: WireMessage): void {
+  /** Takes a message, as it is now, to {@linkcode post} it. */
+  take(message: Message): void {
+    const wire = message.toJSON();
     this.#frames--;
     this.#bytes = Math.max(this.#bytes - roughSize(wire), -RATE.bytes);
+    this.#taken.push(wire);
   }
 
   /** Resolves when a frame may go out, however large, since nobody else is kept waiting. */
@@ -123,20 +125,20 @@ export class PlainChannel {
     }
   }
 
-  /** Posts a message. */
-  post(wire: WireMessage): void {
-    this.#echoes?.add(wire);
-    postTo(this.#channel, wire);
-    this.sent++;
+  /** Posts what it has taken. */
+  post(): void {
+    const taken = this.#taken;
+    this.#taken = [];
+    for (const wire of taken) {
+      this.#echoes?.add(wire);
+      postTo(this.#channel, wire);
+      this.sent++;
+    }
   }
 
   /** Closes the channel. */
   close(): void {
     this.#channel.close();
-  }
-
-  get #hasRoom(): boolean {
-    return this.#frames >= 1 && this.#bytes > 0;
   }
 }
 

@@ -71,13 +71,19 @@ export interface Work {
  * ```
  */
 export class Receipt {
+  /**
+   * Resolves, and never rejects, when every subscriber is done with all
+   * messages of the post: with an empty list when all were handled, otherwise
+   * with the failures, of which a message may have several.
+   */
+  readonly handled: Promise<readonly Failure[]>;
   // The first one stands for handing the messages out.
   #open = 1;
   readonly #work: Work | undefined;
   readonly #failures: Failure[] = [];
   readonly #known = new Set<string>();
   readonly #handed: { end: number; stamp: string }[] = [];
-  readonly #handled = Promise.withResolvers<readonly Failure[]>();
+  readonly #resolve: (failures: readonly Failure[]) => void;
 
   /**
    * Begins to collect what becomes of some messages.
@@ -88,15 +94,9 @@ export class Receipt {
    */
   constructor(work?: Work) {
     this.#work = work;
-  }
-
-  /**
-   * Resolves, and never rejects, when every subscriber is done with all
-   * messages of the post: with an empty list when all were handled, otherwise
-   * with the failures, of which a message may have several.
-   */
-  get handled(): Promise<readonly Failure[]> {
-    return this.#handled.promise;
+    const handled = Promise.withResolvers<readonly Failure[]>();
+    this.handled = handled.promise;
+    this.#resolve = handled.resolve;
   }
 
   /**
@@ -198,7 +198,7 @@ export class Receipt {
    */
   finish(token = -1): void {
     if (token >= 0) this.#work!.end(token);
-    if (--this.#open === 0) this.#handled.resolve(this.#failures);
+    if (--this.#open === 0) this.#resolve(this.#failures);
   }
 }
 

@@ -146,7 +146,9 @@ export class Subscriber {
     isolate = "",
   ): void {
     const before = this.#subscriptions;
-    const chosen = this.#choose(message);
+    const chosen = this.#hooks.size > 0 && message instanceof Event
+      ? this.#choose(message)
+      : NO_HOOKS;
     const all = chosen.size === 0
       ? before
       : [...before, ...chosen.keys()].sort((a, b) => a.order - b.order);
@@ -168,10 +170,9 @@ export class Subscriber {
     }
   }
 
-  /** Finds the hooks that are called for a message, and how it matches each. */
-  #choose(message: Message): ReadonlyMap<Subscription, ChosenHook<unknown>> {
-    if (this.#hooks.size === 0 || !(message instanceof Event)) return NO_HOOKS;
-    return new Map(this.#hooks.choose(message).map((one) => [one.hook, one]));
+  /** Finds the hooks that are called for an event, and how it matches each. */
+  #choose(event: Event): ReadonlyMap<Subscription, ChosenHook<unknown>> {
+    return new Map(this.#hooks.choose(event).map((one) => [one.hook, one]));
   }
 
   /** Ends the loops and whoever waits for a message; handlers stay. */
