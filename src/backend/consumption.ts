@@ -50,6 +50,7 @@ export class Consumption {
     const { bus, target, maxSize, bigint } = this.#options;
     const posted = postBatch(bus, batch.payloads, {
       redelivered: batch.deliveries,
+      identities: { ...batch.identities, first: 0 },
       ...(batch.retries.some((retry) => retry !== undefined) &&
         { retries: batch.retries }),
       ...(target !== undefined && { target }),

@@ -52,7 +52,7 @@ const DEFAULT_NAME = "platypush/bus";
 export let postBatch: (
   bus: Bus,
   payloads: readonly Uint8Array[],
-  options: PostOptions,
+  options: FrameOptions,
 ) => Promise<Receipt>;
 
 /**
@@ -228,7 +228,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   /** Says whose messages they are that do not say so themselves. */
-  #withDevice(options: PostOptions): FrameOptions {
+  #withDevice(options: FrameOptions): FrameOptions {
     const { deviceId = options.target } = this.#options;
     return deviceId === undefined ? options : { deviceId, ...options };
   }

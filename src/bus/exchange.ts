@@ -463,7 +463,7 @@ function cut(
     }
     end = first + wire.length;
   }
-  const { redelivered, retries, ...rest } = options;
+  const { redelivered, retries, identities, ...rest } = options;
   const some = retries?.slice(first, end);
   return {
     first,
@@ -473,6 +473,8 @@ function cut(
     options: {
       ...rest,
       ...(redelivered && { redelivered: redelivered.slice(first, end) }),
+      ...(identities &&
+        { identities: { ...identities, first: identities.first + first } }),
       ...(some?.some((retry) => retry !== undefined) && { retries: some }),
     },
   };
@@ -508,9 +510,13 @@ function receiveOne(
   place: number,
   options: FrameOptions,
 ): Message | Failure {
-  const { redelivered, ...rest } = options;
-  const own = redelivered && { redelivered: [redelivered[place]!] };
-  return receiveAll([input], { ...rest, ...own })[0]!;
+  const { redelivered, identities, ...rest } = options;
+  return receiveAll([input], {
+    ...rest,
+    ...(redelivered && { redelivered: [redelivered[place]!] }),
+    ...(identities &&
+      { identities: { ...identities, first: identities.first + place } }),
+  })[0]!;
 }
 
 let workingSince = 0;

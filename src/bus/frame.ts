@@ -1,5 +1,6 @@
 import { Buffer, isAscii } from "node:buffer";
 import type { Reception } from "../telemetry/mod.ts";
+import type { Identities } from "../message/message.ts";
 import type { Message } from "../message/mod.ts";
 import type { Failure } from "./receipt.ts";
 
@@ -24,6 +25,8 @@ export interface FrameOptions {
   readonly redelivered?: readonly number[];
   /** Who still has to get each message of the frame, as its earlier receipt tells. */
   readonly retries?: readonly (string | undefined | null)[];
+  /** The ids and times of messages that lack them. */
+  readonly identities?: Identities;
   /** The size limit of a message in bytes. */
   readonly maxSize?: number;
   /** Whole numbers beyond 2^53 are given as big integers. */

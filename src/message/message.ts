@@ -284,9 +284,54 @@ export abstract class Message {
   protected abstract content(): WireMessage;
 }
 
+/**
+ * Gives each of many messages an id and a time, which it has where its sender
+ * has left them out.
+ */
+export interface Identities {
+  /** The first digits of the ids; the place of the message is the rest. */
+  readonly prefix: string;
+  /** The place of the first message. */
+  readonly first: number;
+  /** The time, in seconds since the epoch. */
+  readonly time: number;
+  /** What some of them have instead, by their places. */
+  readonly known: Readonly<
+    Record<number, { readonly id: string; readonly timestamp?: number }>
+  >;
+}
+
+/** Fills in the id and the time that a message lacks. */
+function identified(
+  wire: WireMessage,
+  { prefix, first, time, known }: Identities,
+  index: number,
+): WireMessage {
+  const id = wire["id"];
+  const timestamp = wire["_timestamp"];
+  const hasId = id !== undefined && id !== null && id !== "";
+  const hasTime = timestamp !== undefined && timestamp !== null;
+  if (hasId && hasTime) return wire;
+  const place = first + index;
+  const given = known[place] ?? {
+    id: prefix + place.toString(16).padStart(32 - prefix.length, "0"),
+    timestamp: time,
+  };
+  return {
+    ...wire,
+    ...(!hasId && { id: given.id }),
+    ...(!hasTime && given.timestamp !== undefined &&
+      { _timestamp: given.timestamp }),
+  };
+}
+
+/** Says how many messages are built. */
+type BuildAllOptions = BuildOptions & { identities?: Identities };
+
 function read(
   input: MessageInput,
-  options: BuildOptions | undefined,
+  options: BuildAllOptions | undefined,
+  index = 0,
 ): Message {
   const maxSize = options?.maxSize ?? MAX_SIZE;
   let wire: unknown;
@@ -300,13 +345,14 @@ function read(
   } else {
     wire = jsonValue(input);
   }
-  return readWire(wire, options);
+  return readWire(wire, options, index);
 }
 
 /** Builds a message of a JSON value. */
 function readWire(
   wire: unknown,
-  options: BuildOptions | undefined,
+  options: BuildAllOptions | undefined,
+  index: number,
 ): Message {
   if (!isRecord(wire)) {
     throw new MessageError(
@@ -314,7 +360,12 @@ function readWire(
     );
   }
   const kind = kindOfWire(wire["type"]);
-  if (kind !== undefined) return kind.build(wire, options?.deviceId);
+  if (kind !== undefined) {
+    const whole = options?.identities === undefined
+      ? wire
+      : identified(wire, options.identities, index);
+    return kind.build(whole, options?.deviceId);
+  }
   throw new MessageError(
     `The message's "type" is ${
       typeof wire["type"] === "string"
@@ -383,7 +434,7 @@ function hostname(): string {
  */
 export function buildAll(
   inputs: readonly MessageInput[],
-  options: BuildOptions = {},
+  options: BuildAllOptions = {},
 ): (Message | Error)[] {
   // Together they are not read with all their digits.
   const wires = options.bigint
@@ -393,8 +444,8 @@ export function buildAll(
     const wire = wires[index];
     try {
       return wire === undefined
-        ? Message.build(input, options)
-        : readWire(wire, options);
+        ? read(input, options, index)
+        : readWire(wire, options, index);
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }

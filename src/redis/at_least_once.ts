@@ -10,8 +10,9 @@ import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
   isPoison,
+  isStamped,
   isSuspected,
-  parseHistories,
+  parseNotes,
 } from "./history.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
@@ -161,11 +162,11 @@ export class AtLeastOnce extends Consumer {
       return;
     }
     const { maxDeliveries, logger, queue, control } = this.options;
-    const histories = parseHistories(text);
+    const { time = Date.now() / 1000, histories } = parseNotes(text);
     const batch = new HeldBatch(
       this,
       payloads,
-      { session, number, histories },
+      { session, number, time, histories },
       this.#recoverer,
       this.#ending.signal,
     );
@@ -233,7 +234,9 @@ export class AtLeastOnce extends Consumer {
 -- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
 --          there; -1 reads what a lost answer left there
 -- ARGV[4]  the number of bytes after which the batch is full
--- Returns the histories, as 'index:history …', and the messages.
+-- ARGV[5]  the time, in milliseconds
+-- Returns the time and the histories, as '@time index:history …', and the
+-- messages.
 ${HISTORY_FUNCTIONS}
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
@@ -274,7 +277,7 @@ end
 -- A batch that could not be announced, for want of memory, has none either.
 if not histories or histories == '?' then
   begin(KEYS[3])
-  histories = recall(KEYS[5], payloads)
+  histories = '@' .. ARGV[5] .. ' ' .. recall(KEYS[5], payloads)
   local undo = before and {'HSET', KEYS[3], ARGV[2], before}
     or {'HDEL', KEYS[3], ARGV[2]}
   add(undo, 'HSET', KEYS[3], ARGV[2], histories)
@@ -302,7 +305,13 @@ return {histories, payloads}
         session.list(number),
         keys.deliveries,
       ],
-      [session.name, String(number), String(limit), String(this.maxBytes)],
+      [
+        session.name,
+        String(number),
+        String(limit),
+        String(this.maxBytes),
+        String(Date.now()),
+      ],
       { bytes: true, isReply: isTaken },
     ).then(([histories, payloads]) => [String(histories), payloads]);
   }
@@ -353,9 +362,18 @@ return {histories, payloads}
         }, "taken");
       }
       // Its history is known without asking only where there are none at all.
-      return announced.status === "fulfilled" && returned.value === 0
-        ? ["", [moved.value!]]
-        : await this.#take(session, number, READ_MOVED);
+      if (announced.status === "rejected" || returned.value !== 0) {
+        return await this.#take(session, number, READ_MOVED);
+      }
+      const payload = moved.value!;
+      if (isStamped(payload)) return ["", [payload]];
+      // When it was delivered is to be known also after we have died.
+      const notes = `@${Date.now()} `;
+      await this.options.control.command(
+        ["HSET", processing, String(number), notes],
+        { isReply: isNumber },
+      ).catch(() => {});
+      return [notes, [payload]];
     }
     await blocking.command(["HDEL", processing, String(number)]);
     return NOTHING;

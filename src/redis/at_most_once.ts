@@ -6,6 +6,7 @@ import {
   written,
 } from "./consumer.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
+import { identify, type Identities } from "./history.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
@@ -129,6 +130,11 @@ class PoppedBatch extends TakenBatch {
   readonly retries: readonly undefined[] = new Array<undefined>(
     this.payloads.length,
   ).fill(undefined);
+  readonly identities: Identities = {
+    prefix: crypto.randomUUID().replaceAll("-", "").slice(0, 22),
+    time: Date.now() / 1000,
+    known: {},
+  };
 
   protected override async tell(
     failures: readonly Failure[],
@@ -170,7 +176,7 @@ return excess
     const { control, queue, maxDeadLetters } = this.consumer.options;
     const letters = failures.map(({ index, reason, error }) =>
       encodeDeadLetter({
-        id: crypto.randomUUID(),
+        id: identify(this.identities, index).id,
         queue,
         reason: reason === "left" ? "dropped" : reason,
         error: error.message,

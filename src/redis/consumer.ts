@@ -4,6 +4,7 @@ import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { isLoss } from "./find_server.ts";
+import type { Identities } from "./history.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -66,6 +67,20 @@ export interface Batch {
    * The `retry` of each one's last failure; `undefined` where there was none.
    */
   readonly retries: readonly (string | undefined)[];
+  /**
+   * Gives each message the id and the time that it has for good where its sender
+   * has left them out: they are the same however often it is delivered at least
+   * once, and to whom. A message that came before is in `known`, by its index;
+   * any other has the `time`, in seconds since the epoch, and as its id the
+   * `prefix` and ten digits of its index in hexadecimal.
+   */
+  readonly identities: {
+    readonly prefix: string;
+    readonly time: number;
+    readonly known: Readonly<
+      Record<number, { readonly id: string; readonly timestamp?: number }>
+    >;
+  };
   /**
    * Says that the batch was dealt with: messages are acknowledged, except those
    * that failed, which are tried again or become dead letters. Batches may be
@@ -183,6 +198,7 @@ export abstract class TakenBatch implements Batch {
   readonly payloads: readonly Uint8Array[];
   abstract readonly deliveries: readonly number[];
   abstract readonly retries: readonly (string | undefined)[];
+  abstract readonly identities: Identities;
   /** The number of bytes that the messages have together. */
   readonly bytes: number;
   /** The consumer that has it in hand. */

@@ -33,7 +33,11 @@ export const DEAD_LETTER_REASONS: readonly DeadLetter["reason"][] = Object.keys(
 
 /** A message that could not be handled, and why, as {@linkcode DeadLetters} lists it. */
 export interface DeadLetter {
-  /** Names this dead letter, for {@linkcode DeadLetters.requeue} and {@linkcode DeadLetters.purge}. */
+  /**
+   * Names this dead letter, for {@linkcode DeadLetters.requeue} and
+   * {@linkcode DeadLetters.purge}. A message without an id of its own was
+   * delivered with this one.
+   */
   readonly id: string;
   /** The queue on which the message arrived. */
   readonly queue: string;
@@ -63,6 +67,12 @@ export interface DeadLetter {
   readonly error: string;
   /** When it became a dead letter, in seconds since the epoch. */
   readonly time: number;
+  /**
+   * When it was delivered first, in seconds since the epoch; `undefined` where
+   * it was delivered at most once, or an older version of this module has buried
+   * it.
+   */
+  readonly received: number | undefined;
   /** The number of times that it was delivered. */
   readonly deliveries: number;
   /** The message as it arrived, byte for byte. */
@@ -76,7 +86,9 @@ const encoder = new TextEncoder();
  * Writes a dead letter as the JSON that is kept in Redis: with the message as
  * text under `message`, or under `base64` where it is not UTF-8.
  */
-export function encodeDeadLetter(letter: Omit<DeadLetter, "index">): string {
+export function encodeDeadLetter(
+  letter: Omit<DeadLetter, "index" | "received"> & Partial<DeadLetter>,
+): string {
   const { payload, ...rest } = letter;
   try {
     return JSON.stringify({ ...rest, message: decoder.decode(payload) });
@@ -104,9 +116,8 @@ export function decodeDeadLetter(
   index: number,
 ): DeadLetter {
   try {
-    const { id, reason, error, time, deliveries, message, base64 } = JSON.parse(
-      decoder.decode(bytes),
-    );
+    const { id, reason, error, time, received, deliveries, message, base64 } =
+      JSON.parse(decoder.decode(bytes));
     const texts = [id, reason, error, message ?? base64];
     if (
       texts.every((value) => typeof value === "string") &&
@@ -115,7 +126,17 @@ export function decodeDeadLetter(
       const payload = typeof message === "string"
         ? encoder.encode(message)
         : new Uint8Array(Buffer.from(base64, "base64"));
-      return { id, queue, index, reason, error, time, deliveries, payload };
+      return {
+        id,
+        queue,
+        index,
+        reason,
+        error,
+        time,
+        received: typeof received === "number" ? received : undefined,
+        deliveries,
+        payload,
+      };
     }
   } catch {
     // It is none.
@@ -127,6 +148,7 @@ export function decodeDeadLetter(
     reason: "malformed",
     error: "Somebody else put this into the list; it tells no reason.",
     time: 0,
+    received: undefined,
     deliveries: 0,
     payload: bytes,
   };

@@ -13,6 +13,7 @@ import {
   matcher,
   setOf,
 } from "./dead_letter.ts";
+import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
@@ -162,7 +163,8 @@ export class DeadLetters {
 
   /**
    * Puts their messages back at the end of the queue, byte for byte and in their
-   * order, as if they were new: earlier deliveries no longer count. A message is
+   * order, as if they were new: earlier deliveries no longer count, but what its
+   * sender has left out of a message stays what it was. A message is
    * always either a dead letter or in the queue, and never in both, also where
    * the connection breaks or somebody else does the same at the same time.
    *
@@ -247,18 +249,22 @@ export class DeadLetters {
    * all of it once more changes nothing.
    */
   static readonly #REMOVE = defineMove(
-    ["list", "list"],
+    ["list", "list", "hash"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the list of the dead letters
+-- KEYS[3]  the hash of the histories
 -- ARGV[1]  'requeue' or 'purge'
--- ARGV[2…] in turns: a dead letter, and its message
+-- ARGV[2…] in turns: a dead letter, its message, and the history of that or ''
 -- Returns how many dead letters were removed.
+${REMEMBER}
 local count = 0
-for position = 2, #ARGV, 2 do
+for position = 2, #ARGV, 3 do
   if redis.call('LPOS', KEYS[2], ARGV[position]) then
     if ARGV[1] == 'requeue' then
-      add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], ARGV[position + 1])
+      local payload, history = ARGV[position + 1], ARGV[position + 2]
+      remember(KEYS[3], payload, history)
+      add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
     end
     redis.call('LREM', KEYS[2], 1, ARGV[position])
     commit()
@@ -277,9 +283,13 @@ return count
     if (entries.length === 0) return 0;
     const args: (string | Uint8Array)[] = [action];
     for (const { raw, letter } of entries) {
-      args.push(raw, action === "requeue" ? letter.payload : "");
+      args.push(
+        raw,
+        ...(action === "requeue" ? [letter.payload, renew(letter)] : ["", ""]),
+      );
     }
-    const keys = [queue, queueKeys(queue, "").dead];
+    const { dead, deliveries } = queueKeys(queue, "");
+    const keys = [queue, dead, deliveries];
     let isDoubtful = false;
     const count = await this.#run(
       action,
@@ -348,6 +358,13 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
     "closed",
     { cause, mayHaveRun: cause.mayHaveRun },
   );
+}
+
+/** Gives the history with which a dead letter is new, but keeps its identity. */
+function renew({ id, received }: DeadLetter): string {
+  if (received === undefined) return "";
+  const identity = { id, timestamp: received };
+  return formatHistory({ ...FIRST_TIME, identity });
 }
 
 /** Tells of how many dead letters had been dealt with before an error. */

@@ -6,6 +6,9 @@ import {
   formatHistory,
   type History,
   HISTORY_FUNCTIONS,
+  identify,
+  type Identities,
+  type Identity,
   LONGEST_PAUSE,
 } from "./history.ts";
 import type { Recoverer } from "./recoverer.ts";
@@ -20,6 +23,8 @@ export interface HeldPlace {
   readonly session: Session;
   /** Its number. */
   readonly number: number;
+  /** When it was delivered, in seconds since the epoch. */
+  readonly time: number;
   /** The histories of some of its messages, by index. */
   readonly histories: ReadonlyMap<number, History>;
 }
@@ -42,6 +47,7 @@ interface Plan {
 export class HeldBatch extends TakenBatch {
   readonly deliveries: readonly number[];
   readonly retries: readonly (string | undefined)[];
+  readonly identities: Identities;
   /** Its place in Redis. */
   readonly place: HeldPlace;
   readonly #recoverer: Recoverer;
@@ -61,9 +67,13 @@ export class HeldBatch extends TakenBatch {
   ) {
     super(consumer, payloads);
     const deliveries = new Array<number>(payloads.length).fill(0);
+    const known: Record<number, Identity> = {};
     for (const [index, history] of place.histories) {
       deliveries[index] = history.deliveries;
+      if (history.identity !== undefined) known[index] = history.identity;
     }
+    const { session, number, time } = place;
+    this.identities = { prefix: session.prefix(number), time, known };
     this.deliveries = deliveries;
     this.retries = payloads.map((_, index) =>
       place.histories.get(index)?.retry
@@ -122,14 +132,13 @@ export class HeldBatch extends TakenBatch {
   /** Decides what becomes of messages that failed. */
   #plan(failures: readonly Failure[]): Plan {
     const { queue, maxDeliveries, retryPause, foreign } = this.consumer.options;
-    const { session, number, histories } = this.place;
     const args: string[] = [];
     let retried = 0;
     let buried = 0;
     let left = 0;
     let shortestPause = Infinity;
     for (const { index, reason, error, retry } of failures) {
-      const before = histories.get(index) ?? FIRST_TIME;
+      const before = this.#history(index);
       // What consumers die of is not delivered once more.
       const deliveries = before.deliveries + (reason === "crashed" ? 0 : 1);
       if (reason === "left") {
@@ -149,11 +158,12 @@ export class HeldBatch extends TakenBatch {
         shortestPause = Math.min(shortestPause, pause);
         const history = { ...before, deliveries, failures: failed, retry };
         args.push("retry", String(index), formatHistory(history));
-        args.push(String(pause), session.nameMessage(number, index));
+        args.push(String(pause), before.identity.id);
         retried++;
       } else if (reason !== "foreign" || foreign === "dead-letter") {
         const letter = {
-          id: session.nameMessage(number, index),
+          id: before.identity.id,
+          received: before.identity.timestamp,
           queue,
           reason,
           error: error.message,
@@ -172,9 +182,14 @@ export class HeldBatch extends TakenBatch {
   #keep(returned: readonly Failure[]): readonly string[] {
     const inOrder = returned.toSorted((a, b) => a.index - b.index);
     return inOrder.flatMap(({ index }) => {
-      const before = this.place.histories.get(index) ?? FIRST_TIME;
-      return ["keep", String(index), formatHistory(before)];
+      return ["keep", String(index), formatHistory(this.#history(index))];
     });
+  }
+
+  /** Gives the history of a message, with the identity that it has by now. */
+  #history(index: number): History & { readonly identity: Identity } {
+    const before = this.place.histories.get(index) ?? FIRST_TIME;
+    return { ...before, identity: identify(this.identities, index) };
   }
 
   /**

@@ -1,3 +1,36 @@
+import { Buffer } from "node:buffer";
+
+/** What a message has for good where its sender has left it out. */
+export interface Identity {
+  /** Its id: 32 hexadecimal digits. */
+  readonly id: string;
+  /** When it was delivered first, in seconds since the epoch; none where the message certainly says when it was made. */
+  readonly timestamp?: number;
+}
+
+/**
+ * Gives each message of a batch its identity: what was given to those that came
+ * before, and to the others an id made of the batch and their place in it, so
+ * that it costs nothing until somebody asks.
+ */
+export interface Identities {
+  /** The first 22 digits of the ids; the index is the rest. */
+  readonly prefix: string;
+  /** When the batch was delivered, in seconds since the epoch. */
+  readonly time: number;
+  /** The identities of messages that came before, by index. */
+  readonly known: Readonly<Record<number, Identity>>;
+}
+
+/** Gives a message of a batch its identity. */
+export function identify(identities: Identities, index: number): Identity {
+  const { prefix, time, known } = identities;
+  return known[index] ?? {
+    id: `${prefix}${index.toString(16).padStart(10, "0")}`,
+    timestamp: time,
+  };
+}
+
 /** Counts what happened to a message before; it follows the message back into the queue. */
 export interface History {
   /** The number of times that it was delivered. */
@@ -10,6 +43,8 @@ export interface History {
   readonly crashes: number;
   /** Says who still has to get it, in words that only their author reads. */
   readonly retry?: string | undefined;
+  /** Its identity, once it was delivered. */
+  readonly identity?: Identity | undefined;
 }
 
 /** The history of a message that was never delivered. */
@@ -39,19 +74,44 @@ export function isPoison(history: History): boolean {
   return history.crashes >= CRASHES;
 }
 
-/** Writes `deliveries.failures.deaths.crashes`, and `~retry` in Base64 where there is one. */
+/**
+ * Writes `deliveries.failures.deaths.crashes`, then `~retry` in Base64 and
+ * `~id@milliseconds` where there are such. Versions that know no identity read
+ * the rest, and lose it only where handling fails with them.
+ */
 export function formatHistory(history: History): string {
-  const { deliveries, failures, deaths, crashes, retry } = history;
+  const { deliveries, failures, deaths, crashes, retry, identity } = history;
   const counts = `${deliveries}.${failures}.${deaths}.${crashes}`;
-  return retry === undefined ? counts : `${counts}~${btoa(retry)}`;
+  const who = retry === undefined ? "" : btoa(retry);
+  if (identity === undefined) return who === "" ? counts : `${counts}~${who}`;
+  const { id, timestamp } = identity;
+  const time = timestamp === undefined ? "" : Math.round(timestamp * 1000);
+  return `${counts}~${who}~${id}@${time}`;
 }
 
-/** Reads `index:history …`, with or without a mark. */
-export function parseHistories(text: string): Map<number, History> {
+/** What Redis keeps of a batch in hand. */
+export interface BatchNotes {
+  /** When it was delivered, in seconds since the epoch. */
+  readonly time: number | undefined;
+  /** The histories of some of its messages, by index. */
+  readonly histories: ReadonlyMap<number, History>;
+}
+
+/** Reads `@milliseconds index:history …`, with or without a mark. */
+export function parseNotes(text: string): BatchNotes {
   const histories = new Map<number, History>();
-  if (text === "") return histories;
+  let time: number | undefined;
   for (const item of text.replace(/!$/, "").split(" ")) {
-    const [counts, retry] = item.split("~") as [string, string?];
+    if (item === "") continue;
+    if (item.startsWith("@")) {
+      time = Number(item.slice(1)) / 1000;
+      continue;
+    }
+    const [counts, retry, identity] = item.split("~") as [
+      string,
+      string?,
+      string?,
+    ];
     const [index, deliveries, failures, deaths, crashes] = counts.split(/[:.]/)
       .map(Number) as [number, number, number, number, number];
     histories.set(index, {
@@ -59,29 +119,37 @@ export function parseHistories(text: string): Map<number, History> {
       failures,
       deaths,
       crashes,
-      retry: retry === undefined ? undefined : atob(retry),
+      retry: retry ? atob(retry) : undefined,
+      identity: identity === undefined ? undefined : parseIdentity(identity),
     });
   }
-  return histories;
+  return { time, histories };
 }
 
+function parseIdentity(text: string): Identity {
+  const [id = "", time = ""] = text.split("@");
+  return time === "" ? { id } : { id, timestamp: Number(time) / 1000 };
+}
+
+/** So many bytes at each end of a message are looked at for its time. */
+const ENDS = 512;
+
 /**
- * Lua functions about histories, shared by the scripts that give messages out
- * and take them back.
- *
- * There a history is text, `deliveries.failures.deaths.crashes`, as in
- * `4.1.3.1`: delivered four times before; once its handling failed, three times
- * its consumer died, and one of them when it had nothing else in hand, which is
- * marked by a `!` behind the histories of the batch. Behind a `~` it can say who
- * still has to get the message. Messages in the queue are
- * nothing but their payload, so that every other program can read them; the
- * histories of those that came back to it wait in a hash beside it, under the
- * digest of the payload. Equal payloads have a list of histories there: which of
- * them gets which makes no difference to anybody.
+ * Tells whether a message certainly says when it was made: in front of all that
+ * is nested in it, or behind it.
  */
-export const HISTORY_FUNCTIONS = `
-local HISTORY_SECONDS = 86400
-local CHUNK = 1000
+export function isStamped(payload: Uint8Array): boolean {
+  const { buffer, byteOffset, byteLength } = payload;
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
+  const head = bytes.toString("latin1", 0, ENDS);
+  if (/^\s*\{[^{}[\]]*"_timestamp"\s*:\s*\d/.test(head)) return true;
+  const tail = bytes.toString("latin1", Math.max(0, byteLength - ENDS));
+  return /,\s*"_timestamp"\s*:\s*\d[^{}[\]]*\}\s*$/.test(tail);
+}
+
+/** A Lua function that keeps the history of a message in the queue, see {@link HISTORY_FUNCTIONS}. */
+export const REMEMBER = `
+local HISTORY_SECONDS = 604800
 
 -- Replaces the histories under a digest; '' stands for none.
 local function note(deliveries, digest, before, after)
@@ -93,6 +161,37 @@ local function note(deliveries, digest, before, after)
     add(undo, 'HSET', deliveries, digest, after)
   end
 end
+
+-- Keeps the history of a message that comes into the queue.
+local function remember(deliveries, payload, history)
+  if history == '' or history == '0.0.0.0' then return end
+  local digest = redis.sha1hex(payload)
+  local others = redis.call('HGET', deliveries, digest)
+  note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
+  redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
+end
+`;
+
+/**
+ * Lua functions about histories, shared by the scripts that give messages out
+ * and take them back.
+ *
+ * There a history is text, `deliveries.failures.deaths.crashes`, as in
+ * `4.1.3.1`: delivered four times before; once its handling failed, three times
+ * its consumer died, and one of them when it had nothing else in hand, which is
+ * marked by a `!` behind the histories of the batch. Behind a `~` it can say who
+ * still has to get the message, and behind another one the message's identity,
+ * `id@milliseconds`. The histories of a batch may begin with `@milliseconds`,
+ * when it was delivered: its place and that time are the identity of those that
+ * have none yet.
+ *
+ * Messages in the queue are nothing but their payload, so that every other
+ * program can read them; the histories of those that came back to it wait in a
+ * hash beside it, under the digest of the payload. Equal payloads have a list of
+ * histories there: which of them gets which makes no difference to anybody.
+ */
+export const HISTORY_FUNCTIONS = `${REMEMBER}
+local CHUNK = 1000
 
 -- Takes the histories of messages that leave the queue, as 'index:history …'.
 local function recall(deliveries, payloads)
@@ -112,18 +211,11 @@ end
 
 -- Adds messages to the head of the queue, in their order, with their histories.
 local function putBack(queue, deliveries, payloads, histories)
-  local hasHistory, reversed = false, {}
+  local reversed = {}
   for index = #payloads, 1, -1 do
-    local payload, history = payloads[index], histories[index]
-    reversed[#reversed + 1] = payload
-    if history and history ~= '0.0.0.0' then
-      local digest = redis.sha1hex(payload)
-      local others = redis.call('HGET', deliveries, digest)
-      note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
-      hasHistory = true
-    end
+    reversed[#reversed + 1] = payloads[index]
+    remember(deliveries, payloads[index], histories[index] or '')
   end
-  if hasHistory then redis.call('EXPIRE', deliveries, HISTORY_SECONDS) end
   for first = 1, #reversed, CHUNK do
     local last = math.min(first + CHUNK - 1, #reversed)
     add({'LTRIM', queue, last - first + 1, -1},
@@ -132,23 +224,29 @@ local function putBack(queue, deliveries, payloads, histories)
 end
 
 -- Puts the messages of a batch back at the head of the queue, and counts one
--- delivery more, one death more, or neither.
-local function restore(queue, deliveries, batch, histories, delivered, died)
+-- delivery more, one death more, or neither. The prefix is that of the ids of
+-- messages that were delivered first with this batch.
+local function restore(queue, deliveries, batch, histories, delivered, died, prefix)
   local payloads = redis.call('LRANGE', batch, 0, -1)
   if #payloads == 0 then return 0 end
   -- '?' is a batch for BLMOVE: the histories are still where they were.
   if histories == '?' then histories = recall(deliveries, payloads) end
   local marks
   histories, marks = histories:gsub('!$', '')
+  local time = histories:match('^@(%d+)') or ''
   local known, after = {}, {}
   for index, history in histories:gmatch('(%d+):(%S+)') do
     known[tonumber(index) + 1] = history
   end
   for index = 1, #payloads do
-    local count, failures, deaths, crashes, retry =
+    local count, failures, deaths, crashes, rest =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
+    if delivered > 0 and not rest:find('~.*~') then
+      if rest == '' then rest = '~' end
+      rest = string.format('%s~%s%010x@%s', rest, prefix, index - 1, time)
+    end
     after[index] = string.format('%d.%d.%d.%d%s',
-      count + delivered, failures, deaths + died, crashes + marks * died, retry)
+      count + delivered, failures, deaths + died, crashes + marks * died, rest)
   end
   putBack(queue, deliveries, payloads, after)
   redis.call('DEL', batch)

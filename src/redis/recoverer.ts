@@ -202,7 +202,8 @@ for position = 1, #consumers, 2 do
       local number = string.format('%d', numbers[at])
       local histories = batches[numbers[at]]
       local list = hash .. ':' .. number
-      local count = restore(KEYS[1], KEYS[3], list, histories, 1, died)
+      local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
+      local count = restore(KEYS[1], KEYS[3], list, histories, 1, died, prefix)
       moved = moved + count
       -- An announced batch that is still empty may be filled by a late BLMOVE.
       if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end

@@ -10,7 +10,8 @@ export class Session {
   readonly keys: QueueKeys;
   /** The numbers of the batches that are on their way or not settled. */
   readonly known: Set<number> = new Set();
-  #last = 0;
+  // Tokens of eight digits may be drawn twice, but not within one second.
+  #last = Math.floor(Date.now() / 1000);
 
   /**
    * @param queue The queue that is consumed.
@@ -32,12 +33,11 @@ export class Session {
     return `${this.keys.batch}${number}`;
   }
 
-  /** Names one of a batch's messages; as text, such names sort in their order. */
-  nameMessage(number: number, index: number): string {
-    return `${this.token}:${pad(number)}:${pad(index)}`;
+  /**
+   * Begins the ids of a batch's messages. The script that puts back what a dead
+   * consumer had in hand makes the same (`HISTORY_FUNCTIONS`).
+   */
+  prefix(number: number): string {
+    return `${this.token}${number.toString(16).padStart(14, "0")}`;
   }
-}
-
-function pad(number: number): string {
-  return String(number).padStart(10, "0");
 }

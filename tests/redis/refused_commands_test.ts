@@ -80,7 +80,13 @@ async function lay(server: TestServer): Promise<void> {
   // The clock was an hour further when it failed.
   const score = String(Date.now() + 3_600_000);
   await server.run("ZADD", "{queue}:retry", score, "b:1:1@50000 1.1.0.0 r1");
-  const letter = { id: "x", reason: "failed", error: "e", time: 1 };
+  const letter = {
+    id: "x",
+    reason: "failed",
+    error: "e",
+    time: 1,
+    received: 1,
+  };
   await server.run(
     "RPUSH",
     "{queue}:dead",

@@ -1,0 +1,15 @@
+// deno-lint-ignore-file no-console
+import { Event, RedisBackend } from "../../mod.ts";
+
+// Tells who each message is, and holds it until it is killed.
+const backend = new RedisBackend({
+  redisArgs: JSON.parse(Deno.args[0]!),
+  deviceId: "livingroom",
+  heartbeatTimeout: 1,
+  maxDeliveries: 10,
+});
+backend.bus.registerHandler(Event, ({ id, timestamp }) => {
+  console.log(JSON.stringify([id, timestamp]));
+  return new Promise(() => {});
+});
+await backend.start();
