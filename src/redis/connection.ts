@@ -4,7 +4,7 @@ import { type Address, formatAddress } from "./address.ts";
 import { backoff, sleep } from "../waiting.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import { Health } from "./health.ts";
-import type { ServerConnection } from "./server_connection.ts";
+import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
@@ -95,6 +95,8 @@ export class Connection {
   #needsMaster = false;
   /** The kinds of what was reported since all was well. */
   readonly #reported = new Set<string>();
+  #keyListener: KeyListener | undefined;
+  #isTracking = false;
   readonly #subscriptions: [
     channel: string,
     listener: (payload: Uint8Array) => void,
@@ -347,6 +349,50 @@ export class Connection {
   }
 
   /**
+   * Asks the server to tell when a key changes that is read on this connection
+   * from now on (`CLIENT TRACKING`). It tells that once, until the key is read
+   * again. After a loss it is asked anew.
+   *
+   * @param listener Called with the key; with `undefined` where any key may have
+   * changed, as after a loss.
+   * @returns Whether the server tells. It does not where version 3 of the
+   * protocol or the right to `CLIENT TRACKING` is missing.
+   * @throws {RedisError} The connection was lost or closed meanwhile.
+   *
+   * @example
+   * ```ts
+   * import { Connection, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * await using connection = await Connection.connect(server.redisArgs);
+   * const changed = Promise.withResolvers<string | undefined>();
+   * assert.ok(await connection.trackKeys(changed.resolve));
+   * await connection.command(["GET", "key"]);
+   * await connection.command(["SET", "key", "value"]);
+   * assert.equal(await changed.promise, "key");
+   * ```
+   */
+  async trackKeys(
+    listener: (key: string | undefined) => void,
+  ): Promise<boolean> {
+    await this.ready();
+    this.#keyListener = listener;
+    const server = this.#server!;
+    try {
+      this.#isTracking = await server.trackKeys(listener);
+    } catch (cause) {
+      throw this.#explain(cause, "track keys", server);
+    }
+    return this.isTracking;
+  }
+
+  /** Tells whether the server says when a key changes that was read. */
+  get isTracking(): boolean {
+    return this.isConnected && this.#isTracking;
+  }
+
+  /**
    * Closes the connection for good, also in the middle of connecting; commands
    * on their way reject.
    */
@@ -392,6 +438,9 @@ export class Connection {
         }
         for (const subscription of this.#subscriptions) {
           await server.subscribe(...subscription);
+        }
+        if (this.#keyListener !== undefined) {
+          this.#isTracking = await server.trackKeys(this.#keyListener);
         }
         if (server.loss !== undefined) throw server.loss;
         this.#use(server);
@@ -458,6 +507,8 @@ export class Connection {
       this.#reported.clear();
     }
     if (isWrong) this.#wrong++;
+    this.#isTracking = false;
+    this.#keyListener?.(undefined);
     this.#options.onLost?.();
     this.#report("warn", kindOf(loss), `${loss.message}. Connecting again.`);
     this.#reconnecting = this.#establish(false).then(() => {

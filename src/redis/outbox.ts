@@ -185,7 +185,8 @@ export class Outbox {
   /** Closes the connections; what still waits rejects. */
   async close(): Promise<void> {
     this.#abort.abort();
-    await Promise.all([this.#responses.close(), this.#router.close()]);
+    await this.#responses.close();
+    await this.#router.close();
   }
 
   /** The same as {@linkcode Outbox.close}. */

@@ -1,15 +1,21 @@
-import { sleep } from "../waiting.ts";
+import { settledWithin, sleep } from "../waiting.ts";
+import type { Connection } from "./connection.ts";
 import { RedisError } from "./redis_error.ts";
 import type { Router } from "./router.ts";
 
-/** The first pause between two looks, and the longest one, in seconds. */
+/**
+ * Where the server does not tell: the first pause between two looks, the longest
+ * one, in seconds, and a pause as a part of the time that the response has taken.
+ */
 const FIRST_PAUSE = 0.001;
 const LONGEST_PAUSE = 0.1;
-/**
- * The delay with which a response may be found, as a part of the time that it
- * took.
- */
 const LATENESS = 0.2;
+/** Where it tells: how long before the end there is one more look, in seconds. */
+const LAST_LOOK = 0.05;
+/** How long responses that have arrived stay, to be removed together, in seconds. */
+const REMOVAL_PAUSE = 0.1;
+/** The longest time to wait for their removal at the end, in seconds. */
+const REMOVAL_TIMEOUT = 1;
 /** The time to wait for a connection before saying so, in seconds. */
 const CONNECTION_TIMEOUT = 1;
 
@@ -25,15 +31,23 @@ export interface ResponsesOptions {
  *
  * `BLPOP` would take a response out of Redis before it is here, and a connection
  * that is lost just then would lose the response with it. So a response is read
- * where it lies, and removed when it has arrived. The price is looking more
- * than once: ever more rarely the longer the response takes. Looks at the same
- * time travel together.
+ * where it lies, and removed when it has arrived. The server tells when there is
+ * something to read (`CLIENT TRACKING`), on the one connection, for all who wait.
+ * Where it does not, they look more than once: ever more rarely the longer it
+ * takes.
  */
 export class Responses {
   #router: Router;
   #options: ResponsesOptions;
   #closing = new AbortController();
   #waiting = new Set<Promise<unknown>>();
+  /** Those who wait, by the key of their response. */
+  readonly #watches = new Map<string, Set<AbortController>>();
+  /** The keys of responses that have arrived, and are still to be removed. */
+  readonly #arrived = new Set<string>();
+  #removing: Promise<void> | undefined;
+  /** The connections that were asked to tell of changed keys. */
+  readonly #tracked = new Map<Connection, Promise<boolean>>();
 
   /** */
   constructor(router: Router, options: ResponsesOptions) {
@@ -66,6 +80,7 @@ export class Responses {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all(this.#waiting);
+    await this.#removing;
   }
 
   async #wait(
@@ -87,20 +102,23 @@ export class Responses {
     );
     let problem = "";
     try {
+      // Another wait for the same response must not find what has arrived.
+      if (this.#arrived.has(key)) await this.#removing;
       while (!end.aborted) {
+        using change = this.#watch(key);
         const look = this.#look(key).catch((error) => {
           if (!isPassing(error)) throw error;
           this.#router.forget();
           problem = `. ${error.message}`;
         });
-        const payload = await Promise.race([look, over]);
-        if (payload) return payload;
+        const found = await Promise.race([look, over]);
+        if (found?.payload !== undefined) return found.payload;
         const elapsed = (performance.now() - start) / 1000;
-        const rest = Math.max(FIRST_PAUSE, elapsed * LATENESS);
-        await sleep(Math.min(rest, LONGEST_PAUSE), {
-          signal: end,
-          unref: daemon,
-        });
+        const pause = found?.isTold
+          ? Math.max(timeout - elapsed - LAST_LOOK, LAST_LOOK)
+          : Math.min(Math.max(FIRST_PAUSE, elapsed * LATENESS), LONGEST_PAUSE);
+        const wake = AbortSignal.any([end, change.signal]);
+        await sleep(pause, { signal: wake, unref: daemon });
       }
     } finally {
       late.abort();
@@ -113,18 +131,87 @@ export class Responses {
     );
   }
 
-  /** Takes a response that is there. */
-  async #look(key: string): Promise<Uint8Array | undefined> {
+  /** Begins to hear whether the response at a key may have come. */
+  #watch(key: string): Disposable & { readonly signal: AbortSignal } {
+    const watch = new AbortController();
+    const all = this.#watches.get(key) ?? new Set();
+    this.#watches.set(key, all.add(watch));
+    const end = (): void => {
+      all.delete(watch);
+      if (all.size === 0) this.#watches.delete(key);
+    };
+    return { signal: watch.signal, [Symbol.dispose]: end };
+  }
+
+  /** Wakes those who wait for one response, or all. */
+  #wake(key: string | undefined): void {
+    const woken = key === undefined
+      ? [...this.#watches.values()]
+      : [this.#watches.get(key) ?? []];
+    for (const watches of woken) for (const watch of watches) watch.abort();
+  }
+
+  /** Reads a response that is there, and tells whether the server will tell of it. */
+  async #look(
+    key: string,
+  ): Promise<{ payload: Uint8Array | undefined; isTold: boolean }> {
     const deadline = performance.now() + CONNECTION_TIMEOUT * 1000;
     const connection = await this.#router.connect(key, deadline);
+    await this.#track(connection);
     const [payload] = await connection.command<Uint8Array[]>(
       ["LRANGE", key, "0", "0"],
       { bytes: true },
     );
-    if (payload === undefined) return undefined;
-    // Where this fails the response expires by itself.
-    await connection.command(["UNLINK", key]).catch(() => {});
-    return payload;
+    if (payload !== undefined) this.#remove(key);
+    return { payload, isTold: connection.isTracking };
+  }
+
+  /**
+   * Asks the server to tell, once for each connection. In a cluster it is not
+   * asked: a slot may move to another node, which knows nothing of the wish.
+   */
+  async #track(connection: Connection): Promise<void> {
+    if (this.#router.isCluster) return;
+    const asked = this.#tracked.get(connection) ??
+      connection.trackKeys((key) => this.#wake(key));
+    this.#tracked.set(connection, asked);
+    try {
+      await asked;
+    } catch (error) {
+      this.#tracked.delete(connection);
+      throw error;
+    }
+  }
+
+  /** Removes a response that has arrived, together with others. */
+  #remove(key: string): void {
+    this.#arrived.add(key);
+    this.#removing ??= this.#removeAll().finally(() =>
+      this.#removing = undefined
+    );
+  }
+
+  async #removeAll(): Promise<void> {
+    while (this.#arrived.size > 0) {
+      const { signal } = this.#closing;
+      await sleep(REMOVAL_PAUSE, { signal, unref: true });
+      const keys = [...this.#arrived];
+      this.#arrived.clear();
+      const isCluster = this.#router.isCluster;
+      const groups = isCluster ? keys.map((key) => [key]) : [keys];
+      const removed = Promise.allSettled(groups.map(async (group) => {
+        const deadline = performance.now() + REMOVAL_TIMEOUT * 1000;
+        try {
+          const connection = await this.#router.connect(group[0]!, deadline);
+          await connection.command(["UNLINK", ...group]);
+        } catch (error) {
+          // What cannot be removed expires by itself.
+          if (signal.aborted || !isPassing(error)) return;
+          for (const key of group) this.#arrived.add(key);
+        }
+      }));
+      await settledWithin(removed, REMOVAL_TIMEOUT, { unref: true });
+    }
   }
 }
 

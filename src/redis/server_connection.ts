@@ -1,5 +1,10 @@
 import { Buffer } from "node:buffer";
-import { createClient, RESP_TYPES, type TypeMapping } from "@redis/client";
+import {
+  BasicClientSideCache,
+  createClient,
+  RESP_TYPES,
+  type TypeMapping,
+} from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
 import { Throughput } from "./health.ts";
 import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
@@ -15,6 +20,25 @@ export interface ServerOptions {
   signal: AbortSignal;
   /** Called once when the connection is lost, but not when it is closed. */
   onLost?: (server: ServerConnection) => void;
+}
+
+/** Hears which key has changed; `undefined` for any that was read. */
+export type KeyListener = (key: string | undefined) => void;
+
+/**
+ * Hears of changed keys by the client's own way for a cache, and keeps nothing.
+ */
+class ChangedKeys extends BasicClientSideCache {
+  listener: KeyListener | undefined;
+
+  /** Not every user may track keys, so connecting must not ask for it. */
+  override trackingOn(): string[] {
+    return ["HELLO"];
+  }
+
+  override invalidate(key: string | Buffer | null): void {
+    this.listener?.(key === null ? undefined : String(key));
+  }
 }
 
 /** Tells {@linkcode ServerConnection.send} how to read the reply. */
@@ -52,6 +76,9 @@ export class ServerConnection {
   /** Follows what the server sends. */
   readonly scanner: ReplyScanner = new ReplyScanner();
   #client;
+  /** Hears of changed keys; version 2 of the protocol has no way to tell. */
+  readonly #changedKeys: ChangedKeys | undefined;
+  #isTracking: Promise<boolean> | undefined;
   #attempted = "connect to Redis";
   /** Commands are only noted, between `MULTI` and its end. */
   #isQueueing = false;
@@ -66,8 +93,10 @@ export class ServerConnection {
     daemon: boolean,
   ) {
     this.address = address;
+    if (settings.protocol === 3) this.#changedKeys = new ChangedKeys();
     this.#client = createClient({
       RESP: settings.protocol,
+      ...(this.#changedKeys && { clientSideCache: this.#changedKeys }),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(settings.clientName === undefined
@@ -326,6 +355,25 @@ export class ServerConnection {
       this.#client.subscribe(channel, listener, true),
       this.#closed,
     ]);
+  }
+
+  /**
+   * Asks to be told when a key changes that is read from now on
+   * (`CLIENT TRACKING`): once, until it is read again.
+   *
+   * @returns Whether the server and the user's rights allow it.
+   */
+  trackKeys(listener: KeyListener): Promise<boolean> {
+    if (this.#changedKeys === undefined) return Promise.resolve(false);
+    this.#changedKeys.listener = listener;
+    return this.#isTracking ??= this.send(["CLIENT", "TRACKING", "ON"]).then(
+      () => true,
+      (error) => {
+        const { code } = toRedisError(error, INSPECTING, true);
+        if (code === "permission" || code === "reply") return false;
+        throw error;
+      },
+    );
   }
 
   /**

@@ -53,6 +53,7 @@ Deno.test("Outbox waits for a hundred responses on the connection that sends", a
   );
   const clients = await server.run<string>("CLIENT", "LIST");
   assert.equal(clients.trim().split("\n").length, 2);
+  await outbox.close();
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
@@ -217,6 +218,7 @@ Deno.test("Outbox finds a response whose way to it was cut", async () => {
   await inTime(lost, "the answer");
   proxy.cut();
   assert.equal(new TextDecoder().decode(await waiting), "answer");
+  await outbox.close();
   assert.equal(await server.run("EXISTS", "platypush/responses/1"), 0);
 });
 
