@@ -5,12 +5,12 @@ import { checkOptions, type Rows } from "../options.ts";
 import { SCHEMA, TEXT, TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
-  jsonValue,
   Request,
   type ResponseFields,
   type Schema,
   SchemaError,
 } from "../message/mod.ts";
+import { jsonOutput } from "../message/response.ts";
 import { fitted } from "../message/schema.ts";
 import { RedisError } from "../redis/mod.ts";
 import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
@@ -229,7 +229,7 @@ export class Actions {
         `The action ${quote(request.action)} has not finished`,
         async (signal) => await execute(request, signal),
       );
-      return { output: jsonValue(output, 2) };
+      return { output: jsonOutput(output) };
     } catch (reason) {
       abandoned.throwIfAborted();
       return this.#explain(toError(reason), request);

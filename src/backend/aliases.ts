@@ -9,7 +9,6 @@ import type {
   Event,
   EventFields,
   MessageInput,
-  Request,
   RequestFields,
   Response,
   ResponseFields,
@@ -84,24 +83,27 @@ export interface BackendAliases {
   /** {@linkcode Backend.sendMessage}. */
   send_message(
     message: MessageInput | readonly MessageInput[],
-    queueName?: string,
+    queueName?: string | null,
   ): Promise<void>;
   /** {@linkcode Backend.sendEvent}. */
-  send_event(event: Event | EventFields, queueName?: string): Promise<Event>;
+  send_event(
+    event: MessageInput | EventFields,
+    queueName?: string | null,
+  ): Promise<Event>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options: SendRequestOptions & { response_timeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
   send_request(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options?: SendRequestOptions,
   ): Promise<Response>;
   /** {@linkcode Backend.sendResponse}. */
   send_response(
-    response: Response | Omit<ResponseFields, "target" | "id">,
-    request: Request,
+    response: MessageInput | Omit<ResponseFields, "target" | "id">,
+    request: MessageInput | RequestFields,
   ): Promise<Response>;
   /** {@linkcode Backend.registerService}. */
   register_service(options?: RegisterServiceOptions): Promise<string>;

@@ -1,4 +1,5 @@
 import { checkOptions, checkValue, withoutAliases } from "../options.ts";
+import { lendDevice } from "../bus/bus.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
 import {
@@ -6,7 +7,6 @@ import {
   type EventFields,
   Message,
   type MessageInput,
-  type Request,
   type RequestFields,
   type Response,
   type ResponseFields,
@@ -127,6 +127,7 @@ export class Backend extends LifeCycle {
     this.maxSize = given.maxSize;
     this.bigint = given.bigint ?? false;
     this.#bus = given.bus;
+    if (this.#bus !== undefined) lendDevice(this.#bus, this.deviceId);
     if (typeof given.postEvents === "object") {
       if (given.postEvents.type) serviceType(given.postEvents.type);
     }
@@ -239,16 +240,18 @@ export class Backend extends LifeCycle {
   /**
    * Sends messages to a queue. Works before `start()` too.
    *
-   * @param message One message, or several, which are sent all or none.
+   * @param message One message, or several, which are sent all or none. A text,
+   * or bytes, that is no message is sent as it is.
    * @param queueName The queue. Default: the backend's own.
-   * @throws {MessageError} If one of them is no message.
+   * @throws {MessageError} If one of them is an object that is no message, or a
+   * text that is too large.
    * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   async sendMessage(
     message: MessageInput | readonly MessageInput[],
-    queueName?: string,
+    queueName?: string | null,
   ): Promise<void> {
     await this.#sending().sendMessage(message, queueName);
   }
@@ -256,7 +259,8 @@ export class Backend extends LifeCycle {
   /**
    * Sends an event.
    *
-   * @param event The event, or what it is made with.
+   * @param event The event, what it is made with, or the object, text or bytes
+   * on the wire.
    * @param queueName The queue. Default: the backend's own.
    * @returns The event as it was sent.
    * @throws {MessageError} If it is no event.
@@ -277,8 +281,8 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendEvent(
-    event: Event | EventFields,
-    queueName?: string,
+    event: MessageInput | EventFields,
+    queueName?: string | null,
   ): Promise<Event> {
     return await this.#sending().sendEvent(event, queueName);
   }
@@ -287,7 +291,8 @@ export class Backend extends LifeCycle {
    * Sends a request and waits for the response. A failure that nobody waits for
    * ends no process: only the promise tells of it.
    *
-   * @param request The request, or what it is made with.
+   * @param request The request, what it is made with, or the object, text or
+   * bytes on the wire.
    * @param options The time limit in seconds, the queue, and whom to call.
    * @returns The response, also one that tells of errors; nothing where
    * `responseTimeout` is 0 or `null`.
@@ -318,17 +323,17 @@ export class Backend extends LifeCycle {
    * ```
    */
   sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options: SendRequestOptions & { responseTimeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
   sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options?: SendRequestOptions,
   ): Promise<Response>;
   /** {@linkcode Backend.sendRequest}. */
   sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options: SendRequestOptions = {},
   ): Promise<Response | undefined> {
     const response = this.#sendRequest(request, options);
@@ -339,12 +344,14 @@ export class Backend extends LifeCycle {
   /**
    * Answers a request: the response waits 60 s for whoever has sent it.
    *
-   * @param response The response, or what it is made with.
+   * @param response The response, what it is made with, or the object, text or
+   * bytes on the wire.
    * @param request The request that it answers: it says to whom, and its id.
-   * @returns The response as it was sent.
-   * @throws {MessageError} If the response is none.
-   * @throws {TypeError} If the request is none, or an argument for Redis is
-   * unknown or wrong.
+   * @returns The response as it was sent. Where the request did not say who has
+   * sent it, the target is empty, and `null` on the wire.
+   * @throws {MessageError} If the response or the request is none, or that has no
+   * id.
+   * @throws {TypeError} If an argument for Redis is unknown or wrong.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    *
@@ -366,8 +373,8 @@ export class Backend extends LifeCycle {
    * ```
    */
   async sendResponse(
-    response: Response | Omit<ResponseFields, "target" | "id">,
-    request: Request,
+    response: MessageInput | Omit<ResponseFields, "target" | "id">,
+    request: MessageInput | RequestFields,
   ): Promise<Response> {
     return await this.#sending().sendResponse(response, request);
   }
@@ -669,7 +676,7 @@ export class Backend extends LifeCycle {
   }
 
   async #sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options: SendRequestOptions,
   ): Promise<Response | undefined> {
     this.throwIfClosed();

@@ -12,6 +12,8 @@ export interface ConsumptionOptions {
   readonly bus: Bus;
   /** Counts what becomes of them. */
   readonly counters: Counters;
+  /** The device whose messages are that do not say so. */
+  readonly deviceId: string;
   /** The only target that is taken; `undefined` takes all. */
   readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
@@ -47,8 +49,9 @@ export class Consumption {
    * none.
    */
   async post(batch: Batch): Promise<boolean> {
-    const { bus, target, maxSize, bigint } = this.#options;
+    const { bus, deviceId, target, maxSize, bigint } = this.#options;
     const posted = postBatch(bus, batch.payloads, {
+      deviceId,
       redelivered: batch.deliveries,
       identities: { ...batch.identities, first: 0 },
       ...(batch.retries.some((retry) => retry !== undefined) &&

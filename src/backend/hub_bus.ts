@@ -6,9 +6,10 @@ import {
   Event,
   Message,
   MessageError,
+  type MessageInput,
   Request,
   type RequestFields,
-  Response,
+  type Response,
 } from "../message/mod.ts";
 import { checkOptions, row, type Rows } from "../options.ts";
 import {
@@ -18,6 +19,7 @@ import {
   RedisError,
 } from "../redis/mod.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
+import { readMessage, readResponse } from "./message_forms.ts";
 
 /** The name of the hub's bus in Redis, by default. */
 const DEFAULT_CHANNEL = "platypush/bus";
@@ -194,8 +196,8 @@ export class HubBus extends Bus {
    * started may not listen yet: as long as nobody has heard the request, it is
    * sent again.
    *
-   * @param request The request, or what it is made with. Its target is the hub's
-   * device id.
+   * @param request The request, what it is made with, or the object, text or
+   * bytes on the wire. Its target is the hub's device id.
    * @param options The time limit in seconds, 5 by default.
    * @returns The response, also one that tells of errors.
    * @throws {DOMException} A `TimeoutError` when none came in time.
@@ -220,7 +222,7 @@ export class HubBus extends Bus {
    * ```
    */
   async sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     options: { responseTimeout?: number } = {},
   ): Promise<Response> {
     const { responseTimeout } = checkOptions(
@@ -228,19 +230,15 @@ export class HubBus extends Bus {
       options,
       REQUEST_OPTIONS,
     );
-    const origin = this.#deviceId;
-    const message = request instanceof Request
-      ? request
-      : new Request({ ...(origin !== undefined && { origin }), ...request });
+    const deviceId = this.#deviceId ?? Deno.hostname();
+    const message = readMessage(Request, request, { deviceId });
     const answered = new AbortController();
     const asking = this.#ask(String(message), answered.signal);
     try {
       const answer = this.#outbox.waitForResponse(message.id, responseTimeout);
       // What ends the asking for good ends the wait, too.
       const payload = await Promise.race([answer, asking.then(() => answer)]);
-      return Response.build(payload, {
-        ...(origin !== undefined && { deviceId: origin }),
-      });
+      return readResponse(payload, message, { deviceId });
     } finally {
       answered.abort();
     }

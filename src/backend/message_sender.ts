@@ -1,24 +1,25 @@
-import {
-  type Checked,
-  checkValue,
-  type Kind,
-  row,
-  type Rows,
-} from "../options.ts";
-import { FUNCTION, NAME, OBJECT, required, SECONDS, SIGNAL } from "../kinds.ts";
+import { type Checked, type Kind, row, type Rows } from "../options.ts";
+import { FUNCTION, NAME, SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
   type EventFields,
   Message,
+  MessageError,
   type MessageInput,
   Request,
   type RequestFields,
-  Response,
-  type ResponseFields,
+  type Response,
 } from "../message/mod.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
+import {
+  readMessage,
+  readRequest,
+  readResponse,
+  type ResponseContent,
+  responseTo,
+} from "./message_forms.ts";
 
 /** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
 export interface SendRequestOptions {
@@ -75,12 +76,6 @@ export const REQUEST_OPTIONS: Rows<
   }),
 };
 
-const RESPONSE = required(OBJECT);
-const REQUEST = required({
-  expected: "the Request to answer",
-  accepts: (value) => value instanceof Request,
-});
-
 interface MessageSenderOptions {
   /** The origin of what is sent, and its target where it has none. */
   readonly deviceId: string;
@@ -114,46 +109,42 @@ export class MessageSender {
     });
   }
 
-  /** Sends one message, or several at once and in their order. */
+  /**
+   * Sends one message, or several at once and in their order. A text that is no
+   * message is sent as it is.
+   */
   async sendMessage(
     messages: MessageInput | readonly MessageInput[],
-    queueName: string = this.#options.queue,
+    queueName?: string | null,
   ): Promise<void> {
-    const { deviceId } = this.#options;
+    const queue = queueName ?? this.#options.queue;
     await traceSending(
-      queueName,
-      // A text is passed on with all its digits, whoever reads it.
-      listOf(messages).map((message) =>
-        Message.build(message, { deviceId, bigint: true })
-      ),
-      (texts) => this.#outbox.push(queueName, texts),
+      queue,
+      listOf(messages).map((message) => this.#build(message)),
+      (texts) => this.#outbox.push(queue, texts),
     );
   }
 
   /** Sends an event, and returns it. */
   async sendEvent(
-    event: Event | EventFields,
-    queueName?: string,
+    event: MessageInput | EventFields,
+    queueName?: string | null,
   ): Promise<Event> {
-    const message = event instanceof Event
-      ? event
-      : new Event({ ...this.#addresses(), ...event });
+    const message = readMessage(Event, event, this.#options);
     await this.sendMessage(message, queueName);
     return message;
   }
 
   /** Sends a request, and waits for the response if there is time for one. */
   async sendRequest(
-    request: Request | RequestFields,
+    request: MessageInput | RequestFields,
     { onResponse, responseTimeout, queueName, signal }: Checked<
       SendRequestOptions,
       "responseTimeout"
     >,
   ): Promise<Response | undefined> {
     signal?.throwIfAborted();
-    const message = request instanceof Request
-      ? request
-      : new Request({ ...this.#addresses(), ...request });
+    const message = readMessage(Request, request, this.#options);
     await this.sendMessage(message, queueName);
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
@@ -161,34 +152,22 @@ export class MessageSender {
       responseTimeout,
       signal,
     );
-    const { deviceId, maxSize, bigint = false } = this.#options;
-    const response = Response.build(payload, {
-      deviceId,
-      ...(maxSize !== undefined && { maxSize }),
-      bigint,
-    });
+    const response = readResponse(payload, message, this.#options);
     await onResponse?.(response);
     return response;
   }
 
   /** Sends the response to a request, and returns it. */
   async sendResponse(
-    response: Response | Omit<ResponseFields, "target" | "id">,
-    request: Request,
+    response: MessageInput | ResponseContent,
+    request: MessageInput | RequestFields,
   ): Promise<Response> {
-    checkValue("send the response", "response", response, RESPONSE);
-    checkValue("send the response", "request", request, REQUEST);
-    const message = new Response({
-      origin: this.#options.deviceId,
-      ...response,
-      ...(response instanceof Response && { extra: response.extra }),
-      target: request.origin,
-      id: request.id,
-    });
+    const asked = readRequest(request, this.#options);
+    const message = responseTo(asked, response, this.#options);
     await traceSending(
       RESPONSES,
       [message],
-      ([text]) => this.#outbox.pushResponse(request.id, text!),
+      ([text]) => this.#outbox.pushResponse(asked.id, text!),
     );
     return message;
   }
@@ -198,9 +177,19 @@ export class MessageSender {
     await this.#outbox.close();
   }
 
-  #addresses(): { target: string; origin: string } {
+  /** Builds a message; what is none goes out as it is, if it is a text. */
+  #build(input: MessageInput): Message | string | Uint8Array {
     const { deviceId } = this.#options;
-    return { target: deviceId, origin: deviceId };
+    try {
+      // A text is passed on with all its digits, whoever reads it.
+      return Message.build(input, { deviceId, bigint: true });
+    } catch (error) {
+      const isText = typeof input === "string" || input instanceof Uint8Array;
+      const isSent = isText && error instanceof MessageError &&
+        error.reason === "malformed";
+      if (!isSent) throw error;
+      return input;
+    }
   }
 }
 

@@ -10,7 +10,8 @@ import {
   TEXTS,
 } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import { Message, type MessageInput, newId } from "../message/mod.ts";
+import { address } from "../message/message.ts";
+import { Message, type MessageInput } from "../message/mod.ts";
 import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/redis_args.ts";
@@ -203,11 +204,9 @@ export class PeerSender implements AsyncDisposable {
   }
 
   #address(input: MessageInput, { deviceId: peer }: ServiceInfo): Message {
-    // An id that nobody has shows what was missing.
-    const missing = newId();
-    const message = Message.build(input, { deviceId: missing, bigint: true });
-    if (message.target === missing) message.target = peer;
-    if (message.origin === missing) message.origin = this.#options.deviceId;
+    const { deviceId } = this.#options;
+    const message = Message.build(input, { deviceId, bigint: true });
+    address(message, { target: peer });
     if (message.target !== peer) {
       this.#options.logger.warn(
         `Sending a message for "${message.target}" to "${peer}": it is taken only if "${peer}" accepts others' messages.`,

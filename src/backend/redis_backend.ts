@@ -193,6 +193,7 @@ export class RedisBackend extends Backend {
     const consumption = this.#consumption = new Consumption({
       bus: this.bus,
       counters: this.#counters,
+      deviceId: this.deviceId,
       target: this.target,
       maxSize: this.maxSize,
       bigint: this.bigint,

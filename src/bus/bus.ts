@@ -55,6 +55,9 @@ export let postBatch: (
   options: FrameOptions,
 ) => Promise<Receipt>;
 
+/** Tells a bus that has no device id of its own that of a backend on it. */
+export let lendDevice: (bus: Bus, deviceId: string) => void;
+
 /**
  * Carries messages between the threads of a process. Every `Bus` of the same
  * name, in any isolate, is the same bus, and each one that listens gets every
@@ -225,11 +228,15 @@ export class Bus extends EventTarget implements AsyncDisposable {
   static {
     postBatch = (bus, payloads, options) =>
       bus.#publish(payloads, bus.#withDevice(options));
+    lendDevice = (bus, deviceId) => {
+      bus.#exchange.deviceId ??= deviceId;
+    };
   }
 
   /** Says whose messages they are that do not say so themselves. */
   #withDevice(options: FrameOptions): FrameOptions {
-    const { deviceId = options.target } = this.#options;
+    const { deviceId = options.target ?? this.#exchange.deviceId } =
+      this.#options;
     return deviceId === undefined ? options : { deviceId, ...options };
   }
 

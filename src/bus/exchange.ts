@@ -44,7 +44,7 @@ export interface ExchangeOptions {
   readonly stallTimeout: number;
   /** True if the process may end all the same. */
   readonly daemon: boolean;
-  /** Fills in the target and origin of what plain listeners post. */
+  /** Fills in the target and origin of what plain listeners and other isolates post. */
   readonly deviceId?: string;
   /** The logger to report to. */
   readonly logger: Logger;
@@ -65,6 +65,8 @@ const exchanges = new Map<string, Exchange>();
  * ```
  */
 export class Exchange {
+  /** Whose messages are that do not say so; that of the first who knows. */
+  deviceId: string | undefined;
   readonly #options: ExchangeOptions;
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
@@ -87,6 +89,7 @@ export class Exchange {
     const exchange = exchanges.get(options.name) ?? new Exchange(options);
     exchanges.set(options.name, exchange);
     exchange.#subscribers = [...exchange.#subscribers, subscriber];
+    exchange.deviceId ??= options.deviceId;
     return exchange;
   }
 
@@ -310,7 +313,8 @@ export class Exchange {
     receipt: Receipt,
   ): Promise<void> {
     await this.#room();
-    for (const [i, received] of receiveAll(messages, options).entries()) {
+    const building = { ...this.#ours, ...options };
+    for (const [i, received] of receiveAll(messages, building).entries()) {
       // The publisher may have given this isolate up, and the messages to others.
       if (!receipt.hand(i)) break;
       if (!(received instanceof Message)) receipt.fail(received);
@@ -327,7 +331,7 @@ export class Exchange {
   /** Shows messages of another isolate to who watches here. */
   async #onView({ messages, options }: Frame): Promise<void> {
     if (options.skipped !== undefined) this.#skipWatches(options.skipped);
-    const all = receiveAll(messages, options);
+    const all = receiveAll(messages, { ...this.#ours, ...options });
     for (const [i, received] of all.entries()) {
       // What comes again was seen before.
       if (typeof options.retries?.[i] === "string") continue;
@@ -390,11 +394,7 @@ export class Exchange {
   #onPlain(data: unknown): void {
     const { subscribes, watches } = this.#membership;
     if (!subscribes && !watches) return;
-    const { deviceId } = this.#options;
-    const [received] = receiveAll(
-      [data as WireMessage],
-      deviceId === undefined ? {} : { deviceId },
-    );
+    const [received] = receiveAll([data as WireMessage], this.#ours);
     if (received instanceof Message) {
       this.#show(received);
       this.#deliver(received, 0, 0, {}, new Receipt());
@@ -403,6 +403,12 @@ export class Exchange {
         `A plain listener has posted no message: ${received!.error.message}.`,
       );
     }
+  }
+
+  /** Says whose messages are that do not say so. */
+  get #ours(): FrameOptions {
+    const { deviceId } = this;
+    return deviceId === undefined ? {} : { deviceId };
   }
 
   /** Resolves when the subscribers have room for more. */

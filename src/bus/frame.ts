@@ -1,7 +1,7 @@
 import { Buffer, isAscii } from "node:buffer";
 import type { Reception } from "../telemetry/mod.ts";
-import type { Identities } from "../message/message.ts";
-import type { Message } from "../message/mod.ts";
+import { type Identities, isGuessed } from "../message/message.ts";
+import { jsonText, type Message } from "../message/mod.ts";
 import type { Failure } from "./receipt.ts";
 
 /** Anything that can be posted: a message, or bytes of what may be one. */
@@ -10,9 +10,19 @@ export type Postable = Message | Uint8Array;
 /** A message for other isolates. */
 export type Wire = string | Uint8Array;
 
-/** Makes of a message what other isolates can read. */
+/** Makes of a message what other isolates can read; they fill in what it does not say. */
 export function toWire(input: Postable): Wire {
-  return input instanceof Uint8Array ? input : input.toString();
+  if (input instanceof Uint8Array) return input;
+  const [target, origin] = [
+    isGuessed(input, "target"),
+    isGuessed(input, "origin"),
+  ];
+  if (!target && !origin) return input.toString();
+  return jsonText({
+    ...input.toJSON(),
+    ...(target && { target: null }),
+    ...(origin && { origin: null }),
+  });
 }
 
 /** Tells a receiver what it has to know of a post to build its messages. */

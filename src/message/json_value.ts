@@ -140,6 +140,24 @@ function base64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
+/**
+ * Turns a message for the wire into JSON values. The output of a response stays a
+ * number that JSON does not have, where it is one: `null` would say that there is
+ * no output.
+ */
+export function wireValue(wire: unknown): unknown {
+  const value = jsonValue(wire);
+  const output = outputOf(wire);
+  if (typeof output !== "number" || outputOf(value) === output) return value;
+  const { response } = value as { response: object };
+  return { ...value as object, response: { ...response, output } };
+}
+
+function outputOf(wire: unknown): unknown {
+  const response = isRecord(wire) ? wire["response"] : undefined;
+  return isRecord(response) ? response["output"] : undefined;
+}
+
 /** The error for nesting that is too deep. */
 export function tooDeep(detail = "which no message needs"): MessageError {
   return new MessageError(

@@ -3,6 +3,7 @@ import {
   jsonText,
   jsonValue,
   kindOf,
+  wireValue,
   writable,
 } from "./json_value.ts";
 import { kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
@@ -78,9 +79,12 @@ export interface BuildOptions {
  * ```
  */
 export interface MessageFields {
-  /** The device that is to get it. The host's name by default. */
+  /**
+   * The device that is to get it. By default that of the backend or bus that
+   * sends or receives it, and until then the host's name.
+   */
   target?: string;
-  /** The device that sends it. The host's name by default. */
+  /** The device that sends it. By default as for `target`. */
   origin?: string;
   /** 32 hexadecimal digits by default. */
   id?: string;
@@ -88,6 +92,33 @@ export interface MessageFields {
   timestamp?: number;
   /** Further keys for the wire, such as `_logging_level`. */
   extra?: WireMessage;
+}
+
+/** The devices that a message is between. */
+interface Addresses {
+  target?: string | undefined;
+  origin?: string | undefined;
+}
+
+/** Says whose a message is, as far as it does not say so itself. */
+export let address: (message: Message, devices: Addresses) => void;
+
+/** Tells whether a message does not say its target, or its origin, itself. */
+export let isGuessed: (message: Message, name: keyof Addresses) => boolean;
+
+/** Gives the id of a message as it came, which may be a number. */
+export function rawId(message: Message): unknown {
+  return message.toJSON()["id"];
+}
+
+let noteGuesses: (
+  message: Message,
+  said: { readonly target?: unknown; readonly origin?: unknown },
+) => void;
+
+/** Tells whether a device is missing or empty, which Platypush takes for the same. */
+function isEmpty(device: unknown): boolean {
+  return device === undefined || device === null || device === "";
 }
 
 /**
@@ -149,6 +180,31 @@ export abstract class Message {
   declare redelivered: number;
 
   readonly #source: WireMessage | undefined;
+  /** Stands for what the message does not say itself. */
+  #guess: Addresses | undefined;
+
+  static {
+    address = (message, { target, origin }) => {
+      const guess = message.#guess;
+      if (guess === undefined) return;
+      // What was set meanwhile is no guess any more.
+      if (target !== undefined && message.target === guess.target) {
+        message.target = guess.target = target;
+      }
+      if (origin !== undefined && message.origin === guess.origin) {
+        message.origin = guess.origin = origin;
+      }
+    };
+    isGuessed = (message, name) =>
+      message.#guess?.[name] !== undefined &&
+      message.#guess[name] === message[name];
+    noteGuesses = (message, { target, origin }) => {
+      message.#guess = {
+        ...(isEmpty(target) && { target: message.target }),
+        ...(isEmpty(origin) && { origin: message.origin }),
+      };
+    };
+  }
 
   /**
    * Fills in what is missing.
@@ -161,8 +217,10 @@ export abstract class Message {
    */
   constructor(type: string, fields: MessageFields) {
     this.type = type;
-    this.target = textOr(fields.target, "target") ?? hostname();
-    this.origin = textOr(fields.origin, "origin") ?? hostname();
+    const { target, origin } = fields;
+    this.target = textOr(target, "target") ?? hostname();
+    this.origin = textOr(origin, "origin") ?? hostname();
+    if (isEmpty(target) || isEmpty(origin)) noteGuesses(this, fields);
     this.id = textOfNumber(fields.id) ?? textOr(fields.id, "id") ?? newId();
     this.timestamp = seconds(fields.timestamp) ?? Date.now() / 1000;
     this.redelivered = 0;
@@ -184,7 +242,7 @@ export abstract class Message {
    * unless the option `bigint` is set, and `1e400` is `Infinity`; the `NaN` and `Infinity` that Python's `json.dumps` writes become `null`.
    *
    * @param input A text, its UTF-8 bytes, an object, or a message, which is
-   * returned as it is.
+   * returned itself; where it has no target or origin, it has the device's id now.
    * @param options The device's id and the size limit.
    * @returns The message.
    * @throws {MessageError} If the input is no message, is too large, or is not
@@ -248,8 +306,9 @@ export abstract class Message {
       ...this.#source,
     };
     wire["type"] = this.type;
-    wire["target"] = this.target;
-    wire["origin"] = this.origin;
+    // An empty one says as little, as Python's `None`.
+    wire["target"] = this.target || null;
+    wire["origin"] = this.origin || null;
     wire["id"] = asSent(this.#source?.["id"], this.id);
     wire["_timestamp"] = this.timestamp;
     Object.assign(wire, this.content());
@@ -341,9 +400,11 @@ function read(
     checkSize(input, maxSize);
     wire = parseText(input, options?.bigint);
   } else if (input instanceof Message) {
+    const deviceId = options?.deviceId;
+    address(input, { target: deviceId, origin: deviceId });
     return input;
   } else {
-    wire = jsonValue(input);
+    wire = wireValue(input);
   }
   return readWire(wire, options, index);
 }
@@ -364,7 +425,11 @@ function readWire(
     const whole = options?.identities === undefined
       ? wire
       : identified(wire, options.identities, index);
-    return kind.build(whole, options?.deviceId);
+    const message = kind.build(whole, options?.deviceId);
+    if (isEmpty(wire["target"]) || isEmpty(wire["origin"])) {
+      noteGuesses(message, wire);
+    }
+    return message;
   }
   throw new MessageError(
     `The message's "type" is ${

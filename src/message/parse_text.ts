@@ -1,5 +1,5 @@
 import { Buffer, isAscii } from "node:buffer";
-import { jsonValue, MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
+import { MAX_DEPTH, protoKey, tooDeep, wireValue } from "./json_value.ts";
 import { MessageError } from "./message_error.ts";
 import { readPythonLiteral } from "./python_literal.ts";
 import { PythonLiteralError } from "./python_tokens.ts";
@@ -74,6 +74,7 @@ export function parseText(text: string, bigint = false): unknown {
     } catch {
       return parseLiteral(text, bigint);
     }
+    value = wireValue(value);
   }
   if (mayHideProto(text)) refuseProto(value);
   return value;
@@ -100,7 +101,10 @@ function exactly(
     : value;
 }
 
-/** Writes `null` for `NaN` and infinities, as Python's `json.dumps` writes them, outside of strings. */
+/** What JSON reads as no finite number. */
+const NON_NUMBER = " 1e999 ";
+
+/** Writes what JSON can read for `NaN` and infinities, as Python's `json.dumps` writes them, outside of strings. */
 function withoutNonNumbers(text: string): string {
   let result = "";
   let from = 0;
@@ -114,7 +118,7 @@ function withoutNonNumbers(text: string): string {
       const name = code === 0x4E ? "NaN" : "Infinity";
       if (!text.startsWith(name, index)) continue;
       const hasSign = code === 0x49 && text[index - 1] === "-";
-      result += text.slice(from, hasSign ? index - 1 : index) + "null";
+      result += text.slice(from, hasSign ? index - 1 : index) + NON_NUMBER;
       from = index + name.length;
       index = from - 1;
     }
@@ -173,7 +177,7 @@ function refuseProto(value: unknown): void {
 
 function parseLiteral(text: string, bigint: boolean): unknown {
   try {
-    return jsonValue(readPythonLiteral(text, bigint));
+    return wireValue(readPythonLiteral(text, bigint));
   } catch (error) {
     if (!(error instanceof PythonLiteralError)) throw error;
     if (mayNestTooDeep(text)) throw tooDeep();

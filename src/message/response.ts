@@ -90,7 +90,7 @@ export class Response extends Message {
       );
     }
     this.errors = errors;
-    this.output = (checked ? fields.output : jsonValue(fields.output, 2)) ??
+    this.output = (checked ? fields.output : jsonOutput(fields.output)) ??
       { success: errors.length === 0 };
   }
 
@@ -115,34 +115,55 @@ defineKind<Response>({
   class: Response,
   label: "response",
   attributes: ["output", "errors"],
-  build: (wire, deviceId) => {
-    const { response } = wire;
-    if (!isRecord(response)) {
-      throw new MessageError(
-        `The response's "response" is ${
-          kindOf(response)
-        }, expected an object with "output" and "errors"`,
-      );
-    }
-    return new Response({
+  build: (wire, deviceId) =>
+    new Response({
       target: wire["target"] ?? undefined,
       origin: orDevice(wire["origin"], deviceId),
       id: wire["id"],
       timestamp: wire["_timestamp"],
-      ...outcome(response),
+      ...contentOf(wire["response"]),
       extra: wire,
-    } as ResponseFields, true);
-  },
+    } as ResponseFields, true),
   summarize: ({ id, output, errors }) => {
     const failed = errors.length > 0;
     return { subject: id, details: failed ? errors : [output], failed };
   },
 });
 
-/** Reads what a response says, in each of its forms. */
-function outcome(
-  response: Record<string, unknown>,
+/** The error in place of an output of NaN or infinity, which Python's `json.dumps` writes. */
+const NOT_FINITE = "The output is NaN or infinite, and JSON has no such number";
+
+/**
+ * Turns an output into one that JSON can carry.
+ *
+ * @throws {MessageError} If JSON has nothing for it but `null`, which would say
+ * that there is none.
+ */
+export function jsonOutput(output: unknown): unknown {
+  const value = jsonValue(output, 2);
+  if (value !== null || output === null) return value;
+  throw new MessageError(
+    typeof output === "number"
+      ? NOT_FINITE
+      : "The output is an object that is null in JSON, such as an invalid date",
+  );
+}
+
+/**
+ * Reads what a response says on the wire, in each of its forms.
+ *
+ * @throws {MessageError} If it says nothing.
+ */
+export function contentOf(
+  response: unknown,
 ): Pick<ResponseFields, "output" | "errors"> {
+  if (!isRecord(response)) {
+    throw new MessageError(
+      `The response's "response" is ${
+        kindOf(response)
+      }, expected an object with "output" and "errors"`,
+    );
+  }
   const { output, errors, success } = response;
   if (output === undefined && errors === undefined) {
     // The short form tells only whether there were errors.
@@ -151,10 +172,10 @@ function outcome(
       : {};
   }
   const decoded = decodeText(errors) ?? [];
-  return {
-    output: decodeText(output),
-    errors: Array.isArray(decoded) ? decoded.map(decodeText) : [decoded],
-  };
+  const all = Array.isArray(decoded) ? decoded.map(decodeText) : [decoded];
+  return typeof output === "number" && !Number.isFinite(output)
+    ? { errors: [...all, NOT_FINITE] }
+    : { output: decodeText(output), errors: all };
 }
 
 /** Decodes a text that is JSON; gives anything else as it is. */

@@ -128,23 +128,24 @@ export class Processing {
 
 /**
  * Sends messages, in a span that they carry as their `traceparent` where anybody
- * collects spans. One that has a `traceparent` keeps it.
+ * collects spans. One that has a `traceparent` keeps it; what is no message goes
+ * out as it is.
  *
  * @param destination Where to: the queue, or what such names look like.
  * @param send Sends them, as they are written for the wire.
  */
 export async function traceSending(
   destination: string,
-  messages: readonly Message[],
-  send: (texts: readonly string[]) => Promise<unknown>,
+  messages: readonly Sent[],
+  send: (texts: readonly (string | Uint8Array)[]) => Promise<unknown>,
 ): Promise<void> {
   if (!isTracing()) {
-    await send(messages.map(String));
+    await send(messages.map((each) => isMessage(each) ? String(each) : each));
     return;
   }
   const [first] = messages;
   const details: Attributes = messages.length === 1
-    ? messageAttributes(first!)
+    ? isMessage(first!) ? messageAttributes(first) : {}
     : { "messaging.batch.message_count": messages.length };
   const span = getTracer().startSpan(`send ${destination}`, {
     kind: SpanKind.PRODUCER,
@@ -165,7 +166,18 @@ export async function traceSending(
   );
 }
 
-function write(message: Message, carrier: Record<string, string>): string {
+/** What is sent: a message, or what is none. */
+type Sent = Message | string | Uint8Array;
+
+function isMessage(sent: Sent): sent is Message {
+  return typeof sent !== "string" && !(sent instanceof Uint8Array);
+}
+
+function write(
+  message: Sent,
+  carrier: Record<string, string>,
+): string | Uint8Array {
+  if (!isMessage(message)) return message;
   const wire = message.toJSON();
   // A `tracestate` belongs to its own `traceparent`.
   return jsonText("traceparent" in wire ? wire : { ...wire, ...carrier });

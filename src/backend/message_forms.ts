@@ -1,0 +1,202 @@
+import { isRecord, jsonValue, kindOf } from "../message/json_value.ts";
+import { kindsOfClass } from "../message/kinds.ts";
+import { isGuessed, rawId } from "../message/message.ts";
+import {
+  type EventFields,
+  Message,
+  type MessageClass,
+  MessageError,
+  type MessageInput,
+  Request,
+  type RequestFields,
+  Response,
+  type ResponseFields,
+} from "../message/mod.ts";
+import {
+  checkSize,
+  decodeText,
+  MAX_SIZE,
+  parseText,
+} from "../message/parse_text.ts";
+import { contentOf } from "../message/response.ts";
+
+/** What a response is made with where the request says the rest. */
+export type ResponseContent = Omit<ResponseFields, "target" | "id">;
+
+/** Says for whom messages are read, and how. */
+interface ReadOptions {
+  /** Stands for a target or an origin that is missing. */
+  readonly deviceId: string;
+  /** The size limit of a text, in bytes. */
+  readonly maxSize?: number | undefined;
+  /** Gives whole numbers in a response, beyond 2^53, as big integers. */
+  readonly bigint?: boolean;
+}
+
+/**
+ * Reads a message of a kind in any of its forms: what it is made with, the object
+ * on the wire, its text or bytes, or an instance.
+ *
+ * @param type The class of the kind.
+ * @throws {MessageError} If it is no such message.
+ */
+export function readMessage<Kind extends Message>(
+  type: MessageClass<Kind>,
+  input: MessageInput | EventFields | RequestFields,
+  { deviceId }: ReadOptions,
+): Kind {
+  // A text is passed on with all its digits, whoever reads it.
+  const options = { deviceId, bigint: true };
+  if (
+    typeof input === "string" || input instanceof Uint8Array ||
+    input instanceof Message
+  ) return build.call(type, input, options) as Kind;
+  const given = jsonValue(input);
+  const { wireName } = kindsOfClass(type)[0]!;
+  return build.call(
+    type,
+    (isRecord(given) ? onWire(given, wireName) : given) as MessageInput,
+    options,
+  ) as Kind;
+}
+
+const { build } = Message;
+
+/** Names the parts of a message as on the wire. */
+function onWire(
+  { timestamp, _timestamp, ...given }: Record<string, unknown>,
+  wireName: string,
+): Record<string, unknown> {
+  const { extra, ...fields } = given;
+  return {
+    ...given["type"] === undefined
+      ? { ...isRecord(extra) && extra, ...fields, type: wireName }
+      : given,
+    ...(timestamp ?? _timestamp) !== undefined &&
+      { _timestamp: either({ timestamp, _timestamp }) },
+  };
+}
+
+/**
+ * Reads the request that is answered, in any of its forms.
+ *
+ * @throws {MessageError} If it is no request, or has no id to be answered under.
+ */
+export function readRequest(
+  input: MessageInput | RequestFields,
+  options: ReadOptions,
+): Request {
+  if (input instanceof Request) return input;
+  const given = parsed(input, options.maxSize ?? MAX_SIZE);
+  const request = readMessage(Request, given as MessageInput, options);
+  const { id } = given as { id?: unknown };
+  if (id !== undefined && id !== null && id !== "") return request;
+  throw new MessageError(
+    `The request's "id" is ${
+      kindOf(id)
+    }: nobody waits for a response without it`,
+  );
+}
+
+/**
+ * Makes the response to a request, of a response in any of its forms. The request
+ * says for whom it is, and its id.
+ *
+ * @throws {MessageError} If it is no response.
+ */
+export function responseTo(
+  request: Request,
+  input: MessageInput | ResponseContent,
+  { deviceId, maxSize = MAX_SIZE }: ReadOptions,
+): Response {
+  const { origin, ...given } = input instanceof Response
+    ? {
+      ...input,
+      origin: isGuessed(input, "origin") ? undefined : input.origin,
+      extra: input.extra,
+    }
+    : fieldsOf(input, maxSize);
+  const { target, id } = request;
+  const response = new Response({
+    ...given,
+    origin: origin || deviceId,
+    target,
+    id,
+    // Whoever waits may compare the id with what it was: a number.
+    extra: { ...given.extra, id: rawId(request) },
+  });
+  // Who has asked is not known then, and waits for the id alone.
+  response.target = isGuessed(request, "origin") ? "" : request.origin;
+  return response;
+}
+
+/** Finds what a response is made with in an object, a text or bytes. */
+function fieldsOf(
+  input: MessageInput | ResponseContent,
+  maxSize: number,
+): ResponseContent {
+  const given = parsed(input, maxSize);
+  const { type = "response" } = { ...given as object } as { type?: unknown };
+  // It is none, and the error says why.
+  if (!isRecord(given) || type !== "response") {
+    return Response.build(given as MessageInput);
+  }
+  const {
+    type: _type,
+    target: _target,
+    id: _id,
+    origin,
+    timestamp,
+    _timestamp,
+    response,
+    output,
+    errors,
+    success,
+    extra,
+    ...others
+  } = given;
+  either({ response, output, success });
+  either({ response, errors, success });
+  return {
+    origin,
+    timestamp: either({ timestamp, _timestamp }),
+    ...(response === undefined && success === undefined
+      ? { output, errors }
+      : contentOf(response ?? { success })),
+    extra: { ...isRecord(extra) && extra, ...others },
+  } as ResponseContent;
+}
+
+/** Gives the object on the wire that a text or bytes say; anything else as it is. */
+function parsed(input: unknown, maxSize: number): unknown {
+  if (typeof input === "string") checkSize(input, maxSize);
+  const text = input instanceof Uint8Array ? decodeText(input, maxSize) : input;
+  return typeof text === "string" ? parseText(text, true) : text;
+}
+
+/** Gives the one of several values that is there. */
+function either(values: Readonly<Record<string, unknown>>): unknown {
+  const [one, other] = Object.entries(values)
+    .filter(([, value]) => value !== undefined);
+  if (other === undefined) return one?.[1];
+  throw new MessageError(
+    `The message has "${one![0]}" and "${
+      other[0]
+    }", which say the same; give one of them`,
+  );
+}
+
+/** Reads the response to a request. Where it does not say for whom it is, it is for who has asked. */
+export function readResponse(
+  payload: Uint8Array,
+  request: Request,
+  { deviceId, maxSize = MAX_SIZE, bigint = false }: ReadOptions,
+): Response {
+  const wire = parseText(decodeText(payload, maxSize), bigint);
+  return Response.build(
+    (isRecord(wire)
+      ? { ...wire, target: wire["target"] || request.origin }
+      : wire) as MessageInput,
+    { deviceId },
+  );
+}
