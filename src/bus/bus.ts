@@ -5,12 +5,14 @@ import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
   type Condition,
   Event,
+  type EventDefinition,
   type Filter,
   Message,
   type MessageClass,
   type MessageInput,
-  type TypedEvent,
+  type Schema,
 } from "../message/mod.ts";
+import { type AnyDefinition, isDefinition } from "../message/define_event.ts";
 import { fittedEvent } from "../message/schema.ts";
 import {
   BUS_OPTIONS,
@@ -32,7 +34,12 @@ import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange } from "./exchange.ts";
 import { Receipt } from "./receipt.ts";
-import { checkHandler, register, type Registration } from "./registration.ts";
+import {
+  checkHandler,
+  isOfEvents,
+  register,
+  type Registration,
+} from "./registration.ts";
 import { Subscriber } from "./subscriber.ts";
 import {
   HandlerSubscription,
@@ -349,7 +356,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /**
    * Calls a handler for each message of a type.
    *
-   * @param type A message class, such as `Event`, or the name of an event type.
+   * @param type A message class, such as `Event`, the name of an event type, or
+   * what {@linkcode defineEvent} has made.
    * @param handler Called with each message. What it throws, or rejects with,
    * counts as a failure of that message.
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
@@ -380,7 +388,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   registerHandler<Args = Event["args"]>(
     type: string | typeof Event,
-    handler: (event: TypedEvent<Args>) => unknown,
+    handler: (event: Event<Args>) => unknown,
+    filter?: Filter,
+    options?: HandlerOptions<Args>,
+  ): Registration;
+  /** {@linkcode Bus.registerHandler}; for what {@linkcode defineEvent} has made. */
+  registerHandler<Args, Input>(
+    type: EventDefinition<Args, Input>,
+    handler: (event: Event<Args>) => unknown,
     filter?: Filter,
     options?: HandlerOptions<Args>,
   ): Registration;
@@ -393,14 +408,15 @@ export class Bus extends EventTarget implements AsyncDisposable {
   ): Registration;
   /** {@linkcode Bus.registerHandler}; what it does. */
   registerHandler(
-    type: MessageClass | string,
+    given: MessageClass | string | AnyDefinition,
     handler: (message: never) => unknown,
     filter?: Filter,
     options: HandlerOptions = {},
   ): Registration {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HANDLER_OPTIONS);
-    const { timeout, schema, signal } = options;
+    const type = isDefinition(given) ? given.type : given;
+    const { timeout, schema = schemaOf(given), signal } = options;
     checkHandler(type, handler, filter);
     if (schema !== undefined && !isOfEvents(type)) {
       throw new TypeError(
@@ -469,16 +485,37 @@ export class Bus extends EventTarget implements AsyncDisposable {
   on<Args = Event["args"]>(
     condition: Condition,
     handler: (
-      event: TypedEvent<Args>,
+      event: Event<Args>,
       captures: Readonly<Record<string, string>>,
     ) => unknown,
-    options: HookOptions<Args> = {},
+    options?: HookOptions<Args>,
+  ): Registration;
+  /** {@linkcode Bus.on}; for what {@linkcode defineEvent} has made. */
+  on<Args, Input>(
+    definition: EventDefinition<Args, Input>,
+    handler: (
+      event: Event<Args>,
+      captures: Readonly<Record<string, string>>,
+    ) => unknown,
+    options?: HookOptions<Args>,
+  ): Registration;
+  /** {@linkcode Bus.on}; what it does. */
+  on(
+    condition: Condition | AnyDefinition,
+    handler: (
+      event: never,
+      captures: Readonly<Record<string, string>>,
+    ) => unknown,
+    options: HookOptions = {},
   ): Registration {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
-    const { timeout, priority = 0, schema, signal } = options;
-    const compiled = this.#read(condition);
+    const { timeout, priority = 0, schema = schemaOf(condition), signal } =
+      options;
+    const compiled = this.#read(
+      isDefinition(condition) ? { type: condition.type } : condition,
+    );
     const call = handler as HookHandler;
     const hook = new HookSubscription(
       schema === undefined ? call : (event, captures) => {
@@ -561,7 +598,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   stream<Args = Event["args"]>(
     options: StreamOptions & { condition: Condition },
-  ): ReadableStream<TypedEvent<Args>>;
+  ): ReadableStream<Event<Args>>;
   /** {@linkcode Bus.stream}; of every message. */
   stream(options?: StreamOptions): ReadableStream<Message>;
   /** {@linkcode Bus.stream}; what it does. */
@@ -627,7 +664,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   watch<Args = Event["args"]>(
     options: WatchOptions & { condition: Condition },
-  ): Watch<TypedEvent<Args>>;
+  ): Watch<Event<Args>>;
   /** {@linkcode Bus.watch}; every message. */
   watch(options?: WatchOptions): Watch<Message>;
   /** {@linkcode Bus.watch}; what it does. */
@@ -736,7 +773,7 @@ function defaultLabel(): string {
   return name || (inWorker ? "worker" : "main");
 }
 
-function isOfEvents(type: MessageClass | string): boolean {
-  return typeof type === "string" || type === Event ||
-    type.prototype instanceof Event;
+/** Gives the schema of a definition of events. */
+function schemaOf(given: unknown): Schema | undefined {
+  return isDefinition(given) ? given.schema : undefined;
 }

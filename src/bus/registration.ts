@@ -69,6 +69,7 @@ export function checkHandler(
 }
 
 function problemOfType(type: unknown): string | undefined {
+  if (type === "") return "its type is empty, expected an event's type";
   if (typeof type === "string") return undefined;
   if (typeof type !== "function") {
     return "its type is neither a message class nor the name of an event's type";
@@ -107,10 +108,19 @@ function problemOfFilter(
     // Messages may have other keys, such as `_logging_level`.
     if (known.includes(first) || first.startsWith("_")) continue;
     const likely = nearest(first, known);
-    if (spellingDistance(first, likely) > 2) continue;
-    return `its filter can never match: no message has "${first}"; the nearest path is "${
-      [likely, ...rest].join(".")
+    const isMisspelt = spellingDistance(first, likely) <= 2;
+    if (!isMisspelt && !isOfEvents(type)) continue;
+    return `its filter can never match: no ${
+      isMisspelt ? "message" : "event"
+    } has "${first}"; the nearest path is "${
+      isMisspelt ? [likely, ...rest].join(".") : `args.${path}`
     }"`;
   }
   return undefined;
+}
+
+/** Tells whether a type is one of events. */
+export function isOfEvents(type: MessageClass | string): boolean {
+  return typeof type === "string" || type === Event ||
+    type.prototype instanceof Event;
 }

@@ -141,6 +141,7 @@ export function readCondition(
     );
   }
   refuseNonsense(condition, "args");
+  refuseMisplaced(expected);
   const { type = ANY_EVENT, ...others } = expected;
   const isNamed = typeof type === "string";
   const test = compileRecord(isNamed ? others : expected, "args", logger);
@@ -212,6 +213,34 @@ function refuseNonsense(value: unknown, path: string): void {
   if (typeof value !== "object" || value === null) return;
   for (const [key, item] of Object.entries(value)) {
     refuseNonsense(item, `${path}.${key}`);
+  }
+}
+
+/** Operators, also of other query languages, that nobody means as the name of an argument. */
+const MISPLACED = [
+  ...["$gt", "$gte", "$lt", "$lte", "$eq", "$ne", "$regex"],
+  ...["$or", "$and", "$nor", "$not", "$in", "$nin", "$exists"],
+];
+
+/** Refuses what is at the top of a condition, and can only match further down. */
+function refuseMisplaced(condition: Record<string, unknown>): void {
+  for (const [key, value] of Object.entries(condition)) {
+    const problem = MISPLACED.includes(key)
+      ? `"${key}" stands for no argument; operators are written inside of one, as in { level: { $gt: 3 } }`
+      : key.startsWith("args.")
+      ? `a condition is on the event's "args": write "${
+        key.slice(5)
+      }" for "${key}"`
+      : key === "args" && isRecord(value) && "type" in value
+      ? 'a condition is on the event\'s "args": write what is in "args" without it'
+      : key === "type" && !isRecord(value) &&
+          (typeof value !== "string" || value === "")
+      ? `"type" is ${
+        value === "" ? "empty" : kindOf(value)
+      }, expected the name of a class of events`
+      : undefined;
+    if (problem === undefined) continue;
+    throw new TypeError(`Cannot use the condition: ${problem}`);
   }
 }
 

@@ -7,7 +7,8 @@ import { MessageError } from "./message_error.ts";
 /** The fields that an {@linkcode Event} is made with. */
 export interface EventFields extends MessageFields {
   /** Its content: its type, and whatever else belongs to that. */
-  args: Record<string, unknown> & {
+  // deno-lint-ignore no-explicit-any -- an interface, too, may say what they are
+  args: Record<string, any> & {
     /** The full name of the event's class in Platypush, or a name of your own. */
     type: string;
   };
@@ -15,6 +16,10 @@ export interface EventFields extends MessageFields {
 
 /**
  * Something has happened: a sensor has measured, a button was pressed.
+ *
+ * What belongs to it is anything, as the data of the web's `MessageEvent`, as
+ * long as nobody says more: `Event<Motion>`, `bus.on<Motion>(…)`, a
+ * {@linkcode Schema}, or {@linkcode defineEvent}.
  *
  * @example
  * ```ts
@@ -30,11 +35,12 @@ export interface EventFields extends MessageFields {
  * assert.equal(event.origin, Deno.hostname());
  * ```
  */
-export class Event extends Message {
+// deno-lint-ignore no-explicit-any -- as the data of the web's MessageEvent
+export class Event<Args = any> extends Message {
   /** The kind of message. */
   declare readonly type: "event";
   /** Its content. */
-  declare args: EventFields["args"];
+  declare args: Args & { readonly type: string };
 
   /**
    * Makes an event; what is missing is filled in.
@@ -63,7 +69,7 @@ export class Event extends Message {
         }, expected the name of the event's type`,
       );
     }
-    this.args = args as EventFields["args"];
+    this.args = args as Args & { readonly type: string };
   }
 
   /**

@@ -12,6 +12,7 @@ export {
   type EventMatch,
 } from "./condition.ts";
 export { defineEventType } from "./event_types.ts";
+export { defineEvent, type EventDefinition } from "./define_event.ts";
 export { Event, type EventFields } from "./event.ts";
 export { jsonText, jsonValue } from "./json_value.ts";
 export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
@@ -29,9 +30,4 @@ export { parsePythonLiteral } from "./python_literal.ts";
 export { RegexError } from "./python_regex_syntax.ts";
 export { Request, type RequestFields } from "./request.ts";
 export { Response, type ResponseFields } from "./response.ts";
-export {
-  type Schema,
-  SchemaError,
-  type SchemaResult,
-  type TypedEvent,
-} from "./schema.ts";
+export { type Schema, SchemaError, type SchemaResult } from "./schema.ts";

@@ -38,7 +38,7 @@ import { MessageError } from "./message_error.ts";
  * assert.equal(failure?.reason, "malformed");
  * ```
  */
-export interface Schema<Output = unknown> {
+export interface Schema<Output = unknown, Input = unknown> {
   /** The schema, as the first version of Standard Schema has it. */
   readonly "~standard": {
     readonly version: 1;
@@ -47,7 +47,7 @@ export interface Schema<Output = unknown> {
       value: unknown,
     ) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
     readonly types?:
-      | { readonly input: unknown; readonly output: Output }
+      | { readonly input: Input; readonly output: Output }
       | undefined;
     /** Its JSON Schema, where the library speaks Standard JSON Schema, too. */
     readonly jsonSchema?:
@@ -75,12 +75,6 @@ export type SchemaResult<Output> =
         | undefined;
     }[];
   };
-
-/**
- * An event whose `args` have a certain type: a {@linkcode Schema} has made sure
- * of it, or whoever writes `bus.on<Motion>(…)`.
- */
-export type TypedEvent<Args> = Event & { readonly args: Event["args"] & Args };
 
 /** Limits the issues that are in an error's sentence. */
 const MAX_TOLD = 5;
@@ -168,7 +162,8 @@ function outputOf<Output>(
 
 /**
  * Gives an event with its `args` as a schema makes them. The `type` stays what
- * it was, also where the schema does not know it.
+ * it was, also where the schema does not know it, or takes nothing that it does
+ * not know.
  *
  * @throws {SchemaError} If they do not fit.
  */
@@ -186,6 +181,19 @@ export function fittedEvent(
     fitting.redelivered = redelivered;
     return fitting;
   };
-  const output = fitted(schema, event.args, "The event's args");
+  const fit = (args: object): unknown =>
+    fitted(schema, args, "The event's args");
+  const fitWithoutType = (error: unknown): unknown => {
+    if (!(error instanceof SchemaError)) throw error;
+    const { type: _, ...args } = event.args;
+    return fit(args);
+  };
+  let output: unknown;
+  try {
+    output = fit(event.args);
+    if (output instanceof Promise) output = output.catch(fitWithoutType);
+  } catch (error) {
+    output = fitWithoutType(error);
+  }
   return output instanceof Promise ? output.then(withArgs) : withArgs(output);
 }

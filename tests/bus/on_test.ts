@@ -213,3 +213,25 @@ Deno.test("Bus refuses handlers and filters that are none", async () => {
   }
   assert.equal(bus.subscribers, 0);
 });
+
+Deno.test("Bus.on refuses conditions in which something is at the wrong place", async () => {
+  await using bus = open();
+  for (
+    const [condition, message] of [
+      [{ type: "custom.Number", $gt: 3 }, /"\$gt" stands for no argument/],
+      [{ $or: [{ n: 1 }, { n: 2 }] }, /"\$or" stands for no argument/],
+      [{ type: 5 }, /"type" is a number, expected the name/],
+      [{ type: "" }, /"type" is empty/],
+      [{ type: ["custom.Number"] }, /"type" is an array/],
+      [{ "args.n": 1 }, /write "n" for "args\.n"/],
+      [{ args: { type: "custom.Number" } }, /without it/],
+    ] as const
+  ) {
+    assert.throws(
+      () => bus.on(condition, () => {}),
+      { name: "TypeError", message },
+    );
+  }
+  assert.throws(() => bus.registerHandler("", () => {}), TypeError);
+  bus.on({ type: { $regex: "Number$" }, args: { n: 1 }, $odd: 1 }, () => {});
+});

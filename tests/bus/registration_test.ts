@@ -121,6 +121,8 @@ Deno.test("Bus refuses filters that can never match, and names the nearest path"
       { name: "TypeError", message },
     );
   refused(Event, { "arg.type": "a" }, /no message has "arg"; .* "args\.type"/);
+  refused(Event, { room: "hall" }, /no event has "room"; .* "args\.room"/);
+  refused("custom.Motion", { "data.t": 1 }, /"args\.data\.t"/);
   refused(Request, { acton: "light.on" }, /the nearest path is "action"/);
   refused("custom.Motion", { orign: "hall" }, /the nearest path is "origin"/);
   refused(
@@ -138,7 +140,7 @@ Deno.test("Bus refuses filters that can never match, and names the nearest path"
       [Event, { type: "event", "args.type": "a", target: "hall" }],
       [Message, { type: "response", output: 3, action: undefined }],
       [Request, { action: "light.on", "args.room": "hall", token: "t" }],
-      [Event, { _logging_level: 20, "custom_key.x": 1, redelivered: 1 }],
+      [Event, { _logging_level: 20, "_custom.x": 1, redelivered: 1 }],
     ] as const
   ) bus.registerHandler(type as MessageClass, () => {}, filter)();
 });
