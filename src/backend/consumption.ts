@@ -54,8 +54,7 @@ export class Consumption {
       deviceId,
       redelivered: batch.deliveries,
       identities: { ...batch.identities, first: 0 },
-      ...(batch.retries.some((retry) => retry !== undefined) &&
-        { retries: batch.retries }),
+      retries: batch.retries,
       ...(target !== undefined && { target }),
       ...(maxSize !== undefined && { maxSize }),
       ...(bigint && { bigint }),
@@ -63,9 +62,10 @@ export class Consumption {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
       }),
     });
-    const work = posted.then((receipt) => this.#settle(batch, receipt));
+    const work: Promise<void> = this.#settle(batch, posted)
+      .finally(() => this.#inHand.delete(work));
     this.#inHand.add(work);
-    work.catch(() => {}).finally(() => this.#inHand.delete(work));
+    work.catch(() => {});
     try {
       await posted;
       return true;
@@ -85,8 +85,10 @@ export class Consumption {
     return await settledWithin(Promise.allSettled(this.#inHand), timeout);
   }
 
-  async #settle(batch: Batch, receipt: Receipt): Promise<void> {
+  /** Settles a batch when its messages are handled. */
+  async #settle(batch: Batch, posted: Promise<Receipt>): Promise<void> {
     const { counters, logger, signal } = this.#options;
+    const receipt = await posted;
     const failures = onePerMessage(await receipt.handled, receipt);
     counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));

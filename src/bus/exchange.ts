@@ -294,7 +294,8 @@ export class Exchange {
         continue;
       }
       // Where most are passed over, only those that somebody sees are built.
-      const received = all[i] ?? receiveOne(input, i, options);
+      const received = all[i] ??
+        receiveAll([input], cutOptions(options, i, i + 1))[0]!;
       if (!(received instanceof Message)) {
         receipt.fail({ ...received, index: first + i });
         continue;
@@ -469,20 +470,28 @@ function cut(
     }
     end = first + wire.length;
   }
-  const { redelivered, retries, identities, ...rest } = options;
-  const some = retries?.slice(first, end);
   return {
     first,
     end,
     inputs: inputs.slice(first, end),
     wire,
-    options: {
-      ...rest,
-      ...(redelivered && { redelivered: redelivered.slice(first, end) }),
-      ...(identities &&
-        { identities: { ...identities, first: identities.first + first } }),
-      ...(some?.some((retry) => retry !== undefined) && { retries: some }),
-    },
+    options: cutOptions(options, first, end),
+  };
+}
+
+/** Cuts out what options say of some of the messages. */
+function cutOptions(
+  { redelivered, retries, identities, ...rest }: FrameOptions,
+  first: number,
+  end: number,
+): FrameOptions {
+  const some = retries?.slice(first, end);
+  return {
+    ...rest,
+    ...(redelivered && { redelivered: redelivered.slice(first, end) }),
+    ...(identities &&
+      { identities: { ...identities, first: identities.first + first } }),
+    ...(some?.some((retry) => retry !== undefined) && { retries: some }),
   };
 }
 
@@ -508,21 +517,6 @@ function receiveAll(
     }
   }
   return all;
-}
-
-/** Builds one message of a chunk. */
-function receiveOne(
-  input: Postable,
-  place: number,
-  options: FrameOptions,
-): Message | Failure {
-  const { redelivered, identities, ...rest } = options;
-  return receiveAll([input], {
-    ...rest,
-    ...(redelivered && { redelivered: [redelivered[place]!] }),
-    ...(identities &&
-      { identities: { ...identities, first: identities.first + place } }),
-  })[0]!;
 }
 
 let workingSince = 0;

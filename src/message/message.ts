@@ -502,26 +502,30 @@ export function buildAll(
   options: BuildAllOptions = {},
 ): (Message | Error)[] {
   // Together they are not read with all their digits.
-  const wires = options.bigint
-    ? []
-    : parseAll(inputs, options.maxSize ?? MAX_SIZE);
-  return inputs.map((input, index) => {
+  const wires = inputs.length > 1 && !options.bigint
+    ? parseAll(inputs, options.maxSize ?? MAX_SIZE)
+    : [];
+  const all: (Message | Error)[] = [];
+  for (const [index, input] of inputs.entries()) {
     const wire = wires[index];
     try {
-      return wire === undefined
-        ? read(input, options, index)
-        : readWire(wire, options, index);
+      all.push(
+        wire === undefined
+          ? read(input, options, index)
+          : readWire(wire, options, index),
+      );
     } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
+      all.push(error instanceof Error ? error : new Error(String(error)));
     }
-  });
+  }
+  return all;
 }
 
 /** Reads together those inputs that can be; their JSON values stand in their places. */
 function parseAll(inputs: readonly MessageInput[], maxSize: number): unknown[] {
   const wires = new Array<unknown>(inputs.length);
   // A character takes up to three bytes.
-  if (inputs.length < 2 || maxSize < 3 * MAX_JOINABLE) return wires;
+  if (maxSize < 3 * MAX_JOINABLE) return wires;
   const kind = typeof inputs[0];
   const places: number[] = [];
   const texts: (string | Uint8Array)[] = [];

@@ -106,7 +106,8 @@ export class AtLeastOnce extends Consumer {
       this.#request();
     try {
       let taken = await reply;
-      if (taken[1].length >= this.#limit && !this.#isIsolating) {
+      const isFull = taken[1].length >= this.options.batchSize;
+      if (isFull && !this.#isIsolating) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());
@@ -144,11 +145,6 @@ export class AtLeastOnce extends Consumer {
         session.known.delete(number);
       }
     }
-  }
-
-  /** The number of messages that a batch may have. */
-  get #limit(): number {
-    return this.#isIsolating ? 1 : this.options.batchSize;
   }
 
   /** Hands out a batch, but what may be poison only when it is alone in hand. */
@@ -210,7 +206,8 @@ export class AtLeastOnce extends Consumer {
   #request(): Request {
     const { session } = this.#heartbeat;
     const number = session.next();
-    const reply = this.#take(session, number, this.#limit);
+    const limit = this.#isIsolating ? 1 : this.options.batchSize;
+    const reply = this.#take(session, number, limit);
     // It may be awaited late.
     reply.catch(() => {});
     return { session, number, reply };
@@ -293,10 +290,15 @@ return {histories, payloads}
 `,
   );
 
-  #take(session: Session, number: number, limit: number): Promise<Reply> {
+  async #take(
+    session: Session,
+    number: number,
+    limit: number,
+  ): Promise<Reply> {
     const { keys } = session;
     const { blocking, control } = this.options;
-    return (limit === READ_LOST ? control : blocking).script<Reply>(
+    const connection = limit === READ_LOST ? control : blocking;
+    const [histories, payloads] = await connection.script<Reply>(
       AtLeastOnce.#TAKE,
       [
         keys.queue,
@@ -313,7 +315,8 @@ return {histories, payloads}
         String(Date.now()),
       ],
       { bytes: true, isReply: isTaken },
-    ).then(([histories, payloads]) => [String(histories), payloads]);
+    );
+    return [String(histories), payloads];
   }
 
   /**

@@ -149,7 +149,8 @@ class PoppedBatch extends TakenBatch {
     stats.dropped += notHandled.length - buried.length;
     if (buried.length === 0) return;
     try {
-      this.noteLost(await this.#bury(buried));
+      const lost = await this.#bury(buried);
+      if (lost > 0) this.noteLost(lost);
       stats.deadLettered += buried.length;
     } catch (error) {
       logger.error(

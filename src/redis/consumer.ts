@@ -195,6 +195,7 @@ export interface ConsumerOptions {
 
 /** A batch that a consumer has taken from the queue. */
 export abstract class TakenBatch implements Batch {
+  readonly queue: string;
   readonly payloads: readonly Uint8Array[];
   abstract readonly deliveries: readonly number[];
   abstract readonly retries: readonly (string | undefined)[];
@@ -208,12 +209,11 @@ export abstract class TakenBatch implements Batch {
   /** @param consumer The consumer that has taken it. */
   constructor(consumer: Consumer, payloads: readonly Uint8Array[]) {
     this.consumer = consumer;
+    this.queue = consumer.options.queue;
     this.payloads = payloads;
-    this.bytes = payloads.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  }
-
-  get queue(): string {
-    return this.consumer.options.queue;
+    let bytes = 0;
+    for (const { byteLength } of payloads) bytes += byteLength;
+    this.bytes = bytes;
   }
 
   async settle(
@@ -234,7 +234,6 @@ export abstract class TakenBatch implements Batch {
 
   /** Counts and reports the dead letters that had to make room for others. */
   protected noteLost(lost: number): void {
-    if (lost <= 0) return;
     const { stats, logger, queue } = this.consumer.options;
     stats.deadLettersLost += lost;
     logger.warn(

@@ -227,7 +227,8 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       hasRoom: () => this.#bytesInHand <= this.#maxBytes,
       onBytes: (change) => {
         this.#bytesInHand += change;
-        if (change < 0) this.#all(({ consumer }) => consumer.wake());
+        if (change > 0) return;
+        for (const { consumer } of this.#sources.values()) consumer.wake();
       },
       blocking,
       control,

@@ -67,17 +67,18 @@ export class HeldBatch extends TakenBatch {
   ) {
     super(consumer, payloads);
     const deliveries = new Array<number>(payloads.length).fill(0);
+    const retries = new Array<string | undefined>(payloads.length)
+      .fill(undefined);
     const known: Record<number, Identity> = {};
     for (const [index, history] of place.histories) {
       deliveries[index] = history.deliveries;
+      retries[index] = history.retry;
       if (history.identity !== undefined) known[index] = history.identity;
     }
     const { session, number, time } = place;
     this.identities = { prefix: session.prefix(number), time, known };
     this.deliveries = deliveries;
-    this.retries = payloads.map((_, index) =>
-      place.histories.get(index)?.retry
-    );
+    this.retries = retries;
     this.place = place;
     this.#recoverer = recoverer;
     this.#signal = signal;
@@ -118,7 +119,7 @@ export class HeldBatch extends TakenBatch {
       stats.deadLettered += plan.buried;
       stats.dropped += failures.length - plan.retried - plan.buried -
         plan.left;
-      this.noteLost(lost);
+      if (lost > 0) this.noteLost(lost);
       if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
     } catch (error) {
       logger.warn(
