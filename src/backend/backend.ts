@@ -23,6 +23,7 @@ import {
   type CheckedBackendOptions,
 } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
+import { knownPeersIn } from "./identity.ts";
 import { LifeCycle } from "./life_cycle.ts";
 import {
   listOf,
@@ -392,7 +393,8 @@ export class Backend extends LifeCycle {
    * @throws {MessageError} If one of them is no message.
    * @throws {DOMException} A `NotFoundError` if there is no such peer, an
    * `AbortError` if the backend was stopped.
-   * @throws {RedisError} If the peer's Redis cannot be reached or refuses.
+   * @throws {RedisError} If the peer's Redis cannot be reached or refuses, or
+   * nothing proves that it is the peer's.
    * @throws {TypeError} If there is no such option or it is of another kind,
    * the peer is none, the type of service to look for is none, or an argument
    * for Redis is unknown or wrong.
@@ -430,6 +432,7 @@ export class Backend extends LifeCycle {
       deviceId: this.deviceId,
       queue: DEFAULT_QUEUE,
       redisArgs: this.redisArgs,
+      knownPeers: knownPeersIn(this.#options.identity),
       daemon: this.daemon,
       logger: this.logger,
     });
@@ -695,6 +698,8 @@ export class Backend extends LifeCycle {
     return this.#serviceAdvertiser ??= new ServiceAdvertiser({
       name: this.constructor.name.replace(/Backend$/, "").toLowerCase(),
       deviceId: this.deviceId,
+      redisArgs: this.redisArgs,
+      identity: this.#options.identity,
       bus: this.bus,
       daemon: this.daemon,
       logger: this.logger,

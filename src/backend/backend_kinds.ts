@@ -55,6 +55,7 @@ const QUEUE: Kind = {
         name.trim() === name
       )),
 };
+const FOLDER: Kind = { ...NAME, expected: "the path of a folder" };
 const TOKEN: Kind = {
   expected: "a text that is not empty, or in code a function",
   accepts: (value) => NAME.accepts(value) || FUNCTION.accepts(value),
@@ -129,6 +130,11 @@ export const BACKEND_OPTIONS: Rows<
       "Who we are on the Redis of other devices, and where that is, by their ids",
     defaultText: "none",
     isSecret: true,
+  }),
+  identity: row(FOLDER, {
+    description:
+      "The folder with our key, and with those by which we know our peers",
+    defaultText: "none",
   }),
   maxSize: row(SIZE, {
     description: "The size limit of a message, in bytes",

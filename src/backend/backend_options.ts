@@ -42,6 +42,13 @@ export interface BackendOptions {
    * others.
    */
   peers?: Readonly<Record<string, PeerOptions>>;
+  /**
+   * The folder with the Ed25519 key by which peers know this device, and with
+   * the keys by which it knows them. It is made where it is missing; Deno has to
+   * permit to read and to write it. Default: none, so that others have to say
+   * that they trust us unproved.
+   */
+  identity?: string | undefined;
   /** The limit for one message, in bytes. Default: 8 MiB. */
   maxSize?: number;
   /**

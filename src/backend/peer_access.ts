@@ -13,17 +13,31 @@ export interface PeerOptions {
    */
   redisArgs?: RedisArgs;
   /**
-   * `"unproved"` lets the user and password of `redisArgs` go to whoever
-   * announces itself under the peer's device id, in clear where it says so.
+   * `"unproved"` lets messages, and the user and password of `redisArgs`, go to
+   * whoever announces itself under the peer's device id, in clear where it says
+   * so.
    */
   trust?: "unproved";
+  /**
+   * The fingerprint of the peer's key, as it announces it: `SHA256:…`. Default:
+   * the one that is remembered of it, see {@linkcode BackendOptions.identity}.
+   */
+  key?: string;
   /** {@linkcode PeerOptions.redisArgs}. */
   redis_args?: RedisArgs;
 }
 
+/** The fingerprint of a key. */
+const FINGERPRINT: Kind = {
+  expected: "the fingerprint of a key, SHA256: and 43 letters and digits",
+  accepts: (value) =>
+    typeof value === "string" && /^SHA256:[\w+/]{43}$/.test(value),
+};
+
 const PEER_OPTIONS: Rows<Omit<PeerOptions, "redis_args">> = {
   redisArgs: row(OBJECT, { aliases: ["redis_args"] }),
   trust: oneOf("unproved"),
+  key: FINGERPRINT,
 };
 
 /** The peers that are known beforehand, by their device ids. */
@@ -119,13 +133,29 @@ export function peerRedisArgs(
   own: RedisArgs,
   known: PeerOptions = {},
 ): RedisArgs {
+  return peerAccess(peer, own, known).args;
+}
+
+/** How to reach the Redis of a peer, and whether it is known to be the peer's. */
+export interface PeerAccess {
+  readonly args: RedisArgs;
+  /** True if we were told where it is, or its certificate will prove it. */
+  readonly isProved: boolean;
+}
+
+/** Does the work of {@linkcode peerRedisArgs}. */
+export function peerAccess(
+  peer: ServiceInfo,
+  own: RedisArgs,
+  known: PeerOptions = {},
+): PeerAccess {
   const given = known.redisArgs ?? known.redis_args ?? {};
   parseRedisArgs(own);
   parseRedisArgs(given);
   const [ours, theirs] = [expandUrl(own), expandUrl(given)];
   const common = pick(ours, EVERYWHERE);
   if (Object.keys(pick(theirs, PLACES)).length > 0) {
-    return { ...common, ...theirs };
+    return { args: { ...common, ...theirs }, isProved: true };
   }
   const { host, port, db, tls } = announcedPlace(peer);
   const args: RedisArgs = { ...common, ...theirs, host, port, db };
@@ -142,7 +172,8 @@ export function peerRedisArgs(
         'add to its `redisArgs` where its Redis is (`url`), have it speak TLS with a CA that you name (`ssl_ca_certs`), or allow it with `trust: "unproved"`',
     }, "auth");
   }
-  return isProved && !isGiven ? { ...args, ...pick(ours, CREDENTIALS) } : args;
+  if (isProved && !isGiven) Object.assign(args, pick(ours, CREDENTIALS));
+  return { args, isProved };
 }
 
 function announcedPlace(

@@ -12,14 +12,21 @@ import {
 import type { Logger } from "../logger.ts";
 import { address } from "../message/message.ts";
 import { Message, type MessageInput } from "../message/mod.ts";
-import { Outbox, type RedisArgs, RedisError } from "../redis/mod.ts";
+import {
+  type ConnectOptions,
+  Outbox,
+  type RedisArgs,
+  RedisError,
+} from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/redis_args.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import { sleep } from "../waiting.ts";
-import { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
+import type { KnownPeers } from "./identity.ts";
+import { peerAccess, type PeerOptions } from "./peer_access.ts";
+import { proofOf } from "./peer_proof.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions
@@ -33,8 +40,8 @@ export interface SendToOptions
    */
   redisArgs?: RedisArgs;
   /**
-   * Says that the credentials may go to whoever has the peer's name; see
-   * {@linkcode PeerOptions}.
+   * Says that messages and credentials may go to whoever has the peer's name;
+   * see {@linkcode PeerOptions}.
    */
   trust?: "unproved";
 }
@@ -63,6 +70,8 @@ interface PeerSenderOptions {
   readonly queue: string;
   /** Says how the backend reaches its own Redis. */
   readonly redisArgs: RedisArgs;
+  /** The keys that are remembered; none where there is nowhere to remember them. */
+  readonly knownPeers: KnownPeers | undefined;
   /** Lets the process end while there are connections. */
   readonly daemon: boolean;
   /** Reports what happens. */
@@ -109,22 +118,32 @@ export class PeerSender implements AsyncDisposable {
    * @param known What is known of the peer beforehand.
    * @throws {MessageError} One of them is no message.
    * @throws {TypeError} One of `redisArgs` is unknown or wrong.
-   * @throws {RedisError} The peer's Redis cannot be reached or refuses, or may
-   * not be shown the credentials that were given for it.
+   * @throws {RedisError} The peer's Redis cannot be reached or refuses, it does
+   * not prove that it is the peer's, or may not be shown the credentials that
+   * were given for it.
    */
   async send(
     peer: ServiceInfo,
     messages: readonly MessageInput[],
-    known?: PeerOptions,
+    known: PeerOptions = {},
   ): Promise<void> {
     const addressed = messages.map((message) => this.#address(message, peer));
     const { deviceId, queue = this.#options.queue } = peer;
-    const args = await this.#reach(
+    const { redisArgs, knownPeers, logger } = this.#options;
+    const access = peerAccess(peer, redisArgs, known);
+    const args = await this.#reach(peer, access.args);
+    const greet = await proofOf({
       peer,
-      peerRedisArgs(peer, this.#options.redisArgs, known),
-    );
-    const key = JSON.stringify(args);
-    const open = this.#connect(key, args);
+      access: { ...access, args },
+      known,
+      knownPeers,
+      logger,
+    });
+    const key = JSON.stringify([
+      args,
+      greet && [deviceId, peer.properties.key],
+    ]);
+    const open = this.#connect(key, args, greet);
     open.pending++;
     clearTimeout(open.idle);
     try {
@@ -139,7 +158,8 @@ export class PeerSender implements AsyncDisposable {
       throw restate(error, {
         attempted: `send to "${deviceId}"`,
         place: formatAddress(parseRedisArgs(args).address),
-        ...(error.code === "auth" && args.password === undefined && {
+        ...(error.code === "auth" && error.reply !== undefined &&
+          args.password === undefined && {
           advice:
             "no credentials go to a peer that has not proved who it is; give those for it in the option `peers`",
         }),
@@ -174,7 +194,11 @@ export class PeerSender implements AsyncDisposable {
     return { ...args, host: reached };
   }
 
-  #connect(key: string, args: RedisArgs): Open {
+  #connect(
+    key: string,
+    args: RedisArgs,
+    greet: ConnectOptions["greet"],
+  ): Open {
     if (this.#isClosed) {
       throw new DOMException("The backend was stopped", "AbortError");
     }
@@ -185,6 +209,7 @@ export class PeerSender implements AsyncDisposable {
       logger,
       daemon,
       connectionTimeout: parseRedisArgs(args).connectTimeout,
+      ...(greet && { greet }),
     });
     const open: Open = { outbox, idle: undefined, pending: 0 };
     this.#open.set(key, open);

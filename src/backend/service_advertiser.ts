@@ -2,6 +2,7 @@ import { type Checked, row, type Rows } from "../options.ts";
 import { FLAG, OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import type { Bus } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
+import type { RedisArgs } from "../redis/mod.ts";
 import { VERSION } from "../version.ts";
 import {
   Advertiser,
@@ -9,7 +10,9 @@ import {
   type ServiceOptions,
   serviceType,
 } from "../zeroconf/mod.ts";
+import { Identity } from "./identity.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
+import { Prover } from "./peer_proof.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
 /** Says what {@linkcode Backend.registerService} advertises, as in Platypush. */
@@ -86,6 +89,10 @@ interface ServiceAdvertiserOptions {
   readonly name: string;
   /** The instance, and whose events it posts. */
   readonly deviceId: string;
+  /** Says how we reach our own Redis. */
+  readonly redisArgs: RedisArgs;
+  /** The folder with the key by which peers know us. */
+  readonly identity: string | undefined;
   /** Is told what is advertised. */
   readonly bus: Bus;
   /** Lets the process end although something is advertised. */
@@ -104,12 +111,20 @@ interface Advertised {
   service: ServiceInfo;
 }
 
+/** Our answers to those who ask who we are. */
+interface Proving {
+  readonly identity: Identity;
+  readonly prover: Promise<Prover | void>;
+  readonly end: AbortController;
+}
+
 /** Advertises the service of a backend, follows those of peers, and tells the bus. */
 export class ServiceAdvertiser {
   readonly #options: ServiceAdvertiserOptions;
   /** The names of peers' services of which the bus was told. */
   readonly #posted = new Set<string>();
   #advertised: Advertised | undefined;
+  #proving: Proving | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: ServiceAdvertiserOptions) {
@@ -188,6 +203,7 @@ export class ServiceAdvertiser {
       logger,
     });
     try {
+      const key = await this.#prove();
       const fullName = await advertiser.register({
         name: instance,
         type,
@@ -198,6 +214,7 @@ export class ServiceAdvertiser {
           version: VERSION,
           device_id: deviceId,
           ...options.properties,
+          ...(key !== undefined && { key }),
         },
         onRename: (renamed) => this.#update(renamed),
       });
@@ -214,7 +231,10 @@ export class ServiceAdvertiser {
       logger.info(`Advertised as ${fullName} on port ${port}.`);
       return fullName;
     } catch (error) {
-      if (!isSame) await advertiser.close();
+      if (!isSame) {
+        await advertiser.close();
+        await this.#endProving();
+      }
       throw error;
     }
   }
@@ -224,8 +244,46 @@ export class ServiceAdvertiser {
     if (advertised === undefined) return;
     this.#advertised = undefined;
     await advertised.advertiser.close();
+    await this.#endProving();
     this.#post("removed", advertised.service);
     this.#options.logger.info(`Withdrew ${advertised.service.name}`);
+  }
+
+  /**
+   * Answers peers who ask who we are, where we have a key.
+   *
+   * @returns The key's fingerprint, to be announced.
+   */
+  async #prove(): Promise<string | undefined> {
+    const { identity: folder, deviceId, redisArgs, daemon, logger } =
+      this.#options;
+    if (folder === undefined) return undefined;
+    if (this.#proving !== undefined) return this.#proving.identity.fingerprint;
+    const identity = await Identity.open(folder);
+    const end = new AbortController();
+    const isOurs = (host: string, port: number): boolean =>
+      this.#advertised?.advertiser.services.some((service) =>
+        service.port === port &&
+        [...service.addresses, service.properties["host"]].includes(host)
+      ) ?? false;
+    // A Redis that is not there yet does not keep us from being seen.
+    const prover = Prover.open(
+      { identity, deviceId, redisArgs, daemon, logger, isOurs },
+      end.signal,
+    ).catch((error) => {
+      if (!end.signal.aborted) {
+        logger.warn(`Cannot prove to peers who we are: ${error.message}.`);
+      }
+    });
+    this.#proving = { identity, prover, end };
+    return identity.fingerprint;
+  }
+
+  async #endProving(): Promise<void> {
+    const proving = this.#proving;
+    this.#proving = undefined;
+    proving?.end.abort();
+    await (await proving?.prover)?.[Symbol.asyncDispose]();
   }
 
   #update(fullName: string): void {

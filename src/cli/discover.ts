@@ -88,7 +88,7 @@ async function follow(
 }
 
 function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
-  const columns = ["DEVICE", "REDIS", "QUEUE", "VERSION", "SERVICE"];
+  const columns = ["DEVICE", "REDIS", "QUEUE", "VERSION", "KEY", "SERVICE"];
   return table(
     columns.map((title) => ({ title })),
     peers.map(rowOf).toSorted(([a], [b]) => a! < b! ? -1 : 1),
@@ -99,6 +99,7 @@ function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
 function rowOf(
   { deviceId, redisUrl, queue, properties, name }: ServiceInfo,
 ): string[] {
-  return [deviceId, redisUrl, queue, properties["version"], name]
+  const { version, key = "unproved" } = properties;
+  return [deviceId, redisUrl, queue, version, key, name]
     .map((text) => printable(text ?? "-"));
 }

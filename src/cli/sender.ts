@@ -1,8 +1,9 @@
 import {
+  Connection,
+  createLogger,
   discover,
   HubBus,
   type MessageInput,
-  peerRedisArgs,
   RedisBackend,
   type RedisBackendOptions,
   RedisError,
@@ -13,6 +14,9 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
+import { knownPeersIn } from "../backend/identity.ts";
+import { peerAccess, type PeerOptions } from "../backend/peer_access.ts";
+import { proofOf } from "../backend/peer_proof.ts";
 import { unlessAborted } from "../waiting.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
@@ -33,6 +37,7 @@ import { filled } from "./values.ts";
 async function openAtPeer(
   name: string,
   options: RedisBackendOptions,
+  trust: Trust,
   signal: AbortSignal,
 ): Promise<{ backend: RedisBackend; target: string }> {
   const peer = await findPeer(name, signal);
@@ -43,16 +48,31 @@ async function openAtPeer(
       "NotFoundError",
     );
   }
-  const backend = new RedisBackend({
-    ...options,
-    redisArgs: peerRedisArgs(
-      peer,
-      options.redisArgs ?? {},
-      options.peers?.[deviceId],
-    ),
-    queue,
+  const known = { ...options.peers?.[deviceId], ...trust };
+  const access = peerAccess(peer, options.redisArgs ?? {}, known);
+  const redisArgs = access.args;
+  const greet = await proofOf({
+    peer,
+    access,
+    known,
+    knownPeers: knownPeersIn(options.identity),
+    logger: createLogger("cli"),
   });
+  if (greet !== undefined) {
+    await using _proved = await Connection.connect(redisArgs, {
+      signal,
+      greet,
+    });
+  }
+  const backend = new RedisBackend({ ...options, redisArgs, queue });
   return { backend, target: deviceId };
+}
+
+/** What the command line says of a peer. */
+type Trust = Pick<PeerOptions, "trust">;
+
+function trustOf(isUnproved: boolean): Trust {
+  return isUnproved ? { trust: "unproved" } : {};
 }
 
 async function findPeer(
@@ -77,6 +97,8 @@ async function findPeer(
 export interface Destination {
   /** A peer on the local network, in place of our own queue. */
   readonly to: string | undefined;
+  /** Send to it although nothing proves that it is the peer. */
+  readonly unproved: boolean;
   /** The bus of a running Platypush, in place of a queue. */
   readonly bus: boolean;
   /** Our own queue. */
@@ -96,6 +118,10 @@ export function destination(): Parser<"sync", Destination, unknown> {
         },
       ),
     ),
+    unproved: option("--unproved", {
+      description:
+        message`With --to, send although nothing proves that it is the peer`,
+    }),
     bus: option("--bus", {
       description:
         message`The main bus of the Platypush that runs on that Redis, in place of our own queue; its device is the target`,
@@ -149,15 +175,18 @@ export function isForHub({ bus, to }: Destination): boolean {
 export class Sender implements AsyncDisposable {
   readonly #backend: RedisBackend;
   readonly #to: string | undefined;
+  readonly #trust: Trust;
   readonly #signal: AbortSignal;
 
   private constructor(
     backend: RedisBackend,
     to: string | undefined,
+    trust: Trust,
     signal: AbortSignal,
   ) {
     this.#backend = backend;
     this.#to = to;
+    this.#trust = trust;
     this.#signal = signal;
     whenAborted(signal, () => backend.stop());
   }
@@ -168,7 +197,7 @@ export class Sender implements AsyncDisposable {
    * @throws {ConfigError} The settings make no sense.
    */
   static async open(
-    { to, bus, redis }: Destination,
+    { to, bus, redis, unproved }: Destination,
     signal: AbortSignal,
   ): Promise<Sender> {
     if (bus) {
@@ -177,7 +206,7 @@ export class Sender implements AsyncDisposable {
       );
     }
     const backend = new RedisBackend(await resolveOptions(redis));
-    return new Sender(backend, to, signal);
+    return new Sender(backend, to, trustOf(unproved), signal);
   }
 
   /** Our own device. */
@@ -196,7 +225,7 @@ export class Sender implements AsyncDisposable {
     await tellInterruption(
       this.#to === undefined
         ? this.#backend.sendMessage(messages)
-        : this.#backend.sendTo(this.#to, messages),
+        : this.#backend.sendTo(this.#to, messages, this.#trust),
       this.#signal,
       (error) =>
         error instanceof RedisError && error.mayHaveRun
@@ -217,11 +246,13 @@ export class Sender implements AsyncDisposable {
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */
 export async function openRequester(
-  { to, redis }: Destination,
+  { to, redis, unproved }: Destination,
   signal: AbortSignal,
 ): Promise<{ backend: RedisBackend; target: string }> {
   const options = await resolveOptions(redis);
-  if (to !== undefined) return await openAtPeer(to, options, signal);
+  if (to !== undefined) {
+    return await openAtPeer(to, options, trustOf(unproved), signal);
+  }
   const backend = new RedisBackend(options);
   return { backend, target: backend.deviceId };
 }

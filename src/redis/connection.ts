@@ -1,7 +1,7 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { backoff, sleep } from "../waiting.ts";
+import { backoff, sleep, unlessAborted } from "../waiting.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
@@ -25,6 +25,13 @@ export interface ConnectOptions {
   unref?: boolean;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
+  /**
+   * Called with each new connection before anything else is sent on it; what it
+   * throws ends the attempt.
+   */
+  greet?: (
+    send: (args: readonly (string | Uint8Array)[]) => Promise<unknown>,
+  ) => Promise<void>;
   /** Called each time the connection is lost. */
   onLost?: () => void;
   /** Called after each time the connection was lost and found again. */
@@ -56,6 +63,7 @@ const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   signal: SIGNAL,
   daemon: DAEMON,
   key: TEXT,
+  greet: FUNCTION,
   onLost: FUNCTION,
   onReconnect: FUNCTION,
   onFailure: FUNCTION,
@@ -436,6 +444,7 @@ export class Connection {
           server.close();
           throw this.#closedError("connect to Redis");
         }
+        await this.#greet(server);
         for (const subscription of this.#subscriptions) {
           await server.subscribe(...subscription);
         }
@@ -465,6 +474,22 @@ export class Connection {
         });
         if (signal.aborted) throw this.#closedError("connect to Redis", error);
       }
+    }
+  }
+
+  async #greet(server: ServerConnection): Promise<void> {
+    const { greet } = this.#options;
+    if (greet === undefined) return;
+    try {
+      const greeting = greet((args) =>
+        server.send(args, {}).catch((cause) => {
+          throw this.#explain(cause, `run ${String(args[0])}`, server);
+        })
+      );
+      await unlessAborted(greeting, this.#abort.signal);
+    } catch (error) {
+      server.close();
+      throw error;
     }
   }
 

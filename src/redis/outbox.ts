@@ -1,6 +1,7 @@
 import { checkOptions, checkValue, type Rows } from "../options.ts";
 import {
   DAEMON,
+  FUNCTION,
   LOGGER,
   NAME,
   oneOrMore,
@@ -10,7 +11,7 @@ import {
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, retry } from "../waiting.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, ConnectOptions } from "./connection.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { Responses } from "./responses.ts";
@@ -33,12 +34,15 @@ export interface OutboxOptions {
    * 10.
    */
   connectionTimeout?: number;
+  /** As {@linkcode ConnectOptions.greet}. */
+  greet?: NonNullable<ConnectOptions["greet"]>;
 }
 
 const OPTIONS: Rows<OutboxOptions> = {
   logger: LOGGER,
   daemon: DAEMON,
   connectionTimeout: SECONDS,
+  greet: FUNCTION,
 };
 
 const QUEUE = required(NAME);
@@ -87,9 +91,10 @@ export class Outbox {
       logger = createLogger("redis"),
       daemon = false,
       connectionTimeout = 10,
+      greet,
     } = checkOptions("send to Redis", options, OPTIONS);
     parseRedisArgs(args);
-    const inner = { logger, daemon };
+    const inner = { logger, daemon, ...(greet && { greet }) };
     this.#timeout = connectionTimeout;
     this.#router = new Router(args, inner);
     this.#responses = new Responses(this.#router, inner);

@@ -18,6 +18,7 @@ import { until } from "../until.ts";
 
 const interfaces = ["127.0.0.1"];
 const TYPE = "_platypush-redis._tcp.local.";
+const unproved = { trust: "unproved" } as const;
 
 /** A device id that no other test announces. */
 function deviceId(): string {
@@ -67,7 +68,7 @@ Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async (
   });
 
   const event = { type: "event", args: { type: "custom.Motion" } };
-  await backend.sendTo(id, event, { interfaces, timeout: 10 });
+  await backend.sendTo(id, event, { ...unproved, interfaces, timeout: 10 });
   const messages = await peer.messages(2);
   const [, arrived] = messages;
   assert.ok(arrived instanceof Event);
@@ -77,7 +78,7 @@ Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async (
   await backend.sendTo(await found(id), [
     new Request({ action: "light.on", target: id, origin: "attic" }),
     JSON.stringify({ ...event, args: { type: "custom.Last" } }),
-  ]);
+  ], unproved);
   const all = await peer.messages(4);
   assert.equal(all[2]?.origin, "attic");
   assert.equal((all[3] as Event).args.type, "custom.Last");
@@ -93,7 +94,9 @@ Deno.test("Backend keeps the connection to a peer until it stops", async () => {
     (await theirs.run<string>("CLIENT", "LIST", "TYPE", "normal"))
       .trim().split("\n").length;
   const before = await clients();
-  for (let i = 0; i < 3; i++) await backend.sendTo(peerAt(port), event);
+  for (let i = 0; i < 3; i++) {
+    await backend.sendTo(peerAt(port), event, unproved);
+  }
   assert.equal(await clients(), before + 1);
   assert.equal(await theirs.run("LLEN", QUEUE), 3);
   await backend.stop();
@@ -135,7 +138,10 @@ Deno.test("Backend says why it cannot send to a peer", async (t) => {
       await using backend = new RedisBackend({
         redisArgs: { password: "secret", socket_connect_timeout: seconds },
       });
-      const sending = inTime(backend.sendTo(peer, event), "the error");
+      const sending = inTime(
+        backend.sendTo(peer, event, unproved),
+        "the error",
+      );
       await assert.rejects(sending, (error: Error) => {
         assert.ok(error instanceof RedisError);
         assert.match(error.message, message);
@@ -182,7 +188,7 @@ Deno.test("Backend shows a peer's Redis no password but the one for that peer", 
   await using ours = new RedisBackend({
     redisArgs: { url: "redis://:secret@192.0.2.1:7/3" },
   });
-  await assert.rejects(ours.sendTo(peerAt(port), event), {
+  await assert.rejects(ours.sendTo(peerAt(port), event, unproved), {
     code: "auth",
     message: /no credentials go to a peer .* option `peers`/,
   });
@@ -215,6 +221,7 @@ async function overheard(
   const sending = backend.sendTo(
     peerAt(port, { redisUrl: redisUrl(port) }),
     { type: "event", args: { type: "custom.Motion" } },
+    unproved,
   );
   const failed = assert.rejects(sending);
   using connection = await listener.accept();
@@ -268,7 +275,8 @@ Deno.test("Backend takes the address of a peer that answers", async () => {
   const addresses = ["127.0.0.3", "127.0.0.1"];
   const redisUrl = `redis://127.0.0.3:${port}`;
   for (let i = 0; i < 2; i++) {
-    await backend.sendTo(peerAt(port, { addresses, redisUrl }), event);
+    const peer = peerAt(port, { addresses, redisUrl });
+    await backend.sendTo(peer, event, unproved);
   }
   assert.equal(await theirs.run("LLEN", QUEUE), 2);
 });
@@ -279,6 +287,7 @@ Deno.test("Backend refuses what makes no sense about peers", () => {
   assert.throws(() => peers(1), /"kitchen" is no object/);
   assert.throws(() => peers({ trust: "all" }), /"kitchen": .*"unproved"/);
   assert.throws(() => peers({ redisArg: {} }), /redisArgs/);
+  assert.throws(() => peers({ key: "SHA256:" }), /"kitchen": .*fingerprint/);
 });
 
 Deno.test("Backend warns of a message for someone else than its peer", async () => {
@@ -287,7 +296,7 @@ Deno.test("Backend warns of a message for someone else than its peer", async () 
   const logger = new LineLogger();
   await using backend = new RedisBackend({ logger });
   const event = new Event({ args: { type: "a.B" }, target: "hall" });
-  await backend.sendTo(peerAt(port), event);
+  await backend.sendTo(peerAt(port), event, unproved);
   await logger.line(/warn: Sending a message for "hall" to "kitchen"/);
   assert.equal(await theirs.run("LLEN", QUEUE), 1);
 });

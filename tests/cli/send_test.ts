@@ -231,21 +231,31 @@ Deno.test({
 
     await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
     const port = await lamp.line();
-    const [table, json, asked, absent, stranger] = await Promise.all([
+    const to = ["--to", "lamp", "--unproved"];
+    const [table, json, asked, absent, stranger, blind] = await Promise.all([
       run("discover"),
       run("discover", "--json"),
-      run("send", "request", "light.on", "n=1", "--to", "lamp", "--wait", "5"),
+      run("send", "request", "light.on", "n=1", ...to, "--wait", "5"),
       run("send", "event", "custom.A", "--to", "lmp"),
       run(
-        ...["send", "request", "light.on", "--to", "lamp", "--wait", "5"],
+        ...["send", "request", "light.on", ...to, "--wait", "5"],
         ...["--url", "unix://stranger:s3cret@/run/ours.sock"],
       ),
+      run("send", "request", "light.on", "--to", "lamp"),
     ]);
     // Who we are on our own server, the peer's does not get to see: it would refuse.
     assert.equal(stranger.code, 0, stranger.stderr);
     assert.equal(table.code, 0, table.stderr);
-    assert.match(table.stdout, /^DEVICE +REDIS +QUEUE +VERSION +SERVICE$/m);
-    assert.match(table.stdout, /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights /m);
+    assert.match(
+      table.stdout,
+      /^DEVICE +REDIS +QUEUE +VERSION +KEY +SERVICE$/m,
+    );
+    assert.match(
+      table.stdout,
+      /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights .* unproved +lamp\./m,
+    );
+    assert.equal(blind.code, 3);
+    assert.match(blind.stderr, /^error: .*nothing proves .*"unproved"/);
     assert.equal(
       JSON.parse(json.stdout).redisUrl,
       `redis://127.0.0.1:${port}`,
@@ -259,7 +269,7 @@ Deno.test({
       namespace,
     });
     assert.match(await watch.line(), /^added\tlamp\tredis:/);
-    const sent = await run("send", "event", "custom.A", "--to", "lamp");
+    const sent = await run("send", "event", "custom.A", ...to);
     assert.equal(sent.code, 0, sent.stderr);
     assert.equal(await lamp.line(), "custom.A for lamp");
     assert.equal((await lamp.end("SIGTERM")).code, 0);

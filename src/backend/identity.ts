@@ -1,0 +1,195 @@
+import { isRecord } from "../message/json_value.ts";
+
+const encoder = new TextEncoder();
+const ALGORITHM = "Ed25519";
+/** Keeps a signature from counting for anything else that the key may sign one day. */
+const PURPOSE = "platypush-redis proof 1";
+const KEY_FILE = "key.pem";
+const PEERS_FILE = "known_peers";
+
+/** What a device signs: that a question reached it by an address of its own. */
+export interface Statement {
+  /** The question's own number, which nobody can know beforehand. */
+  readonly nonce: string;
+  readonly deviceId: string;
+  /** The address that whoever asks has connected to. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The Ed25519 key of a backend, kept in a folder, by which it proves who it is. */
+export class Identity {
+  /** The public key as people compare it, like OpenSSH's: `SHA256:…`. */
+  readonly fingerprint: string;
+  readonly #key: CryptoKey;
+  readonly #publicKey: string;
+
+  private constructor(
+    key: CryptoKey,
+    publicKey: string,
+    fingerprint: string,
+  ) {
+    this.#key = key;
+    this.#publicKey = publicKey;
+    this.fingerprint = fingerprint;
+  }
+
+  /**
+   * Reads the key from a folder; where there is none, makes the folder and a key
+   * that its owner alone may read.
+   *
+   * @throws {Error} The file is none, or may not be read or written.
+   */
+  static async open(folder: string): Promise<Identity> {
+    const path = `${folder}/${KEY_FILE}`;
+    const key = await readKey(path) ?? await makeKey(folder, path);
+    const { x } = await crypto.subtle.exportKey("jwk", key);
+    const bytes = Uint8Array.fromBase64(x!, { alphabet: "base64url" });
+    return new Identity(key, bytes.toBase64(), await fingerprintOf(bytes));
+  }
+
+  /** Signs; the result is what {@linkcode isSigned} reads. */
+  async sign(statement: Statement): Promise<string> {
+    const signature = await crypto.subtle.sign(
+      ALGORITHM,
+      this.#key,
+      bytesOf(statement),
+    );
+    return JSON.stringify({
+      key: this.#publicKey,
+      signature: new Uint8Array(signature).toBase64(),
+    });
+  }
+}
+
+/** Tells whether somebody has signed a statement who has the key with a fingerprint. */
+export async function isSigned(
+  statement: Statement,
+  proof: string,
+  fingerprint: string,
+): Promise<boolean> {
+  try {
+    const parts = JSON.parse(proof);
+    if (!isRecord(parts)) return false;
+    const [key, signature] = [parts.key, parts.signature].map((text) =>
+      Uint8Array.fromBase64(String(text))
+    );
+    if (await fingerprintOf(key!) !== fingerprint) return false;
+    return await crypto.subtle.verify(
+      ALGORITHM,
+      await crypto.subtle.importKey("raw", key!, ALGORITHM, false, ["verify"]),
+      signature!,
+      bytesOf(statement),
+    );
+  } catch {
+    return false;
+  }
+}
+
+/** Remembers the keys of peers, in a file of lines like `SHA256:… kitchen`. */
+export class KnownPeers {
+  /** The file, which people may edit. */
+  readonly path: string;
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.path = `${folder}/${PEERS_FILE}`;
+  }
+
+  /** The fingerprint that is remembered of a device. */
+  async keyOf(deviceId: string): Promise<string | undefined> {
+    for (const line of (await readText(this.path) ?? "").split("\n")) {
+      const [, fingerprint, name] = /^(SHA256:\S+) (.+?)\r?$/.exec(line) ?? [];
+      if (name === lineName(deviceId)) return fingerprint;
+    }
+    return undefined;
+  }
+
+  /** Remembers it for good. */
+  async remember(deviceId: string, fingerprint: string): Promise<void> {
+    await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const line = `${fingerprint} ${lineName(deviceId)}\n`;
+    await Deno.writeTextFile(this.path, line, { append: true, mode: 0o600 });
+  }
+}
+
+/** The keys of peers that a folder remembers; none where there is no folder. */
+export function knownPeersIn(
+  folder: string | undefined,
+): KnownPeers | undefined {
+  return folder === undefined ? undefined : new KnownPeers(folder);
+}
+
+/** A device id is any text: one that would not stay on its line is quoted. */
+function lineName(deviceId: string): string {
+  return /^[^\s"][^\p{Cc}]*$/u.test(deviceId) && deviceId.trim() === deviceId
+    ? deviceId
+    : JSON.stringify(deviceId);
+}
+
+function bytesOf(
+  { nonce, deviceId, host, port }: Statement,
+): Uint8Array<ArrayBuffer> {
+  return encoder.encode(
+    JSON.stringify([PURPOSE, nonce, deviceId, host, port]),
+  );
+}
+
+async function fingerprintOf(
+  publicKey: Uint8Array<ArrayBuffer>,
+): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", publicKey);
+  const text = new Uint8Array(hash).toBase64({ omitPadding: true });
+  return `SHA256:${text}`;
+}
+
+async function readKey(path: string): Promise<CryptoKey | undefined> {
+  const pem = await readText(path);
+  if (pem === undefined) return undefined;
+  try {
+    const [, body = ""] =
+      /-----BEGIN PRIVATE KEY-----([^-]+)-----END/.exec(pem) ?? [];
+    const bytes = Uint8Array.fromBase64(body);
+    return await crypto.subtle.importKey("pkcs8", bytes, ALGORITHM, true, [
+      "sign",
+    ]);
+  } catch (cause) {
+    throw new Error(
+      `Cannot read the key in ${path}: it is no Ed25519 key in PEM format; remove the file to have another one made, which peers will have to accept`,
+      { cause },
+    );
+  }
+}
+
+async function makeKey(folder: string, path: string): Promise<CryptoKey> {
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  const { privateKey } = await crypto.subtle.generateKey(ALGORITHM, true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const bytes = await crypto.subtle.exportKey("pkcs8", privateKey);
+  const body = new Uint8Array(bytes).toBase64();
+  const pem =
+    `-----BEGIN PRIVATE KEY-----\n${body}\n-----END PRIVATE KEY-----\n`;
+  // Whoever finds the file finds all of it, also another process just now.
+  const own = `${path}.${crypto.randomUUID()}`;
+  await Deno.writeTextFile(own, pem, { mode: 0o600 });
+  try {
+    await Deno.link(own, path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  } finally {
+    await Deno.remove(own);
+  }
+  return (await readKey(path))!;
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

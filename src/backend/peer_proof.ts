@@ -1,0 +1,241 @@
+import { isRecord } from "../message/json_value.ts";
+import {
+  Connection,
+  type ConnectOptions,
+  type RedisArgs,
+  RedisError,
+} from "../redis/mod.ts";
+import type { Logger } from "../logger.ts";
+import type { ServiceInfo } from "../zeroconf/mod.ts";
+import {
+  type Identity,
+  isSigned,
+  type KnownPeers,
+  type Statement,
+} from "./identity.ts";
+import type { PeerAccess, PeerOptions } from "./peer_access.ts";
+
+/**
+ * Questions to a peer who it is, and the answers, through the peer's Redis; the
+ * protocol is told in `docs/peers.md`.
+ *
+ * @module
+ */
+
+/** The seconds that a peer has for its answer. */
+const TIMEOUT = 2;
+/** The seconds that an answer waits for whoever has asked. */
+const ANSWER_EXPIRY = 10;
+/** The most questions that wait for their answers: signing takes time. */
+const MAX_WAITING = 100;
+
+const decoder = new TextDecoder();
+
+/** Gives {@linkcode proofOf} what is known. */
+interface Demand {
+  readonly peer: ServiceInfo;
+  readonly access: PeerAccess;
+  readonly known: PeerOptions;
+  /** The keys that are remembered; none where there is nowhere to remember them. */
+  readonly knownPeers: KnownPeers | undefined;
+  readonly logger: Logger;
+}
+
+/**
+ * Decides what a peer has to prove before anything is sent to it: the key that
+ * it is known by; or the one that it announces, which is remembered then (trust
+ * on first use); or nothing, where we know already, or were told not to ask.
+ *
+ * @returns What asks it; `undefined` where it need not be asked.
+ * @throws {RedisError} It has another key than before, or none and no trust.
+ */
+export async function proofOf(
+  { peer, access, known, knownPeers, logger }: Demand,
+): Promise<ConnectOptions["greet"]> {
+  const { deviceId, properties: { key: announced } } = peer;
+  const { host = "", port = 0 } = access.args;
+  const place = { deviceId, host, port };
+  const attempted = `send to "${deviceId}"`;
+  const expected = known.key ??
+    (access.isProved ? undefined : await knownPeers?.keyOf(deviceId));
+  if (expected !== undefined) {
+    if (announced === expected) return proofBy(place, expected);
+    throw new RedisError({
+      attempted,
+      reason: `it announces ${
+        announced === undefined ? "no key" : `the key ${announced}`
+      }, but is known by the key ${expected}: either its key is a new one, or somebody else claims its name`,
+      advice: `if it is a new one, ${
+        known.key === undefined
+          ? `remove the line of "${deviceId}" from ${knownPeers!.path}`
+          : "change its `key` in the option `peers`"
+      }`,
+    }, "auth");
+  }
+  if (access.isProved) return undefined;
+  if (announced !== undefined && knownPeers !== undefined) {
+    return proofBy(place, announced, async () => {
+      if (await knownPeers.keyOf(deviceId) !== undefined) return;
+      await knownPeers.remember(deviceId, announced);
+      logger.info(
+        `From now on, "${deviceId}" is who has the key ${announced}.`,
+      );
+    });
+  }
+  if (known.trust === "unproved") return undefined;
+  throw new RedisError({
+    attempted,
+    reason:
+      `nothing proves that it is "${deviceId}" who announces that name, and not somebody else on the network`,
+    advice: announced === undefined
+      ? 'say in the option `peers` where its Redis is, or allow it with `trust: "unproved"`'
+      : `give its key in the option \`peers\` (\`key: "${announced}"\`), or a folder that remembers it in \`identity\``,
+  }, "auth");
+}
+
+/**
+ * Makes what asks a peer, on each new connection to its Redis, who it is, before
+ * anything else goes there.
+ *
+ * @param place The device, and the address that we connect to.
+ * @param fingerprint That of the key that it has to have.
+ * @param accepted Called once the peer has proved it.
+ */
+function proofBy(
+  place: Omit<Statement, "nonce">,
+  fingerprint: string,
+  accepted: () => Promise<void> = () => Promise.resolve(),
+): NonNullable<ConnectOptions["greet"]> {
+  return async (send) => {
+    const nonce = crypto.getRandomValues(new Uint8Array(32)).toHex();
+    const { deviceId, host, port } = place;
+    const question = JSON.stringify({ nonce, host, port });
+    await send(["PUBLISH", channelOf(deviceId), question]);
+    const end = performance.now() + TIMEOUT * 1_000;
+    // Whoever is on that Redis may answer too: what proves nothing is nothing.
+    for (let left = TIMEOUT; left > 0; left = (end - performance.now()) / 1e3) {
+      const reply = await send(["BLPOP", answerKey(nonce), left.toFixed(3)]);
+      const [, proof] = Array.isArray(reply) ? reply : [];
+      if (proof === undefined) break;
+      if (await isSigned({ nonce, ...place }, String(proof), fingerprint)) {
+        return await accepted();
+      }
+    }
+    throw new RedisError({
+      attempted: `send to "${deviceId}"`,
+      reason:
+        `nobody there has proved within ${TIMEOUT} s to have the key ${fingerprint} of "${deviceId}"`,
+      advice:
+        "see whether its backend runs; if so, somebody else has announced its name and key",
+    }, "auth");
+  };
+}
+
+interface ProverOptions {
+  readonly identity: Identity;
+  readonly deviceId: string;
+  /** Says how we reach our own Redis, where the questions come. */
+  readonly redisArgs: RedisArgs;
+  readonly daemon: boolean;
+  readonly logger: Logger;
+  /** Tells whether peers reach our Redis there. */
+  isOurs(host: string, port: number): boolean;
+}
+
+/**
+ * Answers those who ask who we are. A question that came by an address that is
+ * not ours is passed over: somebody in between has handed it on.
+ */
+export class Prover implements AsyncDisposable {
+  readonly #options: ProverOptions;
+  readonly #connection: Connection;
+  #waiting = 0;
+
+  private constructor(options: ProverOptions, connection: Connection) {
+    this.#options = options;
+    this.#connection = connection;
+  }
+
+  /** Begins to answer; a Redis that cannot be reached is tried again meanwhile. */
+  static async open(
+    options: ProverOptions,
+    signal: AbortSignal,
+  ): Promise<Prover> {
+    const { redisArgs, daemon, logger, deviceId } = options;
+    // By the second version of the protocol, who listens on it can do nothing else.
+    const connection = await Connection.connect(
+      { ...redisArgs, protocol: 3 },
+      { daemon, logger, signal },
+    );
+    const prover = new Prover(options, connection);
+    try {
+      await connection.subscribe(
+        channelOf(deviceId),
+        (question) => prover.#hear(question),
+      );
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return prover;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#connection.close();
+  }
+
+  #hear(payload: Uint8Array): void {
+    if (this.#waiting >= MAX_WAITING) return;
+    this.#waiting++;
+    this.#answer(decoder.decode(payload))
+      .catch(({ message }) => {
+        this.#options.logger.warn(
+          `Cannot prove to a peer who we are: ${message}.`,
+        );
+      })
+      .finally(() => this.#waiting--);
+  }
+
+  async #answer(text: string): Promise<void> {
+    const { identity, deviceId, isOurs, logger } = this.#options;
+    const question = readQuestion(text);
+    if (question === undefined) return;
+    const { nonce, host, port } = question;
+    if (!isOurs(host, port)) {
+      return logger.warn(
+        `Somebody asked by the address ${host}:${port} who we are, which is not ours: who is there hands on what is meant for us.`,
+      );
+    }
+    const key = answerKey(nonce);
+    const proof = await identity.sign({ nonce, deviceId, host, port });
+    await Promise.all([
+      this.#connection.command(["RPUSH", key, proof]),
+      this.#connection.command(["EXPIRE", key, String(ANSWER_EXPIRY)]),
+    ]);
+  }
+}
+
+function readQuestion(
+  text: string,
+): Omit<Statement, "deviceId"> | undefined {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isRecord(parts)) return undefined;
+  const { nonce, host, port } = parts;
+  const isQuestion = typeof nonce === "string" &&
+    /^[0-9a-f]{64}$/.test(nonce) && typeof host === "string" &&
+    host.length < 256 && typeof port === "number";
+  return isQuestion ? { nonce, host, port } : undefined;
+}
+
+function channelOf(deviceId: string): string {
+  return `platypush-redis/prove/${deviceId}`;
+}
+
+function answerKey(nonce: string): string {
+  return `platypush-redis/proof/${nonce}`;
+}

@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import {
+  browse,
+  RedisBackend,
+  type RedisBackendOptions,
+  type ServiceInfo,
+} from "../../mod.ts";
+import { Connection } from "../../src/redis/mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { Listener, QUEUE } from "../listener.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+
+const interfaces = ["127.0.0.1"];
+const EVENT = { type: "event", args: { type: "custom.Motion" } };
+
+/** A folder that is removed at the end. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync();
+
+  /** The lines of what is remembered of peers. */
+  get knownPeers(): string[] {
+    const text = Deno.readTextFileSync(`${this.path}/known_peers`);
+    return text.split("\n").slice(0, -1);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** A device that others find, on a Redis of its own. */
+class Device implements AsyncDisposable {
+  readonly id: string;
+  readonly logger = new LineLogger();
+  readonly #stack = new AsyncDisposableStack();
+  server!: TestServer;
+  found!: ServiceInfo;
+
+  private constructor(id: string) {
+    this.id = id;
+  }
+
+  static async start(
+    options: RedisBackendOptions = {},
+    id = `test ${crypto.randomUUID().slice(0, 8)}`,
+  ): Promise<Device> {
+    const device = new Device(id);
+    const stack = device.#stack;
+    device.server = stack.use(await TestServer.start({ port: freePort() }));
+    const listener = stack.use(
+      new Listener(device.server, {
+        ...options,
+        deviceId: id,
+        logger: device.logger,
+      }),
+    );
+    const name = await listener.backend.registerService({
+      interfaces,
+      srvName: crypto.randomUUID(),
+    });
+    const signal = AbortSignal.timeout(20_000);
+    for await (const { service } of browse({ interfaces, signal })) {
+      if (service.name === name) {
+        device.found = service;
+        break;
+      }
+    }
+    return device;
+  }
+
+  /** How many messages have come. */
+  count(): Promise<number> {
+    return this.server.run<number>("LLEN", QUEUE);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
+
+async function send(
+  peer: ServiceInfo,
+  options: RedisBackendOptions = {},
+): Promise<void> {
+  await using backend = new RedisBackend(options);
+  await backend.sendTo(peer, EVENT);
+}
+
+Deno.test("A peer that proves its key is remembered, and known again", async () => {
+  using theirs = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  const { key } = kitchen.found.properties;
+  assert.match(key!, /^SHA256:[\w+/]{43}$/);
+  for (let i = 1; i <= 2; i++) {
+    await send(kitchen.found, { identity: ours.path });
+    assert.equal(await kitchen.count(), i);
+    assert.deepEqual(ours.knownPeers, [`${key} ${kitchen.id}`]);
+  }
+  // Nothing but messages is left on its Redis.
+  assert.deepEqual(await kitchen.server.run("KEYS", "*"), [QUEUE]);
+  // Whoever has compared the keys needs no folder.
+  await send(kitchen.found, { peers: { [kitchen.id]: { key: key! } } });
+  assert.equal(await kitchen.count(), 3);
+  const { mode } = await Deno.stat(`${theirs.path}/key.pem`);
+  assert.equal(mode! & 0o777, 0o600);
+});
+
+Deno.test("A forger under a known peer's name is refused, and an honest change told how to accept", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await send(kitchen.found, { identity: ours.path });
+  await using forger = await Device.start(
+    { identity: forged.path },
+    kitchen.id,
+  );
+  const refused = new RegExp(
+    `announces the key SHA256:.* known by the key SHA256:.* remove the line of "${kitchen.id}" from ${ours.path}/known_peers`,
+  );
+  const trust = { peers: { [kitchen.id]: { trust: "unproved" } } } as const;
+  for (const options of [{}, trust]) {
+    await assert.rejects(
+      send(forger.found, { ...options, identity: ours.path }),
+      { code: "auth", message: refused },
+    );
+  }
+  await using keyless = await Device.start({}, kitchen.id);
+  await assert.rejects(send(keyless.found, { identity: ours.path }), {
+    message: /announces no key, but is known by the key/,
+  });
+  assert.equal(await forger.count() + await keyless.count(), 0);
+  await Deno.writeTextFile(`${ours.path}/known_peers`, "");
+  await send(forger.found, { identity: ours.path });
+  assert.equal(await forger.count(), 1);
+});
+
+/** Puts the key of one device into what is announced of another. */
+function disguised({ found }: Device, as: Device): ServiceInfo {
+  const { key } = as.found.properties;
+  const properties = { ...found.properties, key: key! };
+  return { ...found, properties, deviceId: as.id };
+}
+
+Deno.test("A forger who announces a known peer's key gets nothing", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await using forger = await Device.start({ identity: forged.path });
+  // Even where nothing is remembered yet: the key that is announced has to be proved.
+  await assert.rejects(
+    send(disguised(forger, kitchen), { identity: ours.path }),
+    { code: "auth", message: /nobody there has proved within 2 s/ },
+  );
+  assert.equal(await forger.count(), 0);
+  await assert.rejects(() => Deno.stat(`${ours.path}/known_peers`));
+});
+
+Deno.test("An answer to one question is none to another", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await using forger = await Device.start({ identity: forged.path });
+  const channel = `platypush-redis/prove/${kitchen.id}`;
+  const question = {
+    nonce: "ab".repeat(32),
+    host: "127.0.0.1",
+    port: kitchen.found.port,
+  };
+  await kitchen.server.run("PUBLISH", channel, JSON.stringify(question));
+  const [, answer] = await kitchen.server.run<string[]>(
+    ...["BLPOP", `platypush-redis/proof/${question.nonce}`, "5"] as const,
+  );
+  assert.match(answer!, /"signature"/);
+  await using replayer = await Connection.connect(forger.server.args);
+  await using writer = await Connection.connect(forger.server.args);
+  let count = 0;
+  await replayer.subscribe(channel, (payload) => {
+    const { nonce } = JSON.parse(new TextDecoder().decode(payload));
+    const key = `platypush-redis/proof/${nonce}`;
+    count++;
+    for (const wrong of [answer!, "", "null", '{"key": 1}', "[".repeat(99)]) {
+      writer.command(["RPUSH", key, wrong]);
+    }
+  });
+  await assert.rejects(
+    send(disguised(forger, kitchen), { identity: ours.path }),
+    /nobody there has proved/,
+  );
+  assert.equal(count, 1);
+  assert.equal(await forger.count(), 0);
+});
+
+Deno.test("A device does not answer a question that came by another's address", async () => {
+  using theirs = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  const ask = (question: unknown): Promise<unknown> =>
+    kitchen.server.run(
+      ...["PUBLISH", `platypush-redis/prove/${kitchen.id}`] as const,
+      typeof question === "string" ? question : JSON.stringify(question),
+    );
+  const nonce = "cd".repeat(32);
+  const { port } = kitchen.found;
+  for (const nonsense of ["", "[", "null", {}, { nonce, host: 1, port }]) {
+    await ask(nonsense);
+  }
+  await until(async () => {
+    await ask({ nonce, host: "192.0.2.66", port });
+    return kitchen.logger.lines.some((line) => line.includes("192.0.2.66"));
+  });
+  await ask({ nonce, host: "127.0.0.1", port: port + 1 });
+  assert.deepEqual(await kitchen.server.run("KEYS", "*"), []);
+});
+
+Deno.test("A peer without a key gets nothing until we say that we trust it", async () => {
+  using ours = new Folder();
+  await using kitchen = await Device.start();
+  for (const options of [{}, { identity: ours.path }]) {
+    await assert.rejects(send(kitchen.found, options), {
+      code: "auth",
+      message:
+        /nothing proves that it is "[^"]*" who announces .*`trust: "unproved"`/,
+    });
+  }
+  const peers = { [kitchen.id]: { trust: "unproved" } } as const;
+  await send(kitchen.found, { peers });
+  assert.equal(await kitchen.count(), 1);
+});
+
+Deno.test("A key that is none is named, and not replaced", async () => {
+  using folder = new Folder();
+  await Deno.writeTextFile(`${folder.path}/key.pem`, "nonsense");
+  await using backend = new RedisBackend({ identity: folder.path });
+  await assert.rejects(
+    backend.registerService({ interfaces }),
+    /Cannot read the key in .*key\.pem: it is no Ed25519 key/,
+  );
+});
