@@ -7,7 +7,7 @@ const PURPOSE = "platypush-redis proof 1";
 const KEY_FILE = "key.pem";
 const PEERS_FILE = "known_peers";
 
-/** What a device signs: that a question reached it by an address of its own. */
+/** Holds what a device signs: that a question reached it by an address of its own. */
 export interface Statement {
   /** The question's own number, which nobody can know beforehand. */
   readonly nonce: string;

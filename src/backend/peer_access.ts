@@ -136,7 +136,7 @@ export function peerRedisArgs(
   return peerAccess(peer, own, known).args;
 }
 
-/** How to reach the Redis of a peer, and whether it is known to be the peer's. */
+/** Says how to reach the Redis of a peer, and whether it is known to be the peer's. */
 export interface PeerAccess {
   readonly args: RedisArgs;
   /** True if we were told where it is, or its certificate will prove it. */

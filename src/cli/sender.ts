@@ -68,7 +68,7 @@ async function openAtPeer(
   return { backend, target: deviceId };
 }
 
-/** What the command line says of a peer. */
+/** Tells what the command line says of a peer. */
 type Trust = Pick<PeerOptions, "trust">;
 
 function trustOf(isUnproved: boolean): Trust {
