@@ -1,9 +1,12 @@
 import { postBatch } from "../bus/bus.ts";
+import { toError } from "../bus/errors.ts";
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
+import type { Request } from "../message/mod.ts";
 import type { Batch, Failure } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
 import { settledWithin } from "../waiting.ts";
+import { refusedRequest } from "./refusal.ts";
 import { type Counters, isBad } from "./counters.ts";
 
 /** Says where a {@linkcode Consumption} posts batches, and which. */
@@ -22,6 +25,8 @@ export interface ConsumptionOptions {
   readonly bigint: boolean;
   /** Aborted when the backend is to stop. */
   readonly signal: AbortSignal;
+  /** Answers a request that cannot be executed. */
+  readonly refuse: (request: Request, error: Error) => Promise<unknown>;
   /** The logger to report to. */
   readonly logger: Logger;
 }
@@ -89,7 +94,8 @@ export class Consumption {
   async #settle(batch: Batch, posted: Promise<Receipt>): Promise<void> {
     const { counters, logger, signal } = this.#options;
     const receipt = await posted;
-    const failures = onePerMessage(await receipt.handled, receipt);
+    const handled = await receipt.handled;
+    const failures = onePerMessage(handled, receipt);
     counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
@@ -99,6 +105,7 @@ export class Consumption {
         }.`,
       );
     }
+    await this.#refuse(batch, handled);
     // What is given up because the backend stops has not failed.
     const isReturned = ({ reason }: Failure): boolean =>
       (reason === "dropped" || reason === "left") && signal.aborted;
@@ -106,6 +113,34 @@ export class Consumption {
       failures.filter((failure) => !isReturned(failure)),
       failures.filter(isReturned),
     );
+  }
+
+  /** Tells those who wait for a response to what is no message. */
+  async #refuse(
+    { payloads }: Batch,
+    failures: Awaited<Receipt["handled"]>,
+  ): Promise<void> {
+    const { deviceId, target, refuse, logger } = this.#options;
+    // What a subscriber has found to be wrong is the subscriber's to answer.
+    const errors = new Map(
+      failures
+        .filter(({ reason, subscriber }) => isBad(reason) && !subscriber)
+        .map(({ index, error }) => [index, error]),
+    );
+    await Promise.all([...errors].map(async ([index, error]) => {
+      const request = refusedRequest(payloads[index]!, deviceId);
+      const isOurs = target === undefined || request?.target === target;
+      if (request === undefined || !isOurs) return;
+      try {
+        await refuse(request, error);
+      } catch (error) {
+        logger.warn(
+          `A request that is none could not be answered: ${
+            toError(error).message
+          }.`,
+        );
+      }
+    }));
   }
 }
 

@@ -198,6 +198,8 @@ export class RedisBackend extends Backend {
       maxSize: this.maxSize,
       bigint: this.bigint,
       signal: this.stopSignal,
+      refuse: (request, { message }) =>
+        this.sendResponse({ errors: [message] }, request),
       logger: this.logger,
     });
     const consumers = this.#consumers = await Consumers.open(

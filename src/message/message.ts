@@ -395,10 +395,10 @@ function read(
   const maxSize = options?.maxSize ?? MAX_SIZE;
   let wire: unknown;
   if (input instanceof Uint8Array) {
-    wire = parseText(decodeText(input, maxSize), options?.bigint);
+    wire = parseWire(decodeText(input, maxSize), options?.bigint);
   } else if (typeof input === "string") {
     checkSize(input, maxSize);
-    wire = parseText(input, options?.bigint);
+    wire = parseWire(input, options?.bigint);
   } else if (input instanceof Message) {
     const deviceId = options?.deviceId;
     address(input, { target: deviceId, origin: deviceId });
@@ -407,6 +407,28 @@ function read(
     wire = wireValue(input);
   }
   return readWire(wire, options, index);
+}
+
+/** Reads a message, whose `id` and `token` keep all their digits where they are numbers. */
+function parseWire(text: string, bigint?: boolean): unknown {
+  const wire = parseText(text, bigint);
+  if (!hasRounded(wire)) return wire;
+  const { id, token } = parseText(text, true) as WireMessage;
+  return {
+    ...wire,
+    ...(id !== undefined && { id }),
+    ...(token !== undefined && { token }),
+  };
+}
+
+/** Tells whether digits are missing of what is compared as a text. */
+function hasRounded(wire: unknown): wire is WireMessage {
+  return isRecord(wire) && (isRounded(wire["id"]) || isRounded(wire["token"]));
+}
+
+function isRounded(value: unknown): boolean {
+  return typeof value === "number" && !Number.isSafeInteger(value) &&
+    Number.isInteger(value);
 }
 
 /** Builds a message of a JSON value. */
@@ -510,7 +532,7 @@ export function buildAll(
     const wire = wires[index];
     try {
       all.push(
-        wire === undefined
+        wire === undefined || hasRounded(wire)
           ? read(input, options, index)
           : readWire(wire, options, index),
       );

@@ -218,20 +218,16 @@ Deno.test("HubBus sends a request in every form", async () => {
     redisArgs: server.args,
     deviceId: "hall",
   });
-  const wire = {
-    type: "request",
-    ...common,
-    action: "light.on",
-    args: { on: true },
-    token: null,
-    _level: 20,
-  };
   // It answers itself what it has asked: the response waits already.
   const response = { type: "response", response: { output: 5 } };
-  for (const form of formsOf(wire, Request.build(wire))) {
+  for (let at = 0; at < 5; at++) {
+    const id = `id${at}`;
+    const args = { on: true };
+    const wire = { type: "request", ...common, id, action: "light.on", args };
+    const form = formsOf(wire, Request.build(wire))[at]!;
     await server.run(
       "RPUSH",
-      "platypush/responses/0a",
+      `platypush/responses/${id}`,
       JSON.stringify(response),
     );
     const answer = await bus.sendRequest(form);
