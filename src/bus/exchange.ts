@@ -367,7 +367,10 @@ export class Exchange {
     receipt: Receipt,
   ): void {
     const { reception, retries } = options;
-    const retry = Retry.read(retries?.[place], this.#membership.roster?.name);
+    const again = retries?.[place];
+    const retry = typeof again === "string"
+      ? Retry.read(again, this.#membership.roster?.name)
+      : undefined;
     if (reception === undefined) {
       for (const subscriber of this.#subscribers) {
         subscriber.deliver(message, index, receipt, retry, this.#membership.id);

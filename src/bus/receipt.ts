@@ -219,11 +219,7 @@ export class Retry {
    * @returns `undefined` when everybody gets the message: the text is another
    * bus's, such as that of a process that has ended.
    */
-  static read(
-    text: string | null | undefined,
-    bus: string | undefined,
-  ): Retry | undefined {
-    if (typeof text !== "string") return undefined;
+  static read(text: string, bus: string | undefined): Retry | undefined {
     const [name, since, ...subscriptions] = text.split(" ");
     if (name !== bus || !/^\d+$/.test(since ?? "")) return undefined;
     return new Retry(Number(since), new Set(subscriptions));

@@ -1,6 +1,6 @@
 import { type Condition, conditionOf, type EventMatch } from "./condition.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
@@ -136,12 +136,8 @@ defineKind<Event>({
   subjectName: "type",
   build: (wire, deviceId) =>
     new Event({
-      target: orDevice(wire["target"], deviceId),
-      origin: orDevice(wire["origin"], deviceId),
-      id: wire["id"],
-      timestamp: wire["_timestamp"],
+      ...commonFields(wire, deviceId),
       args: wire["args"],
-      extra: wire,
     } as EventFields, true),
   summarize: ({ args: { type, ...details } }) => ({
     subject: type,

@@ -1,4 +1,4 @@
-import type { Message, MessageClass } from "./message.ts";
+import type { Message, MessageClass, MessageFields } from "./message.ts";
 
 /**
  * A message as the object on the wire, as {@linkcode Message.toJSON} gives it.
@@ -98,9 +98,27 @@ export function summarize(message: Message): MessageSummary {
   return { label, ...summarize(message) };
 }
 
-/** Gives the device's id in place of a missing or empty one, which Platypush takes for the same. */
-export function orDevice(value: unknown, deviceId?: string): unknown {
-  return value === undefined || value === null || value === ""
-    ? deviceId
-    : value;
+/** Tells whether a device is left out. Platypush takes an empty text for that, too. */
+export function isLeftOut(device: unknown): boolean {
+  return device === undefined || device === null || device === "";
+}
+
+/**
+ * Gives the fields that messages of all kinds have on the wire, for a
+ * constructor to check.
+ *
+ * @param deviceId Stands for a target or an origin that is left out.
+ */
+export function commonFields(
+  wire: WireMessage,
+  deviceId: string | undefined,
+): MessageFields {
+  const { target, origin, id, _timestamp: timestamp } = wire;
+  return {
+    target: isLeftOut(target) ? deviceId : target,
+    origin: isLeftOut(origin) ? deviceId : origin,
+    id,
+    timestamp,
+    extra: wire,
+  } as MessageFields;
 }

@@ -6,7 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
-import { kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
+import { isLeftOut, kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
   checkSize,
@@ -116,11 +116,6 @@ let noteGuesses: (
   said: { readonly target?: unknown; readonly origin?: unknown },
 ) => void;
 
-/** Tells whether a device is missing or empty, which Platypush takes for the same. */
-function isEmpty(device: unknown): boolean {
-  return device === undefined || device === null || device === "";
-}
-
 /**
  * A class of messages, such as {@linkcode Event}, to build or to filter by.
  *
@@ -200,8 +195,8 @@ export abstract class Message {
       message.#guess[name] === message[name];
     noteGuesses = (message, { target, origin }) => {
       message.#guess = {
-        ...(isEmpty(target) && { target: message.target }),
-        ...(isEmpty(origin) && { origin: message.origin }),
+        ...(isLeftOut(target) && { target: message.target }),
+        ...(isLeftOut(origin) && { origin: message.origin }),
       };
     };
   }
@@ -220,7 +215,7 @@ export abstract class Message {
     const { target, origin } = fields;
     this.target = textOr(target, "target") ?? hostname();
     this.origin = textOr(origin, "origin") ?? hostname();
-    if (isEmpty(target) || isEmpty(origin)) noteGuesses(this, fields);
+    if (isLeftOut(target) || isLeftOut(origin)) noteGuesses(this, fields);
     this.id = textOfNumber(fields.id) ?? textOr(fields.id, "id") ?? newId();
     this.timestamp = seconds(fields.timestamp) ?? Date.now() / 1000;
     this.redelivered = 0;
@@ -448,7 +443,7 @@ function readWire(
       ? wire
       : identified(wire, options.identities, index);
     const message = kind.build(whole, options?.deviceId);
-    if (isEmpty(wire["target"]) || isEmpty(wire["origin"])) {
+    if (isLeftOut(wire["target"]) || isLeftOut(wire["origin"])) {
       noteGuesses(message, wire);
     }
     return message;

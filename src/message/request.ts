@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
 import {
   asSent,
   Message,
@@ -127,14 +127,10 @@ defineKind<Request>({
   subjectName: "action",
   build: (wire, deviceId) =>
     new Request({
-      target: orDevice(wire["target"], deviceId),
-      origin: orDevice(wire["origin"], deviceId),
-      id: wire["id"],
-      timestamp: wire["_timestamp"],
+      ...commonFields(wire, deviceId),
       action: wire["action"],
       args: wire["args"],
       token: wire["token"],
-      extra: wire,
     } as RequestFields, true),
   summarize: ({ action, args, positional }) => ({
     subject: action,

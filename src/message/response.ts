@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, orDevice, type WireMessage } from "./kinds.ts";
+import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
@@ -117,12 +117,10 @@ defineKind<Response>({
   attributes: ["output", "errors"],
   build: (wire, deviceId) =>
     new Response({
+      ...commonFields(wire, deviceId),
+      // A response is for whoever has asked, and must say so.
       target: wire["target"] ?? undefined,
-      origin: orDevice(wire["origin"], deviceId),
-      id: wire["id"],
-      timestamp: wire["_timestamp"],
       ...contentOf(wire["response"]),
-      extra: wire,
     } as ResponseFields, true),
   summarize: ({ id, output, errors }) => {
     const failed = errors.length > 0;
