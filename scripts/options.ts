@@ -9,6 +9,7 @@
 import { BACKEND_OPTIONS, TOP_OPTIONS } from "../src/backend/backend_kinds.ts";
 import { REQUEST_OPTIONS } from "../src/backend/message_sender.ts";
 import { SERVICE_OPTIONS } from "../src/backend/service_advertiser.ts";
+import { DASHBOARD_OPTIONS } from "../src/dashboard/dashboard_options.ts";
 import { nameInFile, type Row } from "../src/options.ts";
 import { REDIS_ARGUMENTS } from "../src/redis/redis_args.ts";
 
@@ -16,12 +17,18 @@ type Table = Readonly<Record<string, Row>>;
 
 const ROOT = new URL("../", import.meta.url);
 /** The pages that have tables. */
-export const PAGES = ["README.md", "docs/configuration.md", "docs/redis.md"];
+export const PAGES = [
+  "README.md",
+  "docs/configuration.md",
+  "docs/dashboard.md",
+  "docs/redis.md",
+];
 
 const TABLES: Readonly<Record<string, () => string[][]>> = {
   "options of a backend": () => optionTable("option", BACKEND_OPTIONS),
   "options of calls": () =>
     optionTable("option", { ...SERVICE_OPTIONS, ...REQUEST_OPTIONS }),
+  "options of the dashboard": () => dashboardTable(),
   "arguments for Redis": () => argumentTable(),
   "options in a file": () => fileTable(),
 };
@@ -32,6 +39,17 @@ function optionTable(title: string, rows: Table): string[][] {
     ...Object.entries(rows).map(([name, row]) => [
       `\`${name}\``,
       platypushName(name, row),
+      row.description ?? "",
+      defaultOf(row),
+    ]),
+  ];
+}
+
+function dashboardTable(): string[][] {
+  return [
+    ["option", "what it decides", "default"],
+    ...Object.entries<Row>(DASHBOARD_OPTIONS).map(([name, row]) => [
+      `\`${name}\``,
       row.description ?? "",
       defaultOf(row),
     ]),

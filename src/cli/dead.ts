@@ -11,9 +11,9 @@ import {
   printable,
   printableJson,
   printLine,
-  span,
   table,
 } from "./print.ts";
+import { span } from "../units.ts";
 import { object } from "@optique/core/constructs";
 import { message, text } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";

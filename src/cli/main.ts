@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import("./status.ts")).statusCommand,
   dead: async () => (await import("./dead.ts")).deadCommand,
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
+  dashboard: async () => (await import("./dashboard.ts")).dashboardCommand,
   config: async () => (await import("./config.ts")).configCommand,
 };
 

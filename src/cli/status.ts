@@ -8,10 +8,9 @@ import {
   printable,
   printableJson,
   printLine,
-  size,
-  span,
   table,
 } from "./print.ts";
+import { size, span } from "../units.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
 
 /** `status`: prints how the queue, its consumers and its server stand. */

@@ -3,7 +3,7 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
-import { COUNT, TIME_LIMIT } from "../kinds.ts";
+import { COUNT, PORT, TIME_LIMIT } from "../kinds.ts";
 import { type Kind, readAs, type Row } from "../options.ts";
 import { UsageError } from "./program.ts";
 
@@ -28,7 +28,10 @@ interface ValueKind<T> {
     | "ACTION"
     | "TOKEN"
     | "FILE"
-    | "PEER";
+    | "PEER"
+    | "PORT"
+    | "ADDRESS"
+    | "PATH";
   /** Says, for errors, what a value is: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
@@ -69,6 +72,16 @@ export function count(): ValueParser<"sync", number> {
     expected: "a whole number above 0",
     example: "10",
     read: (text) => readAs(COUNT, text) as number | undefined,
+  });
+}
+
+/** A TCP port; 0 is any that is free. */
+export function port(): ValueParser<"sync", number> {
+  return value({
+    metavar: "PORT",
+    expected: PORT.expected,
+    example: "8480",
+    read: (text) => readAs(PORT, text) as number | undefined,
   });
 }
 
@@ -173,7 +186,16 @@ export function argsOf(
 
 /** Any text but the empty one. */
 export function filled(
-  metavar: "TYPE" | "ACTION" | "TOKEN" | "ID" | "FILE" | "PEER",
+  metavar:
+    | "TYPE"
+    | "ACTION"
+    | "TOKEN"
+    | "ID"
+    | "FILE"
+    | "PEER"
+    | "ADDRESS"
+    | "NAME"
+    | "PATH",
   expected: string,
   example: string,
 ): ValueParser<"sync", string> {

@@ -1,6 +1,14 @@
 import { createHash } from "node:crypto";
 import { checkOptions, checkValue, type Rows } from "../options.ts";
-import { DAEMON, LOGGER, NAMES, OBJECT, required, SECONDS } from "../kinds.ts";
+import {
+  DAEMON,
+  FUNCTION,
+  LOGGER,
+  NAMES,
+  OBJECT,
+  required,
+  SECONDS,
+} from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
@@ -42,6 +50,10 @@ export interface DeadLettersOptions {
    */
   connectionTimeout?: number;
 }
+
+const REMOVE_OPTIONS: Rows<{ onProgress?: (count: number) => void }> = {
+  onProgress: FUNCTION,
+};
 
 const OPTIONS: Rows<DeadLettersOptions> = {
   queue: required(NAMES),
@@ -170,14 +182,18 @@ export class DeadLetters {
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is moved.
+   * @param options `onProgress` is called with the number that is done so far.
    * @returns How many were moved. After the connection was lost on the way, it
    * counts also those that somebody else has removed meanwhile.
    * @throws {TypeError} The filter says what there is not, or is empty.
    * @throws {RangeError} A value of the filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */
-  async requeue(which: "all" | DeadLetterFilter): Promise<number> {
-    return await this.#remove("requeue", which);
+  async requeue(
+    which: "all" | DeadLetterFilter,
+    options: { onProgress?: (count: number) => void } = {},
+  ): Promise<number> {
+    return await this.#remove("requeue", which, options);
   }
 
   /**
@@ -185,13 +201,17 @@ export class DeadLetters {
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is removed.
+   * @param options `onProgress` is called with the number that is done so far.
    * @returns How many were removed, counted as {@linkcode DeadLetters.requeue} does.
    * @throws {TypeError} The filter says what there is not, or is empty.
    * @throws {RangeError} A value of the filter makes no sense.
    * @throws {RedisError} The server could not be reached or refused.
    */
-  async purge(which: "all" | DeadLetterFilter): Promise<number> {
-    return await this.#remove("purge", which);
+  async purge(
+    which: "all" | DeadLetterFilter,
+    options: { onProgress?: (count: number) => void } = {},
+  ): Promise<number> {
+    return await this.#remove("purge", which, options);
   }
 
   /** Closes the connections; what is under way rejects. */
@@ -208,8 +228,10 @@ export class DeadLetters {
   async #remove(
     action: "requeue" | "purge",
     which: "all" | DeadLetterFilter,
+    options: { onProgress?: (count: number) => void },
   ): Promise<number> {
     checkValue(`${action} dead letters`, "which", which, WHICH);
+    checkOptions(`${action} dead letters`, options, REMOVE_OPTIONS);
     const filter = which === "all" ? {} : which;
     const queues = this.#check(filter);
     if (which !== "all" && isEmpty(which)) {
@@ -219,7 +241,7 @@ export class DeadLetters {
     }
     if (filter.index !== undefined) {
       const id = await Array.fromAsync(this.list(filter), ({ id }) => id);
-      return await this.#remove(action, { queue: queues, id });
+      return await this.#remove(action, { queue: queues, id }, options);
     }
     const matches = matcher(filter);
     let left = setOf(filter.id)?.size ?? Infinity;
@@ -235,6 +257,7 @@ export class DeadLetters {
           chosen = page.filter(({ letter }) => matches(letter));
           left -= chosen.length;
           count += await this.#removeEntries(action, queue, chosen);
+          options.onProgress?.(count);
         }
       }
     } catch (error) {

@@ -177,13 +177,19 @@ return {
 }
 `);
 
-/** Asks a server for everything about a queue. */
+/**
+ * Asks a server for everything about a queue.
+ *
+ * @param options Leaves out what the index does not know with `scan: false`,
+ * which costs as much as the server has keys.
+ */
 export async function readQueueStatus(
   connection: BriefConnection,
   queue: string,
+  { scan = true }: { readonly scan?: boolean } = {},
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
-  const batches = await findBatches(connection, keys);
+  const batches = scan ? await findBatches(connection, keys) : [];
   const [length, paused, count, oldest, found] = await connection.script<
     Survey
   >(

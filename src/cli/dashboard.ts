@@ -1,0 +1,125 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import {
+  HubBus,
+  RedisBackend,
+  type RedisBackendOptions,
+  resolveConfig,
+} from "../../mod.ts";
+import { dashboard } from "../dashboard/mod.ts";
+import { unlessAborted } from "../waiting.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { note, printLine } from "./print.ts";
+import { UsageError, whenAborted } from "./program.ts";
+import { redisOptions } from "./redis_options.ts";
+import { filled, port } from "./values.ts";
+
+/** The port, where nobody says another. */
+const PORT = 8480;
+
+/** `dashboard`: serves a page to look at. */
+export const dashboardCommand: Command = defineCommand("dashboard", {
+  brief: "Serve a page to look at: how everything stands, live",
+  usage: "[OPTION]…",
+  examples: [
+    "platypush-redis dashboard",
+    "platypush-redis dashboard --read-only --port 9000",
+    "PLATYPUSH_DASHBOARD_TOKEN=… platypush-redis dashboard --host 0.0.0.0 --name hub.local",
+  ],
+  options: object({
+    port: withDefault(
+      option("--port", port(), {
+        description: message`The port; 0 for any that is free. Default: 8480`,
+      }),
+      PORT,
+    ),
+    host: withDefault(
+      option(
+        "--host",
+        filled("ADDRESS", "an address of this host", "0.0.0.0"),
+        {
+          description:
+            message`The address to listen on; another one than this host's own needs PLATYPUSH_DASHBOARD_TOKEN. Default: 127.0.0.1`,
+        },
+      ),
+      "127.0.0.1",
+    ),
+    names: multiple(
+      option("--name", filled("NAME", "a host's name", "hub.local"), {
+        description:
+          message`A name under which browsers ask for the page, beside its addresses. Repeatable`,
+      }),
+    ),
+    basePath: optional(
+      option("--base-path", filled("PATH", "a path such as /hub", "/hub"), {
+        description: message`The path in front of every page, behind a proxy`,
+      }),
+    ),
+    readOnly: option("--read-only", {
+      description: message`Show everything, and change nothing`,
+    }),
+    bus: option("--bus", {
+      description:
+        message`Show what passes on the main bus of the Platypush that runs on that Redis`,
+    }),
+    redis: redisOptions(),
+  }),
+  run: async (options, { signal }) => {
+    const { host, names, basePath, readOnly } = options;
+    const token = Deno.env.get("PLATYPUSH_DASHBOARD_TOKEN") || undefined;
+    if (token === undefined && !isLoopback(host)) {
+      throw new UsageError(
+        `On ${host}, everybody on the network could use the page: set a password as PLATYPUSH_DASHBOARD_TOKEN, or leave --host out`,
+      );
+    }
+    const { options: resolved, settings } = await resolveConfig({
+      flags: options.redis,
+    });
+    // It only sends: to start it would take messages away from the listeners.
+    await using backend = new RedisBackend(resolved);
+    await using bus = options.bus ? await openHub(resolved, signal) : undefined;
+    await using page = dashboard({
+      backend,
+      bus: bus ?? false,
+      settings,
+      readOnly,
+      hosts: names,
+      ...(token !== undefined && { token }),
+      ...(basePath !== undefined && { basePath }),
+    });
+    const ended = new AbortController();
+    const server = Deno.serve({
+      hostname: host,
+      port: options.port,
+      signal: ended.signal,
+      onListen: () => {},
+    }, page);
+    const { port: taken } = server.addr as Deno.NetAddr;
+    await printLine(`http://${urlHost(host)}:${taken}${basePath ?? ""}/`);
+    note("Ctrl-C ends it.");
+    whenAborted(signal, () => ended.abort());
+    await server.finished;
+  },
+});
+
+async function openHub(
+  { redisArgs = {}, deviceId }: RedisBackendOptions,
+  signal: AbortSignal,
+): Promise<HubBus> {
+  const own = !deviceId || deviceId === "*" ? Deno.hostname() : deviceId;
+  return await unlessAborted(
+    HubBus.open({ redisArgs, deviceId: own }),
+    signal,
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\./.test(host);
+}
+
+function urlHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  return host.includes(":") ? `[${host}]` : host;
+}

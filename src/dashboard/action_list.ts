@@ -1,0 +1,118 @@
+import type { RedisBackend } from "../backend/mod.ts";
+import { isRecord } from "../message/json_value.ts";
+
+/** A parameter of an action, as the device describes it. */
+export interface ActionParameter {
+  readonly name: string;
+  readonly type: "text" | "number" | "whole number" | "yes or no" | "JSON";
+  readonly description: string;
+  readonly isRequired: boolean;
+  /** The only values that it may have, as JSON. */
+  readonly choices: readonly string[];
+  /** The value where it is not given, as JSON; empty without one. */
+  readonly byDefault: string;
+}
+
+/** Something that a device can do. */
+export interface ActionDescription {
+  readonly name: string;
+  readonly description: string;
+  readonly parameters: readonly ActionParameter[];
+  /** True if it takes arguments that it does not name. */
+  readonly takesMore: boolean;
+}
+
+/** The request to which Platypush, and this module, answer with what they can do. */
+const ACTION = "inspect.get_all_plugins";
+/** The time that the answer may take, in seconds. */
+const TIMEOUT = 2;
+
+/**
+ * Asks a device what it can do.
+ *
+ * @throws {Error} It does not answer, or not with that.
+ */
+export async function askForActions(
+  backend: RedisBackend,
+  target: string,
+): Promise<ActionDescription[]> {
+  const { output, errors } = await backend.sendRequest(
+    { target, action: ACTION },
+    { responseTimeout: TIMEOUT },
+  );
+  if (errors.length > 0) throw new Error(String(errors[0]));
+  return readPlugins(typeof output === "string" ? JSON.parse(output) : output);
+}
+
+/** Reads plugins as Platypush describes them: by name, each with its actions. */
+function readPlugins(output: unknown): ActionDescription[] {
+  if (!isRecord(output)) return [];
+  return Object.entries(output).flatMap(([plugin, described]) => {
+    const { actions } = isRecord(described) ? described : {};
+    if (!isRecord(actions)) return [];
+    return Object.entries(actions).map(([name, action]) =>
+      readAction(plugin, name, isRecord(action) ? action : {})
+    );
+  }).toSorted((a, b) =>
+    // What every device has comes last.
+    Number(isInspect(a)) - Number(isInspect(b)) || (a.name < b.name ? -1 : 1)
+  );
+}
+
+function isInspect({ name }: ActionDescription): boolean {
+  return name.startsWith("inspect.");
+}
+
+function readAction(
+  plugin: string,
+  name: string,
+  { doc, args, schema, has_kwargs: takesMore }: Record<string, unknown>,
+): ActionDescription {
+  const properties = isRecord(schema) && isRecord(schema["properties"])
+    ? schema["properties"]
+    : {};
+  const parameters = Object.entries(isRecord(args) ? args : {})
+    .map(([name, argument]) =>
+      readParameter(
+        name,
+        isRecord(argument) ? argument : {},
+        isRecord(properties[name]) ? properties[name] : {},
+      )
+    );
+  return {
+    name: plugin === "" ? name : `${plugin}.${name}`,
+    description: textOf(doc),
+    parameters,
+    takesMore: parameters.length === 0 && takesMore === true,
+  };
+}
+
+/** Translates what Python calls the types to the words of forms. */
+const TYPES: Readonly<Record<string, ActionParameter["type"]>> = {
+  str: "text",
+  int: "whole number",
+  float: "number",
+  bool: "yes or no",
+};
+
+function readParameter(
+  name: string,
+  { type, doc, required, default: byDefault }: Record<string, unknown>,
+  { enum: values }: Record<string, unknown>,
+): ActionParameter {
+  const python = textOf(type).replace(/^Optional\[(.*)\]$/, "$1");
+  return {
+    name,
+    type: TYPES[python] ?? "JSON",
+    description: textOf(doc),
+    isRequired: required === true,
+    choices: Array.isArray(values)
+      ? values.map((each) => JSON.stringify(each))
+      : [],
+    byDefault: (byDefault ?? null) === null ? "" : JSON.stringify(byDefault),
+  };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value.trim() : "";
+}

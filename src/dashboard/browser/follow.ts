@@ -1,0 +1,108 @@
+import { localTimes, morph, readHtml } from "./morph.ts";
+
+/** A point of a line. */
+export interface Points {
+  readonly chart: string;
+  readonly time: number;
+  readonly values: readonly number[];
+}
+
+/** Gives {@linkcode followServer} what it needs. */
+interface FollowOptions {
+  readonly page: string;
+  readonly base: string;
+  /** Says which part of the page is shown, as its address does. */
+  query(): string;
+  /** The newest message that it shows. */
+  newest(): string | undefined;
+  onPoints(points: Points): void;
+  onRows(html: string): void;
+  /** Called when the server is there again: what has passed meanwhile is missing. */
+  onReconnect(): void;
+  /** Told what to call when the page is to show something else. */
+  onQueryChange(reopen: () => void): void;
+}
+
+/** The longest pause before the server is tried again, in milliseconds. */
+const LONGEST_PAUSE = 5000;
+
+/** Follows the server's events while the page can be seen. */
+export function followServer(options: FollowOptions): void {
+  let source: EventSource | undefined;
+  let timer: number | undefined;
+  let pause = 250;
+  let wasLost = false;
+  const offline = document.querySelector<HTMLElement>("#offline");
+
+  const close = (): void => {
+    clearTimeout(timer);
+    source?.close();
+    source = undefined;
+  };
+  const open = (): void => {
+    close();
+    const query = new URLSearchParams(options.query());
+    query.set("page", options.page);
+    const newest = options.newest();
+    if (newest !== undefined) query.set("after", newest);
+    const opened = new EventSource(`${options.base}/live?${query}`);
+    source = opened;
+    opened.onopen = () => {
+      pause = 250;
+      offline?.toggleAttribute("hidden", true);
+      document.documentElement.dataset["live"] = "yes";
+      if (wasLost) options.onReconnect();
+      wasLost = false;
+    };
+    opened.onerror = () => {
+      if (source !== opened) return;
+      wasLost = true;
+      offline?.toggleAttribute("hidden", false);
+      document.documentElement.dataset["live"] = "no";
+      close();
+      timer = setTimeout(() => retry(open), pause);
+      pause = Math.min(pause * 2, LONGEST_PAUSE);
+    };
+    opened.addEventListener("part", ({ data }) => showPart(data));
+    opened.addEventListener(
+      "points",
+      ({ data }) => options.onPoints(JSON.parse(data)),
+    );
+    opened.addEventListener("rows", ({ data }) => options.onRows(data));
+  };
+
+  options.onQueryChange(open);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close();
+    else if (source === undefined) {
+      wasLost = true;
+      open();
+    }
+  });
+  addEventListener("pagehide", close);
+  open();
+}
+
+/** Tries again, or asks for the password where the session is over. */
+async function retry(open: () => void): Promise<void> {
+  try {
+    const { status } = await fetch(location.href, {
+      method: "HEAD",
+      redirect: "manual",
+    });
+    if (status === 0) return location.reload();
+  } catch {
+    // It is not there yet.
+  }
+  open();
+}
+
+function showPart(html: string): void {
+  const fragment = readHtml(html);
+  localTimes(fragment);
+  const part = fragment.firstElementChild;
+  const shown = part && document.getElementById(part.id);
+  if (!shown) return;
+  morph(shown, part);
+  document.dispatchEvent(new Event("part"));
+}

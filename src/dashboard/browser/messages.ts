@@ -1,0 +1,158 @@
+import { later, post, toast } from "./forms.ts";
+import { localTimes, readHtml } from "./morph.ts";
+import { treeOf } from "./tree.ts";
+
+/** The messages on their page: new ones on top, up to a number. */
+export class Messages {
+  readonly #root: Document;
+  readonly #base: string;
+  #waiting: string[] = [];
+  #isPaused = false;
+  /** The query of the page, once somebody has filtered. */
+  query: string | undefined;
+  /** Called when somebody has filtered. */
+  onFilter: () => void = () => {};
+
+  constructor(root: Document) {
+    this.#root = root;
+    this.#base = root.documentElement.dataset["base"] ?? "";
+    const filter = root.querySelector<HTMLInputElement>("#filter");
+    if (filter === null) return;
+    filter.addEventListener(
+      "input",
+      () => later(() => this.#filter(filter.value)),
+    );
+    root.querySelector("[data-pause]")
+      ?.addEventListener("click", () => this.#pause());
+    root.addEventListener("toggle", (event) => {
+      const details = event.target as HTMLDetailsElement;
+      const message = details.closest<HTMLElement>(".message");
+      if (message && details.open) this.#open(message);
+    }, true);
+    root.addEventListener("click", (event) => {
+      const button = event.target as HTMLElement;
+      const message = button.closest<HTMLElement>(".message");
+      if (message) this.#act(button, message);
+    });
+  }
+
+  /** The id of the newest message that is shown; `undefined` where none are. */
+  get newest(): string | undefined {
+    const rows = this.#root.querySelector("#rows");
+    if (rows === null) return undefined;
+    return rows.querySelector<HTMLElement>(".message")?.dataset["id"] ?? "";
+  }
+
+  /** Adds rows that have come. */
+  add(html: string): void {
+    if (this.#isPaused) {
+      this.#waiting.push(html);
+      if (this.#waiting.length > 200) this.#waiting.shift();
+      this.#showPause();
+    } else this.#show(html);
+  }
+
+  /** Asks for what is there. */
+  async reload(): Promise<void> {
+    const shown = this.#root.querySelector("#passed");
+    if (shown === null || this.#isPaused) return;
+    const query = this.query ?? location.search;
+    const response = await fetch(`${this.#base}/messages/list${query}`)
+      .catch(() => undefined);
+    if (!response?.ok) return;
+    const fragment = readHtml(await response.text());
+    localTimes(fragment);
+    shown.replaceWith(fragment);
+  }
+
+  #show(html: string): void {
+    const rows = this.#root.querySelector<HTMLElement>("#rows");
+    if (rows === null) return;
+    const fragment = readHtml(html);
+    localTimes(fragment);
+    // One line says how many are missing, also when it goes on.
+    rows.prepend(fragment);
+    const limit = Number(rows.dataset["limit"]);
+    while (rows.childElementCount > limit) rows.lastElementChild!.remove();
+    this.#root.querySelector("[data-empty]")?.toggleAttribute("hidden", true);
+  }
+
+  async #filter(text: string): Promise<void> {
+    this.query = text === "" ? "" : `?${new URLSearchParams({ filter: text })}`;
+    history.replaceState(null, "", location.pathname + this.query);
+    await this.reload();
+    this.onFilter();
+  }
+
+  #pause(): void {
+    this.#isPaused = !this.#isPaused;
+    this.#root.querySelector("[data-pause]")
+      ?.setAttribute("aria-pressed", String(this.#isPaused));
+    if (!this.#isPaused) {
+      for (const html of this.#waiting) this.#show(html);
+      this.#waiting = [];
+    }
+    this.#showPause();
+  }
+
+  #showPause(): void {
+    const button = this.#root.querySelector("[data-pause]")!;
+    button.textContent = this.#isPaused
+      ? this.#waiting.length > 0 ? "Go on, there is more" : "Go on"
+      : "Pause";
+  }
+
+  async #open(message: HTMLElement): Promise<void> {
+    const tree = message.querySelector(".tree")!;
+    if (tree.childElementCount > 0) return;
+    const json = await this.#jsonOf(message);
+    tree.replaceChildren(json === undefined ? "" : treeOf(JSON.parse(json)));
+  }
+
+  async #jsonOf(message: HTMLElement): Promise<string | undefined> {
+    const { json, id } = message.dataset;
+    if (json !== undefined) return json;
+    const response = await fetch(`${this.#base}/messages/${id}`)
+      .catch(() => undefined);
+    if (response?.ok) return message.dataset["json"] = await response.text();
+    toast("This message is no longer kept.", true);
+    return undefined;
+  }
+
+  async #act(button: HTMLElement, message: HTMLElement): Promise<void> {
+    if (button.matches("[data-keep]")) return this.#keep(message);
+    if (button.matches("[data-copy]")) {
+      const json = await this.#jsonOf(message);
+      if (json !== undefined) await copy(json);
+    } else if (button.matches("[data-send]")) {
+      const body = new FormData();
+      body.set("id", message.dataset["id"]!);
+      await post(`${this.#base}/messages/send`, body);
+    }
+  }
+
+  #keep(message: HTMLElement): void {
+    const kept = this.#root.querySelector("#kept")!;
+    const card = this.#root.querySelector("#kept-card")!;
+    const button = message.querySelector("[data-keep]")!;
+    if (message.parentElement === kept) {
+      message.remove();
+    } else {
+      const copy = message.cloneNode(true) as HTMLElement;
+      copy.querySelector("[data-keep]")!.textContent = "Let go";
+      kept.prepend(copy);
+      button.textContent = "Kept";
+      button.setAttribute("disabled", "");
+    }
+    card.toggleAttribute("hidden", kept.childElementCount === 0);
+  }
+}
+
+async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Copied.");
+  } catch {
+    toast("The browser does not let this page copy.", true);
+  }
+}

@@ -1,0 +1,80 @@
+/** Reads HTML of the server without running or loading anything. */
+export function readHtml(html: string): DocumentFragment {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return template.content;
+}
+
+/** Shows moments in the time zone of who looks. */
+export function localTimes(root: ParentNode): void {
+  for (const time of root.querySelectorAll<HTMLTimeElement>("time[datetime]")) {
+    const date = new Date(time.dateTime);
+    if (Number.isNaN(date.getTime())) continue;
+    time.textContent = date.toLocaleTimeString("en-GB");
+    time.title = date.toLocaleString();
+  }
+}
+
+/**
+ * Makes an element like another one, and changes only what differs, so that what
+ * has the focus, is open or was typed stays as it is.
+ */
+export function morph(from: Element, to: Element): void {
+  if (from.tagName !== to.tagName) {
+    from.replaceWith(to);
+    return;
+  }
+  morphAttributes(from, to);
+  // What somebody writes is theirs.
+  if (from instanceof HTMLTextAreaElement) return;
+  morphChildren(from, to);
+}
+
+function morphAttributes(from: Element, to: Element): void {
+  const kept = from instanceof HTMLDetailsElement ? ["open"] : [];
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && !kept.includes(name)) {
+      from.removeAttribute(name);
+    }
+  }
+}
+
+function morphChildren(from: Element, to: Element): void {
+  const byId = new Map<string, Element>();
+  for (const child of from.children) if (child.id) byId.set(child.id, child);
+  let at = from.firstChild;
+  for (const wanted of [...to.childNodes]) {
+    const same = wanted instanceof Element && wanted.id
+      ? byId.get(wanted.id)
+      : undefined;
+    if (same !== undefined && same !== at) {
+      from.insertBefore(same, at);
+      morph(same, wanted as Element);
+    } else if (at === null) {
+      from.append(wanted);
+    } else if (at instanceof Element && wanted instanceof Element) {
+      const next: ChildNode | null = at.nextSibling;
+      const isOther = at.id !== wanted.id || at.tagName !== wanted.tagName;
+      if (isOther && wanted.id && !same) {
+        from.insertBefore(wanted, at);
+      } else {
+        if (isOther) at.replaceWith(wanted);
+        else morph(at, wanted);
+        at = next;
+      }
+    } else if (at.nodeType === wanted.nodeType) {
+      if (at.nodeValue !== wanted.nodeValue) at.nodeValue = wanted.nodeValue;
+      at = at.nextSibling;
+    } else {
+      from.insertBefore(wanted, at);
+    }
+  }
+  while (at !== null) {
+    const next: ChildNode | null = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}

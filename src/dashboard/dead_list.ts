@@ -1,0 +1,150 @@
+import { Message, summarize } from "../message/mod.ts";
+import type { DeadLetter, DeadLetters } from "../redis/mod.ts";
+import { shorten } from "./words.ts";
+
+/** A dead letter as it is shown. */
+export interface DeadRow {
+  readonly letter: DeadLetter;
+  /** Says what the message is about, where it is one. */
+  readonly subject: string;
+  /** The message as text, without tokens; `undefined` where it is not UTF-8. */
+  readonly text: string | undefined;
+}
+
+/** Those that failed for one reason, with one error. */
+export interface DeadGroup {
+  readonly reason: string;
+  readonly error: string;
+  readonly count: number;
+  /** When the newest one became one, in seconds since the epoch. */
+  readonly newest: number;
+}
+
+/** Which dead letters are to be seen. */
+export interface DeadQuery {
+  /** Words that have to be in the error, the reason or the message. */
+  readonly text: string;
+  readonly reason: string;
+  /** The whole text of the error. */
+  readonly error: string;
+  readonly limit: number;
+}
+
+/** Holds what was found, the newest first. */
+export interface DeadView {
+  readonly rows: readonly DeadRow[];
+  /** The number of those that fit, also of those that are not shown. */
+  readonly fitting: number;
+  /** The number of all of them. */
+  readonly total: number;
+  readonly groups: readonly DeadGroup[];
+  /** True if there were too many to look at all of them. */
+  readonly isPartial: boolean;
+}
+
+/** So many are looked at, as many as a queue keeps by default. */
+const MAX_READ = 10_000;
+/** So many bytes of messages are looked at. */
+const MAX_BYTES = 64 * 2 ** 20;
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reads what somebody wants to see of the dead letters. */
+export async function readDead(
+  dead: DeadLetters,
+  query: DeadQuery,
+): Promise<DeadView> {
+  const fitting: DeadLetter[] = [];
+  const groups = new Map<string, DeadGroup>();
+  let [total, bytes, fits] = [0, 0, 0];
+  let isPartial = false;
+  for await (const letter of dead.list()) {
+    total++;
+    bytes += letter.payload.byteLength;
+    const { reason, error } = letter;
+    const key = JSON.stringify([reason, error]);
+    const count = (groups.get(key)?.count ?? 0) + 1;
+    groups.set(key, { reason, error, count, newest: letter.time });
+    if (isWanted(letter, query)) {
+      fits++;
+      fitting.push(letter);
+      if (fitting.length > query.limit) fitting.shift();
+    }
+    if (total >= MAX_READ || bytes >= MAX_BYTES) {
+      isPartial = true;
+      break;
+    }
+  }
+  return {
+    rows: fitting.toReversed().map(rowOf),
+    fitting: fits,
+    total,
+    groups: [...groups.values()].toSorted((a, b) => b.count - a.count),
+    isPartial,
+  };
+}
+
+/** Reads the ids of those that fit. */
+export async function idsOf(
+  dead: DeadLetters,
+  query: Omit<DeadQuery, "limit">,
+): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const letter of dead.list()) {
+    if (isWanted(letter, query)) ids.push(letter.id);
+  }
+  return ids;
+}
+
+function isWanted(
+  letter: DeadLetter,
+  { text, reason, error }: Omit<DeadQuery, "limit">,
+): boolean {
+  if (reason !== "" && letter.reason !== reason) return false;
+  if (error !== "" && letter.error !== error) return false;
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return true;
+  const where = `${letter.reason} ${letter.error} ${textOf(letter) ?? ""}`
+    .toLowerCase();
+  return words.every((word) => where.includes(word));
+}
+
+function rowOf(letter: DeadLetter): DeadRow {
+  const text = textOf(letter);
+  return { letter, text, subject: subjectOf(text) };
+}
+
+/** A token, in JSON or in a Python literal. */
+const TOKEN =
+  /((["'])token\2\s*:\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d[\d.]*)/g;
+const MASK = "***";
+
+/** Puts tokens back into a text that was shown without them, in their order. */
+export function withTokens(text: string, { payload }: DeadLetter): string {
+  const original = new TextDecoder().decode(payload);
+  const tokens = [...original.matchAll(TOKEN)].map(([, , , token]) => token!);
+  return text.replace(TOKEN, (whole, name: string, _quote, token: string) => {
+    const before = tokens.shift();
+    return token === `"${MASK}"` && before !== undefined
+      ? name + before
+      : whole;
+  });
+}
+
+function textOf({ payload }: DeadLetter): string | undefined {
+  try {
+    return decoder.decode(payload).replace(TOKEN, `$1"${MASK}"`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Says what a message is about; of what is none, its beginning. */
+function subjectOf(text: string | undefined): string {
+  if (text === undefined) return "(not a text)";
+  try {
+    return summarize(Message.build(text)).subject;
+  } catch {
+    return shorten(text, 60);
+  }
+}

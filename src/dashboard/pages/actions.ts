@@ -1,0 +1,232 @@
+import { html, raw } from "hono/html";
+import type { Context } from "hono";
+import {
+  type ActionDescription,
+  type ActionParameter,
+  askForActions,
+} from "../action_list.ts";
+import type { Desk, Html, Page } from "../page.ts";
+import { countOf } from "../words.ts";
+
+/** The longest time that somebody waits for a response, in seconds. */
+const MAX_WAIT = 60;
+
+/** The page with what the device can do, and to send something by hand. */
+export const actionsPage: Page = {
+  name: "actions",
+  title: "Actions",
+  render: (desk) =>
+    html`
+      <div class="page-head">
+        <h1>Actions</h1>
+        <p class="quiet">What the device can do, and messages by hand.</p>
+      </div>
+      <section class="card" aria-labelledby="can-title">
+        <h2 id="can-title">What ${desk.backend.deviceId} can do</h2>
+        <div id="can" data-load="${desk.path("/actions/list")}">
+          <p class="empty">Asking…</p>
+        </div>
+      </section>
+      ${desk.isReadOnly ? "" : html`${requestForm(desk)}${eventForm(desk)}`}
+    `,
+  routes: (app, desk) => {
+    app.get("/actions/list", async (context) => {
+      return context.html(await listOf(desk));
+    });
+    app.post("/actions/request", (context) => sendRequest(context, desk));
+    app.post("/actions/event", (context) => sendEvent(context, desk));
+  },
+};
+
+async function listOf(desk: Desk): Promise<Html> {
+  const { backend } = desk;
+  try {
+    const actions = await askForActions(backend, backend.deviceId);
+    if (actions.length === 0) {
+      return html`
+        <p
+          class="empty">Nothing yet. <span class="quiet"><code>backend.registerAction()</code> adds something.</span></p>
+      `;
+    }
+    return html`
+      <p class="quiet">${countOf(
+        actions.length,
+        "action",
+      )}, as it says itself</p>
+      <ul class="can">${actions.map((action) => actionOf(desk, action))}</ul>
+    `;
+  } catch (error) {
+    const { name, message } = error as Error;
+    return html`<p class="empty">${
+      name === "TimeoutError"
+        ? "It does not answer: no backend that runs for this device has actions."
+        : message
+    }</p>`;
+  }
+}
+
+function actionOf(
+  desk: Desk,
+  { name, description, parameters, takesMore }: ActionDescription,
+): Html {
+  return html`
+    <li>
+      <details>
+        <summary><strong class="mono">${name}</strong> <span class="quiet">${description
+          .split("\n")[0]}</span></summary>
+        <form class="opened fields" method="post" action="${desk.path(
+          "/actions/request",
+        )}" data-post
+          data-show><input type="hidden" name="action" value="${name}"><input type="hidden" name="target" value="${desk
+            .backend.deviceId}">${parameters.map((parameter) =>
+              fieldOf(name, parameter)
+            )}${takesMore ? anythingField() : ""}${desk.isReadOnly
+            ? ""
+            : html`<button class="primary">Run</button><output></output>`}</form>
+      </details>
+    </li>
+  `;
+}
+
+/** The field for arguments that the action does not name. */
+function anythingField(): Html {
+  return html`<label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{}</textarea></label>`;
+}
+
+function fieldOf(
+  action: string,
+  { name, type, description, isRequired, choices, byDefault }: ActionParameter,
+): Html {
+  const isText = type === "text" && choices.length === 0;
+  const field = `${isText ? "text" : "json"}:${name}`;
+  const id = `${action}-${name}`.replace(/[^\w-]/g, "-");
+  const required = isRequired ? raw(" required") : "";
+  const options = type === "yes or no" ? ["true", "false"] : choices;
+  const input = options.length > 0
+    ? html`
+      <select id="${id}" name="${field}"
+        ${required}>${isRequired
+          ? ""
+          : html`<option value=""></option>`}${options.map((each) =>
+            html`<option value="${each}">${wordOf(each)}</option>`
+          )}</select>
+    `
+    : html`
+      <input id="${id}" name="${field}" ${required} placeholder="${byDefault}"
+        autocomplete="off" ${/number/.test(type)
+          ? raw(' inputmode="decimal"')
+          : ""}>
+    `;
+  return html`
+    <div
+      class="field"><label for="${id}"><span><span class="mono">${name}</span> <span class="quiet">${type}</span></span></label>${input}${description
+        ? html`<p class="quiet">${description}</p>`
+        : ""}</div>
+  `;
+}
+
+/** A choice as people read it: a text without its quotes. */
+function wordOf(json: string): string {
+  const value: unknown = JSON.parse(json);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "string" ? value : json;
+}
+
+function requestForm(desk: Desk): Html {
+  return html`
+    <section class="card" aria-labelledby="request-title">
+      <h2 id="request-title">Send a request</h2>
+      <form class="fields" method="post" action="${desk.path(
+        "/actions/request",
+      )}" data-post
+        data-show><div class="row"><label>Target<input name="target" value="${desk
+          .backend
+          .deviceId}" required></label><label>Action<input name="action" class="mono" placeholder="light.on" required></label><label class="short">Wait for, s<input name="wait" inputmode="decimal" value="5"></label></div><label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{}</textarea></label><button class="primary">Send</button><output></output></form>
+    </section>
+  `;
+}
+
+function eventForm(desk: Desk): Html {
+  return html`
+    <section class="card" aria-labelledby="event-title">
+      <h2 id="event-title">Send an event</h2>
+      <form class="fields" method="post" action="${desk.path("/actions/event")}"
+        data-post><div class="row"><label>Target<input name="target" value="${desk
+          .backend
+          .deviceId}" required></label><label>Type<input name="type" class="mono" placeholder="custom.Motion" required></label></div><label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{"room": "hall"}</textarea></label><button class="primary">Send</button></form>
+    </section>
+  `;
+}
+
+async function sendRequest(context: Context, desk: Desk): Promise<Response> {
+  const form = await context.req.formData();
+  const target = String(form.get("target") ?? "");
+  const action = String(form.get("action") ?? "").trim();
+  const wait = Number(form.get("wait") ?? 5);
+  const start = performance.now();
+  const response = await desk.backend.sendRequest(
+    { target, action, args: argsOf(form) },
+    { responseTimeout: Math.min(Math.max(wait || 5, 0.1), MAX_WAIT) },
+  );
+  const milliseconds = performance.now() - start;
+  const took = milliseconds < 1000
+    ? `${Math.round(milliseconds)} ms`
+    : `${(milliseconds / 1000).toFixed(1)} s`;
+  const { output, errors } = response;
+  return context.json({
+    shown: {
+      title: errors.length > 0
+        ? `Answered with an error after ${took}`
+        : `Answered after ${took}`,
+      failed: errors.length > 0,
+      value: JSON.stringify(errors.length > 0 ? errors : output, null, 2),
+    },
+  });
+}
+
+async function sendEvent(context: Context, desk: Desk): Promise<Response> {
+  const form = await context.req.formData();
+  const target = String(form.get("target") ?? "");
+  const type = String(form.get("type") ?? "").trim();
+  await desk.backend.sendEvent({ target, args: { ...argsOf(form), type } });
+  return context.json({ message: `Sent ${type} to ${target}` });
+}
+
+/**
+ * Reads arguments: one field each, in which JSON is JSON and all else a text, or
+ * one JSON object.
+ */
+function argsOf(form: FormData): Record<string, unknown> {
+  const args: Record<string, unknown> = Object.create(null);
+  for (const [name, value] of form) {
+    const [, kind, argument] = /^(text|json):(.+)$/s.exec(name) ?? [];
+    if (argument === undefined || value === "") continue;
+    args[argument] = kind === "text"
+      ? String(value)
+      : jsonOrText(String(value));
+  }
+  const text = String(form.get("args") ?? "").trim();
+  if (text === "") return { ...args };
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw new SyntaxError(
+      `The arguments are no JSON: ${(error as Error).message}`,
+    );
+  }
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new TypeError(
+      'The arguments have to be an object, such as {"room": "hall"}',
+    );
+  }
+  return { ...given };
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,246 @@
+import { html } from "hono/html";
+import type { Hono } from "hono";
+import { readFilter, type Wanted } from "../filter_text.ts";
+import type { Viewer } from "../live.ts";
+import type { Desk, Html, Page } from "../page.ts";
+import type { PassedMessage } from "../passed.ts";
+import { chip, clock, number, oneLine, shorten, typeChip } from "../words.ts";
+
+/** So many rows are shown at first, and kept by the browser. */
+const ROWS = 200;
+/** A message of up to so many characters goes with its row; a longer one is asked for when it is opened. */
+const SMALL = 4096;
+/** So many rows are sent to one browser in a second. */
+const ROWS_PER_SECOND = 40;
+
+/** The page with the messages as they pass. */
+export const messagesPage: Page = {
+  name: "messages",
+  title: "Messages",
+  render: (desk, query) => {
+    const text = query.get("filter") ?? "";
+    return html`
+      <div class="page-head">
+        <h1>Messages</h1>
+        <p
+          class="quiet">As they pass, the newest first. To look takes nothing away from anybody.</p>
+      </div>
+      ${desk.bus === undefined
+        ? html`
+          <div class="card note">
+            <p><strong>Messages can only be seen by the program that takes them off the queue.</strong></p>
+            <p
+              class="quiet">Give the page its backend there: <code>dashboard({ backend })</code>. Or start this command with <code>--bus</code>, to see what passes on the main bus of a Platypush.</p>
+          </div>
+        `
+        : html`
+          <form class="toolbar" role="search" data-filter>
+            <label class="sr" for="filter">Filter</label>
+            <input id="filter" name="filter" type="search" value="${text}"
+              placeholder="type:Motion room:hall" autocomplete="off" spellcheck="false"
+              aria-describedby="filter-problem">
+            <button type="button" data-pause aria-pressed="false">Pause</button>
+            <details class="help">
+              <summary>How to filter</summary>
+              <div>
+                <p><code>hall</code> finds it anywhere. <code>type:Motion</code>, <code>kind:request</code>, <code>from:lamp</code>, <code>to:hall</code> and <code>id:3f</code> look there, and any other name is that of an argument: <code>room:hall</code>. <code>-room:attic</code> leaves out.</p>
+                <p>A condition as <code>bus.on</code> takes it works, too: <code>{"type": "custom.Motion", "level": {"$gt": 3}}</code></p>
+              </div>
+            </details>
+          </form>
+          <section id="kept-card" class="card" hidden>
+            <h2>Kept</h2>
+            <ol id="kept" class="messages"></ol>
+          </section>
+        `}
+      ${resultOf(desk, text)}
+    `;
+  },
+  follow: (desk, viewer, query) => followMessages(desk, viewer, query),
+  routes: (app, desk) => {
+    app.get("/messages/list", async (context) => {
+      const text = context.req.query("filter") ?? "";
+      return context.html(await resultOf(desk, text));
+    });
+    app.get("/messages/:id", (context) => {
+      const found = desk.passed.find(context.req.param("id"));
+      return found === undefined
+        ? context.text("This message is no longer kept.", 404)
+        : context.body(found.json, 200, { "content-type": "application/json" });
+    });
+    sendAgain(app, desk);
+  },
+};
+
+function sendAgain(app: Hono, { backend, passed }: Desk): void {
+  app.post("/messages/send", async (context) => {
+    const form = await context.req.formData();
+    const kept = passed.find(String(form.get("id")));
+    if (kept === undefined) {
+      return context.json({ message: "This message is no longer kept." }, 409);
+    }
+    await backend.sendMessage(kept.message);
+    return context.json({ message: `Sent to ${[backend.queue].flat()[0]}` });
+  });
+}
+
+/** The rows, or what is wrong with the filter. */
+function resultOf(desk: Desk, text: string): Html {
+  if (desk.bus === undefined) return html``;
+  let wanted: Wanted;
+  try {
+    wanted = readFilter(text);
+  } catch (error) {
+    return html`
+      <div id="passed">
+        <p id="filter-problem" class="problem" role="alert">${(error as Error)
+          .message}</p>
+      </div>
+    `;
+  }
+  const rows = newestOf(desk, text, wanted);
+  return html`
+    <div id="passed">
+      <p id="filter-problem" hidden></p>
+      <div class="card flush">
+        <p class="empty" data-empty${rows.length > 0
+          ? html`
+            hidden
+          `
+          : ""}>${text === ""
+          ? "Nothing has passed within the last hour. What comes is here at once."
+          : "Nothing like that has passed within the last hour. What comes is here at once."}</p>
+        <ol id="rows" class="messages" data-limit="${ROWS}">${rows.map((row) =>
+          rowOf(desk, row)
+        )}</ol>
+      </div>
+    </div>
+  `;
+}
+
+function newestOf(
+  { passed }: Desk,
+  text: string,
+  wanted: Wanted,
+): PassedMessage[] {
+  const all = passed.newest();
+  if (text.trim() === "") return all.slice(0, ROWS);
+  const found: PassedMessage[] = [];
+  for (const each of all) {
+    if (wanted(each.message)) found.push(each);
+    if (found.length === ROWS) break;
+  }
+  return found;
+}
+
+/** Sends what passes, in portions, and says how many are left out. */
+function followMessages(
+  desk: Desk,
+  viewer: Viewer,
+  query: URLSearchParams,
+): () => void {
+  const text = query.get("filter") ?? "";
+  if (desk.bus === undefined) return () => {};
+  let wanted: Wanted;
+  try {
+    wanted = readFilter(text);
+  } catch {
+    return () => {}; // The page says what is wrong with it.
+  }
+  const isFiltered = text.trim() !== "";
+  let rows: PassedMessage[] = [];
+  let skipped = 0;
+  let sentThisSecond = 0;
+  let skippedBefore = desk.passed.skipped;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const flush = (): void => {
+    timer = undefined;
+    const missed = desk.passed.skipped - skippedBefore;
+    const left = skipped + missed;
+    if (rows.length === 0 && left === 0) return;
+    const items = rows.toReversed().map((row) => rowOf(desk, row));
+    const note = left > 0 ? [skippedRow(left, missed > 0 && isFiltered)] : [];
+    const text = String(html`${[...note, ...items]}`);
+    if (!viewer.send("rows", text)) {
+      skipped += rows.length;
+      rows = [];
+      return;
+    }
+    skippedBefore += missed;
+    skipped = 0;
+    rows = [];
+  };
+  const turn = setInterval(() => {
+    sentThisSecond = 0;
+    flush();
+  }, 1000);
+  Deno.unrefTimer(turn);
+  const take = (message: PassedMessage): void => {
+    if (!wanted(message.message)) return;
+    if (sentThisSecond >= ROWS_PER_SECOND) {
+      skipped++;
+      return;
+    }
+    sentThisSecond++;
+    rows.push(message);
+    if (timer === undefined) {
+      timer = setTimeout(flush, 50);
+      Deno.unrefTimer(timer);
+    }
+  };
+  // What has passed since the page was made, which shows the one that is named.
+  for (const message of desk.passed.after(query.get("after") ?? "")) {
+    take(message);
+  }
+  const end = desk.passed.listen(take);
+  return () => {
+    end();
+    clearInterval(turn);
+    clearTimeout(timer);
+  };
+}
+
+function skippedRow(count: number, isUnfiltered: boolean): Html {
+  return html`
+    <li
+      class="skipped">${number(count)} ${count === 1
+        ? "message was"
+        : "messages were"} not shown: too many at once${isUnfiltered
+        ? ", so the filter has not seen all of them"
+        : ""}.</li>
+  `;
+}
+
+function rowOf(desk: Desk, row: PassedMessage): Html {
+  const { id, time, label, subject, failed, origin, target } = row;
+  const route = origin === target ? target : `${origin} → ${target}`;
+  const isSmall = row.json.length <= SMALL;
+  return html`
+    <li class="message" data-id="${id}" ${isSmall
+      ? html`
+        data-json="${row.json}"
+      `
+      : ""}>
+      <details>
+        <summary>${clock(time)}${chip(
+          failed ? "failed" : label,
+          label,
+        )}${typeChip(subject)}<span class="route">${shorten(
+          route,
+          60,
+        )}</span><span class="details">${oneLine(
+          row.details,
+          160,
+        )}</span></summary>
+        <div class="opened">
+          <div class="tree"></div>
+          <div
+            class="actions"><button type="button" data-copy>Copy as JSON</button><button type="button" data-keep>Keep</button>${desk
+                .isReadOnly
+              ? ""
+              : html`<button type="button" data-send>Send again</button>`}</div>
+        </div>
+      </details>
+    </li>
+  `;
+}

@@ -1,0 +1,167 @@
+import { html, raw } from "hono/html";
+import type { Neighbour } from "../neighbours.ts";
+import type { Desk, Html, Page, Part } from "../page.ts";
+import { ago, chip, countOf, shorten } from "../words.ts";
+
+/** The page with who is on the network. */
+export const neighboursPage: Page = {
+  name: "neighbours",
+  title: "Neighbours",
+  render: (desk) =>
+    html`
+      <div class="page-head">
+        <h1>Neighbours</h1>
+        <p
+          class="quiet">Who is on the local network, as they say of themselves by Zeroconf.</p>
+      </div>
+      ${neighboursPart(desk).html}
+    `,
+  parts: (desk) => {
+    desk.neighbours.look();
+    return [neighboursPart(desk)];
+  },
+  routes: (app, desk) => {
+    app.post("/neighbours/send", async (context) => {
+      const form = await context.req.formData();
+      const name = String(form.get("name") ?? "");
+      const peer = desk.neighbours.known
+        .find(({ service }) => service.name === name)?.service;
+      if (peer === undefined) {
+        return context.json({ message: "It is not known any more." }, 409);
+      }
+      await desk.backend.sendTo(peer, String(form.get("message") ?? ""));
+      return context.json({ message: `Sent to ${peer.deviceId}` });
+    });
+  },
+};
+
+function neighboursPart(desk: Desk): Part {
+  const { known, problem, isLooking } = desk.neighbours;
+  return {
+    id: "neighbours",
+    html: html`<div id="neighbours" class="stack">${
+      problem === undefined
+        ? ""
+        : html`<p class="card problem" role="alert">${problem}</p>`
+    }${
+      known.length > 0
+        ? html`${pictureOf(desk, known)}<div class="cards">${
+          known.map((each) => cardOf(desk, each))
+        }</div>`
+        : problem !== undefined
+        ? ""
+        : html`
+          <div class="card empty big">
+            <p><strong>${isLooking
+              ? "Looking…"
+              : "Nobody else is here."}</strong></p>
+            <p class="quiet">${isLooking
+              ? "Answers take a second or two."
+              : "Others are seen once they advertise themselves: registerService(), or listen --advertise. Doctor tells whether multicast works."}</p>
+          </div>
+        `
+    }</div>`,
+  };
+}
+
+/** So many fit into the picture. */
+const MAX_DRAWN = 12;
+
+/** Draws this device in the middle, and the others around it. */
+function pictureOf({ backend }: Desk, all: readonly Neighbour[]): Html {
+  const drawn = all.slice(0, MAX_DRAWN);
+  const places = drawn.map((neighbour, at) => {
+    const angle = Math.PI * (2 * at / drawn.length - 0.5);
+    return {
+      neighbour,
+      x: Math.round(360 + 250 * Math.cos(angle)),
+      y: Math.round(150 + 100 * Math.sin(angle)),
+    };
+  });
+  const title = `${backend.deviceId} and ${
+    countOf(all.length, "neighbour")
+  } on the network`;
+  return html`
+    <figure class="card picture">
+      <svg viewBox="0 0 720 300" role="img"
+        aria-label="${title}">${places.map(({ neighbour: { state }, x, y }) =>
+          html`
+            <line class="wire wire-${state}" x1="360" y1="150" x2="${String(x)}"
+              y2="${String(y)}" />
+          `
+        )}<circle class="node node-own" cx="360" cy="150" r="14"/><text x="360" y="186" class="own">${shorten(
+          backend.deviceId,
+          20,
+        )}</text>${places.map(({ neighbour: { state, service }, x, y }) =>
+          html`
+            <circle class="node node-${state}" cx="${String(x)}" cy="${String(
+              y,
+            )}"
+              r="10" />
+            <text x="${String(x)}" y="${String(
+              y < 150 ? y - 18 : y + 28,
+            )}">${shorten(service.deviceId, 18)}</text>
+          `
+        )}</svg>
+      <figcaption class="legend">${raw(
+        '<span class="key key-here"></span>here <span class="key key-unreachable"></span>here, but its Redis does not answer <span class="key key-gone"></span>gone',
+      )}</figcaption>
+    </figure>
+  `;
+}
+
+function cardOf(
+  desk: Desk,
+  { service, state, since, changed }: Neighbour,
+): Html {
+  const { deviceId, queue, redisUrl, addresses, properties, name } = service;
+  const fingerprint = properties["fingerprint"];
+  const facts: [string, string][] = [
+    ["Queue", queue ?? "not said"],
+    ["Redis", redisUrl ?? "not reached by the network"],
+    ["Addresses", addresses.join(", ") || "–"],
+    ["Version", properties["version"] ?? "–"],
+    [
+      state === "gone" ? "Left" : "Since",
+      ago(state === "gone" ? changed : since),
+    ],
+    ...(fingerprint ? [["Fingerprint", fingerprint] as [string, string]] : []),
+  ];
+  const isSelf = deviceId === desk.backend.deviceId;
+  return html`
+    <section class="card neighbour"
+      id="peer-${name.replace(
+        /[^\w-]/g,
+        "-",
+      )}"><div class="card-head"><h2>${deviceId}${isSelf
+        ? html`
+          <span class="quiet">this device</span>
+        `
+        : ""}</h2>${chip(state)}</div><dl class="facts">${facts.map((
+          [term, value],
+        ) =>
+          html`
+            <div>
+              <dt>${term}</dt>
+              <dd class="mono">${value}</dd>
+            </div>
+          `
+        )}</dl>${desk.isReadOnly || state === "gone" || queue === undefined
+        ? ""
+        : html`
+          <details class="send">
+            <summary>Send a message</summary>
+            <form method="post" action="${desk.path("/neighbours/send")}"
+              data-post><input type="hidden" name="name" value="${name}"><label>Message<textarea name="message" class="mono" rows="5" spellcheck="false">${JSON
+                .stringify(
+                  {
+                    type: "event",
+                    args: { type: "custom.Hello", text: "Hello" },
+                  },
+                  null,
+                  2,
+                )}</textarea></label><button class="primary">Send</button></form>
+          </details>
+        `}</section>
+  `;
+}

@@ -1,0 +1,234 @@
+import type { Bus } from "../bus/mod.ts";
+import { jsonText, type Message, summarize } from "../message/mod.ts";
+import { sleep } from "../waiting.ts";
+
+/** A message that has passed, as it is kept to be shown. */
+export interface PassedMessage {
+  /** Names it, for as long as it is kept. */
+  readonly id: string;
+  /** Its number among those that were kept. */
+  readonly number: number;
+  /** When it passed, in seconds since the epoch. */
+  readonly time: number;
+  /** The word for its kind: `event`. */
+  readonly label: string;
+  readonly subject: string;
+  /** True if it tells of a failure. */
+  readonly failed: boolean;
+  readonly origin: string;
+  readonly target: string;
+  /** The values by their names, or a list of values. */
+  readonly details: unknown;
+  /** The message as JSON, without the token of a request. */
+  readonly json: string;
+  /** The message itself. */
+  readonly message: Message;
+}
+
+/** Says how much is kept. */
+export interface PassedLimits {
+  /** So many messages. */
+  readonly messages: number;
+  /** So many characters of JSON. */
+  readonly characters: number;
+  /** For so many seconds. */
+  readonly seconds: number;
+  /** So many messages of one second; the others are only counted. */
+  readonly perSecond: number;
+  /** So many characters of one second, after which the others are only counted. */
+  readonly charactersPerSecond: number;
+}
+
+/** Called with each message that is kept. */
+type Listener = (message: PassedMessage) => void;
+
+/** An hour of what was kept and counted: small beside what the process has in hand anyway. */
+export const LIMITS: PassedLimits = {
+  messages: 2000,
+  characters: 4 * 2 ** 20,
+  seconds: 3600,
+  perSecond: 100,
+  charactersPerSecond: 2 ** 20,
+};
+
+/**
+ * Keeps what has passed within the last hour, within limits of number and size,
+ * and counts it by the second. It costs nothing while nothing passes, and the
+ * same for every flood: what is too much for one second is only counted.
+ */
+export class Passed {
+  readonly #limits: PassedLimits;
+  readonly #messages: PassedMessage[] = [];
+  readonly #listeners = new Set<Listener>();
+  /** Counts what has passed in each second of the last hour, by the second modulo an hour. */
+  readonly #counts: Uint32Array;
+  /** Tells its messages from those that were kept before the program was started anew. */
+  readonly #name = crypto.randomUUID().slice(0, 8);
+  #second = 0;
+  #keptThisSecond = 0;
+  #charactersThisSecond = 0;
+  #characters = 0;
+  #next = 1;
+  /** Those that were only counted. */
+  skipped = 0;
+  /** Those that have passed. */
+  total = 0;
+
+  constructor(limits: PassedLimits = LIMITS) {
+    this.#limits = limits;
+    this.#counts = new Uint32Array(limits.seconds);
+  }
+
+  /**
+   * Follows a bus without being a subscriber of it. What is more than is kept of
+   * a second stays in the window of the watch, and is skipped there.
+   *
+   * @returns A function that ends it.
+   */
+  follow(bus: Bus): () => void {
+    const watch = bus.watch({
+      limit: this.#limits.perSecond,
+      onSkip: (count) => this.miss(count),
+    });
+    const ended = new AbortController();
+    const { signal } = ended;
+    (async () => {
+      for await (const message of watch) {
+        this.add(message);
+        if (this.#isFull()) {
+          const rest = 1 - Date.now() / 1000 % 1;
+          await sleep(rest, { signal, unref: true });
+        }
+      }
+    })();
+    return () => {
+      ended.abort();
+      watch[Symbol.dispose]();
+    };
+  }
+
+  /** Takes a message that passes. */
+  add(message: Message): void {
+    this.#count(1);
+    if (this.#isFull()) return this.#skip(1);
+    this.#keptThisSecond++;
+    const json = jsonOf(message);
+    this.#charactersThisSecond += json.length;
+    const { label, subject, details, failed } = summarize(message);
+    const { origin, target } = message;
+    this.#keep({
+      id: `${this.#name}.${this.#next}`,
+      number: this.#next++,
+      time: Date.now() / 1000,
+      label,
+      subject,
+      failed,
+      origin,
+      target,
+      details,
+      json,
+      message,
+    });
+  }
+
+  /** Counts messages that have passed unseen. */
+  miss(count: number): void {
+    this.#count(count);
+    this.#skip(count);
+  }
+
+  /** The messages that are kept, the newest first. */
+  newest(): PassedMessage[] {
+    this.#forget();
+    return this.#messages.toReversed();
+  }
+
+  /** Finds one that is kept. */
+  find(id: string): PassedMessage | undefined {
+    return this.#messages.find((message) => message.id === id);
+  }
+
+  /**
+   * Those that were kept after another one, the oldest first: all of them after
+   * `""`, and none where the other one is not kept.
+   */
+  after(id: string): readonly PassedMessage[] {
+    if (id === "") return this.#messages;
+    const at = this.#messages.findIndex((message) => message.id === id);
+    return at < 0 ? [] : this.#messages.slice(at + 1);
+  }
+
+  /** Calls a listener with what passes from now on; returns what ends it. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Counts what has passed in each of the last seconds, those before this one, the oldest first. */
+  rates(seconds: number): number[] {
+    this.#turn();
+    const size = this.#counts.length;
+    const count = Math.min(seconds, size - 1);
+    return Array.from(
+      { length: count },
+      (_, at) => this.#counts[(this.#second - count + at) % size]!,
+    );
+  }
+
+  /** Tells whether as much of this second is kept as may be. */
+  #isFull(): boolean {
+    this.#turn();
+    const { perSecond, charactersPerSecond } = this.#limits;
+    return this.#keptThisSecond >= perSecond ||
+      this.#charactersThisSecond >= charactersPerSecond;
+  }
+
+  #keep(message: PassedMessage): void {
+    this.#messages.push(message);
+    this.#characters += message.json.length;
+    this.#forget();
+    for (const listener of this.#listeners) listener(message);
+  }
+
+  /** Forgets what is too much or too old. */
+  #forget(): void {
+    const { messages, characters, seconds } = this.#limits;
+    const oldest = Date.now() / 1000 - seconds;
+    let gone = 0;
+    while (
+      gone < this.#messages.length &&
+      (this.#messages.length - gone > messages ||
+        this.#characters > characters || this.#messages[gone]!.time < oldest)
+    ) this.#characters -= this.#messages[gone++]!.json.length;
+    if (gone > 0) this.#messages.splice(0, gone);
+  }
+
+  #skip(count: number): void {
+    this.skipped += count;
+  }
+
+  #count(count: number): void {
+    this.#turn();
+    this.total += count;
+    this.#counts[this.#second % this.#counts.length]! += count;
+  }
+
+  /** Begins the second that it is now; those in which nothing passed count nothing. */
+  #turn(): void {
+    const second = Math.floor(Date.now() / 1000);
+    if (second === this.#second) return;
+    const size = this.#counts.length;
+    const first = Math.max(this.#second + 1, second - size + 1);
+    for (let at = first; at <= second; at++) this.#counts[at % size] = 0;
+    this.#second = second;
+    this.#keptThisSecond = 0;
+    this.#charactersThisSecond = 0;
+  }
+}
+
+/** Writes a message as it is shown: who reads along learns no token. */
+function jsonOf(message: Message): string {
+  const wire = message.toJSON();
+  const hasToken = (wire["token"] ?? null) !== null;
+  return jsonText(hasToken ? { ...wire, token: "***" } : wire);
+}

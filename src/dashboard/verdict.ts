@@ -1,0 +1,116 @@
+import type { Desk } from "./page.ts";
+import type { QueueReading } from "./survey.ts";
+import { span } from "../units.ts";
+import { countOf } from "./words.ts";
+
+/** Something that is not as it should be, and what to do about it. */
+export interface Trouble {
+  readonly level: "warning" | "failure";
+  readonly text: string;
+  readonly advice: string;
+}
+
+/** Says in one glance how everything stands. */
+export interface Verdict {
+  readonly level: "ok" | "warning" | "failure" | "unknown";
+  readonly title: string;
+  readonly troubles: readonly Trouble[];
+}
+
+/** Messages that wait for longer are in trouble, in seconds. */
+const LONG_WAIT = 60;
+
+/** Judges what was read and found last. */
+export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
+  const reading = survey.current;
+  if (reading === undefined) {
+    return { level: "unknown", title: "Looking…", troubles: [] };
+  }
+  const findings = checkup.findings ?? [];
+  // What the queues are like is known better than a minute ago.
+  const found = findings.filter(({ status, check }) =>
+    status !== "ok" && !(check === "queue" && status === "warning")
+  )
+    .map(({ status, message, advice }): Trouble => ({
+      level: status === "failure" ? "failure" : "warning",
+      text: message,
+      advice: advice ?? "",
+    }));
+  if (reading.error !== undefined) {
+    const trouble: Trouble = {
+      level: "failure",
+      text: `${reading.error.message}.`,
+      advice:
+        "Start the server, or set the address at which it is. This page goes on as soon as it answers.",
+    };
+    return {
+      level: "failure",
+      title: "Redis does not answer",
+      troubles: [trouble],
+    };
+  }
+  const isHere = (bus?.subscribers ?? 0) > 0;
+  const troubles = [
+    ...reading.queues.flatMap((queue) => troublesOf(queue, isHere)),
+    ...found,
+  ].toSorted((a, b) => a.level.localeCompare(b.level));
+  if (troubles.length === 0) {
+    return { level: "ok", title: "All is well", troubles };
+  }
+  const isBroken = troubles.some(({ level }) => level === "failure");
+  return {
+    level: isBroken ? "failure" : "warning",
+    title: isBroken
+      ? "Something does not work"
+      : troubles.length === 1
+      ? "One thing to look at"
+      : `${troubles.length} things to look at`,
+    troubles,
+  };
+}
+
+function troublesOf(
+  { queue, length, consumers, age, deadLetters }: QueueReading,
+  isHere: boolean,
+): Trouble[] {
+  const troubles: Trouble[] = [];
+  const dead = consumers.filter(({ heartbeat }) => heartbeat === undefined);
+  const alive = consumers.length - dead.length;
+  if (length > 0 && alive === 0 && !isHere) {
+    troubles.push({
+      level: "failure",
+      text: `${countOf(length, "message")} in ${queue} ${
+        length === 1 ? "waits" : "wait"
+      }, and nobody takes them.`,
+      advice: "Start a listener on this queue.",
+    });
+  } else if (age !== undefined && age > LONG_WAIT) {
+    troubles.push({
+      level: "warning",
+      text: `The oldest message in ${queue} has waited for ${span(age)}.`,
+      advice:
+        "A handler is slow, or nobody subscribes to the bus. Look which, or start one more listener.",
+    });
+  }
+  for (const { name, inFlight } of dead) {
+    troubles.push({
+      level: "warning",
+      text: `The consumer ${name} gives no sign of life, and has ${
+        countOf(inFlight, "message")
+      } in hand.`,
+      advice: alive > 0
+        ? "Another consumer puts them back within a minute."
+        : "The next listener that starts puts them back.",
+    });
+  }
+  if (deadLetters.count > 0) {
+    troubles.push({
+      level: "warning",
+      text: `${
+        countOf(deadLetters.count, "message")
+      } of ${queue} could not be handled.`,
+      advice: "Look at the dead letters: retry them, mend them, or purge them.",
+    });
+  }
+  return troubles;
+}

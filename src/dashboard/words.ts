@@ -1,0 +1,74 @@
+import { html } from "hono/html";
+import type { Html } from "./page.ts";
+import { span } from "../units.ts";
+
+/** Writes a number as people read it: `12,345`. */
+export function number(value: number): string {
+  return value.toLocaleString("en", { maximumFractionDigits: 1 });
+}
+
+/** Writes a number of things: `1 message`, `3 messages`. */
+export function countOf(count: number, one: string, many = `${one}s`): string {
+  return `${number(count)} ${count === 1 ? one : many}`;
+}
+
+/** Writes how long ago something was. */
+export function ago(time: number, now = Date.now() / 1000): string {
+  const seconds = now - time;
+  return seconds < 1 ? "just now" : `${span(seconds)} ago`;
+}
+
+/** Writes a moment; the browser shows it in the time of who looks. */
+export function clock(time: number): Html {
+  const date = new Date(time * 1000);
+  const iso = Number.isNaN(date.getTime()) ? "" : date.toISOString();
+  return html`<time datetime="${iso}">${iso.slice(11, 19)}</time>`;
+}
+
+/** Cuts a text that is too long, and not between the halves of a surrogate pair. */
+export function shorten(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
+}
+
+/** Writes values on one line, as one would write them behind `send event`. */
+export function oneLine(details: unknown, length: number): string {
+  if (typeof details !== "object" || details === null) return word(details);
+  const words = Array.isArray(details)
+    ? details.map(word)
+    : Object.entries(details)
+      .filter(([name]) => name !== "type")
+      .map(([name, value]) => `${name}=${word(value)}`);
+  return shorten(words.join(" "), length);
+}
+
+function word(value: unknown): string {
+  if (typeof value === "string") {
+    return /^[^\s"'{}[\]]+$/.test(value) ? value : JSON.stringify(value);
+  }
+  return typeof value === "bigint"
+    ? String(value)
+    : JSON.stringify(value, (_, value) =>
+      typeof value === "bigint" ? String(value) : value) ?? "";
+}
+
+/** The attributes of a chip: its colour follows from its kind. */
+export function chip(kind: string, text: string = kind): Html {
+  const known = /^[\w-]+$/.test(kind) ? kind : "other";
+  return html`<span class="chip chip-${known}">${text}</span>`;
+}
+
+const HUES = 8;
+
+/** The chip of a type, whose colour follows from its name; of a long name, the end counts. */
+export function typeChip(name: string): Html {
+  let hash = 0;
+  for (const character of name) {
+    hash = (hash * 31 + character.codePointAt(0)!) % 65_521;
+  }
+  const short = /^platypush\.message\.event\.(.+)$/.exec(name)?.[1] ?? name;
+  return html`
+    <span class="subject type hue-${String(hash % HUES)}"
+      title="${name}">${shorten(short, 120)}</span>
+  `;
+}

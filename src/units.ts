@@ -1,0 +1,20 @@
+/**
+ * Times and sizes as people say them.
+ *
+ * @module
+ */
+
+const SPANS = [[86400, "d"], [3600, "h"], [60, "min"]] as const;
+const SIZES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]] as const;
+
+/** Writes a time in seconds as people say it, such as `3 h`. */
+export function span(seconds: number): string {
+  const [unit, name] = SPANS.find(([unit]) => seconds >= unit) ?? [1, "s"];
+  return `${Math.floor(seconds / unit)} ${name}`;
+}
+
+/** Writes a number of bytes as people say it, such as `1.5 MiB`. */
+export function size(bytes: number): string {
+  const [unit, name] = SIZES.find(([unit]) => bytes >= unit) ?? [1, "B"];
+  return `${Number((bytes / unit).toFixed(1))} ${name}`;
+}

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { Event, RedisBackend } from "../../mod.ts";
+import { dashboard } from "../../src/dashboard/mod.ts";
+import { Passed } from "../../src/dashboard/passed.ts";
+import { inTime } from "../in_time.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { ask } from "./ask.ts";
+
+/** The number of connections to a server, the test's own not counted. */
+async function clients(server: TestServer): Promise<number> {
+  const list = await server.run<string>("CLIENT", "LIST");
+  return list.trim().split("\n").length - 1;
+}
+
+Deno.test("Redis is asked once a second while somebody looks, and never otherwise", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({ redisArgs: server.args });
+  await using page = dashboard({ backend, bus: false });
+  assert.equal(await clients(server), 0);
+
+  const response = await ask(page, "/live?page=queues");
+  assert.equal(response.headers.get("content-type"), "text/event-stream");
+  const reader = response.body!.pipeThrough(new TextDecoderStream())
+    .getReader();
+  let text = "";
+  while (!text.includes('id="queues"')) {
+    const { value } = await inTime(reader.read(), "the queues");
+    text += value;
+  }
+  assert.ok(await clients(server) > 0);
+  await reader.cancel();
+  await until(async () => await clients(server) === 0, "no connection is left");
+});
+
+Deno.test("One look is enough for all pages", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({ redisArgs: server.args });
+  await using page = dashboard({ backend, bus: false });
+  const responses = await Promise.all(
+    Array.from({ length: 5 }, () => ask(page, "/live?page=queues")),
+  );
+  const readers = responses.map(({ body }) => body!.getReader());
+  await Promise.all(
+    readers.map((reader) => inTime(reader.read(), "the first event")),
+  );
+  await until(async () => await clients(server) > 0, "it looks");
+  assert.equal(await clients(server), 1);
+  for (const reader of readers) await reader.cancel();
+});
+
+/** An event with a number. */
+const event = (n: number): Event =>
+  new Event({ target: "hall", origin: "hall", args: { type: "custom.N", n } });
+
+Deno.test("What has passed is kept within its limits, the newest first", () => {
+  const limits = {
+    messages: 3,
+    characters: 10_000,
+    seconds: 60,
+    perSecond: 1000,
+    charactersPerSecond: 2 ** 20,
+  };
+  const passed = new Passed(limits);
+  for (let n = 0; n < 5; n++) passed.add(event(n));
+  const numbers = (): unknown[] =>
+    passed.newest().map(({ json }) => JSON.parse(json).args.n);
+  assert.deepEqual(numbers(), [4, 3, 2]);
+  const long = new Passed({ ...limits, characters: 400 });
+  for (let n = 0; n < 5; n++) long.add(event(n));
+  const kept = long.newest().reduce((sum, { json }) => sum + json.length, 0);
+  assert.ok(kept > 0 && kept <= 400, `${kept}`);
+});
+
+Deno.test("Of a flood a part is kept, and everything is counted", () => {
+  const passed = new Passed();
+  for (let n = 0; n < 10_000; n++) passed.add(event(n));
+  passed.miss(5000);
+  assert.equal(passed.total, 15_000);
+  const kept = passed.newest().length;
+  // The second may have changed meanwhile.
+  assert.ok(kept >= 100 && kept <= 1000, `${kept}`);
+  assert.equal(passed.skipped, 15_000 - kept);
+});

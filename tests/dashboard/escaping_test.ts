@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { DeadLetters, Event, Inbox, RedisBackend, Request } from "../../mod.ts";
+import { dashboard } from "../../src/dashboard/mod.ts";
+import { inTime } from "../in_time.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { ask } from "./ask.ts";
+
+const EVIL = `<img src=x onerror="alert(1)">'"\`&</textarea><script>x</script>`;
+const QUEUE = `evil"><b>`;
+
+Deno.test("Every text from the network is shown as a text", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: QUEUE,
+    deviceId: EVIL,
+  });
+  await using page = dashboard({ backend });
+  const seen = Promise.withResolvers<void>();
+  backend.bus.registerHandler(Event, () => seen.resolve());
+  await server.run("RPUSH", QUEUE, EVIL);
+  await backend.start();
+  backend.registerAction(EVIL.replaceAll(/[^\w]/g, "") || "x", () => EVIL, {
+    description: EVIL,
+  });
+  await backend.sendEvent({
+    args: { type: EVIL, [EVIL]: EVIL, room: EVIL },
+    origin: EVIL,
+  });
+  await inTime(seen.promise, "the event");
+  await using dead = new DeadLetters(server.args, { queue: QUEUE });
+  await until(async () => await dead.count() === 1, "the dead letter");
+
+  const query = `?filter=${encodeURIComponent("alert")}&q=alert&reason=&error=`;
+  for (
+    const path of [
+      "/",
+      "/messages",
+      `/messages${query}`,
+      `/messages?filter=${encodeURIComponent(`{"${EVIL}`)}`,
+      "/messages/list",
+      "/queues",
+      "/dead",
+      `/dead${query}`,
+      `/dead?q=${encodeURIComponent(EVIL)}&error=${encodeURIComponent(EVIL)}`,
+      "/neighbours",
+      "/actions",
+      "/actions/list",
+      "/settings",
+      `/${encodeURIComponent(EVIL)}`,
+    ]
+  ) {
+    const text = await (await ask(page, path)).text();
+    assert.ok(text.length > 50, path);
+    assert.ok(!text.includes("<img"), path);
+    assert.ok(!text.includes("<script>x"), path);
+    assert.ok(!text.includes("</textarea><script"), path);
+    assert.ok(!text.includes("<b>"), path);
+  }
+  const messages = await (await ask(page, "/messages")).text();
+  assert.ok(
+    messages.includes("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;"),
+  );
+});
+
+Deno.test("Answers to forms are JSON, and no page that a text could be in", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({ redisArgs: server.args });
+  await using page = dashboard({ backend, bus: false });
+  const response = await ask(page, "/actions/event", {
+    form: { target: "hall", type: EVIL, args: "{}" },
+  });
+  assert.match(response.headers.get("content-type")!, /^application\/json/);
+  const refused = await ask(page, "/dead/edit", {
+    form: { id: EVIL, text: EVIL },
+  });
+  assert.equal(refused.status, 400);
+  assert.match(refused.headers.get("content-type")!, /^application\/json/);
+});
+
+Deno.test("No token and no password is in any page", async () => {
+  const password = "s3cret-password";
+  await using server = await TestServer.start();
+  await server.run("CONFIG", "SET", "requirepass", password);
+  const backend = new RedisBackend({
+    redisArgs: { ...server.args, password },
+    queue: "jobs",
+    deviceId: "hall",
+  });
+  await using _backend = backend;
+  await using page = dashboard({ backend, token: "the page's own password" });
+  const login = await ask(page, "/login", {
+    form: { token: "the page's own password" },
+  });
+  const cookie = login.headers.get("set-cookie")!.split(";")[0]!;
+  const seen = Promise.withResolvers<void>();
+  backend.bus.registerHandler(Request, () => seen.resolve());
+  await backend.start();
+  await backend.sendRequest(
+    { action: "light.on", token: "t0ken-of-request" },
+    { responseTimeout: 0 },
+  );
+  await inTime(seen.promise, "the request");
+  for (
+    const path of [
+      "/",
+      "/messages",
+      "/messages/list",
+      "/queues",
+      "/dead",
+      "/actions",
+      "/settings",
+    ]
+  ) {
+    const text = await (await ask(page, path, { headers: { cookie } })).text();
+    for (
+      const secret of [
+        password,
+        "t0ken-of-request",
+        "page's own",
+        "page&#39;s own",
+      ]
+    ) {
+      assert.ok(!text.includes(secret), `${path} has ${secret}`);
+    }
+  }
+  const messages = await ask(page, "/messages", { headers: { cookie } });
+  assert.match(await messages.text(), /light\.on/);
+});
+
+// A dead letter of a request has its token, as it arrived.
+Deno.test("A dead letter's token is neither shown nor lost", async () => {
+  await using server = await TestServer.start();
+  const request = {
+    type: "request",
+    target: "attic",
+    action: "light.on",
+    token: "t0ken",
+  };
+  await server.run("RPUSH", "jobs", JSON.stringify(request));
+  await using inbox = await Inbox.open(server.args, { queue: "jobs" });
+  const batch = await inbox.next();
+  await batch!.settle([{
+    index: 0,
+    reason: "foreign",
+    error: new Error("for attic"),
+  }]);
+  await inbox.stop(0);
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: "jobs",
+  });
+  await using page = dashboard({ backend, bus: false, undoTime: 0 });
+  const text = await (await ask(page, "/dead")).text();
+  assert.ok(!text.includes("t0ken"));
+  const shown = /<textarea[^>]*>([^<]*)<\/textarea>/.exec(text)![1]!
+    .replaceAll("&quot;", '"');
+  assert.equal(JSON.parse(shown).token, "***");
+  const id = /name="id"\s+value="([^"]+)"/.exec(text)![1]!;
+  const edited = JSON.stringify({ ...JSON.parse(shown), target: "hall" });
+  await ask(page, "/dead/edit", { form: { id, text: edited } });
+  await until(
+    async () => await server.run<number>("LLEN", "jobs") === 1,
+    "requeued",
+  );
+  const [sent] = await server.run<string[]>("LRANGE", "jobs", "0", "-1");
+  assert.equal(JSON.parse(sent!).token, "t0ken");
+  assert.equal(JSON.parse(sent!).target, "hall");
+});
