@@ -59,6 +59,16 @@ export interface Logger {
  * ```
  */
 export function createLogger(...category: string[]): Logger {
+  const name = category.join("\0");
+  const made = LOGGERS.get(name) ?? makeLogger(category);
+  LOGGERS.set(name, made);
+  return made;
+}
+
+/** One for each category, so that whoever shares it can speak as one. */
+const LOGGERS = new Map<string, Logger>();
+
+function makeLogger(category: readonly string[]): Logger {
   const logger = getLogger(["platypush", "redis", ...category]);
   return {
     debug: (text) => logger.debug(literal(text)),

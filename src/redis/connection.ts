@@ -1,7 +1,7 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { backoff, sleep, unlessAborted } from "../waiting.ts";
+import { backoff, retry, sleep, unlessAborted } from "../waiting.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
@@ -9,6 +9,7 @@ import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
+import { Trouble } from "./trouble.ts";
 
 /** Tells {@linkcode Connection.connect} how to connect. */
 export interface ConnectOptions {
@@ -87,7 +88,6 @@ const CONNECT_OPTIONS: Rows<ConnectOptions> = {
 export class Connection {
   #settings: Settings;
   #options: ConnectOptions;
-  #logger: Logger;
   #server: ServerConnection | undefined;
   #address: Address;
   #abort = new AbortController();
@@ -101,8 +101,7 @@ export class Connection {
   #wrong = 0;
   /** Something was to be written, so a replica is no use. */
   #needsMaster = false;
-  /** The kinds of what was reported since all was well. */
-  readonly #reported = new Set<string>();
+  readonly #trouble: Trouble;
   #keyListener: KeyListener | undefined;
   #isTracking = false;
   readonly #subscriptions: [
@@ -115,7 +114,10 @@ export class Connection {
     this.#address = this.#settings.sentinel?.addresses[0] ??
       this.#settings.cluster?.[0] ?? this.#settings.address;
     this.#options = options;
-    this.#logger = options.logger ?? createLogger("redis");
+    this.#trouble = Trouble.with(
+      formatAddress(this.#address),
+      options.logger ?? createLogger("redis"),
+    );
   }
 
   /**
@@ -406,6 +408,7 @@ export class Connection {
    */
   async close(): Promise<void> {
     this.#abort.abort();
+    this.#trouble.forget(this);
     this.#health?.[Symbol.dispose]();
     this.#server?.close();
     this.#server = undefined;
@@ -428,52 +431,52 @@ export class Connection {
         unref: this.#options.daemon,
       });
     }
-    for (let attempt = 0;; attempt++) {
-      try {
-        const server = await connectToServer(
-          this.#settings,
-          this.#options.key,
-          {
-            signal,
-            daemon: this.#options.daemon ?? false,
-            needsMaster: this.#needsMaster,
-            onLost: (server) => this.#lose(server),
-          },
-        );
-        if (signal.aborted) {
-          server.close();
-          throw this.#closedError("connect to Redis");
-        }
-        await this.#greet(server);
-        for (const subscription of this.#subscriptions) {
-          await server.subscribe(...subscription);
-        }
-        if (this.#keyListener !== undefined) {
-          this.#isTracking = await server.trackKeys(this.#keyListener);
-        }
-        if (server.loss !== undefined) throw server.loss;
-        this.#use(server);
-        if (attempt > 0) {
-          const place = formatAddress(this.#address);
-          this.#report("info", place, `Connected to Redis at ${place}.`);
-        }
-        return;
-      } catch (error) {
-        const isFatal = !(error instanceof RedisError) || !error.isTransient;
-        if (!signal.aborted) this.#options.onFailure?.(error as Error);
-        if (signal.aborted || (isFirst && isFatal)) throw error;
-        const { message } = error as Error;
-        this.#report(
-          isFatal ? "error" : "warn",
-          kindOf(error as Error),
-          `${message}. Trying again.`,
-        );
-        await sleep(backoff(attempt), {
-          signal,
-          unref: this.#options.daemon,
-        });
-        if (signal.aborted) throw this.#closedError("connect to Redis", error);
+    const server = await retry(() => this.#open(), {
+      signal,
+      unref: this.#options.daemon,
+      mayHelp: (error) => {
+        const isPassing = error instanceof RedisError && error.isTransient;
+        this.#options.onFailure?.(error as Error);
+        if (isFirst && !isPassing) return false;
+        this.#trouble.onFailure(this, error as Error);
+        return true;
+      },
+    }).catch((error) => {
+      this.#trouble.forget(this);
+      throw signal.aborted
+        ? this.#closedError("connect to Redis", error)
+        : error;
+    });
+    this.#use(server);
+    this.#trouble.onSuccess(this, formatAddress(this.#address));
+  }
+
+  /** Connects once, and does all that every connection needs. */
+  async #open(): Promise<ServerConnection> {
+    const { signal } = this.#abort;
+    const server = await connectToServer(this.#settings, this.#options.key, {
+      signal,
+      daemon: this.#options.daemon ?? false,
+      needsMaster: this.#needsMaster,
+      onLost: (server) => this.#lose(server),
+    });
+    if (signal.aborted) {
+      server.close();
+      throw this.#closedError("connect to Redis");
+    }
+    try {
+      await this.#greet(server);
+      for (const subscription of this.#subscriptions) {
+        await server.subscribe(...subscription);
       }
+      if (this.#keyListener !== undefined) {
+        this.#isTracking = await server.trackKeys(this.#keyListener);
+      }
+      if (server.loss !== undefined) throw server.loss;
+      return server;
+    } catch (error) {
+      server.close();
+      throw error;
     }
   }
 
@@ -529,26 +532,18 @@ export class Connection {
     const isWrong = meansWrongServer(loss);
     if (!isWrong || performance.now() - this.#since > STEADY * 1000) {
       this.#wrong = 0;
-      this.#reported.clear();
     }
     if (isWrong) this.#wrong++;
     this.#isTracking = false;
     this.#keyListener?.(undefined);
     this.#options.onLost?.();
-    this.#report("warn", kindOf(loss), `${loss.message}. Connecting again.`);
+    this.#trouble.onLoss(this, loss);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;
       this.#options.onReconnect?.();
     }, () => {
       // Only closing ends the attempts, and whoever closed knows.
     });
-  }
-
-  /** Reports something once, until all is well again. */
-  #report(level: "info" | "warn" | "error", kind: string, text: string): void {
-    const isNew = !this.#reported.has(kind);
-    this.#reported.add(kind);
-    this.#logger[isNew ? level : "debug"](text);
   }
 
   #wake(): void {
@@ -566,12 +561,5 @@ export class Connection {
   }
 }
 
-/** The time for which a server has to be the right one before all is well, in seconds. */
+/** The time for which a server has to be the right one before the pauses begin anew, in seconds. */
 const STEADY = 5;
-
-/** Names what two errors have in common that need not be reported twice. */
-function kindOf(error: Error): string {
-  if (!(error instanceof RedisError)) return error.message;
-  const { code, reply, reason } = error;
-  return [code, reply, reason.replace(/\d/g, "")].join(" ");
-}

@@ -45,13 +45,15 @@ class Impostor implements AsyncDisposable {
 
   async #serve(client: Deno.TcpConn): Promise<void> {
     try {
-      await client.read(new Uint8Array(1024));
-      await client.write(this.#begin);
-      while (this.#more.length > 0) {
-        this.sent += await client.write(this.#more);
-      }
-      while (await client.read(new Uint8Array(1024)) !== null) {
-        await client.write(this.#begin);
+      const buffer = new Uint8Array(4096);
+      for (let count; (count = await client.read(buffer)) !== null;) {
+        const text = new TextDecoder().decode(buffer.subarray(0, count));
+        for (const _command of text.matchAll(/^\*\d+\r$/gm)) {
+          await client.write(this.#begin);
+        }
+        while (this.#more.length > 0) {
+          this.sent += await client.write(this.#more);
+        }
       }
     } catch {
       // The client is gone.

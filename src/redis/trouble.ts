@@ -1,0 +1,118 @@
+import type { Logger } from "../logger.ts";
+import { meansWrongServer } from "./find_server.ts";
+import { RedisError } from "./redis_error.ts";
+
+/**
+ * The time for which all connections have to be well before trouble counts as
+ * new, in seconds.
+ */
+const STEADY = 5;
+/** When trouble that lasts is reported again, in seconds after it began. */
+const FIRST_REMINDER = 5;
+/** Each time after that is so many times as late. */
+const GROWTH = 4;
+/** The longest time between two reports, in seconds. */
+const LONGEST_PAUSE = 3600;
+/** The kind of whatever keeps a connection away from the server. */
+const AWAY = "away";
+
+/**
+ * Reports the trouble that the connections of one program have with a server:
+ * once for all of them when it begins or becomes another one, at growing
+ * distances while it lasts, and once when it is over. Everything else is for
+ * `debug`.
+ */
+export class Trouble {
+  static readonly #all = new WeakMap<Logger, Map<string, Trouble>>();
+  readonly #logger: Logger;
+  /** The connections that are in trouble. */
+  readonly #troubled = new Set<object>();
+  readonly #reported = new Set<string>();
+  #begin = -Infinity;
+  #end = -Infinity;
+  #reminder = 0;
+
+  private constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Gives the trouble with one server, that all share who have the same logger. */
+  static with(place: string, logger: Logger): Trouble {
+    const all = Trouble.#all.get(logger) ?? new Map<string, Trouble>();
+    Trouble.#all.set(logger, all);
+    const trouble = all.get(place) ?? new Trouble(logger);
+    all.set(place, trouble);
+    return trouble;
+  }
+
+  /** Notes that a connection was lost. */
+  onLoss(connection: object, loss: RedisError): void {
+    // What ends one connection ends the others too, in one way or another.
+    const isOne = this.#troubled.size > 0 && loss.code === "connection";
+    const kind = isOne ? AWAY : kindOf(loss);
+    this.#note(connection, kind, "warn", `${loss.message}. Connecting again.`);
+    this.#reported.add(AWAY);
+  }
+
+  /** Notes that an attempt to connect has failed. */
+  onFailure(connection: object, error: Error): void {
+    const isAway = error instanceof RedisError && error.code === "connection";
+    const kind = isAway && this.#reported.has(AWAY) ? AWAY : kindOf(error);
+    const isPassing = error instanceof RedisError && error.isTransient;
+    this.#note(
+      connection,
+      kind,
+      isPassing ? "warn" : "error",
+      `${error.message}. Trying again.`,
+    );
+  }
+
+  /** Notes that a connection is well again. */
+  onSuccess(connection: object, place: string): void {
+    if (!this.forget(connection)) return;
+    this.#logger.info(`Connected to Redis at ${place}.`);
+  }
+
+  /**
+   * Notes that a connection was closed, or is well again.
+   *
+   * @returns Whether all are well again by that.
+   */
+  forget(connection: object): boolean {
+    if (!this.#troubled.delete(connection)) return false;
+    if (this.#troubled.size > 0) return false;
+    this.#end = performance.now() / 1000;
+    return true;
+  }
+
+  #note(
+    connection: object,
+    kind: string,
+    level: "warn" | "error",
+    text: string,
+  ): void {
+    const now = performance.now() / 1000;
+    if (this.#troubled.size === 0 && now - this.#end > STEADY) {
+      this.#reported.clear();
+      this.#begin = now;
+      this.#reminder = FIRST_REMINDER;
+    }
+    this.#troubled.add(connection);
+    const duration = now - this.#begin;
+    const isDue = duration >= this.#reminder || !this.#reported.has(kind);
+    this.#reported.add(kind);
+    this.#logger[isDue ? level : "debug"](text);
+    while (this.#reminder <= duration) {
+      const pause = this.#reminder * (GROWTH - 1);
+      this.#reminder += Math.min(pause, LONGEST_PAUSE);
+    }
+  }
+}
+
+/** Names what two errors have in common that need not be reported twice. */
+function kindOf(error: Error): string {
+  if (!(error instanceof RedisError)) return error.message;
+  if (meansWrongServer(error) || error.code === "readonly") return "wrong";
+  const { code, reason } = error;
+  return `${code} ${reason.replace(/\d/g, "")}`;
+}
