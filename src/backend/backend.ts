@@ -24,7 +24,7 @@ import {
 } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { knownPeersIn } from "./identity.ts";
-import { LifeCycle } from "./life_cycle.ts";
+import { LifeCycle, outsideRun } from "./life_cycle.ts";
 import {
   listOf,
   MessageSender,
@@ -235,7 +235,7 @@ export class Backend extends LifeCycle {
       this.logger.debug(`Passed over a message for "${built.target}".`);
       return;
     }
-    await this.bus.post(built);
+    await outsideRun(() => this.bus.post(built));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { checkOptions, checkValue, row, type Rows } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
@@ -147,12 +148,18 @@ export abstract class LifeCycle implements AsyncDisposable {
    *
    * @param timeout The longest time to wait, in seconds. Default: for ever.
    * @returns `false` if the time was over first.
-   * @throws {Error} If it was not started.
+   * @throws {Error} If it was not started, or is joined from within its own
+   * `run()` or `loop()`, which would wait for itself.
    * @throws {RangeError} If the time is no number of seconds.
    */
   async join(timeout?: number | null): Promise<boolean> {
     if (this.#ident === undefined) {
       throw new Error("Cannot join the backend: it has not been started");
+    }
+    if (this.#isWithin) {
+      throw new Error(
+        "Cannot join the backend from within its own run() or loop(): it would wait for itself",
+      );
     }
     checkValue("join the backend", "timeout", timeout, TIMEOUT);
     return await settledWithin(this.#finished.promise, timeout ?? undefined);
@@ -257,11 +264,15 @@ export abstract class LifeCycle implements AsyncDisposable {
 
   /**
    * Stops the backend: waits for `run()` or `loop()` to return, withdraws the
-   * service, and closes all that the backend has opened. A handler or a
-   * `loop()` calls this without waiting for it, since it waits for them.
+   * service, and closes all that the backend has opened. A handler calls this
+   * without waiting for it, since it waits for the handler. Called from within
+   * `run()` or `loop()`, it resolves at once.
    */
   stop(): Promise<void> {
-    return this.#stopped ??= this.#shutDown();
+    this.#stopped ??= outsideRun(() => this.#shutDown());
+    if (!this.#isWithin) return this.#stopped;
+    this.#stopped.catch((error) => this.#report("stop()", error));
+    return Promise.resolve();
   }
 
   /** The same as {@linkcode LifeCycle.stop}. */
@@ -308,11 +319,16 @@ export abstract class LifeCycle implements AsyncDisposable {
   async #runToTheEnd(): Promise<void> {
     using _awake = this.#daemon ? undefined : keepAwake();
     try {
-      await this.run();
+      await running.run(this, () => this.run());
     } catch (error) {
       this.#report("run()", error);
     }
     await this.#finish();
+  }
+
+  /** Tells whether it is asked from within its own `run()` or `loop()`. */
+  get #isWithin(): boolean {
+    return this.#isAlive && running.getStore() === this;
   }
 
   async #finish(): Promise<void> {
@@ -362,6 +378,15 @@ export abstract class LifeCycle implements AsyncDisposable {
     this.logger.error(`${this.name}: ${where} failed: ${text}.`);
     if (error instanceof Error) this.logger.debug(String(error.stack));
   }
+}
+
+/** The backend from within whose `run()` something is called. */
+const running = new AsyncLocalStorage<LifeCycle | undefined>();
+
+/** Does something for others: what it calls is not within anybody's `run()`. */
+export function outsideRun<Result>(work: () => Result): Result {
+  // Deno's `exit()` forgets it where the work waits for something.
+  return running.run(undefined, work);
 }
 
 /** Keeps the process alive, which promises alone do not. */

@@ -20,7 +20,7 @@ import {
 } from "../message/parse_text.ts";
 import { contentOf } from "../message/response.ts";
 
-/** What a response is made with where the request says the rest. */
+/** The parts of which a response is made where the request says the rest. */
 export type ResponseContent = Omit<ResponseFields, "target" | "id">;
 
 /** Says for whom messages are read, and how. */

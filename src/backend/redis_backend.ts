@@ -9,6 +9,7 @@ import { Backend } from "./backend.ts";
 import { Consumption } from "./consumption.ts";
 import { type BackendStats, Counters } from "./counters.ts";
 import { Demand } from "./demand.ts";
+import { outsideRun } from "./life_cycle.ts";
 import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
@@ -163,6 +164,10 @@ export class RedisBackend extends Backend {
 
   /** Posts what arrives to the bus until the backend is to stop; `start()` calls it. */
   override async run(): Promise<void> {
+    await outsideRun(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
     const consumers = this.#consumers!;
     const consumption = this.#consumption!;
     using demand = new Demand(this.bus, {

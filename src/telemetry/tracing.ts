@@ -166,7 +166,7 @@ export async function traceSending(
   );
 }
 
-/** What is sent: a message, or what is none. */
+/** A message to be sent, or what is none. */
 type Sent = Message | string | Uint8Array;
 
 function isMessage(sent: Sent): sent is Message {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Backend, type BackendOptions } from "../../mod.ts";
+import { Backend, type BackendOptions, Event } from "../../mod.ts";
 import { LineLogger } from "../line_logger.ts";
 
 class Looping extends Backend {
@@ -192,6 +192,40 @@ Deno.test("Backend leaves a loop() behind that does not return", async () => {
   never.resolve();
   await backend.join();
 });
+
+for (const where of ["run", "loop"] as const) {
+  Deno.test(`Backend that is joined from within ${where}() rejects, and stops at once from there`, async () => {
+    const errors: unknown[] = [];
+    const other = new Backend();
+    await other.start();
+    const joined: Promise<boolean>[] = [];
+    const work = async (backend: Backend): Promise<void> => {
+      await Promise.resolve();
+      for (const timeout of [undefined, null, 0, 60]) {
+        await backend.join(timeout).catch((error) => errors.push(error));
+      }
+      errors.push(await backend.wait_stop(0), await other.join());
+      // Whoever takes the message is somebody else.
+      backend.bus.registerHandler(Event, () => {
+        joined.push(backend.join());
+      });
+      await backend.onMessage(new Event({ args: { type: "custom.Tick" } }));
+      await backend.stop();
+      errors.push(await backend.wait_stop(), await backend.wait_stop(0));
+    };
+    const backend = new Backend();
+    backend[where] = () => work(backend);
+    await backend.start();
+    await backend.join();
+    await backend.stop();
+    await other.stop();
+    assert.deepEqual(errors.splice(4), [false, true, true, true]);
+    for (const error of errors) {
+      assert.match(String(error), /^Error: Cannot join .* wait for itself$/);
+    }
+    assert.deepEqual(await Promise.all(joined), [true]);
+  });
+}
 
 Deno.test("Backend stops once, whoever asks for it", async () => {
   const { backend } = looping();
