@@ -14,6 +14,8 @@ export interface Running extends AsyncDisposable {
   line(): Promise<string | undefined>;
   /** Writes a line to stdin. */
   write(line: string): Promise<void>;
+  /** Sends it a signal. */
+  signal(signal: Deno.Signal): void;
   /** Ends it with SIGTERM, or with SIGKILL as a crash would. */
   stop(signal?: Deno.Signal): Promise<void>;
 }
@@ -121,6 +123,10 @@ class Child implements Running {
 
   write(line: string): Promise<void> {
     return this.#writer.write(new TextEncoder().encode(`${line}\n`));
+  }
+
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
   }
 
   stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {

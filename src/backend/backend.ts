@@ -433,6 +433,7 @@ export class Backend extends LifeCycle {
       queue: DEFAULT_QUEUE,
       redisArgs: this.redisArgs,
       knownPeers: knownPeersIn(this.#options.identity),
+      onUnreachable: (peer) => this.#peerBrowser?.reconfirm(peer),
       daemon: this.daemon,
       logger: this.logger,
     });

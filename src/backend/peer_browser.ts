@@ -97,6 +97,11 @@ export class PeerBrowser implements AsyncDisposable {
     );
   }
 
+  /** Asks for a peer again that could not be reached, where it is followed. */
+  reconfirm({ name }: ServiceInfo): void {
+    for (const { browser } of this.#places.values()) browser.reconfirm(name);
+  }
+
   /** Stops following; whoever looks for a peer is told. */
   async close(): Promise<void> {
     this.#closed.abort();

@@ -72,6 +72,8 @@ interface PeerSenderOptions {
   readonly redisArgs: RedisArgs;
   /** The keys that are remembered; none where there is nowhere to remember them. */
   readonly knownPeers: KnownPeers | undefined;
+  /** Called with a peer that could not be reached. */
+  onUnreachable(peer: ServiceInfo): void;
   /** Lets the process end while there are connections. */
   readonly daemon: boolean;
   /** Reports what happens. */
@@ -154,7 +156,10 @@ export class PeerSender implements AsyncDisposable {
       );
     } catch (error) {
       if (!(error instanceof RedisError)) throw error;
-      if (error.code === "connection") this.#reached.delete(hostOf(peer));
+      if (error.code === "connection") {
+        this.#reached.delete(hostOf(peer));
+        this.#options.onUnreachable(peer);
+      }
       throw restate(error, {
         attempted: `send to "${deviceId}"`,
         place: formatAddress(parseRedisArgs(args).address),

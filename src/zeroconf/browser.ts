@@ -104,6 +104,47 @@ export class Browser implements AsyncDisposable {
   }
 
   /**
+   * Tells how a service is.
+   *
+   * @param name Its full name, as in {@linkcode ServiceInfo}.
+   * @returns `here` where it is known completely; `unreachable` where others have
+   * told that it exists, but it does not answer, and is asked for every eight
+   * seconds; `gone` where nobody tells of it, or the browser does not look.
+   *
+   * @example
+   * ```ts
+   * import { Browser } from "@platypush/redis/zeroconf";
+   *
+   * await using browser = new Browser({ interfaces: ["127.0.0.1"] });
+   * await browser.start();
+   * console.assert(browser.stateOf("attic._platypush-redis._tcp.local.") === "gone");
+   * ```
+   */
+  stateOf(name: string): "here" | "unreachable" | "gone" {
+    return this.#engine?.querier.stateOf(withoutDot(name)) ?? "gone";
+  }
+
+  /**
+   * Asks for a service again, because it did not answer by other ways: unless it
+   * does within ten seconds, it is `removed` (RFC 6762, section 10.4). `sendTo`
+   * does so where a connection to a peer fails.
+   *
+   * @param name Its full name, as in {@linkcode ServiceInfo}.
+   *
+   * @example
+   * ```ts
+   * import { Browser } from "@platypush/redis/zeroconf";
+   *
+   * await using browser = new Browser({ interfaces: ["127.0.0.1"] });
+   * await browser.start();
+   * for (const { name } of browser.services) browser.reconfirm(name);
+   * ```
+   */
+  reconfirm(name: string): void {
+    this.#engine?.querier.reconfirm(withoutDot(name));
+  }
+
+  /**
    * Begins to look.
    *
    * @returns Resolves once the sockets are open, or multicast turned out to
@@ -150,6 +191,10 @@ export class Browser implements AsyncDisposable {
     });
     engine.querier.follow(this.#browser);
   }
+}
+
+function withoutDot(name: string): string {
+  return name.replace(/\.$/, "");
 }
 
 /** Says what {@linkcode browse} looks for, and for how long. */

@@ -1,9 +1,9 @@
 import type { Logger } from "../logger.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Source } from "./dns_message.ts";
+import type { Send, Source } from "./dns_message.ts";
 import { chooseInterfaces, type NetworkInterface } from "./interfaces.ts";
 import type { Place } from "./own_records.ts";
-import { Querier } from "./querier.ts";
+import { KEPT, Querier } from "./querier.ts";
 import { Registry } from "./registry.ts";
 import { Sockets } from "./sockets.ts";
 import { decodeMessage, mayConcern } from "./wire_format.ts";
@@ -23,6 +23,8 @@ export interface ParticipantOptions {
 }
 
 let shared: Engine | undefined;
+/** The engine that nobody takes part in any more; its memory may go. */
+let resting: { engine: WeakRef<Engine>; since: number } | undefined;
 
 /**
  * Zeroconf in this process: one set of sockets, one cache and one clock for all
@@ -34,7 +36,7 @@ export class Engine {
   readonly registry: Registry;
   /** The services of others. */
   readonly querier: Querier;
-  readonly #sockets: Sockets;
+  #sockets: Sockets;
   readonly #participants = new Set<Participant>();
   /** Remembers what was heard a moment ago, with where and when. */
   readonly #recent = new Map<string, {
@@ -51,17 +53,12 @@ export class Engine {
 
   private constructor() {
     const { clock } = this;
-    this.#sockets = new Sockets({
-      choose: (all) => this.#choose(all),
-      warn: (text) => this.#tell("warn", text),
-      debug: (text) => this.#tell("debug", text),
-      onPacket: (packet, source) => this.#receive(packet, source),
-      onNetworkChange: (changed) => this.#networkChanged(changed),
-    });
+    this.#sockets = this.#makeSockets();
+    const send: Send = (...what) => this.#sockets.send(...what);
     const common = {
       clock,
       random: Math.random,
-      send: this.#sockets.send,
+      send,
       isOwnAddress: (address: string) => this.#sockets.isOwnAddress(address),
     };
     this.registry = new Registry({
@@ -71,6 +68,7 @@ export class Engine {
     this.querier = new Querier({
       ...common,
       channels: () => this.#sockets.channels,
+      checkUnicast: () => this.#sockets.checkUnicast(),
       hearsUnicast: () => this.#sockets.hearsUnicast,
     });
   }
@@ -85,7 +83,7 @@ export class Engine {
    * to look at its interfaces. Then it has left.
    */
   static async join(participant: Participant): Promise<Engine> {
-    const engine = shared ??= new Engine();
+    const engine = shared ??= Engine.#resumed() ?? new Engine();
     engine.#participants.add(participant);
     try {
       await engine.#sockets.open(engine.#isDaemon);
@@ -109,8 +107,33 @@ export class Engine {
       this.#sockets.daemon = this.#isDaemon;
       return;
     }
-    if (shared === this) shared = undefined;
-    await this.#sockets.close();
+    if (shared === this) {
+      shared = undefined;
+      resting = { engine: new WeakRef(this), since: this.clock.now() };
+    }
+    const sockets = this.#sockets;
+    this.#sockets = this.#makeSockets();
+    await sockets.close();
+  }
+
+  /** The engine that was left a moment ago, with what it has heard. */
+  static #resumed(): Engine | undefined {
+    const { engine, since = 0 } = resting ?? {};
+    resting = undefined;
+    const former = engine?.deref();
+    const isRecent = former !== undefined && former.clock.now() - since <= KEPT;
+    return isRecent ? former : undefined;
+  }
+
+  #makeSockets(): Sockets {
+    return new Sockets({
+      choose: (all) => this.#choose(all),
+      warn: (text) => this.#tell("warn", text),
+      debug: (text) => this.#tell("debug", text),
+      onPacket: (packet, source) => this.#receive(packet, source),
+      onNetworkChange: (changed, hasSlept) =>
+        this.#networkChanged(changed, hasSlept),
+    });
   }
 
   /** Tells whether this is an address of this host, on any interface. */
@@ -136,14 +159,14 @@ export class Engine {
     return all.filter((network) => chosen.has(network));
   }
 
-  #networkChanged(changed: ReadonlySet<string>): void {
+  #networkChanged(changed: ReadonlySet<string>, hasSlept: boolean): void {
     const present = new Set(this.#sockets.networks.map(({ name }) => name));
     const affected = new Set(
       [...this.#participants].filter((each) => each.takeChange(changed)),
     );
     if (affected.size === 0) return;
     this.registry.networkChanged((place) => affected.has(place as Participant));
-    this.querier.networkChanged(present, changed);
+    this.querier.networkChanged(present, changed, hasSlept);
   }
 
   #receive(packet: Uint8Array, source: Source): void {

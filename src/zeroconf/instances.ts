@@ -89,6 +89,28 @@ export class Instances {
     return this.#all.has(key);
   }
 
+  /** The keys of all. */
+  get keys(): Iterable<string> {
+    return this.#all.keys();
+  }
+
+  /** The type of one, folded. */
+  typeOf(key: string): string | undefined {
+    return this.#all.get(key)?.type;
+  }
+
+  /** The names and types of the records of which one is made, the pointer apart. */
+  *recordsOf(key: string): Iterable<[string, DnsRecord["type"]]> {
+    const instance = this.#all.get(key);
+    if (instance === undefined) return;
+    yield [key, "SRV"];
+    yield [key, "TXT"];
+    for (const host of instance.hosts) {
+      yield [host, "A"];
+      yield [host, "AAAA"];
+    }
+  }
+
   /** The names of those of a type. */
   ofType(type: string): string[] {
     return [...this.#byType.get(type) ?? []].map((key) =>

@@ -26,6 +26,15 @@ const RECENT = 1_000;
 /** Milliseconds between two looks at what is due, however much is. */
 const REST = 20;
 
+/** When a record that is in doubt is asked for, in milliseconds, and when it goes (section 10.4). */
+const DOUBTS = [0, 1_000, 3_000];
+const DOUBT = 10_000;
+/** The same where it was not followed for a while; the question for all comes before. */
+const LATER_DOUBTS = [400];
+const LATER_DOUBT = 1_000;
+/** Milliseconds for which what was heard is kept when nobody follows it any more. */
+export const KEPT = 60_000;
+
 /** Who follows the services of a type. */
 export interface Follower {
   /** The type without a dot at its end. */
@@ -50,10 +59,9 @@ export interface QuerierOptions {
   readonly send: Send;
   /** The interfaces and IP versions on which questions are asked, see {@linkcode channelOf}. */
   channels(): readonly string[];
-  /**
-   * Tells whether what is sent to this host alone is heard, so that it may be
-   * asked for.
-   */
+  /** Looks whether what is sent to this host alone is heard. */
+  checkUnicast(): void;
+  /** Tells what came of it last: whether direct answers may be asked for. */
   hearsUnicast(): boolean;
   /** Tells whether this is an address of this host, on any interface. */
   isOwnAddress(address: string): boolean;
@@ -87,6 +95,8 @@ export class Querier {
   readonly #instances: Instances;
   /** The names of which something new was heard. */
   readonly #touched = new Set<string>();
+  /** The types that nobody follows any more, and since when. */
+  readonly #left = new Map<string, number>();
   /** Since when an interface leads where it does. */
   readonly #changedAt = new Map<string, number>();
   #labels: ReadonlySet<string> | undefined;
@@ -127,8 +137,15 @@ export class Querier {
   /** Begins to ask for a type; what is known already is reviewed at once. */
   follow(follower: Follower): void {
     const key = fold(follower.type);
+    const now = this.#options.clock.now();
+    this.#forgetLeft(now);
     let series = this.#series.get(key);
     if (series === undefined) {
+      // While nobody looked, nobody was told what ended.
+      if (this.#left.delete(key)) this.#touch(this.cache.sweep(now).gone);
+      for (const name of this.#instances.ofType(key)) {
+        this.#doubt(fold(name), now, LATER_DOUBTS, LATER_DOUBT);
+      }
       series = {
         type: follower.type,
         followers: new Set(),
@@ -142,21 +159,20 @@ export class Querier {
     }
     series.followers.add(follower);
     follower.review(new Set(this.#instances.ofType(key).map(fold)));
+    this.#options.checkUnicast();
     // Somebody waits for it, so it is asked early in the span of section 5.2.
-    this.#begin(series, this.#options.clock.now() + 20 + this.#random() * 20);
+    this.#begin(series, now + 20 + this.#random() * 20);
     this.#schedule();
   }
 
-  /** Ends it; what was heard of the type is forgotten with its last follower. */
+  /** Ends it; what was heard of the type is forgotten some time after its last follower. */
   unfollow(follower: Follower): void {
     const key = fold(follower.type);
     const series = this.#series.get(key);
     if (!series?.followers.delete(follower)) return;
     if (series.followers.size === 0) {
       this.#series.delete(key);
-      for (const name of this.#instances.ofType(key)) {
-        this.#instances.forget(fold(name));
-      }
+      this.#left.set(key, this.#options.clock.now());
       this.#labels = undefined;
     }
     if (this.#series.size === 0) {
@@ -166,20 +182,48 @@ export class Querier {
     } else this.#schedule();
   }
 
+  /** Tells how a service is: its state, by its full name. */
+  stateOf(name: string): "here" | "unreachable" | "gone" {
+    const key = fold(name);
+    const type = this.#instances.typeOf(key);
+    if (type === undefined || !this.#series.has(type)) return "gone";
+    return this.#missing(type, key).length === 0 ? "here" : "unreachable";
+  }
+
+  /**
+   * Asks for a service again that does not seem to be there: unless it answers
+   * within ten seconds, it counts as unreachable (section 10.4).
+   *
+   * @param name Its full name.
+   */
+  reconfirm(name: string): void {
+    const now = this.#options.clock.now();
+    this.#doubt(fold(name), now, DOUBTS, DOUBT);
+    this.#schedule();
+  }
+
   /**
    * Asks again where the network changed: who was there need not be there now.
    *
    * @param present The names of the interfaces that there are.
    * @param changed Those of them that lead elsewhere, perhaps.
+   * @param hasSlept Whether the host has slept, so that lifetimes say nothing.
    */
   networkChanged(
     present: ReadonlySet<string>,
     changed: ReadonlySet<string>,
+    hasSlept = false,
   ): void {
     const now = this.#options.clock.now();
+    if (hasSlept) {
+      for (const key of this.#instances.keys) {
+        this.#doubt(key, now, DOUBTS.slice(1), DOUBT);
+      }
+    }
     for (const name of changed) this.#changedAt.set(name, now);
     this.#touch(this.cache.keepInterfaces(present));
     this.#instances.askAgain(now);
+    this.#options.checkUnicast();
     for (const series of this.#series.values()) {
       this.#begin(series, this.#soon());
     }
@@ -209,6 +253,9 @@ export class Querier {
     const now = this.#options.clock.now();
     this.#instances.noteAlive(address, now);
     if (message.truncated || source.port !== 5353) return;
+    if (!this.#options.isOwnAddress(address)) {
+      this.#noteAsked(message, source, now);
+    }
     for (const { type, name, unicast } of message.questions) {
       const series = type === "PTR" && !unicast
         ? this.#series.get(fold(name))
@@ -222,6 +269,31 @@ export class Querier {
         continue;
       }
       series.heard.set(channelOf(interfaceName, address), now);
+    }
+  }
+
+  /** Notes what others ask for, since somebody ought to answer (section 10.5). */
+  #noteAsked(
+    { questions, answers }: ReceivedMessage,
+    { interfaceName }: Source,
+    now: number,
+  ): void {
+    const known = new Set(answers.map(recordKey));
+    for (const { type, name, unicast } of questions) {
+      if (unicast || !isCached(type)) continue;
+      const cached = type === "PTR"
+        ? this.#instances.ofType(fold(name)).flatMap((target) =>
+          this.cache.get(name, type, target)
+        )
+        : this.cache.get(name, type);
+      for (const each of cached) {
+        const isMeant = each.interfaceName === interfaceName &&
+          !known.has(recordKey(each.record));
+        if (!isMeant || !this.cache.noteAsked(each, now)) continue;
+        // What is not answered need not be gone: then it is found again.
+        const series = this.#series.get(fold(name));
+        if (series !== undefined) this.#begin(series, each.expiresAt);
+      }
     }
   }
 
@@ -256,6 +328,29 @@ export class Querier {
       if (record.type !== "A" && record.type !== "AAAA") continue;
       const names = this.#instances.onHost(record.name);
       if (names !== undefined) take(record, names);
+    }
+  }
+
+  #doubt(
+    key: string,
+    now: number,
+    at: readonly number[],
+    within: number,
+  ): void {
+    for (const [name, type] of this.#instances.recordsOf(key)) {
+      for (const cached of this.cache.get(name, type)) {
+        this.cache.doubt(cached, now, at, within);
+      }
+    }
+  }
+
+  #forgetLeft(now: number): void {
+    for (const [key, at] of this.#left) {
+      if (now - at <= KEPT) continue;
+      this.#left.delete(key);
+      for (const name of this.#instances.ofType(key)) {
+        this.#instances.forget(fold(name));
+      }
     }
   }
 
@@ -313,6 +408,7 @@ export class Querier {
     this.#wakeAt = Infinity;
     const now = this.#options.clock.now();
     this.#notBefore = now + REST;
+    this.#forgetLeft(now);
     const { gone, due } = this.cache.sweep(now);
     this.#touch(gone);
     this.#review(now);
@@ -321,6 +417,7 @@ export class Querier {
       questions.add(this.#interfacesOf(type), question);
     }
     for (const { record, interfaceName } of due) {
+      if (!this.#isFollowed(record)) continue;
       questions.add([interfaceName], { name: record.name, type: record.type });
     }
     for (const series of this.#series.values()) {
@@ -364,6 +461,14 @@ export class Querier {
     });
   }
 
+  /** Tells whether somebody follows a service to which a record belongs. */
+  #isFollowed(record: DnsRecord): boolean {
+    if (this.#left.size === 0) return true;
+    return [...this.#instances.affectedBy([record])].some((key) =>
+      this.#series.has(this.#instances.typeOf(key) ?? "")
+    );
+  }
+
   #interfacesOf(type: string): Set<string> {
     const followers = this.#series.get(type)?.followers ?? [];
     return new Set(
@@ -399,6 +504,8 @@ export class Querier {
     const known: DnsRecord[] = [];
     const since = this.#changedAt.get(on) ?? -Infinity;
     for (const name of this.#instances.complete(fold(series.type))) {
+      // What is in doubt is to be said with all that belongs to it.
+      if (this.cache.get(name, "SRV").some(({ doubts }) => doubts)) continue;
       for (const cached of this.cache.get(series.type, "PTR", name)) {
         const { record, interfaceName, expiresAt, heardAt } = cached;
         const ttl = Math.floor((expiresAt - now) / 1_000);
@@ -422,6 +529,10 @@ class Questions {
       this.byInterface.set(on, asked.set(key, asked.get(key) ?? question));
     }
   }
+}
+
+function isCached(type: string): type is DnsRecord["type"] {
+  return /^(?:PTR|SRV|TXT|A|AAAA)$/.test(type);
 }
 
 function keyOf({ type, name }: DnsQuestion): string {

@@ -4,6 +4,8 @@ import { dataKey, type DnsRecord, fold, type Source } from "./dns_message.ts";
 const RENEWALS = [0.8, 0.85, 0.9, 0.95];
 /** Milliseconds that a record lives on after a goodbye or a flush (sections 10.1 and 10.2). */
 const LAST_SECOND = 1_000;
+/** Milliseconds in which somebody has to answer what was asked twice (section 10.5). */
+const UNANSWERED = 10_000;
 /** The most records of one type under one name; the one heard longest ago makes room. */
 const MAX_SIBLINGS = 50;
 /** The longest lifetime that is believed, in seconds: a day. */
@@ -25,6 +27,10 @@ export interface CachedRecord {
   renewals: number;
   /** Spreads the renewals of many hosts: up to 2 % of the lifetime. */
   readonly jitter: number;
+  /** When it is asked for because it is in doubt, in place of its renewals. */
+  doubts?: readonly number[];
+  /** When others asked for it in vain, since it was heard last. */
+  unanswered?: number;
 }
 
 /** Keeps what was heard while it is valid, at most so many records. */
@@ -157,6 +163,45 @@ export class RecordCache {
     return { gone, due };
   }
 
+  /**
+   * Doubts a record: unless it is heard again in time, it goes (section 10.4).
+   *
+   * @param at When it is asked for meanwhile, in milliseconds from now.
+   * @param within The milliseconds until it goes.
+   */
+  doubt(
+    cached: CachedRecord,
+    now: number,
+    at: readonly number[],
+    within: number,
+  ): void {
+    if (cached.expiresAt <= now + within) return;
+    cached.expiresAt = now + within;
+    cached.doubts = at.map((delay) => now + delay);
+    cached.renewals = 0;
+    this.#next = Math.min(this.#next, deadlineOf(cached));
+  }
+
+  /**
+   * Notes that another host has asked for a record. Where that happens twice, and
+   * nobody answers within ten seconds of the first time, it goes (section 10.5).
+   *
+   * @returns Whether it is about to go.
+   */
+  noteAsked(cached: CachedRecord, now: number): boolean {
+    // An answer that was just given is not given again (section 6).
+    if (now - cached.heardAt < LAST_SECOND || cached.doubts) return false;
+    const first = cached.unanswered;
+    if (first === undefined || now - first > UNANSWERED) {
+      cached.unanswered = now;
+    } else if (now - first >= LAST_SECOND) {
+      cached.expiresAt = Math.min(cached.expiresAt, first + UNANSWERED);
+      this.#next = Math.min(this.#next, cached.expiresAt);
+      return true;
+    }
+    return false;
+  }
+
   /** Drops the records under a name and of a type. */
   drop(name: string, type: DnsRecord["type"], target = ""): void {
     const group = groupOf(name, type, target);
@@ -205,6 +250,7 @@ function deadlineOf(cached: CachedRecord): number {
 }
 
 function renewalAt(cached: CachedRecord): number {
+  if (cached.doubts) return cached.doubts[cached.renewals] ?? Infinity;
   const part = RENEWALS[cached.renewals];
   const lifetime = cached.record.ttl * 1_000;
   // A record that said goodbye or was replaced is let go.

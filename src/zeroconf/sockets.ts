@@ -37,6 +37,8 @@ interface Channel {
   readonly receiver: Socket | undefined;
   /** True if what was sent last could not be sent. */
   isMute: boolean;
+  /** True if what we sent to ourselves has come. */
+  hearsUnicast: boolean;
 }
 
 /** Gives {@linkcode Sockets} what they need. */
@@ -52,8 +54,9 @@ export interface SocketsOptions {
    * Called when interfaces came, went or changed.
    *
    * @param changed The names of those that may lead elsewhere than before.
+   * @param hasSlept Whether the host has slept, or this process stood still.
    */
-  onNetworkChange(changed: ReadonlySet<string>): void;
+  onNetworkChange(changed: ReadonlySet<string>, hasSlept: boolean): void;
 }
 
 /**
@@ -77,6 +80,8 @@ export class Sockets {
    * nothing changes.
    */
   readonly #networkBySender = new Map<string, NetworkInterface | undefined>();
+  /** A packet that says nothing, by which we know it as our own. */
+  readonly #ourselves = new Uint8Array(28);
   #looking: Promise<unknown[]> = Promise.resolve([]);
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isOpen = false;
@@ -85,9 +90,11 @@ export class Sockets {
   #hasWarned = false;
   /** By how many milliseconds the time of day is ahead of the clock. */
   #ahead = Date.now() - performance.now();
+  #lookedAt = performance.now();
 
   constructor(options: SocketsOptions) {
     this.#options = options;
+    crypto.getRandomValues(this.#ourselves.subarray(12));
   }
 
   /** The interfaces on which packets are sent and received. */
@@ -102,9 +109,25 @@ export class Sockets {
     );
   }
 
-  /** Tells whether what is sent to this host alone is heard. */
+  /** Tells whether what is sent to this host alone was heard when that was looked at last. */
   get hearsUnicast(): boolean {
-    return mayBindAddresses();
+    return [...this.#channels.values()].every((each) => each.hearsUnicast);
+  }
+
+  /**
+   * Sends a packet to ourselves on each channel. Where several processes have
+   * bound one address, what is sent to it reaches one of them only (RFC 6762,
+   * section 15.1).
+   */
+  checkUnicast(): void {
+    for (const channel of this.#channels.values()) {
+      const { network, family, sender } = channel;
+      channel.hearsUnicast = false;
+      if (!mayBindAddresses()) continue;
+      const zone = family === "IPv6" ? `%${network.name}` : "";
+      const address = addressOf(network, family) + zone;
+      sender.send(this.#ourselves, PORT, address, () => {});
+    }
   }
 
   /** Tells whether this is an address of this host, on any interface. */
@@ -227,7 +250,8 @@ export class Sockets {
         .map(({ name }) => name),
     );
     const isElsewhere = before.size !== networks.length;
-    if (this.#hasSlept()) {
+    const hasSlept = this.#hasSlept();
+    if (hasSlept) {
       for (const { name } of networks) {
         changed.add(name);
       }
@@ -257,17 +281,23 @@ export class Sockets {
     this.#networks = networks;
     this.#networkBySender.clear();
     if ((changed.size > 0 || isElsewhere) && !this.#isClosed) {
-      this.#options.onNetworkChange(changed);
+      this.#options.onNetworkChange(changed, hasSlept);
     }
     return errors;
   }
 
-  /** The clock stands still while the host sleeps, and the time of day goes on. */
+  /**
+   * The clock stands still while the host sleeps, and the time of day goes on. A
+   * process that is stopped, or in a machine that is, looks later than it meant.
+   */
   #hasSlept(): boolean {
-    const ahead = Date.now() - performance.now();
+    const now = performance.now();
+    const ahead = Date.now() - now;
     const isJump = Math.abs(ahead - this.#ahead) > SLEPT;
+    const isLate = now - this.#lookedAt > LOOK_AGAIN + SLEPT;
     this.#ahead = ahead;
-    return isJump && this.#isOpen;
+    this.#lookedAt = now;
+    return (isJump || isLate) && this.#isOpen;
   }
 
   #warnWithoutMulticast(errors: readonly unknown[]): void {
@@ -308,14 +338,16 @@ export class Sockets {
         sender.setMulticastTTL(255);
         if (family === "IPv4") sender.setTTL(255);
         sender.setMulticastLoopback(true);
-        if (isHeard) this.#listen(sender, network);
-        return {
+        const channel: Channel = {
           network,
           family,
           sender,
           receiver: family === "IPv6" ? receiver : undefined,
           isMute: false,
+          hearsUnicast: false,
         };
+        if (isHeard) this.#listen(channel);
+        return channel;
       } catch (error) {
         await closeSocket(sender);
         throw error;
@@ -344,8 +376,13 @@ export class Sockets {
   }
 
   /** Listens for what is sent to this host alone. */
-  #listen(socket: Socket, network: NetworkInterface): void {
-    socket.on("message", (packet: Buffer, from: RemoteInfo) => {
+  #listen(channel: Channel): void {
+    const { network, sender } = channel;
+    sender.on("message", (packet: Buffer, from: RemoteInfo) => {
+      if (packet.equals(this.#ourselves)) {
+        channel.hearsUnicast = true;
+        return;
+      }
       // Section 11: who is not on the network does not speak here. What is sent
       // to a link-local address comes from no further by itself.
       const isFar = !from.address.includes(":") &&

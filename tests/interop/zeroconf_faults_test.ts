@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Lan, type Namespace } from "../namespaces.ts";
+import { PYTHON } from "../python.ts";
 import { until } from "../until.ts";
 import { invented } from "./zeroconf_clauses.ts";
 import { Peer } from "./zeroconf_peer.ts";
@@ -96,6 +97,110 @@ for (
     await beginsAnew(probe, performance.now());
   });
 }
+
+for (
+  const [title, happens] of [
+    ["a time of day that was set", (ours) => ours.jump()],
+    ["a process that stood still", async (ours) => {
+      ours.freeze(true);
+      await pass(8_000);
+      ours.freeze(false);
+    }],
+  ] as [string, (ours: Peer) => Promise<void>][]
+) {
+  fault(`${title} has us probe, announce and ask again`, async () => {
+    await using lan = await Lan.make(2);
+    await using probe = new Probe(lan.hosts[1]!);
+    await using ours = new Peer(lan.hosts[0]!, "ours");
+    await ours.register("livingroom", 6379, OURS);
+    await ours.browse();
+    await pass(4_500);
+    await happens(ours);
+    await beginsAnew(probe, performance.now());
+  });
+}
+
+fault("a second look within a minute answers at once", async () => {
+  await using lan = await Lan.make(2);
+  await using theirs = new Peer(lan.hosts[1]!, "ours");
+  await theirs.register("kitchen", 1000, THEIRS);
+  await using ours = new Peer(lan.hosts[0]!, "ours");
+  await ours.ready();
+  assert.deepEqual(await ours.discover(1), [KITCHEN]);
+  assert.deepEqual(await ours.discover(0), [KITCHEN]);
+  assert.deepEqual(await ours.discover(2), [KITCHEN]);
+  await theirs.crash();
+  // What is in the cache is looked at: whoever does not answer is not there.
+  assert.deepEqual(await ours.discover(2), []);
+});
+
+fault("several processes on one host all get their answers", async () => {
+  await using lan = await Lan.make(2);
+  await using theirs = new Peer(lan.hosts[1]!, "ours");
+  await theirs.register("kitchen", 1000, THEIRS);
+  await using stack = new AsyncDisposableStack();
+  const looking = [1, 2, 3].map(() =>
+    stack.use(new Peer(lan.hosts[0]!, "ours"))
+  );
+  // All have their sockets open, and what is sent to the host reaches one.
+  for (const [i, each] of looking.entries()) {
+    await each.register(`room ${i}`, 1, OURS);
+  }
+  await pass(4_500);
+  for (const each of looking) {
+    assert.ok((await each.discover(0.5)).includes(KITCHEN));
+    await pass(1_500);
+  }
+});
+
+fault("a reflector that says all again takes no name away", async () => {
+  await using lan = await Lan.make(3);
+  const script = new URL("zeroconf_reflector.py", import.meta.url).pathname;
+  await using reflector = lan.hosts[2]!.start(PYTHON, ["-u", script]);
+  assert.equal(await inTime(reflector.line(), "the reflector"), "ready");
+  await using ours = new Peer(lan.hosts[0]!, "ours");
+  await using theirs = new Peer(lan.hosts[1]!, "ours");
+  await theirs.browse();
+  const name = `livingroom.${TYPE}`;
+  assert.equal(await ours.register("livingroom", 1, OURS), name);
+  await theirs.sees("us", (said) => said.name === name && said.port === 1);
+  await ours.update("livingroom", 2, OURS, {});
+  await theirs.sees("the change", ({ port }) => port === 2);
+  // Old news that comes late does not come to stay.
+  await pass(5_000);
+  assert.deepEqual(await theirs.discover(0.5), [name]);
+  assert.deepEqual(ours.heard.filter(({ renamed }) => renamed), []);
+  assert.equal(theirs.heard.findLast(({ port }) => port)?.port, 2);
+  await ours.unregister();
+  await theirs.sees("us go", ({ event }) => event === "removed");
+});
+
+fault("a host with a hundred interfaces is seen, and sees", async () => {
+  await using lan = await Lan.make(2);
+  const host = lan.hosts[0]!;
+  const { success, stderr } = await host.run(
+    "sh",
+    "-c",
+    `for i in $(seq 1 100); do
+      ip link add br$i type bridge && ip addr add 10.$i.0.1/24 dev br$i &&
+      ip link set br$i up || exit 1
+    done`,
+  );
+  assert.ok(success, stderr);
+  await using ours = new Peer(host, "ours", ["--all"]);
+  await using theirs = new Peer(lan.hosts[1]!, "ours");
+  await theirs.browse();
+  await theirs.register("kitchen", 1000, THEIRS);
+  await ours.register("livingroom", 6379, OURS);
+  const us = await theirs.sees(
+    "us",
+    ({ name }) => name === `livingroom.${TYPE}`,
+  );
+  // Of the hundred and one, each network is told of its own.
+  assert.deepEqual(us.addresses?.filter((each) => !each.includes(":")), [OURS]);
+  await ours.browse();
+  await ours.sees("them", ({ name }) => name === KITCHEN);
+});
 
 fault("Avahi on the same host keeps the name of the host", async () => {
   await using lan = await Lan.make(1);

@@ -4,10 +4,12 @@ import { Advertiser, Browser, discover } from "../../src/zeroconf/mod.ts";
 import { type Command, commands, say } from "./commands.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
-const interfaces = Deno.args.length > 0 ? Deno.args : ["eth0"];
-const advertiser = new Advertiser({ interfaces });
+const place = Deno.args[0] === "--all"
+  ? {}
+  : { interfaces: Deno.args.length > 0 ? Deno.args : ["eth0"] };
+const advertiser = new Advertiser(place);
 const browser = new Browser({
-  interfaces,
+  ...place,
   onChange: ({ kind, service: { name, port, addresses, properties } }) =>
     say({ event: kind, name, port, addresses, properties }),
 });
@@ -44,6 +46,11 @@ async function obey(command: Command): Promise<void> {
     case "hurry":
       hurry(20);
       return say({ done: "hurry" });
+    case "jump": {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + 3_600_000;
+      return say({ done: "jump" });
+    }
     case "browse":
       await browser.start();
       return say({ done: "browse" });
@@ -70,7 +77,7 @@ async function obey(command: Command): Promise<void> {
       return say({ done: command.do });
     case "discover": {
       const services = await discover({
-        interfaces,
+        ...place,
         timeout: command.seconds!,
       });
       return say({ done: command.do, found: services.map(({ name }) => name) });

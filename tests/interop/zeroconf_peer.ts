@@ -33,8 +33,8 @@ export class Peer implements AsyncDisposable {
   /**
    * Starts a stack.
    *
-   * @param args For our own, the interfaces to use, `eth0` by default; for
-   * Avahi, the name of the host.
+   * @param args For our own, the interfaces to use, `eth0` by default, or
+   * `--all`; for Avahi, the name of the host.
    */
   constructor(namespace: Namespace, stack: Stack, args: string[] = []) {
     const script = (name: string): string =>
@@ -87,6 +87,16 @@ export class Peer implements AsyncDisposable {
   /** Lets its time run twenty times as fast from now on; only our own stack does this. */
   async hurry(): Promise<void> {
     await this.#command({ do: "hurry" });
+  }
+
+  /** Sets its time of day on by an hour; only our own stack does this. */
+  async jump(): Promise<void> {
+    await this.#command({ do: "jump" });
+  }
+
+  /** Has the process stand still, or go on. */
+  freeze(isFrozen: boolean): void {
+    this.#running.signal(isFrozen ? "SIGSTOP" : "SIGCONT");
   }
 
   /** Begins to look for services. */

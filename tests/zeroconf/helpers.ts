@@ -114,18 +114,30 @@ export class BrowserUnderTest {
           ...(on !== undefined && { on }),
         }),
       channels: () => channels,
+      checkUnicast: () => {},
       hearsUnicast: () => true,
       isOwnAddress,
     });
-    this.browser = new ServiceBrowser({
-      type: TYPE,
+    this.browser = this.other(TYPE);
+  }
+
+  /** Has somebody else look for a type. */
+  other(type: string): ServiceBrowser {
+    const browser = new ServiceBrowser({
+      type,
       place: this.#place,
       cache: this.querier.cache,
-      isOwnAddress,
+      isOwnAddress: (address) => address === OWN,
       isOnLink: (_, address) => address.startsWith("192.0.2."),
       onChange: (change) => this.changes.push(change),
     });
-    this.querier.follow(this.browser);
+    this.querier.follow(browser);
+    return browser;
+  }
+
+  /** Has somebody look for the same type once more. */
+  again(): ServiceBrowser {
+    return this.other(TYPE);
   }
 
   /** Lets it hear a response, from another host than the usual one where one is given. */
