@@ -1,30 +1,45 @@
 import { sleep } from "../waiting.ts";
-import {
-  BLOCK_SECONDS,
-  Consumer,
-  type ConsumerOptions,
-  written,
-} from "./consumer.ts";
-import { Heartbeat } from "./heartbeat.ts";
+import { Acknowledger } from "./acknowledger.ts";
+import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
+import type { Member } from "./heartbeat.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
+  isNamed,
   isPoison,
   isStamped,
   isSuspected,
   parseNotes,
 } from "./history.ts";
+import { explainWrongType, type QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
-import { isNumber, isPayload, isPayloads, isText } from "./reply_shape.ts";
+import {
+  isNumber,
+  isPayload,
+  isPayloads,
+  isText,
+  isTexts,
+} from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
-import { defineMove } from "./script.ts";
-import type { Session } from "./session.ts";
+import { defineMove, defineScript } from "./script.ts";
+import { Session } from "./session.ts";
 
 /** Makes the script that takes read what BLMOVE has just moved. */
 const READ_MOVED = 0;
 /** Makes it read what a lost answer left behind. */
 const READ_LOST = -1;
+
+/**
+ * The parts of the one number that `EXISTS` tells, since a key that it names
+ * several times counts as often: histories once, the heartbeat twice, the queue
+ * four times.
+ */
+const FACTS = { hasHistories: 1, isAlive: 2, isFollowed: 4 };
+
+/** The pause after a server without memory has refused to wait, in seconds. */
+const FULL_PAUSE = 0.05;
 
 /** The histories of a batch, and its messages. */
 type Reply = readonly [histories: string, payloads: readonly Uint8Array[]];
@@ -35,10 +50,16 @@ function isTaken(reply: unknown): boolean {
     isPayloads(reply[1]);
 }
 
+function bytesOf(payloads: readonly Uint8Array[]): number {
+  return payloads.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
 /** A batch that was asked for. */
 interface Request {
   readonly session: Session;
   readonly number: number;
+  /** The largest number of messages; 0 where it waits for one. */
+  readonly limit: number;
   readonly reply: Promise<Reply>;
 }
 
@@ -47,29 +68,49 @@ interface Request {
  * list of this consumer until it is settled, and whoever finds that a consumer
  * has died puts its messages back.
  */
-export class AtLeastOnce extends Consumer {
-  readonly #heartbeat: Heartbeat;
+export class AtLeastOnce extends Consumer implements Member {
+  readonly keys: QueueKeys;
+  #session: Session;
   readonly #recoverer: Recoverer;
+  readonly #acknowledger: Acknowledger;
   /** Batches that were asked for before the one in hand was handed out. */
   readonly #prefetched: Request[] = [];
   /** True while messages are handed out one by one, because one may be poison. */
   #isIsolating = false;
+  /** True when there may be more in the queue than one message. */
+  #isBacklog = true;
+  /** The number of messages in a row that had others behind them. */
+  #followed = 0;
   readonly #ending = new AbortController();
 
   constructor(options: ConsumerOptions) {
     super(options);
     this.#recoverer = new Recoverer(options);
-    this.#heartbeat = new Heartbeat(options, async (session, numbers) => {
-      for (const number of numbers) {
-        if (!session.known.has(number)) void this.#adopt(session, number);
-      }
-      await this.#recoverer.run();
-    });
+    this.#session = new Session(options.queue, options.consumer);
+    this.keys = this.#session.keys;
+    this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
 
   override onReconnect(): void {
     super.onReconnect();
-    this.#heartbeat.beat();
+    this.options.heartbeat.doubt({ now: true });
+  }
+
+  /**
+   * Looks whether the session goes on, for batches whose way was interrupted, and
+   * after what others have left.
+   */
+  async look(stale: readonly string[]): Promise<void> {
+    const session = this.#session;
+    const numbers = await this.#inspect(session);
+    for (const number of numbers) {
+      if (!session.known.has(number)) void this.#adopt(session, number);
+    }
+    await this.#recoverer.run(stale);
+  }
+
+  async reenter(found: readonly string[]): Promise<void> {
+    await this.#recoverer.reenter(found);
   }
 
   protected override async checkRights(): Promise<void> {
@@ -78,17 +119,17 @@ export class AtLeastOnce extends Consumer {
   }
 
   protected override async enter(): Promise<void> {
-    await this.#heartbeat.start();
+    await this.#join();
+    this.options.heartbeat.add(this);
   }
 
   protected override async leave(): Promise<void> {
-    const { logger, queue, heartbeatTimeout } = this.options;
+    const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
     this.#ending.abort();
-    await this.#heartbeat.stop();
+    await heartbeat.remove(this);
     await this.#recoverer.stop();
     try {
-      await this.#heartbeat.leave();
-      await this.#recoverer.putBack(this.#heartbeat.session.name);
+      await this.#recoverer.putBack(this.#session.name);
     } catch (error) {
       const { message } = error as Error;
       logger.warn(
@@ -102,23 +143,27 @@ export class AtLeastOnce extends Consumer {
   }
 
   protected override async takeOne(): Promise<void> {
-    const { session, number, reply } = this.#prefetched.shift() ??
-      this.#request();
+    const request = this.#prefetched.shift() ??
+      (this.#isBacklog ? this.#request() : this.#wait());
+    const { session, number, limit } = request;
     try {
-      let taken = await reply;
-      const isFull = taken[1].length >= this.options.batchSize;
-      if (isFull && !this.#isIsolating) {
+      const taken = await request.reply;
+      const { length } = taken[1];
+      if (limit > 0) {
+        // A batch that is not full has emptied the queue.
+        this.#isBacklog = length >= limit || bytesOf(taken[1]) >= this.maxBytes;
+      }
+      if (length >= limit && limit > 0 && !this.#isIsolating) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());
         await written();
-      } else if (taken[1].length === 0) {
-        taken = await this.#wait(session, number);
       }
       await this.#receive(session, number, taken);
     } catch (error) {
-      // The answer may be all that was lost: the next heartbeat finds the batch.
+      // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
+      this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
       if (error.code === "permission") {
         // What BLMOVE has moved although the rest was refused is in no hash.
@@ -130,7 +175,7 @@ export class AtLeastOnce extends Consumer {
         ["HSETNX", session.keys.processing, String(number), "?"],
       );
       await this.#release(session, number);
-      await this.#heartbeat.rejoin(session);
+      await this.#rejoin(session);
     }
   }
 
@@ -154,16 +199,19 @@ export class AtLeastOnce extends Consumer {
     [text, payloads]: Reply,
   ): Promise<void> {
     if (payloads.length === 0) {
-      session.known.delete(number);
+      if (!session.slots.includes(number)) session.known.delete(number);
       return;
     }
     const { maxDeliveries, logger, queue, control } = this.options;
     const { time = Date.now() / 1000, histories } = parseNotes(text);
+    // The place of a message without an id is its id, so it is not used again.
+    const isSlot = text === "" && isNamed(payloads[0]!);
     const batch = new HeldBatch(
       this,
       payloads,
-      { session, number, time, histories },
+      { session, number, time, histories, isSlot },
       this.#recoverer,
+      this.#acknowledger,
       this.#ending.signal,
     );
     const suspected = histories.values().find((history) =>
@@ -204,13 +252,13 @@ export class AtLeastOnce extends Consumer {
 
   /** Asks for a batch. */
   #request(): Request {
-    const { session } = this.#heartbeat;
+    const session = this.#session;
     const number = session.next();
     const limit = this.#isIsolating ? 1 : this.options.batchSize;
     const reply = this.#take(session, number, limit);
     // It may be awaited late.
     reply.catch(() => {});
-    return { session, number, reply };
+    return { session, number, limit, reply };
   }
 
   /**
@@ -319,67 +367,223 @@ return {histories, payloads}
     return [String(histories), payloads];
   }
 
+  /** Waits for a message in an empty queue. */
+  #wait(): Request {
+    const session = this.#session;
+    const slot = session.slots.pop();
+    const number = slot ?? session.next();
+    const reply = this.#move(session, number, slot === undefined);
+    return { session, number, limit: 0, reply };
+  }
+
   /**
-   * Waits for a message in an empty queue. What has to be known about it travels
-   * with it, so that the usual case takes no further round trip.
+   * Moves one message to a list of this session, as soon as there is one. The
+   * list is announced once, and used again and again. What has to be known about
+   * the message travels with it, and so does the acknowledgement of what was
+   * handled before: the usual case takes three commands and one round trip.
    */
-  async #wait(session: Session, number: number): Promise<Reply> {
-    const { blocking } = this.options;
-    const { queue, processing, deliveries, consumers } = session.keys;
-    const list = session.list(number);
-    const block = String(BLOCK_SECONDS);
-    while (this.isOpen) {
-      const [announced, moved, returned, state] = await Promise.allSettled([
-        blocking.command(
-          ["HSET", processing, String(number), "?"],
-          { isReply: isNumber },
-        ),
-        blocking.command<Uint8Array | null>(
-          ["BLMOVE", queue, list, "LEFT", "RIGHT", block],
-          { block: BLOCK_SECONDS, bytes: true, isReply: isPayload },
-        ),
-        blocking.command<number>(
-          ["EXISTS", deliveries],
-          { isReply: isNumber },
-        ),
-        blocking.command<string | null>(
-          ["HGET", consumers, session.name],
-          { isReply: (reply) => reply === null || isText(reply) },
-        ),
-      ]);
-      if (moved.status === "rejected") {
-        const { reason } = moved;
-        // A server out of memory refuses BLMOVE; scripts that only move go on.
-        const isFull = reason instanceof RedisError && reason.code === "memory";
-        if (!isFull) throw reason;
-        await sleep(BLOCK_SECONDS / 20, { signal: this.closing.signal });
-        return NOTHING;
-      }
-      if (returned.status === "rejected") throw returned.reason;
-      if (state.status === "rejected") throw state.reason;
-      if (moved.value === null && announced.status === "fulfilled") continue;
-      if (state.value !== "alive") {
-        throw new RedisError({
-          attempted: `read "${queue}"`,
-          reason: "another consumer took this one for dead",
-        }, "taken");
-      }
-      // Its history is known without asking only where there are none at all.
-      if (announced.status === "rejected" || returned.value !== 0) {
-        return await this.#take(session, number, READ_MOVED);
-      }
-      const payload = moved.value!;
-      if (isStamped(payload)) return ["", [payload]];
-      // When it was delivered is to be known also after we have died.
-      const notes = `@${Date.now()} `;
-      await this.options.control.command(
-        ["HSET", processing, String(number), notes],
-        { isReply: isNumber },
-      ).catch(() => {});
-      return [notes, [payload]];
+  async #move(
+    session: Session,
+    number: number,
+    isNew: boolean,
+  ): Promise<Reply> {
+    const { blocking, control, queue, heartbeat } = this.options;
+    const { keys } = session;
+    const block = this.blockSeconds;
+    const beat = heartbeat.key(keys);
+    // Those whose handlers are done in this turn are acknowledged on the way.
+    if (this.inHand > 0) await written();
+    if (!this.isOpen) {
+      session.slots.push(number);
+      return NOTHING;
     }
-    await blocking.command(["HDEL", processing, String(number)]);
-    return NOTHING;
+    this.#acknowledger.flush(blocking);
+    const announcing = isNew &&
+      blocking.command(
+        ["HSET", keys.processing, String(number), "?"],
+        { isReply: isNumber },
+      );
+    const [announced, moved, known] = await this.blocked(Promise.allSettled([
+      announcing,
+      blocking.command<Uint8Array | null>(
+        ["BLMOVE", queue, session.list(number), "LEFT", "RIGHT", String(block)],
+        { block, bytes: true, isReply: isPayload },
+      ),
+      // A key that is named several times counts as often: see FACTS.
+      blocking.command<number>(
+        ["EXISTS", keys.deliveries, beat, beat, queue, queue, queue, queue],
+        { isReply: isNumber },
+      ),
+    ]));
+    if (moved.status === "rejected") {
+      const { reason } = moved;
+      // A server out of memory refuses BLMOVE; scripts that only move go on.
+      const isFull = reason instanceof RedisError && reason.code === "memory";
+      if (!isFull) throw reason;
+      this.#isBacklog = true;
+      session.known.delete(number);
+      await sleep(FULL_PAUSE, { signal: this.closing.signal });
+      return NOTHING;
+    }
+    if (known.status === "rejected") throw known.reason;
+    const payload = moved.value;
+    if (payload === null) {
+      if (announced.status === "fulfilled") session.slots.push(number);
+      return NOTHING;
+    }
+    const isFollowed = (known.value & FACTS.isFollowed) > 0;
+    this.#followed = isFollowed ? this.#followed + 1 : 0;
+    this.#isBacklog = this.#followed > 1;
+    const isAlive = (known.value & FACTS.isAlive) > 0;
+    const hasHistories = (known.value & FACTS.hasHistories) > 0;
+    if (announced.status === "rejected" || hasHistories || !isAlive) {
+      return await this.#take(session, number, READ_MOVED);
+    }
+    if (isStamped(payload)) return ["", [payload]];
+    // When it was delivered is to be known also after we have died.
+    const notes = `@${Date.now()} `;
+    await control.command(
+      ["HSET", keys.processing, String(number), notes],
+      { isReply: isNumber },
+    ).catch(() => {});
+    return [notes, [payload]];
+  }
+
+  /** Begins a new session, unless that was done already. */
+  async #rejoin(lost: Session): Promise<void> {
+    if (this.#session !== lost || this.#ending.signal.aborted) return;
+    const { queue, consumer, logger, heartbeat } = this.options;
+    this.#session = new Session(queue, consumer);
+    logger.warn(
+      `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
+    );
+    await this.#join();
+    heartbeat.doubt({ now: true });
+  }
+
+  /** Enters the session into the hash of the queue's consumers. */
+  static readonly #JOIN = defineScript(`
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of the queue's consumers
+-- KEYS[3]  the consumer's heartbeat
+-- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
+--          the list of the dead letters
+-- ARGV[1]  the consumer
+-- ARGV[2]  the key of the process' heartbeat
+-- ARGV[3]  what that holds
+-- ARGV[4]  after how many milliseconds without a heartbeat it is dead
+-- ARGV[5]  the start of the keys of the heartbeats
+-- It also touches the heartbeats of the other consumers, whose keys are made from
+-- ARGV and lie in the same slot.
+for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list'}) do
+  local kind = redis.call('TYPE', KEYS[at]).ok
+  if kind ~= 'none' and kind ~= expected then
+    return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
+      ', but has to be a ' .. expected}
+  end
+end
+${HEARTBEAT_FUNCTIONS}
+-- A server that is out of memory refuses a script's first write if that needs
+-- memory, but not the later ones: so the first one frees some.
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], 'alive')
+redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
+if KEYS[3] ~= ARGV[2] then redis.call('SET', KEYS[3], '=' .. ARGV[2]) end
+poke(KEYS[2], ARGV[5], ARGV[1])
+return 1
+`);
+
+  async #join(): Promise<void> {
+    const { control, queue, heartbeat } = this.options;
+    const { keys, name } = this.#session;
+    try {
+      await control.script(
+        AtLeastOnce.#JOIN,
+        [
+          keys.queue,
+          keys.consumers,
+          keys.heartbeat,
+          keys.deliveries,
+          keys.retry,
+          keys.dead,
+        ],
+        [
+          name,
+          heartbeat.key(keys),
+          heartbeat.value,
+          heartbeat.lifetime,
+          keys.allHeartbeats,
+        ],
+      );
+    } catch (error) {
+      throw explainWrongType(error, queue);
+    }
+  }
+
+  /** Tells what the server knows of this session, and who else is there. */
+  static readonly #INSPECT = defineScript(`
+-- KEYS[1]  the hash of the queue's consumers
+-- KEYS[2]  the hash of the consumer's batches
+-- ARGV[1]  the consumer
+-- ARGV[2]  the key of the process' heartbeat
+-- ARGV[3]  what that holds
+-- ARGV[4]  after how many milliseconds without a heartbeat it is dead
+-- ARGV[5]  the start of the keys of the heartbeats
+-- It also reads the heartbeats of the other consumers, whose keys are made from
+-- ARGV and lie in the same slot.
+-- Returns the numbers of the batches, and in turns the keys of others'
+-- heartbeats and what they hold.
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
+  return {err = 'TAKEN another consumer has put the messages back'}
+end
+${HEARTBEAT_FUNCTIONS}
+if redis.call('EXISTS', ARGV[2]) == 0 then
+  redis.call('HDEL', KEYS[1], '')
+  redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
+end
+local others = {}
+local list = redis.call('HGETALL', KEYS[1])
+for at = 1, #list, 2 do
+  if list[at + 1] == 'alive' and list[at] ~= ARGV[1] then
+    local key, beat = heartOf(ARGV[5] .. list[at])
+    if beat and key ~= ARGV[2] then
+      others[#others + 1] = key
+      others[#others + 1] = beat
+    end
+  end
+end
+return {redis.call('HKEYS', KEYS[2]), others}
+`);
+
+  /** Returns the numbers of the batches that the session has on the server. */
+  async #inspect(session: Session): Promise<readonly number[]> {
+    const { control, heartbeat } = this.options;
+    const { keys, name } = session;
+    try {
+      const [numbers, others] = await control.script<[string[], string[]]>(
+        AtLeastOnce.#INSPECT,
+        [keys.consumers, keys.processing],
+        [
+          name,
+          heartbeat.key(keys),
+          heartbeat.value,
+          heartbeat.lifetime,
+          keys.allHeartbeats,
+        ],
+        {
+          isReply: (reply) =>
+            Array.isArray(reply) && isTexts(reply[0]) && isTexts(reply[1]),
+        },
+      );
+      for (let at = 0; at < others.length; at += 2) {
+        heartbeat.watch(others[at]!, others[at + 1]!);
+      }
+      return numbers.map(Number);
+    } catch (error) {
+      if (!(error instanceof RedisError) || error.code !== "taken") throw error;
+      await this.#rejoin(session);
+      return [];
+    }
   }
 
   /** Puts a batch back, and before it what was asked for after it. */

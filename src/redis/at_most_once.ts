@@ -1,10 +1,4 @@
-import {
-  BLOCK_SECONDS,
-  Consumer,
-  type Failure,
-  TakenBatch,
-  written,
-} from "./consumer.ts";
+import { Consumer, type Failure, TakenBatch, written } from "./consumer.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
 import { identify, type Identities } from "./history.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
@@ -98,19 +92,24 @@ export class AtMostOnce extends Consumer {
     const isPopped = (reply: unknown): boolean =>
       reply === null || Array.isArray(reply) && isText(reply[0]) &&
         (this.#hasBlmpop ? isPayloads(reply[1]) : isText(reply[1]));
-    const options = { bytes: true, block: BLOCK_SECONDS, isReply: isPopped };
-    const block = String(BLOCK_SECONDS);
+    const seconds = this.blockSeconds;
+    const options = { bytes: true, block: seconds, isReply: isPopped };
+    const block = String(seconds);
     if (this.#hasBlmpop) {
       const count = String(Math.min(this.#count, batchSize));
-      const reply = await blocking.command<[Uint8Array, Uint8Array[]] | null>(
-        ["BLMPOP", block, "1", queue, "LEFT", "COUNT", count],
-        options,
+      const reply = await this.blocked(
+        blocking.command<[Uint8Array, Uint8Array[]] | null>(
+          ["BLMPOP", block, "1", queue, "LEFT", "COUNT", count],
+          options,
+        ),
       );
       return reply?.[1] ?? [];
     }
-    const reply = await blocking.command<[Uint8Array, Uint8Array] | null>(
-      ["BLPOP", queue, block],
-      options,
+    const reply = await this.blocked(
+      blocking.command<[Uint8Array, Uint8Array] | null>(
+        ["BLPOP", queue, block],
+        options,
+      ),
     );
     return reply === null ? [] : [reply[1]];
   }

@@ -2,13 +2,18 @@ import { setImmediate } from "node:timers";
 import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
-export const BLOCK_SECONDS = 1;
+const BLOCK_SECONDS = 30;
+/** The same where nobody may end it before its time. */
+const SHORT_BLOCK_SECONDS = 1;
+/** The pause before a wait that has not begun yet is to be ended again, in seconds. */
+const UNBLOCK_PAUSE = 0.02;
 /** The number of bytes after which a batch is full on the fastest link. */
 const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
@@ -191,6 +196,8 @@ export interface ConsumerOptions {
   readonly blocking: Connection;
   /** For everything else. */
   readonly control: Connection;
+  /** Shows that this process is alive. */
+  readonly heartbeat: Heartbeat;
 }
 
 /** A batch that a consumer has taken from the queue. */
@@ -254,6 +261,8 @@ export abstract class Consumer {
   protected readonly closing: AbortController = new AbortController();
   #isOpen = true;
   #isIdle = true;
+  #isBlocked = false;
+  #mayUnblock = true;
   #inHand = 0;
   readonly #counted = new WeakSet<TakenBatch>();
   #waiting: (() => void)[] = [];
@@ -266,13 +275,17 @@ export abstract class Consumer {
   }
 
   /**
-   * Begins to consume.
+   * Joins the consumers of the queue.
    *
    * @throws {RedisError} The queue cannot be consumed at all.
    */
   async start(): Promise<void> {
-    await this.checkRights();
+    await Promise.all([this.checkRights(), this.checkUnblocking()]);
     await this.enter();
+  }
+
+  /** Begins to take messages. */
+  run(): void {
     this.#running ??= this.#run();
   }
 
@@ -280,6 +293,7 @@ export abstract class Consumer {
   async pause(): Promise<void> {
     this.#isOpen = false;
     this.wake();
+    await this.#unblock();
     while (!this.#isIdle && !this.#isOpen) await this.#change();
   }
 
@@ -340,10 +354,25 @@ export abstract class Consumer {
   protected abstract enter(): Promise<void>;
   /** Leaves them: what is still in hand goes back to the queue. Never rejects. */
   protected abstract leave(): Promise<void>;
-  /** Takes one batch and hands it out, or waits for {@link BLOCK_SECONDS}; may reject. */
+  /** Takes one batch and hands it out, or waits for {@link blockSeconds}; may reject. */
   protected abstract takeOne(): Promise<void>;
   /** Puts back what was prefetched. */
   protected abstract drain(): Promise<void>;
+
+  /** The time for which a command may block, in seconds. */
+  protected get blockSeconds(): number {
+    return this.#mayUnblock ? BLOCK_SECONDS : SHORT_BLOCK_SECONDS;
+  }
+
+  /** Notes that a command blocks until this settles. */
+  protected async blocked<Reply>(waiting: Promise<Reply>): Promise<Reply> {
+    this.#isBlocked = true;
+    try {
+      return await waiting;
+    } finally {
+      this.#isBlocked = false;
+    }
+  }
 
   /** Tells whether batches are wanted at the moment. */
   protected get isOpen(): boolean {
@@ -442,9 +471,27 @@ export abstract class Consumer {
   /** Ends a command that blocks; where that is not permitted it ends by itself soon. */
   async #unblock(): Promise<void> {
     const { blocking, control } = this.options;
-    const { id } = blocking;
-    if (id === undefined || !control.isConnected) return;
-    await control.command(["CLIENT", "UNBLOCK", String(id)]).catch(() => {});
+    // The command may be on its way yet: then it is to be ended once more.
+    while (
+      this.#isBlocked && !this.isOpen && this.#mayUnblock && !control.isClosed
+    ) {
+      const { id } = blocking;
+      if (id !== undefined) await this.#tryUnblocking(id);
+      await sleep(UNBLOCK_PAUSE);
+    }
+  }
+
+  /** Tells whether this user may end a command that blocks; ends the one of this connection. */
+  async #tryUnblocking(id: number): Promise<boolean> {
+    const { control } = this.options;
+    return await control.command(["CLIENT", "UNBLOCK", String(id)])
+      .then(() => true, () => false);
+  }
+
+  /** Finds out whether a command that blocks can be ended before its time. */
+  protected async checkUnblocking(): Promise<void> {
+    // No connection has this number.
+    this.#mayUnblock = await this.#tryUnblocking(Number.MAX_SAFE_INTEGER);
   }
 
   /** Resolves at the next change of what is in hand or wanted. */

@@ -1,5 +1,5 @@
 import { checkOptions } from "../options.ts";
-import { createLogger } from "../logger.ts";
+import { createLogger, type Logger } from "../logger.ts";
 import { retry, sleep } from "../waiting.ts";
 import type { Address } from "./address.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
@@ -11,6 +11,7 @@ import {
   emptyStats,
   type InboxStats,
 } from "./consumer.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import {
   type FilledInboxOption,
   INBOX_OPTIONS,
@@ -38,6 +39,7 @@ type GivenOptions = ReturnType<
 
 /** One queue: who consumes it, and what was counted. */
 interface Source {
+  readonly queue: string;
   readonly consumer: Consumer;
   readonly control: Connection;
   readonly stats: InboxStats;
@@ -54,6 +56,7 @@ const GRACE = 2;
  */
 export class Consumers {
   readonly #connections: Connection[] = [];
+  readonly #heartbeats: Heartbeat[] = [];
   readonly #sources = new Map<string, Source>();
   readonly #maxBytes: number;
   #bytesInHand = 0;
@@ -86,9 +89,10 @@ export class Consumers {
     const consumers = new Consumers(maxBytes);
     try {
       const queues = checkQueues(given.queue, args);
-      // One after the other, so that a refusal leaves nothing on its way.
-      for (const queue of queues) {
-        await consumers.#add(queue, args, given, onBatch);
+      // In a cluster each queue may have a server of its own.
+      const groups = args.cluster ? queues.map((queue) => [queue]) : [queues];
+      for (const group of groups) {
+        await consumers.#add(group, args, given, onBatch);
       }
       return consumers;
     } catch (error) {
@@ -127,9 +131,7 @@ export class Consumers {
 
   async #stop(timeout: number): Promise<void> {
     const abort = new AbortController();
-    const stopped = Promise.all(
-      this.#all(({ consumer }) => consumer.stop(timeout)),
-    );
+    const stopped = this.#stopAll(timeout);
     // A server that does not answer must not keep us: closing ends every wait.
     await Promise.race([
       stopped,
@@ -140,6 +142,11 @@ export class Consumers {
       this.#connections.map((connection) => connection.close()),
     );
     await stopped;
+  }
+
+  async #stopAll(timeout: number): Promise<void> {
+    await Promise.all(this.#all(({ consumer }) => consumer.stop(timeout)));
+    await Promise.all(this.#heartbeats.map((heartbeat) => heartbeat.stop()));
   }
 
   /** Copies what was counted so far, by the queue's name. */
@@ -184,57 +191,96 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     return [...this.#sources.values().map(work)];
   }
 
+  /** Connects to a server once for all these queues, and joins their consumers. */
   async #add(
-    queue: string,
+    queues: readonly string[],
     args: RedisArgs,
     options: GivenOptions,
     onBatch: (batch: Batch) => Promise<boolean>,
   ): Promise<void> {
     const logger = options.logger ?? createLogger("redis");
-    const { signal, batchSize } = options;
-    const stats = emptyStats();
-    const connect = async (): Promise<Connection> => {
+    const { heartbeatTimeout, batchSize } = options;
+    const [first] = queues;
+    const sources: Source[] = [];
+    const connect = async (
+      key: string,
+      consumers: () => readonly Source[],
+    ): Promise<Connection> => {
       const connection = await Connection.connect(args, {
         logger,
-        key: queue,
+        key,
         daemon: options.daemon ?? false,
         onReconnect: () => {
-          stats.reconnects++;
-          this.#sources.get(queue)?.consumer.onReconnect();
+          const concerned = consumers();
+          if (concerned.length > 0) concerned[0]!.stats.reconnects++;
+          for (const { consumer } of concerned) consumer.onReconnect();
         },
-        ...(signal && { signal }),
+        ...(options.signal && { signal: options.signal }),
       });
       this.#connections.push(connection);
       return connection;
     };
-    const control = await connect();
-    const blocking = await connect();
-    const Kind = options.delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
-    const consumer = new Kind({
-      queue,
-      consumer: options.consumer ?? "consumer",
-      batchSize,
-      maxDeliveries: options.maxDeliveries,
-      retryPause: options.retryPause,
-      foreign: options.foreign,
-      maxDeadLetters: options.maxDeadLetters,
-      maxInFlight: options.maxInFlight ?? 16 * batchSize,
-      heartbeatTimeout: options.heartbeatTimeout,
-      user: parseRedisArgs(args).username ?? "default",
-      logger,
-      stats,
-      onBatch,
-      hasRoom: () => this.#bytesInHand <= this.#maxBytes,
-      onBytes: (change) => {
-        this.#bytesInHand += change;
-        if (change > 0) return;
-        for (const { consumer } of this.#sources.values()) consumer.wake();
-      },
-      blocking,
-      control,
-    });
-    if (options.paused) await consumer.pause();
-    await retry(() => consumer.start(), {
+    const control = await connect(first!, () => sources);
+    const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
+    this.#heartbeats.push(heartbeat);
+    const add = async (queue: string): Promise<void> => {
+      const stats = emptyStats();
+      const blocking = await connect(
+        queue,
+        () => sources.filter((source) => source.queue === queue),
+      );
+      const Kind = options.delivery === "at-most-once"
+        ? AtMostOnce
+        : AtLeastOnce;
+      const consumer = new Kind({
+        queue,
+        consumer: options.consumer ?? "consumer",
+        batchSize,
+        maxDeliveries: options.maxDeliveries,
+        retryPause: options.retryPause,
+        foreign: options.foreign,
+        maxDeadLetters: options.maxDeadLetters,
+        maxInFlight: options.maxInFlight ?? 16 * batchSize,
+        heartbeatTimeout,
+        user: parseRedisArgs(args).username ?? "default",
+        logger,
+        stats,
+        onBatch,
+        hasRoom: () => this.#bytesInHand <= this.#maxBytes,
+        onBytes: (change) => {
+          const wasFull = this.#bytesInHand > this.#maxBytes;
+          this.#bytesInHand += change;
+          if (!wasFull || this.#bytesInHand > this.#maxBytes) return;
+          for (const { consumer } of this.#sources.values()) consumer.wake();
+        },
+        blocking,
+        control,
+        heartbeat,
+      });
+      const source = { queue, consumer, control, stats };
+      if (options.paused) await consumer.pause();
+      await this.#insist(() => consumer.start(), options, logger);
+      sources.push(source);
+    };
+    const added = await Promise.allSettled(queues.map(add));
+    const byName = new Map(sources.map((source) => [source.queue, source]));
+    for (const queue of queues) {
+      const source = byName.get(queue);
+      if (source !== undefined) this.#sources.set(queue, source);
+    }
+    const refused = added.find(({ status }) => status === "rejected");
+    if (refused?.status === "rejected") throw refused.reason;
+    await this.#insist(() => heartbeat.start(), options, logger);
+    for (const { consumer } of sources) consumer.run();
+  }
+
+  /** Tries something again and again while another attempt may help. */
+  async #insist(
+    work: () => Promise<void>,
+    { signal }: GivenOptions,
+    logger: Logger,
+  ): Promise<void> {
+    await retry(work, {
       signal,
       mayHelp(error, attempt): boolean {
         if (!(error instanceof RedisError) || !error.isTransient) return false;
@@ -244,7 +290,6 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         return true;
       },
     });
-    this.#sources.set(queue, { consumer, control, stats });
   }
 }
 

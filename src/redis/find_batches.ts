@@ -4,26 +4,32 @@ import type { RedisError } from "./redis_error.ts";
 /** A consumer's name, and the number of one of its batches. */
 const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 
+/** The text between the name of a queue and that of a consumer. */
+const INFIX = ":processing:";
+
 /** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
 interface Sender {
   command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply>;
 }
 
 /**
- * Goes through the names of all keys (`SCAN`) for batches that consumers of a
- * queue have in hand, whether or not the index of consumers knows them.
+ * Goes through the names of all keys (`SCAN`) for batches that consumers of
+ * queues have in hand, whether or not the index of consumers knows them.
  *
- * @returns In turns: a consumer, and the number of one of its batches, or `""`
- * for its hash of batches. Nothing where the user may not scan.
+ * @returns For each queue, in turns: a consumer, and the number of one of its
+ * batches, or `""` for its hash of batches. Nothing where the user may not scan.
  * @throws {RedisError} The connection was lost.
  */
 export async function findBatches(
   connection: Sender,
-  { allProcessing }: QueueKeys,
+  queues: readonly QueueKeys[],
   isWanted: () => boolean = () => true,
-): Promise<readonly string[]> {
-  const pattern = `${allProcessing.replace(/[*?[\]\\]/g, "\\$&")}*`;
-  const found: string[] = [];
+): Promise<readonly (readonly string[])[]> {
+  const starts = queues.map(({ allProcessing }) => allProcessing);
+  const found = new Map(starts.map((start) => [start, [] as string[]]));
+  const pattern = starts.length === 1
+    ? `${starts[0]!.replace(/[*?[\]\\]/g, "\\$&")}*`
+    : "*:processing:*";
   let cursor = "0";
   do {
     const scan = ["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"];
@@ -36,9 +42,14 @@ export async function findBatches(
     );
     cursor = page[0];
     for (const key of page[1]) {
-      const match = BATCH_KEY.exec(key.slice(allProcessing.length));
-      if (match !== null) found.push(match[1]!, match[2] ?? "");
+      for (let at = 0; (at = key.indexOf(INFIX, at) + 1) > 0;) {
+        const start = key.slice(0, at - 1 + INFIX.length);
+        const match = BATCH_KEY.exec(key.slice(start.length));
+        if (match !== null) {
+          found.get(start)?.push(match[1]!, match[2] ?? "");
+        }
+      }
     }
   } while (cursor !== "0" && isWanted());
-  return found;
+  return starts.map((start) => found.get(start)!);
 }

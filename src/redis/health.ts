@@ -1,3 +1,4 @@
+import { LONGEST_TIMER } from "../waiting.ts";
 import { formatAddress } from "./address.ts";
 import type { Settings } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
@@ -61,6 +62,11 @@ const SLOWEST = 16 * 2 ** 10;
  * more slowly has no end.
  */
 const TRICKLE = 256;
+/**
+ * A look that is late by this part of the shortest time in question tells that
+ * the process stood still.
+ */
+const LATE = 3 / 8;
 
 /**
  * Notices when a server connection is silent although it should not be, and
@@ -74,7 +80,9 @@ export class Health implements Disposable {
   #allowance = 0;
   #sent = 0;
   #lastLife = performance.now();
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the next look is due, by `performance.now()`. */
+  #dueAt = Infinity;
 
   /** @param ping Sends something that the server answers. */
   constructor(
@@ -85,19 +93,7 @@ export class Health implements Disposable {
     this.#server = server;
     this.#settings = settings;
     this.#ping = ping;
-    const { healthCheckInterval, replyTimeout } = settings;
-    const tick =
-      Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity) / 8;
-    if (!Number.isFinite(tick)) return;
-    let last = performance.now();
-    this.#timer = setInterval(() => {
-      const now = performance.now();
-      // After this process itself stood still, answers may wait to be read.
-      if (now - last > 3000 * tick) this.#lastLife = now;
-      else this.#check();
-      last = now;
-    }, tick * 1000);
-    Deno.unrefTimer(this.#timer);
+    this.#arm();
   }
 
   /** Notes a command that is sent, and for how many seconds it may block. */
@@ -105,9 +101,12 @@ export class Health implements Disposable {
     args: readonly (string | Uint8Array)[],
     block: number | undefined,
   ): void {
-    if (this.#pending++ === 0) this.#lastLife = performance.now();
+    const isFirst = this.#pending++ === 0;
     this.#allowance = block ?? this.#allowance;
     for (const { length } of args) this.#sent += length;
+    if (!isFirst) return;
+    this.#lastLife = performance.now();
+    if (this.#nextAt() < this.#dueAt) this.#arm();
   }
 
   /** Notes that it was answered. */
@@ -119,14 +118,63 @@ export class Health implements Disposable {
 
   /** Stops watching. */
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
+    this.#dueAt = -Infinity;
+  }
+
+  /** Looks again when something may be overdue, and not before. */
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const at = this.#nextAt();
+    if (this.#dueAt === -Infinity || at === Infinity) return;
+    this.#dueAt = at;
+    const delay = Math.min(at - performance.now(), LONGEST_TIMER - 1);
+    this.#timer = setTimeout(() => {
+      // After this process itself stood still, answers may wait to be read.
+      const isLate = performance.now() - at > this.#patience * LATE * 1000;
+      if (isLate) this.#lastLife = performance.now();
+      else this.#check();
+      this.#arm();
+    }, Math.max(delay, 0) + 1);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** The shortest of the times in question, in seconds. */
+  get #patience(): number {
+    const { healthCheckInterval, replyTimeout } = this.#settings;
+    return Math.min(healthCheckInterval || Infinity, replyTimeout ?? Infinity);
+  }
+
+  /** The last time at which the server has shown that it is there. */
+  get #lastSign(): number {
+    return Math.max(this.#lastLife, this.#server.throughput.lastByte);
+  }
+
+  /** When something may be overdue, by `performance.now()`. */
+  #nextAt(): number {
+    const { healthCheckInterval, replyTimeout = Infinity } = this.#settings;
+    const { begin = Infinity, bytes } = this.#server.scanner;
+    const seconds = this.#pending > 0
+      ? this.#allowed
+      : healthCheckInterval > 0
+      ? healthCheckInterval / 2
+      : Infinity;
+    return Math.min(
+      this.#lastSign + seconds * 1000,
+      begin + (replyTimeout + bytes / TRICKLE) * 1000,
+    );
+  }
+
+  /** The time that the server may be silent while it has something to answer, in seconds. */
+  get #allowed(): number {
+    // Nothing tells how much of what was sent has left.
+    const { replyTimeout = Infinity } = this.#settings;
+    return replyTimeout + this.#allowance + this.#sent / SLOWEST;
   }
 
   #check(): void {
-    const { lastByte } = this.#server.throughput;
-    const last = Math.max(this.#lastLife, lastByte);
-    const silence = (performance.now() - last) / 1000;
-    const { healthCheckInterval, replyTimeout = Infinity } = this.#settings;
+    const { replyTimeout = Infinity } = this.#settings;
+    const silence = (performance.now() - this.#lastSign) / 1000;
     const { begin = Infinity, bytes } = this.#server.scanner;
     const reading = (performance.now() - begin) / 1000;
     if (reading > replyTimeout + bytes / TRICKLE) {
@@ -136,14 +184,12 @@ export class Health implements Disposable {
         } s`,
       );
     } else if (this.#pending > 0) {
-      // Nothing tells how much of what was sent has left.
-      const sending = this.#sent / SLOWEST;
-      if (silence > replyTimeout + this.#allowance + sending) {
+      if (silence > this.#allowed) {
         this.#giveUp(
           `the server has not answered for ${silence.toFixed(1)} s`,
         );
       }
-    } else if (healthCheckInterval > 0 && silence > healthCheckInterval / 4) {
+    } else if (silence >= this.#settings.healthCheckInterval / 2) {
       this.#ping();
     }
   }

@@ -1,25 +1,34 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import { explainWrongType } from "./queue_keys.ts";
-import { RedisError } from "./redis_error.ts";
-import { isTexts } from "./reply_shape.ts";
-import { defineScript } from "./script.ts";
-import { Session } from "./session.ts";
+import { findBatches } from "./find_batches.ts";
+import type { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
+import { isText } from "./reply_shape.ts";
 
-/**
- * The number of times that a consumer shows that it is alive before others take
- * it for dead.
- */
-const BEATS = 3;
+/** The number of times that a process beats before others take it for dead. */
+const BEATS = 2.5;
+/** The time between two looks for consumers that were removed from the index, in milliseconds. */
+const AUDIT_INTERVAL = 600_000;
 
-/** Names a consumer, and says how it shows that it is alive. */
+/** A consumer of one queue whose life the heartbeat shows. */
+export interface Member {
+  /** The keys of its queue. */
+  readonly keys: QueueKeys;
+  /**
+   * Looks whether its session goes on, and after what others have left.
+   *
+   * @param stale Heartbeats of others that beat no more, as `key value`, also
+   * where the server's clock has not ended them.
+   */
+  look(stale: readonly string[]): Promise<void>;
+  /** Enters consumers into the index again that are missing there. */
+  reenter(found: readonly string[]): Promise<void>;
+}
+
+/** Says how a {@link Heartbeat} beats. */
 export interface HeartbeatOptions {
-  /** The queue that is consumed. */
-  readonly queue: string;
-  /** The start of the consumer's name. */
-  readonly consumer: string;
-  /** After how many seconds without a heartbeat others put back what it has in hand. */
+  /** After how many seconds without a heartbeat others put back what is in hand. */
   readonly heartbeatTimeout: number;
   /** For commands that do not block. */
   readonly control: Connection;
@@ -28,171 +37,171 @@ export interface HeartbeatOptions {
 }
 
 /**
- * Shows that a consumer is alive, and begins a new session where others took it
- * for dead.
+ * Shows that this process is alive, by one key for all queues that it consumes on
+ * a server: the heartbeat of the session that came first. The keys of the other
+ * sessions point to it (`=key`).
+ *
+ * A beat is one command, and nothing else happens while nothing changes. Who
+ * joins a queue, or leaves it, writes a `!` behind the heartbeats of the others
+ * there: their next beat finds it, and they look who is there now, whose
+ * heartbeats they watch from then on.
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  readonly #onBeat: (
-    session: Session,
-    numbers: readonly number[],
-  ) => Promise<void>;
-  #session: Session;
+  readonly #members = new Set<Member>();
+  /** The heartbeats of others, when each was seen first. */
+  readonly #others = new Map<string, { beat: string; since: number }>();
+  #key: string | undefined;
+  #token = crypto.randomUUID().slice(0, 8);
+  #count = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #isEnding = false;
-  readonly #beats = new Set<Promise<void>>();
+  #isDoubtful = true;
+  #auditAt = 0;
+  #beating: Promise<void> | undefined;
 
-  /**
-   * @param onBeat Called after each heartbeat with the numbers of the batches
-   * that the session has on the server.
-   */
-  constructor(
-    options: HeartbeatOptions,
-    onBeat: (session: Session, numbers: readonly number[]) => Promise<void>,
-  ) {
+  constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#onBeat = onBeat;
-    this.#session = new Session(options.queue, options.consumer);
   }
 
-  /** The current session. */
-  get session(): Session {
-    return this.#session;
+  /** The time that a beat counts, in milliseconds. */
+  get lifetime(): string {
+    return String(Math.ceil(this.#options.heartbeatTimeout * 1000));
+  }
+
+  /** The text that the key holds since the last beat. */
+  get value(): string {
+    return `${this.lifetime} ${this.#token}${this.#count}`;
+  }
+
+  /** Gives the key that beats: that of the first session that asks. */
+  key(session: QueueKeys): string {
+    return this.#key ??= session.heartbeat;
+  }
+
+  /** Beats for this member, too. */
+  add(member: Member): void {
+    this.#members.add(member);
+  }
+
+  /** Beats for it no more; resolves when it does nothing any more. */
+  async remove(member: Member): Promise<void> {
+    this.#members.delete(member);
+    await this.#beating;
+  }
+
+  /** Watches the heartbeat of somebody else, too. */
+  watch(key: string, beat: string): void {
+    if (key !== this.#key) this.#note(key, beat);
+  }
+
+  /** Lets everybody look again, at the next beat or now. */
+  doubt({ now }: { now: boolean }): void {
+    this.#isDoubtful = true;
+    if (now) this.beat();
+  }
+
+  /** Beats now, in the background. What fails is done again next time. */
+  beat(): void {
+    if (this.#timer === undefined || this.#beating !== undefined) return;
+    this.#beating = this.#beat().catch((error: RedisError) => {
+      this.#isDoubtful = true;
+      if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+    }).finally(() => this.#beating = undefined);
   }
 
   /**
-   * Joins the consumers of the queue, and beats from then on.
+   * Beats for the first time, when all members have joined; resolves when they
+   * have looked after what others have left.
    *
-   * @throws {RedisError} The queue is no list, or the server refuses.
+   * @throws {RedisError} The server refuses, or cannot be reached.
    */
   async start(): Promise<void> {
-    await this.#join();
+    // Where messages are delivered at most once, nobody needs to know.
+    if (this.#key === undefined) return;
     await this.#beat();
+    const { heartbeatTimeout } = this.#options;
     this.#timer = setInterval(
       () => this.beat(),
-      this.#options.heartbeatTimeout * 1000 / BEATS,
+      heartbeatTimeout * 1000 / BEATS,
     );
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Beats once more now, in the background. What fails is done again next time. */
-  beat(): void {
-    if (this.#timer === undefined || this.#isEnding) return;
-    const beat = this.#beat().catch((error: RedisError) => {
-      if (!isLoss(error)) {
-        this.#options.logger.warn(`${error.message}.`);
-      }
-    }).finally(() => this.#beats.delete(beat));
-    this.#beats.add(beat);
-  }
-
-  /** Begins a new session, unless that was done already. */
-  async rejoin(lost: Session): Promise<void> {
-    if (this.#session !== lost || this.#isEnding) return;
-    const { queue, consumer, logger } = this.#options;
-    this.#session = new Session(queue, consumer);
-    logger.warn(
-      `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
-    );
-    await this.#join();
-    this.beat();
-  }
-
-  /** Beats no more; resolves when the last beat is over. */
+  /** Beats no more, when all members have left; never rejects. */
   async stop(): Promise<void> {
-    this.#isEnding = true;
     clearInterval(this.#timer);
-    await Promise.all(this.#beats);
+    this.#timer = undefined;
+    await this.#beating;
+    if (this.#key === undefined) return;
+    await this.#options.control.command(["DEL", this.#key]).catch(() => {});
   }
-
-  /** Tells the others that this session is over. */
-  async leave(): Promise<void> {
-    const { heartbeat } = this.#session.keys;
-    await this.#options.control.command(["DEL", heartbeat]);
-  }
-
-  /** Enters the session into the hash of the queue's consumers. */
-  static readonly #JOIN = defineScript(`
--- KEYS[1]  the queue
--- KEYS[2]  the hash of the queue's consumers
--- KEYS[3]  the consumer's heartbeat
--- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
---          the list of the dead letters
--- ARGV[1]  the consumer
--- ARGV[2]  after how many milliseconds without a heartbeat it is dead
-for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list'}) do
-  local kind = redis.call('TYPE', KEYS[at]).ok
-  if kind ~= 'none' and kind ~= expected then
-    return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
-      ', but has to be a ' .. expected}
-  end
-end
--- A server that is out of memory refuses a script's first write if that needs
--- memory, but not the later ones: so the first one frees some.
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], 'alive')
-redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[2])
-return 1
-`);
-
-  async #join(): Promise<void> {
-    const { control, queue } = this.#options;
-    const { keys, name } = this.#session;
-    try {
-      await control.script(
-        Heartbeat.#JOIN,
-        [
-          keys.queue,
-          keys.consumers,
-          keys.heartbeat,
-          keys.deliveries,
-          keys.retry,
-          keys.dead,
-        ],
-        [name, this.#lifetime],
-      );
-    } catch (error) {
-      throw explainWrongType(error, queue);
-    }
-  }
-
-  /** Shows that the consumer is alive, and tells it which batches it has in hand. */
-  static readonly #BEAT = defineScript(`
--- KEYS[1]  the hash of the queue's consumers
--- KEYS[2]  the consumer's heartbeat
--- KEYS[3]  the hash of the consumer's batches
--- ARGV[1]  the consumer
--- ARGV[2]  after how many milliseconds without a heartbeat it is dead
--- Returns the numbers of the batches.
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
-  return {err = 'TAKEN another consumer has put the messages back'}
-end
-if redis.call('PEXPIRE', KEYS[2], ARGV[2]) == 0 then
-  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[2])
-end
-return redis.call('HKEYS', KEYS[3])
-`);
 
   async #beat(): Promise<void> {
-    const session = this.#session;
-    const { keys, name } = session;
-    let numbers: string[] = [];
-    try {
-      numbers = await this.#options.control.script<string[]>(
-        Heartbeat.#BEAT,
-        [keys.consumers, keys.heartbeat, keys.processing],
-        [name, this.#lifetime],
-        { isReply: isTexts },
-      );
-    } catch (error) {
-      if (!(error instanceof RedisError) || error.code !== "taken") throw error;
-      await this.rejoin(session);
-    }
-    await this.#onBeat(session, numbers.map(Number));
+    const { control } = this.#options;
+    const before = this.value;
+    this.#count++;
+    // It is not made anew here: others may have put everything back meanwhile.
+    const [found, stale] = await Promise.all([
+      control.command<string | null>(
+        ["SET", this.#key!, this.value, "XX", "PX", this.lifetime, "GET"],
+        { isReply: (reply) => reply === null || isText(reply) },
+      ).catch((error: RedisError) => this.#prolong(error)),
+      this.#count % 2 === 0 ? this.#findStale() : [],
+    ]);
+    if (performance.now() >= this.#auditAt) await this.#audit();
+    if (found === before && stale.length === 0 && !this.#isDoubtful) return;
+    this.#isDoubtful = false;
+    await Promise.all([...this.#members].map((member) => member.look(stale)));
   }
 
-  /** The time that a heartbeat counts, in milliseconds. */
-  get #lifetime(): string {
-    return String(Math.ceil(this.#options.heartbeatTimeout * 1000));
+  /** Lives on without beating, where the server has no memory for it. */
+  async #prolong(error: RedisError): Promise<null> {
+    if (error.code !== "memory") throw error;
+    const { control } = this.#options;
+    await control.command(["PEXPIRE", this.#key!, this.lifetime]);
+    return null;
+  }
+
+  /** Looks who of the others does not beat any more. */
+  async #findStale(): Promise<readonly string[]> {
+    const keys = [...this.#others.keys()];
+    const beats = await Promise.all(
+      keys.map((key) => this.#options.control.command(["GET", key])),
+    );
+    return keys.flatMap((key, at) => {
+      const beat = beats[at];
+      if (typeof beat === "string" && this.#note(key, beat)) return [];
+      this.#others.delete(key);
+      return [`${key} ${beat ?? ""}`];
+    });
+  }
+
+  /**
+   * Notes a heartbeat; tells whether it beats. How long it may stand still is
+   * the number that it begins with; by our clock, since the server's may be set.
+   */
+  #note(key: string, beat: string): boolean {
+    const now = performance.now();
+    const seen = this.#others.get(key);
+    if (seen?.beat !== beat) {
+      this.#others.set(key, { beat, since: now });
+      return true;
+    }
+    const lifetime = parseInt(beat);
+    return !(lifetime > 1 && now - seen.since > lifetime);
+  }
+
+  /** Goes through the names of all keys for what the indexes do not know. */
+  async #audit(): Promise<void> {
+    this.#auditAt = performance.now() + AUDIT_INTERVAL;
+    const members = [...this.#members];
+    const found = await findBatches(
+      this.#options.control,
+      members.map(({ keys }) => keys),
+      () => this.#members.size > 0,
+    );
+    for (const [at, batches] of found.entries()) {
+      if (batches.length > 0) await members[at]!.reenter(batches);
+    }
   }
 }

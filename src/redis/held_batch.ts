@@ -1,4 +1,5 @@
 import { retry } from "../waiting.ts";
+import type { Acknowledger } from "./acknowledger.ts";
 import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
 import {
@@ -27,6 +28,8 @@ export interface HeldPlace {
   readonly time: number;
   /** The histories of some of its messages, by index. */
   readonly histories: ReadonlyMap<number, History>;
+  /** True where one message without a history lies on a list that is used again. */
+  readonly isSlot: boolean;
 }
 
 /** Says what becomes of the messages of a batch that failed. */
@@ -51,11 +54,13 @@ export class HeldBatch extends TakenBatch {
   /** Its place in Redis. */
   readonly place: HeldPlace;
   readonly #recoverer: Recoverer;
+  readonly #acknowledger: Acknowledger;
   readonly #signal: AbortSignal;
 
   /**
    * @param consumer The consumer that has taken it.
    * @param recoverer Puts back the messages that are tried again.
+   * @param acknowledger Acknowledges lists that are used again.
    * @param signal Ends the attempts to tell the server.
    */
   constructor(
@@ -63,6 +68,7 @@ export class HeldBatch extends TakenBatch {
     payloads: readonly Uint8Array[],
     place: HeldPlace,
     recoverer: Recoverer,
+    acknowledger: Acknowledger,
     signal: AbortSignal,
   ) {
     super(consumer, payloads);
@@ -81,6 +87,7 @@ export class HeldBatch extends TakenBatch {
     this.retries = retries;
     this.place = place;
     this.#recoverer = recoverer;
+    this.#acknowledger = acknowledger;
     this.#signal = signal;
   }
 
@@ -89,6 +96,9 @@ export class HeldBatch extends TakenBatch {
     failures: readonly Failure[],
     returned: readonly Failure[],
   ): Promise<void> {
+    if (this.place.isSlot && failures.length + returned.length === 0) {
+      return await this.#acknowledger.add(this.place);
+    }
     const { stats, logger, queue, control } = this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);

@@ -147,6 +147,15 @@ export function isStamped(payload: Uint8Array): boolean {
   return /,\s*"_timestamp"\s*:\s*\d[^{}[\]]*\}\s*$/.test(tail);
 }
 
+/** Tells whether a message certainly has an id, in front of all that is nested in it. */
+export function isNamed(
+  { buffer, byteOffset, byteLength }: Uint8Array,
+): boolean {
+  const length = Math.min(byteLength, ENDS);
+  const head = Buffer.from(buffer, byteOffset, length).toString("latin1");
+  return /^\s*\{[^{}[\]]*"id"\s*:\s*"[^"]/.test(head);
+}
+
 /** A Lua function that keeps the history of a message in the queue, see {@link HISTORY_FUNCTIONS}. */
 export const REMEMBER = `
 local HISTORY_SECONDS = 604800

@@ -2,6 +2,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { findBatches } from "./find_batches.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineScript } from "./script.ts";
@@ -144,6 +145,7 @@ const SURVEY = defineScript(`
 -- letters there are, when the oldest one became one or '', and for each consumer
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
 -- left of its heartbeat (-2 without one), and how many messages it has in hand.
+${HEARTBEAT_FUNCTIONS}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
   if not states[name] then
@@ -166,7 +168,7 @@ for position, name in ipairs(names) do
   for number in pairs(numbers[name]) do
     inFlight = inFlight + redis.call('LLEN', ARGV[2] .. name .. ':' .. number)
   end
-  local left = redis.call('PTTL', ARGV[1] .. name)
+  local left = redis.call('PTTL', (heartOf(ARGV[1] .. name)))
   consumers[position] = {name, states[name], left, inFlight}
 end
 -- Inside of a text the quotes would be escaped.
@@ -189,7 +191,7 @@ export async function readQueueStatus(
   { scan = true }: { readonly scan?: boolean } = {},
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
-  const batches = scan ? await findBatches(connection, keys) : [];
+  const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
   const [length, paused, count, oldest, found] = await connection.script<
     Survey
   >(

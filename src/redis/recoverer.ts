@@ -1,7 +1,7 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import { findBatches } from "./find_batches.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
@@ -10,9 +10,7 @@ import { defineMove, defineScript } from "./script.ts";
 
 /** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
-/** The time between two looks for consumers that were removed from the index, in milliseconds. */
-const AUDIT_INTERVAL = 600_000;
-/** The longest time until the next look, in milliseconds; each heartbeat looks as well. */
+/** The longest time until the next look, in milliseconds. */
 const LONGEST_DELAY = 60_000;
 
 /** Names a queue, and what its recoverer works with. */
@@ -38,21 +36,20 @@ export class Recoverer {
   #dueAt = Infinity;
   #isEnding = false;
   #redelivering = Promise.resolve();
-  #auditAt = 0;
 
   constructor(options: RecovererOptions) {
     this.#options = options;
     this.#keys = queueKeys(options.queue, "");
   }
 
-  /** Puts back all that is to go back now. */
-  async run(): Promise<void> {
-    if (performance.now() >= this.#auditAt) {
-      this.#auditAt = performance.now() + AUDIT_INTERVAL;
-      await this.#audit();
-    }
+  /**
+   * Puts back all that is to go back now.
+   *
+   * @param stale Heartbeats that beat no more, as `key value`.
+   */
+  async run(stale: readonly string[]): Promise<void> {
     const { stats, logger, queue } = this.#options;
-    const [count, owners] = await this.#reclaim("");
+    const [count, owners] = await this.#reclaim("", stale);
     if (count > 0) {
       stats.reclaimed += count;
       logger.info(
@@ -76,7 +73,7 @@ export class Recoverer {
       this.#redelivering = this.#redelivering
         .then(() => this.#redeliver())
         .catch((error: RedisError) => {
-          // What fails is done again with the next heartbeat.
+          // What fails is done again.
           if (!isLoss(error)) {
             this.#options.logger.warn(`${error.message}.`);
           }
@@ -94,7 +91,7 @@ export class Recoverer {
 
   /** Puts back what a consumer had in hand that leaves, and forgets it. */
   async putBack(consumer: string): Promise<void> {
-    await this.#reclaim(consumer);
+    await this.#reclaim(consumer, []);
   }
 
   /**
@@ -110,12 +107,14 @@ export class Recoverer {
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
 -- Returns how many consumers were missing.
+${HEARTBEAT_FUNCTIONS}
 local missing = 0
 for at = 3, #ARGV, 2 do
   local consumer, number = ARGV[at], ARGV[at + 1]
   local hash = ARGV[2] .. consumer
   local list = hash .. ':' .. number
-  if number ~= '' and redis.call('EXISTS', ARGV[1] .. consumer) == 0
+  local _, beat = heartOf(ARGV[1] .. consumer)
+  if number ~= '' and not beat
     and redis.call('EXISTS', list) == 1 then
     redis.call('HSETNX', hash, number, '?')
   end
@@ -126,15 +125,10 @@ end
 return missing
 `);
 
-  async #audit(): Promise<void> {
+  /** Enters consumers into the index that are missing there. */
+  async reenter(found: readonly string[]): Promise<void> {
     const { control, logger, queue } = this.#options;
     const { consumers, allHeartbeats, allProcessing } = this.#keys;
-    const found = await findBatches(
-      control,
-      this.#keys,
-      () => !this.#isEnding,
-    );
-    if (found.length === 0) return;
     const missing = await control.script<number>(
       Recoverer.#ENTER,
       [consumers],
@@ -163,20 +157,19 @@ return missing
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3]  the consumer that leaves and has nothing on its way, or ''
+-- ARGV[4…] heartbeats that beat no more, as 'key value'
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
 -- Returns how many messages went back, and the consumers whose they were.
 ${HISTORY_FUNCTIONS}
--- Where the server's clock has gone back, a heartbeat would count for longer
--- than its lifetime, which is its value ('1' in a heartbeat without one).
-local function isAlive(heartbeat)
-  local left = redis.call('PTTL', heartbeat)
-  if left == -2 then return false end
-  local lifetime = tonumber(redis.call('GET', heartbeat)) or 1
-  if lifetime > 1 and (left == -1 or left > lifetime) then
-    redis.call('PEXPIRE', heartbeat, lifetime)
-  end
-  return true
+${HEARTBEAT_FUNCTIONS}
+local stale = {}
+for at = 4, #ARGV do stale[ARGV[at]] = true end
+-- Who was taken for dead stays so, though the process may live on.
+local function isAlive(consumer, state)
+  if state ~= 'alive' or consumer == ARGV[3] then return false end
+  local key, beat = heartOf(ARGV[1] .. consumer)
+  return beat and not stale[key .. ' ' .. beat]
 end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])
@@ -185,7 +178,7 @@ local consumers = redis.call('HGETALL', KEYS[2])
 
 for position = 1, #consumers, 2 do
   local consumer, state = consumers[position], consumers[position + 1]
-  if not isAlive(ARGV[1] .. consumer) then
+  if not isAlive(consumer, state) then
     local hash = ARGV[2] .. consumer
     local batches, numbers = {}, {}
     local fields = redis.call('HGETALL', hash)
@@ -203,7 +196,9 @@ for position = 1, #consumers, 2 do
       local histories = batches[numbers[at]]
       local list = hash .. ':' .. number
       local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
-      local count = restore(KEYS[1], KEYS[3], list, histories, 1, died, prefix)
+      -- What came after its death was not handed out any more.
+      local delivered = state == 'alive' and 1 or 0
+      local count = restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
       moved = moved + count
       -- An announced batch that is still empty may be filled by a late BLMOVE.
       if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end
@@ -217,21 +212,29 @@ for position = 1, #consumers, 2 do
     if isOver then
       redis.call('DEL', hash)
       redis.call('HDEL', KEYS[2], consumer)
+      if (redis.call('GET', ARGV[1] .. consumer) or ''):sub(1, 1) == '=' then
+        redis.call('DEL', ARGV[1] .. consumer)
+      end
     elseif state == 'alive' then
       redis.call('HSET', KEYS[2], consumer, now)
     end
   end
 end
+-- The others look after what waits for another try from now on.
+if ARGV[3] ~= '' then poke(KEYS[2], ARGV[1], ARGV[3]) end
 return {total, owners}
 `,
   );
 
-  #reclaim(leaving: string): Promise<[count: number, owners: string[]]> {
+  #reclaim(
+    leaving: string,
+    stale: readonly string[],
+  ): Promise<[count: number, owners: string[]]> {
     const keys = this.#keys;
     return this.#options.control.script(
       Recoverer.#RECLAIM,
       [keys.queue, keys.consumers, keys.deliveries],
-      [keys.allHeartbeats, keys.allProcessing, leaving],
+      [keys.allHeartbeats, keys.allProcessing, leaving, ...stale],
       {
         isReply: (reply) =>
           Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]),

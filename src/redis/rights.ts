@@ -68,7 +68,6 @@ export async function checkRights(
       ["DEL", probe],
       ["SET", probe, "", "PX", "1000"],
       ["GET", probe],
-      ["PTTL", probe],
       ["EXISTS", probe],
       ["EXPIRE", probe, "1"],
       ["PEXPIRE", probe, "1000"],

@@ -10,6 +10,8 @@ export class Session {
   readonly keys: QueueKeys;
   /** The numbers of the batches that are on their way or not settled. */
   readonly known: Set<number> = new Set();
+  /** Of these, the ones whose lists are announced and empty: each waits for one message. */
+  readonly slots: number[] = [];
   // Tokens of eight digits may be drawn twice, but not within one second.
   #last = Math.floor(Date.now() / 1000);
 

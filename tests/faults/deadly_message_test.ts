@@ -118,11 +118,11 @@ Deno.test("Messages that several consumers died with are handed out one by one",
   await server.run("RPUSH", "queue", ...sent);
   const batches = [await inTime(inbox.next(), "a batch")];
   await batches[0]!.settle();
-  if (batches[0]!.payloads.length === 1) {
+  while (batches.at(-1)!.payloads.length === 1 && batches.length < 3) {
     batches.push(await inTime(inbox.next(), "a batch"));
+    await batches.at(-1)!.settle();
   }
   assert.ok(batches.at(-1)!.payloads.length > 1);
-  await batches.at(-1)!.settle();
 });
 
 Deno.test("What consumers died with waits until nothing else is in hand", async () => {

@@ -118,7 +118,7 @@ Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   assert.ok(logger.lines.some((line) => /took it for dead/.test(line)));
   assert.equal((await alive(server)).length, 2);
   await again!.settle();
-  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*"), []);
+  assert.deepEqual(await server.run("KEYS", "{queue}:processing:*:*"), []);
 });
 
 Deno.test("Inbox notices in time that it was taken for dead while it was stopped", async () => {
@@ -148,6 +148,7 @@ Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () =>
   const processing = `{queue}:processing:${consumer}`;
   await server.run("HSET", processing, "77", "?");
   await server.run("RPUSH", `${processing}:77`, "stray");
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
   const batch = await waiting;
   assert.deepEqual(texts(batch), ["stray"]);
   await batch!.settle();

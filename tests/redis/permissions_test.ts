@@ -16,8 +16,8 @@ import { freePort, TestServer } from "../servers.ts";
 const GUIDE = new URL("../../docs/redis.md", import.meta.url);
 const QUEUE = "platypush/backend/redis";
 
-/** Needed after a fault only, when a batch belongs to a consumer that counts as dead. */
-const AFTER_FAULTS = ["hsetnx"];
+/** Needed after a fault only: the server has no memory, or a batch belongs to a consumer that counts as dead. */
+const AFTER_FAULTS = ["pexpire", "hsetnx"];
 
 /** The rules of the user that the guide creates, word by word. */
 async function documentedRules(): Promise<string[]> {
@@ -137,7 +137,7 @@ Deno.test("At most once needs two permissions more, and one of them is one of tw
 Deno.test("Other databases, the status of a queue and mere senders need what the guide says", async () => {
   await using server = await TestServer.start();
   const rules = await documentedRules();
-  const more = ["+select", "+zcard"];
+  const more = ["+select", "+zcard", "+pttl"];
   const args = await createUser(server, [...rules, ...more]);
   await using outbox = new Outbox({ ...args, db: 1 });
   assert.equal(await outbox.push(QUEUE, "one"), 1);
@@ -170,6 +170,7 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
   const rules = await documentedRules();
   const more = [
     "+zcard",
+    "+pttl",
     "+info",
     "+lpop",
     "+blpop",
