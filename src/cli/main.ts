@@ -7,6 +7,7 @@ import { program } from "./program.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   listen: async () => (await import("./listen.ts")).listenCommand,
   send: async () => (await import("./send.ts")).sendCommand,
+  actions: async () => (await import("./actions.ts")).actionsCommand,
   discover: async () => (await import("./discover.ts")).discoverCommand,
   status: async () => (await import("./status.ts")).statusCommand,
   dead: async () => (await import("./dead.ts")).deadCommand,

@@ -13,9 +13,7 @@ import {
   Request,
   type Response,
 } from "../../mod.ts";
-import { readEnvironment } from "../config/find_config_file.ts";
 import { unlessAborted } from "../waiting.ts";
-import { resolveOptions } from "./redis_options.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
@@ -28,6 +26,7 @@ import {
   tellInterruption,
   withHub,
 } from "./sender.ts";
+import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
 
@@ -287,10 +286,7 @@ const sendRequestCommand: Command = defineCommand("request", {
           message`How; a value is JSON where it parses as JSON, else a text`,
       }),
     ),
-    token: optional(option("--token", filled("TOKEN", "a token", "s3cret"), {
-      description:
-        message`The token that the receiver asks for; "-" asks for it here, which keeps it out of the list of processes. Default: PLATYPUSH_TOKEN, for our own device also the file`,
-    })),
+    token: tokenOption(),
     wait: optional(option("--wait", seconds(), {
       description: message`Wait so many seconds for the response, and print it`,
     })),
@@ -353,49 +349,6 @@ async function postToHub(bus: HubBus, message: Message): Promise<void> {
   const receipt = await bus.post(message);
   const [failure] = await receipt.handled;
   if (failure !== undefined) throw failure.error;
-}
-
-/**
- * Finds the token of a request: on the command line, at a prompt, in
- * `PLATYPUSH_TOKEN`, and for our own device in the configuration.
- */
-async function tokenOf(
-  { token, destination }: {
-    token: string | undefined;
-    destination: Destination;
-  },
-  isOwn: boolean,
-): Promise<string | undefined> {
-  if (token === "-") return promptSecret("Token: ");
-  if (token !== undefined) return token;
-  const given = readEnvironment("PLATYPUSH_TOKEN");
-  if (given !== undefined || !isOwn) return given;
-  const configured = (await resolveOptions(destination.redis)).token;
-  return typeof configured === "string" ? configured : undefined;
-}
-
-/** Asks at the terminal, and does not show what is typed. */
-function promptSecret(question: string): string {
-  if (!Deno.stdin.isTerminal()) {
-    throw new UsageError(
-      "--token - asks at the terminal, and there is none; PLATYPUSH_TOKEN works everywhere",
-    );
-  }
-  Deno.stderr.writeSync(new TextEncoder().encode(question));
-  const bytes: number[] = [];
-  const byte = new Uint8Array(1);
-  Deno.stdin.setRaw(true, { cbreak: true });
-  try {
-    while (Deno.stdin.readSync(byte) === 1) {
-      if (byte[0] === 0x0a || byte[0] === 0x0d) break;
-      if (byte[0] === 0x7f || byte[0] === 0x08) bytes.pop();
-      else bytes.push(byte[0]!);
-    }
-  } finally {
-    Deno.stdin.setRaw(false);
-    Deno.stderr.writeSync(new TextEncoder().encode("\n"));
-  }
-  return new TextDecoder().decode(Uint8Array.from(bytes));
 }
 
 /** `send`: sends an event, a request, or messages as they are. */

@@ -101,7 +101,7 @@ function exactly(
     : value;
 }
 
-/** What JSON reads as no finite number. */
+/** A number that JSON reads as infinity. */
 const NON_NUMBER = " 1e999 ";
 
 /** Writes what JSON can read for `NaN` and infinities, as Python's `json.dumps` writes them, outside of strings. */

@@ -1,0 +1,188 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { Request, type Response } from "../../mod.ts";
+import { isRecord } from "../message/json_value.ts";
+import { unlessAborted } from "../waiting.ts";
+import { type Command, defineCommand } from "./command.ts";
+import {
+  type Paint,
+  printable,
+  printableJson,
+  printLine,
+  table,
+} from "./print.ts";
+import { whenAborted } from "./program.ts";
+import {
+  type Destination,
+  destination,
+  isForHub,
+  openRequester,
+  targetOption,
+  tellInterruption,
+  withHub,
+} from "./sender.ts";
+import { tokenOf, tokenOption } from "./token.ts";
+import { seconds } from "./values.ts";
+
+/** `actions`: lists what a device can do. */
+export const actionsCommand: Command = defineCommand("actions", {
+  brief: "List what a device can do",
+  usage: "[OPTION]…",
+  examples: [
+    "platypush-redis actions --to lamp",
+    "platypush-redis actions --bus --target livingroom",
+    "platypush-redis actions --target lamp --json | jq -r .action",
+  ],
+  options: object({
+    all: option("--all", {
+      description:
+        message`Of a Platypush, also what it could do with plugins that are not enabled`,
+    }),
+    wait: withDefault(
+      option("--wait", seconds(), {
+        description: message`How long to wait for the response. Default: 5`,
+      }),
+      5,
+    ),
+    json: option("--json", {
+      description: message`One JSON object a line, with the schemas`,
+    }),
+    token: tokenOption(),
+    target: targetOption(),
+    destination: destination(),
+  }),
+  run: async (options, { signal, paint }) => {
+    const { all, json } = options;
+    const [plugins, enabled] = await ask(options, signal);
+    if (plugins.errors.length > 0) {
+      throw new Error(
+        `"${plugins.origin}" does not tell what it can do: ${
+          plugins.errors.map((error) => text(error)).join("; ")
+        }`,
+      );
+    }
+    if (!isRecord(plugins.output)) {
+      throw new Error(
+        `"${plugins.origin}" has answered what lists no actions, expected an object with plugins`,
+      );
+    }
+    // Older ones do not know which are enabled.
+    const names = all || !Array.isArray(enabled.output)
+      ? undefined
+      : enabled.output;
+    const actions = actionsOf(plugins.output, names);
+    const lines = json
+      ? actions.map((action) => printableJson(JSON.stringify(action)))
+      : tableOf(actions, paint);
+    for (const line of lines) await printLine(line);
+  },
+});
+
+/** Asks for all plugins, and for those that are enabled. */
+async function ask(
+  options: {
+    readonly wait: number;
+    readonly token: string | undefined;
+    readonly target: string | undefined;
+    readonly destination: Destination;
+  },
+  signal: AbortSignal,
+): Promise<[plugins: Response, enabled: Response]> {
+  const { wait: responseTimeout, target, destination } = options;
+  const isOwn = destination.to === undefined && target === undefined;
+  const token = await tokenOf(options, isOwn);
+  const askBoth = async (
+    whom: { readonly target: string; readonly origin: string },
+    send: (request: Request) => Promise<Response>,
+  ): Promise<[Response, Response]> => {
+    const both = ["get_all_plugins", "get_enabled_plugins"].map((name) =>
+      send(
+        new Request({
+          ...whom,
+          action: `inspect.${name}`,
+          token: token ?? null,
+        }),
+      )
+    );
+    const asking = Promise.all(both) as Promise<[Response, Response]>;
+    return await tellInterruption(
+      unlessAborted(asking, signal),
+      signal,
+      () => "before the response came",
+    );
+  };
+  if (isForHub(destination)) {
+    return await withHub(
+      destination.redis,
+      signal,
+      (bus, origin) =>
+        askBoth(
+          { target: target ?? origin, origin },
+          (request) => bus.sendRequest(request, { responseTimeout }),
+        ),
+    );
+  }
+  const requester = await openRequester(destination, signal);
+  await using backend = requester.backend;
+  whenAborted(signal, () => backend.stop());
+  return await askBoth(
+    { target: target ?? requester.target, origin: backend.deviceId },
+    (request) => backend.sendRequest(request, { responseTimeout }),
+  );
+}
+
+type ActionLine = Record<string, unknown> & { readonly action: string };
+
+function actionsOf(
+  plugins: Record<string, unknown>,
+  enabled: readonly unknown[] | undefined,
+): ActionLine[] {
+  return Object.entries(plugins)
+    .filter(([name]) => enabled === undefined || enabled.includes(name))
+    .flatMap(([plugin, about]) => {
+      const actions = isRecord(about) ? about["actions"] : undefined;
+      return Object.entries(isRecord(actions) ? actions : {})
+        .map(([name, about]) => {
+          const { name: _name, ...rest } = isRecord(about) ? about : {};
+          return {
+            action: plugin === "" ? name : `${plugin}.${name}`,
+            ...rest,
+          };
+        });
+    })
+    .sort((a, b) => a.action < b.action ? -1 : 1);
+}
+
+function tableOf(actions: readonly ActionLine[], paint: Paint): string[] {
+  const rows = actions.map((action) =>
+    [
+      action.action,
+      argumentsOf(action),
+      text(action["doc"]).trim().split("\n", 1)[0]!,
+    ].map(printable)
+  );
+  const titles = ["ACTION", "ARGUMENTS", "DESCRIPTION"];
+  return table(titles.map((title) => ({ title })), rows, paint);
+}
+
+/** Writes arguments as Python does: `room: str, level: int = 100`. */
+function argumentsOf({ args, has_kwargs }: ActionLine): string {
+  const all = Object.entries(isRecord(args) ? args : {}).map(
+    ([name, about]) => {
+      const { type, required, default: value } = isRecord(about) ? about : {};
+      const typed = type ? `${name}: ${text(type)}` : name;
+      if (required) return typed;
+      const none = value === null || value === undefined;
+      return `${typed} = ${none ? "None" : JSON.stringify(value)}`;
+    },
+  );
+  if (has_kwargs) all.push("…");
+  return all.join(", ");
+}
+
+function text(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : JSON.stringify(value);
+}
