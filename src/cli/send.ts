@@ -17,7 +17,6 @@ import { unlessAborted } from "../waiting.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
-  type Destination,
   destination,
   isForHub,
   openRequester,
