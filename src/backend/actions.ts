@@ -1,17 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/errors.ts";
-import { checkOptions, type Rows } from "../options.ts";
-import { SCHEMA, TEXT, TIME_LIMIT } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import {
-  Request,
-  type ResponseFields,
-  type Schema,
-  SchemaError,
-} from "../message/mod.ts";
+import { Request, type ResponseFields } from "../message/mod.ts";
 import { jsonOutput } from "../message/response.ts";
-import { fitted } from "../message/schema.ts";
 import { RedisError } from "../redis/mod.ts";
 import { retry, settledWithin, sleep, unlessAborted } from "../waiting.ts";
 import {
@@ -19,8 +11,12 @@ import {
   type ActionHandler,
   type ActionOptions,
   ActionTable,
-} from "./action_table.ts";
+  errorsOf,
+  shorten,
+  toAction,
+} from "../bus/action_table.ts";
 import { inspection } from "./inspection.ts";
+import { WorkerActions } from "./worker_actions.ts";
 import type { BackendStats } from "./counters.ts";
 
 /**
@@ -47,16 +43,6 @@ export type TokenCheck = (
 ) => boolean | Promise<boolean>;
 
 type Answer = Pick<ResponseFields, "output" | "errors">;
-
-const OPTIONS: Rows<ActionOptions> = {
-  timeout: TIME_LIMIT,
-  description: TEXT,
-  schema: SCHEMA,
-  output: SCHEMA,
-};
-
-/** The number of a schema's issues that an answer tells of. */
-const MAX_ISSUES = 20;
 
 interface ActionsOptions {
   /** Brings the requests. */
@@ -92,12 +78,14 @@ const RESPONSE_SECONDS = 60;
 export class Actions {
   readonly #options: ActionsOptions;
   readonly #table: ActionTable;
+  readonly #workers: WorkerActions;
   readonly #slots: Slots;
   readonly #timeout: number;
   readonly #isAllowed: TokenCheck | undefined;
   readonly #inHand = new Set<Promise<void>>();
   readonly #abandoned = new AbortController();
   #leaveBus: (() => void) | undefined;
+  #isClosed = false;
   #running = 0;
   #answered = 0;
 
@@ -107,8 +95,19 @@ export class Actions {
     this.#slots = new Slots(concurrency);
     this.#timeout = timeout;
     this.#table = new ActionTable(
-      inspection(timeout, () => this.#table.list()),
+      inspection(timeout, async () => [
+        ...await this.#workers.list(),
+        ...this.#table.list(),
+      ]),
     );
+    const { bus, daemon, logger } = options;
+    this.#workers = new WorkerActions({
+      bus,
+      daemon,
+      logger,
+      onChange: () => this.#listen(),
+    });
+    this.#listen();
     this.#isAllowed = token === undefined ? undefined : tokenCheck(token);
   }
 
@@ -131,14 +130,20 @@ export class Actions {
     options: ActionOptions<Args>,
   ): () => void {
     this.#table.check(name);
-    checkOptions(`register the action "${name}"`, options, OPTIONS);
-    const { timeout = this.#timeout, schema, output, description } = options;
-    if (typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot register the action "${name}": its handler is no function`,
-      );
-    }
+    const action = toAction(name, handler, options);
+    const remove = this.#table.add(name, action);
+    this.#listen();
+    return () => {
+      remove();
+      this.#listen();
+    };
+  }
+
+  /** Takes requests for as long as there are actions, here or in other threads. */
+  #listen(): void {
     const { bus, target } = this.#options;
+    const isAny = this.#table.size > 0 || this.#workers?.isAny;
+    if (!isAny || this.#isClosed) return this.#leave();
     this.#leaveBus ??= bus.registerHandler(
       Request,
       (request) => this.#take(request),
@@ -146,27 +151,6 @@ export class Actions {
       // Actions have their own, and some may have to wait for a slot.
       { timeout: Infinity },
     );
-    const execute: Action["execute"] = async (request, signal) => {
-      const { args, positional } = request;
-      const given = positional.length > 0 && schema ? positional : args;
-      const result = await handler(
-        schema ? await fit(schema, given, "args") : given as Args,
-        request,
-        { signal },
-      );
-      return output ? await fit(output, result, "output") : result;
-    };
-    const remove = this.#table.add(name, {
-      execute,
-      timeout,
-      description,
-      schema,
-      output,
-    });
-    return () => {
-      remove();
-      if (this.#table.size === 0) this.#leave();
-    };
   }
 
   /**
@@ -175,6 +159,7 @@ export class Actions {
    * @param timeout How long to wait, in seconds; then they are abandoned.
    */
   async close(timeout: number): Promise<void> {
+    this.#isClosed = true;
     this.#leave();
     const idle = Promise.allSettled(this.#inHand);
     if (!await settledWithin(idle, timeout)) {
@@ -184,6 +169,7 @@ export class Actions {
     }
     this.abandon();
     await idle;
+    await this.#workers.close();
   }
 
   /** Answers no more requests: those in hand count as dropped. */
@@ -223,7 +209,9 @@ export class Actions {
     this.#running++;
     try {
       await this.#authorize(request);
-      const { execute, timeout } = this.#find(request.action);
+      const { execute, timeout = this.#timeout } = await this.#find(
+        request.action,
+      );
       const output = await this.#limit(
         timeout,
         `The action ${quote(request.action)} has not finished`,
@@ -238,10 +226,10 @@ export class Actions {
     }
   }
 
-  #find(name: string): Action {
-    const action = this.#table.find(name);
+  async #find(name: string): Promise<Action> {
+    const action = this.#table.find(name) ?? await this.#workers.find(name);
     if (action !== undefined) return action;
-    const nearest = this.#table.nearest(name);
+    const nearest = this.#table.nearest(name) ?? this.#workers.nearest(name);
     const hint = nearest === undefined
       ? ""
       : `; the nearest one is "${nearest}"`;
@@ -294,9 +282,7 @@ export class Actions {
 
   #explain(error: Error, request: Request): Answer {
     const { logger } = this.#options;
-    const errors = error instanceof Misfit
-      ? error.issues
-      : [error.message || error.name];
+    const errors = errorsOf(error);
     logger.warn(
       `The request for ${quote(request.action)} from ${
         quote(request.origin)
@@ -332,43 +318,9 @@ export class Actions {
   }
 }
 
-/** Thrown where arguments or an output do not fit the schema of an action. */
-class Misfit extends Error {
-  /** The things that are wrong, one text a part. */
-  readonly issues: readonly string[];
-
-  constructor(issues: readonly string[]) {
-    super(issues.join("; "));
-    this.issues = issues;
-  }
-}
-
-/** Gives a value as a schema makes it. */
-async function fit<Output>(
-  schema: Schema<Output>,
-  value: unknown,
-  name: "args" | "output",
-): Promise<Output> {
-  try {
-    return await fitted(schema, value, name);
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    const issues = error.issues.slice(0, MAX_ISSUES)
-      .map(({ path, message }) =>
-        `${path === "" ? name : `${name}.${path}`}: ${shorten(message)}`
-      );
-    const more = error.issues.length - issues.length;
-    throw new Misfit(more > 0 ? [...issues, `and ${more} more`] : issues);
-  }
-}
-
 /** Shows a text from the network, which may be long and hold line ends. */
 function quote(text: string): string {
   return JSON.stringify(shorten(text, 100));
-}
-
-function shorten(text: string, length = 200): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 /** Lets so many work at a time; the others wait, first come, first served. */

@@ -15,7 +15,7 @@ import type { RedisArgs } from "../redis/mod.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { ignoredArguments } from "../redis/redis_args.ts";
 import { type ServiceInfo, serviceType } from "../zeroconf/mod.ts";
-import type { ActionHandler, ActionOptions } from "./action_table.ts";
+import type { ActionHandler, ActionOptions } from "../bus/action_table.ts";
 import { Actions } from "./actions.ts";
 import { applyAliases, type BackendAliases } from "./aliases.ts";
 import {
@@ -517,7 +517,16 @@ export class Backend extends LifeCycle {
     options: ActionOptions<Args> = {},
   ): () => void {
     if (this.shouldStop()) throw stopped();
-    this.#actions ??= new Actions({
+    return this.#acting().register(name, handler, options);
+  }
+
+  /** Answers requests, also with what any thread has registered on the bus. */
+  protected answerRequests(): void {
+    this.#acting();
+  }
+
+  #acting(): Actions {
+    return this.#actions ??= new Actions({
       bus: this.bus,
       target: this.target,
       concurrency: this.#options.actionConcurrency,
@@ -527,7 +536,6 @@ export class Backend extends LifeCycle {
       respond: (response, request) => this.sendResponse(response, request),
       logger: this.logger,
     });
-    return this.#actions.register(name, handler, options);
   }
 
   /**

@@ -1,8 +1,5 @@
+import type { Action, JsonSchema } from "../bus/action_table.ts";
 import { isRecord } from "../message/json_value.ts";
-import type { Schema } from "../message/mod.ts";
-import type { Action } from "./action_table.ts";
-
-type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** An argument of an action, as Platypush's `inspect` tells it. */
 interface ArgumentInfo {
@@ -50,9 +47,10 @@ interface PluginInfo {
  */
 export function inspection(
   timeout: number,
-  list: () => readonly [name: string, action: Action][],
+  list: () => Promise<readonly [name: string, action: Action][]>,
 ): ReadonlyMap<string, Action> {
-  const plugins = (): Record<string, PluginInfo> => pluginsOf(list());
+  const plugins = async (): Promise<Record<string, PluginInfo>> =>
+    pluginsOf(await list());
   return new Map([
     ["inspect.get_all_plugins", {
       execute: plugins,
@@ -60,7 +58,7 @@ export function inspection(
       description: "Describes the actions of this device",
     }],
     ["inspect.get_enabled_plugins", {
-      execute: () => Object.keys(plugins()),
+      execute: async () => Object.keys(await plugins()),
       timeout,
       description: "Gives what the names of this device's actions begin with",
     }],
@@ -89,10 +87,10 @@ function pluginsOf(
 
 function describe(
   name: string,
-  { description, schema, output }: Action,
+  { description, argsSchema, outputSchema }: Action,
 ): ActionInfo {
-  const given = schema && jsonSchemaOf(schema, "input");
-  const returned = output && jsonSchemaOf(output, "output");
+  const given = argsSchema?.();
+  const returned = outputSchema?.();
   const isObject = given?.["type"] === "object";
   return {
     name,
@@ -153,26 +151,4 @@ function typeOf(schema: JsonSchema): string | null {
     ? parts.map((part) => isRecord(part) ? typeOf(part) : null)
     : [type].flat().map((name) => TYPES.get(name) ?? null);
   return names.includes(null) ? null : [...new Set(names)].join(" | ");
-}
-
-/**
- * Asks a schema for its JSON Schema, as
- * [Standard JSON Schema](https://standardschema.dev/json-schema) has it.
- *
- * @returns `undefined` where its library has none, or none for this schema.
- */
-function jsonSchemaOf(
-  schema: Schema,
-  side: "input" | "output",
-): JsonSchema | undefined {
-  const { jsonSchema } = schema["~standard"];
-  try {
-    return jsonSchema?.[side]({
-      target: "draft-2020-12",
-      // For Zod: what JSON Schema cannot say, such as a date, is left open.
-      libraryOptions: { unrepresentable: "any" },
-    });
-  } catch {
-    return undefined;
-  }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-export type { ActionHandler, ActionOptions } from "./action_table.ts";
+export type { ActionHandler, ActionOptions } from "../bus/action_table.ts";
 export type { TokenCheck } from "./actions.ts";
 export type { BackendAliases } from "./aliases.ts";
 export { Backend } from "./backend.ts";

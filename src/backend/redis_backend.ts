@@ -170,6 +170,7 @@ export class RedisBackend extends Backend {
   async #run(): Promise<void> {
     const consumers = this.#consumers!;
     const consumption = this.#consumption!;
+    this.answerRequests();
     using demand = new Demand(this.bus, {
       grace: this.#options.subscriberGrace ?? 1,
       settingUp: () => this.#registering,

@@ -1,5 +1,5 @@
 import { checkOptions, checkValue } from "../options.ts";
-import { SECONDS } from "../kinds.ts";
+import { SECONDS, SIGNAL } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
@@ -14,6 +14,11 @@ import {
 } from "../message/mod.ts";
 import { type AnyDefinition, isDefinition } from "../message/define_event.ts";
 import { fittedEvent } from "../message/schema.ts";
+import {
+  type ActionHandler,
+  type ActionOptions,
+  toAction,
+} from "./action_table.ts";
 import {
   BUS_OPTIONS,
   type BusOptions,
@@ -33,6 +38,7 @@ import {
 import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange } from "./exchange.ts";
+import { actionBusOf, OfferedActions } from "./offered_actions.ts";
 import { Receipt } from "./receipt.ts";
 import {
   checkHandler,
@@ -61,6 +67,9 @@ export let postBatch: (
   payloads: readonly Uint8Array[],
   options: FrameOptions,
 ) => Promise<Receipt>;
+
+/** Tells whether any `Bus` of a bus offers actions; its event "actions" tells when that changes. */
+export let hasActions: (bus: Bus) => boolean;
 
 /** Tells a bus that has no device id of its own that of a backend on it. */
 export let lendDevice: (bus: Bus, deviceId: string) => void;
@@ -106,6 +115,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   readonly #subscriber: Subscriber;
   readonly #receipts = new Set<Receipt>();
   readonly #watches = new Set<WatchWindow>();
+  #actions: OfferedActions | undefined;
   #posts: Promise<void> = Promise.resolve();
   #pull: QueueSubscription | undefined;
   #endPull: () => void = () => {};
@@ -156,6 +166,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onDropped: (error) => this.#report(error),
       onSubscribers: () =>
         this.dispatchEvent(new globalThis.Event("subscribers")),
+      onActions: () => this.dispatchEvent(new globalThis.Event("actions")),
     });
     this.#exchange = Exchange.enter({
       name,
@@ -188,6 +199,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   async ready(): Promise<void> {
     await this.#exchange.ready();
+    await this.#actions?.ready();
   }
 
   /**
@@ -233,6 +245,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   static {
+    hasActions = (bus) => bus.#exchange.hasActions;
     postBatch = (bus, payloads, options) =>
       bus.#publish(payloads, bus.#withDevice(options));
     lendDevice = (bus, deviceId) => {
@@ -533,6 +546,62 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   /**
+   * Answers requests for an action, in whatever thread this is: a
+   * {@linkcode RedisBackend} on the bus, in any thread of the process, checks who
+   * asks, has the action executed here and sends the response. What the backend
+   * has registered itself goes first; of several threads with one name, the one
+   * that was first is asked until it is gone. {@linkcode Bus.ready} tells when
+   * every backend knows.
+   *
+   * @param name Such as `lights.on`, or `lights.*` or `*` for all that begin so.
+   * @param handler Called with the request's `args`. The answer is what it
+   * returns, or what it throws.
+   * @param options A time limit, a description, schemas for the arguments and the
+   * output, and a signal that ends it.
+   * @returns A function that ends it, and that `using` can end too.
+   * @throws {TypeError} When the name is none, the handler is no function, or
+   * there is no such option or it is of another kind.
+   * @throws {RangeError} When the time limit is not a positive number.
+   * @throws {Error} When this `Bus` has an action of this name.
+   * @throws {BusError} When the bus is closed.
+   *
+   * @example In a worker
+   * ```ts
+   * import { Bus } from "@platypush/redis/bus";
+   *
+   * await using bus = new Bus({ name: "example/actions", deviceId: "livingroom" });
+   * using action = bus.registerAction("lights.on", ({ room }) => `Lit: ${room}`);
+   * await bus.ready();
+   * ```
+   */
+  registerAction<Args = Record<string, unknown>>(
+    name: string,
+    handler: ActionHandler<Args>,
+    options: ActionOptions<Args> & { signal?: AbortSignal } = {},
+  ): Registration {
+    this.#checkOpen("register an action");
+    const { signal, ...others } = options;
+    checkValue("register an action", "signal", signal, SIGNAL);
+    const action = toAction(name, handler, others);
+    const { label = defaultLabel(), daemon, logger } = this.#options;
+    const actions = this.#actions ??= new OfferedActions({
+      bus: new Bus({
+        name: actionBusOf(this.name),
+        label,
+        plain: false,
+        handlerTimeout: Infinity,
+        ...(daemon !== undefined && { daemon }),
+        ...(logger && { logger }),
+      }),
+      label,
+      onOffered: (isOffered) => this.#exchange.offerActions(isOffered),
+      logger: logger ?? createLogger("bus"),
+    });
+    actions.check(name);
+    return register(() => actions.add(name, action), signal);
+  }
+
+  /**
    * Takes every message, until the loop or the bus ends.
    *
    * @returns The messages, each handled when the next one is asked for.
@@ -726,6 +795,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       // Whoever waits for room here would otherwise wait for ever.
       this.#subscriber.endQueues();
       for (const watch of this.#watches) watch[Symbol.dispose]();
+      await this.#actions?.close();
       await this.#posts;
       this.#subscriber.end();
       await this.#exchange.leave(this.#subscriber);

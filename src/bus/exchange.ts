@@ -78,6 +78,8 @@ export class Exchange {
   #posted = 0;
   #dropped = 0;
   #population = 0;
+  #offering = 0;
+  #offers = "";
   #isOpen = false;
 
   /**
@@ -105,10 +107,12 @@ export class Exchange {
       onMember: (member) => {
         this.#links.onMember(member);
         this.#onSubscribers();
+        this.#onActions();
       },
       onGone: (id) => {
         this.#links.onGone(id);
         this.#onSubscribers();
+        this.#onActions();
       },
       onOffer: (from, memory) => this.#links.onOffer(from, memory),
       onView: (from, memory) => this.#links.onView(from, memory),
@@ -187,6 +191,20 @@ export class Exchange {
   onWatchRoom(): void {
     this.#watchRoom.resolve();
     this.#watchRoom = Promise.withResolvers();
+  }
+
+  /** Tells whether anybody on the bus offers actions. */
+  get hasActions(): boolean {
+    this.#membership.update();
+    const { offers, members } = this.#membership;
+    return offers || members.some(({ actions }) => actions !== 0);
+  }
+
+  /** Tells the others that a `Bus` here offers actions, or does no more. */
+  offerActions(isOffered: boolean): void {
+    this.#offering += isOffered ? 1 : -1;
+    this.#membership.offers = this.#offering > 0;
+    this.#onActions();
   }
 
   /** Lets somebody go; with the last one the exchange is closed. */
@@ -440,6 +458,19 @@ export class Exchange {
   #reportDropped(error: DroppedError): void {
     this.#options.logger.error(`${error.message}.`);
     for (const subscriber of this.#subscribers) subscriber.reportDropped(error);
+  }
+
+  #onActions(): void {
+    const { members } = this.#membership;
+    const offers = [
+      this.#offering,
+      ...members.filter(({ actions }) => actions !== 0).map(({ actions }) =>
+        actions
+      ),
+    ].join();
+    if (offers === this.#offers) return;
+    this.#offers = offers;
+    for (const subscriber of this.#subscribers) subscriber.reportActions();
   }
 
   #onSubscribers(): void {

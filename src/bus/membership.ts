@@ -94,6 +94,7 @@ export class Membership {
   #version = -1;
   #subscribes = false;
   #watches = false;
+  #offers = false;
 
   /**
    * @param options How it works, and whom it tells.
@@ -159,6 +160,17 @@ export class Membership {
     if (this.#closing.signal.aborted || watches === this.#watches) return;
     this.#watches = watches;
     this.#renewView();
+  }
+
+  /** Tells whether this isolate offers actions. */
+  get offers(): boolean {
+    return this.#offers;
+  }
+
+  set offers(offers: boolean) {
+    if (this.#closing.signal.aborted || offers === this.#offers) return;
+    this.#offers = offers;
+    this.#renewOffer();
   }
 
   /** Says again whether this isolate subscribes, also after a publisher has given it up. */
@@ -247,6 +259,12 @@ export class Membership {
       inTime.resolve();
     }).then(inTime.resolve, inTime.reject);
     await inTime.promise;
+  }
+
+  #renewOffer(): void {
+    if (this.#self === undefined) return;
+    const roster = this.#roster!;
+    roster.offer(this.#self, this.#offers ? roster.nextSerial() : 0);
   }
 
   #renewView(): void {
@@ -355,6 +373,7 @@ export class Membership {
     onEntered();
     if (this.#subscribes) this.renew();
     if (this.#watches) this.#renewView();
+    if (this.#offers) this.#renewOffer();
     this.#follow(roster);
   }
 

@@ -13,10 +13,11 @@ export type {
   HandlerOptions,
   HookOptions,
   PostOptions,
+  StreamOptions,
   WatchOptions,
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
-export { eventStream } from "./event_stream.ts";
+export { eventStream, type EventStreamOptions } from "./event_stream.ts";
 export { type Failure, Receipt } from "./receipt.ts";
 export type { Registration } from "./registration.ts";
 export type { Watch } from "./watch.ts";

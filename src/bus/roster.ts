@@ -22,7 +22,8 @@ const GENERATION = 0;
 const EPOCH = 1;
 const IS_LOCKED = 2;
 const VIEW = 3;
-const ID = 4;
+const ACTIONS = 4;
+const ID = 5;
 const ID_BYTES = 36;
 const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - 1;
 
@@ -45,6 +46,8 @@ export interface Member {
   readonly epoch: number;
   /** Changes whenever it begins to watch; 0 while it does not. */
   readonly view: number;
+  /** Changes whenever it begins to offer actions; 0 while it does not. */
+  readonly actions: number;
   /**
    * True if it holds a lock, which is free as soon as it does not exist any
    * more.
@@ -75,7 +78,7 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  *     16    hashes      4096 f64
  *           places      512 of 64 words:
  *                       generation (0: nobody, -1: not written yet), epoch, locked,
- *                       view, id (36 bytes), length of the label (1 byte), label
+ *                       view, actions, id (36 bytes), length of the label (1 byte), label
  * ```
  */
 export class Roster {
@@ -145,6 +148,7 @@ export class Roster {
       this.#words[at + EPOCH] = 0;
       this.#words[at + IS_LOCKED] = Number(isLocked);
       this.#words[at + VIEW] = 0;
+      this.#words[at + ACTIONS] = 0;
       const name = new Uint8Array(LABEL_BYTES);
       const { written } = encoder.encodeInto(label, name);
       const byte = 4 * (at + ID);
@@ -159,7 +163,16 @@ export class Roster {
       const generation = this.nextSerial();
       Atomics.store(this.#words, at + GENERATION, generation);
       this.#change();
-      return { id, label, epoch: 0, view: 0, isLocked, place, generation };
+      return {
+        id,
+        label,
+        epoch: 0,
+        view: 0,
+        actions: 0,
+        isLocked,
+        place,
+        generation,
+      };
     }
     return undefined;
   }
@@ -173,6 +186,12 @@ export class Roster {
   /** Says whether who has a place watches: a number that is new each time, or 0. */
   watch({ place }: Member, view: number): void {
     Atomics.store(this.#words, wordOf(place) + VIEW, view);
+    this.#change();
+  }
+
+  /** Says whether who has a place offers actions: a number that is new each time, or 0. */
+  offer({ place }: Member, actions: number): void {
+    Atomics.store(this.#words, wordOf(place) + ACTIONS, actions);
     this.#change();
   }
 
@@ -201,10 +220,15 @@ export class Roster {
       if (generation <= FREE) continue;
       const epoch = Atomics.load(this.#words, at + EPOCH);
       const view = Atomics.load(this.#words, at + VIEW);
+      const actions = Atomics.load(this.#words, at + ACTIONS);
       const before = known.get(place);
       if (before?.generation === generation) {
-        const isSame = before.epoch === epoch && before.view === view;
-        members.set(place, isSame ? before : { ...before, epoch, view });
+        const isSame = before.epoch === epoch && before.view === view &&
+          before.actions === actions;
+        members.set(
+          place,
+          isSame ? before : { ...before, epoch, view, actions },
+        );
         continue;
       }
       const byte = 4 * (at + ID);
@@ -216,6 +240,7 @@ export class Roster {
         ),
         epoch,
         view,
+        actions,
         isLocked: this.#words[at + IS_LOCKED] === 1,
         place,
         generation,

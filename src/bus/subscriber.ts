@@ -34,6 +34,8 @@ export interface SubscriberOptions {
   onDropped(error: DroppedError): void;
   /** Called when there are more or fewer subscribers on the bus. */
   onSubscribers(): void;
+  /** Called when a thread has begun or ceased to offer actions. */
+  onActions(): void;
 }
 
 /** A message that a subscription is busy with. */
@@ -205,6 +207,11 @@ export class Subscriber {
   /** Tells the bus's user that a subscriber was dropped, this one or another. */
   reportDropped(error: DroppedError): void {
     this.#options.onDropped(error);
+  }
+
+  /** Tells the bus that a thread has begun or ceased to offer actions. */
+  reportActions(): void {
+    this.#options.onActions();
   }
 
   /** Tells the bus's user that there are more or fewer subscribers. */

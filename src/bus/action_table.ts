@@ -1,5 +1,8 @@
-import type { Request, Schema } from "../message/mod.ts";
+import { SCHEMA, TEXT, TIME_LIMIT } from "../kinds.ts";
+import { type Request, type Schema, SchemaError } from "../message/mod.ts";
+import { fitted } from "../message/schema.ts";
 import { nearest } from "../nearest.ts";
+import { checkOptions, type Rows } from "../options.ts";
 
 /**
  * Executes an action.
@@ -61,14 +64,68 @@ export interface ActionOptions<Args = Record<string, unknown>> {
 export interface Action {
   /** Executes a request, and gives the output, or a promise of it. */
   readonly execute: (request: Request, signal: AbortSignal) => unknown;
-  /** The longest time that may take, in seconds. */
-  readonly timeout: number;
+  /** The longest time that may take, in seconds; the backend's where it is missing. */
+  readonly timeout?: number | undefined;
   /** Says what it does. */
   readonly description?: string | undefined;
-  /** Says what its arguments have to be. */
-  readonly schema?: Schema | undefined;
-  /** Says what its output has to be. */
-  readonly output?: Schema | undefined;
+  /** Gives the JSON Schema of its arguments, where there is one. */
+  readonly argsSchema?: (() => JsonSchema | undefined) | undefined;
+  /** Gives the JSON Schema of its output, where there is one. */
+  readonly outputSchema?: (() => JsonSchema | undefined) | undefined;
+}
+
+/** A JSON Schema. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+const OPTIONS: Rows<ActionOptions> = {
+  timeout: TIME_LIMIT,
+  description: TEXT,
+  schema: SCHEMA,
+  output: SCHEMA,
+};
+
+/** The number of a schema's issues that an answer tells of. */
+const MAX_ISSUES = 20;
+
+/**
+ * Makes an action of what somebody registers.
+ *
+ * @throws {TypeError} If the handler is no function, or an option is of another kind.
+ * @throws {RangeError} If the time limit makes no sense.
+ */
+export function toAction<Args>(
+  name: string,
+  handler: ActionHandler<Args>,
+  options: ActionOptions<Args>,
+): Action {
+  checkOptions(`register the action "${name}"`, options, OPTIONS);
+  const { timeout, schema, output, description } = options;
+  if (typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot register the action "${name}": its handler is no function`,
+    );
+  }
+  return {
+    execute: async (request, signal) => {
+      const { args, positional } = request;
+      const given = positional.length > 0 && schema ? positional : args;
+      const result = await handler(
+        schema ? await fit(schema, given, "args") : given as Args,
+        request,
+        { signal },
+      );
+      return output ? await fit(output, result, "output") : result;
+    },
+    timeout,
+    description,
+    argsSchema: schema && (() => jsonSchemaOf(schema, "input")),
+    outputSchema: output && (() => jsonSchemaOf(output, "output")),
+  };
+}
+
+/** Tells what went wrong with an action, as its answer does. */
+export function errorsOf(error: Error): readonly string[] {
+  return error instanceof Misfit ? error.issues : [error.message || error.name];
 }
 
 /** Names between dots; `*` stands for all that may follow a dot, or for all. */
@@ -158,5 +215,62 @@ export class ActionTable {
     this.#prefixes = [...this.#actions.keys()]
       .filter((name) => name.endsWith("*"))
       .sort((a, b) => b.length - a.length);
+  }
+}
+
+/** Thrown where arguments or an output do not fit the schema of an action. */
+export class Misfit extends Error {
+  /** The things that are wrong, one text a part. */
+  readonly issues: readonly string[];
+
+  constructor(issues: readonly string[]) {
+    super(issues.join("; "));
+    this.issues = issues;
+  }
+}
+
+/** Gives a value as a schema makes it. */
+async function fit<Output>(
+  schema: Schema<Output>,
+  value: unknown,
+  name: "args" | "output",
+): Promise<Output> {
+  try {
+    return await fitted(schema, value, name);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    const issues = error.issues.slice(0, MAX_ISSUES)
+      .map(({ path, message }) =>
+        `${path === "" ? name : `${name}.${path}`}: ${shorten(message)}`
+      );
+    const more = error.issues.length - issues.length;
+    throw new Misfit(more > 0 ? [...issues, `and ${more} more`] : issues);
+  }
+}
+
+/** Cuts a text that may be long. */
+export function shorten(text: string, length = 200): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
+}
+
+/**
+ * Asks a schema for its JSON Schema, as
+ * [Standard JSON Schema](https://standardschema.dev/json-schema) has it.
+ *
+ * @returns `undefined` where its library has none, or none for this schema.
+ */
+function jsonSchemaOf(
+  schema: Schema,
+  side: "input" | "output",
+): JsonSchema | undefined {
+  const { jsonSchema } = schema["~standard"];
+  try {
+    return jsonSchema?.[side]({
+      target: "draft-2020-12",
+      // For Zod: what JSON Schema cannot say, such as a date, is left open.
+      libraryOptions: { unrepresentable: "any" },
+    });
+  } catch {
+    return undefined;
   }
 }
