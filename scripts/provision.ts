@@ -69,6 +69,13 @@ const PEERS: readonly string[] = [
   "iproute2",
 ];
 
+/** The browser for the tests of the dashboard, under the names that it has. */
+const BROWSERS: readonly string[] = [
+  "chromium",
+  "chromium-browser",
+  "google-chrome",
+];
+
 await provision();
 
 async function provision(): Promise<void> {
@@ -106,6 +113,12 @@ async function providePeers(manager: Manager | undefined): Promise<void> {
   const missing: string[] = [];
   for (const name of PEERS) if (!await isInstalled(name)) missing.push(name);
   const reason = missing.length > 0 ? await install(manager, missing) : "";
+  if (!BROWSERS.some(isOnPath)) {
+    const problem = await install(manager, ["chromium"]);
+    if (problem !== "") {
+      say(`The tests of the dashboard in a browser are skipped: ${problem}`);
+    }
+  }
   for (const problem of [reason, ...await fetchOtherServers()]) {
     if (problem === "") continue;
     say(`The tests against other implementations may be skipped: ${problem}`);

@@ -180,7 +180,7 @@ class OwnDesk implements Desk, AsyncDisposable {
       connectionTimeout: 2,
     });
     this.changes = new Changes(options.undoTime, wake);
-    this.neighbours = new Neighbours(this.logger, wake);
+    this.neighbours = new Neighbours(this.logger, options.interfaces, wake);
     this.settings = settings ?? settingsOf(this.backend);
     this.live = new Live(() => this.survey.read(), () => {
       this.survey.rest();

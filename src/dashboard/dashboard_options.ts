@@ -33,10 +33,13 @@ export interface DashboardOptions {
   token?: string;
   /** True to show everything and to change nothing. Default: `false`. */
   readOnly?: boolean;
-  /** True to keep what passes in Redis, too, so that it survives. Default: `false`. */
-  history?: boolean;
   /** The time in which a change can be undone, in seconds. Default: 6. */
   undoTime?: number;
+  /**
+   * Names or addresses of the network interfaces where neighbours are looked for.
+   * Default: all that lead to other hosts.
+   */
+  interfaces?: readonly string[];
   /** The logger that hears what happens. Default: LogTape's category of this room. */
   logger?: Logger;
 }
@@ -73,7 +76,7 @@ const TOKEN: Kind = {
 /** Every option of a {@linkcode dashboard}. */
 export const DASHBOARD_OPTIONS: Rows<
   DashboardOptions,
-  "basePath" | "hosts" | "readOnly" | "history" | "undoTime"
+  "basePath" | "hosts" | "readOnly" | "undoTime"
 > = {
   backend: row(BACKEND, {
     description: "The backend that it looks at",
@@ -108,13 +111,13 @@ export const DASHBOARD_OPTIONS: Rows<
     description: "Show everything, and change nothing",
     default: false,
   }),
-  history: row(FLAG, {
-    description: "Keep what passes in Redis, too, so that it survives",
-    default: false,
-  }),
   undoTime: row(SECONDS, {
     description: "The time in which a change can be undone",
     default: 6,
+  }),
+  interfaces: row(TEXTS, {
+    description: "The network interfaces where neighbours are looked for",
+    defaultText: "all that lead to other hosts",
   }),
   logger: row(LOGGER, {
     description: "An object with `debug`, `info`, `warn` and `error`",

@@ -43,7 +43,9 @@ export function documentOf(
       <body>
     <a class="skip" href="#main">To the content</a>
     <header class="top">
-      <a class="brand" href="${desk.path("/")}">${icon(
+      <a class="brand" aria-label="Platypush on Redis" href="${desk.path(
+        "/",
+      )}">${icon(
         "",
       )}<span>Platypush <span class="quiet">on Redis</span></span></a>
       <span class="device"><span class="quiet">Device</span> <strong>${deviceId}</strong></span>

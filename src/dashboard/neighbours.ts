@@ -20,6 +20,7 @@ const ANSWER_TIMEOUT = 2;
 /** Follows who is on the network while somebody looks, and remembers who was. */
 export class Neighbours implements AsyncDisposable {
   readonly #logger: Logger;
+  readonly #interfaces: readonly string[] | undefined;
   readonly #onChange: () => void;
   readonly #known = new Map<string, Neighbour>();
   #browser: Browser | undefined;
@@ -29,8 +30,13 @@ export class Neighbours implements AsyncDisposable {
   /** Why the network cannot be asked. */
   problem: string | undefined;
 
-  constructor(logger: Logger, onChange: () => void) {
+  constructor(
+    logger: Logger,
+    interfaces: readonly string[] | undefined,
+    onChange: () => void,
+  ) {
     this.#logger = logger;
+    this.#interfaces = interfaces;
     this.#onChange = onChange;
   }
 
@@ -53,6 +59,7 @@ export class Neighbours implements AsyncDisposable {
     const browser = new Browser({
       unref: true,
       logger: this.#logger,
+      ...(this.#interfaces && { interfaces: this.#interfaces }),
       onChange: ({ kind, service }) => this.#note(kind, service),
     });
     this.#browser = browser;

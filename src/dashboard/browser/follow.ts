@@ -11,16 +11,12 @@ export interface Points {
 interface FollowOptions {
   readonly page: string;
   readonly base: string;
-  /** Says which part of the page is shown, as its address does. */
-  query(): string;
   /** The newest message that it shows. */
   newest(): string | undefined;
   onPoints(points: Points): void;
   onRows(html: string): void;
   /** Called when the server is there again: what has passed meanwhile is missing. */
   onReconnect(): void;
-  /** Told what to call when the page is to show something else. */
-  onQueryChange(reopen: () => void): void;
 }
 
 /** The longest pause before the server is tried again, in milliseconds. */
@@ -41,7 +37,7 @@ export function followServer(options: FollowOptions): void {
   };
   const open = (): void => {
     close();
-    const query = new URLSearchParams(options.query());
+    const query = new URLSearchParams(location.search);
     query.set("page", options.page);
     const newest = options.newest();
     if (newest !== undefined) query.set("after", newest);
@@ -71,7 +67,8 @@ export function followServer(options: FollowOptions): void {
     opened.addEventListener("rows", ({ data }) => options.onRows(data));
   };
 
-  options.onQueryChange(open);
+  // The page shows something else, as its address says.
+  document.addEventListener("search", open);
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) close();
     else if (source === undefined) {

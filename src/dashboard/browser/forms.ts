@@ -101,7 +101,9 @@ async function submit(
   form: HTMLFormElement,
   submitter: HTMLButtonElement | null,
 ): Promise<void> {
-  const url = submitter?.getAttribute("formaction") ?? form.action;
+  const url = submitter?.getAttribute("formaction") ??
+    // A field of that name would hide the property.
+    form.getAttribute("action") ?? "";
   if (submitter?.ariaBusy === "true") return;
   if (submitter) submitter.ariaBusy = "true";
   const answer = await post(url, new FormData(form, submitter));

@@ -8,10 +8,6 @@ export class Messages {
   readonly #base: string;
   #waiting: string[] = [];
   #isPaused = false;
-  /** The query of the page, once somebody has filtered. */
-  query: string | undefined;
-  /** Called when somebody has filtered. */
-  onFilter: () => void = () => {};
 
   constructor(root: Document) {
     this.#root = root;
@@ -56,8 +52,8 @@ export class Messages {
   async reload(): Promise<void> {
     const shown = this.#root.querySelector("#passed");
     if (shown === null || this.#isPaused) return;
-    const query = this.query ?? location.search;
-    const response = await fetch(`${this.#base}/messages/list${query}`)
+    const list = `${this.#base}/messages/list${location.search}`;
+    const response = await fetch(list)
       .catch(() => undefined);
     if (!response?.ok) return;
     const fragment = readHtml(await response.text());
@@ -78,10 +74,10 @@ export class Messages {
   }
 
   async #filter(text: string): Promise<void> {
-    this.query = text === "" ? "" : `?${new URLSearchParams({ filter: text })}`;
-    history.replaceState(null, "", location.pathname + this.query);
+    const query = new URLSearchParams(text === "" ? {} : { filter: text });
+    history.replaceState(null, "", `${location.pathname}?${query}`);
     await this.reload();
-    this.onFilter();
+    document.dispatchEvent(new Event("search"));
   }
 
   #pause(): void {

@@ -31,8 +31,12 @@ export function morph(from: Element, to: Element): void {
 }
 
 function morphAttributes(from: Element, to: Element): void {
-  const kept = from instanceof HTMLDetailsElement ? ["open"] : [];
+  // Some are for who looks to decide.
+  const kept = from instanceof HTMLDetailsElement
+    ? ["open"]
+    : [from.getAttribute("data-own")];
   for (const { name, value } of to.attributes) {
+    if (kept.includes(name)) continue;
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
   for (const { name } of [...from.attributes]) {

@@ -22,10 +22,8 @@ document.querySelector("nav [aria-current]")
 followServer({
   page: document.documentElement.dataset["page"] ?? "",
   base: document.documentElement.dataset["base"] ?? "",
-  query: () => messages.query ?? location.search,
   newest: () => messages.newest,
   onPoints: (points) => charts.add(points),
   onRows: (html) => messages.add(html),
   onReconnect: () => messages.reload(),
-  onQueryChange: (reopen) => messages.onFilter = reopen,
 });

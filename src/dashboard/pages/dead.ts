@@ -206,7 +206,9 @@ function listOf(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
       ? html`<a href="?">Show all</a>`
       : ""}<span class="spacer"></span>${desk.isReadOnly ? "" : html`
       <span class="quiet" data-chosen></span><button disabled
-        data-bulk>Requeue</button><button disabled data-bulk class="danger"
+        data-bulk data-own="disabled">Requeue</button><button disabled data-bulk
+        data-own="disabled"
+        class="danger"
         formaction="${desk.path("/dead/purge")}">Purge</button>
     `}</div>
     ${rows.length === 0

@@ -29,7 +29,9 @@ export const neighboursPage: Page = {
       if (peer === undefined) {
         return context.json({ message: "It is not known any more." }, 409);
       }
-      await desk.backend.sendTo(peer, String(form.get("message") ?? ""));
+      await desk.backend.sendTo(peer, String(form.get("message") ?? ""), {
+        ...(form.get("unproved") && { trust: "unproved" }),
+      });
       return context.json({ message: `Sent to ${peer.deviceId}` });
     });
   },
@@ -115,7 +117,7 @@ function cardOf(
   { service, state, since, changed }: Neighbour,
 ): Html {
   const { deviceId, queue, redisUrl, addresses, properties, name } = service;
-  const fingerprint = properties["fingerprint"];
+  const fingerprint = properties["key"];
   const facts: [string, string][] = [
     ["Queue", queue ?? "not said"],
     ["Redis", redisUrl ?? "not reached by the network"],
@@ -160,7 +162,7 @@ function cardOf(
                   },
                   null,
                   2,
-                )}</textarea></label><button class="primary">Send</button></form>
+                )}</textarea></label><label class="check"><input type="checkbox" name="unproved" value="yes"> <span>Also if it does not prove who it is</span></label><button class="primary">Send</button></form>
           </details>
         `}</section>
   `;

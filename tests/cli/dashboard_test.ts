@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { Program } from "../programs.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { at, push, queued } from "./helpers.ts";
+
+Deno.test("dashboard serves the page, takes nothing off the queue, and ends with Ctrl-C", async () => {
+  await using server = await TestServer.start();
+  await push(server, 3);
+  await using program = new Program([
+    "cli.ts",
+    "dashboard",
+    "--port",
+    "0",
+    ...at(server),
+  ]);
+  const url = await program.line();
+  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+\/$/);
+  const page = async (path: string): Promise<string> =>
+    await (await fetch(url + path)).text();
+  // On a busy machine the first page comes before Redis has answered.
+  await until(async () =>
+    /3 messages in platypush\/backend\/redis\s+wait, and nobody\s+takes them/
+      .test(await page(""))
+  );
+  assert.match(await page(""), /Messages that wait/);
+  assert.match(await page("settings"), /--device-id/);
+  const messages = await page("messages");
+  assert.match(messages, /can only be seen by the program that takes them/);
+  assert.equal((await queued(server)).length, 3);
+  const { code, stderr } = await program.end("SIGINT");
+  assert.equal(code, 0, stderr);
+});
+
+Deno.test("dashboard listens for others only with a password", async () => {
+  await using server = await TestServer.start();
+  const args = [
+    "cli.ts",
+    "dashboard",
+    "--port",
+    "0",
+    "--host",
+    "0.0.0.0",
+    ...at(server),
+  ];
+  await using open = new Program(args);
+  const { code, stderr } = await open.end();
+  assert.equal(code, 2);
+  assert.match(stderr, /PLATYPUSH_DASHBOARD_TOKEN/);
+  const token = "correct horse battery";
+  await using shut = new Program([...args, "--name", "hub.local"], {
+    env: { PLATYPUSH_DASHBOARD_TOKEN: token },
+  });
+  const url = await shut.line();
+  const response = await fetch(url, { headers: { accept: "text/html" } });
+  assert.match(await response.text(), /Log in/);
+  const ended = await shut.end("SIGTERM");
+  assert.equal(ended.code, 0, ended.stderr);
+});

@@ -1,0 +1,405 @@
+import assert from "node:assert/strict";
+import axe, { type AxeResults } from "axe-core";
+import { Event, RedisBackend } from "../../mod.ts";
+import { type Dashboard, dashboard } from "../../src/dashboard/mod.ts";
+import type { BrowserContext, Page } from "playwright-core";
+import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { complaints, findChromium, openBrowser } from "./browser.ts";
+
+const EVIL = `<img src=x onerror="alert(1)">`;
+const QUEUE = "platypush/backend/redis";
+const PAGES = [
+  "",
+  "messages",
+  "queues",
+  "dead",
+  "neighbours",
+  "actions",
+  "settings",
+];
+
+const ignore = findChromium() === undefined;
+if (ignore) {
+  // deno-lint-ignore no-console -- so that nobody takes it for done
+  console.log(
+    "The tests of the dashboard in a browser are skipped: there is no chromium; scripts/provision.ts --peers installs one.",
+  );
+}
+
+/** A backend with all that a page can show, on a server of its own. */
+class Scene implements AsyncDisposable {
+  /** What handlers say about events from the attic. */
+  problem: string | undefined = "There is no light in the attic";
+  #page: Dashboard | undefined;
+  #http: Deno.HttpServer | undefined;
+
+  private constructor(
+    readonly server: TestServer,
+    readonly backend: RedisBackend,
+    readonly kitchen: RedisBackend,
+    readonly port: number,
+  ) {}
+
+  static async open(): Promise<Scene> {
+    const server = await TestServer.start({ socket: false });
+    const redisArgs = server.args;
+    const backend = new RedisBackend({
+      redisArgs,
+      deviceId: "livingroom",
+      maxDeliveries: 1,
+      logger: QUIET,
+    });
+    const kitchen = new RedisBackend({
+      redisArgs,
+      queue: "kitchen",
+      deviceId: "kitchen",
+    });
+    const scene = new Scene(server, backend, kitchen, freePort());
+    backend.bus.registerHandler(Event, ({ args }) => {
+      if (args["room"] === "attic" && scene.problem !== undefined) {
+        throw new Error(scene.problem);
+      }
+    });
+    backend.registerAction("light.on", ({ room }) => {
+      if (room === "attic") throw new Error("no light in the attic");
+      return { lit: room };
+    }, { description: "Switches a light on" });
+    await backend.start();
+    await kitchen.registerService({ interfaces: ["127.0.0.1"] });
+    await scene.serve();
+    return scene;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Begins to serve the page. */
+  serve(): void {
+    this.#page = dashboard({
+      backend: this.backend,
+      undoTime: 2,
+      interfaces: ["127.0.0.1"],
+      logger: QUIET,
+    });
+    this.#http = Deno.serve({
+      hostname: "127.0.0.1",
+      port: this.port,
+      onListen: () => {},
+    }, this.#page);
+  }
+
+  /** Ends the server of the page, and leaves the backend. */
+  async end(): Promise<void> {
+    await this.#page?.[Symbol.asyncDispose]();
+    await this.#http?.shutdown();
+  }
+
+  /** Sends events of a room. */
+  async send(room: string, count = 1, type = "custom.Motion"): Promise<void> {
+    const messages = Array.from({ length: count }, (_, n) => ({
+      type: "event",
+      target: "livingroom",
+      args: { type, room, n },
+    }));
+    await this.backend.sendMessage(messages);
+  }
+
+  /** The number of dead letters. */
+  dead(): Promise<number> {
+    return this.server.run<number>("LLEN", `{${QUEUE}}:dead`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+    await this.kitchen.stop();
+    await this.backend.stop();
+    await this.server[Symbol.asyncDispose]();
+  }
+}
+
+const nothing = (): void => {};
+const QUIET = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+
+/** Opens a page of the dashboard, and waits until it follows the server. */
+async function go(page: Page, scene: Scene, path: string): Promise<void> {
+  await page.goto(`${scene.url}/${path}`);
+  await page.waitForSelector("html[data-live=yes]", { state: "attached" });
+}
+
+/** What axe finds wrong with a page, by all of its rules or by some. */
+async function violations(
+  page: Page,
+  rules?: readonly string[],
+): Promise<string[]> {
+  // By the debugger, which the policy of the page does not concern.
+  await page.evaluate(axe.source);
+  const options = {
+    resultTypes: ["violations"],
+    ...(rules && { runOnly: { type: "rule", values: rules } }),
+  };
+  const results = await page.evaluate<AxeResults>(
+    `axe.run(${JSON.stringify(options)})`,
+  );
+  return results.violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, any }) =>
+      `${id}: ${html.slice(0, 200)} ${any[0]?.message ?? ""}`
+    )
+  );
+}
+
+Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
+  await using scene = await Scene.open();
+  await using browser = await openBrowser();
+  const context: BrowserContext = await browser.newContext({
+    viewport: { width: 1200, height: 800 },
+    permissions: ["clipboard-read", "clipboard-write"],
+  });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const wrong = complaints(page);
+
+  await t.step("Now says how everything stands, and follows it", async () => {
+    await go(page, scene, "");
+    await page.getByText("Messages a second").waitFor();
+    await page.locator(".chart canvas").waitFor();
+    await page.locator("#consumers").getByText(/^livingroom\./).waitFor();
+    await page.locator("#findings").getByText("persistence").waitFor();
+    await scene.send("attic", 2);
+    await page.locator("#verdict").getByText(
+      /2 messages .* could not be handled/,
+    )
+      .waitFor();
+    await page.locator("#badge", { hasText: "2" }).waitFor();
+    await page.getByRole("button", { name: "1 h" }).click();
+    await page.locator("[data-range='3600'][aria-pressed=true]").waitFor();
+  });
+
+  await t.step("Messages come as they pass, and none is a script", async () => {
+    await go(page, scene, "messages");
+    await page.locator("#rows .message").first().waitFor();
+    await scene.send("hall", 1, EVIL);
+    const row = page.locator("#rows .message", { hasText: EVIL }).first();
+    await row.waitFor();
+    await row.locator("summary").first().click();
+    await row.locator(".tree").getByText('"hall"').waitFor();
+    assert.equal(await page.locator("main img").count(), 0);
+    await row.getByRole("button", { name: "Copy as JSON" }).click();
+    await page.getByText("Copied.").waitFor();
+    const copied = await page.evaluate<string>(
+      "navigator.clipboard.readText()",
+    );
+    assert.equal(JSON.parse(copied).args.type, EVIL);
+    await row.getByRole("button", { name: "Keep" }).click();
+    await page.locator("#kept .message").waitFor();
+    await row.getByRole("button", { name: "Send again" }).click();
+    await page.getByText("Sent to platypush/backend/redis").waitFor();
+    await page.locator("#rows .message", { hasText: EVIL }).nth(1).waitFor();
+    assert.equal(await page.locator("main img").count(), 0);
+  });
+
+  await t.step("Messages are filtered while one types", async () => {
+    await page.fill("#filter", "room:cellar");
+    await page.getByText("Nothing like that has passed").waitFor();
+    await scene.send("hall");
+    await scene.send("cellar", 2);
+    await page.locator("#rows .message").nth(1).waitFor();
+    assert.equal(await page.locator("#rows .message").count(), 2);
+    assert.match(page.url(), /filter=room%3Acellar/);
+    await page.fill("#filter", '{"level": {"$more": 1}}');
+    await page.locator("#filter-problem", { hasText: "$more" }).waitFor();
+    await page.fill("#filter", '{"n": {"$gt": 0}, "room": "cellar"}');
+    await page.locator("#rows .message").nth(1).waitFor({ state: "detached" });
+    await page.locator("#rows .message").waitFor();
+    await page.fill("#filter", "");
+    await page.locator("#rows .message").nth(4).waitFor();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await scene.send("pantry");
+    await page.getByRole("button", { name: "Go on, there is more" }).click();
+    await page.locator("#rows .message", { hasText: "pantry" }).waitFor();
+  });
+
+  await t.step("A flood is cut, and said to be", async () => {
+    const before = scene.backend.stats().delivered;
+    await scene.send("hall", 5000, "custom.Flood");
+    await page.getByText(/\d messages were not shown: too many at once/).first()
+      .waitFor();
+    await until(() => scene.backend.stats().delivered >= before + 5000, "all");
+    const rows = await page.locator("#rows > li").count();
+    assert.ok(rows <= 200, `${rows} rows`);
+    // What comes within the same second is left out, too.
+    const late = page.locator("#rows .message", { hasText: "afterwards" });
+    for (let tries = 0; tries < 10 && await late.count() === 0; tries++) {
+      await scene.send("afterwards");
+      await late.first().waitFor({ timeout: 1500 }).catch(() => {});
+    }
+    assert.ok(await late.count() > 0);
+  });
+
+  await t.step(
+    "All that failed for one reason are retried with one button, and that is undone",
+    async () => {
+      scene.problem = undefined;
+      await go(page, scene, "dead");
+      const retry = page.getByRole("button", {
+        name: /^Retry all 2 that are failed/,
+      });
+      await retry.click();
+      await page.locator("#changes").getByText("Requeue 2 messages").waitFor();
+      await page.getByRole("button", { name: "Undo" }).click();
+      await page.getByText("Undone: nothing was changed").waitFor();
+      assert.equal(await scene.dead(), 2);
+      await retry.click();
+      await page.getByText("No dead letters. Good.").waitFor();
+      await page.locator("#changes").getByText("Done: 2 of 2").waitFor();
+      assert.equal(await scene.dead(), 0);
+      await page.locator("#badge").waitFor({ state: "hidden" });
+    },
+  );
+
+  await t.step("Dead letters are found, edited and purged", async () => {
+    scene.problem = "Another problem";
+    await scene.send("attic", 3);
+    await page.locator(".letter").nth(2).waitFor();
+    await page.fill("#q", '"n":1');
+    await page.locator(".letter").nth(1).waitFor({ state: "detached" });
+    await page.locator(".letter").waitFor();
+    const letter = page.locator(".letter");
+    await letter.locator("summary").click();
+    const box = letter.getByRole("textbox");
+    const text = await box.inputValue();
+    assert.match(text, /\n {2}"args"/);
+    await box.fill(text.replace('"attic"', '"cellar"'));
+    await letter.getByRole("button", { name: "Requeue as edited" }).click();
+    await until(async () => await scene.dead() === 2, "it is gone");
+    await page.fill("#q", "");
+    await page.locator(".letter").nth(1).waitFor();
+    await page.getByRole("checkbox", { name: /^2 dead letters/ }).check();
+    await page.getByText("2 chosen").waitFor();
+    await page.locator(".list-head").getByRole("button", { name: "Purge" })
+      .click();
+    await page.getByText("No dead letters. Good.").waitFor();
+    assert.equal(await scene.dead(), 0);
+  });
+
+  await t.step("Queues tell how long they are", async () => {
+    await go(page, scene, "queues");
+    await page.locator(".chart canvas").waitFor();
+    await page.locator("#queues").getByText(QUEUE).waitFor();
+  });
+
+  await t.step("A neighbour is seen, and gets a message", async () => {
+    await go(page, scene, "neighbours");
+    const card = page.locator(".neighbour", { hasText: "kitchen" });
+    await card.waitFor();
+    await card.getByText("Send a message").click();
+    await card.getByRole("checkbox", { name: "Also if it does not prove" })
+      .check();
+    await card.getByRole("button", { name: "Send" }).click();
+    await page.getByText("Sent to kitchen").waitFor();
+    assert.equal(await scene.server.run("LLEN", "kitchen"), 1);
+    await scene.kitchen.unregisterService();
+    await card.getByText("gone").first().waitFor();
+  });
+
+  await t.step("An action is run, and its answer shown", async () => {
+    await go(page, scene, "actions");
+    await page.locator("#can").getByText("light.on").click();
+    const form = page.locator("#can li", { hasText: "light.on" });
+    await form.getByRole("textbox").fill('{"room": "hall"}');
+    await form.getByRole("button", { name: "Run" }).click();
+    await form.getByText(/Answered after \d+ ms/).waitFor();
+    await form.getByText('"lit": "hall"').waitFor();
+    await form.getByRole("textbox").fill('{"room": "attic"}');
+    await form.getByRole("button", { name: "Run" }).click();
+    await form.getByText("no light in the attic").waitFor();
+    const event = page.getByRole("region", { name: "Send an event" });
+    await event.getByLabel("Type").fill("custom.ByHand");
+    await event.getByRole("button", { name: "Send" }).click();
+    await page.getByText("Sent custom.ByHand to livingroom").waitFor();
+  });
+
+  await t.step("Settings are shown with where they come from", async () => {
+    await go(page, scene, "settings");
+    await page.getByRole("row", { name: /deviceId.*livingroom/ }).waitFor();
+  });
+
+  assert.deepEqual(wrong, []);
+
+  await t.step(
+    "The page goes on after its server was started anew",
+    async () => {
+      await go(page, scene, "messages");
+      await scene.end();
+      await page.getByText("The connection to this page's server is lost")
+        .waitFor();
+      scene.serve();
+      await page.getByText("The connection to this page's server is lost")
+        .waitFor({ state: "hidden" });
+      await scene.send("again");
+      await page.locator("#rows .message", { hasText: "again" }).waitFor();
+      await scene.server.kill();
+      await page.locator("#status", { hasText: "Redis does not answer" })
+        .waitFor();
+      // The browser says itself that it could not connect.
+      const other = wrong.filter((text) => !/ERR_|Failed to load/.test(text));
+      assert.deepEqual(other, []);
+      wrong.length = 0;
+    },
+  );
+
+  await context.close();
+});
+
+Deno.test(
+  { name: "The dashboard in both themes and widths", ignore },
+  async (t) => {
+    await using scene = await Scene.open();
+    await using browser = await openBrowser();
+    await scene.send("attic", 2);
+    await scene.send("hall", 3);
+    for (
+      const [width, colorScheme] of [[1200, "light"], [360, "dark"]] as const
+    ) {
+      await t.step(`${width} pixels, ${colorScheme}`, async () => {
+        const context = await browser.newContext({
+          viewport: { width, height: 700 },
+          colorScheme,
+          reducedMotion: "reduce",
+        });
+        const page = await context.newPage();
+        const wrong = complaints(page);
+        for (const name of PAGES) {
+          await go(page, scene, name);
+          if (name === "") await page.locator(".finding").first().waitFor();
+          if (name === "dead" || name === "messages") {
+            await page.locator("main li summary").first().click();
+          }
+          if (name === "actions") {
+            await page.locator("#can li").first().waitFor();
+          }
+          const overflow = await page.evaluate<number>(
+            "document.documentElement.scrollWidth - innerWidth",
+          );
+          assert.ok(overflow <= 0, `${name} is ${overflow} too wide`);
+          // The structure is the same as before; colours and sizes are not.
+          const rules = ["color-contrast", "target-size"];
+          const found = await violations(
+            page,
+            colorScheme === "dark" ? rules : undefined,
+          );
+          assert.deepEqual(found, [], name);
+        }
+        // Everything can be reached by the keyboard, first of all the content.
+        await page.keyboard.press("Tab");
+        const focused = await page.evaluate<string>(
+          "document.activeElement.textContent",
+        );
+        assert.equal(focused, "To the content");
+        assert.deepEqual(wrong, []);
+        await context.close();
+      });
+    }
+  },
+);
