@@ -21,10 +21,19 @@ export class TcpProxy implements AsyncDisposable {
   } | undefined;
   #loss: { text: string; begun: PromiseWithResolvers<void> } | undefined;
 
-  /** @param target The port to which it forwards. */
-  constructor(target: number) {
+  /**
+   * @param target The port to which it forwards.
+   * @param place Where it listens.
+   */
+  constructor(
+    target: number,
+    place: { hostname: string; port: number } = {
+      hostname: "127.0.0.1",
+      port: 0,
+    },
+  ) {
     this.target = target;
-    this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    this.#listener = Deno.listen(place);
     this.#accepting = this.#accept();
   }
 

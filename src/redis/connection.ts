@@ -1,74 +1,21 @@
-import { checkOptions, type Rows } from "../options.ts";
-import { createLogger, type Logger } from "../logger.ts";
+import { checkOptions } from "../options.ts";
+import { createLogger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
+import { AskedNodes } from "./asking.ts";
 import { backoff, retry, sleep, unlessAborted } from "../waiting.ts";
-import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
+import {
+  type CommandOptions,
+  CONNECT_OPTIONS,
+  type ConnectOptions,
+} from "./connect_options.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
+import { NameWatch } from "./name_watch.ts";
 import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 import { Trouble } from "./trouble.ts";
-
-/** Tells {@linkcode Connection.connect} how to connect. */
-export interface ConnectOptions {
-  /**
-   * The logger that hears what happens. Default: LogTape's category of this
-   * room.
-   */
-  logger?: Logger;
-  /** Gives up connecting when aborted. */
-  signal?: AbortSignal;
-  /** True if the connection lets the process end. Default: `false`. */
-  daemon?: boolean;
-  /** Deno's name for {@linkcode ConnectOptions.daemon}. */
-  unref?: boolean;
-  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
-  key?: string;
-  /**
-   * Called with each new connection before anything else is sent on it; what it
-   * throws ends the attempt.
-   */
-  greet?: (
-    send: (args: readonly (string | Uint8Array)[]) => Promise<unknown>,
-  ) => Promise<void>;
-  /** Called each time the connection is lost. */
-  onLost?: () => void;
-  /** Called after each time the connection was lost and found again. */
-  onReconnect?: () => void;
-  /** Called each time connecting fails; it is tried again unless the error is final. */
-  onFailure?: (error: Error) => void;
-}
-
-/** Tells {@linkcode Connection.command} how to send a command. */
-export interface CommandOptions {
-  /** True if bulk replies are to be bytes instead of strings. Default: `false`. */
-  bytes?: boolean;
-  /**
-   * For how many seconds the command may block on the server, as its own
-   * argument says; so long the connection is not taken for dead. Default: 0.
-   */
-  block?: number;
-  /**
-   * Tells whether a reply has the shape that it has to have. One that has not
-   * belongs to another command, or comes from something that is no Redis: the
-   * connection is given up and made again. Default: any shape will do.
-   */
-  isReply?: (reply: unknown) => boolean;
-}
-
-/** Every option of connecting. */
-const CONNECT_OPTIONS: Rows<ConnectOptions> = {
-  logger: LOGGER,
-  signal: SIGNAL,
-  daemon: DAEMON,
-  key: TEXT,
-  greet: FUNCTION,
-  onLost: FUNCTION,
-  onReconnect: FUNCTION,
-  onFailure: FUNCTION,
-};
 
 /**
  * A connection to Redis that is established again whenever it is lost, for as
@@ -94,6 +41,11 @@ export class Connection {
   #reconnecting: Promise<void> | undefined;
   #waiting = new Set<() => void>();
   #health: Health | undefined;
+  #nameWatch: NameWatch | undefined;
+  /** Why the server is to be left as soon as no command is on its way. */
+  #leaving: RedisError | undefined;
+  /** Counts how often a name has moved: one that moves a lot is looked up less. */
+  #moves = 0;
   #reconnects = 0;
   /** The time at which the server was connected to. */
   #since = 0;
@@ -102,6 +54,8 @@ export class Connection {
   /** Something was to be written, so a replica is no use. */
   #needsMaster = false;
   readonly #trouble: Trouble;
+  /** The nodes that take over a slot at the moment. */
+  readonly #asked: AskedNodes;
   #keyListener: KeyListener | undefined;
   #isTracking = false;
   readonly #subscriptions: [
@@ -114,6 +68,7 @@ export class Connection {
     this.#address = this.#settings.sentinel?.addresses[0] ??
       this.#settings.cluster?.[0] ?? this.#settings.address;
     this.#options = options;
+    this.#asked = new AskedNodes(this.#settings, this.#abort.signal);
     this.#trouble = Trouble.with(
       formatAddress(this.#address),
       options.logger ?? createLogger("redis"),
@@ -265,13 +220,18 @@ export class Connection {
     }
     health?.begin(args, options.block);
     try {
-      return await server.send<Reply>(args, options);
+      return await server.send<Reply>(args, options).catch((cause) => {
+        const error = this.#explain(cause, what, server);
+        if (error.reply !== "ASK") throw error;
+        return this.#asked.send<Reply>(error, args, options);
+      });
     } catch (cause) {
       const error = this.#explain(cause, what, server);
       this.#react(error, server);
       throw error;
     } finally {
       health?.end(options.block);
+      if (this.#leaving !== undefined && health?.isIdle) this.#goNow(server);
     }
   }
 
@@ -410,6 +370,7 @@ export class Connection {
     this.#abort.abort();
     this.#trouble.forget(this);
     this.#health?.[Symbol.dispose]();
+    this.#nameWatch?.[Symbol.dispose]();
     this.#server?.close();
     this.#server = undefined;
     this.#wake();
@@ -503,6 +464,12 @@ export class Connection {
     this.#health = new Health(server, this.#settings, () => {
       this.command(["PING"]).catch(() => {});
     });
+    const pause = this.#settings.healthCheckInterval * LOOK_UPS;
+    this.#nameWatch = new NameWatch(
+      server.address,
+      pause * 2 ** this.#moves,
+      (now) => this.#leave(server, now),
+    );
     this.#wake();
   }
 
@@ -516,6 +483,23 @@ export class Connection {
     return restate(server.loss, { attempted: what, mayHaveRun: true });
   }
 
+  /** Leaves a server whose name stands for another one by now, between two commands. */
+  #leave(server: ServerConnection, now: readonly string[]): void {
+    if (this.#server !== server) return;
+    const isLate = this.#leaving !== undefined;
+    this.#leaving ??= new RedisError({
+      attempted: "stay connected to Redis",
+      place: formatAddress(server.address),
+      reason: `the name stands for another address by now (${now.join(", ")})`,
+    }, "connection");
+    if (isLate || this.#health?.isIdle) this.#goNow(server);
+  }
+
+  #goNow(server: ServerConnection): void {
+    this.#moves++;
+    server.close(this.#leaving);
+  }
+
   /** Some answers say that this is no longer the right server to talk to. */
   #react(error: RedisError, server: ServerConnection): void {
     if (!meansWrongServer(error) || this.#server !== server) return;
@@ -527,7 +511,10 @@ export class Connection {
     const { loss } = server;
     if (this.#server !== server || loss === undefined) return;
     this.#server = undefined;
+    this.#asked.close();
+    this.#leaving = undefined;
     this.#health?.[Symbol.dispose]();
+    this.#nameWatch?.[Symbol.dispose]();
     if (this.isClosed) return;
     const isWrong = meansWrongServer(loss);
     if (!isWrong || performance.now() - this.#since > STEADY * 1000) {
@@ -563,3 +550,5 @@ export class Connection {
 
 /** The time for which a server has to be the right one before the pauses begin anew, in seconds. */
 const STEADY = 5;
+/** A name is looked up once in so many intervals of the health check. */
+const LOOK_UPS = 3;

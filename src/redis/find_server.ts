@@ -8,7 +8,7 @@ import { ServerConnection, type ServerOptions } from "./server_connection.ts";
 
 /** The first words of the answers that say that this is not the right server. */
 const WRONG_SERVER: ReadonlySet<string | undefined> = new Set(
-  "READONLY UNBLOCKED MASTERDOWN LOADING MOVED ASK CLUSTERDOWN NOAUTH".split(
+  "READONLY UNBLOCKED MASTERDOWN LOADING MOVED CLUSTERDOWN NOAUTH".split(
     " ",
   ),
 );
@@ -67,7 +67,7 @@ export async function connectToServer(
 }
 
 /** The address at which a server is reached that names another one. */
-function reachable(named: Address, { addressMap }: Settings): Address {
+export function reachable(named: Address, { addressMap }: Settings): Address {
   return addressMap.get(formatAddress(named)) ?? named;
 }
 

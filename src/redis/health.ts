@@ -96,6 +96,11 @@ export class Health implements Disposable {
     this.#arm();
   }
 
+  /** Tells whether no command is on its way. */
+  get isIdle(): boolean {
+    return this.#pending === 0;
+  }
+
   /** Notes a command that is sent, and for how many seconds it may block. */
   begin(
     args: readonly (string | Uint8Array)[],

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export type { CommandOptions, ConnectOptions } from "./connection.ts";
+export type { CommandOptions, ConnectOptions } from "./connect_options.ts";
 export { Connection } from "./connection.ts";
 export type { Address } from "./address.ts";
 export type { Credentials, RedisArgs } from "./redis_args.ts";

@@ -11,7 +11,8 @@ import {
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, retry } from "../waiting.ts";
-import type { Connection, ConnectOptions } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { ConnectOptions } from "./connect_options.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { Responses } from "./responses.ts";

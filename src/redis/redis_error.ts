@@ -236,7 +236,11 @@ const REPLIES: Readonly<Record<string, Finding>> = {
   BUSY: { code: "unavailable" },
   MASTERDOWN: { code: "unavailable" },
   CLUSTERDOWN: { code: "unavailable" },
-  TRYAGAIN: { code: "unavailable" },
+  TRYAGAIN: {
+    code: "unavailable",
+    reason:
+      "only some of the keys have been moved to another node yet (TRYAGAIN)",
+  },
   NOREPLICAS: { code: "unavailable" },
   MISCONF: { code: "unavailable" },
   // A master that becomes a replica ends the commands that block.

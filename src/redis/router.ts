@@ -1,5 +1,6 @@
 import { backoff, LONGEST_TIMER, sleep, unlessAborted } from "../waiting.ts";
-import { Connection, type ConnectOptions } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectOptions } from "./connect_options.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";

@@ -42,7 +42,7 @@ class ChangedKeys extends BasicClientSideCache {
 }
 
 /** Tells {@linkcode ServerConnection.send} how to read the reply. */
-interface SendOptions {
+export interface SendOptions {
   /** Bulk replies are to be bytes. */
   readonly bytes?: boolean | undefined;
   /** Tells whether a reply has the shape that it has to have. */
@@ -128,8 +128,10 @@ export class ServerConnection {
       };
       const loss = toRedisError(error, what);
       // The client stumbles over what it cannot read, and over answers to nothing.
+      const isRubbish = loss.code === "reply" &&
+        !(error instanceof Deno.errors.NotCapable);
       this.close(
-        loss.code !== "reply" ? loss : new RedisError(
+        !isRubbish ? loss : new RedisError(
           { ...what, reason: "the server sent what answers no command" },
           "connection",
           { cause: error },

@@ -5,9 +5,11 @@ import {
   Outbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { keySlot } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import type { TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
@@ -147,4 +149,97 @@ Deno.test("Connections take mapped addresses in place of what nodes name", async
     assert.ok("host" in address && address.host === "localhost");
     assert.equal(await connection.command(["LLEN", key]), 1);
   }
+});
+
+/** Moves a slot between two masters, and stops where it is told. */
+class Migration {
+  readonly slot: string;
+  readonly #from: TestServer;
+  readonly #to: TestServer;
+
+  private constructor(
+    from: TestServer,
+    to: TestServer,
+    slot: string,
+  ) {
+    this.#from = from;
+    this.#to = to;
+    this.slot = slot;
+  }
+
+  static async begin(setup: ClusterSetup, key: string): Promise<Migration> {
+    const from = await setup.masterOf(key);
+    const to = setup.nodes.slice(0, 3).find((node) => node !== from)!;
+    const slot = String(await from.run("CLUSTER", "KEYSLOT", key));
+    const [source, target] = await Promise.all(
+      [from, to].map((node) => node.run<string>("CLUSTER", "MYID")),
+    );
+    await to.run("CLUSTER", "SETSLOT", slot, "IMPORTING", source!);
+    await from.run("CLUSTER", "SETSLOT", slot, "MIGRATING", target!);
+    return new Migration(from, to, slot);
+  }
+
+  /** Moves all keys that there are. */
+  async moveKeys(): Promise<void> {
+    const find = ["CLUSTER", "GETKEYSINSLOT", this.slot, "100"];
+    const keys = await this.#from.run<string[]>(...find);
+    if (keys.length === 0) return;
+    const port = String(this.#to.args.port);
+    await this.#from.run(
+      ...["MIGRATE", "127.0.0.1", port, "", "0", "5000", "KEYS", ...keys],
+    );
+  }
+
+  async end(): Promise<void> {
+    await this.moveKeys();
+    const id = await this.#to.run<string>("CLUSTER", "MYID");
+    for (const node of [this.#to, this.#from]) {
+      await node.run("CLUSTER", "SETSLOT", this.slot, "NODE", id);
+    }
+  }
+}
+
+Deno.test("Sending and asking go on while a slot is half moved, and consuming goes on after it", async () => {
+  await using setup = await ClusterSetup.start();
+  const logger = new LineLogger();
+  await using outbox = new Outbox(setup.args, {
+    logger,
+    connectionTimeout: 20,
+  });
+  await using inbox = await Inbox.open(setup.args, { queue: "one", logger });
+  const handled: string[] = [];
+  const reading = handleAll(inbox, { add: (text) => handled.push(text) });
+  const sent: string[] = [];
+  const send = async (text: string): Promise<void> => {
+    await outbox.push("one", text);
+    sent.push(text);
+  };
+  const isHandled = (): boolean => sent.every((text) => handled.includes(text));
+  await send("before");
+  await until(isHandled);
+
+  const migration = await Migration.begin(setup, "one");
+  for (let number = 0; number < 50; number++) await send(`begun ${number}`);
+  await migration.moveKeys();
+  for (let number = 0; number < 50; number++) await send(`moved ${number}`);
+  // A response has one key, as what is sent.
+  const id = Array.from({ length: 200_000 }, (_, at) => `id${at}`).find((id) =>
+    keySlot(`platypush/responses/${id}`) === Number(migration.slot)
+  )!;
+  const response = outbox.waitForResponse(id, 20);
+  await outbox.pushResponse(id, "answer");
+  assert.equal(new TextDecoder().decode(await response), "answer");
+  // Now nothing is lost, and nobody connects again and again.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.equal(inbox.stats().reconnects, 0, logger.lines.join("\n"));
+
+  await migration.end();
+  await until(isHandled, "all is handled", 40);
+  await send("after");
+  await until(isHandled);
+  await inbox.stop();
+  await inTime(reading, "the last batch is settled");
+  assert.equal(new Set(handled).size, handled.length);
+  const problems = logger.lines.filter((line) => /^(warn|error)/.test(line));
+  assert.ok(problems.length <= 4, problems.join("\n"));
 });

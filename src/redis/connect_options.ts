@@ -1,0 +1,62 @@
+import type { Rows } from "../options.ts";
+import type { Logger } from "../logger.ts";
+import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
+
+/** Tells {@linkcode Connection.connect} how to connect. */
+export interface ConnectOptions {
+  /**
+   * The logger that hears what happens. Default: LogTape's category of this
+   * room.
+   */
+  logger?: Logger;
+  /** Gives up connecting when aborted. */
+  signal?: AbortSignal;
+  /** True if the connection lets the process end. Default: `false`. */
+  daemon?: boolean;
+  /** Deno's name for {@linkcode ConnectOptions.daemon}. */
+  unref?: boolean;
+  /** In a cluster: connect to the node that holds this key. Default: the empty key. */
+  key?: string;
+  /**
+   * Called with each new connection before anything else is sent on it; what it
+   * throws ends the attempt.
+   */
+  greet?: (
+    send: (args: readonly (string | Uint8Array)[]) => Promise<unknown>,
+  ) => Promise<void>;
+  /** Called each time the connection is lost. */
+  onLost?: () => void;
+  /** Called after each time the connection was lost and found again. */
+  onReconnect?: () => void;
+  /** Called each time connecting fails; it is tried again unless the error is final. */
+  onFailure?: (error: Error) => void;
+}
+
+/** Tells {@linkcode Connection.command} how to send a command. */
+export interface CommandOptions {
+  /** True if bulk replies are to be bytes instead of strings. Default: `false`. */
+  bytes?: boolean;
+  /**
+   * For how many seconds the command may block on the server, as its own
+   * argument says; so long the connection is not taken for dead. Default: 0.
+   */
+  block?: number;
+  /**
+   * Tells whether a reply has the shape that it has to have. One that has not
+   * belongs to another command, or comes from something that is no Redis: the
+   * connection is given up and made again. Default: any shape will do.
+   */
+  isReply?: (reply: unknown) => boolean;
+}
+
+/** Every option of connecting. */
+export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
+  logger: LOGGER,
+  signal: SIGNAL,
+  daemon: DAEMON,
+  key: TEXT,
+  greet: FUNCTION,
+  onLost: FUNCTION,
+  onReconnect: FUNCTION,
+  onFailure: FUNCTION,
+};

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { Namespace, whyNoNamespaces } from "../namespaces.ts";
+import { Program } from "../programs.ts";
+
+const reason = await whyNoNamespaces();
+
+Deno.test({
+  name:
+    `Connections follow a name that moves while the old server still answers${
+      reason === undefined ? "" : ` (${reason})`
+    }`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    await using stack = new AsyncDisposableStack();
+    // `ip netns exec` shows these files in the place of the host's own.
+    const files = `/etc/netns/${namespace.name}`;
+    await Deno.mkdir(files, { recursive: true });
+    stack.defer(() => Deno.remove(files, { recursive: true }));
+    await Deno.writeTextFile(`${files}/hosts`, "127.0.0.1 localhost\n");
+    await using program = new Program(["tests/redis/moving_name.ts"], {
+      namespace,
+    });
+    assert.equal(await program.line(), "stays: true");
+    assert.equal(await program.line(), "moves: true");
+    assert.equal(await program.line(), "keeps all: true");
+    assert.match(
+      await program.line(),
+      /^warn: Cannot stay connected to Redis at redis\.test:7400: the name stands for another address by now \(127\.0\.0\.3\)\. Connecting again\.$/,
+    );
+  },
+});
