@@ -52,7 +52,7 @@ interface Demand {
 export async function proofOf(
   { peer, access, known, knownPeers, logger }: Demand,
 ): Promise<ConnectOptions["greet"]> {
-  const { deviceId, properties: { key: announced } } = peer;
+  const { deviceId, properties: { key: announced = null } } = peer;
   const { host = "", port = 0 } = access.args;
   const place = { deviceId, host, port };
   const attempted = `send to "${deviceId}"`;
@@ -63,7 +63,7 @@ export async function proofOf(
     throw new RedisError({
       attempted,
       reason: `it announces ${
-        announced === undefined ? "no key" : `the key ${announced}`
+        announced === null ? "no key" : `the key ${announced}`
       }, but is known by the key ${expected}: either its key is a new one, or somebody else claims its name`,
       advice: `if it is a new one, ${
         known.key === undefined
@@ -73,7 +73,7 @@ export async function proofOf(
     }, "auth");
   }
   if (access.isProved) return undefined;
-  if (announced !== undefined && knownPeers !== undefined) {
+  if (announced !== null && knownPeers !== undefined) {
     return proofBy(place, announced, async () => {
       if (await knownPeers.keyOf(deviceId) !== undefined) return;
       await knownPeers.remember(deviceId, announced);
@@ -87,7 +87,7 @@ export async function proofOf(
     attempted,
     reason:
       `nothing proves that it is "${deviceId}" who announces that name, and not somebody else on the network`,
-    advice: announced === undefined
+    advice: announced === null
       ? 'say in the option `peers` where its Redis is, or allow it with `trust: "unproved"`'
       : `give its key in the option \`peers\` (\`key: "${announced}"\`), or a folder that remembers it in \`identity\``,
   }, "auth");

@@ -99,7 +99,7 @@ function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
 function rowOf(
   { deviceId, redisUrl, queue, properties, name }: ServiceInfo,
 ): string[] {
-  const { version, key = "unproved" } = properties;
-  return [deviceId, redisUrl, queue, version, key, name]
+  const { version, key } = properties;
+  return [deviceId, redisUrl, queue, version, key ?? "unproved", name]
     .map((text) => printable(text ?? "-"));
 }

@@ -12,11 +12,17 @@ import {
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
-import { cutLabel, hostLabel, MAX_LABEL, serviceType } from "./names.ts";
+import {
+  baseOf,
+  cutLabel,
+  hostLabel,
+  MAX_LABEL,
+  serviceType,
+} from "./names.ts";
 import type { Service, ServiceRecords } from "./own_records.ts";
 import type { ServiceInfo } from "./service_info.ts";
 import { compareAddresses, makeServiceInfo } from "./service_info.ts";
-import { decodeTxt, encodeTxt } from "./txt.ts";
+import { encodeTxt } from "./txt.ts";
 
 /** Says how an {@linkcode Advertiser} reaches the network. */
 export interface AdvertiserOptions {
@@ -54,8 +60,18 @@ export interface ServiceOptions {
   port: number;
   /** The protocol that the service speaks. Default: `tcp`. */
   protocol?: "tcp" | "udp";
-  /** The TXT record: up to 1,300 bytes, each key with its value up to 255. Default: empty. */
-  properties?: Readonly<Record<string, string | number | boolean | Uint8Array>>;
+  /**
+   * The TXT record: up to 1,300 bytes, each key with its value up to 255; `null`
+   * announces the key alone, without `=`. Default: empty.
+   */
+  properties?: Readonly<
+    Record<string, string | number | boolean | Uint8Array | null>
+  >;
+  /**
+   * The subtypes under which it is found too, such as `printer` (RFC 6763,
+   * section 7.1): `browse({ type: "_printer._sub._http._tcp" })`. Default: none.
+   */
+  subtypes?: readonly string[];
   /** Called with the new full name when a conflict appears later. */
   onRename?: (name: string) => void;
 }
@@ -73,6 +89,7 @@ const SERVICE_OPTIONS: Rows<ServiceOptions> = {
   port: required(PORT),
   protocol: oneOf("tcp", "udp"),
   properties: OBJECT,
+  subtypes: TEXTS,
   onRename: FUNCTION,
 };
 
@@ -185,6 +202,7 @@ export class Advertiser implements AsyncDisposable {
         port: records.port,
         txt: records.txt,
       });
+      engine.registry.setSubtypes(known.service, records.subtypes);
       known.service.prober.changed();
       return `${await known.service.prober.won}.`;
     }
@@ -314,13 +332,20 @@ export class Advertiser implements AsyncDisposable {
       server: `${host.prober.name}.`,
       priority: 0,
       weight: 0,
-      properties: decodeTxt(records.txt),
+      txt: records.txt,
     });
   }
 
   #check(options: ServiceOptions): ServiceRecords {
     checkOptions("register a service", options, SERVICE_OPTIONS);
     const { name, type, port, protocol = "tcp", properties = {} } = options;
+    const { subtypes = [] } = options;
+    const base = serviceType(type, protocol).slice(0, -1);
+    if (base !== baseOf(base)) {
+      throw new TypeError(
+        `Cannot register a service of the subtype "${type}": give its type, and the subtype in \`subtypes\``,
+      );
+    }
     const instance = cutLabel(name);
     if (instance === "") {
       throw new TypeError("Cannot register a service: its name is empty");
@@ -333,7 +358,10 @@ export class Advertiser implements AsyncDisposable {
     return {
       instance,
       port,
-      type: serviceType(type, protocol).slice(0, -1),
+      type: base,
+      subtypes: subtypes.map((each) =>
+        serviceType(`_${each.replace(/^_/, "")}._sub.${base}`).slice(0, -1)
+      ),
       txt: encodeTxt(properties),
     };
   }

@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { DnsRecord, Send } from "./dns_message.ts";
-import type { OwnRecords, Service } from "./own_records.ts";
+import type { OwnRecords, Place, Service } from "./own_records.ts";
 import { packAnswers, packProbes } from "./packets.ts";
 import type { Prober } from "./prober.ts";
 
@@ -51,12 +51,23 @@ export class Announcer {
       const groups = services
         .filter(({ place }) => place.interfaceNames.has(on))
         .map((service) => ({
-          answers: [records.shared(service)[0]!, ...records.unique(service)]
-            .map((record) => ({ ...record, ttl: 0 })),
+          answers: [
+            // Others may have services of the type yet.
+            ...records.shared(service).slice(0, -1),
+            ...records.unique(service),
+          ].map((record) => ({ ...record, ttl: 0 })),
         }));
       for (const { answers } of packAnswers(groups)) {
         send({ type: "response", answers }, on);
       }
+    }
+  }
+
+  /** Says goodbye for records under names that others may have, too. */
+  withdraw(records: readonly DnsRecord[], { interfaceNames }: Place): void {
+    const answers = records.map((record) => ({ ...record, ttl: 0 }));
+    for (const on of interfaceNames) {
+      this.#options.send({ type: "response", answers }, on);
     }
   }
 

@@ -33,8 +33,8 @@ export interface InstancesOptions {
 interface Instance {
   /** The full name as it was heard, without a dot at its end. */
   readonly name: string;
-  /** The type, folded. */
-  readonly type: string;
+  /** The type and the subtypes that were heard of, folded. */
+  readonly types: Set<string>;
   /** The address of the host that told of it. */
   readonly from: string;
   /** True if we alone were told, so that nobody else asks for the rest now. */
@@ -94,9 +94,9 @@ export class Instances {
     return this.#all.keys();
   }
 
-  /** The type of one, folded. */
-  typeOf(key: string): string | undefined {
-    return this.#all.get(key)?.type;
+  /** The types of one, folded. */
+  typesOf(key: string): string[] {
+    return [...this.#all.get(key)?.types ?? []];
   }
 
   /** The names and types of the records of which one is made, the pointer apart. */
@@ -155,14 +155,22 @@ export class Instances {
     now: number,
   ): boolean {
     const key = fold(data);
-    if (this.#all.has(key)) return true;
+    const known = this.#all.get(key);
+    if (known !== undefined) {
+      if (ttl > 0 && !known.types.has(fold(type))) {
+        known.types.add(fold(type));
+        add(this.#byType, fold(type), key);
+        this.#lacksSomething(key, now);
+      }
+      return true;
+    }
     if (ttl === 0) return false;
     if (this.#all.size >= MAX_SERVICES && !this.#makeRoom(address)) {
       return false;
     }
     this.#all.set(key, {
       name: data,
-      type: fold(type),
+      types: new Set([fold(type)]),
       from: address,
       isDirect: unicast,
       hosts: new Set(),
@@ -182,10 +190,14 @@ export class Instances {
   review(key: string, now: number): void {
     const instance = this.#all.get(key);
     if (instance === undefined) return;
-    const { name, type } = instance;
-    if (this.#options.cache.get(type, "PTR", name).length === 0) {
-      this.forget(key);
-    } else if (this.#options.missing(type, name).length > 0) {
+    const { name, types } = instance;
+    for (const type of types) {
+      if (this.#options.cache.get(type, "PTR", name).length > 0) continue;
+      if (types.size === 1) return this.forget(key);
+      types.delete(type);
+      remove(this.#byType, type, key);
+    }
+    if (this.#missing(instance).length > 0) {
       this.#lacksSomething(key, now);
     } else {
       this.#incomplete.delete(key);
@@ -224,17 +236,32 @@ export class Instances {
     }
   }
 
+  /** Forgets those of a type, as far as nobody points to them from another one. */
+  forgetType(type: string): void {
+    for (const key of this.#byType.get(type) ?? []) {
+      const { types } = this.#all.get(key)!;
+      if (types.size === 1) this.forget(key);
+      else {
+        types.delete(type);
+        remove(this.#byType, type, key);
+        this.#options.cache.drop(type, "PTR", key);
+      }
+    }
+  }
+
   /** Forgets one with all its records. */
   forget(key: string): void {
     const instance = this.#all.get(key);
     if (instance === undefined) return;
     const { cache } = this.#options;
-    const { type, from, hosts } = instance;
+    const { types, from, hosts } = instance;
     this.#all.delete(key);
     this.#incomplete.delete(key);
     if (remove(this.#bySender, from, key)) this.#aliveAt.delete(from);
-    remove(this.#byType, type, key);
-    cache.drop(type, "PTR", key);
+    for (const type of types) {
+      remove(this.#byType, type, key);
+      cache.drop(type, "PTR", key);
+    }
     cache.drop(key, "SRV");
     cache.drop(key, "TXT");
     for (const host of hosts) {
@@ -254,9 +281,9 @@ export class Instances {
     let count = 0;
     this.#nextAttempt = Infinity;
     for (const key of this.#incomplete) {
-      const { type, questions } = this.#dueOf(this.#all.get(key)!, now);
+      const questions = this.#dueOf(this.#all.get(key)!, now);
       if (questions.length === 0) continue;
-      for (const question of questions) yield { type, question };
+      yield* questions;
       if (++count < MAX_ASKED) continue;
       this.#restUntil = this.#nextAttempt = now + REST;
       return;
@@ -266,13 +293,13 @@ export class Instances {
   #dueOf(
     instance: Instance,
     now: number,
-  ): { type: string; questions: DnsQuestion[] } {
-    const { name, type, asked, isDirect, wasComplete } = instance;
-    const questions: DnsQuestion[] = [];
+  ): { type: string; question: DnsQuestion }[] {
+    const { asked, isDirect, wasComplete } = instance;
+    const questions: { type: string; question: DnsQuestion }[] = [];
     // What follows from an answer to a question of ours only we ask now.
     const isOurs = isDirect ||
       [...asked.values()].some(({ attempts }) => attempts > 0);
-    for (const question of this.#options.missing(type, name)) {
+    for (const { type, question } of this.#missing(instance)) {
       const key = `${question.type} ${fold(question.name)}`;
       let state = asked.get(key);
       if (state === undefined) {
@@ -280,7 +307,8 @@ export class Instances {
         asked.set(key, state);
       }
       if (state.next <= now) {
-        questions.push({ ...question, unicast: state.attempts === 0 });
+        const unicast = state.attempts === 0;
+        questions.push({ type, question: { ...question, unicast } });
         const pause = FIRST_PAUSE * 2 ** Math.min(state.attempts, 20);
         state.attempts++;
         state.next = wasComplete
@@ -291,7 +319,16 @@ export class Instances {
       }
       this.#nextAttempt = Math.min(this.#nextAttempt, state.next);
     }
-    return { type, questions };
+    return questions;
+  }
+
+  /** What is missing for those who follow one of its types. */
+  #missing(
+    { types, name }: Instance,
+  ): { type: string; question: DnsQuestion }[] {
+    return [...types].flatMap((type) =>
+      this.#options.missing(type, name).map((question) => ({ type, question }))
+    );
   }
 
   #lacksSomething(key: string, now: number): void {

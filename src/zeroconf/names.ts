@@ -74,12 +74,18 @@ export function hostLabel(): string {
   return (cutLabel(label, MAX_LABEL - OURS.length) || "host") + OURS;
 }
 
+/** The type to which a subtype belongs (RFC 6763, section 7.1); of another type, itself. */
+export function baseOf(type: string): string {
+  return type.replace(/^[^.]+\._sub\./i, "");
+}
+
 /**
  * Completes the type of a service (RFC 6763, section 7).
  *
  * @param type A name such as `platypush-redis`, or a type such as
  * `_platypush-redis._tcp` or `_platypush-redis._tcp.local.`, which says itself
- * what the service runs on.
+ * what the service runs on; before that, a subtype may stand, as in
+ * `_printer._sub._http._tcp`.
  * @param protocol What the service runs on; a whole type says so itself.
  * @returns The type with a dot at its end.
  * @throws {TypeError} The name is not one that a service may have.
@@ -97,9 +103,11 @@ export function serviceType(
   type: string,
   protocol: "tcp" | "udp" = "tcp",
 ): string {
-  const [, whole] = /^(_[^.]+\._(?:tcp|udp))(?:\.local)?\.?$/i.exec(type) ?? [];
+  const [, subtype = "", rest = type] = /^([^.]+\._sub\.)(.*)$/i.exec(type) ??
+    [];
+  const [, whole] = /^(_[^.]+\._(?:tcp|udp))(?:\.local)?\.?$/i.exec(rest) ?? [];
   const complete = `${
-    whole ?? `_${type.replace(/^_/, "")}._${protocol}`
+    whole ?? `_${rest.replace(/^_/, "")}._${protocol}`
   }.local.`;
   const name = complete.slice(1, complete.lastIndexOf("._"));
   if (!/^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$/i.test(name)) {
@@ -107,5 +115,10 @@ export function serviceType(
       `Cannot use "${type}" as a service type: expected letters, digits and hyphens, such as "platypush-redis"`,
     );
   }
-  return complete;
+  if (encoder.encode(subtype).length > MAX_LABEL + "._sub.".length) {
+    throw new TypeError(
+      `Cannot use "${type}" as a service type: its subtype takes more than ${MAX_LABEL} bytes`,
+    );
+  }
+  return subtype + complete;
 }

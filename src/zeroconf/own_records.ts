@@ -17,6 +17,8 @@ const OTHER_TTL = 4_500;
 export interface ServiceRecords {
   /** The type without a dot at its end. */
   type: string;
+  /** The names under which it is found too, such as `_printer._sub._http._tcp.local`. */
+  subtypes?: readonly string[];
   /** The name to begin with, without the type. */
   instance: string;
   port: number;
@@ -161,7 +163,7 @@ export class OwnRecords {
     return own.find((each) => recordKey(each) === recordKey(record));
   }
 
-  /** The pointers to a service, which other hosts may have too. */
+  /** The pointers to a service, which other hosts may have too; the last one is to its type. */
   shared(service: Service): readonly DnsRecord[] {
     return this.#recordsOf(service).shared;
   }
@@ -173,9 +175,10 @@ export class OwnRecords {
 
   /** They are asked for often and change seldom. */
   #recordsOf(service: Service): Made {
-    const { records: { type, port, txt }, prober: { name }, host } = service;
+    const { records, prober: { name }, host } = service;
+    const { type, port, txt, subtypes = [] } = records;
     const target = host.prober.name;
-    const key = `${port} ${target} ${name} ${txt.join()}`;
+    const key = `${port} ${target} ${name} ${txt.join()} ${subtypes.join()}`;
     let made = this.#made.get(service);
     if (made?.key === key) return made;
     const common = { type: "PTR", ttl: OTHER_TTL, flush: false } as const;
@@ -185,6 +188,7 @@ export class OwnRecords {
       key,
       shared: [
         { ...common, name: type, data: name },
+        ...subtypes.map((each) => ({ ...common, name: each, data: name })),
         { ...common, name: ALL_TYPES, data: type },
       ],
       unique: [
@@ -275,6 +279,10 @@ export class OwnRecords {
       add(index.types, type, service);
       add(index.types, ALL_TYPES, service);
       index.labels.add(type.split(".", 1)[0]!);
+      for (const subtype of service.records.subtypes ?? []) {
+        add(index.types, fold(subtype), service);
+        index.labels.add(fold(subtype).split(".", 1)[0]!);
+      }
     }
     for (const host of this.#hosts) {
       const name = fold(host.prober.name);

@@ -9,7 +9,7 @@ import {
 } from "./dns_message.ts";
 import { channelOf } from "./interfaces.ts";
 import { Instances } from "./instances.ts";
-import { ALL_TYPES } from "./names.ts";
+import { ALL_TYPES, baseOf } from "./names.ts";
 import type { Place } from "./own_records.ts";
 import { packQuery } from "./packets.ts";
 import { RecordCache } from "./record_cache.ts";
@@ -124,7 +124,10 @@ export class Querier {
   /** The labels by which a packet is told to concern what is followed. */
   get labels(): ReadonlySet<string> {
     return this.#labels ??= new Set([
-      ...[...this.#series.keys()].map(firstLabel),
+      ...[...this.#series.keys()].flatMap((type) => [
+        firstLabel(type),
+        firstLabel(baseOf(type)),
+      ]),
       ...[...this.#instances.hosts].map(firstLabel),
     ]);
   }
@@ -185,9 +188,11 @@ export class Querier {
   /** Tells how a service is: its state, by its full name. */
   stateOf(name: string): "here" | "unreachable" | "gone" {
     const key = fold(name);
-    const type = this.#instances.typeOf(key);
-    if (type === undefined || !this.#series.has(type)) return "gone";
-    return this.#missing(type, key).length === 0 ? "here" : "unreachable";
+    const types = this.#instances.typesOf(key)
+      .filter((type) => this.#series.has(type));
+    if (types.length === 0) return "gone";
+    const isHere = types.every((type) => this.#missing(type, key).length === 0);
+    return isHere ? "here" : "unreachable";
   }
 
   /**
@@ -310,7 +315,7 @@ export class Querier {
       const type = fold(record.name);
       if (!this.#series.has(type)) continue;
       const name = fold(record.data);
-      if (type !== ALL_TYPES && !name.endsWith(`.${type}`)) continue;
+      if (type !== ALL_TYPES && !name.endsWith(`.${baseOf(type)}`)) continue;
       if (!this.#instances.admit(record, source, now)) continue;
       take(record, [name]);
     }
@@ -348,9 +353,7 @@ export class Querier {
     for (const [key, at] of this.#left) {
       if (now - at <= KEPT) continue;
       this.#left.delete(key);
-      for (const name of this.#instances.ofType(key)) {
-        this.#instances.forget(fold(name));
-      }
+      this.#instances.forgetType(key);
     }
   }
 
@@ -465,7 +468,7 @@ export class Querier {
   #isFollowed(record: DnsRecord): boolean {
     if (this.#left.size === 0) return true;
     return [...this.#instances.affectedBy([record])].some((key) =>
-      this.#series.has(this.#instances.typeOf(key) ?? "")
+      this.#instances.typesOf(key).some((type) => this.#series.has(type))
     );
   }
 

@@ -1,6 +1,12 @@
 import { Announcer } from "./announcer.ts";
 import type { Clock } from "./clock.ts";
-import { type DnsRecord, fold, type Send, type Source } from "./dns_message.ts";
+import {
+  type DnsRecord,
+  fold,
+  recordKey,
+  type Send,
+  type Source,
+} from "./dns_message.ts";
 import type { NetworkInterface } from "./interfaces.ts";
 import { nextHost, nextInstance } from "./names.ts";
 import {
@@ -124,6 +130,19 @@ export class Registry {
       isFirstOfHost ? [service.host.prober, service.prober] : [service.prober],
     );
     return service;
+  }
+
+  /** Changes the subtypes of a service; the pointers that are no more get a goodbye. */
+  setSubtypes(service: Service, subtypes: readonly string[] = []): void {
+    const { prober, place, records } = service;
+    const former = this.#records.shared(service);
+    records.subtypes = subtypes;
+    const current = new Set(this.#records.shared(service).map(recordKey));
+    const gone = former.filter((each) => !current.has(recordKey(each)));
+    if (gone.length > 0 && prober.isKnown) {
+      this.#announcer.withdraw(gone, place);
+    }
+    this.#records.renamed();
   }
 
   /** Takes services off the network, with a goodbye (section 10.1). */

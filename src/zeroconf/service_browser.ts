@@ -1,4 +1,5 @@
 import { type DnsQuestion, type DnsRecord, fold } from "./dns_message.ts";
+import { baseOf } from "./names.ts";
 import type { Place } from "./own_records.ts";
 import type { Follower } from "./querier.ts";
 import { type CachedRecord, newest, type RecordCache } from "./record_cache.ts";
@@ -8,7 +9,6 @@ import {
   type ServiceChange,
   type ServiceInfo,
 } from "./service_info.ts";
-import { decodeTxt } from "./txt.ts";
 
 /** Gives a {@linkcode ServiceBrowser} what it needs. */
 export interface ServiceBrowserOptions {
@@ -32,11 +32,14 @@ export class ServiceBrowser implements Follower {
   readonly #options: ServiceBrowserOptions;
   /** The services as they were reported last, by their folded names. */
   readonly #shown = new Map<string, ServiceInfo>();
+  /** The type in the names of the services, which a subtype is not. */
+  readonly #base: string;
   readonly #suffix: string;
 
   constructor(options: ServiceBrowserOptions) {
     this.#options = options;
-    this.#suffix = `.${fold(options.type)}`;
+    this.#base = baseOf(options.type);
+    this.#suffix = `.${fold(this.#base)}`;
   }
 
   get type(): string {
@@ -108,14 +111,14 @@ export class ServiceBrowser implements Follower {
       );
       if (addresses.length === 0) continue;
       return makeServiceInfo({
-        type: `${this.type}.`,
+        type: `${this.#base}.`,
         name: `${name}.`,
         port,
         addresses,
         server: `${target}.`,
         priority,
         weight,
-        properties: decodeTxt(txt.data),
+        txt: txt.data,
       });
     }
     return undefined;

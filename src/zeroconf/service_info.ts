@@ -1,3 +1,5 @@
+import { decodeTxt } from "./txt.ts";
+
 /**
  * A service on the network, in the shape of Platypush's `service_info`, plus
  * what a peer needs to reach its queue. {@linkcode discover} finds some, and
@@ -28,8 +30,16 @@ export interface ServiceInfo {
   priority: number;
   /** The weight in the SRV record among services of one priority. */
   weight: number;
-  /** The TXT record; values that are not UTF-8 are decoded with replacement characters. */
-  properties: Record<string, string>;
+  /**
+   * The TXT record; values that are not UTF-8 are decoded with replacement
+   * characters, and a key without `=` has `null`.
+   */
+  properties: Record<string, string | null>;
+  /**
+   * The values of the TXT record as they came, of a service that was found. It is
+   * not enumerable, since it is no JSON, so that a copy does not have it.
+   */
+  propertyBytes?: Record<string, Uint8Array | null>;
   /** The Platypush device: the property `device_id`, or else the instance name. */
   deviceId: string;
   /** The Redis list of the device, when the service tells it. */
@@ -52,22 +62,34 @@ export interface ServiceChange {
 }
 
 /** The parts from which {@linkcode makeServiceInfo} completes a {@linkcode ServiceInfo}. */
-export type ServiceParts = Omit<
-  ServiceInfo,
-  "deviceId" | "queue" | "redisUrl" | "host_ttl" | "other_ttl"
->;
+export type ServiceParts =
+  & Pick<
+    ServiceInfo,
+    | "type"
+    | "name"
+    | "port"
+    | "addresses"
+    | "server"
+    | "priority"
+    | "weight"
+  >
+  & { txt: readonly Uint8Array[] };
 
 /** Completes what the records say about a service with what follows from it. */
 export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
-  const { properties, name, type } = parts;
-  return {
-    ...parts,
+  const { txt, ...rest } = parts;
+  const { name, type } = parts;
+  const { properties, propertyBytes } = decodeTxt(txt);
+  const info: ServiceInfo = {
+    ...rest,
+    properties,
     host_ttl: 120,
     other_ttl: 4500,
     deviceId: properties["device_id"] || name.slice(0, -type.length - 1),
     queue: properties["queue"] || undefined,
-    redisUrl: redisUrl(parts),
+    redisUrl: redisUrl(parts, properties),
   };
+  return Object.defineProperty(info, "propertyBytes", { value: propertyBytes });
 }
 
 /**
@@ -75,7 +97,8 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
  * be read as more than a host and a database.
  */
 function redisUrl(
-  { properties, addresses, port }: ServiceParts,
+  { addresses, port }: ServiceParts,
+  properties: ServiceInfo["properties"],
 ): string | undefined {
   const host = properties["host"] || bestAddress(addresses);
   const db = properties["db"] ?? "0";

@@ -1,8 +1,9 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const EQUALS = 0x3d;
 
 /** Bytes as they are, everything else as its text. */
-type Value = string | number | boolean | Uint8Array;
+type Value = string | number | boolean | Uint8Array | null;
 
 /**
  * The most bytes a TXT record may take here: beyond about 1,300 bytes it no
@@ -14,7 +15,7 @@ const MAX_TXT = 1_300;
  * Turns properties into the strings of a TXT record (RFC 6763, section 6).
  *
  * @param properties Keys of printable ASCII without `=`; values of any kind.
- * @returns One `key=value` string of bytes for each property.
+ * @returns One `key=value` string of bytes for each property; `key` for `null`.
  * @throws {TypeError} A key is not allowed, or a value is of another type.
  * @throws {RangeError} A property, or all of them together, do not fit.
  */
@@ -43,27 +44,36 @@ export function encodeTxt(
   return strings;
 }
 
+/** What a TXT record says. */
+export interface Txt {
+  /** The values as texts; a key without `=` has `null`. */
+  properties: Record<string, string | null>;
+  /** The values as they came. */
+  propertyBytes: Record<string, Uint8Array | null>;
+}
+
 /**
  * Reads the strings of a TXT record. The first of equal keys wins, and a
  * string without a key is ignored (RFC 6763, section 6.4).
  *
  * @param strings The strings as they came.
- * @returns The values by key; a key without a value has the empty string.
  */
-export function decodeTxt(
-  strings: readonly Uint8Array[],
-): Record<string, string> {
-  const properties: [string, string][] = [];
+export function decodeTxt(strings: readonly Uint8Array[]): Txt {
+  const found: [string, Uint8Array | null][] = [];
   const seen = new Set<string>();
   for (const string of strings) {
-    const text = decoder.decode(string);
-    const at = text.indexOf("=");
-    const key = at < 0 ? text : text.slice(0, at);
+    const at = string.indexOf(EQUALS);
+    const key = decoder.decode(at < 0 ? string : string.subarray(0, at));
     if (key === "" || seen.has(key.toLowerCase())) continue;
     seen.add(key.toLowerCase());
-    properties.push([key, at < 0 ? "" : text.slice(at + 1)]);
+    found.push([key, at < 0 ? null : new Uint8Array(string.subarray(at + 1))]);
   }
-  return Object.fromEntries(properties);
+  return {
+    properties: Object.fromEntries(
+      found.map(([key, value]) => [key, value && decoder.decode(value)]),
+    ),
+    propertyBytes: Object.fromEntries(found),
+  };
 }
 
 function encodeProperty(key: string, value: Value): Uint8Array {
@@ -76,8 +86,9 @@ function encodeProperty(key: string, value: Value): Uint8Array {
   }
   const bytes = value instanceof Uint8Array
     ? value
-    : encoder.encode(textOf(key, value));
-  const string = new Uint8Array([...encoder.encode(`${key}=`), ...bytes]);
+    : encoder.encode(value === null ? "" : textOf(key, value));
+  const start = encoder.encode(value === null ? key : `${key}=`);
+  const string = new Uint8Array([...start, ...bytes]);
   if (string.length > 255) {
     throw new RangeError(
       `Cannot encode the property "${key}": it takes ${string.length} bytes with its key, expected at most 255`,
@@ -94,9 +105,7 @@ function textOf(key: string, value: unknown): string {
       return String(value);
     default:
       throw new TypeError(
-        `Cannot encode the property "${key}": expected a string, number, boolean or Uint8Array, got ${
-          value === null ? "null" : typeof value
-        }`,
+        `Cannot encode the property "${key}": expected a string, number, boolean, null or Uint8Array, got ${typeof value}`,
       );
   }
 }

@@ -3,6 +3,7 @@ import {
   makeServiceInfo,
   type ServiceInfo,
 } from "../../src/zeroconf/service_info.ts";
+import { encodeTxt } from "../../src/zeroconf/txt.ts";
 import { TYPE } from "./helpers.ts";
 
 function info(
@@ -18,7 +19,7 @@ function info(
     server: "livingroom.local.",
     priority: 0,
     weight: 0,
-    properties,
+    txt: encodeTxt(properties),
   });
 }
 
