@@ -15,7 +15,6 @@ import {
   NAMES,
   OBJECT,
   SECONDS,
-  SIZE,
   TEXT,
   TIME_LIMIT,
 } from "../kinds.ts";
@@ -136,11 +135,6 @@ export const BACKEND_OPTIONS: Rows<
       "The folder with our key, and with those by which we know our peers",
     defaultText: "none",
   }),
-  maxSize: row(SIZE, {
-    description: "The size limit of a message, in bytes",
-    default: 8 * 2 ** 20,
-    defaultText: "8 MiB",
-  }),
   bigint: row(FLAG, {
     description: "Whole numbers beyond 2⁵³ keep all their digits",
     default: false,
@@ -179,7 +173,6 @@ type FilledBackendOption =
   | "daemon"
   | "postEvents"
   | "subscriberGrace"
-  | "maxSize"
   | "stopTimeout"
   | "actionConcurrency"
   | "actionTimeout";

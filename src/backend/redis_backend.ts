@@ -17,8 +17,6 @@ import type { RegisterServiceOptions } from "./service_advertiser.ts";
 
 /** The time that the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
-/** So many bytes may be in hand before no more are taken. */
-const MAX_BYTES = 64 * 2 ** 20;
 
 /**
  * Takes messages from a Redis queue, where any program can push them, and posts
@@ -219,7 +217,6 @@ export class RedisBackend extends Backend {
         ...inboxOptions(this.#options),
       },
       (batch) => consumption.post(batch),
-      MAX_BYTES,
     );
     this.#removeMetrics = addMetricSource(
       new RedisMetrics({
@@ -295,7 +292,9 @@ function pause(consumers: Consumers): void {
 /** Picks those of the backend's options that are the inbox's, as far as they are set. */
 function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
   const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
-  const { maxDeadLetters, maxInFlight, heartbeatTimeout, logger } = options;
+  const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = options;
+  const { maxSize, maxMemory } = options;
+  const { maxInFlight, heartbeatTimeout, logger } = options;
   return {
     ...(delivery !== undefined && { delivery }),
     ...(batchSize !== undefined && { batchSize }),
@@ -303,6 +302,10 @@ function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
     ...(retryPause !== undefined && { retryPause }),
     ...(foreign !== undefined && { foreign }),
     ...(maxDeadLetters !== undefined && { maxDeadLetters }),
+    ...(maxDeadLetterBytes !== undefined && { maxDeadLetterBytes }),
+    ...(deadLetterAge !== undefined && { deadLetterAge }),
+    ...(maxSize !== undefined && { maxSize }),
+    ...(maxMemory !== undefined && { maxMemory }),
     ...(maxInFlight !== undefined && { maxInFlight }),
     ...(heartbeatTimeout !== undefined && { heartbeatTimeout }),
     ...(logger !== undefined && { logger }),

@@ -31,6 +31,18 @@ export interface RedisBackendOptions extends BackendOptions {
    */
   maxDeadLetters?: number;
   /**
+   * The number of bytes that the dead letters of a queue may take in Redis; the
+   * oldest make room. Default: 16 MiB.
+   */
+  maxDeadLetterBytes?: number;
+  /** For how many seconds a dead letter is kept. Default: 30 days. */
+  deadLetterAge?: number;
+  /**
+   * The number of bytes that may be with subscribers at a time, of all queues
+   * together; no more are taken until some of them are handled. Default: 64 MiB.
+   */
+  maxMemory?: number;
+  /**
    * The number of messages that may be with subscribers at a time; no more are
    * taken until some of them are handled. Default: 16 times `batchSize`.
    */

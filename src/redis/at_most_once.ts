@@ -1,5 +1,6 @@
 import { Consumer, type Failure, TakenBatch, written } from "./consumer.ts";
 import { encodeDeadLetter } from "./dead_letter.ts";
+import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import { identify, type Identities } from "./history.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
@@ -139,7 +140,7 @@ class PoppedBatch extends TakenBatch {
     failures: readonly Failure[],
     returned: readonly Failure[],
   ): Promise<void> {
-    const { stats, logger, queue, foreign } = this.consumer.options;
+    const { stats, logger, queue, foreign, box } = this.consumer.options;
     const notHandled = [...failures, ...returned];
     stats.acknowledged += this.payloads.length - notHandled.length;
     const buried = notHandled.filter(({ reason }) =>
@@ -148,9 +149,12 @@ class PoppedBatch extends TakenBatch {
     stats.dropped += notHandled.length - buried.length;
     if (buried.length === 0) return;
     try {
-      const lost = await this.#bury(buried);
-      if (lost > 0) this.noteLost(lost);
+      const room = await this.#bury(buried);
       stats.deadLettered += buried.length;
+      for (const { reason, error } of buried) {
+        box.onBuried(reason === "left" ? "dropped" : reason, error.message);
+      }
+      box.onRoom(room);
     } catch (error) {
       logger.error(
         `${
@@ -163,17 +167,16 @@ class PoppedBatch extends TakenBatch {
   /** Appends dead letters, and lets the oldest make room for them. */
   static readonly #BURY = defineScript(`
 -- KEYS[1]  the list of the dead letters
--- ARGV[1]  the largest number of dead letters
--- ARGV[2…] the dead letters
--- Returns how many dead letters had to make room.
-for position = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[position]) end
-local excess = math.max(redis.call('LLEN', KEYS[1]) - ARGV[1], 0)
-if excess > 0 then redis.call('LTRIM', KEYS[1], excess, -1) end
-return excess
+-- ARGV[1…] what the dead letters may take, see makeRoom
+-- ARGV[4…] the dead letters
+-- Returns what makeRoom does.
+${MAKE_ROOM}
+for position = 4, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[position]) end
+return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 `);
 
-  async #bury(failures: readonly Failure[]): Promise<number> {
-    const { control, queue, maxDeadLetters } = this.consumer.options;
+  async #bury(failures: readonly Failure[]): Promise<Room> {
+    const { control, queue, box } = this.consumer.options;
     const letters = failures.map(({ index, reason, error }) =>
       encodeDeadLetter({
         id: identify(this.identities, index).id,
@@ -186,10 +189,11 @@ return excess
       })
     );
     await control.ready();
-    return await control.script<number>(
+    return await control.script<Room>(
       PoppedBatch.#BURY,
       [queueKeys(queue, "").dead],
-      [String(maxDeadLetters), ...letters],
+      [...box.limits, ...letters],
+      { isReply: isRoom },
     );
   }
 }

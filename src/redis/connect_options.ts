@@ -1,6 +1,6 @@
 import type { Rows } from "../options.ts";
 import type { Logger } from "../logger.ts";
-import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT } from "../kinds.ts";
+import { DAEMON, FUNCTION, LOGGER, SIGNAL, SIZE, TEXT } from "../kinds.ts";
 
 /** Tells {@linkcode Connection.connect} how to connect. */
 export interface ConnectOptions {
@@ -15,6 +15,11 @@ export interface ConnectOptions {
   daemon?: boolean;
   /** Deno's name for {@linkcode ConnectOptions.daemon}. */
   unref?: boolean;
+  /**
+   * The largest answer that is wanted, in bytes. The connection is given up when
+   * the server announces a larger one. Default: what Redis can keep as one text.
+   */
+  maxReply?: number;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
   /**
@@ -55,6 +60,7 @@ export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   signal: SIGNAL,
   daemon: DAEMON,
   key: TEXT,
+  maxReply: SIZE,
   greet: FUNCTION,
   onLost: FUNCTION,
   onReconnect: FUNCTION,

@@ -418,6 +418,7 @@ export class Connection {
     const server = await connectToServer(this.#settings, this.#options.key, {
       signal,
       daemon: this.#options.daemon ?? false,
+      maxReply: this.#options.maxReply,
       needsMaster: this.#needsMaster,
       onLost: (server) => this.#lose(server),
     });

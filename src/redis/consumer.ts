@@ -4,6 +4,7 @@ import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { DeadLetter } from "./dead_letter.ts";
+import type { DeadLetterBox } from "./dead_letter_box.ts";
 import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
 import { RedisError } from "./redis_error.ts";
@@ -15,7 +16,7 @@ const SHORT_BLOCK_SECONDS = 1;
 /** The pause before a wait that has not begun yet is to be ended again, in seconds. */
 const UNBLOCK_PAUSE = 0.02;
 /** The number of bytes after which a batch is full on the fastest link. */
-const MAX_BATCH_BYTES = 4 * 2 ** 20;
+export const MAX_BATCH_BYTES = 4 * 2 ** 20;
 
 /**
  * One message of a batch that could not be handled.
@@ -172,8 +173,10 @@ export interface ConsumerOptions {
   readonly retryPause: number;
   /** Says what becomes of messages that are for another device. */
   readonly foreign: "dead-letter" | "drop";
-  /** The largest number of dead letters. */
-  readonly maxDeadLetters: number;
+  /** The dead letters of the queue. */
+  readonly box: DeadLetterBox;
+  /** The limit for one message, in bytes. */
+  readonly maxSize: number;
   /** The largest number of messages that are handed out and not settled. */
   readonly maxInFlight: number;
   /** After how many seconds without a sign of life a consumer is dead. */
@@ -188,8 +191,8 @@ export interface ConsumerOptions {
    * taken. One that was not goes back to the head of the queue.
    */
   readonly onBatch: (batch: Batch) => Promise<boolean>;
-  /** Tells whether all consumers together have few enough bytes in hand to take more. */
-  readonly hasRoom: () => boolean;
+  /** Tells how many bytes all consumers together may take more. */
+  readonly room: () => number;
   /** Called when there are so many bytes more in hand, or fewer if negative. */
   readonly onBytes: (change: number) => void;
   /** For commands that block. */
@@ -238,15 +241,6 @@ export abstract class TakenBatch implements Batch {
     failures: readonly Failure[],
     returned: readonly Failure[],
   ): Promise<void>;
-
-  /** Counts and reports the dead letters that had to make room for others. */
-  protected noteLost(lost: number): void {
-    const { stats, logger, queue } = this.consumer.options;
-    stats.deadLettersLost += lost;
-    logger.warn(
-      `${lost} of the oldest dead letters of "${queue}" had to make room.`,
-    );
-  }
 }
 
 /**
@@ -392,7 +386,8 @@ export abstract class Consumer {
   /** The number of bytes after which a batch is full: about what comes in a second. */
   protected get maxBytes(): number {
     const { bytesPerSecond } = this.options.blocking;
-    return Math.floor(Math.min(MAX_BATCH_BYTES, bytesPerSecond));
+    const most = Math.min(MAX_BATCH_BYTES, bytesPerSecond, this.options.room());
+    return Math.max(1, Math.floor(most));
   }
 
   /** Hands a batch out; resolves with whether it was wanted, when the next one may come. */
@@ -429,7 +424,7 @@ export abstract class Consumer {
       this.#isIdle = false;
       try {
         const isFull = this.#inHand >= this.maxInHand ||
-          !this.options.hasRoom();
+          this.options.room() <= 0;
         await (isFull ? this.#change() : this.takeOne());
         failures = 0;
       } catch (error) {

@@ -10,6 +10,7 @@ import {
   type Consumer,
   emptyStats,
   type InboxStats,
+  MAX_BATCH_BYTES,
 } from "./consumer.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import {
@@ -17,6 +18,7 @@ import {
   INBOX_OPTIONS,
   type InboxOptions,
 } from "./inbox_options.ts";
+import { DeadLetterBox } from "./dead_letter_box.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
@@ -47,6 +49,8 @@ interface Source {
 
 /** The number of bytes that the first message of a {@link Backlog} may have. */
 const MAX_FIRST = 64 * 2 ** 10;
+/** The part of a limit from which on it is warned of. */
+const NEAR = 0.8;
 /** The time by which stopping may exceed its limit, in seconds. */
 const GRACE = 2;
 
@@ -60,6 +64,7 @@ export class Consumers {
   readonly #sources = new Map<string, Source>();
   readonly #maxBytes: number;
   #bytesInHand = 0;
+  #isNear = false;
   #stopping: Promise<void> | undefined;
 
   private constructor(maxBytes: number) {
@@ -72,7 +77,6 @@ export class Consumers {
    * @param args redis-py's arguments, see {@link RedisArgs}.
    * @param onBatch Takes a batch, and resolves when the next one of its queue may
    * come: with whether it was taken. One that was not goes back to the queue.
-   * @param maxBytes How many bytes may be in hand before no more are taken.
    * @throws {TypeError} There is no such option or it is of another kind, or an
    * argument is unknown or wrong.
    * @throws {RangeError} An option has a value that makes no sense.
@@ -83,10 +87,9 @@ export class Consumers {
     args: RedisArgs,
     options: InboxOptions,
     onBatch: (batch: Batch) => Promise<boolean>,
-    maxBytes: number = Infinity,
   ): Promise<Consumers> {
     const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
-    const consumers = new Consumers(maxBytes);
+    const consumers = new Consumers(given.maxMemory);
     try {
       const queues = checkQueues(given.queue, args);
       // In a cluster each queue may have a server of its own.
@@ -187,6 +190,19 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
+  /** Warns when little is left of what may be in hand. */
+  #watch(logger: Logger): void {
+    const isNear = this.#bytesInHand >= NEAR * this.#maxBytes;
+    if (isNear && !this.#isNear) {
+      logger.warn(
+        `Subscribers have ${this.#bytesInHand} bytes in hand, more than ${
+          NEAR * 100
+        } % of what they may (maxMemory: ${this.#maxBytes}). When it is all, no more are taken until some are handled.`,
+      );
+    }
+    this.#isNear = isNear;
+  }
+
   #all<Result>(work: (source: Source) => Result): readonly Result[] {
     return [...this.#sources.values().map(work)];
   }
@@ -204,12 +220,14 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     const sources: Source[] = [];
     const connect = async (
       key: string,
+      maxReply: number,
       consumers: () => readonly Source[],
     ): Promise<Connection> => {
       const connection = await Connection.connect(args, {
         logger,
         key,
         daemon: options.daemon ?? false,
+        maxReply,
         onReconnect: () => {
           const concerned = consumers();
           if (concerned.length > 0) concerned[0]!.stats.reconnects++;
@@ -220,13 +238,15 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       this.#connections.push(connection);
       return connection;
     };
-    const control = await connect(first!, () => sources);
+    const control = await connect(first!, Infinity, () => sources);
     const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
     this.#heartbeats.push(heartbeat);
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
       const blocking = await connect(
         queue,
+        // BLMOVE tells no size before it sends a message.
+        maxReply(options.maxSize),
         () => sources.filter((source) => source.queue === queue),
       );
       const Kind = options.delivery === "at-most-once"
@@ -239,18 +259,27 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         maxDeliveries: options.maxDeliveries,
         retryPause: options.retryPause,
         foreign: options.foreign,
-        maxDeadLetters: options.maxDeadLetters,
+        box: new DeadLetterBox({
+          queue,
+          maxDeadLetters: options.maxDeadLetters,
+          maxDeadLetterBytes: options.maxDeadLetterBytes,
+          deadLetterAge: options.deadLetterAge,
+          logger,
+          stats,
+        }),
+        maxSize: options.maxSize,
         maxInFlight: options.maxInFlight ?? 16 * batchSize,
         heartbeatTimeout,
         user: parseRedisArgs(args).username ?? "default",
         logger,
         stats,
         onBatch,
-        hasRoom: () => this.#bytesInHand <= this.#maxBytes,
+        room: () => this.#maxBytes - this.#bytesInHand,
         onBytes: (change) => {
-          const wasFull = this.#bytesInHand > this.#maxBytes;
+          const wasFull = this.#bytesInHand >= this.#maxBytes;
           this.#bytesInHand += change;
-          if (!wasFull || this.#bytesInHand > this.#maxBytes) return;
+          this.#watch(logger);
+          if (!wasFull || this.#bytesInHand >= this.#maxBytes) return;
           for (const { consumer } of this.#sources.values()) consumer.wake();
         },
         blocking,
@@ -291,6 +320,11 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       },
     });
   }
+}
+
+/** Gives the largest answer with messages that is wanted. */
+function maxReply(maxSize: number): number {
+  return Math.ceil(Math.max(maxSize, MAX_BATCH_BYTES) * 1.25) + 2 ** 20;
 }
 
 function checkQueues(

@@ -75,19 +75,28 @@ export interface DeadLetter {
   readonly received: number | undefined;
   /** The number of times that it was delivered. */
   readonly deliveries: number;
+  /**
+   * The number of bytes that the message had. Where that is more than it has
+   * now, its text was given up, since it alone took more than
+   * {@linkcode InboxOptions.maxDeadLetterBytes}.
+   */
+  readonly size: number;
   /** The message as it arrived, byte for byte. */
   readonly payload: Uint8Array;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
+const LINE_END = 10;
 
 /**
  * Writes a dead letter as the JSON that is kept in Redis: with the message as
  * text under `message`, or under `base64` where it is not UTF-8.
  */
 export function encodeDeadLetter(
-  letter: Omit<DeadLetter, "index" | "received"> & Partial<DeadLetter>,
+  letter:
+    & Omit<DeadLetter, "index" | "received" | "size">
+    & Partial<DeadLetter>,
 ): string {
   const { payload, ...rest } = letter;
   try {
@@ -100,6 +109,18 @@ export function encodeDeadLetter(
     );
     return JSON.stringify({ ...rest, base64: bytes.toString("base64") });
   }
+}
+
+/**
+ * Writes what stands in front of a message that is too large to be carried here:
+ * Redis itself puts it before the message, with a line end between them.
+ *
+ * @param letter All but the payload; the size is filled in where it is known.
+ */
+export function encodeEnvelope(
+  letter: Omit<DeadLetter, "index" | "payload" | "size">,
+): string {
+  return JSON.stringify({ ...letter, size: 0 });
 }
 
 /**
@@ -116,16 +137,25 @@ export function decodeDeadLetter(
   index: number,
 ): DeadLetter {
   try {
-    const { id, reason, error, time, received, deliveries, message, base64 } =
-      JSON.parse(decoder.decode(bytes));
-    const texts = [id, reason, error, message ?? base64];
+    const end = bytes.indexOf(LINE_END);
+    const head = end < 0 ? bytes : bytes.subarray(0, end);
+    const { message, base64, size, ...letter } = JSON.parse(
+      decoder.decode(head),
+    );
+    const { id, reason, error, time, received, deliveries } = letter;
+    const payload = typeof message === "string"
+      ? encoder.encode(message)
+      : typeof base64 === "string"
+      ? new Uint8Array(Buffer.from(base64, "base64"))
+      : end < 0
+      ? new Uint8Array()
+      : bytes.subarray(end + 1);
+    const isWhole = typeof (message ?? base64) === "string" || end >= 0;
     if (
-      texts.every((value) => typeof value === "string") &&
-      [time, deliveries].every((value) => typeof value === "number")
+      [id, reason, error].every((value) => typeof value === "string") &&
+      [time, deliveries].every((value) => typeof value === "number") &&
+      (isWhole || typeof size === "number")
     ) {
-      const payload = typeof message === "string"
-        ? encoder.encode(message)
-        : new Uint8Array(Buffer.from(base64, "base64"));
       return {
         id,
         queue,
@@ -135,6 +165,7 @@ export function decodeDeadLetter(
         time,
         received: typeof received === "number" ? received : undefined,
         deliveries,
+        size: isWhole ? payload.length : size,
         payload,
       };
     }
@@ -150,6 +181,7 @@ export function decodeDeadLetter(
     time: 0,
     received: undefined,
     deliveries: 0,
+    size: bytes.length,
     payload: bytes,
   };
 }

@@ -176,9 +176,11 @@ export class DeadLetters {
   /**
    * Puts their messages back at the end of the queue, byte for byte and in their
    * order, as if they were new: earlier deliveries no longer count, but what its
-   * sender has left out of a message stays what it was. A message is
-   * always either a dead letter or in the queue, and never in both, also where
-   * the connection breaks or somebody else does the same at the same time.
+   * sender has left out of a message stays what it was. A message is always
+   * either a dead letter or in the queue, and never in both, also where the
+   * connection breaks or somebody else does the same at the same time. One whose
+   * text was given up (its {@linkcode DeadLetter.size} is larger than what is
+   * left of it) stays where it is.
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is moved.
@@ -254,7 +256,9 @@ export class DeadLetters {
           let page;
           left > 0 && (page = await pages.next(new Set(chosen))).length > 0;
         ) {
-          chosen = page.filter(({ letter }) => matches(letter));
+          chosen = page.filter(({ letter }) =>
+            matches(letter) && (action === "purge" || isWhole(letter))
+          );
           left -= chosen.length;
           count += await this.#removeEntries(action, queue, chosen);
           options.onProgress?.(count);
@@ -381,6 +385,11 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
     "closed",
     { cause, mayHaveRun: cause.mayHaveRun },
   );
+}
+
+/** Tells whether the message is still there, as it was. */
+function isWhole({ payload, size }: DeadLetter): boolean {
+  return payload.length >= size;
 }
 
 /** Gives the history with which a dead letter is new, but keeps its identity. */

@@ -1,7 +1,8 @@
 import { retry } from "../waiting.ts";
 import type { Acknowledger } from "./acknowledger.ts";
 import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
-import { encodeDeadLetter } from "./dead_letter.ts";
+import { type DeadLetter, encodeDeadLetter } from "./dead_letter.ts";
+import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {
   FIRST_TIME,
   formatHistory,
@@ -38,8 +39,8 @@ interface Plan {
   readonly args: readonly string[];
   /** The number of those that are tried again. */
   readonly retried: number;
-  /** The number of those that become dead letters. */
-  readonly buried: number;
+  /** Why some become dead letters. */
+  readonly buried: readonly { reason: DeadLetter["reason"]; message: string }[];
   /** The number of those that go back at once. */
   readonly left: number;
   /** When the first one is tried again, in milliseconds. */
@@ -99,7 +100,7 @@ export class HeldBatch extends TakenBatch {
     if (this.place.isSlot && failures.length + returned.length === 0) {
       return await this.#acknowledger.add(this.place);
     }
-    const { stats, logger, queue, control } = this.consumer.options;
+    const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
@@ -111,14 +112,14 @@ export class HeldBatch extends TakenBatch {
       return code === "connection" ? "at once" : isTransient;
     };
     try {
-      const lost = await retry(async () => {
+      const room = await retry(async () => {
         await control.ready();
         return await this.#settle([...plan.args, ...kept]);
       }, { mayHelp, signal: this.#signal });
       // What is kept is none of the batches whose way was interrupted.
       const { session, number } = this.place;
       if (kept.length === 0) session.known.delete(number);
-      if (lost < 0 && !isDoubtful) {
+      if (room === -1 && !isDoubtful) {
         stats.taken += length;
         return logger.warn(
           `${length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
@@ -126,10 +127,13 @@ export class HeldBatch extends TakenBatch {
       }
       stats.acknowledged += length - failures.length - returned.length;
       stats.retried += plan.retried;
-      stats.deadLettered += plan.buried;
-      stats.dropped += failures.length - plan.retried - plan.buried -
+      stats.deadLettered += plan.buried.length;
+      stats.dropped += failures.length - plan.retried - plan.buried.length -
         plan.left;
-      if (lost > 0) this.noteLost(lost);
+      for (const { reason, message } of plan.buried) {
+        box.onBuried(reason, message);
+      }
+      if (typeof room !== "number") box.onRoom(room);
       if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
     } catch (error) {
       logger.warn(
@@ -145,7 +149,7 @@ export class HeldBatch extends TakenBatch {
     const { queue, maxDeliveries, retryPause, foreign } = this.consumer.options;
     const args: string[] = [];
     let retried = 0;
-    let buried = 0;
+    const buried: { reason: DeadLetter["reason"]; message: string }[] = [];
     let left = 0;
     let shortestPause = Infinity;
     for (const { index, reason, error, retry } of failures) {
@@ -183,7 +187,7 @@ export class HeldBatch extends TakenBatch {
           payload: this.payloads[index]!,
         };
         args.push("bury", encodeDeadLetter(letter));
-        buried++;
+        buried.push({ reason, message: error.message });
       }
     }
     return { args, retried, buried, left, shortestPause };
@@ -217,8 +221,8 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[5]  the queue
 -- KEYS[6]  the hash of the histories
 -- ARGV[1]  the number of the batch
--- ARGV[2]  the largest number of dead letters
--- ARGV[3]  the number of messages in the batch
+-- ARGV[2]  the number of messages in the batch
+-- ARGV[3…] what the dead letters may take, see makeRoom
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
 -- or
@@ -227,24 +231,25 @@ export class HeldBatch extends TakenBatch {
 --   'keep', its index, its history
 -- or
 --   'back', its index, its history
--- Returns how many dead letters had to make room, or -1 where the batch is not
--- this consumer's (any more), or was settled before.
+-- Returns what makeRoom does, 0 where nothing was buried, or -1 where the batch is
+-- not this consumer's (any more), or was settled before.
 ${HISTORY_FUNCTIONS}
+${MAKE_ROOM}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return -1 end
-if #ARGV == 3 then
+if #ARGV == 5 then
   -- The list goes first: without its number nobody would find it.
   redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], ARGV[1])
   return 0
 end
 local payloads = redis.call('LRANGE', KEYS[2], 0, -1)
-if #payloads ~= tonumber(ARGV[3]) then return -1 end
+if #payloads ~= tonumber(ARGV[2]) then return -1 end
 
 begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
-local hasBuried, kept, position = false, {}, 4
+local hasBuried, kept, position = false, {}, 6
 local back, histories = {}, {}
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
@@ -268,8 +273,6 @@ while position <= #ARGV do
   end
 end
 putBack(KEYS[5], KEYS[6], back, histories)
-local excess = 0
-if hasBuried then excess = math.max(redis.call('LLEN', KEYS[4]) - ARGV[2], 0) end
 if #kept > 0 then
   add({'HSET', KEYS[1], ARGV[1], before},
     'HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
@@ -281,13 +284,12 @@ else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 
-if excess > 0 then redis.call('LTRIM', KEYS[4], excess, -1) end
-return excess
+return hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0
 `,
   );
 
-  #settle(outcome: readonly string[]): Promise<number> {
-    const { control, maxDeadLetters } = this.consumer.options;
+  #settle(outcome: readonly string[]): Promise<number | Room> {
+    const { control, box } = this.consumer.options;
     const { session, number } = this.place;
     const { keys } = session;
     return control.script(
@@ -302,11 +304,11 @@ return excess
       ],
       [
         String(number),
-        String(maxDeadLetters),
         String(this.payloads.length),
+        ...box.limits,
         ...outcome,
       ],
-      { isReply: isNumber },
+      { isReply: (reply) => isNumber(reply) || isRoom(reply) },
     );
   }
 }

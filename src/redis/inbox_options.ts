@@ -9,6 +9,7 @@ import {
   oneOf,
   required,
   SIGNAL,
+  SIZE,
   TEXT,
   TIME_LIMIT,
 } from "../kinds.ts";
@@ -51,6 +52,23 @@ export interface InboxOptions {
   foreign?: "dead-letter" | "drop";
   /** The largest number of dead letters of a queue. Default: 10,000. */
   maxDeadLetters?: number;
+  /**
+   * The number of bytes that the dead letters of a queue may take in Redis; the
+   * oldest make room. Default: 16 MiB.
+   */
+  maxDeadLetterBytes?: number;
+  /** For how many seconds a dead letter is kept. Default: 30 days. */
+  deadLetterAge?: number;
+  /**
+   * The limit for one message, in bytes. One that is larger becomes a dead
+   * letter in Redis, without being carried here. Default: 8 MiB.
+   */
+  maxSize?: number;
+  /**
+   * The number of bytes that may be handed out and not settled, of all queues
+   * together, before no more are taken. Default: 64 MiB.
+   */
+  maxMemory?: number;
   /** The largest number of messages handed out and not settled. Default: 16 batches. */
   maxInFlight?: number;
   /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
@@ -89,6 +107,10 @@ type DeliveryOption =
   | "retryPause"
   | "foreign"
   | "maxDeadLetters"
+  | "maxDeadLetterBytes"
+  | "deadLetterAge"
+  | "maxSize"
+  | "maxMemory"
   | "maxInFlight"
   | "heartbeatTimeout";
 
@@ -125,6 +147,26 @@ export const DELIVERY_OPTIONS: Rows<
   maxDeadLetters: row(INDEX, {
     description: "Dead letters that a queue keeps",
     default: 10_000,
+  }),
+  maxDeadLetterBytes: row(SIZE, {
+    description: "What the dead letters of a queue may take in Redis, in bytes",
+    default: 16 * 2 ** 20,
+    defaultText: "16 MiB",
+  }),
+  deadLetterAge: row(TIME_LIMIT, {
+    description: "How long a dead letter is kept",
+    default: 30 * 86_400,
+    defaultText: "30 days",
+  }),
+  maxSize: row(SIZE, {
+    description: "The size limit of a message, in bytes",
+    default: 8 * 2 ** 20,
+    defaultText: "8 MiB",
+  }),
+  maxMemory: row(SIZE, {
+    description: "What may be with subscribers at a time, in bytes",
+    default: 64 * 2 ** 20,
+    defaultText: "64 MiB",
   }),
   maxInFlight: row(COUNT, {
     description: "Messages that are with subscribers at a time",

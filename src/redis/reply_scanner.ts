@@ -77,9 +77,13 @@ export class ReplyScanner {
   #bytes = 0;
   #begin: number | undefined;
 
-  /** Reads large answers too, from now on: the server has shown that it is Redis. */
-  trust(): void {
-    this.#maxBytes = MAX_BYTES;
+  /**
+   * Reads large answers too, from now on: the server has shown that it is Redis.
+   *
+   * @param maxBytes The largest answer that is wanted.
+   */
+  trust(maxBytes: number = MAX_BYTES): void {
+    this.#maxBytes = Math.min(maxBytes, MAX_BYTES);
   }
 
   /**

@@ -49,6 +49,7 @@ export async function checkRights(
       ["LTRIM", queue, "0", "-1"],
       ["LRANGE", dead, "1", "0"],
       ["LTRIM", dead, "0", "-1"],
+      ["MEMORY", "USAGE", dead],
       ["ZREMRANGEBYRANK", retry, "1", "0"],
       ["HDEL", deliveries, ""],
       ["HDEL", consumers, ""],
@@ -56,6 +57,7 @@ export async function checkRights(
       ["LLEN", probe],
       ["RPUSH", probe, ""],
       ["LPUSH", probe, ""],
+      ["SORT", probe, "BY", "nosort", "STORE", probe],
       ["DEL", probe],
       ["HSET", probe, "", ""],
       ["HSETNX", probe, "", ""],
@@ -83,6 +85,7 @@ export async function checkRights(
       ["LTRIM", probe, "1", "0"],
       ["LTRIM", queue, "0", "-1"],
       ["LTRIM", dead, "0", "-1"],
+      ["MEMORY", "USAGE", dead],
     ];
   const errors = await connection.script<(number | string)[]>(
     TRY,
@@ -111,7 +114,11 @@ export async function checkRights(
     );
     if (code !== "permission") continue;
     if (refused === "key") isKeyMissing = true;
-    else missing.add(`+${commands[Number(errors[at])]![0]!.toLowerCase()}`);
+    else {
+      const [name, part] = commands[Number(errors[at])]!;
+      const command = name === "MEMORY" ? `${name}|${part}` : name!;
+      missing.add(`+${command.toLowerCase()}`);
+    }
   }
   if (missing.size === 0 && !isKeyMissing) return;
   const reasons = [

@@ -18,6 +18,8 @@ export interface ServerOptions {
   daemon?: boolean;
   /** Gives up when aborted. */
   signal: AbortSignal;
+  /** The largest answer that is wanted, in bytes. */
+  maxReply?: number | undefined;
   /** Called once when the connection is lost, but not when it is closed. */
   onLost?: (server: ServerConnection) => void;
 }
@@ -241,7 +243,7 @@ export class ServerConnection {
       server.#abort.signal.throwIfAborted();
       server.#onLost = options.onLost;
       server.#attempted = "stay connected to Redis";
-      server.scanner.trust();
+      server.scanner.trust(options.maxReply);
       return server;
     } catch (error) {
       server.close();

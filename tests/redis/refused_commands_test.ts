@@ -84,7 +84,7 @@ async function lay(server: TestServer): Promise<void> {
     id: "x",
     reason: "failed",
     error: "e",
-    time: 1,
+    time: Date.now() / 1000,
     received: 1,
   };
   await server.run(
@@ -205,5 +205,5 @@ Deno.test("Every message is somewhere, whatever command of a script is refused",
   }
   assert.ok(cases > 60);
   // Functions that several scripts share are not all used by each of them.
-  assert.ok(unreached.length < cases / 3);
+  assert.ok(unreached.length < cases / 2);
 });
