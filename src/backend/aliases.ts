@@ -96,10 +96,10 @@ export interface BackendAliases {
     options: SendRequestOptions & { response_timeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
-  send_request(
+  send_request<Output = unknown>(
     request: MessageInput | RequestFields,
-    options?: SendRequestOptions,
-  ): Promise<Response>;
+    options?: SendRequestOptions<Output>,
+  ): Promise<Response<Output>>;
   /** {@linkcode Backend.sendResponse}. */
   send_response(
     response: MessageInput | Omit<ResponseFields, "target" | "id">,

@@ -294,13 +294,15 @@ export class Backend extends LifeCycle {
    *
    * @param request The request, what it is made with, or the object, text or
    * bytes on the wire.
-   * @param options The time limit in seconds, the queue, and whom to call.
+   * @param options The time limit in seconds, the queue, schemas for the `args`
+   * and the output, and whom to call.
    * @returns The response, also one that tells of errors; nothing where
    * `responseTimeout` is 0 or `null`.
    * @throws {DOMException} A `TimeoutError` if none came in time, an `AbortError`
    * if the backend was stopped, or `signal` was aborted without a reason of its
    * own.
    * @throws {MessageError} If the request or the response is no message.
+   * @throws {SchemaError} If the `args` or the output do not fit their schema.
    * @throws {TypeError} If there is no such option or it is of another kind, or
    * an argument for Redis is unknown or wrong.
    * @throws {RangeError} If the time limit is no number of seconds.
@@ -328,10 +330,10 @@ export class Backend extends LifeCycle {
     options: SendRequestOptions & { responseTimeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode Backend.sendRequest}. */
-  sendRequest(
+  sendRequest<Output = unknown>(
     request: MessageInput | RequestFields,
-    options?: SendRequestOptions,
-  ): Promise<Response>;
+    options?: SendRequestOptions<Output>,
+  ): Promise<Response<Output>>;
   /** {@linkcode Backend.sendRequest}. */
   sendRequest(
     request: MessageInput | RequestFields,

@@ -1,5 +1,5 @@
 import { type Checked, type Kind, row, type Rows } from "../options.ts";
-import { FUNCTION, NAME, SECONDS, SIGNAL } from "../kinds.ts";
+import { FUNCTION, NAME, SCHEMA, SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import {
   Event,
@@ -10,7 +10,9 @@ import {
   Request,
   type RequestFields,
   type Response,
+  type Schema,
 } from "../message/mod.ts";
+import { fitted } from "../message/schema.ts";
 import { Outbox, type RedisArgs } from "../redis/mod.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import {
@@ -22,7 +24,7 @@ import {
 } from "./message_forms.ts";
 
 /** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
-export interface SendRequestOptions {
+export interface SendRequestOptions<Output = unknown> {
   /** Called with the response, and waited for, before the promise resolves. */
   onResponse?: ((response: Response) => unknown) | null | undefined;
   /**
@@ -37,6 +39,13 @@ export interface SendRequestOptions {
    * was sent stays sent.
    */
   signal?: AbortSignal | undefined;
+  /** Checks the request's `args` before it is sent. Default: they are sent as they are. */
+  schema?: Schema | undefined;
+  /**
+   * Gives the response its output as the schema makes it, with its type, unless
+   * the response tells of errors. Default: it is taken as it is.
+   */
+  output?: Schema<Output> | undefined;
   /** {@linkcode SendRequestOptions.onResponse}. */
   on_response?: ((response: Response) => unknown) | null | undefined;
   /** {@linkcode SendRequestOptions.responseTimeout}. */
@@ -66,6 +75,14 @@ export const REQUEST_OPTIONS: Rows<
       "How long to wait for the response; 0 and `null` wait for none",
     aliases: ["response_timeout"],
     default: 5,
+  }),
+  schema: row(SCHEMA, {
+    description: "What the request's `args` have to be",
+    defaultText: "anything",
+  }),
+  output: row(SCHEMA, {
+    description: "What the response's output has to be, and becomes",
+    defaultText: "anything",
   }),
   signal: row(SIGNAL, { description: "Ends the wait", defaultText: "nothing" }),
   queueName: row(NAME, {
@@ -138,13 +155,19 @@ export class MessageSender {
   /** Sends a request, and waits for the response if there is time for one. */
   async sendRequest(
     request: MessageInput | RequestFields,
-    { onResponse, responseTimeout, queueName, signal }: Checked<
+    { onResponse, responseTimeout, queueName, signal, schema, output }: Checked<
       SendRequestOptions,
       "responseTimeout"
     >,
   ): Promise<Response | undefined> {
     signal?.throwIfAborted();
     const message = readMessage(Request, request, this.#options);
+    if (schema !== undefined) {
+      const { args, positional } = message;
+      const given = positional.length > 0 ? positional : args;
+      await fitted(schema, given, "The request's args");
+      signal?.throwIfAborted();
+    }
     await this.sendMessage(message, queueName);
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
@@ -153,6 +176,10 @@ export class MessageSender {
       signal,
     );
     const response = readResponse(payload, message, this.#options);
+    if (output !== undefined && response.errors.length === 0) {
+      const what = "The parts of the response's output";
+      response.output = await fitted(output, response.output, what);
+    }
     await onResponse?.(response);
     return response;
   }

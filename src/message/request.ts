@@ -13,7 +13,7 @@ export interface RequestFields extends MessageFields {
   /** The name of what is to be done, such as `light.hue.on`. */
   action: string;
   /** The action's arguments: by their names, or as a list. None by default. */
-  args?: Record<string, unknown> | readonly unknown[];
+  args?: object;
   /** The secret that the receiving device may ask for. */
   token?: string | null;
 }

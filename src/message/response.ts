@@ -54,11 +54,11 @@ export interface ResponseFields extends MessageFields {
  * assert.deepEqual(response.output, { on: true });
  * ```
  */
-export class Response extends Message {
+export class Response<Output = unknown> extends Message {
   /** The kind of message. */
   declare readonly type: "response";
   /** The value that the action returned. */
-  declare output: unknown;
+  declare output: Output;
   /** The errors; empty when nothing went wrong. */
   declare errors: unknown[];
 
@@ -90,8 +90,9 @@ export class Response extends Message {
       );
     }
     this.errors = errors;
-    this.output = (checked ? fields.output : jsonOutput(fields.output)) ??
+    const output = (checked ? fields.output : jsonOutput(fields.output)) ??
       { success: errors.length === 0 };
+    this.output = output as Output;
   }
 
   /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as z from "zod";
-import { Bus } from "../../mod.ts";
+import { Bus, type Response } from "../../mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener } from "../listener.ts";
 import { TestServer } from "../servers.ts";
@@ -41,7 +41,7 @@ class ActionWorker implements Disposable {
   }
 
   async says(text: string): Promise<void> {
-    await until(() => this.#said.includes(text));
+    await until(() => this.#said.includes(text), text, 120);
     this.#said.splice(this.#said.indexOf(text), 1);
   }
 
@@ -165,4 +165,39 @@ Deno.test("Bus.registerAction ends by a block and a signal, and refuses a second
   assert.equal(actions["other"], undefined);
   end.abort();
   await until(() => bus.subscribers === 0);
+});
+
+Deno.test("Backend.sendRequest checks args and output by schemas, and gives the output its type", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  const { backend } = listener;
+  backend.registerAction("sum", ({ numbers }) => {
+    if (numbers === 5) return "no number";
+    if (numbers === 6) throw new Error("no sum");
+    return { sum: 3 };
+  });
+  await backend.start();
+  interface Numbers {
+    numbers: unknown;
+  }
+  const ask = (
+    numbers: unknown,
+    schema?: z.ZodType,
+  ): Promise<Response<{ sum: bigint }>> => {
+    const args: Numbers = { numbers };
+    return backend.sendRequest({ action: "sum", args }, {
+      responseTimeout: 20,
+      schema,
+      output: z.object({ sum: z.coerce.bigint() }),
+    });
+  };
+  const sum: bigint = (await ask([1, 2])).output.sum;
+  assert.equal(sum, 3n);
+  await assert.rejects(
+    ask([1, "x"], z.object({ numbers: z.array(z.number()) })),
+    /The request's args do not fit the schema: numbers\.1: /,
+  );
+  assert.equal(backend.stats().answered, 1);
+  await assert.rejects(ask(5), { name: "MessageError", message: /output/ });
+  assert.deepEqual((await ask(6)).errors, ["no sum"]);
 });
