@@ -1,9 +1,9 @@
+import { testOfSet } from "./character_set.ts";
 import {
   type Expression,
   type Part,
   type Place,
   RegexError,
-  testOfSet,
 } from "./python_regex_syntax.ts";
 import { isSameCase, isWordCode } from "./python_text.ts";
 

@@ -1,10 +1,7 @@
 import { RE2JS } from "re2js";
 import { BoundedSearch } from "./bounded_search.ts";
-import {
-  type CharacterSet,
-  parsePythonRegex,
-  type Part,
-} from "./python_regex_syntax.ts";
+import type { CharacterSet } from "./character_set.ts";
+import { parsePythonRegex, type Part } from "./python_regex_syntax.ts";
 import { sameCase } from "./python_text.ts";
 
 /** The meaning of `\s` in Python, for use inside of brackets; and its opposite. */
