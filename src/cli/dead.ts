@@ -29,134 +29,6 @@ import { age, count } from "./values.ts";
 import { ExitCode, UsageError, whenAborted } from "./program.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** The message of a dead letter as text, or `undefined` where it is not UTF-8. */
-function textOf({ payload }: DeadLetter): string | undefined {
-  try {
-    return decoder.decode(payload);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The message of a dead letter in base64. */
-function base64Of({ payload }: DeadLetter): string {
-  return Buffer.from(payload).toString("base64");
-}
-
-/**
- * Writes a dead letter as one line of JSON: with the message as text under
- * `message`, or under `base64` where it is not UTF-8.
- */
-function deadLetterJson(letter: DeadLetter): string {
-  const { payload: _, ...rest } = letter;
-  const message = textOf(letter);
-  const whole = message === undefined
-    ? { ...rest, base64: base64Of(letter) }
-    : { ...rest, message };
-  return printableJson(JSON.stringify(whole));
-}
-
-/** The time to wait for a server that does not answer, in seconds. */
-const CONNECTION_TIMEOUT = 3;
-
-/** Says which dead letters are meant. */
-interface DeadFilterOptions {
-  readonly reasons: readonly DeadLetter["reason"][];
-  readonly olderThan: number | undefined;
-  readonly newerThan: number | undefined;
-}
-
-/** Which dead letters are meant, by reason and age. */
-function deadFilterOptions(): Parser<
-  "sync",
-  DeadFilterOptions,
-  unknown
-> {
-  return object("Which ones", {
-    reasons: multiple(
-      option(
-        "--reason",
-        choice(DEAD_LETTER_REASONS, { metavar: "REASON", suggest: "nearest" }),
-        {
-          description: message`Those with this reason: ${
-            text(DEAD_LETTER_REASONS.join(", "))
-          }. Repeatable: any of them`,
-        },
-      ),
-    ),
-    olderThan: optional(option("--older-than", age(), {
-      description:
-        message`Those that have been dead letters for longer, such as 90s, 15m, 2h or 7d`,
-    })),
-    newerThan: optional(option("--newer-than", age(), {
-      description: message`Those that have not been dead letters for longer`,
-    })),
-  });
-}
-
-/** The names of dead letters: whole numbers are indexes, all else is an id. */
-function deadNames(): Parser<"sync", readonly string[], unknown> {
-  return multiple(argument(string({ metavar: "INDEX|ID" }), {
-    description:
-      message`Its index, as dead list shows it (it changes as others come and go), or its id`,
-  }));
-}
-
-/** Turns the options into a filter. */
-function filterOf(
-  { reasons, olderThan, newerThan }: DeadFilterOptions,
-): DeadLetterFilter {
-  return {
-    ...(reasons.length > 0 && { reason: reasons }),
-    ...(olderThan !== undefined && { olderThan }),
-    ...(newerThan !== undefined && { newerThan }),
-  };
-}
-
-/** Looks up the ids of dead letters, those of indexes all at one time. */
-export async function idsOf(
-  dead: DeadLetters,
-  names: readonly string[],
-): Promise<readonly string[]> {
-  const isIndex = (name: string): boolean => /^\d{1,9}$/.test(name);
-  const ids = names.filter((name) => !isIndex(name));
-  const index = names.filter(isIndex).map(Number);
-  if (index.length === 0) return ids;
-  const found = await Array.fromAsync(dead.list({ index }), ({ id }) => id);
-  return [...new Set([...ids, ...found])];
-}
-
-/**
- * Opens the dead letters of the queue, or of all that are configured; dispose of
- * them.
- */
-async function openDead(
-  options: RedisOptions,
-  signal: AbortSignal,
-): Promise<DeadLetters> {
-  const { redisArgs, queues } = await resolvePlace(options);
-  const dead = new DeadLetters(redisArgs, {
-    queue: queues,
-    connectionTimeout: CONNECTION_TIMEOUT,
-  });
-  whenAborted(signal, () => dead.close());
-  return dead;
-}
-
-const COLUMNS = [
-  { title: "QUEUE" },
-  { title: "INDEX", align: "right" },
-  { title: "ID" },
-  { title: "AGE", align: "right" },
-  { title: "REASON" },
-  { title: "DELIVERIES", align: "right" },
-  { title: "ERROR" },
-] as const;
-/** An error is at most so long, so that a row is a line. */
-const LONGEST_ERROR = 80;
-
 /** `dead list`: prints a table of the dead letters. */
 const deadListCommand: Command = defineCommand("list", {
   brief: "List them, the oldest first",
@@ -175,8 +47,11 @@ const deadListCommand: Command = defineCommand("list", {
     filter: deadFilterOptions(),
     redis: redisOptions(),
   }),
-  run: async ({ json, limit = Infinity, filter, redis }, surroundings) => {
-    await using dead = await openDead(redis, surroundings.signal);
+  run: async (
+    { json, limit = Infinity, filter, redis },
+    { signal, paint },
+  ) => {
+    await using dead = await openDead(redis, signal);
     const rows: string[][] = [];
     let found = 0;
     for await (const letter of dead.list(filterOf(filter))) {
@@ -188,17 +63,21 @@ const deadListCommand: Command = defineCommand("list", {
       note("There are no such dead letters.");
       Deno.exitCode = ExitCode.No;
     }
-    if (rows.length === 0) return;
-    const lines = new Set(rows.map(([queue]) => queue)).size > 1
-      ? table(COLUMNS, rows, surroundings.paint)
-      : table(
-        COLUMNS.slice(1),
-        rows.map((row) => row.slice(1)),
-        surroundings.paint,
-      );
-    for (const line of lines) await printLine(line);
+    for (const line of tableOf(rows, paint)) await printLine(line);
   },
 });
+
+const COLUMNS = [
+  { title: "QUEUE" },
+  { title: "INDEX", align: "right" },
+  { title: "ID" },
+  { title: "AGE", align: "right" },
+  { title: "REASON" },
+  { title: "DELIVERIES", align: "right" },
+  { title: "ERROR" },
+] as const;
+/** An error is at most so long, so that a row is a line. */
+const LONGEST_ERROR = 80;
 
 function rowOf(
   { queue, index, id, time, reason, deliveries, error }: DeadLetter,
@@ -213,6 +92,18 @@ function rowOf(
     String(deliveries),
     text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR - 1)}…` : text,
   ];
+}
+
+/** Lays rows out as a table, which names the queue only where there are several. */
+function tableOf(
+  rows: readonly (readonly string[])[],
+  paint: Paint,
+): readonly string[] {
+  if (rows.length === 0) return [];
+  const queues = new Set(rows.map(([queue]) => queue));
+  return queues.size > 1
+    ? table(COLUMNS, rows, paint)
+    : table(COLUMNS.slice(1), rows.map((row) => row.slice(1)), paint);
 }
 
 /** `dead show`: prints dead letters with their messages. */
@@ -357,3 +248,119 @@ export const deadCommand: Command = defineCommandGroup("dead", {
     deadPurgeCommand,
   ],
 });
+
+/** The time to wait for a server that does not answer, in seconds. */
+const CONNECTION_TIMEOUT = 3;
+
+/**
+ * Opens the dead letters of the queue, or of all that are configured; dispose of
+ * them.
+ */
+async function openDead(
+  options: RedisOptions,
+  signal: AbortSignal,
+): Promise<DeadLetters> {
+  const { redisArgs, queues } = await resolvePlace(options);
+  const dead = new DeadLetters(redisArgs, {
+    queue: queues,
+    connectionTimeout: CONNECTION_TIMEOUT,
+  });
+  whenAborted(signal, () => dead.close());
+  return dead;
+}
+
+/** Says which dead letters are meant. */
+interface DeadFilterOptions {
+  readonly reasons: readonly DeadLetter["reason"][];
+  readonly olderThan: number | undefined;
+  readonly newerThan: number | undefined;
+}
+
+/** The options that say which dead letters are meant, by reason and age. */
+function deadFilterOptions(): Parser<
+  "sync",
+  DeadFilterOptions,
+  unknown
+> {
+  return object("Which ones", {
+    reasons: multiple(
+      option(
+        "--reason",
+        choice(DEAD_LETTER_REASONS, { metavar: "REASON", suggest: "nearest" }),
+        {
+          description: message`Those with this reason: ${
+            text(DEAD_LETTER_REASONS.join(", "))
+          }. Repeatable: any of them`,
+        },
+      ),
+    ),
+    olderThan: optional(option("--older-than", age(), {
+      description:
+        message`Those that have been dead letters for longer, such as 90s, 15m, 2h or 7d`,
+    })),
+    newerThan: optional(option("--newer-than", age(), {
+      description: message`Those that have not been dead letters for longer`,
+    })),
+  });
+}
+
+/** The names of dead letters: whole numbers are indexes, all else is an id. */
+function deadNames(): Parser<"sync", readonly string[], unknown> {
+  return multiple(argument(string({ metavar: "INDEX|ID" }), {
+    description:
+      message`Its index, as dead list shows it (it changes as others come and go), or its id`,
+  }));
+}
+
+/** Turns the options into a filter. */
+function filterOf(
+  { reasons, olderThan, newerThan }: DeadFilterOptions,
+): DeadLetterFilter {
+  return {
+    ...(reasons.length > 0 && { reason: reasons }),
+    ...(olderThan !== undefined && { olderThan }),
+    ...(newerThan !== undefined && { newerThan }),
+  };
+}
+
+/** Looks up the ids of dead letters, those of indexes all at one time. */
+export async function idsOf(
+  dead: DeadLetters,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  const isIndex = (name: string): boolean => /^\d{1,9}$/.test(name);
+  const ids = names.filter((name) => !isIndex(name));
+  const index = names.filter(isIndex).map(Number);
+  if (index.length === 0) return ids;
+  const found = await Array.fromAsync(dead.list({ index }), ({ id }) => id);
+  return [...new Set([...ids, ...found])];
+}
+
+/**
+ * Writes a dead letter as one line of JSON: with the message as text under
+ * `message`, or under `base64` where it is not UTF-8.
+ */
+function deadLetterJson(letter: DeadLetter): string {
+  const { payload: _, ...rest } = letter;
+  const message = textOf(letter);
+  const whole = message === undefined
+    ? { ...rest, base64: base64Of(letter) }
+    : { ...rest, message };
+  return printableJson(JSON.stringify(whole));
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The message of a dead letter as text, or `undefined` where it is not UTF-8. */
+function textOf({ payload }: DeadLetter): string | undefined {
+  try {
+    return decoder.decode(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The message of a dead letter in base64. */
+function base64Of({ payload }: DeadLetter): string {
+  return Buffer.from(payload).toString("base64");
+}

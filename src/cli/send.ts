@@ -1,22 +1,26 @@
 import { fstatSync } from "node:fs";
 import { ExitCode, UsageError, whenAborted } from "./program.ts";
 import { object } from "@optique/core/constructs";
-import { message } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
 import { argument, option } from "@optique/core/primitives";
+import type { Parser } from "@optique/core/parser";
 import { string } from "@optique/core/valueparser";
 import {
   Event,
   type HubBus,
   Message,
+  newId,
   RedisError,
   Request,
+  type RequestFields,
   type Response,
 } from "../../mod.ts";
 import { unlessAborted } from "../waiting.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
+  type Destination,
   destination,
   isForHub,
   openRequester,
@@ -28,6 +32,301 @@ import {
 import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
+
+/** `send event`: sends an event. */
+const sendEventCommand: Command = defineCommand("event", {
+  brief: "Send an event",
+  usage: "TYPE [NAME=VALUE]… [OPTION]…",
+  examples: [
+    "platypush-redis send event custom.Motion room=hall seen=true",
+    "platypush-redis send event custom.Motion room=hall --to livingroom",
+  ],
+  options: object({
+    type: argument(filled("TYPE", "the type of an event", "custom.Motion"), {
+      description: message`The type of the event`,
+    }),
+    args: namedArguments("What else it says"),
+    target: targetOption(),
+    destination: destination(),
+  }),
+  run: async ({ type, args, target, destination }, { signal }) => {
+    const event = {
+      type: "event",
+      ...(target !== undefined && { target }),
+      args: { ...argsOf(args, "type"), type },
+    };
+    if (isForHub(destination)) {
+      return await withHub(destination.redis, signal, async (bus, origin) => {
+        const message = new Event({ target: origin, origin, ...event });
+        await postToHub(bus, message);
+      });
+    }
+    await using sender = await Sender.open(destination, signal);
+    await sender.send([{ ...event, origin: sender.deviceId }]);
+  },
+});
+
+/** Posts a message to a hub, and tells if it did not get there. */
+async function postToHub(bus: HubBus, message: Message): Promise<void> {
+  const receipt = await bus.post(message);
+  const [failure] = await receipt.handled;
+  if (failure !== undefined) throw failure.error;
+}
+
+/** `send request`: sends a request, and waits for its response if it is told to. */
+const sendRequestCommand: Command = defineCommand("request", {
+  brief: "Send a request",
+  usage: "ACTION [NAME=VALUE]… [OPTION]…",
+  examples: [
+    "platypush-redis send request light.on room=hall --target lamp",
+    "platypush-redis send request light.on room=hall --to lamp --wait 5",
+  ],
+  options: object({
+    action: argument(filled("ACTION", "an action", "light.on"), {
+      description: message`What is to be done`,
+    }),
+    args: namedArguments("How"),
+    token: tokenOption(),
+    wait: optional(option("--wait", seconds(), {
+      description: message`Wait so many seconds for the response, and print it`,
+    })),
+    target: targetOption(),
+    destination: destination(),
+  }),
+  run: async (options, { signal }) => {
+    const { action, args, wait, target, destination } = options;
+    const isOwn = destination.to === undefined && target === undefined;
+    const token = await tokenOf(options, isOwn);
+    const request = {
+      ...(target !== undefined && { target }),
+      ...(token !== undefined && { token }),
+      action,
+      args: argsOf(args),
+    };
+    if (isForHub(destination)) {
+      await requestOfHub(request, wait, destination, signal);
+    } else if (wait === undefined) {
+      await using sender = await Sender.open(destination, signal);
+      const id = newId();
+      const origin = sender.deviceId;
+      await sender.send([{ type: "request", origin, id, ...request }]);
+      await printLine(id);
+    } else {
+      await requestAndWait(request, wait, destination, signal);
+    }
+  },
+});
+
+/** What the arguments of the command say of a request. */
+type Asked = Omit<RequestFields, "origin">;
+
+/** Posts a request to the bus of a hub, and waits for the response if it is told to. */
+async function requestOfHub(
+  request: Asked,
+  wait: number | undefined,
+  { redis }: Destination,
+  signal: AbortSignal,
+): Promise<void> {
+  await withHub(redis, signal, async (bus, origin) => {
+    const message = new Request({ target: origin, origin, ...request });
+    if (wait === undefined) {
+      await postToHub(bus, message);
+      return await printLine(message.id);
+    }
+    const asking = bus.sendRequest(message, { responseTimeout: wait });
+    await printResponse(unlessAborted(asking, signal), signal);
+  });
+}
+
+/** Sends a request to a queue, ours or a peer's, and waits for the response. */
+async function requestAndWait(
+  request: Asked,
+  wait: number,
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<void> {
+  const { backend, target } = await openRequester(destination, signal);
+  await using _backend = backend;
+  whenAborted(signal, () => backend.stop());
+  const asking = backend.sendRequest(
+    { target, origin: backend.deviceId, ...request },
+    { responseTimeout: wait },
+  );
+  await printResponse(asking, signal);
+}
+
+/** Prints the response to a request; one with errors is no success. */
+async function printResponse(
+  asking: Promise<Response>,
+  signal: AbortSignal,
+): Promise<void> {
+  const late = (): string => "before the response came";
+  const response = await tellInterruption(asking, signal, late);
+  await printLine(printableJson(response.toString()));
+  if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
+}
+
+/** The arguments `NAME=VALUE` of an event or a request. */
+function namedArguments(
+  what: string,
+): Parser<"sync", readonly (readonly [string, unknown])[], unknown> {
+  return multiple(
+    argument(pair(), {
+      description: message`${
+        text(what)
+      }; a value is JSON where it parses as JSON, else a text`,
+    }),
+  );
+}
+
+/** `send message`: sends messages as they are. */
+const sendMessageCommand: Command = defineCommand("message", {
+  brief: "Send messages as they are",
+  usage: "[JSON] [OPTION]…",
+  examples: [
+    `platypush-redis send message '{"type": "event", "args": {"type": "custom.A"}}'`,
+    "platypush-redis send message --to livingroom < messages.jsonl",
+  ],
+  options: object({
+    text: optional(argument(string({ metavar: "JSON" }), {
+      description:
+        message`The message, as JSON or as a Python literal. Default: one on each line of the standard input`,
+    })),
+    destination: destination(),
+  }),
+  run: async ({ text, destination }, { signal }) => {
+    await using sender = await Sender.open(destination, signal);
+    if (text !== undefined) {
+      check(text, "The argument", sender);
+      return await sender.send([text]);
+    }
+    if (Deno.stdin.isTerminal()) {
+      throw new UsageError(
+        "Nothing to send: expected a message, or messages on the standard input, one a line. See --help",
+      );
+    }
+    await sendLines(sender, signal);
+  },
+});
+
+/** The number of messages that are sent at once. */
+const BATCH = 256;
+
+/** Sends what is on the standard input, one message a line. */
+async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
+  using progress = new Progress();
+  let next = 1;
+  try {
+    for await (const { lines, bytes } of readLines(BATCH, signal)) {
+      const messages: string[] = [];
+      let number = next;
+      try {
+        for (const line of lines) {
+          if (line.trim() !== "") {
+            check(line, `Line ${number}`, sender);
+            messages.push(line);
+          }
+          number++;
+        }
+      } finally {
+        // What is in front of a line that is no message was right.
+        if (messages.length > 0) await sender.send(messages);
+        next = number;
+      }
+      progress.advance(messages.length, bytes);
+    }
+    if (signal.aborted) {
+      throw new Error("Interrupted before everything was sent");
+    }
+  } catch (error) {
+    throw withExtent(error as Error, next);
+  }
+}
+
+/** Says from which line on to send again what was not sent. */
+function withExtent(error: Error, next: number): Error {
+  if (next === 1) return error;
+  const extent = `what is before line ${next} was sent`;
+  if (error instanceof RedisError) {
+    return restate(error, { note: `W${extent.slice(1)}` });
+  }
+  const message = `${error.message}; ${extent}`;
+  const options = { cause: error };
+  return error instanceof UsageError
+    ? new UsageError(message, options)
+    : new Error(message, options);
+}
+
+/** Refuses what is no message. */
+function check(text: string, what: string, { deviceId }: Sender): void {
+  try {
+    Message.build(text, { deviceId });
+  } catch (error) {
+    throw new UsageError(
+      `${what} is no message: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** `send`: sends an event, a request, or messages as they are. */
+export const sendCommand: Command = defineCommandGroup("send", {
+  brief: "Send an event, a request, or messages as they are",
+  examples: ["platypush-redis send event custom.Motion room=hall seen=true"],
+  commands: [sendEventCommand, sendRequestCommand, sendMessageCommand],
+});
+
+/** Some lines of the standard input. */
+interface Lines {
+  readonly lines: readonly string[];
+  /** The number of bytes that were read for them. */
+  readonly bytes: number;
+}
+
+/** A line that is longer is no message: they have a limit of 8 MiB. */
+const MAX_LINE = 8 * 2 ** 20;
+
+/**
+ * Reads the lines of the standard input, those that have arrived together up to
+ * a number.
+ *
+ * @param limit How many lines to give at once, at most.
+ * @param signal Ends it when it is aborted: no further lines are given.
+ * @throws {UsageError} A line is too long for a message.
+ */
+async function* readLines(
+  limit: number,
+  signal: AbortSignal,
+): AsyncGenerator<Lines, void, void> {
+  const decoder = new TextDecoder();
+  const reader = Deno.stdin.readable.getReader();
+  const cancel = (): Promise<void> => reader.cancel();
+  signal.addEventListener("abort", cancel);
+  let rest = "";
+  let bytes = 0;
+  try {
+    while (!signal.aborted) {
+      const { value, done } = await reader.read();
+      const lines = (rest + decoder.decode(value, { stream: !done }))
+        .split("\n");
+      rest = done ? "" : lines.pop()!;
+      bytes += value?.length ?? 0;
+      if (rest.length > MAX_LINE) {
+        throw new UsageError(
+          "A line of the standard input is longer than 8 MiB, the limit for a message",
+        );
+      }
+      while (lines.length > 0 && !signal.aborted) {
+        yield { lines: lines.splice(0, limit), bytes };
+        bytes = 0;
+      }
+      if (done) return;
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    // A read that is still waiting would keep the process alive.
+    await cancel();
+  }
+}
 
 const encoder = new TextEncoder();
 /** The time between two drawings of the bar, in milliseconds. */
@@ -86,273 +385,3 @@ function lengthOfStdin(): number | undefined {
 function write(text: string): void {
   Deno.stderr.writeSync(encoder.encode(text));
 }
-
-/** Some lines of the standard input. */
-interface Lines {
-  readonly lines: readonly string[];
-  /** The number of bytes that were read for them. */
-  readonly bytes: number;
-}
-
-/** A line that is longer is no message: they have a limit of 8 MiB. */
-const MAX_LINE = 8 * 2 ** 20;
-
-/**
- * Reads the lines of the standard input, those that have arrived together up to
- * a number.
- *
- * @param limit How many lines to give at once, at most.
- * @param signal Ends it when it is aborted: no further lines are given.
- * @throws {UsageError} A line is too long for a message.
- */
-async function* readLines(
-  limit: number,
-  signal: AbortSignal,
-): AsyncGenerator<Lines, void, void> {
-  const decoder = new TextDecoder();
-  const reader = Deno.stdin.readable.getReader();
-  const cancel = (): Promise<void> => reader.cancel();
-  signal.addEventListener("abort", cancel);
-  let rest = "";
-  let bytes = 0;
-  try {
-    while (!signal.aborted) {
-      const { value, done } = await reader.read();
-      const lines = (rest + decoder.decode(value, { stream: !done }))
-        .split("\n");
-      rest = done ? "" : lines.pop()!;
-      bytes += value?.length ?? 0;
-      if (rest.length > MAX_LINE) {
-        throw new UsageError(
-          "A line of the standard input is longer than 8 MiB, the limit for a message",
-        );
-      }
-      while (lines.length > 0 && !signal.aborted) {
-        yield { lines: lines.splice(0, limit), bytes };
-        bytes = 0;
-      }
-      if (done) return;
-    }
-  } finally {
-    signal.removeEventListener("abort", cancel);
-    // A read that is still waiting would keep the process alive.
-    await cancel();
-  }
-}
-
-/** The number of messages that are sent at once. */
-const BATCH = 256;
-
-/** `send message`: sends messages as they are. */
-const sendMessageCommand: Command = defineCommand("message", {
-  brief: "Send messages as they are",
-  usage: "[JSON] [OPTION]…",
-  examples: [
-    `platypush-redis send message '{"type": "event", "args": {"type": "custom.A"}}'`,
-    "platypush-redis send message --to livingroom < messages.jsonl",
-  ],
-  options: object({
-    text: optional(argument(string({ metavar: "JSON" }), {
-      description:
-        message`The message, as JSON or as a Python literal. Default: one on each line of the standard input`,
-    })),
-    destination: destination(),
-  }),
-  run: async ({ text, destination }, { signal }) => {
-    await using sender = await Sender.open(destination, signal);
-    if (text !== undefined) {
-      check(text, "The argument", sender);
-      return await sender.send([text]);
-    }
-    if (Deno.stdin.isTerminal()) {
-      throw new UsageError(
-        "Nothing to send: expected a message, or messages on the standard input, one a line. See --help",
-      );
-    }
-    await sendLines(sender, signal);
-  },
-});
-
-/** Sends what is on the standard input, one message a line. */
-async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
-  using progress = new Progress();
-  let next = 1;
-  try {
-    for await (const { lines, bytes } of readLines(BATCH, signal)) {
-      const messages: string[] = [];
-      let number = next;
-      try {
-        for (const line of lines) {
-          if (line.trim() !== "") {
-            check(line, `Line ${number}`, sender);
-            messages.push(line);
-          }
-          number++;
-        }
-      } finally {
-        // What is in front of a line that is no message was right.
-        if (messages.length > 0) await sender.send(messages);
-        next = number;
-      }
-      progress.advance(messages.length, bytes);
-    }
-    if (signal.aborted) {
-      throw new Error("Interrupted before everything was sent");
-    }
-  } catch (error) {
-    throw withExtent(error as Error, next);
-  }
-}
-
-/** Says from which line on to send again what was not sent. */
-function withExtent(error: Error, next: number): Error {
-  if (next === 1) return error;
-  const extent = `what is before line ${next} was sent`;
-  if (error instanceof RedisError) {
-    return restate(error, { note: `W${extent.slice(1)}` });
-  }
-  const message = `${error.message}; ${extent}`;
-  const options = { cause: error };
-  return error instanceof UsageError
-    ? new UsageError(message, options)
-    : new Error(message, options);
-}
-
-/** Refuses what is no message. */
-function check(text: string, what: string, { deviceId }: Sender): void {
-  try {
-    Message.build(text, { deviceId });
-  } catch (error) {
-    throw new UsageError(
-      `${what} is no message: ${(error as Error).message}`,
-    );
-  }
-}
-
-/** `send event`: sends an event. */
-const sendEventCommand: Command = defineCommand("event", {
-  brief: "Send an event",
-  usage: "TYPE [NAME=VALUE]… [OPTION]…",
-  examples: [
-    "platypush-redis send event custom.Motion room=hall seen=true",
-    "platypush-redis send event custom.Motion room=hall --to livingroom",
-  ],
-  options: object({
-    type: argument(filled("TYPE", "the type of an event", "custom.Motion"), {
-      description: message`The type of the event`,
-    }),
-    args: multiple(
-      argument(pair(), {
-        description:
-          message`What else it says; a value is JSON where it parses as JSON, else a text`,
-      }),
-    ),
-    target: targetOption(),
-    destination: destination(),
-  }),
-  run: async ({ type, args, target, destination }, { signal }) => {
-    const event = {
-      type: "event",
-      ...(target !== undefined && { target }),
-      args: { ...argsOf(args, "type"), type },
-    };
-    if (isForHub(destination)) {
-      return await withHub(destination.redis, signal, async (bus, origin) => {
-        const message = new Event({ target: origin, origin, ...event });
-        await postToHub(bus, message);
-      });
-    }
-    await using sender = await Sender.open(destination, signal);
-    await sender.send([{ ...event, origin: sender.deviceId }]);
-  },
-});
-
-/** `send request`: sends a request, and waits for its response if it is told to. */
-const sendRequestCommand: Command = defineCommand("request", {
-  brief: "Send a request",
-  usage: "ACTION [NAME=VALUE]… [OPTION]…",
-  examples: [
-    "platypush-redis send request light.on room=hall --target lamp",
-    "platypush-redis send request light.on room=hall --to lamp --wait 5",
-  ],
-  options: object({
-    action: argument(filled("ACTION", "an action", "light.on"), {
-      description: message`What is to be done`,
-    }),
-    args: multiple(
-      argument(pair(), {
-        description:
-          message`How; a value is JSON where it parses as JSON, else a text`,
-      }),
-    ),
-    token: tokenOption(),
-    wait: optional(option("--wait", seconds(), {
-      description: message`Wait so many seconds for the response, and print it`,
-    })),
-    target: targetOption(),
-    destination: destination(),
-  }),
-  run: async (options, { signal }) => {
-    const { action, args, wait, target, destination } = options;
-    const isOwn = destination.to === undefined && target === undefined;
-    const token = await tokenOf(options, isOwn);
-    const request = {
-      ...(target !== undefined && { target }),
-      ...(token !== undefined && { token }),
-      action,
-      args: argsOf(args),
-    };
-    const show = async (response: Response): Promise<void> => {
-      await printLine(printableJson(response.toString()));
-      if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
-    };
-    const late = (): string => "before the response came";
-    if (isForHub(destination)) {
-      return await withHub(destination.redis, signal, async (bus, origin) => {
-        const message = new Request({ target: origin, origin, ...request });
-        if (wait === undefined) {
-          await postToHub(bus, message);
-          return await printLine(message.id);
-        }
-        const responseTimeout = wait;
-        const asking = bus.sendRequest(message, { responseTimeout });
-        await show(
-          await tellInterruption(unlessAborted(asking, signal), signal, late),
-        );
-      });
-    }
-    if (wait === undefined) {
-      await using sender = await Sender.open(destination, signal);
-      const id = crypto.randomUUID().replaceAll("-", "");
-      const origin = sender.deviceId;
-      await sender.send([{ type: "request", origin, id, ...request }]);
-      return await printLine(id);
-    }
-    const { backend, target: peer } = await openRequester(
-      destination,
-      signal,
-    );
-    await using _backend = backend;
-    whenAborted(signal, () => backend.stop());
-    const origin = backend.deviceId;
-    const asking = backend.sendRequest(
-      { target: peer, origin, ...request },
-      { responseTimeout: wait },
-    );
-    await show(await tellInterruption(asking, signal, late));
-  },
-});
-
-/** Posts a message to a hub, and tells if it did not get there. */
-async function postToHub(bus: HubBus, message: Message): Promise<void> {
-  const receipt = await bus.post(message);
-  const [failure] = await receipt.handled;
-  if (failure !== undefined) throw failure.error;
-}
-
-/** `send`: sends an event, a request, or messages as they are. */
-export const sendCommand: Command = defineCommandGroup("send", {
-  brief: "Send an event, a request, or messages as they are",
-  examples: ["platypush-redis send event custom.Motion room=hall seen=true"],
-  commands: [sendEventCommand, sendRequestCommand, sendMessageCommand],
-});
