@@ -1,10 +1,12 @@
 /**
  * Starts the whole thing for real, and watches twenty messages arrive: a Redis
  * server, the backend, a subscriber in a worker, the advertisement on the
- * network, a browser that finds it, and another process that sends.
+ * network, a browser that finds it, another process that sends, and a page to
+ * look at. With `--stay`, the page and the messages go on until Ctrl-C.
  *
  * ```sh
  * deno task demo
+ * deno task demo --stay
  * ```
  *
  * @module
@@ -18,6 +20,7 @@ import {
   startRedis,
 } from "@platypush/redis";
 import { printLine, program } from "@platypush/redis/cli";
+import { dashboard } from "@platypush/redis/dashboard";
 
 const COUNT = 20;
 const QUEUE = "platypush/backend/redis";
@@ -42,6 +45,14 @@ await program(async (signal) => {
   });
   await backend.start();
   await step("Backend", `listens to ${QUEUE} as ${deviceId}`);
+
+  await using page = dashboard({ backend });
+  await using http = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen: () => {},
+  }, page);
+  await step("Page", `look at ${bold(`http://127.0.0.1:${http.addr.port}/`)}`);
 
   const worker = new Worker(new URL("./subscriber.ts", import.meta.url), {
     type: "module",
@@ -95,7 +106,8 @@ await program(async (signal) => {
     Promise.all([producer.status, all.promise, told.promise]),
   );
 
-  await backend.stop();
+  const isStaying = Deno.args.includes("--stay");
+  if (!isStaying) await backend.stop();
   const { deadLettered } = backend.stats();
   const expected = String(Array.from({ length: COUNT }, (_, i) => i + 1));
   const isGood = success && deadLettered === 0 &&
@@ -116,7 +128,32 @@ await program(async (signal) => {
     }\n`,
   );
   if (!isGood) Deno.exitCode = 1;
+  if (isStaying) {
+    await stay(backend, signal);
+    await backend.stop();
+  }
 });
+
+/** Sends an event a second, so that there is something to look at. */
+async function stay(
+  backend: RedisBackend,
+  signal: AbortSignal,
+): Promise<void> {
+  await printLine("\n  The page goes on until Ctrl-C.");
+  let n = 0;
+  while (!signal.aborted) {
+    await backend.sendEvent({
+      args: { type: "custom.Motion", room: "hall", n: ++n },
+    });
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 1000);
+      signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        resolve();
+      }, { once: true });
+    });
+  }
+}
 
 /** One line of what is there by now. */
 async function step(title: string, text: string): Promise<void> {

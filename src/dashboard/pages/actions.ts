@@ -52,7 +52,7 @@ async function listOf(desk: Desk): Promise<Html> {
       <p class="quiet">${countOf(
         actions.length,
         "action",
-      )}, as it says itself</p>
+      )}, as the device describes them</p>
       <ul class="can">${actions.map((action) => actionOf(desk, action))}</ul>
     `;
   } catch (error) {
