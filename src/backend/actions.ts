@@ -53,6 +53,8 @@ interface ActionsOptions {
   readonly concurrency: number;
   /** The longest time for one, in seconds. Default: 30. */
   readonly timeout: number;
+  /** For how many seconds a request is valid. */
+  readonly maxAge: number;
   /** The token that requests need; all are executed where there is none. */
   readonly token: string | TokenCheck | undefined;
   /** Lets the process end meanwhile. */
@@ -209,9 +211,12 @@ export class Actions {
     this.#running++;
     try {
       await this.#authorize(request);
-      const { execute, timeout = this.#timeout } = await this.#find(
-        request.action,
-      );
+      const {
+        execute,
+        timeout = this.#timeout,
+        maxAge = this.#options.maxAge,
+      } = await this.#find(request.action);
+      checkAge(request, maxAge);
       const output = await this.#limit(
         timeout,
         `The action ${quote(request.action)} has not finished`,
@@ -316,6 +321,22 @@ export class Actions {
       );
     }
   }
+}
+
+/**
+ * Refuses a request that is too old. One from the future is not: its sender's
+ * clock is ahead of ours.
+ */
+function checkAge({ action, timestamp }: Request, maxAge: number): void {
+  const age = Date.now() / 1000 - timestamp;
+  if (age <= maxAge) return;
+  throw new Error(
+    `Expired: the request was made ${
+      Math.round(age)
+    } s ago by its sender's clock, more than the ${maxAge} s for which one for ${
+      quote(action)
+    } is valid (actionMaxAge)`,
+  );
 }
 
 /** Shows a text from the network, which may be long and hold line ends. */

@@ -533,6 +533,7 @@ export class Backend extends LifeCycle {
       target: this.target,
       concurrency: this.#options.actionConcurrency,
       timeout: this.#options.actionTimeout,
+      maxAge: this.#options.actionMaxAge,
       token: this.#options.token,
       daemon: this.daemon,
       respond: (response, request) => this.sendResponse(response, request),

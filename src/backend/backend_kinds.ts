@@ -55,6 +55,12 @@ const QUEUE: Kind = {
       )),
 };
 const FOLDER: Kind = { ...NAME, expected: "the path of a folder" };
+const MAX_AGE: Kind = {
+  expected: "a number of seconds above 0, or an object with one for each queue",
+  accepts: (value) =>
+    TIME_LIMIT.accepts(value) || OBJECT.accepts(value) &&
+      Object.values(value as object).every(TIME_LIMIT.accepts),
+};
 const TOKEN: Kind = {
   expected: "a text that is not empty, or in code a function",
   accepts: (value) => NAME.accepts(value) || FUNCTION.accepts(value),
@@ -158,6 +164,15 @@ export const BACKEND_OPTIONS: Rows<
     description: "How long an action may take",
     default: 30,
   }),
+  actionMaxAge: row(TIME_LIMIT, {
+    description: "How old the request for an action may be",
+    default: 300,
+  }),
+  maxAge: row(MAX_AGE, {
+    description:
+      "How old a message may be: a number for all queues, or one for some by name",
+    defaultText: "no limit",
+  }),
   logger: row(LOGGER, {
     description: "An object with `debug`, `info`, `warn` and `error`",
     defaultText: "LogTape's `platypush`, `redis`",
@@ -175,7 +190,8 @@ type FilledBackendOption =
   | "subscriberGrace"
   | "stopTimeout"
   | "actionConcurrency"
-  | "actionTimeout";
+  | "actionTimeout"
+  | "actionMaxAge";
 
 /** Options that a file has at its top, not under `backend.redis`. */
 export const TOP_OPTIONS = ["deviceId", "token"] as const;

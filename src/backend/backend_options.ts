@@ -71,6 +71,12 @@ export interface BackendOptions {
    * request is answered with an error; `Infinity` for no limit. Default: 30.
    */
   actionTimeout?: number;
+  /**
+   * For how many seconds a request for a registered action is valid, by its
+   * `_timestamp`; an older one is not executed, but answered with an error.
+   * `Infinity` for no limit. Default: 300.
+   */
+  actionMaxAge?: number;
   /** Takes its reports. Default: LogTape's category `["platypush", "redis", "backend"]`. */
   logger?: Logger;
   /** {@linkcode BackendOptions.redisArgs}. */

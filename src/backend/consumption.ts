@@ -21,6 +21,8 @@ export interface ConsumptionOptions {
   readonly target: string | undefined;
   /** The limit for one message in bytes, where there is a special one. */
   readonly maxSize: number | undefined;
+  /** For how many seconds a message is valid, in all queues or in some. */
+  readonly maxAge: number | Readonly<Record<string, number>> | undefined;
   /** Gives whole numbers beyond 2^53 as big integers. */
   readonly bigint: boolean;
   /** Aborted when the backend is to stop. */
@@ -55,6 +57,8 @@ export class Consumption {
    */
   async post(batch: Batch): Promise<boolean> {
     const { bus, deviceId, target, maxSize, bigint } = this.#options;
+    const { maxAge: ages } = this.#options;
+    const maxAge = typeof ages === "object" ? ages[batch.queue] : ages;
     const posted = postBatch(bus, batch.payloads, {
       deviceId,
       redelivered: batch.deliveries,
@@ -62,6 +66,7 @@ export class Consumption {
       retries: batch.retries,
       ...(target !== undefined && { target }),
       ...(maxSize !== undefined && { maxSize }),
+      ...(maxAge !== undefined && { maxAge }),
       ...(bigint && { bigint }),
       ...(isTracing() && {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
@@ -95,7 +100,9 @@ export class Consumption {
     const { counters, logger, signal } = this.#options;
     const receipt = await posted;
     const handled = await receipt.handled;
-    const failures = onePerMessage(handled, receipt);
+    const answered = await this.#refuse(batch, handled);
+    const failures = onePerMessage(handled, receipt)
+      .filter(({ index }) => !answered.has(index));
     counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
@@ -105,7 +112,6 @@ export class Consumption {
         }.`,
       );
     }
-    await this.#refuse(batch, handled);
     // What is given up because the backend stops has not failed.
     const isReturned = ({ reason }: Failure): boolean =>
       (reason === "dropped" || reason === "left") && signal.aborted;
@@ -115,24 +121,32 @@ export class Consumption {
     );
   }
 
-  /** Tells those who wait for a response to what is no message. */
+  /**
+   * Tells those who wait for a response to what is no message, or has expired.
+   *
+   * @returns The requests that have expired: an answer is all they can get.
+   */
   async #refuse(
     { payloads }: Batch,
     failures: Awaited<Receipt["handled"]>,
-  ): Promise<void> {
+  ): Promise<ReadonlySet<number>> {
     const { deviceId, target, refuse, logger } = this.#options;
     // What a subscriber has found to be wrong is the subscriber's to answer.
     const errors = new Map(
       failures
-        .filter(({ reason, subscriber }) => isBad(reason) && !subscriber)
-        .map(({ index, error }) => [index, error]),
+        .filter(({ reason, subscriber }) =>
+          (isBad(reason) || reason === "expired") && !subscriber
+        )
+        .map((failure) => [failure.index, failure]),
     );
-    await Promise.all([...errors].map(async ([index, error]) => {
+    const answered = new Set<number>();
+    await Promise.all([...errors].map(async ([index, { reason, error }]) => {
       const request = refusedRequest(payloads[index]!, deviceId);
       const isOurs = target === undefined || request?.target === target;
       if (request === undefined || !isOurs) return;
       try {
         await refuse(request, error);
+        if (reason === "expired") answered.add(index);
       } catch (error) {
         logger.warn(
           `A request that is none could not be answered: ${
@@ -141,6 +155,7 @@ export class Consumption {
         );
       }
     }));
+    return answered;
   }
 }
 

@@ -200,6 +200,7 @@ export class RedisBackend extends Backend {
       deviceId: this.deviceId,
       target: this.target,
       maxSize: this.maxSize,
+      maxAge: this.#options.maxAge,
       bigint: this.bigint,
       signal: this.stopSignal,
       refuse: (request, { message }) =>
@@ -293,7 +294,7 @@ function pause(consumers: Consumers): void {
 function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
   const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
   const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = options;
-  const { maxSize, maxMemory } = options;
+  const { maxSize, maxMemory, expired } = options;
   const { maxInFlight, heartbeatTimeout, logger } = options;
   return {
     ...(delivery !== undefined && { delivery }),
@@ -301,6 +302,7 @@ function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
     ...(maxDeliveries !== undefined && { maxDeliveries }),
     ...(retryPause !== undefined && { retryPause }),
     ...(foreign !== undefined && { foreign }),
+    ...(expired !== undefined && { expired }),
     ...(maxDeadLetters !== undefined && { maxDeadLetters }),
     ...(maxDeadLetterBytes !== undefined && { maxDeadLetterBytes }),
     ...(deadLetterAge !== undefined && { deadLetterAge }),

@@ -58,6 +58,18 @@ export interface RedisBackendOptions extends BackendOptions {
    */
   foreign?: "dead-letter" | "drop";
   /**
+   * For how many seconds a message is valid, by its `_timestamp`: a number for
+   * all queues, or an object with a number for some of them. Older ones come to
+   * nobody; requests among them are answered with an error. Default: no limit.
+   * Actions have one of their own, {@linkcode BackendOptions.actionMaxAge}.
+   */
+  maxAge?: number | Readonly<Record<string, number>>;
+  /**
+   * Says what becomes of messages that are older than `maxAge`: they are kept among
+   * the dead letters, or dropped. Default: `dead-letter`.
+   */
+  expired?: "dead-letter" | "drop";
+  /**
    * The time in seconds to wait for the first subscriber of the bus before
    * consuming for plain listeners alone; 0 does not wait, `Infinity` never
    * consumes without a subscriber. While `registerService()` is under way it

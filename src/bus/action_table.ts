@@ -45,6 +45,11 @@ export interface ActionOptions<Args = Record<string, unknown>> {
    * backend's `actionTimeout`.
    */
   timeout?: number;
+  /**
+   * For how many seconds a request for it is valid, by its `_timestamp`;
+   * `Infinity` for no limit. Default: the backend's `actionMaxAge`.
+   */
+  maxAge?: number;
   /** Says what the action does. Default: nothing. */
   description?: string;
   /**
@@ -66,6 +71,8 @@ export interface Action {
   readonly execute: (request: Request, signal: AbortSignal) => unknown;
   /** The longest time that may take, in seconds; the backend's where it is missing. */
   readonly timeout?: number | undefined;
+  /** For how many seconds a request is valid; the backend's where it is missing. */
+  readonly maxAge?: number | undefined;
   /** Says what it does. */
   readonly description?: string | undefined;
   /** Gives the JSON Schema of its arguments, where there is one. */
@@ -79,6 +86,7 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 
 const OPTIONS: Rows<ActionOptions> = {
   timeout: TIME_LIMIT,
+  maxAge: TIME_LIMIT,
   description: TEXT,
   schema: SCHEMA,
   output: SCHEMA,
@@ -99,7 +107,7 @@ export function toAction<Args>(
   options: ActionOptions<Args>,
 ): Action {
   checkOptions(`register the action "${name}"`, options, OPTIONS);
-  const { timeout, schema, output, description } = options;
+  const { timeout, maxAge, schema, output, description } = options;
   if (typeof handler !== "function") {
     throw new TypeError(
       `Cannot register the action "${name}": its handler is no function`,
@@ -117,6 +125,7 @@ export function toAction<Args>(
       return output ? await fit(output, result, "output") : result;
     },
     timeout,
+    maxAge,
     description,
     argsSchema: schema && (() => jsonSchemaOf(schema, "input")),
     outputSchema: output && (() => jsonSchemaOf(output, "output")),

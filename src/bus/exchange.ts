@@ -534,7 +534,8 @@ function receiveAll(
   inputs: readonly (Postable | Wire | WireMessage)[],
   options: FrameOptions,
 ): (Message | Failure)[] {
-  const { target, redelivered } = options;
+  const { target, redelivered, maxAge = Infinity } = options;
+  const now = Date.now() / 1000;
   const all: (Message | Failure)[] = [];
   for (const [index, built] of buildAll(inputs, options).entries()) {
     if (built instanceof Error) {
@@ -545,6 +546,12 @@ function receiveAll(
         `Message ${built.id} is for "${built.target}", expected "${target}"`,
       );
       all.push({ index, reason: "foreign", error });
+    } else if (now - built.timestamp > maxAge) {
+      const age = Math.round(now - built.timestamp);
+      const error = new BusError(
+        `Message ${built.id} has expired: it was made ${age} s ago by its sender's clock, more than ${maxAge} s (maxAge)`,
+      );
+      all.push({ index, reason: "expired", error });
     } else {
       if (redelivered !== undefined) built.redelivered = redelivered[index]!;
       all.push(built);

@@ -35,6 +35,8 @@ export interface FrameOptions {
   readonly redelivered?: readonly number[];
   /** Who still has to get each message of the frame, as its earlier receipt tells. */
   readonly retries?: readonly (string | undefined | null)[];
+  /** For how many seconds a message is valid. */
+  readonly maxAge?: number;
   /** The ids and times of messages that lack them. */
   readonly identities?: Identities;
   /** The size limit of a message in bytes. */

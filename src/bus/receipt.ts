@@ -11,6 +11,7 @@ export interface Failure {
    * - `malformed`: it is not a message.
    * - `too-large`: it is larger than the limit.
    * - `foreign`: it is meant for another device.
+   * - `expired`: it is older than it may be.
    * - `failed`: a handler threw, rejected, or took longer than its time limit.
    * - `dropped`: a subscriber was terminated, or gave no sign of life, while it
    *   was at work on the message.
@@ -21,6 +22,7 @@ export interface Failure {
     | "malformed"
     | "too-large"
     | "foreign"
+    | "expired"
     | "failed"
     | "dropped"
     | "left";

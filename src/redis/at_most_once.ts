@@ -140,11 +140,11 @@ class PoppedBatch extends TakenBatch {
     failures: readonly Failure[],
     returned: readonly Failure[],
   ): Promise<void> {
-    const { stats, logger, queue, foreign, box } = this.consumer.options;
+    const { stats, logger, queue, box } = this.consumer.options;
     const notHandled = [...failures, ...returned];
     stats.acknowledged += this.payloads.length - notHandled.length;
     const buried = notHandled.filter(({ reason }) =>
-      reason !== "foreign" || foreign === "dead-letter"
+      this.consumer.keeps(reason)
     );
     stats.dropped += notHandled.length - buried.length;
     if (buried.length === 0) return;

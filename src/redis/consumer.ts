@@ -173,6 +173,8 @@ export interface ConsumerOptions {
   readonly retryPause: number;
   /** Says what becomes of messages that are for another device. */
   readonly foreign: "dead-letter" | "drop";
+  /** Says what becomes of messages that are older than they may be. */
+  readonly expired: "dead-letter" | "drop";
   /** The dead letters of the queue. */
   readonly box: DeadLetterBox;
   /** The limit for one message, in bytes. */
@@ -335,6 +337,13 @@ export abstract class Consumer {
     this.options.stats.inFlight -= length;
     this.wake();
     this.options.onBytes(-batch.bytes);
+  }
+
+  /** Tells whether what is not handled for this reason becomes a dead letter. */
+  keeps(reason: Failure["reason"]): boolean {
+    const { foreign, expired } = this.options;
+    if (reason === "foreign") return foreign === "dead-letter";
+    return reason !== "expired" || expired === "dead-letter";
   }
 
   /** Looks again whether another batch may be taken. */

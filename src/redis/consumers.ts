@@ -259,6 +259,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         maxDeliveries: options.maxDeliveries,
         retryPause: options.retryPause,
         foreign: options.foreign,
+        expired: options.expired,
         box: new DeadLetterBox({
           queue,
           maxDeadLetters: options.maxDeadLetters,

@@ -8,6 +8,7 @@ const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {
   malformed: true,
   "too-large": true,
   foreign: true,
+  expired: true,
   failed: true,
   dropped: true,
   crashed: true,
@@ -52,6 +53,7 @@ export interface DeadLetter {
    * - `malformed`: it is no message.
    * - `too-large`: it is over the size limit.
    * - `foreign`: it is meant for another device.
+   * - `expired`: it is older than it may be.
    * - `failed`: a handler threw, rejected, or took longer than its time limit.
    * - `dropped`: a subscriber went away before it had handled the message.
    * - `crashed`: consumers died while they had it in hand.
@@ -60,6 +62,7 @@ export interface DeadLetter {
     | "malformed"
     | "too-large"
     | "foreign"
+    | "expired"
     | "failed"
     | "dropped"
     | "crashed";

@@ -146,7 +146,7 @@ export class HeldBatch extends TakenBatch {
 
   /** Decides what becomes of messages that failed. */
   #plan(failures: readonly Failure[]): Plan {
-    const { queue, maxDeliveries, retryPause, foreign } = this.consumer.options;
+    const { queue, maxDeliveries, retryPause } = this.consumer.options;
     const args: string[] = [];
     let retried = 0;
     const buried: { reason: DeadLetter["reason"]; message: string }[] = [];
@@ -175,7 +175,7 @@ export class HeldBatch extends TakenBatch {
         args.push("retry", String(index), formatHistory(history));
         args.push(String(pause), before.identity.id);
         retried++;
-      } else if (reason !== "foreign" || foreign === "dead-letter") {
+      } else if (this.consumer.keeps(reason)) {
         const letter = {
           id: before.identity.id,
           received: before.identity.timestamp,

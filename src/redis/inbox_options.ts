@@ -50,6 +50,11 @@ export interface InboxOptions {
   retryPause?: number;
   /** Says what becomes of messages for another device. Default: `dead-letter`. */
   foreign?: "dead-letter" | "drop";
+  /**
+   * Says what becomes of messages that are settled as `expired`. Default:
+   * `dead-letter`.
+   */
+  expired?: "dead-letter" | "drop";
   /** The largest number of dead letters of a queue. Default: 10,000. */
   maxDeadLetters?: number;
   /**
@@ -106,6 +111,7 @@ type DeliveryOption =
   | "maxDeliveries"
   | "retryPause"
   | "foreign"
+  | "expired"
   | "maxDeadLetters"
   | "maxDeadLetterBytes"
   | "deadLetterAge"
@@ -142,6 +148,10 @@ export const DELIVERY_OPTIONS: Rows<
   }),
   foreign: row(oneOf("dead-letter", "drop"), {
     description: "Messages for another device: `dead-letter`, or `drop`",
+    default: "dead-letter",
+  }),
+  expired: row(oneOf("dead-letter", "drop"), {
+    description: "Messages over their `maxAge`: `dead-letter`, or `drop`",
     default: "dead-letter",
   }),
   maxDeadLetters: row(INDEX, {

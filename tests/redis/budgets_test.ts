@@ -29,6 +29,7 @@ for (const how of ["that waits", "that comes"] as const) {
     if (how === "that waits") await push();
     await using inbox = await open(server, {
       logger,
+      heartbeatTimeout: 10,
       maxSize: MEBIBYTE,
       maxDeadLetterBytes: 15 * MEBIBYTE,
     });
