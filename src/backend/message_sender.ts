@@ -133,12 +133,13 @@ export class MessageSender {
   async sendMessage(
     messages: MessageInput | readonly MessageInput[],
     queueName?: string | null,
+    timeout?: number,
   ): Promise<void> {
     const queue = queueName ?? this.#options.queue;
     await traceSending(
       queue,
       listOf(messages).map((message) => this.#build(message)),
-      (texts) => this.#outbox.push(queue, texts),
+      (texts) => this.#outbox.push(queue, texts, timeout),
     );
   }
 
@@ -168,12 +169,15 @@ export class MessageSender {
       await fitted(schema, given, "The request's args");
       signal?.throwIfAborted();
     }
-    await this.sendMessage(message, queueName);
+    // The time is for all of it: connecting, sending, and waiting.
+    const start = performance.now();
+    await this.sendMessage(message, queueName, responseTimeout || undefined);
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
       message.id,
       responseTimeout,
       signal,
+      start,
     );
     const response = readResponse(payload, message, this.#options);
     if (output !== undefined && response.errors.length === 0) {

@@ -32,7 +32,7 @@ export function parseAddress(
   return { host: (match[1] ?? match[2])!, port };
 }
 
-const ADDRESS = /^(?:\[([0-9a-f:.%]+)\]|([^:[\]]+))(?::(\d+))?$/i;
+const ADDRESS = /^(?:\[([0-9a-f:.]+)\]|([^:%[\]]+))(?::(\d+))?$/i;
 
 /** Tells whether it is what {@linkcode parseAddress} reads. */
 export function isAddress(value: unknown): boolean {

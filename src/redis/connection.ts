@@ -12,7 +12,12 @@ import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { NameWatch } from "./name_watch.ts";
-import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
+import {
+  parseRedisArgs,
+  type RedisArgs,
+  type Settings,
+  unsetPlace,
+} from "./redis_args.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -73,6 +78,14 @@ export class Connection {
       formatAddress(this.#address),
       options.logger ?? createLogger("redis"),
     );
+    const unset = unsetPlace(args);
+    if (unset !== undefined) {
+      this.#trouble.warnOnce(
+        `\`${unset}\` of the arguments for Redis is undefined, so the server is taken to be at ${
+          formatAddress(this.#address)
+        }: is a variable of the environment not set?`,
+      );
+    }
   }
 
   /**

@@ -10,7 +10,8 @@ import {
   TEXT,
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { backoff, retry } from "../waiting.ts";
+import { backoff, retry, settledWithin } from "../waiting.ts";
+import { formatAddress } from "./address.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
@@ -106,6 +107,9 @@ export class Outbox {
    *
    * @param queue The list to whose end it goes.
    * @param payloads One message, or several in their order.
+   * @param timeout The longest time to wait for the server and its answer, in
+   * seconds. Default: `connectionTimeout` for the server, and no limit of its own
+   * for the answer.
    * @returns How long the queue is now.
    * @throws {RedisError} The server could not be reached or refused. Where
    * `mayHaveRun` is set, the connection was lost on the way and the messages may
@@ -116,9 +120,11 @@ export class Outbox {
   async push(
     queue: string,
     payloads: string | Uint8Array | readonly (string | Uint8Array)[],
+    timeout?: number,
   ): Promise<number> {
     checkValue("send to Redis", "queue", queue, QUEUE);
     checkValue("send to Redis", "payloads", payloads, PAYLOADS);
+    checkValue("send to Redis", "timeout", timeout, SECONDS);
     const list = (Array.isArray(payloads) ? payloads : [payloads]) as readonly (
       | string
       | Uint8Array
@@ -128,6 +134,7 @@ export class Outbox {
       `send to "${queue}"`,
       queue,
       (connection) => connection.command<number>(["RPUSH", queue, ...list]),
+      timeout,
     );
   }
 
@@ -160,6 +167,8 @@ export class Outbox {
    * @param id The id of the request that it answers.
    * @param timeout The longest time to wait, in seconds.
    * @param signal Ends the wait: it rejects with the signal's reason.
+   * @param start The moment at which the time began, by `performance.now()`.
+   * Default: now.
    * @returns The response as it was sent.
    * @throws {TypeError} The id is no text, or there is no time.
    * @throws {RangeError} The time is no number of seconds.
@@ -182,10 +191,17 @@ export class Outbox {
     id: string,
     timeout: number,
     signal?: AbortSignal,
+    start?: number,
   ): Promise<Uint8Array> {
     checkValue("wait for a response", "id", id, ID);
     checkValue("wait for a response", "timeout", timeout, TIMEOUT);
-    return await this.#responses.wait(id, responseKey(id), timeout, signal);
+    return await this.#responses.wait(
+      id,
+      responseKey(id),
+      timeout,
+      signal,
+      start,
+    );
   }
 
   /** Closes the connections; what still waits rejects. */
@@ -205,13 +221,30 @@ export class Outbox {
     what: string,
     key: string,
     run: (connection: Connection) => Promise<Reply>,
+    timeout?: number,
   ): Promise<Reply> {
     const { signal } = this.#abort;
-    const deadline = performance.now() + this.#timeout * 1000;
+    const limit = Math.min(timeout ?? Infinity, this.#timeout);
+    const deadline = performance.now() + limit * 1000;
     const pauses = { first: 0.02, longest: 1 };
+    const attempt = async (): Promise<Reply> => {
+      const connection = await this.#router.connect(key, deadline);
+      const running = run(connection);
+      if (timeout === undefined) return await running;
+      const left = Math.max(0, deadline - performance.now()) / 1000;
+      if (await settledWithin(running, left, { signal })) return await running;
+      throw new RedisError(
+        {
+          place: formatAddress(connection.address),
+          reason: `no answer within ${timeout} s`,
+        },
+        "connection",
+        { mayHaveRun: true },
+      );
+    };
     try {
       return await retry(
-        async () => await run(await this.#router.connect(key, deadline)),
+        attempt,
         {
           ...pauses,
           signal,

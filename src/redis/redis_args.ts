@@ -201,6 +201,19 @@ const FILLED = (expected: string): Kind => ({
   expected,
   accepts: (value) => typeof value === "string" && value !== "",
 });
+/** Says what is wrong with an address that has a zone: Deno's node:net refuses it. */
+function explainZone(value: unknown): string | undefined {
+  const hasZone = [value].flat().some((text) => /:.*%/.test(String(text)));
+  return hasZone
+    ? "Deno cannot connect to an address with a zone, such as fe80::1%eth0; give the server a name or another address"
+    : undefined;
+}
+const HOST: Kind = {
+  ...FILLED("a name or an address"),
+  accepts: (value) =>
+    typeof value === "string" && value !== "" && !value.includes("%"),
+  explain: explainZone,
+};
 const SECONDS: Kind = {
   expected: "a number of seconds from 0 on",
   accepts: (value) => Number.isFinite(value) && Number(value) >= 0,
@@ -211,6 +224,7 @@ const ADDRESSES: Kind = {
   expected: 'a list of "host:port", with "[address]:port" for IPv6',
   accepts: (value) =>
     Array.isArray(value) && value.length > 0 && value.every(isAddress),
+  explain: explainZone,
 };
 const ADDRESS_MAP: Kind = {
   expected: 'a list of "host:port=host:port"',
@@ -267,7 +281,7 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
       help: "The server: redis://, rediss:// or unix://",
     },
   }),
-  host: argument(FILLED("a name or an address"), {
+  host: argument(HOST, {
     description: "The server's name or address",
     default: "127.0.0.1",
     variable: "PLATYPUSH_REDIS_HOST",
@@ -408,6 +422,26 @@ type FilledArgument =
   | "health_check_interval"
   | "protocol";
 
+/** The arguments of which one says where the server is. */
+const PLACES = [
+  "url",
+  "host",
+  "unix_socket_path",
+  "sentinels",
+  "cluster",
+] as const;
+
+/**
+ * Finds an argument for the server's place that is there and undefined, as a
+ * variable that is not set, where nothing else says the place.
+ */
+export function unsetPlace(args: RedisArgs): string | undefined {
+  const isKnown = PLACES.some((name) =>
+    (args[name] ?? undefined) !== undefined
+  );
+  return isKnown ? undefined : PLACES.find((name) => Object.hasOwn(args, name));
+}
+
 /** Lists the arguments that are given and have no effect. */
 export function ignoredArguments(args: RedisArgs): string[] {
   return Object.entries<Row>(REDIS_ARGUMENTS)
@@ -441,6 +475,8 @@ function readUrl(url: string): RedisArgs | string | undefined {
   const match = URL_PATTERN.exec(url);
   const [, scheme, user, password, authority = "", path = "", query] = match ??
     [];
+  const host = /\[.*?\]/.exec(authority)?.[0];
+  if (host?.includes("%")) return explainZone(host);
   // Before a further `@` is the rest of a password, which has to be encoded.
   const rest = scheme === "unix" ? authority : authority + path;
   if (match === null || `${rest}${query}`.includes("@")) return undefined;

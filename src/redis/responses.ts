@@ -61,14 +61,16 @@ export class Responses {
    * @param key The list on which the response arrives.
    * @param timeout The longest time to wait, in seconds.
    * @param signal Ends the wait with its reason.
+   * @param start When the time began, by `performance.now()`.
    */
   wait(
     id: string,
     key: string,
     timeout: number,
     signal?: AbortSignal,
+    start: number = performance.now(),
   ): Promise<Uint8Array> {
-    const waiting = this.#wait(id, key, timeout, signal);
+    const waiting = this.#wait(id, key, timeout, signal, start);
     const done = waiting.catch(() => {}).finally(() =>
       this.#waiting.delete(done)
     );
@@ -88,8 +90,8 @@ export class Responses {
     key: string,
     timeout: number,
     signal: AbortSignal | undefined,
+    start: number,
   ): Promise<Uint8Array> {
-    const start = performance.now();
     const late = new AbortController();
     const { daemon } = this.#options;
     const end = AbortSignal.any([
@@ -97,7 +99,8 @@ export class Responses {
       this.#closing.signal,
       ...signal ? [signal] : [],
     ]);
-    const over = sleep(timeout, { signal: end, unref: daemon }).then(() =>
+    const left = Math.max(0, timeout - (performance.now() - start) / 1000);
+    const over = sleep(left, { signal: end, unref: daemon }).then(() =>
       late.abort()
     );
     let problem = "";

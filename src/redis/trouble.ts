@@ -28,6 +28,7 @@ export class Trouble {
   /** The connections that are in trouble. */
   readonly #troubled = new Set<object>();
   readonly #reported = new Set<string>();
+  readonly #warned = new Set<string>();
   #begin = -Infinity;
   #end = -Infinity;
   #reminder = 0;
@@ -43,6 +44,13 @@ export class Trouble {
     const trouble = all.get(place) ?? new Trouble(logger);
     all.set(place, trouble);
     return trouble;
+  }
+
+  /** Warns of something that stays as it is. */
+  warnOnce(text: string): void {
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#logger.warn(text);
   }
 
   /** Notes that a connection was lost. */

@@ -318,3 +318,28 @@ Deno.test("Outbox waits for ever for a server, if it is told to", async () => {
   process.off("warning", note);
   assert.deepEqual(warnings, []);
 });
+
+Deno.test("Outbox waits no longer than it is told, for the server and for its answer", async () => {
+  const logger = new LineLogger();
+  await using nowhere = new Outbox({ port: freePort() }, {
+    connectionTimeout: 60,
+    logger,
+  });
+  await assert.rejects(
+    inTime(nowhere.push("queue", "x", 0.1), "the error"),
+    (error: RedisError) => error.code === "connection" && !error.mayHaveRun,
+  );
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  await using outbox = new Outbox({ port: proxy.port, socket_timeout: 60 }, {
+    logger,
+  });
+  await outbox.push("queue", "one");
+  proxy.freeze();
+  await assert.rejects(
+    inTime(outbox.push("queue", "two", 0.1), "the error"),
+    (error: RedisError) =>
+      error.mayHaveRun && /no answer within 0\.1 s/.test(error.message),
+  );
+  proxy.thaw();
+});

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { RedisBackend } from "../../mod.ts";
+import { Connection } from "../../src/redis/mod.ts";
 import {
   ignoredArguments,
   parseRedisArgs,
@@ -7,6 +9,7 @@ import {
 } from "../../src/redis/redis_args.ts";
 
 import { LineLogger } from "../line_logger.ts";
+import { freePort } from "../servers.ts";
 
 Deno.test("parseRedisArgs fills in the defaults", () => {
   const settings = parseRedisArgs();
@@ -221,4 +224,39 @@ Deno.test("parseRedisArgs takes what is undefined, as a variable that is not set
     url: "redis://elsewhere:7000",
   });
   assert.deepEqual(address, { host: "elsewhere", port: 7000 });
+});
+
+Deno.test("parseRedisArgs refuses an address with a zone, which node:net cannot connect to", async () => {
+  const given: RedisArgs[] = [
+    { host: "fe80::1%lo" },
+    { url: "redis://[fe80::1%25lo]:6379" },
+    { cluster: ["127.0.0.1", "[fe80::1%lo]:6379"] },
+    { sentinels: ["[fe80::1%lo]"], serviceName: "mymaster" },
+  ];
+  for (const args of given) {
+    assert.throws(
+      () => parseRedisArgs(args),
+      /^TypeError: Cannot connect to Redis: .*address with a zone.*give the server a name or another address$/,
+    );
+  }
+  // Whoever sees this fail can take such addresses.
+  const socket = connect({ host: "fe80::1%lo", port: 6379 });
+  const failure = Promise.withResolvers<Error & { code?: string }>();
+  socket.on("error", failure.resolve);
+  assert.equal((await failure.promise).code, "EINVAL");
+});
+
+Deno.test("Connection says that it looks at the default place where a variable is not set", async () => {
+  const port = freePort();
+  const logger = new LineLogger();
+  const unset = Deno.env.get("A_VARIABLE_THAT_IS_NOT_SET");
+  for (const url of [unset, `redis://127.0.0.1:${port}`]) {
+    const signal = AbortSignal.timeout(50);
+    const args = url === undefined ? { url, port } : { url, host: unset };
+    await assert.rejects(Connection.connect(args, { logger, signal }));
+  }
+  const lines = logger.lines.filter((line) => line.includes("undefined"));
+  assert.deepEqual(lines, [
+    `warn: \`url\` of the arguments for Redis is undefined, so the server is taken to be at 127.0.0.1:${port}: is a variable of the environment not set?`,
+  ]);
 });
