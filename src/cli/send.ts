@@ -117,7 +117,7 @@ const sendRequestCommand: Command = defineCommand("request", {
   },
 });
 
-/** What the arguments of the command say of a request. */
+/** A request as the arguments of the command describe it. */
 type Asked = Omit<RequestFields, "origin">;
 
 /** Posts a request to the bus of a hub, and waits for the response if it is told to. */
