@@ -92,13 +92,14 @@ export class AtLeastOnce extends Consumer implements Member {
   /** True while messages are handed out one by one, because one may be poison. */
   #isIsolating = false;
   /** True when there may be more in the queue than one message. */
-  #isBacklog = true;
+  #isBacklog: boolean;
   /** The number of messages in a row that had others behind them. */
   #followed = 0;
   readonly #ending = new AbortController();
 
   constructor(options: ConsumerOptions) {
     super(options);
+    this.#isBacklog = !this.isShared;
     this.#recoverer = new Recoverer(options);
     this.#session = new Session(options.queue, options.consumer);
     this.keys = this.#session.keys;
@@ -130,7 +131,7 @@ export class AtLeastOnce extends Consumer implements Member {
 
   protected override async checkRights(): Promise<void> {
     const { control, queue, user } = this.options;
-    await checkRights(control, queue, "at-least-once", user);
+    await checkRights(control, queue, "at-least-once", user, !this.isShared);
   }
 
   protected override async enter(): Promise<void> {
@@ -158,13 +159,18 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   protected override async takeOne(): Promise<void> {
+    const isQuiet = this.#prefetched.length === 0 && !this.#isBacklog;
+    if (isQuiet && this.isShared && !this.takeNews()) return await this.news();
     const request = this.#prefetched.shift() ??
       (this.#isBacklog ? this.#request() : this.#wait());
     const { session, number, limit } = request;
     try {
       const taken = await request.reply;
       const { length } = taken[1];
-      if (limit > 0) this.#isBacklog = taken[2] > 0;
+      if (limit > 0) {
+        this.#isBacklog = taken[2] > 0;
+        this.ring();
+      }
       if (length >= limit && limit > 0 && !this.#isIsolating) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
@@ -175,6 +181,7 @@ export class AtLeastOnce extends Consumer implements Member {
     } catch (error) {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
+      this.ring();
       this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
       if (error.code === "permission") {
@@ -475,6 +482,7 @@ return {histories, count, limit > 0 and redis.call('LLEN', KEYS[1]) or 0}
   ): Promise<Reply> {
     const { blocking, control, queue, heartbeat } = this.options;
     const { keys } = session;
+    const list = session.list(number);
     const block = this.blockSeconds;
     const beat = heartbeat.key(keys);
     // Those whose handlers are done in this turn are acknowledged on the way.
@@ -492,8 +500,14 @@ return {histories, count, limit > 0 and redis.call('LLEN', KEYS[1]) or 0}
     const [announced, moved, known] = await this.blocked(Promise.allSettled([
       announcing,
       blocking.command<Uint8Array | null>(
-        ["BLMOVE", queue, session.list(number), "LEFT", "RIGHT", String(block)],
-        { block, bytes: true, isReply: isPayload },
+        this.isShared
+          ? ["LMOVE", queue, list, "LEFT", "RIGHT"]
+          : ["BLMOVE", queue, list, "LEFT", "RIGHT", String(block)],
+        {
+          ...(!this.isShared && { block }),
+          bytes: true,
+          isReply: isPayload,
+        },
       ),
       // A key that is named several times counts as often: see FACTS.
       blocking.command<number>(
@@ -512,12 +526,14 @@ return {histories, count, limit > 0 and redis.call('LLEN', KEYS[1]) or 0}
       return NOTHING;
     }
     if (known.status === "rejected") throw known.reason;
+    // This look is what the server tells changes of.
+    const isFollowed = (known.value & FACTS.isFollowed) > 0;
+    if (isFollowed) this.ring();
     const payload = moved.value;
     if (payload === null) {
       if (announced.status === "fulfilled") session.slots.push(number);
       return NOTHING;
     }
-    const isFollowed = (known.value & FACTS.isFollowed) > 0;
     this.#followed = isFollowed ? this.#followed + 1 : 0;
     this.#isBacklog = this.#followed > 1;
     const isAlive = (known.value & FACTS.isAlive) > 0;

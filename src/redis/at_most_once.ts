@@ -26,7 +26,7 @@ export class AtMostOnce extends Consumer {
       ["COMMAND", "INFO", "BLMPOP"],
     ).then((reply) => reply[0] !== null, () => false);
     const command = this.#hasBlmpop ? "BLMPOP" : "BLPOP";
-    await checkRights(control, queue, command, user);
+    await checkRights(control, queue, command, user, !this.isShared);
   }
 
   protected override async enter(): Promise<void> {
@@ -90,6 +90,12 @@ export class AtMostOnce extends Consumer {
   async #wait(): Promise<readonly Uint8Array[]> {
     if (!this.isOpen) return [];
     const { blocking, queue, batchSize } = this.options;
+    if (this.isShared) {
+      if (!this.takeNews()) await this.news();
+      // This look is what the server tells changes of.
+      if (await blocking.command(["EXISTS", queue]) === 1) this.ring();
+      return [];
+    }
     const isPopped = (reply: unknown): boolean =>
       reply === null || Array.isArray(reply) && isText(reply[0]) &&
         (this.#hasBlmpop ? isPayloads(reply[1]) : isText(reply[1]));

@@ -197,7 +197,10 @@ export interface ConsumerOptions {
   readonly room: () => number;
   /** Called when there are so many bytes more in hand, or fewer if negative. */
   readonly onBytes: (change: number) => void;
-  /** For commands that block. */
+  /**
+   * For taking messages, and commands that block; where it is the same as
+   * `control`, nothing blocks, and the server tells when the queue has changed.
+   */
   readonly blocking: Connection;
   /** For everything else. */
   readonly control: Connection;
@@ -258,6 +261,8 @@ export abstract class Consumer {
   #isOpen = true;
   #isIdle = true;
   #isBlocked = false;
+  /** True when the queue may have changed since it was found empty. */
+  #hasNews = true;
   #mayUnblock = true;
   #inHand = 0;
   readonly #counted = new WeakSet<TakenBatch>();
@@ -328,6 +333,12 @@ export abstract class Consumer {
     });
   }
 
+  /** Notes that the queue may have changed. */
+  ring(): void {
+    this.#hasNews = true;
+    this.wake();
+  }
+
   /** Notes that a batch is settled; it does so itself. */
   putDown(batch: TakenBatch): void {
     // It may be settled before whoever took it has said so.
@@ -367,9 +378,34 @@ export abstract class Consumer {
     return this.#mayUnblock ? BLOCK_SECONDS : SHORT_BLOCK_SECONDS;
   }
 
+  /** Tells whether messages are taken without commands that block. */
+  protected get isShared(): boolean {
+    return this.options.blocking === this.options.control;
+  }
+
+  /** Tells whether the queue may have changed; from now on the server tells. */
+  protected takeNews(): boolean {
+    const hadNews = this.#hasNews;
+    this.#hasNews = false;
+    return hadNews;
+  }
+
+  /** Waits until the queue may have changed. */
+  protected async news(): Promise<void> {
+    while (this.isOpen && !this.#hasNews) {
+      if (this.options.control.isTracking) {
+        await this.#change();
+        continue;
+      }
+      // It told until the connection was lost.
+      await sleep(SHORT_BLOCK_SECONDS, { signal: this.closing.signal });
+      this.#hasNews = true;
+    }
+  }
+
   /** Notes that a command blocks until this settles. */
   protected async blocked<Reply>(waiting: Promise<Reply>): Promise<Reply> {
-    this.#isBlocked = true;
+    this.#isBlocked = !this.isShared;
     try {
       return await waiting;
     } finally {
@@ -494,6 +530,7 @@ export abstract class Consumer {
 
   /** Finds out whether a command that blocks can be ended before its time. */
   protected async checkUnblocking(): Promise<void> {
+    if (this.isShared) return;
     // No connection has this number.
     this.#mayUnblock = await this.#tryUnblocking(Number.MAX_SAFE_INTEGER);
   }

@@ -55,8 +55,9 @@ const NEAR = 0.8;
 const GRACE = 2;
 
 /**
- * Consumes one queue or several: each has a consumer with two connections, and
- * all of them hand their batches to one function.
+ * Consumes one queue or several: all have one connection to a server and
+ * one heartbeat, and hand their batches to one function. One queue has a second
+ * connection, on which it waits.
  */
 export class Consumers {
   readonly #connections: Connection[] = [];
@@ -238,15 +239,29 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       this.#connections.push(connection);
       return connection;
     };
-    const control = await connect(first!, Infinity, () => sources);
+    // LMOVE and BLMOVE tell no size before they send a message.
+    const largest = maxReply(options.maxSize);
+    const control = await connect(
+      first!,
+      queues.length > 1 ? largest : Infinity,
+      () => sources,
+    );
     const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
     this.#heartbeats.push(heartbeat);
+    const byName = new Map<string, Consumer>();
+    const isShared = queues.length > 1 && await tellsChanges(
+      control,
+      first!,
+      (key) => {
+        if (key !== undefined) byName.get(key)?.ring();
+        else for (const consumer of byName.values()) consumer.ring();
+      },
+    );
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
-      const blocking = await connect(
+      const blocking = isShared ? control : await connect(
         queue,
-        // BLMOVE tells no size before it sends a message.
-        maxReply(options.maxSize),
+        largest,
         () => sources.filter((source) => source.queue === queue),
       );
       const Kind = options.delivery === "at-most-once"
@@ -287,17 +302,16 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         control,
         heartbeat,
       });
+      byName.set(queue, consumer);
       const source = { queue, consumer, control, stats };
       if (options.paused) await consumer.pause();
       await this.#insist(() => consumer.start(), options, logger);
       sources.push(source);
     };
     const added = await Promise.allSettled(queues.map(add));
-    const byName = new Map(sources.map((source) => [source.queue, source]));
-    for (const queue of queues) {
-      const source = byName.get(queue);
-      if (source !== undefined) this.#sources.set(queue, source);
-    }
+    const order = new Map(queues.map((queue, at) => [queue, at]));
+    sources.sort((a, b) => order.get(a.queue)! - order.get(b.queue)!);
+    for (const source of sources) this.#sources.set(source.queue, source);
     const refused = added.find(({ status }) => status === "rejected");
     if (refused?.status === "rejected") throw refused.reason;
     await this.#insist(() => heartbeat.start(), options, logger);
@@ -326,6 +340,24 @@ return {redis.call('LLEN', KEYS[1]), first or false}
 /** Gives the largest answer with messages that is wanted. */
 function maxReply(maxSize: number): number {
   return Math.ceil(Math.max(maxSize, MAX_BATCH_BYTES) * 1.25) + 2 ** 20;
+}
+
+/**
+ * Asks the server to tell when keys change that were read, so that one connection
+ * does for many queues.
+ *
+ * @returns Whether it does, and the user may move messages without waiting.
+ */
+async function tellsChanges(
+  control: Connection,
+  queue: string,
+  listener: (key: string | undefined) => void,
+): Promise<boolean> {
+  const { dead } = queueKeys(queue, "");
+  const probe = dead.replace(/dead$/, "probe");
+  return await control.trackKeys(listener) &&
+    await control.command(["LMOVE", probe, probe, "LEFT", "RIGHT"])
+      .then(() => true, () => false);
 }
 
 function checkQueues(

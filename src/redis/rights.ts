@@ -30,6 +30,7 @@ return errors
  * @param delivery The way in which messages are to be taken, or the command with
  * which they are to be taken at most once.
  * @param user The user's name, as it was given.
+ * @param blocks Whether it waits by commands that block.
  * @throws {RedisError} `permission`: something is missing; the advice is the one
  * `ACL SETUSER` line that grants all of it.
  */
@@ -38,6 +39,7 @@ export async function checkRights(
   queue: string,
   delivery: "at-least-once" | "BLPOP" | "BLMPOP",
   user: string,
+  blocks = true,
 ): Promise<void> {
   const { consumers, deliveries, retry, dead } = queueKeys(queue, "");
   const probe = dead.replace(/dead$/, "probe");
@@ -100,7 +102,8 @@ export async function checkRights(
     : delivery === "BLPOP"
     ? ["BLPOP", probe, "0.001"]
     : ["BLMPOP", "0.001", "1", probe, "LEFT"];
-  await connection.command(blocking).catch(({ message, cause }: RedisError) => {
+  const trying = blocks ? connection.command(blocking) : undefined;
+  await trying?.catch(({ message, cause }: RedisError) => {
     errors.push(
       commands.length,
       (cause as Error | undefined)?.message ?? message,
