@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { type Batch, Inbox } from "../../src/redis/mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { texts } from "./inboxes.ts";
+
+const QUEUES = Array.from({ length: 50 }, (_, at) => `queue${at}`);
+
+/** Counts the commands that the server has run, also within scripts. */
+async function commands(server: TestServer): Promise<number> {
+  const text = await server.run<string>("INFO", "commandstats");
+  const counts = text.matchAll(/cmdstat_(?!info|rpush)\S+?:calls=(\d+)/g);
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+async function clients(server: TestServer): Promise<number> {
+  const text = await server.run<string>("CLIENT", "LIST");
+  return text.trim().split("\n").length;
+}
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`Inbox (${delivery}) has one connection for many queues, and misses nothing`, async () => {
+    await using server = await TestServer.start();
+    const before = await clients(server);
+    await server.run("RPUSH", QUEUES[3]!, "early");
+    await using inbox = await Inbox.open(server.args, {
+      queue: QUEUES,
+      delivery,
+      logger: new LineLogger(),
+    });
+    assert.equal(await clients(server) - before, 1);
+    const seen: string[] = [];
+    const reading = (async () => {
+      for (let batch: Batch | undefined; (batch = await inbox.next());) {
+        seen.push(...texts(batch).map((text) => `${batch!.queue} ${text}`));
+        await batch.settle();
+      }
+    })();
+    const sent = [`${QUEUES[3]} early`];
+    for (let round = 0; round < 3; round++) {
+      for (const queue of QUEUES) {
+        await server.run("RPUSH", queue, ...["a", "b"].slice(0, 1 + round % 2));
+        sent.push(`${queue} a`);
+        if (round % 2 === 1) sent.push(`${queue} b`);
+      }
+      if (round === 1) await server.run("CLIENT", "KILL", "TYPE", "normal");
+    }
+    await until(() => seen.length >= sent.length);
+    await inbox.stop();
+    await reading;
+    assert.deepEqual(seen.toSorted(), sent.toSorted());
+    assert.deepEqual(await server.run("KEYS", "*"), []);
+  });
+}
+
+Deno.test("Inbox shows by one key that it is alive, and finds in every queue what somebody had in hand whose key beats no more", async () => {
+  await using server = await TestServer.start();
+  const heartbeat = "{queue0}:consumer:gone.1";
+  // It would count for an hour, if it did not say for how long it counts.
+  await server.run("SET", heartbeat, "700 x1", "PX", "3600000");
+  for (const queue of QUEUES.slice(1)) {
+    await server.run("HSET", `{${queue}}:consumers`, "gone.1", "alive");
+    await server.run("SET", `{${queue}}:consumer:gone.1`, `=${heartbeat}`);
+    await server.run("HSET", `{${queue}}:processing:gone.1`, "1", "?");
+    await server.run("RPUSH", `{${queue}}:processing:gone.1:1`, "one");
+  }
+  await using inbox = await Inbox.open(server.args, {
+    queue: QUEUES,
+    heartbeatTimeout: 0.6,
+    logger: new LineLogger(),
+  });
+  const beating: string[] = [];
+  for (const key of await server.run<string[]>("KEYS", "*:consumer:c*")) {
+    if (await server.run<number>("PTTL", key) > 0) beating.push(key);
+  }
+  assert.equal(beating.length, 1);
+  assert.equal(inbox.stats().reclaimed, 0);
+  for (const _ of QUEUES.slice(1)) {
+    const batch = await inbox.next();
+    assert.deepEqual(texts(batch), ["one"]);
+    await batch!.settle();
+  }
+  assert.equal(inbox.stats().reclaimed, QUEUES.length - 1);
+});
+
+Deno.test("Inbox takes three commands a message, and few while nothing happens", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    logger: new LineLogger(),
+  });
+  const message = JSON.stringify({ id: "0".repeat(32), _timestamp: 1 });
+  const handle = async (): Promise<void> => {
+    const waiting = inbox.next();
+    await server.run("RPUSH", "queue", message);
+    await (await waiting)!.settle();
+  };
+  // Two lists are announced, and used in turns.
+  for (let round = 0; round < 3; round++) await handle();
+  const before = await commands(server);
+  for (let round = 0; round < 20; round++) await handle();
+  const perMessage = (await commands(server) - before) / 20;
+  assert.ok(perMessage < 3.5, `${perMessage} commands a message`);
+});
