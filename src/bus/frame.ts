@@ -59,7 +59,7 @@ export interface Chunk {
   readonly inputs: readonly Postable[];
   /** The same for other isolates, where anybody there wants them. */
   readonly wire: readonly Wire[] | undefined;
-  /** What the options of the post say of these messages. */
+  /** The options of the post, as far as they concern these messages. */
   readonly options: FrameOptions;
 }
 

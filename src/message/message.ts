@@ -349,7 +349,7 @@ export interface Identities {
   readonly first: number;
   /** The time, in seconds since the epoch. */
   readonly time: number;
-  /** What some of them have instead, by their places. */
+  /** Holds what some of them have instead, by their places. */
   readonly known: Readonly<
     Record<number, { readonly id: string; readonly timestamp?: number }>
   >;

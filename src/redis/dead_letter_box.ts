@@ -43,7 +43,7 @@ local function makeRoom(dead, maxCount, maxBytes, oldest)
 end
 `;
 
-/** What {@link MAKE_ROOM} returns. */
+/** The reply of {@link MAKE_ROOM}. */
 export type Room = readonly [lost: number, count: number, bytes: number];
 
 /** Tells whether a reply is a {@link Room}. */

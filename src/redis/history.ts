@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 
-/** What a message has for good where its sender has left it out. */
+/** Holds what a message has for good where its sender has left it out. */
 export interface Identity {
   /** Its id: 32 hexadecimal digits. */
   readonly id: string;
@@ -89,7 +89,7 @@ export function formatHistory(history: History): string {
   return `${counts}~${who}~${id}@${time}`;
 }
 
-/** What Redis keeps of a batch in hand. */
+/** Holds what Redis keeps of a batch in hand. */
 export interface BatchNotes {
   /** When it was delivered, in seconds since the epoch. */
   readonly time: number | undefined;

@@ -2,7 +2,7 @@
 const MAX_LINE = 64 * 2 ** 10;
 /** The largest number that a length has room for. */
 const MAX_LENGTH = 2 ** 40;
-/** How deep lists may nest; what Redis answers needs six at most. */
+/** The largest depth of lists; what Redis answers needs six at most. */
 const MAX_DEPTH = 16;
 /** The largest number of elements that an answer may announce, in all its lists. */
 const MAX_ELEMENTS = 2 ** 21;
@@ -11,7 +11,7 @@ const MAX_BYTES = 513 * 2 ** 20;
 /** The largest answer of who has not shown yet that it is Redis. */
 const MAX_FIRST_BYTES = 2 ** 20;
 
-/** What the next byte belongs to. */
+/** Names what the next byte belongs to. */
 const enum At {
   Type,
   Line,
@@ -47,7 +47,7 @@ function codes(signs: string): ReadonlySet<number> {
 export class ProtocolError extends Error {
   /** `ProtocolError`. */
   override name = "ProtocolError";
-  /** What to look at, where that is known. */
+  /** Says what to look at, where that is known. */
   readonly advice: string | undefined;
 
   /** @param reason What is wrong, as the end of a sentence. */

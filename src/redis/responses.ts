@@ -4,15 +4,15 @@ import { RedisError } from "./redis_error.ts";
 import type { Router } from "./router.ts";
 
 /**
- * Where the server does not tell: the first pause between two looks, the longest
+ * For a server that does not tell: the first pause between two looks, the longest
  * one, in seconds, and a pause as a part of the time that the response has taken.
  */
 const FIRST_PAUSE = 0.001;
 const LONGEST_PAUSE = 0.1;
 const LATENESS = 0.2;
-/** Where it tells: how long before the end there is one more look, in seconds. */
+/** For one that tells: the time before the end at which there is one more look, in seconds. */
 const LAST_LOOK = 0.05;
-/** How long responses that have arrived stay, to be removed together, in seconds. */
+/** The time that responses which have arrived stay, to be removed together, in seconds. */
 const REMOVAL_PAUSE = 0.1;
 /** The longest time to wait for their removal at the end, in seconds. */
 const REMOVAL_TIMEOUT = 1;

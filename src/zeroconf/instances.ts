@@ -322,7 +322,7 @@ export class Instances {
     return questions;
   }
 
-  /** What is missing for those who follow one of its types. */
+  /** Lists what is missing for those who follow one of its types. */
   #missing(
     { types, name }: Instance,
   ): { type: string; question: DnsQuestion }[] {

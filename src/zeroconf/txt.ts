@@ -44,7 +44,7 @@ export function encodeTxt(
   return strings;
 }
 
-/** What a TXT record says. */
+/** Holds what a TXT record says. */
 export interface Txt {
   /** The values as texts; a key without `=` has `null`. */
   properties: Record<string, string | null>;
