@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { Inbox, Outbox, queueStatus } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
+import { texts } from "./inboxes.ts";
+
+const CONFIG = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+
+/** A master, and its replica that will be promoted without its last writes. */
+class Pair implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  old!: TestServer;
+  next!: TestServer;
+  proxy!: TcpProxy;
+
+  static async start(): Promise<Pair> {
+    const pair = new Pair();
+    const start = async (): Promise<TestServer> =>
+      pair.#stack.use(
+        await TestServer.start({ port: freePort(), config: CONFIG }),
+      );
+    pair.old = await start();
+    pair.next = await start();
+    pair.proxy = pair.#stack.use(new TcpProxy(pair.old.args.port!));
+    await pair.next.run("REPLICAOF", "127.0.0.1", `${pair.old.args.port}`);
+    await until(async () =>
+      /master_link_status:up/.test(await pair.next.run("INFO", "replication"))
+    );
+    return pair;
+  }
+
+  /** From here on the replica gets nothing any more. */
+  async part(): Promise<void> {
+    assert.equal(await this.old.run("WAIT", "1", "10000"), 1);
+    await this.next.run("REPLICAOF", "NO", "ONE");
+  }
+
+  /** The old master dies, and the replica takes its place. */
+  async promote(): Promise<void> {
+    this.proxy.target = this.next.args.port!;
+    await this.old.kill();
+    this.proxy.cut();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** Warnings and errors, without the place. */
+function problems(logger: LineLogger): string[] {
+  return logger.lines.filter((line) => /^(warn|error)/.test(line))
+    .map((line) => line.replaceAll(/127\.0\.0\.1:\d+/g, "PLACE"));
+}
+
+Deno.test("What is counted is true after a failover that has lost batches and messages", async () => {
+  await using pair = await Pair.start();
+  const logger = new LineLogger();
+  const args = { port: pair.proxy.port };
+  await using outbox = new Outbox(args, { logger });
+  await using inbox = await Inbox.open(args, {
+    queue: "queue",
+    logger,
+    heartbeatTimeout: 3,
+    paused: true,
+  });
+  await outbox.push("queue", ["both 1", "both 2"]);
+  inbox.resume();
+  const first = await inbox.next();
+  assert.deepEqual(texts(first), ["both 1", "both 2"]);
+  await inbox.pause();
+  await outbox.push("queue", ["queued 1", "queued 2"]);
+  await pair.part();
+  // The new master will know neither this batch nor these messages.
+  await outbox.push("queue", ["lost 1", "lost 2", "lost 3"]);
+  inbox.resume();
+  const handled: string[] = [];
+  const second = await inbox.next();
+  const inHand = texts(second);
+  assert.ok(inHand.includes("queued 1"));
+  await pair.promote();
+  await logger.line(/info: Connected/);
+
+  // A batch that it knows is acknowledged, the other one is told of.
+  await first!.settle();
+  handled.push(...texts(first));
+  const knows = inbox.stats().acknowledged;
+  assert.equal(knows, 2);
+  await second!.settle();
+  handled.push(...inHand);
+  const lost = await logger.line(/warn: \d+ messages of "queue" were settled/);
+  assert.match(
+    lost,
+    new RegExp(`^warn: ${inHand.length} messages .*the server has lost them`),
+  );
+  const settled = inbox.stats();
+  assert.equal(settled.acknowledged, 2);
+  assert.equal(settled.taken, inHand.length);
+
+  // What the new master has in its queue comes again: nobody told it otherwise.
+  const comes = (text: string): number => inHand.includes(text) ? 2 : 1;
+  while (
+    !["queued 1", "queued 2"].every((text) => count(text) === comes(text))
+  ) {
+    const batch = await inTime(inbox.next(), "what is in the queue");
+    handled.push(...texts(batch));
+    await batch!.settle();
+  }
+  function count(text: string): number {
+    return handled.filter((other) => other === text).length;
+  }
+  const { received, acknowledged, taken, inFlight } = inbox.stats();
+  assert.equal(received, handled.length);
+  assert.equal(received, acknowledged + taken);
+  assert.equal(inFlight, 0);
+
+  // New messages go on as if nothing had been.
+  await outbox.push("queue", "after");
+  const last = await inTime(inbox.next(), "the new message");
+  assert.deepEqual(texts(last), ["after"]);
+  const status = await queueStatus(args, { queue: "queue" });
+  assert.deepEqual([status.length, status.inFlight], [0, 1]);
+  await last!.settle();
+  await inbox.stop();
+  assert.deepEqual(await pair.next.run("KEYS", "*"), []);
+  const told = problems(logger);
+  assert.equal(told.length, 2, told.join("\n"));
+});
+
+Deno.test("A consumer that the new master has never heard of says so once, and begins anew", async () => {
+  await using pair = await Pair.start();
+  const logger = new LineLogger();
+  const args = { port: pair.proxy.port };
+  await pair.part();
+  await using outbox = new Outbox(args, { logger });
+  await using inbox = await Inbox.open(args, {
+    queue: "queue",
+    logger,
+    heartbeatTimeout: 1,
+  });
+  await outbox.push("queue", "lost");
+  const batch = await inbox.next();
+  await pair.promote();
+  await logger.line(
+    /warn: .*is no consumer of "queue" any more.*lost its data/,
+  );
+  await batch!.settle();
+  const { received, taken, acknowledged, inFlight } = inbox.stats();
+  assert.deepEqual([received, taken, acknowledged, inFlight], [1, 1, 0, 0]);
+  await outbox.push("queue", "after");
+  const next = await inTime(inbox.next(), "the new message");
+  assert.deepEqual(texts(next), ["after"]);
+  await next!.settle();
+  await inbox.stop();
+  assert.deepEqual(await pair.next.run("KEYS", "*"), []);
+  const told = problems(logger);
+  assert.equal(told.length, 3, told.join("\n"));
+});
