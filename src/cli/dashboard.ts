@@ -8,7 +8,7 @@ import {
   type RedisBackendOptions,
   resolveConfig,
 } from "../../mod.ts";
-import { dashboard } from "../dashboard/mod.ts";
+import { readEnvironment } from "../config/find_config_file.ts";
 import { unlessAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { note, printLine } from "./print.ts";
@@ -68,7 +68,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
   }),
   run: async (options, { signal }) => {
     const { host, names, basePath, readOnly } = options;
-    const token = Deno.env.get("PLATYPUSH_DASHBOARD_TOKEN") || undefined;
+    const token = readEnvironment("PLATYPUSH_DASHBOARD_TOKEN") || undefined;
     if (token === undefined && !isLoopback(host)) {
       throw new UsageError(
         `On ${host}, everybody on the network could use the page: set a password as PLATYPUSH_DASHBOARD_TOKEN, or leave --host out`,
@@ -77,6 +77,8 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
     const { options: resolved, settings } = await resolveConfig({
       flags: options.redis,
     });
+    // Who only asks for help loads nothing of it.
+    const { dashboard } = await import("../dashboard/mod.ts");
     // It only sends: to start it would take messages away from the listeners.
     await using backend = new RedisBackend(resolved);
     await using bus = options.bus ? await openHub(resolved, signal) : undefined;

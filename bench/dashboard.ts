@@ -1,0 +1,118 @@
+/**
+ * What the dashboard costs a backend in a flood: from a Redis list to a handler,
+ * at least once, without a page, with one that nobody looks at, and with one
+ * that is open in a browser.
+ *
+ *     deno task bench:dashboard [messages]
+ *
+ * Each run is a process of its own, and rounds alternate. Who looks is another
+ * process, as a browser is. Beside the rate there is the processor time of a run,
+ * all threads together: on a busy machine it tells small differences where rates
+ * do not.
+ */
+// deno-lint-ignore-file no-console
+import { Connection, startRedis } from "../src/redis/mod.ts";
+import { median, report, type Row } from "./report.ts";
+import { CLIMATE, sensorEvent } from "./sensor_event.ts";
+
+const MESSAGES = Number(Deno.args[0] ?? 500_000);
+const ROUNDS = Number(Deno.args[1] ?? 8);
+const QUEUE = "bench";
+const EVENT = JSON.stringify(sensorEvent(CLIMATE));
+
+const WITHOUT = "no page";
+const CLOSED = "a page that nobody looks at";
+const OPEN = "the page of messages, open";
+const CONTENDERS: Readonly<Record<string, string>> = {
+  [WITHOUT]: "none",
+  [CLOSED]: "closed",
+  [OPEN]: "open",
+};
+
+interface Cost {
+  /** Messages a second. */
+  readonly rate: number;
+  /** Microseconds of all threads of the process, for each message. */
+  readonly cpu: number;
+}
+
+await using server = await startRedis();
+await using redis = await Connection.connect(server.redisArgs);
+
+async function run(how: string): Promise<Cost> {
+  const thousand = new Array<string>(1000).fill(EVENT);
+  for (let filled = 0; filled < MESSAGES; filled += 1000) {
+    await redis.command(["RPUSH", QUEUE, ...thousand]);
+  }
+  const program = new URL("./dashboard_run.ts", import.meta.url).pathname;
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      program,
+      JSON.stringify(server.redisArgs),
+      String(MESSAGES),
+      how,
+    ],
+    stderr: "inherit",
+  }).output();
+  if (!success) throw new Error("A run has failed.");
+  const { seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
+  return { rate: MESSAGES / seconds, cpu: cpu / MESSAGES };
+}
+
+const costs: Record<string, Cost[]> = {};
+for (let round = 0; round < ROUNDS; round++) {
+  // Nobody always comes after the same one.
+  const names = Object.keys(CONTENDERS);
+  if (round % 2 === 1) names.reverse();
+  for (const name of names) {
+    const cost = await run(CONTENDERS[name]!);
+    (costs[name] ??= []).push(cost);
+    console.error(name, Math.round(cost.rate), cost.cpu.toFixed(3));
+  }
+}
+
+/** One figure for all rounds of a contender. */
+function row(
+  prefix: string,
+  name: string,
+  pick: (costs: readonly Cost[]) => number,
+  unit: string,
+  must?: string,
+): Row {
+  const value = pick(costs[name]!);
+  const ratio = {
+    to: WITHOUT,
+    value: value / pick(costs[WITHOUT]!),
+    ...(must && { must }),
+  };
+  return {
+    what: prefix + name,
+    value,
+    unit,
+    ...(name !== WITHOUT && { ratio }),
+  };
+}
+
+const names = Object.keys(CONTENDERS);
+await report("dashboard", [
+  ...names.map((name) =>
+    row(
+      "",
+      name,
+      (costs) => median(costs.map(({ rate }) => rate)),
+      "messages/s",
+      "≥ 0.97",
+    )
+  ),
+  ...names.map((name) =>
+    row(
+      "least processor time, ",
+      name,
+      (costs) => Math.min(...costs.map(({ cpu }) => cpu)),
+      "µs/message",
+      "≤ 1.03",
+    )
+  ),
+], { redis: redis.version });

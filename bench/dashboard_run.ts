@@ -1,0 +1,61 @@
+/**
+ * One run of bench/dashboard.ts: handles so many messages, and prints how long
+ * that took, in seconds, and the processor time of it, in microseconds.
+ *
+ *     dashboard_run.ts <redisArgs> <messages> none|closed|open
+ */
+// deno-lint-ignore-file no-console
+import process from "node:process";
+import { RedisBackend } from "../src/backend/mod.ts";
+import { Event } from "../src/bus/mod.ts";
+
+const [redisArgs = "{}", messages, how] = Deno.args;
+const done = Promise.withResolvers<void>();
+let handled = 0;
+await using backend = new RedisBackend({
+  redisArgs: JSON.parse(redisArgs),
+  queue: "bench",
+  deviceId: "livingroom",
+});
+backend.bus.registerHandler(Event, () => {
+  if (++handled === Number(messages)) done.resolve();
+});
+await using open = new AsyncDisposableStack();
+if (how !== "none") {
+  const { dashboard } = await import("../src/dashboard/mod.ts");
+  const page = open.use(dashboard({ backend }));
+  const http = open.use(
+    Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, page),
+  );
+  if (how === "open") {
+    const url = `http://127.0.0.1:${http.addr.port}/live?page=messages`;
+    const reader = new Deno.Command(Deno.execPath(), {
+      args: ["eval", reading(), url],
+      stdout: "piped",
+    }).spawn();
+    open.defer(() => reader.kill());
+    const [first] = await Array.fromAsync(firstOf(reader.stdout));
+    if (first === undefined) throw new Error("Nobody looks");
+  }
+}
+const before = process.cpuUsage();
+const start = performance.now();
+await backend.start();
+await done.promise;
+const seconds = (performance.now() - start) / 1000;
+const { user, system } = process.cpuUsage(before);
+console.log(JSON.stringify({ seconds, cpu: user + system }));
+
+/** A program that reads everything, and says when it has begun. */
+function reading(): string {
+  return `const { body } = await fetch(Deno.args[0]);
+    let has = false;
+    for await (const _ of body) { if (!has) console.log("open"); has = true; }`;
+}
+
+async function* firstOf<T>(stream: ReadableStream<T>): AsyncGenerator<T> {
+  for await (const each of stream) {
+    yield each;
+    return;
+  }
+}
