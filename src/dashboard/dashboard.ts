@@ -17,6 +17,7 @@ import {
 } from "./dashboard_options.ts";
 import { Guard, type RequestInfo } from "./guard.ts";
 import { commonParts, documentOf, loginPage, noticePage } from "./layout.ts";
+import { KeptHistory } from "./kept_history.ts";
 import { Live, type Viewer } from "./live.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { Desk, Page } from "./page.ts";
@@ -152,11 +153,13 @@ class OwnDesk implements Desk, AsyncDisposable {
   readonly path: (path: string) => string;
   readonly #ownsBackend: boolean;
   readonly #endWatch: () => void;
+  readonly #history: KeptHistory | undefined;
 
   constructor(
     options: DashboardOptions & {
       readonly basePath: string;
       readonly readOnly: boolean;
+      readonly history: boolean;
       readonly undoTime: number;
     },
   ) {
@@ -186,6 +189,11 @@ class OwnDesk implements Desk, AsyncDisposable {
       this.survey.rest();
       this.neighbours.rest();
     });
+    if (options.history && this.bus !== undefined) {
+      const [queue = ""] = this.queues;
+      const { passed, logger } = this;
+      this.#history = new KeptHistory({ redisArgs, queue, passed, logger });
+    }
     this.#endWatch = this.bus === undefined
       ? () => {}
       : this.passed.follow(this.bus);
@@ -193,6 +201,7 @@ class OwnDesk implements Desk, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endWatch();
+    await this.#history?.[Symbol.asyncDispose]();
     await this.live[Symbol.asyncDispose]();
     await this.changes[Symbol.asyncDispose]();
     await this.checkup[Symbol.asyncDispose]();

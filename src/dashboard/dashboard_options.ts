@@ -33,6 +33,11 @@ export interface DashboardOptions {
   token?: string;
   /** True to show everything and to change nothing. Default: `false`. */
   readOnly?: boolean;
+  /**
+   * True to keep what passes in Redis, too, for an hour, so that it can be looked
+   * at after the program was started anew. Default: `false`.
+   */
+  history?: boolean;
   /** The time in which a change can be undone, in seconds. Default: 6. */
   undoTime?: number;
   /**
@@ -76,7 +81,7 @@ const TOKEN: Kind = {
 /** Every option of a {@linkcode dashboard}. */
 export const DASHBOARD_OPTIONS: Rows<
   DashboardOptions,
-  "basePath" | "hosts" | "readOnly" | "undoTime"
+  "basePath" | "hosts" | "readOnly" | "history" | "undoTime"
 > = {
   backend: row(BACKEND, {
     description: "The backend that it looks at",
@@ -109,6 +114,11 @@ export const DASHBOARD_OPTIONS: Rows<
   }),
   readOnly: row(FLAG, {
     description: "Show everything, and change nothing",
+    default: false,
+  }),
+  history: row(FLAG, {
+    description:
+      "Keep what passes in Redis, too, for an hour, so that it survives the program",
     default: false,
   }),
   undoTime: row(SECONDS, {

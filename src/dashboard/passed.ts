@@ -112,14 +112,34 @@ export class Passed {
     this.#count(1);
     if (this.#isFull()) return this.#skip(1);
     this.#keptThisSecond++;
+    const kept = this.#describe(message, Date.now() / 1000);
+    this.#charactersThisSecond += kept.json.length;
+    this.#messages.push(kept);
+    this.#characters += kept.json.length;
+    this.#forget();
+    for (const listener of this.#listeners) listener(kept);
+  }
+
+  /** Takes messages that have passed before those that are here, the oldest first. */
+  restore(
+    before: readonly (readonly [message: Message, time: number])[],
+  ): void {
+    const older = before.map(([message, time]) =>
+      this.#describe(message, time)
+    );
+    this.#messages.unshift(...older);
+    for (const { json } of older) this.#characters += json.length;
+    this.#forget();
+  }
+
+  #describe(message: Message, time: number): PassedMessage {
     const json = jsonOf(message);
-    this.#charactersThisSecond += json.length;
     const { label, subject, details, failed } = summarize(message);
     const { origin, target } = message;
-    this.#keep({
+    return {
       id: `${this.#name}.${this.#next}`,
       number: this.#next++,
-      time: Date.now() / 1000,
+      time,
       label,
       subject,
       failed,
@@ -128,7 +148,7 @@ export class Passed {
       details,
       json,
       message,
-    });
+    };
   }
 
   /** Counts messages that have passed unseen. */
@@ -181,13 +201,6 @@ export class Passed {
     const { perSecond, charactersPerSecond } = this.#limits;
     return this.#keptThisSecond >= perSecond ||
       this.#charactersThisSecond >= charactersPerSecond;
-  }
-
-  #keep(message: PassedMessage): void {
-    this.#messages.push(message);
-    this.#characters += message.json.length;
-    this.#forget();
-    for (const listener of this.#listeners) listener(message);
   }
 
   /** Forgets what is too much or too old. */

@@ -28,6 +28,8 @@ export interface QueueKeys {
   readonly retry: string;
   /** The list of the dead letters. */
   readonly dead: string;
+  /** The stream of what has passed, where the dashboard keeps that. */
+  readonly passed: string;
 }
 
 /**
@@ -47,6 +49,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     deliveries: `${prefix}:deliveries`,
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
+    passed: `${prefix}:passed`,
   };
 }
 
