@@ -18,6 +18,10 @@ import {
   type RedisArgs,
   RedisError,
 } from "../redis/mod.ts";
+import { formatAddress } from "../redis/address.ts";
+import { BriefConnection } from "../redis/brief_connection.ts";
+import { nodesOf } from "../redis/find_server.ts";
+import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse } from "./message_forms.ts";
 
@@ -114,7 +118,7 @@ type HubKind = "channel" | "list" | "none";
 export class HubBus extends Bus {
   readonly #channel: string;
   readonly #deviceId: string | undefined;
-  readonly #isCluster: boolean;
+  readonly #redisArgs: RedisArgs;
   readonly #logger: Logger;
   readonly #control: Connection;
   readonly #outbox: Outbox;
@@ -135,7 +139,7 @@ export class HubBus extends Bus {
     super(options);
     this.#channel = channel;
     this.#deviceId = options.deviceId;
-    this.#isCluster = redisArgs.cluster !== undefined;
+    this.#redisArgs = redisArgs;
     this.#logger = options.logger ?? createLogger("hub");
     this.#control = control;
     this.#outbox = new Outbox(redisArgs, {
@@ -164,7 +168,12 @@ export class HubBus extends Bus {
       OPTIONS,
     );
     const { redisArgs = {}, daemon = false, logger } = given;
-    const common = { daemon, logger: logger ?? createLogger("hub") };
+    const common = {
+      daemon,
+      logger: logger ?? createLogger("hub"),
+      // In a cluster: a hub's list is there, and mostly its listeners are.
+      key: given.channel ?? DEFAULT_CHANNEL,
+    };
     const control = await Connection.connect(redisArgs, common);
     let bus: HubBus | undefined;
     try {
@@ -358,7 +367,11 @@ export class HubBus extends Bus {
    */
   async #send(text: string): Promise<boolean> {
     await this.#control.ready(this.#closed.signal);
-    if (this.#hub !== "list" && await this.#publish(text)) return true;
+    // In a cluster it could not be told whether anybody has heard it.
+    if (this.#isCluster && this.#hub === "none") await this.#lookAgain();
+    const isPublished = this.#hub === "channel" ||
+      this.#hub === "none" && !this.#isCluster;
+    if (isPublished && await this.#publish(text)) return true;
     // It may be another hub by now, or there may be one by now.
     if (this.#hub !== "list") await this.#lookAgain();
     if (this.#hub !== "list") return false;
@@ -377,9 +390,9 @@ export class HubBus extends Bus {
       const heard = await this.#control.command<number>(
         ["PUBLISH", this.#channel, text],
       );
-      const isHeard = heard > Number(this.#ear!.isConnected);
+      const isHeard = heard > this.#ownEars;
       if (isHeard) this.#know("channel");
-      // In a cluster only those on the same node are counted.
+      // In a cluster only those on the same node are counted: it may be.
       return isHeard || this.#isCluster;
     } catch (error) {
       this.#takeEcho(text);
@@ -414,6 +427,44 @@ export class HubBus extends Bus {
     }
   }
 
+  get #isCluster(): boolean {
+    return this.#redisArgs.cluster !== undefined;
+  }
+
+  /** The number of those who listen at the server that messages are sent to, and are us. */
+  get #ownEars(): number {
+    // It may still be at a master that has become a replica.
+    return Number(this.#earAt === formatAddress(this.#control.address));
+  }
+
+  /** Asks the other nodes of a cluster for listeners, each once. */
+  async #isHeardElsewhere(question: readonly string[]): Promise<boolean> {
+    const { signal } = this.#closed;
+    const nodes = await nodesOf(this.#redisArgs, signal);
+    const { cluster: _, ...args } = expandUrl(this.#redisArgs);
+    const counts = await Promise.allSettled(
+      nodes.filter((node) =>
+        formatAddress(node) !== formatAddress(this.#control.address)
+      ).map(async (node) => {
+        using connection = await BriefConnection.open(
+          { ...args, ...node },
+          { signal },
+        );
+        const [, count] = await connection.command<[string, number]>(question);
+        return count - Number(formatAddress(node) === this.#earAt);
+      }),
+    );
+    return counts.some((count) =>
+      count.status === "fulfilled" && count.value > 0
+    );
+  }
+
+  /** The server at which it listens. */
+  get #earAt(): string | undefined {
+    const ear = this.#ear!;
+    return ear.isConnected ? formatAddress(ear.address) : undefined;
+  }
+
   #know(hub: HubKind): void {
     if (hub === this.#hub) return;
     this.#hub = hub;
@@ -426,10 +477,14 @@ export class HubBus extends Bus {
 
   async #find(): Promise<HubKind> {
     const channel = this.#channel;
+    const question = ["PUBSUB", "NUMSUB", channel];
     const [, listeners] = await this.#control.command<[string, number]>(
-      ["PUBSUB", "NUMSUB", channel],
+      question,
     );
-    if (listeners > Number(this.#ear!.isConnected)) return "channel";
+    if (listeners > this.#ownEars) return "channel";
+    if (this.#isCluster && await this.#isHeardElsewhere(question)) {
+      return "channel";
+    }
     const type = await this.#control.command<string>(["TYPE", channel]);
     if (type === "list") return "list";
     if (type !== "none") return "none";

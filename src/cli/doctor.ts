@@ -2,6 +2,9 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { diagnose, type Finding } from "../../mod.ts";
+import { differencesIn } from "../config/differences.ts";
+import { findConfigFile, readEnvironment } from "../config/find_config_file.ts";
+import { ok, warning } from "../doctor/finding.ts";
 import { type Command, defineCommand } from "./command.ts";
 import {
   type Paint,
@@ -25,6 +28,7 @@ export const doctorCommand: Command = defineCommand("doctor", {
   usage: "[OPTION]…",
   examples: [
     "platypush-redis doctor",
+    "platypush-redis doctor --config ~/.config/platypush/config.yaml",
     "platypush-redis doctor --json | jq 'select(.status != \"ok\")'",
   ],
   options: object({
@@ -38,21 +42,35 @@ export const doctorCommand: Command = defineCommand("doctor", {
   }),
   run: async ({ json, noMulticast, redis }, { signal, paint }) => {
     const { redisArgs, queues } = await resolvePlace(redis);
+    const tell = async (finding: Finding): Promise<void> => {
+      if (finding.status === "failure") Deno.exitCode = ExitCode.No;
+      const lines = json
+        ? [printableJson(JSON.stringify(finding))]
+        : describe(finding, paint);
+      for (const line of lines) await printLine(line);
+    };
+    for await (const finding of checkConfig(redis.config)) await tell(finding);
     const findings = diagnose({
       redisArgs,
       queue: queues,
       multicast: !noMulticast,
       signal,
     });
-    for await (const finding of findings) {
-      if (finding.status === "failure") Deno.exitCode = ExitCode.No;
-      const lines = json
-        ? [printableJson(JSON.stringify(finding))]
-        : describe(finding, paint);
-      for (const line of lines) await printLine(line);
-    }
+    for await (const finding of findings) await tell(finding);
   },
 });
+
+/** Looks for what a Platypush's configuration says and is different here. */
+async function* checkConfig(path: string | undefined): AsyncIterable<Finding> {
+  const file = await findConfigFile(path, readEnvironment);
+  if (file === undefined) return;
+  const differences = await differencesIn(file);
+  for (const { place, message, advice } of differences) {
+    yield warning("config", `${place}: ${message}`, advice);
+  }
+  if (differences.length > 0) return;
+  yield ok("config", `${file} means the same here as in Platypush.`);
+}
 
 function describe(
   { status, check, message, advice }: Finding,

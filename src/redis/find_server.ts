@@ -1,7 +1,12 @@
 import { settledWithin } from "../waiting.ts";
 import { type Address, formatAddress, isPort } from "./address.ts";
 import { keySlot } from "./queue_keys.ts";
-import type { SentinelSettings, Settings } from "./redis_args.ts";
+import {
+  parseRedisArgs,
+  type RedisArgs,
+  type SentinelSettings,
+  type Settings,
+} from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { type Facts, isFacts, isNumber, isText, pairs } from "./reply_shape.ts";
 import { ServerConnection, type ServerOptions } from "./server_connection.ts";
@@ -311,6 +316,19 @@ export async function findSlots(
     }
   }
   throw problems.sum("no node of the cluster answers");
+}
+
+/**
+ * Lists the nodes of a cluster, replicas included.
+ *
+ * @throws {RedisError} No node answers at the moment.
+ */
+export async function nodesOf(
+  args: RedisArgs,
+  signal: AbortSignal,
+): Promise<readonly Address[]> {
+  const ranges = await findSlots(parseRedisArgs(args), { signal });
+  return [...byName(ranges.flatMap(({ nodes }) => nodes)).values()];
 }
 
 function byName(addresses: readonly Address[]): ReadonlyMap<string, Address> {

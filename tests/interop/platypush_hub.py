@@ -1,9 +1,9 @@
 """A hub with the main bus of Platypush, as processes see it.
 
-    platypush_hub.py channel|list PORT DEVICE_ID [SECONDS]
+    platypush_hub.py channel|list PORT DEVICE_ID [SECONDS] [cluster]
 
 With `channel` it takes messages as Platypush has since 1.1.3, with `list` as
-before; SECONDS pass before it listens. A request for `test.echo` is answered
+before; SECONDS pass before it listens. With `cluster` PORT is that of a node. A request for `test.echo` is answered
 with its arguments. Each line on stdin is an event's `args`, and passes on the
 bus. It says on stdout what it has taken.
 """
@@ -18,6 +18,10 @@ import redis
 BUS = "platypush/bus"
 kind, port, device_id = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 client = redis.Redis(port=port)
+# What has a key belongs to one node, and channels are on all of them.
+keys = client
+if "cluster" in sys.argv[5:]:
+    keys = redis.RedisCluster(host="127.0.0.1", port=port)
 
 
 def post(message):
@@ -25,7 +29,7 @@ def post(message):
     if kind == "channel":
         client.publish(BUS, text)
     else:
-        client.rpush(BUS, text)
+        keys.rpush(BUS, text)
 
 
 def event(args):
@@ -57,8 +61,8 @@ def on_message(text):
             "_timestamp": time.time(),
             "response": {"output": message["args"], "errors": []},
         }
-        client.rpush(key, json.dumps(response))
-        client.expire(key, 60)
+        keys.rpush(key, json.dumps(response))
+        keys.expire(key, 60)
 
 
 def read_events():
@@ -80,6 +84,6 @@ if kind == "channel":
 else:
     print("listens", flush=True)
     while True:
-        item = client.blpop([BUS], timeout=1)
+        item = keys.blpop([BUS], timeout=1)
         if item:
             on_message(item[1])
