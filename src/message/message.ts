@@ -215,7 +215,7 @@ export abstract class Message {
     const { target, origin } = fields;
     this.target = textOr(target, "target") ?? hostname();
     this.origin = textOr(origin, "origin") ?? hostname();
-    if (isLeftOut(target) || isLeftOut(origin)) noteGuesses(this, fields);
+    if (!target || !origin) noteGuesses(this, fields);
     this.id = textOfNumber(fields.id) ?? textOr(fields.id, "id") ?? newId();
     this.timestamp = seconds(fields.timestamp) ?? Date.now() / 1000;
     this.redelivered = 0;
@@ -390,10 +390,10 @@ function read(
   const maxSize = options?.maxSize ?? MAX_SIZE;
   let wire: unknown;
   if (input instanceof Uint8Array) {
-    wire = parseWire(decodeText(input, maxSize), options?.bigint);
+    return readText(decodeText(input, maxSize), options, index);
   } else if (typeof input === "string") {
     checkSize(input, maxSize);
-    wire = parseWire(input, options?.bigint);
+    return readText(input, options, index);
   } else if (input instanceof Message) {
     const deviceId = options?.deviceId;
     address(input, { target: deviceId, origin: deviceId });
@@ -404,21 +404,28 @@ function read(
   return readWire(wire, options, index);
 }
 
-/** Reads a message, whose `id` and `token` keep all their digits where they are numbers. */
-function parseWire(text: string, bigint?: boolean): unknown {
-  const wire = parseText(text, bigint);
-  if (!hasRounded(wire)) return wire;
-  const { id, token } = parseText(text, true) as WireMessage;
-  return {
-    ...wire,
-    ...(id !== undefined && { id }),
-    ...(token !== undefined && { token }),
-  };
-}
-
-/** Tells whether digits are missing of what is compared as a text. */
-function hasRounded(wire: unknown): wire is WireMessage {
-  return isRecord(wire) && (isRounded(wire["id"]) || isRounded(wire["token"]));
+/** Builds a message of a text, whose `id` and `token` have all their digits where they are numbers. */
+function readText(
+  text: string,
+  options: BuildAllOptions | undefined,
+  index: number,
+): Message {
+  const wire = parseText(text, options?.bigint);
+  try {
+    return readWire(wire, options, index);
+  } catch (error) {
+    if (
+      !isRecord(wire) || !isRounded(wire["id"]) && !isRounded(wire["token"])
+    ) {
+      throw error;
+    }
+    const { id, token } = parseText(text, true) as WireMessage;
+    const exact = {
+      ...(id !== undefined && { id }),
+      ...(token !== undefined && { token }),
+    };
+    return readWire({ ...wire, ...exact }, options, index);
+  }
 }
 
 function isRounded(value: unknown): boolean {
@@ -443,9 +450,7 @@ function readWire(
       ? wire
       : identified(wire, options.identities, index);
     const message = kind.build(whole, options?.deviceId);
-    if (isLeftOut(wire["target"]) || isLeftOut(wire["origin"])) {
-      noteGuesses(message, wire);
-    }
+    if (!wire["target"] || !wire["origin"]) noteGuesses(message, wire);
     return message;
   }
   throw new MessageError(
@@ -527,15 +532,34 @@ export function buildAll(
     const wire = wires[index];
     try {
       all.push(
-        wire === undefined || hasRounded(wire)
+        wire === undefined
           ? read(input, options, index)
           : readWire(wire, options, index),
       );
     } catch (error) {
-      all.push(error instanceof Error ? error : new Error(String(error)));
+      all.push(
+        wire === undefined ? toError(error) : attempt(input, options, index),
+      );
     }
   }
   return all;
+}
+
+/** Reads an input alone, where it could not be built of what was read with others. */
+function attempt(
+  input: MessageInput,
+  options: BuildAllOptions,
+  index: number,
+): Message | Error {
+  try {
+    return read(input, options, index);
+  } catch (error) {
+    return toError(error);
+  }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Reads together those inputs that can be; their JSON values stand in their places. */

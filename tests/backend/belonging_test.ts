@@ -82,8 +82,9 @@ Deno.test("A message that does not say whose it is belongs to the peer that it i
   };
   await using backend = new RedisBackend({ deviceId: "hall" });
   const event = tick();
-  await backend.sendTo(peer, event);
-  await backend.sendTo({ ...peer, deviceId: "cellar" }, event);
+  const trust = "unproved" as const;
+  await backend.sendTo(peer, event, { trust });
+  await backend.sendTo({ ...peer, deviceId: "cellar" }, event, { trust });
   const sent = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
   assert.deepEqual(sent.map((text) => devices(JSON.parse(text))), [
     ["kitchen", "hall"],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { RedisBackend, type RedisBackendOptions } from "../../mod.ts";
+import { RedisBackend } from "../../mod.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -14,11 +14,10 @@ const request = { type: "request", target: "livingroom", origin: "kitchen" };
 
 async function answered(
   cases: readonly Case[],
-  options: RedisBackendOptions = {},
-  withAction = true,
+  withAction: boolean,
 ): Promise<Wire[]> {
   await using server = await TestServer.start();
-  await using listener = new Listener(server, options);
+  await using listener = new Listener(server);
   const { backend } = listener;
   if (withAction) backend.registerAction("good", () => 1);
   else listener.bus.registerHandler("custom.Nothing", () => {});
@@ -103,7 +102,7 @@ const wrong: Case[] = [
 
 for (const withAction of [true, false]) {
   Deno.test(`A request that is none is answered with what is wrong, with${withAction ? "" : "out"} actions`, async () => {
-    const wires = await answered(wrong, {}, withAction);
+    const wires = await answered(wrong, withAction);
     assert.equal(wires[0]!.target, "kitchen");
     assert.equal(wires[0]!.origin, "livingroom");
     const find = (id: unknown): Wire =>
@@ -116,17 +115,6 @@ for (const withAction of [true, false]) {
     assert.equal(find("1a").id, "1a");
   });
 }
-
-Deno.test("A request that is too large is answered", async () => {
-  const args = { text: "x".repeat(2000) };
-  await answered([
-    [
-      "2a",
-      { ...request, id: "2a", action: "good", args },
-      /more than the 1000/,
-    ],
-  ], { maxSize: 1000 });
-});
 
 Deno.test("What nobody waits for is not answered, nor what is for another device", async () => {
   await using server = await TestServer.start();
