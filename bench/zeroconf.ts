@@ -11,6 +11,7 @@ import {
 } from "../tests/namespaces.ts";
 import { Peer, type Stack } from "../tests/interop/zeroconf_peer.ts";
 import { median, report, type Row } from "./report.ts";
+import { type Load, measureBusy, measureLoads } from "./zeroconf_load.ts";
 
 /** Ours and Avahi speak IPv4 and IPv6, which is twice the packets of IPv4 alone. */
 const LABELS: Readonly<Partial<Record<Stack, string>>> = {
@@ -20,7 +21,9 @@ const LABELS: Readonly<Partial<Record<Stack, string>>> = {
   avahi: "Avahi",
 };
 const STACKS = Object.keys(LABELS) as Stack[];
-const SERVICES = 200;
+const SERVICES = [10, 100, 1_000];
+/** Those whose processor's time is measured. */
+const LOADED = ["ours", "python", "avahi"] as const satisfies Stack[];
 /** Seconds for which packets are counted. */
 const PERIOD = 60;
 
@@ -31,8 +34,10 @@ interface Result {
   stack: Stack;
   /** From asking for the registration to the other host seeing it, in seconds. */
   seen: number;
-  /** Until a new browser has seen all services of one host, in seconds. */
-  found: number;
+  /** Until a new browser has seen all of so many services of one host, in seconds. */
+  found: number[];
+  /** Until a new browser has seen a service on a busy network, in seconds. */
+  busy: number;
   /** Sent by a host with one service and a host with one browser. */
   packets: number;
   bytes: number;
@@ -52,9 +57,18 @@ async function sentBy(
 async function measure(stack: Stack): Promise<Result> {
   const rounds: number[] = [];
   for (let i = 0; i < ROUNDS; i++) rounds.push(await measureSeen(stack));
-  const found = await measureFinding(stack);
+  const found: number[] = [];
+  for (const count of SERVICES) found.push(await measureFinding(stack, count));
+  const busy: number[] = [];
+  for (let i = 0; i < ROUNDS; i++) busy.push(await measureBusy(stack));
   const traffic = await measureTraffic(stack);
-  return { stack, seen: median(rounds), found, ...traffic };
+  return {
+    stack,
+    seen: median(rounds),
+    found,
+    busy: median(busy),
+    ...traffic,
+  };
 }
 
 async function measureSeen(stack: Stack): Promise<number> {
@@ -72,10 +86,10 @@ async function measureSeen(stack: Stack): Promise<number> {
   return seconds;
 }
 
-async function measureFinding(stack: Stack): Promise<number> {
+async function measureFinding(stack: Stack, count: number): Promise<number> {
   await using lan = await Lan.make(2);
   await using there = new Peer(lan.hosts[0]!, "ours");
-  await there.registerMany(SERVICES);
+  await there.registerMany(count);
   // After the announcements, so that the browser has to ask.
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   await using here = new Peer(lan.hosts[1]!, stack);
@@ -83,9 +97,9 @@ async function measureFinding(stack: Stack): Promise<number> {
   const found = new Set<string>();
   const start = performance.now();
   await here.browse();
-  await here.sees(`${SERVICES} services`, ({ event, name }) => {
+  await here.sees(`${count} services`, ({ event, name }) => {
     if (event === "added") found.add(name!);
-    return found.size === SERVICES;
+    return found.size === count;
   }, 60);
   return (performance.now() - start) / 1_000;
 }
@@ -122,11 +136,18 @@ const results = outcomes.map((outcome) => {
   if (outcome.status === "rejected") throw outcome.reason;
   return outcome.value;
 });
+// One after the other, since it is the processor's time that counts.
+const loads = new Map<Stack, Load[]>();
+for (const stack of LOADED) loads.set(stack, await measureLoads(stack));
 await report(
   "zeroconf",
   [
     ...rowsOf("from registering to being seen, median of 5", "s", "seen"),
-    ...rowsOf(`time to find ${SERVICES} services`, "s", "found"),
+    ...SERVICES.flatMap((count, i) =>
+      rowsOf(`time to find ${count} services`, "s", ({ found }) => found[i]!)
+    ),
+    ...rowsOf("first service on a busy network, median of 5", "s", "busy"),
+    ...loadRows(),
     ...rowsOf(`sent in the first ${PERIOD} s`, "packets", "packets"),
     ...rowsOf(`sent in the first ${PERIOD} s`, "bytes", "bytes"),
   ],
@@ -139,13 +160,38 @@ await report(
 function rowsOf(
   what: string,
   unit: string,
-  figure: Exclude<keyof Result, "stack">,
+  figure: Exclude<keyof Result, "stack" | "found"> | ((of: Result) => number),
 ): Row[] {
   return results.map((result) => ({
     what: `${LABELS[result.stack]}: ${what}${unit === "s" ? "" : `, ${unit}`}`,
-    value: result[figure],
+    value: typeof figure === "function" ? figure(result) : result[figure],
     unit,
   }));
+}
+
+/** The processor's time, ours beside that of python-zeroconf, and the memory. */
+function loadRows(): Row[] {
+  return loads.get("ours")!.flatMap(({ interfaces, noise }, i) =>
+    LOADED.flatMap((stack): Row[] => {
+      const { cpu, memory } = loads.get(stack)![i]!;
+      const python = loads.get("python")![i]!.cpu;
+      const where = `${noise === 0 ? "at rest" : `at ${noise} packets/s`}, ${
+        interfaces === 1 ? "1 interface" : `${interfaces} interfaces`
+      }`;
+      return [{
+        what: `${LABELS[stack]}: processor's time ${where}`,
+        value: cpu,
+        unit: "ms/s",
+        ...(stack === "ours" && noise > 0 && {
+          ratio: { to: "python-zeroconf", value: cpu / python, must: "≤ 1.5" },
+        }),
+      }, {
+        what: `${LABELS[stack]}: memory ${where}`,
+        value: memory,
+        unit: "MiB",
+      }];
+    })
+  );
 }
 
 async function versionOf(debianPackage: string): Promise<string> {

@@ -68,7 +68,6 @@ export class Engine {
     this.querier = new Querier({
       ...common,
       channels: () => this.#sockets.channels,
-      checkUnicast: () => this.#sockets.checkUnicast(),
       hearsUnicast: () => this.#sockets.hearsUnicast,
     });
   }

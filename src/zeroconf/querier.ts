@@ -59,9 +59,7 @@ export interface QuerierOptions {
   readonly send: Send;
   /** The interfaces and IP versions on which questions are asked, see {@linkcode channelOf}. */
   channels(): readonly string[];
-  /** Looks whether what is sent to this host alone is heard. */
-  checkUnicast(): void;
-  /** Tells what came of it last: whether direct answers may be asked for. */
+  /** Tells whether what is sent to this host alone is heard, so that it may be asked for. */
   hearsUnicast(): boolean;
   /** Tells whether this is an address of this host, on any interface. */
   isOwnAddress(address: string): boolean;
@@ -162,7 +160,6 @@ export class Querier {
     }
     series.followers.add(follower);
     follower.review(new Set(this.#instances.ofType(key).map(fold)));
-    this.#options.checkUnicast();
     // Somebody waits for it, so it is asked early in the span of section 5.2.
     this.#begin(series, now + 20 + this.#random() * 20);
     this.#schedule();
@@ -228,7 +225,6 @@ export class Querier {
     for (const name of changed) this.#changedAt.set(name, now);
     this.#touch(this.cache.keepInterfaces(present));
     this.#instances.askAgain(now);
-    this.#options.checkUnicast();
     for (const series of this.#series.values()) {
       this.#begin(series, this.#soon());
     }

@@ -37,8 +37,8 @@ interface Channel {
   readonly receiver: Socket | undefined;
   /** True if what was sent last could not be sent. */
   isMute: boolean;
-  /** True if what we sent to ourselves has come. */
-  hearsUnicast: boolean;
+  /** When what we sent to ourselves came last, or it was opened; never where it cannot come. */
+  heardItselfAt: number;
 }
 
 /** Gives {@linkcode Sockets} what they need. */
@@ -109,36 +109,12 @@ export class Sockets {
     );
   }
 
-  /** Tells whether what is sent to this host alone was heard when that was looked at last. */
+  /** Tells whether what is sent to this host alone is heard by this process. */
   get hearsUnicast(): boolean {
-    return [...this.#channels.values()].every((each) => each.hearsUnicast);
-  }
-
-  /**
-   * Sends a packet to ourselves on each channel. Where several processes have
-   * bound one address, what is sent to it reaches one of them only (RFC 6762,
-   * section 15.1).
-   */
-  checkUnicast(): void {
-    for (const channel of this.#channels.values()) {
-      const { network, family, sender } = channel;
-      channel.hearsUnicast = false;
-      if (!mayBindAddresses()) continue;
-      const zone = family === "IPv6" ? `%${network.name}` : "";
-      const address = addressOf(network, family) + zone;
-      sender.send(this.#ourselves, PORT, address, () => {});
-    }
-  }
-
-  /** Tells whether this is an address of this host, on any interface. */
-  isOwnAddress(address: string): boolean {
-    return this.#own.has(address.split("%", 1)[0]!);
-  }
-
-  /** Tells whether an IPv4 address is on the network of an interface. */
-  isOnLink(interfaceName: string, address: string): boolean {
-    const network = this.#all.find(({ name }) => name === interfaceName);
-    return network !== undefined && isOnLink(network, address);
+    const since = performance.now() - 2 * LOOK_AGAIN;
+    return [...this.#channels.values()].every(({ heardItselfAt }) =>
+      heardItselfAt > since
+    );
   }
 
   /**
@@ -280,10 +256,36 @@ export class Sockets {
     }
     this.#networks = networks;
     this.#networkBySender.clear();
+    this.#sendToOurselves();
     if ((changed.size > 0 || isElsewhere) && !this.#isClosed) {
       this.#options.onNetworkChange(changed, hasSlept);
     }
     return errors;
+  }
+
+  /**
+   * Sends a packet to ourselves on each channel. Where several processes have
+   * bound one address, what is sent to it reaches one of them only (RFC 6762,
+   * section 15.1).
+   */
+  #sendToOurselves(): void {
+    if (!mayBindAddresses()) return;
+    for (const { network, family, sender } of this.#channels.values()) {
+      const zone = family === "IPv6" ? `%${network.name}` : "";
+      const address = addressOf(network, family) + zone;
+      sender.send(this.#ourselves, PORT, address, () => {});
+    }
+  }
+
+  /** Tells whether this is an address of this host, on any interface. */
+  isOwnAddress(address: string): boolean {
+    return this.#own.has(address.split("%", 1)[0]!);
+  }
+
+  /** Tells whether an IPv4 address is on the network of an interface. */
+  isOnLink(interfaceName: string, address: string): boolean {
+    const network = this.#all.find(({ name }) => name === interfaceName);
+    return network !== undefined && isOnLink(network, address);
   }
 
   /**
@@ -344,7 +346,7 @@ export class Sockets {
           sender,
           receiver: family === "IPv6" ? receiver : undefined,
           isMute: false,
-          hearsUnicast: false,
+          heardItselfAt: isHeard ? performance.now() : -Infinity,
         };
         if (isHeard) this.#listen(channel);
         return channel;
@@ -380,7 +382,7 @@ export class Sockets {
     const { network, sender } = channel;
     sender.on("message", (packet: Buffer, from: RemoteInfo) => {
       if (packet.equals(this.#ourselves)) {
-        channel.hearsUnicast = true;
+        channel.heardItselfAt = performance.now();
         return;
       }
       // Section 11: who is not on the network does not speak here. What is sent

@@ -107,9 +107,12 @@ def look():
         service = found.setdefault(name, {"addresses": []})
         service["port"] = int(parts[8])
         service["addresses"].append(parts[7])
-        service["properties"] = dict(
-            part.split("=", 1) for part in re.findall(r'"([^"]*)"', parts[9])
-        )
+        # It gives the strings as they are; the first of equal keys counts.
+        properties = service["properties"] = {}
+        for part in re.findall(r'"([^"]*)"', parts[9]):
+            key, _, value = part.partition("=")
+            if key:
+                properties.setdefault(key, value)
     return found
 
 

@@ -9,11 +9,9 @@ Deno.test({
   name: "Zeroconf: what RFC 6762 and 6763 ask for, on the wire",
   ignore: noNamespaces !== undefined,
   fn: async (t) => {
-    const clauses = new Map(
-      await Array.fromAsync(
-        conformance("ours", ({ title }) => !IMPOSSIBLE.has(title)),
-        ({ clause, error }) => [clause, error] as const,
-      ),
+    const clauses = await conformance(
+      "ours",
+      ({ title }) => !IMPOSSIBLE.has(title),
     );
     for (const clause of CLAUSES) {
       const { section, title } = clause;

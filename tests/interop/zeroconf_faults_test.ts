@@ -3,7 +3,7 @@ import { inTime } from "../in_time.ts";
 import { Lan, type Namespace } from "../namespaces.ts";
 import { PYTHON } from "../python.ts";
 import { until } from "../until.ts";
-import { invented } from "./zeroconf_clauses.ts";
+import { invented } from "./zeroconf_lab.ts";
 import { Peer } from "./zeroconf_peer.ts";
 import { type Heard, Probe } from "./zeroconf_probe.ts";
 import { noNamespaces, OURS, THEIRS, TYPE } from "./zeroconf_rows.ts";

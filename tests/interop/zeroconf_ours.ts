@@ -4,7 +4,8 @@ import { Advertiser, Browser, discover } from "../../src/zeroconf/mod.ts";
 import { type Command, commands, say } from "./commands.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
-const place = Deno.args[0] === "--all"
+const isEverywhere = Deno.args[0] === "--all";
+const place = isEverywhere
   ? {}
   : { interfaces: Deno.args.length > 0 ? Deno.args : ["eth0"] };
 const advertiser = new Advertiser(place);
@@ -16,7 +17,7 @@ const browser = new Browser({
 
 let announced = "";
 /** Says which addresses are announced when others are. */
-const watching = setInterval(() => {
+const watching = isEverywhere ? undefined : setInterval(() => {
   const addresses = advertiser.services[0]?.addresses ?? [];
   if (addresses.join() === announced) return;
   announced = addresses.join();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Lan, type Namespace, type Running } from "../namespaces.ts";
 import { until } from "../until.ts";
-import { invented } from "./zeroconf_clauses.ts";
+import { invented } from "./zeroconf_lab.ts";
 import { Probe } from "./zeroconf_probe.ts";
 import { noNamespaces, TYPE } from "./zeroconf_rows.ts";
 

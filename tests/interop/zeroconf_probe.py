@@ -1,8 +1,9 @@
 """A host that says on the wire whatever it is told, and tells what it hears.
 
 JSON lines on stdin: {"packet": hex, "source": address, "port": number, "to":
-address, "ttl": number}; JSON lines on stdout in the same form, for every UDP
-packet from or to port 5353 that comes to eth0.
+address, "ttl": number}; JSON lines on stdout in the same form, and with the
+milliseconds "at" which it came, for every UDP packet from or to port 5353 that
+comes to eth0.
 """
 
 import json
@@ -10,6 +11,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 ALL = 3  # ETH_P_ALL
 OUTGOING = 4  # PACKET_OUTGOING
@@ -39,7 +41,8 @@ def listen():
         if 5353 not in (port, to_port):
             continue
         packet = frame[at + 8 : at + size].hex()
-        line = {"packet": packet, "source": source, "port": port, "to": to, "ttl": ttl}
+        now = time.monotonic() * 1000
+        line = {"packet": packet, "source": source, "port": port, "to": to, "ttl": ttl, "at": now}
         print(json.dumps(line), flush=True)
 
 

@@ -38,6 +38,7 @@ export class Probe implements AsyncDisposable {
   readonly #running: Running;
   readonly #heard: Heard[] = [];
   readonly #ready = Promise.withResolvers<void>();
+  #apart = Infinity;
   #news = Promise.withResolvers<void>();
 
   constructor(namespace: Namespace) {
@@ -55,11 +56,14 @@ export class Probe implements AsyncDisposable {
     for (let line; (line = await this.#running.line()) !== undefined;) {
       this.#ready.resolve();
       if (!line.startsWith("{")) continue;
-      const { packet: hex, source, port, to, ttl: hops } = JSON.parse(line);
+      const { packet: hex, source, port, to, ttl: hops, at: since } = JSON
+        .parse(line);
+      // A line may wait to be read, so the one that waited least tells the clocks apart.
+      this.#apart = Math.min(this.#apart, performance.now() - since);
       const packet = Uint8Array.fromHex(hex);
       const message = decodeMessage(packet);
       if (message === undefined) continue;
-      const at = performance.now();
+      const at = since + this.#apart;
       this.#heard.push({ ...message, source, port, to, hops, at, packet });
       this.#news.resolve();
       this.#news = Promise.withResolvers();

@@ -114,7 +114,6 @@ export class BrowserUnderTest {
           ...(on !== undefined && { on }),
         }),
       channels: () => channels,
-      checkUnicast: () => {},
       hearsUnicast: () => true,
       isOwnAddress,
     });
