@@ -2,6 +2,7 @@ import { retry, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldPlace } from "./held_batch.ts";
+import { type LateMessage, settleLate } from "./late_settlement.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 
@@ -13,6 +14,7 @@ const MAX_SLOTS = 64;
 /** A message that was handled, and who wants to know that the server knows. */
 interface Handled {
   readonly place: HeldPlace;
+  readonly message: LateMessage;
   readonly resolve: () => void;
 }
 
@@ -34,9 +36,9 @@ export class Acknowledger {
   }
 
   /** Acknowledges a message soon; resolves when the server knows, and never rejects. */
-  add(place: HeldPlace): Promise<void> {
+  add(place: HeldPlace, message: LateMessage): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ place, resolve });
+    this.#handled.push({ place, message, resolve });
     if (!this.#isDelayed) void this.#flushLater();
     return promise;
   }
@@ -85,7 +87,7 @@ export class Acknowledger {
         },
         signal: this.#signal,
       });
-      this.#note(handled, handled.length);
+      await this.#note(handled, handled.length);
     } catch (error) {
       logger.warn(
         `${
@@ -96,21 +98,37 @@ export class Acknowledger {
     }
   }
 
-  #note(handled: readonly Handled[], found: number): void {
-    const { stats, logger, queue } = this.#options;
+  async #note(handled: readonly Handled[], found: number): Promise<void> {
+    const { stats } = this.#options;
     const taken = handled.length - found;
     stats.acknowledged += found;
     if (taken > 0) {
       stats.taken += taken;
-      logger.warn(
-        `${taken} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
-      );
+      await this.#settleLate(handled, taken);
     }
     for (const { place, resolve } of handled) {
       const { session, number } = place;
       if (session.slots.length < MAX_SLOTS) session.slots.push(number);
       else this.#forget(place);
       resolve();
+    }
+  }
+
+  /** Tells whoever has some of the messages now that they were handled. */
+  async #settleLate(
+    handled: readonly Handled[],
+    taken: number,
+  ): Promise<void> {
+    const { logger, queue } = this.#options;
+    const messages = handled.map(({ message }) => message);
+    try {
+      // Nobody knows which of them; the others are nowhere any more.
+      const cancelled = await settleLate(this.#options, messages);
+      logger.warn(
+        `${taken} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them. ${cancelled} of them are not delivered again.`,
+      );
+    } catch (error) {
+      logger.warn(`${(error as RedisError).message}.`);
     }
   }
 

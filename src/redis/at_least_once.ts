@@ -385,8 +385,12 @@ if not histories or histories == '?' then
     or {'HDEL', KEYS[3], ARGV[2]}
   add(undo, 'HSET', KEYS[3], ARGV[2], histories)
 end
-if limit > 0 then redis.call('LTRIM', KEYS[1], count, -1) end
-return {histories, count, limit > 0 and redis.call('LLEN', KEYS[1]) or 0}
+local left = 0
+if limit > 0 then
+  left = redis.call('LLEN', KEYS[1]) - count
+  redis.call('LTRIM', KEYS[1], count, -1)
+end
+return {histories, count, left}
 `,
   );
 

@@ -13,6 +13,7 @@ import {
   type Identity,
   LONGEST_PAUSE,
 } from "./history.ts";
+import { settleLate } from "./late_settlement.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
@@ -98,7 +99,10 @@ export class HeldBatch extends TakenBatch {
     returned: readonly Failure[],
   ): Promise<void> {
     if (this.place.isSlot && failures.length + returned.length === 0) {
-      return await this.#acknowledger.add(this.place);
+      return await this.#acknowledger.add(this.place, {
+        id: identify(this.identities, 0).id,
+        payload: this.payloads[0]!,
+      });
     }
     const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;
@@ -120,10 +124,7 @@ export class HeldBatch extends TakenBatch {
       const { session, number } = this.place;
       if (kept.length === 0) session.known.delete(number);
       if (room === -1 && !isDoubtful) {
-        stats.taken += length;
-        return logger.warn(
-          `${length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them.`,
-        );
+        return await this.#settleLate([...failures, ...returned]);
       }
       stats.acknowledged += length - failures.length - returned.length;
       stats.retried += plan.retried;
@@ -142,6 +143,23 @@ export class HeldBatch extends TakenBatch {
         }. ${length} messages of "${queue}" were handled, but will be delivered again.`,
       );
     }
+  }
+
+  /** Tells whoever has the messages now which of them were handled here. */
+  async #settleLate(others: readonly Failure[]): Promise<void> {
+    const { stats, logger, queue } = this.consumer.options;
+    const { length } = this.payloads;
+    const open = new Set(others.map(({ index }) => index));
+    const handled = this.payloads.flatMap((payload, index) =>
+      open.has(index)
+        ? []
+        : [{ id: identify(this.identities, index).id, payload }]
+    );
+    stats.taken += length;
+    const cancelled = await settleLate(this.consumer.options, handled);
+    logger.warn(
+      `${length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them. ${cancelled} of them are not delivered again.`,
+    );
   }
 
   /** Decides what becomes of messages that failed. */

@@ -218,12 +218,19 @@ local function recall(deliveries, payloads)
   return table.concat(found, ' ')
 end
 
--- Adds messages to the head of the queue, in their order, with their histories.
+-- Adds messages to the head of the queue, in their order, with their histories;
+-- but not those that somebody has handled who was taken for dead meanwhile.
 local function putBack(queue, deliveries, payloads, histories)
   local reversed = {}
+  local handled = deliveries:gsub('deliveries$', 'handled')
+  local isLate = redis.call('EXISTS', handled) == 1
   for index = #payloads, 1, -1 do
-    reversed[#reversed + 1] = payloads[index]
-    remember(deliveries, payloads[index], histories[index] or '')
+    local history = histories[index] or ''
+    local id = isLate and history:match('~([^~@]+)@')
+    if not (id and redis.call('HGET', handled, id)) then
+      reversed[#reversed + 1] = payloads[index]
+      remember(deliveries, payloads[index], history)
+    end
   end
   for first = 1, #reversed, CHUNK do
     local last = math.min(first + CHUNK - 1, #reversed)

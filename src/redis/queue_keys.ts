@@ -24,6 +24,8 @@ export interface QueueKeys {
   readonly consumers: string;
   /** A hash with how often messages that wait again were delivered before. */
   readonly deliveries: string;
+  /** A hash of the ids of messages that were handled when others had put them back. */
+  readonly handled: string;
   /** A sorted set with the messages that pause before they are tried again. */
   readonly retry: string;
   /** The list of the dead letters. */
@@ -47,6 +49,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     allHeartbeats: `${prefix}:consumer:`,
     consumers: `${prefix}:consumers`,
     deliveries: `${prefix}:deliveries`,
+    handled: `${prefix}:handled`,
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
     passed: `${prefix}:passed`,

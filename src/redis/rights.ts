@@ -59,6 +59,8 @@ export async function checkRights(
       ["LLEN", probe],
       ["RPUSH", probe, ""],
       ["LPUSH", probe, ""],
+      ["LPOS", probe, ""],
+      ["LREM", probe, "1", "0"],
       ["SORT", probe, "BY", "nosort", "STORE", probe],
       ["DEL", probe],
       ["HSET", probe, "", ""],

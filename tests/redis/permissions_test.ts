@@ -62,11 +62,17 @@ async function useEverything(
   const logger = new LineLogger();
   const options = { queue: QUEUE, delivery, logger, retryPause: 0.01 };
   await using outbox = new Outbox(args);
+  await outbox.push(QUEUE, ["a batch", "that waits"]);
   {
     await using inbox = await Inbox.open(args, {
       ...options,
       maxDeadLetters: 1,
     });
+    for (let count = 0; count < 2;) {
+      const batch = (await inTime(inbox.next(), "what waits"))!;
+      count += batch.payloads.length;
+      await batch.settle();
+    }
     const waiting = inTime(inbox.next(), "a message");
     await outbox.push(QUEUE, "one");
     await (await waiting)!.settle([{ index: 0, reason: "failed", error }]);

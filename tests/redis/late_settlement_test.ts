@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { inTime } from "../in_time.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { open, queued, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
+
+/** A consumer that handles a batch without ever giving its event loop a turn. */
+class BusyInbox implements AsyncDisposable {
+  readonly #process: Deno.ChildProcess;
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  readonly #file = Deno.makeTempFileSync();
+  #text = "";
+
+  constructor(server: TestServer) {
+    Deno.removeSync(this.#file);
+    this.#process = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        new URL("./busy_inbox.ts", import.meta.url).pathname,
+        JSON.stringify(server.args),
+        this.#file,
+      ],
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    this.#reader = this.#process.stdout
+      .pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  async hear(word: string): Promise<void> {
+    while (!this.#text.includes(`${word}\n`)) {
+      const { value, done } = await inTime(this.#reader.read(), word);
+      assert.ok(!done);
+      this.#text += value;
+    }
+  }
+
+  /** Lets its handler return, and waits until it has settled. */
+  async finish(): Promise<void> {
+    await Deno.writeTextFile(this.#file, "");
+    await this.hear("settled");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#reader.cancel();
+    await this.#process.status;
+    await Deno.remove(this.#file).catch(() => {});
+  }
+}
+
+for (
+  const message of ["one", `{"id": "${"a".repeat(32)}", "_timestamp": 1}`]
+) {
+  Deno.test(`Inbox gives nobody again what a busy consumer has handled late, while it waits (${message})`, async () => {
+    await using server = await TestServer.start();
+    await using busy = new BusyInbox(server);
+    await until(async () =>
+      await server.run<number>("EXISTS", "{queue}:consumers") === 1
+    );
+    await server.run("RPUSH", "queue", message);
+    await busy.hear("busy");
+    await using other = await open(server, { paused: true });
+    await until(() => other.stats().reclaimed === 1);
+    await busy.finish();
+    assert.deepEqual(await queued(server), []);
+    assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+  });
+
+  Deno.test(`Inbox delivers a second time, and no third time, what a busy consumer handles late (${message})`, async () => {
+    await using server = await TestServer.start();
+    await using busy = new BusyInbox(server);
+    await until(async () =>
+      await server.run<number>("EXISTS", "{queue}:consumers") === 1
+    );
+    await server.run("RPUSH", "queue", message);
+    await busy.hear("busy");
+    await using other = await open(server);
+    const again = await nextBatch(other);
+    assert.deepEqual(texts(again), [message]);
+    assert.deepEqual(again!.deliveries, [1]);
+    await busy.finish();
+    // Now it is the other one that leaves without having handled it.
+    await other.stop(0);
+    assert.deepEqual(await queued(server), []);
+    assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
+  });
+}
