@@ -113,10 +113,12 @@ export const BACKEND_OPTIONS: Rows<
     },
   }),
   name: row(TEXT, {
+    isNullable: true,
     description: "The backend's name, for people",
     defaultText: "the class's name",
   }),
   daemon: row(FLAG, {
+    isNullable: true,
     description: "The process may end while it runs",
     default: false,
   }),

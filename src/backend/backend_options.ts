@@ -8,9 +8,9 @@ import type { BrowserOptions } from "../zeroconf/mod.ts";
 /** Configures a {@linkcode Backend}. Everything has a default. */
 export interface BackendOptions {
   /** Its name, for people. Default: the name of its class. */
-  name?: string;
+  name?: string | null;
   /** Lets the process end while the backend runs. Default: `false`. */
-  daemon?: boolean;
+  daemon?: boolean | null;
   /**
    * The pause between two calls of `loop()`, in seconds, and after an error in
    * it. Default: no pause, and 5 after an error.

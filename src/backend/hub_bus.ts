@@ -1,6 +1,6 @@
 import { Bus, type BusOptions } from "../bus/mod.ts";
 import { BUS_OPTIONS } from "../bus/bus_options.ts";
-import { NAME, OBJECT, SECONDS } from "../kinds.ts";
+import { NAME, OBJECT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import {
   Event,
@@ -24,6 +24,7 @@ import { nodesOf } from "../redis/find_server.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse } from "./message_forms.ts";
+import { RESPONSE_TIME } from "./message_sender.ts";
 
 /** The name of the hub's bus in Redis, by default. */
 const DEFAULT_CHANNEL = "platypush/bus";
@@ -46,8 +47,21 @@ const OPTIONS: Rows<HubBusOptions> = {
   channel: row(NAME, { aliases: ["redis_queue"] }),
 };
 
-const REQUEST_OPTIONS: Rows<{ responseTimeout?: number }, "responseTimeout"> = {
-  responseTimeout: row(SECONDS, { aliases: ["response_timeout"], default: 5 }),
+interface HubRequestOptions {
+  /**
+   * The longest time to wait for the response, in seconds; 0 and `null` wait for
+   * none. Default: 5.
+   */
+  responseTimeout?: number | null;
+  /** {@linkcode HubRequestOptions.responseTimeout}. */
+  response_timeout?: number | null;
+}
+
+const REQUEST_OPTIONS: Rows<HubRequestOptions, "responseTimeout"> = {
+  responseTimeout: row(RESPONSE_TIME, {
+    aliases: ["response_timeout"],
+    default: 5,
+  }),
 };
 
 /**
@@ -203,12 +217,14 @@ export class HubBus extends Bus {
   /**
    * Sends a request to the hub, and waits for its response. A hub that has just
    * started may not listen yet: as long as nobody has heard the request, it is
-   * sent again.
+   * sent again. A failure that nobody waits for ends no process: only the promise
+   * tells of it.
    *
    * @param request The request, what it is made with, or the object, text or
    * bytes on the wire. Its target is the hub's device id.
    * @param options The time limit in seconds, 5 by default.
-   * @returns The response, also one that tells of errors.
+   * @returns The response, also one that tells of errors; nothing where
+   * `responseTimeout` is 0 or `null`, which wait for none.
    * @throws {DOMException} A `TimeoutError` when none came in time.
    * @throws {MessageError} When the request or the response is no message.
    * @throws {RangeError} When the time limit is no number of seconds.
@@ -230,10 +246,29 @@ export class HubBus extends Bus {
    * );
    * ```
    */
-  async sendRequest(
+  sendRequest(
     request: MessageInput | RequestFields,
-    options: { responseTimeout?: number } = {},
-  ): Promise<Response> {
+    options: HubRequestOptions & { responseTimeout: 0 | null },
+  ): Promise<undefined>;
+  /** {@linkcode HubBus.sendRequest}. */
+  sendRequest(
+    request: MessageInput | RequestFields,
+    options?: HubRequestOptions,
+  ): Promise<Response>;
+  /** {@linkcode HubBus.sendRequest}. */
+  sendRequest(
+    request: MessageInput | RequestFields,
+    options: HubRequestOptions = {},
+  ): Promise<Response | undefined> {
+    const response = this.#request(request, options);
+    response.catch(() => {});
+    return response;
+  }
+
+  async #request(
+    request: MessageInput | RequestFields,
+    options: HubRequestOptions,
+  ): Promise<Response | undefined> {
     const { responseTimeout } = checkOptions(
       "send the request",
       options,
@@ -241,6 +276,10 @@ export class HubBus extends Bus {
     );
     const deviceId = this.#deviceId ?? Deno.hostname();
     const message = readMessage(Request, request, { deviceId });
+    if (!responseTimeout) {
+      await this.#tell(message);
+      return undefined;
+    }
     const answered = new AbortController();
     const asking = this.#ask(String(message), answered.signal);
     try {

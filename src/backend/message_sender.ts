@@ -54,7 +54,8 @@ export interface SendRequestOptions<Output = unknown> {
   queue_name?: string | null | undefined;
 }
 
-const RESPONSE_TIME: Kind = {
+/** A time limit for a response; `null` as Python's `None`. */
+export const RESPONSE_TIME: Kind = {
   ...SECONDS,
   accepts: (value) => value === null || SECONDS.accepts(value),
 };

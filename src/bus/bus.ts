@@ -1,4 +1,4 @@
-import { checkOptions, checkValue } from "../options.ts";
+import { checkOptions, checkValue, row } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { type CompiledCondition, readCondition } from "../message/condition.ts";
@@ -54,6 +54,9 @@ import {
   QueueSubscription,
 } from "./subscription.ts";
 import { type Watch, WatchWindow } from "./watch.ts";
+
+/** In Python, `None` is for ever too. */
+const WAIT = row(SECONDS, { isNullable: true });
 
 /** The name that buses have by default, as in Platypush's own. */
 const DEFAULT_NAME = "platypush/bus";
@@ -323,18 +326,18 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * ```
    */
   async get(
-    timeout?: number,
+    timeout?: number | null,
     options: { signal?: AbortSignal } = {},
   ): Promise<Message | undefined> {
     checkOptions("get a message", options, GET_OPTIONS);
-    checkValue("get a message", "timeout", timeout, SECONDS);
+    checkValue("get a message", "timeout", timeout, WAIT);
     if (this.#closing !== undefined) return undefined;
     if (this.#pull === undefined) {
       this.#pull = new QueueSubscription();
       this.#endPull = this.#subscriber.add(this.#pull);
     }
     try {
-      return await this.#pull.next(timeout, options.signal);
+      return await this.#pull.next(timeout ?? undefined, options.signal);
     } catch (error) {
       if (!options.signal?.aborted) this.#pull = undefined;
       throw error;

@@ -78,3 +78,19 @@ Deno.test("Backend calls on_stop() where a class defines that", async () => {
   await new Derived().stop();
   assert.deepEqual(calls, ["derived", "mine"]);
 });
+
+Deno.test("null says as little as None does in Python", async () => {
+  const nothing = {
+    bus: null,
+    redis_args: null,
+    poll_seconds: null,
+    name: null,
+    daemon: null,
+  };
+  await using backend = new Backend(nothing);
+  assert.equal(backend.getName(), "Backend");
+  assert.equal(backend.isDaemon(), false);
+  const got = backend.bus.get(null);
+  await backend.on_message({ type: "event", args: { type: "custom.A" } });
+  assert.equal((await got)?.type, "event");
+});

@@ -131,6 +131,32 @@ for (const kind of ["channel", "list"]) {
 }
 
 testWithHub(
+  "HubBus waits for no response where there is no time for one, and a request that nobody waits for ends nothing",
+  async ({ port, open }) => {
+    await using hub = await Hub.start("channel", port, "hub");
+    await using bus = await open();
+    const request = { target: "hub", action: "test.echo" };
+    const answers = [
+      await bus.sendRequest(request, { responseTimeout: 0 }),
+      await bus.sendRequest(request, { responseTimeout: null }),
+      await bus.sendRequest(request, { response_timeout: null }),
+    ];
+    assert.deepEqual(answers, [undefined, undefined, undefined]);
+    await until(() => hub.taken.length === 3);
+    const late = { responseTimeout: 0.05 };
+    bus.sendRequest({ target: "nobody", action: "a" }, late);
+    bus.sendRequest("rubbish", late);
+    // Both have failed by then; an unhandled rejection fails the test.
+    await assert.rejects(
+      bus.sendRequest({ target: "nobody", action: "a" }, {
+        responseTimeout: 0.1,
+      }),
+      { name: "TimeoutError" },
+    );
+  },
+);
+
+testWithHub(
   "HubBus takes nothing away from a hub with a list",
   async ({ port, server, open }) => {
     await using hub = await Hub.start("list", port, "hub");
