@@ -1,3 +1,4 @@
+import { type Logger, quoted } from "./logger.ts";
 import type { Kind, Row } from "./options.ts";
 
 export const TEXT: Kind = {
@@ -58,6 +59,7 @@ export const LOGGER: Kind = {
     METHODS.every((name) =>
       FUNCTION.accepts((value as Record<string, unknown>)[name])
     ),
+  adapt: (value) => quoted(value as Logger),
 };
 
 export const SIGNAL: Kind = {

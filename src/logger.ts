@@ -84,6 +84,19 @@ function makeLogger(category: readonly string[]): Logger {
   };
 }
 
+/**
+ * Gives a logger texts that are complete: control characters in them, which may
+ * come from anybody, are shown as escapes.
+ */
+export function quoted(logger: Logger): Logger {
+  return {
+    debug: (text) => logger.debug(printable(text)),
+    info: (text) => logger.info(printable(text)),
+    warn: (text) => logger.warn(printable(text)),
+    error: (text) => logger.error(printable(text)),
+  };
+}
+
 /** Braces start a placeholder in LogTape's templates; twice, they are themselves. */
 function literal(text: string): string {
   return printable(text).replaceAll("{", "{{").replaceAll("}", "}}");

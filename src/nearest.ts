@@ -7,10 +7,21 @@ export function nearest(word: string, candidates: readonly string[]): string {
   let best = candidates[0]!;
   let least = Infinity;
   for (const candidate of candidates) {
-    const distance = spellingDistance(word, candidate);
+    const distance = isPartOf(word, candidate)
+      ? PART_DISTANCE
+      : spellingDistance(word, candidate);
     if (distance < least) [best, least] = [candidate, distance];
   }
   return best;
+}
+
+/** A whole word that was left out is nearer than several wrong letters. */
+const PART_DISTANCE = 2.5;
+
+/** `timeout` is what `responseTimeout` and `response_timeout` end with. */
+function isPartOf(word: string, candidate: string): boolean {
+  const [part, whole] = [normalize(word), normalize(candidate)];
+  return part.length > 3 && part !== whole && whole.endsWith(part);
 }
 
 /**

@@ -8,6 +8,8 @@ export interface Kind {
   readonly accepts: (value: unknown) => boolean;
   /** Says more exactly than `expected` why a value is refused, without showing it. */
   readonly explain?: (value: unknown) => string | undefined;
+  /** Makes of a value that was given the one that is used. */
+  readonly adapt?: (value: unknown) => unknown;
   /** Throws a RangeError that shows the value, not a TypeError, which keeps it to itself. */
   readonly isRange?: boolean;
 }
@@ -271,7 +273,10 @@ export function withoutAliases<Options extends object>(
   return Object.fromEntries(
     Object.entries(rows)
       .map(([name, row]) => [name, valueOf(options, name, row)])
-      .filter(([, value]) => value !== undefined),
+      .filter(([, value]) => value !== undefined)
+      .map((
+        [name, value],
+      ) => [name, rows[name as string]!.adapt?.(value) ?? value]),
   ) as Checked<Options>;
 }
 

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { Bus, Event } from "../mod.ts";
+import { LineLogger } from "./line_logger.ts";
 
 /** Runs a program that logs, and gives what it says on stderr. */
 async function stderrOf(program: string): Promise<string[]> {
@@ -62,4 +64,21 @@ Deno.test("createLogger() shows control characters as escapes, on stderr and in 
   const shown = "\\u001b[31m\\u000d\\u000a\\u009b\\u2028";
   assert.equal(lines[0], `platypush-redis: warning: ${shown}`);
   assert.ok(lines.includes(shown), lines.join("\n"));
+});
+
+Deno.test("A logger that somebody gives gets what comes from outside as escapes, too", async () => {
+  const logger = new LineLogger();
+  await using bus = new Bus({ name: "test/quoted", deviceId: "hall", logger });
+  bus.registerHandler(Event, () => {
+    throw new TypeError("no\x1b[2J\nbulb\x9b");
+  });
+  const id = "evil\x1b]0;title\x07\r\nfaked line";
+  const receipt = await bus.post({ type: "event", id, args: { type: "a" } });
+  await receipt.handled;
+  const [line, ...others] = logger.lines;
+  assert.doesNotMatch([line, ...others].join(""), /\p{Cc}/u);
+  assert.match(
+    line!,
+    /A handler in "main" .* TypeError: no\\u001b\[2J\\u000abulb.*, at file:.*logger_test\.ts:\d+/,
+  );
 });

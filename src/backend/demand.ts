@@ -88,8 +88,8 @@ export class Demand implements Disposable {
     } else if (hasSubscribers) {
       logger.info("The bus has a subscriber: consuming.");
     } else {
-      logger.info(
-        "The bus has no subscriber yet: consuming for plain listeners.",
+      logger.warn(
+        "The bus has no subscriber yet: consuming for plain listeners, and what arrives is gone where there are none; with `subscriberGrace: Infinity` it waits.",
       );
     }
     onChange(isPresent);

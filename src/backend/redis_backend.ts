@@ -17,6 +17,8 @@ import type { RegisterServiceOptions } from "./service_advertiser.ts";
 
 /** The time that the last acknowledgements may take, in seconds. */
 const SETTLE_TIMEOUT = 1;
+/** The time after which it is said that stopping waits for handlers, in seconds. */
+const PATIENCE = 1;
 
 /**
  * Takes messages from a Redis queue, where any program can push them, and posts
@@ -275,7 +277,12 @@ export class RedisBackend extends Backend {
 
   /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */
   async #settleAll(consumption: Consumption): Promise<void> {
-    if (await consumption.settled(this.stopTimeout)) return;
+    const patience = Math.min(PATIENCE, this.stopTimeout);
+    if (await consumption.settled(patience)) return;
+    this.logger.warn(
+      `Stopping: handlers are still busy with what is in hand; they are waited for, up to ${this.stopTimeout} s.`,
+    );
+    if (await consumption.settled(this.stopTimeout - patience)) return;
     this.logger.warn(
       `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );

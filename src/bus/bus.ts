@@ -137,7 +137,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BusOptions = {}) {
     super();
-    checkOptions("open the bus", options, BUS_OPTIONS);
+    const given: BusOptions = checkOptions(
+      "open the bus",
+      options,
+      BUS_OPTIONS,
+    );
     const {
       name = DEFAULT_NAME,
       label = defaultLabel(),
@@ -146,14 +150,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
       daemon = false,
       deviceId,
       logger = createLogger("bus"),
-    } = options;
+    } = given;
     if (name.includes("#")) {
       throw new RangeError(
         `Cannot open the bus "${name}": its name must not have a "#"`,
       );
     }
     this.name = name;
-    this.#options = options;
+    this.#options = given;
     this.#subscriber = new Subscriber({
       label,
       handlerTimeout,
@@ -162,8 +166,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onFailure: (error, message) => {
         this.#failed++;
         logger.error(
-          `A handler has failed with message ${message.id}: ${error.message}.`,
+          `A handler in "${label}" has failed with message ${message.id}: ${
+            whereabouts(error)
+          }.`,
         );
+        logger.debug(String(error.stack));
         this.#report(error);
       },
       onDropped: (error) => this.#report(error),
@@ -844,6 +851,17 @@ function defaultLabel(): string {
   // Not every set of libraries has the name of a worker in its types.
   const { name } = globalThis as { readonly name?: string };
   return name || (inWorker ? "worker" : "main");
+}
+
+/** Says what was thrown, and where: the first line of the user's own code. */
+function whereabouts({ name, message, stack }: Error): string {
+  const text = name === "Error" ? message : `${name}: ${message}`;
+  const lines = stack?.split("\n") ?? [];
+  const place = lines.map((line) =>
+    /^\s+at .*?((?:file|https?):.*?)\)?$/.exec(line)
+  )
+    .find((found) => found !== null)?.[1];
+  return place === undefined ? text : `${text}, at ${place}`;
 }
 
 /** Gives the schema of a definition of events. */

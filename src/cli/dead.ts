@@ -60,7 +60,8 @@ const deadListCommand: Command = defineCommand("list", {
       if (++found >= limit) break;
     }
     if (found === 0) {
-      note("There are no such dead letters.");
+      const isAny = Object.keys(filterOf(filter)).length === 0;
+      note(`There are no ${isAny ? "" : "such "}dead letters.`);
       Deno.exitCode = ExitCode.No;
     }
     for (const line of tableOf(rows, paint)) await printLine(line);
@@ -213,7 +214,9 @@ function defineDeadChange(
       await printLine(
         json ? JSON.stringify({ [done]: count }) : `${count} ${done}`,
       );
-      if (count < Math.max(1, new Set(names).size)) Deno.exitCode = ExitCode.No;
+      // All of none is done, too.
+      const least = all ? 0 : Math.max(1, new Set(names).size);
+      if (count < least) Deno.exitCode = ExitCode.No;
     },
   });
 }

@@ -1,6 +1,6 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { withDefault } from "@optique/core/modifiers";
+import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
@@ -14,6 +14,7 @@ import {
   table,
   terminalWidth,
 } from "./print.ts";
+import { UsageError } from "./program.ts";
 import { seconds } from "./values.ts";
 
 /** `discover`: prints the listeners on the local network. */
@@ -26,12 +27,9 @@ export const discoverCommand: Command = defineCommand("discover", {
     "platypush-redis discover --watch",
   ],
   options: object({
-    timeout: withDefault(
-      option("--timeout", seconds(), {
-        description: message`How long to look. Default: 2`,
-      }),
-      2,
-    ),
+    timeout: optional(option("--timeout", seconds(), {
+      description: message`How long to look. Default: 2`,
+    })),
     watch: option("--watch", {
       description: message`Go on, and follow who comes, changes and goes`,
     }),
@@ -39,8 +37,14 @@ export const discoverCommand: Command = defineCommand("discover", {
       description: message`One JSON object a line: a listener, or a change`,
     }),
   }),
-  run: async ({ timeout, watch, json }, surroundings) => {
+  run: async ({ timeout: given, watch, json }, surroundings) => {
+    if (watch && given !== undefined) {
+      throw new UsageError(
+        "--watch goes on until it is interrupted, and --timeout ends; leave out the one that is not meant",
+      );
+    }
     if (watch) return await follow(json, surroundings);
+    const timeout = given ?? 2;
     const { signal, paint } = surroundings;
     const peers = await discover({ timeout, signal });
     if (peers.length === 0 && signal.aborted) {
@@ -64,19 +68,25 @@ async function follow(
   { signal, isTerminal, paint }: Surroundings,
 ): Promise<void> {
   const peers = new Map<string, ServiceInfo>();
-  let drawn = 0;
+  let drawn: string[] = [];
   const draw = async (): Promise<void> => {
     const width = terminalWidth();
+    // After a resize, what was drawn may take more lines than before.
+    const height = drawn.reduce(
+      (sum, line) => sum + Math.max(1, Math.ceil(line.length / width)),
+      0,
+    );
     // A line that wraps could not be drawn over. Colours would be cut, too.
     const [titles = "", ...rows] = tableOf([...peers.values()], painter(false))
       .map((line) => line.slice(0, width));
     const lines = [paint("bold", titles), ...rows];
-    const start = drawn === 0 ? "" : `\x1b[${drawn}A\x1b[J`;
+    const start = height === 0 ? "" : `\x1b[${height}A\x1b[J`;
+    drawn = [titles, ...rows];
     await printText(`${start}${lines.join("\n")}\n`);
-    drawn = lines.length;
   };
   const isTable = isTerminal && !isJson;
   if (isTable) await draw();
+  using _resizing = isTable ? onResize(draw) : undefined;
   for await (const { kind, service } of browse({ signal })) {
     if (kind === "removed") peers.delete(service.name);
     else peers.set(service.name, service);
@@ -85,6 +95,15 @@ async function follow(
       await printLine(printableJson(JSON.stringify({ kind, service })));
     } else await printLine([kind, ...rowOf(service)].join("\t"));
   }
+}
+
+/** Calls back when the terminal has another size. */
+function onResize(listener: () => void): Disposable | undefined {
+  if (Deno.build.os === "windows") return undefined;
+  Deno.addSignalListener("SIGWINCH", listener);
+  return {
+    [Symbol.dispose]: () => Deno.removeSignalListener("SIGWINCH", listener),
+  };
 }
 
 function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {

@@ -193,7 +193,8 @@ export const listenCommand: Command = defineCommand("listen", {
     backend.bus.registerHandler(
       Message,
       (message) =>
-        filters.every((isWanted) => isWanted(message))
+        !(advertise && isOwnService(message, backend)) &&
+          filters.every((isWanted) => isWanted(message))
           ? printer.print(message)
           : undefined,
     );
@@ -209,6 +210,14 @@ export const listenCommand: Command = defineCommand("listen", {
   },
 });
 
+/** Tells whether an event only says that this very listener is advertised. */
+function isOwnService(message: Message, { deviceId }: RedisBackend): boolean {
+  if (!(message instanceof Event) || message.origin !== deviceId) return false;
+  const { type, service_name } = message.args;
+  return type.startsWith("platypush.message.event.zeroconf.") &&
+    String(service_name).startsWith(`${deviceId}._`);
+}
+
 /** Prints what passes on the bus of a running Platypush. */
 async function listenToHub(
   { filters, advertise, embedded, json, count, redis }: {
@@ -221,6 +230,11 @@ async function listenToHub(
   },
   surroundings: Surroundings,
 ): Promise<void> {
+  if (redis.queue !== undefined) {
+    throw new UsageError(
+      "--bus listens to the bus of Platypush, and --queue names a queue; leave out the one that is not meant",
+    );
+  }
   if (advertise || embedded) {
     throw new UsageError(
       "--bus listens to a Platypush that runs already; --advertise and --embedded are for a queue of our own",

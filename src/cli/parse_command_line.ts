@@ -107,8 +107,10 @@ export function parseCommandLine(
     stderr: () => {},
     aboveError: "none",
     onError: (_code, error): never => {
-      const sentence = formatMessage(error).replace(/\s*\n\s*/g, " ");
-      throw new UsageError(`${sentence} See --help`);
+      const sentence = formatMessage(error).replace(/\s*\n\s*/g, " ")
+        .replace(/\bExpected a (?=[`"]?[AEIO])/g, "Expected an ");
+      const end = /[.?!]$/.test(sentence) ? "" : ".";
+      throw new UsageError(`${sentence}${end} See --help`);
     },
   });
 }

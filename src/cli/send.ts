@@ -216,6 +216,7 @@ const BATCH = 256;
 async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
   using progress = new Progress();
   let next = 1;
+  let sent = 0;
   try {
     for await (const { lines, bytes } of readLines(BATCH, signal)) {
       const messages: string[] = [];
@@ -233,6 +234,7 @@ async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
         if (messages.length > 0) await sender.send(messages);
         next = number;
       }
+      sent += messages.length;
       progress.advance(messages.length, bytes);
     }
     if (signal.aborted) {
@@ -240,6 +242,11 @@ async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
     }
   } catch (error) {
     throw withExtent(error as Error, next);
+  }
+  if (sent === 0) {
+    throw new UsageError(
+      "Nothing to send: the standard input is empty, expected messages, one a line. See --help",
+    );
   }
 }
 

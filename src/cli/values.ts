@@ -132,6 +132,12 @@ export function readPair(
   const text = pair.slice(at + 1);
   try {
     const value: unknown = JSON.parse(text);
+    const twice = keyGivenTwice(text);
+    if (twice !== undefined) {
+      throw new UsageError(
+        `${pair.slice(0, at)}: the key ${twice} is there twice in one object`,
+      );
+    }
     if (losesDigits(text, value)) {
       throw new UsageError(
         `${
@@ -146,6 +152,24 @@ export function readPair(
     if (error instanceof UsageError) throw error;
     return [pair.slice(0, at), text];
   }
+}
+
+/** Finds a key, in quotes, that an object of a JSON text has twice: only the last one would count. */
+function keyGivenTwice(json: string): string | undefined {
+  const objects: Set<string>[] = [];
+  let token = "";
+  for (const [each] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}:]/g)) {
+    if (each === "{" || each === "[") objects.push(new Set());
+    else if (each === "}" || each === "]") objects.pop();
+    else if (each === ":") {
+      const key: string = JSON.parse(token);
+      const keys = objects.at(-1)!;
+      if (keys.has(key)) return token;
+      keys.add(key);
+    }
+    token = each;
+  }
+  return undefined;
 }
 
 /** Tells whether a number with a point or an exponent is more exact, or larger, than it can be. */

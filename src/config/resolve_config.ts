@@ -1,5 +1,5 @@
 import { checkOptions, type Rows } from "../options.ts";
-import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
+import { LOGGER, OBJECT, oneOrMore, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { environmentOf, readEnvironment } from "./find_config_file.ts";
@@ -46,6 +46,13 @@ const OPTIONS: Rows<ResolveConfigOptions> = {
   env: OBJECT,
   path: TEXT,
   logger: LOGGER,
+};
+
+const FLAGS: Rows<NonNullable<ResolveConfigOptions["flags"]>> = {
+  url: TEXT,
+  queue: oneOrMore(TEXT),
+  deviceId: TEXT,
+  config: TEXT,
 };
 
 /** Holds what {@linkcode resolveConfig} has found. */
@@ -114,8 +121,12 @@ export interface ResolvedConfig {
 export async function resolveConfig(
   sources: ResolveConfigOptions = {},
 ): Promise<ResolvedConfig> {
-  checkOptions("resolve the configuration", sources, OPTIONS);
-  const logger = sources.logger ?? createLogger("config");
+  const { logger = createLogger("config") } = checkOptions(
+    "resolve the configuration",
+    sources,
+    OPTIONS,
+  );
+  checkOptions("resolve the configuration", sources.flags ?? {}, FLAGS);
   const environment = sources.env
     ? environmentOf(sources.env)
     : readEnvironment;

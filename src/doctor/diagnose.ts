@@ -15,7 +15,7 @@ import {
   checkQueue,
   checkServer,
 } from "./check_server.ts";
-import { type Finding, warning } from "./finding.ts";
+import { failure, type Finding, warning } from "./finding.ts";
 
 /** Tells {@linkcode diagnose} what to look at. */
 export interface DiagnoseOptions {
@@ -118,7 +118,9 @@ async function* diagnoseRedis(
       if (!(error instanceof RedisError) || error.code === "closed") {
         throw error;
       }
-      yield warning(
+      // Whoever may not even look at the queue can do nothing with it.
+      const isFatal = name === "queue" && error.code === "permission";
+      yield (isFatal ? failure : warning)(
         name,
         `This could not be looked at: ${error.message}.`,
         error.code === "permission"

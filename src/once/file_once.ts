@@ -200,8 +200,9 @@ function now(): number {
 }
 
 function openDatabase(path: string): DatabaseSync {
-  const database = new DatabaseSync(path);
+  let database: DatabaseSync | undefined;
   try {
+    database = new DatabaseSync(path);
     database.exec(`
       PRAGMA busy_timeout = ${BUSY_TIMEOUT};
       PRAGMA journal_mode = WAL;
@@ -213,7 +214,14 @@ function openDatabase(path: string): DatabaseSync {
     `);
     return database;
   } catch (error) {
-    database.close();
-    throw error;
+    database?.close();
+    // Deno's own error of a permission names the path, and keeps its class.
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new Error(
+      `Cannot open the memory ${JSON.stringify(path)}: ${
+        (error as Error).message
+      }`,
+      { cause: error },
+    );
   }
 }

@@ -5,7 +5,7 @@ import { findBatches } from "./find_batches.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 
 /** Tells how a queue stands, as {@linkcode queueStatus} sees it. */
 export interface QueueStatus {
@@ -130,7 +130,9 @@ export async function queueStatus(
 }
 
 /** Looks at a queue and its consumers, all at one moment. */
-const SURVEY = defineScript(`
+const SURVEY = defineMove(
+  ["list", "hash", "zset", "list"],
+  `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the sorted set of the messages that pause
@@ -177,7 +179,8 @@ return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
 }
-`);
+`,
+);
 
 /**
  * Asks a server for everything about a queue.

@@ -276,8 +276,12 @@ const TLS_HINTS: Readonly<Record<string, string>> = {
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
-const PERMISSION_ADVICE =
-  "give the user what is missing with ACL SETUSER; the guide to Redis set-ups lists all that is needed";
+/** Says how to permit what a reply says is refused. */
+function permissionAdvice(text: string): string {
+  const command = /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
+  const missing = command === undefined ? "what is missing" : `+${command}`;
+  return `give the user ${missing} with ACL SETUSER; the guide to Redis set-ups lists all that is needed`;
+}
 
 const CONNECTION_REASONS: Readonly<
   Record<string, readonly [reason: string, advice?: string]>
@@ -299,7 +303,7 @@ function classify(error: Error & { code?: unknown }): Finding {
   if (reply === "NOPERM" || /user executing the script can't/.test(text)) {
     return {
       code: "permission",
-      advice: PERMISSION_ADVICE,
+      advice: permissionAdvice(text),
       reply,
       refused: readRefusal(text),
     };

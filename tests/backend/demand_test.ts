@@ -45,7 +45,7 @@ Deno.test("RedisBackend consumes for plain listeners after the grace time", asyn
   await listener.backend.start();
   const { data } = await arrived.promise;
   assert.deepEqual(data.args, { type: "custom.Count" });
-  await listener.logger.line(/info: .* no subscriber yet: consuming for plain/);
+  await listener.logger.line(/warn: .* no subscriber yet: consuming for plain/);
   channel.close();
 });
 

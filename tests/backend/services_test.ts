@@ -96,7 +96,7 @@ Deno.test("RedisBackend consumes for plain listeners once it has registered its 
   await listener.backend.start();
   await Promise.all([
     listener.backend.registerService({ interfaces, port: 7 }),
-    listener.logger.line(/info: .* no subscriber yet: consuming for plain/),
+    listener.logger.line(/warn: .* no subscriber yet: consuming for plain/),
   ]);
 });
 
