@@ -23,7 +23,7 @@ import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/find_server.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
-import { readMessage, readResponse } from "./message_forms.ts";
+import { readMessage, readResponse, refusalOf } from "./message_forms.ts";
 import { RESPONSE_TIME } from "./message_sender.ts";
 
 /** The name of the hub's bus in Redis, by default. */
@@ -283,7 +283,13 @@ export class HubBus extends Bus {
     const answered = new AbortController();
     const asking = this.#ask(String(message), answered.signal);
     try {
-      const answer = this.#outbox.waitForResponse(message.id, responseTimeout);
+      const answer = this.#outbox.waitForResponse(
+        message.id,
+        responseTimeout,
+        undefined,
+        undefined,
+        (payload) => refusalOf(payload, message, {}),
+      );
       // What ends the asking for good ends the wait, too.
       const payload = await Promise.race([answer, asking.then(() => answer)]);
       return readResponse(payload, message, { deviceId });

@@ -1,6 +1,6 @@
 import { isRecord, jsonValue, kindOf } from "../message/json_value.ts";
 import { kindsOfClass } from "../message/kinds.ts";
-import { isGuessed, rawId } from "../message/message.ts";
+import { isGuessed, rawId, textOfNumber } from "../message/message.ts";
 import {
   type EventFields,
   Message,
@@ -119,7 +119,8 @@ export function responseTo(
   const { target, id } = request;
   const response = new Response({
     ...given,
-    origin: origin || deviceId,
+    // Who takes messages for everybody answers in the name of each.
+    origin: origin || target || deviceId,
     target,
     id,
     // Whoever waits may compare the id with what it was: a number.
@@ -184,6 +185,38 @@ function either(values: Readonly<Record<string, unknown>>): unknown {
       other[0]
     }", which say the same; give one of them`,
   );
+}
+
+/**
+ * Tells why something that came is not the answer to a request; `undefined` where
+ * it may be.
+ */
+export function refusalOf(
+  payload: Uint8Array,
+  request: Request,
+  { maxSize = MAX_SIZE }: Pick<ReadOptions, "maxSize">,
+): string | undefined {
+  let wire: unknown;
+  try {
+    wire = parseText(decodeText(payload, maxSize), true);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  if (!isRecord(wire)) return "it is no object";
+  const { type, id, origin } = wire;
+  if (type !== undefined && type !== "response") {
+    return `its type is ${JSON.stringify(type)}`;
+  }
+  const isOther = id !== undefined && id !== null && id !== "" &&
+    id !== request.id && textOfNumber(id) !== request.id;
+  if (isOther) return "it answers another request";
+  const isElsewhere = typeof origin === "string" && origin !== "" &&
+    origin !== request.target && !isGuessed(request, "target");
+  return isElsewhere
+    ? `it comes from ${JSON.stringify(origin)}, not from ${
+      JSON.stringify(request.target)
+    }`
+    : undefined;
 }
 
 /** Reads the response to a request. Where it does not say for whom it is, it is for who has asked. */

@@ -19,6 +19,7 @@ import {
   readMessage,
   readRequest,
   readResponse,
+  refusalOf,
   type ResponseContent,
   responseTo,
 } from "./message_forms.ts";
@@ -172,14 +173,23 @@ export class MessageSender {
     }
     // The time is for all of it: connecting, sending, and waiting.
     const start = performance.now();
-    await this.sendMessage(message, queueName, responseTimeout || undefined);
+    // It is sent as a text, so that it can be taken back as it was sent.
+    const queue = queueName ?? this.#options.queue;
+    let sent = "";
+    await traceSending(queue, [message], async ([text]) => {
+      sent = text as string;
+      await this.#outbox.push(queue, sent, responseTimeout || undefined);
+    });
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
       message.id,
       responseTimeout,
       signal,
       start,
-    );
+      (payload) => refusalOf(payload, message, this.#options),
+    ).catch(async (error) => {
+      throw await this.#takeBack(queue, sent, error);
+    });
     const response = readResponse(payload, message, this.#options);
     if (output !== undefined && response.errors.length === 0) {
       const what = "The parts of the response's output";
@@ -187,6 +197,26 @@ export class MessageSender {
     }
     await onResponse?.(response);
     return response;
+  }
+
+  /** Takes a request back that nobody has taken in its time, and tells whether it was so. */
+  async #takeBack(
+    queue: string,
+    sent: string,
+    error: unknown,
+  ): Promise<unknown> {
+    if (!(error instanceof DOMException) || error.name !== "TimeoutError") {
+      return error;
+    }
+    try {
+      const isBack = await this.#outbox.takeBack(queue, sent);
+      const what = isBack
+        ? `Nobody has taken it from "${queue}", and it was taken back`
+        : "Somebody has taken it, and may still execute it";
+      return new DOMException(`${error.message}. ${what}`, error.name);
+    } catch {
+      return error;
+    }
   }
 
   /** Sends the response to a request, and returns it. */

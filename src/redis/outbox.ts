@@ -57,6 +57,8 @@ const PAYLOAD = required({
 const PAYLOADS = oneOrMore(PAYLOAD);
 
 const RESPONSE_SECONDS = 60;
+/** The longest time to take a message back, in seconds. */
+const TAKE_BACK_TIMEOUT = 1;
 
 /**
  * Sends to queues and waits for responses, on connections of its own that are
@@ -169,6 +171,8 @@ export class Outbox {
    * @param signal Ends the wait: it rejects with the signal's reason.
    * @param start The moment at which the time began, by `performance.now()`.
    * Default: now.
+   * @param refuse Tells why something that has come is not the response; then the
+   * wait goes on. Default: everything is.
    * @returns The response as it was sent.
    * @throws {TypeError} The id is no text, or there is no time.
    * @throws {RangeError} The time is no number of seconds.
@@ -192,6 +196,7 @@ export class Outbox {
     timeout: number,
     signal?: AbortSignal,
     start?: number,
+    refuse?: (payload: Uint8Array) => string | undefined,
   ): Promise<Uint8Array> {
     checkValue("wait for a response", "id", id, ID);
     checkValue("wait for a response", "timeout", timeout, TIMEOUT);
@@ -201,7 +206,28 @@ export class Outbox {
       timeout,
       signal,
       start,
+      refuse,
     );
+  }
+
+  /**
+   * Takes a message back that nobody has taken out of its queue.
+   *
+   * @param queue The queue it was pushed to.
+   * @param message The message, exactly as it was pushed.
+   * @returns Whether it was still there, and is gone now.
+   * @throws {RedisError} The server cannot be reached or refuses; then nobody
+   * knows.
+   */
+  async takeBack(
+    queue: string,
+    message: string | Uint8Array,
+  ): Promise<boolean> {
+    const deadline = performance.now() + TAKE_BACK_TIMEOUT * 1000;
+    const connection = await this.#router.connect(queue, deadline);
+    return await connection.command<number>(
+      ["LREM", queue, "-1", message],
+    ) > 0;
   }
 
   /** Closes the connections; what still waits rejects. */

@@ -16,6 +16,10 @@ const LAST_LOOK = 0.05;
 const REMOVAL_PAUSE = 0.1;
 /** The longest time to wait for their removal at the end, in seconds. */
 const REMOVAL_TIMEOUT = 1;
+/** The end of a key whose id is one that this module makes. */
+const RANDOM = /[0-9a-f]{32}$/;
+/** The last place at which an answer is looked for, behind what is none. */
+const LAST = "99";
 /** The time to wait for a connection before saying so, in seconds. */
 const CONNECTION_TIMEOUT = 1;
 
@@ -43,8 +47,8 @@ export class Responses {
   #waiting = new Set<Promise<unknown>>();
   /** Those who wait, by the key of their response. */
   readonly #watches = new Map<string, Set<AbortController>>();
-  /** The keys of responses that have arrived, and are still to be removed. */
-  readonly #arrived = new Set<string>();
+  /** How many elements at which keys have arrived, and are still to be removed. */
+  readonly #arrived = new Map<string, number>();
   #removing: Promise<void> | undefined;
   /** The connections that were asked to tell of changed keys. */
   readonly #tracked = new Map<Connection, Promise<boolean>>();
@@ -62,6 +66,7 @@ export class Responses {
    * @param timeout The longest time to wait, in seconds.
    * @param signal Ends the wait with its reason.
    * @param start When the time began, by `performance.now()`.
+   * @param refuse Tells why something is no answer, and is passed over.
    */
   wait(
     id: string,
@@ -69,8 +74,9 @@ export class Responses {
     timeout: number,
     signal?: AbortSignal,
     start: number = performance.now(),
+    refuse: (payload: Uint8Array) => string | undefined = () => undefined,
   ): Promise<Uint8Array> {
-    const waiting = this.#wait(id, key, timeout, signal, start);
+    const waiting = this.#wait(id, key, timeout, signal, start, refuse);
     const done = waiting.catch(() => {}).finally(() =>
       this.#waiting.delete(done)
     );
@@ -91,6 +97,7 @@ export class Responses {
     timeout: number,
     signal: AbortSignal | undefined,
     start: number,
+    refuse: (payload: Uint8Array) => string | undefined,
   ): Promise<Uint8Array> {
     const late = new AbortController();
     const { daemon } = this.#options;
@@ -115,7 +122,14 @@ export class Responses {
           problem = `. ${error.message}`;
         });
         const found = await Promise.race([look, over]);
-        if (found?.payload !== undefined) return found.payload;
+        for (const [at, payload] of found?.payloads.entries() ?? []) {
+          const refusal = refuse(payload);
+          if (refusal === undefined) {
+            this.#remove(key, at + 1);
+            return payload;
+          }
+          problem = `. What came is no answer to it: ${refusal}`;
+        }
         const elapsed = (performance.now() - start) / 1000;
         const pause = found?.isTold
           ? Math.max(timeout - elapsed - LAST_LOOK, LAST_LOOK)
@@ -154,19 +168,18 @@ export class Responses {
     for (const watches of woken) for (const watch of watches) watch.abort();
   }
 
-  /** Reads a response that is there, and tells whether the server will tell of it. */
+  /** Reads what is there, and tells whether the server will tell of more. */
   async #look(
     key: string,
-  ): Promise<{ payload: Uint8Array | undefined; isTold: boolean }> {
+  ): Promise<{ payloads: readonly Uint8Array[]; isTold: boolean }> {
     const deadline = performance.now() + CONNECTION_TIMEOUT * 1000;
     const connection = await this.#router.connect(key, deadline);
     await this.#track(connection);
-    const [payload] = await connection.command<Uint8Array[]>(
-      ["LRANGE", key, "0", "0"],
+    const payloads = await connection.command<Uint8Array[]>(
+      ["LRANGE", key, "0", LAST],
       { bytes: true },
     );
-    if (payload !== undefined) this.#remove(key);
-    return { payload, isTold: connection.isTracking };
+    return { payloads, isTold: connection.isTracking };
   }
 
   /**
@@ -186,9 +199,9 @@ export class Responses {
     }
   }
 
-  /** Removes a response that has arrived, together with others. */
-  #remove(key: string): void {
-    this.#arrived.add(key);
+  /** Removes a response that has arrived, and what was in front of it, together with others. */
+  #remove(key: string, count: number): void {
+    this.#arrived.set(key, count);
     this.#removing ??= this.#removeAll().finally(() =>
       this.#removing = undefined
     );
@@ -198,19 +211,31 @@ export class Responses {
     while (this.#arrived.size > 0) {
       const { signal } = this.#closing;
       await sleep(REMOVAL_PAUSE, { signal, unref: true });
-      const keys = [...this.#arrived];
+      const arrived = [...this.#arrived];
       this.#arrived.clear();
       const isCluster = this.#router.isCluster;
-      const groups = isCluster ? keys.map((key) => [key]) : [keys];
+      // Nobody takes such an id again, so they can all go together.
+      const alone = arrived.filter(([key, count]) =>
+        isCluster || count > 1 || !RANDOM.test(key)
+      );
+      const groups = alone.map((one) => [one]);
+      const others = arrived.filter((one) => !alone.includes(one));
+      if (others.length > 0) groups.push(others);
       const removed = Promise.allSettled(groups.map(async (group) => {
+        const [[key, count]] = group as [[string, number]];
         const deadline = performance.now() + REMOVAL_TIMEOUT * 1000;
         try {
-          const connection = await this.#router.connect(group[0]!, deadline);
-          await connection.command(["UNLINK", ...group]);
+          const connection = await this.#router.connect(key, deadline);
+          await connection.command(
+            group === others
+              ? ["UNLINK", ...group.map(([key]) => key)]
+              // Whoever takes the same id again may have an answer behind it.
+              : ["LTRIM", key, String(count), "-1"],
+          );
         } catch (error) {
           // What cannot be removed expires by itself.
           if (signal.aborted || !isPassing(error)) return;
-          for (const key of group) this.#arrived.add(key);
+          for (const [key, count] of group) this.#arrived.set(key, count);
         }
       }));
       await settledWithin(removed, REMOVAL_TIMEOUT, { unref: true });

@@ -8,7 +8,7 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
   const users = {
     whole: `${all} +@all`,
     sender:
-      `${all} -@all +@connection +@transaction +rpush +lrange +unlink +expire`,
+      `${all} -@all +@connection +@transaction +rpush +lrange +ltrim +unlink +expire`,
     keyless: "~queue +@all",
     nomulti: `${all} +@all -multi -blmove -lpos`,
     blind: `${all} +@all -multi -acl`,

@@ -92,8 +92,10 @@ async function useEverything(
     await inbox.stop(0);
   }
   assert.deepEqual(logger.lines.filter((line) => /^error/.test(line)), []);
-  await outbox.pushResponse("1", "x");
-  await outbox.waitForResponse("1", 1);
+  for (const id of ["1", "0".repeat(32)]) {
+    await outbox.pushResponse(id, "x");
+    await outbox.waitForResponse(id, 1);
+  }
   await using dead = new DeadLetters(args, { queue: QUEUE });
   assert.equal(await dead.requeue("all"), 1);
   assert.equal(await dead.count(), 0);

@@ -69,6 +69,7 @@ const USER = [
   "+hello",
   "+ping",
   "+lrange",
+  "+ltrim",
   "+unlink",
 ];
 const setUps: Record<string, Partial<RedisArgs>> = {
