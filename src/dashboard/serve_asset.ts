@@ -17,15 +17,17 @@ function asset(name: string, type: string, text: string): Asset {
   return { name: name.replace(".", `-${hash}.`), type, text };
 }
 
-const ASSETS: readonly Asset[] = [
-  asset("page.js", "text/javascript; charset=utf-8", SCRIPT),
-  asset("page.css", "text/css; charset=utf-8", STYLE),
-  asset("icon.svg", "image/svg+xml", ICON),
-];
+const SCRIPT_FILE = asset("page.js", "text/javascript; charset=utf-8", SCRIPT);
+const STYLE_FILE = asset("page.css", "text/css; charset=utf-8", STYLE);
+const ICON_FILE = asset("icon.svg", "image/svg+xml", ICON);
+const ASSETS: readonly Asset[] = [SCRIPT_FILE, STYLE_FILE, ICON_FILE];
 
-/** The paths of the files, below the prefix. */
-export const [SCRIPT_PATH, STYLE_PATH, ICON_PATH] = ASSETS
-  .map(({ name }) => `/assets/${name}`) as [string, string, string];
+/** The path of the script, below the prefix. */
+export const SCRIPT_PATH: string = `/assets/${SCRIPT_FILE.name}`;
+/** The path of the style, below the prefix. */
+export const STYLE_PATH: string = `/assets/${STYLE_FILE.name}`;
+/** The path of the icon, below the prefix. */
+export const ICON_PATH: string = `/assets/${ICON_FILE.name}`;
 
 /** The files as they travel, compressed when they are first asked for. */
 const compressed = new Map<string, Promise<ArrayBuffer>>();

@@ -13,8 +13,8 @@ export function countOf(count: number, one: string, many = `${one}s`): string {
 }
 
 /** Writes how long ago something was. */
-export function ago(time: number, now = Date.now() / 1000): string {
-  const seconds = now - time;
+export function ago(time: number): string {
+  const seconds = Date.now() / 1000 - time;
   return seconds < 1 ? "just now" : `${span(seconds)} ago`;
 }
 

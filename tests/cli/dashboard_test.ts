@@ -57,3 +57,27 @@ Deno.test("dashboard listens for others only with a password", async () => {
   const ended = await shut.end("SIGTERM");
   assert.equal(ended.code, 0, ended.stderr);
 });
+
+Deno.test("dashboard --bus shows what passes on the bus of a Platypush", async () => {
+  await using server = await TestServer.start();
+  await using program = new Program([
+    "cli.ts",
+    "dashboard",
+    "--bus",
+    "--port",
+    "0",
+    ...at(server),
+  ]);
+  const url = await program.line();
+  const event = {
+    type: "event",
+    target: "hall",
+    args: { type: "custom.FromHub" },
+  };
+  await server.run("PUBLISH", "platypush/bus", JSON.stringify(event));
+  await until(async () =>
+    (await (await fetch(`${url}messages`)).text()).includes("custom.FromHub")
+  );
+  const { code, stderr } = await program.end("SIGINT");
+  assert.equal(code, 0, stderr);
+});
