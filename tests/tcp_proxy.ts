@@ -1,3 +1,5 @@
+import { Proxy } from "./proxy.ts";
+
 const decoder = new TextDecoder("latin1");
 const NOTHING = new Uint8Array();
 
@@ -5,14 +7,8 @@ const NOTHING = new Uint8Array();
  * A TCP proxy on loopback that can stop forwarding without closing anything,
  * lose answers, and forge them.
  */
-export class TcpProxy implements AsyncDisposable {
-  #listener: Deno.TcpListener;
-  /** The port to which it forwards new connections. */
-  target: number;
-  #connections = new Set<Deno.TcpConn>();
+export class TcpProxy extends Proxy {
   #clients = new Set<Deno.TcpConn>();
-  #pumps = new Set<Promise<void>>();
-  #accepting: Promise<void>;
   #thawed: PromiseWithResolvers<void> | undefined;
   #forgery: {
     text: string;
@@ -20,27 +16,6 @@ export class TcpProxy implements AsyncDisposable {
     done: PromiseWithResolvers<void>;
   } | undefined;
   #loss: { text: string; begun: PromiseWithResolvers<void> } | undefined;
-
-  /**
-   * @param target The port to which it forwards.
-   * @param place Where it listens.
-   */
-  constructor(
-    target: number,
-    place: { hostname: string; port: number } = {
-      hostname: "127.0.0.1",
-      port: 0,
-    },
-  ) {
-    this.target = target;
-    this.#listener = Deno.listen(place);
-    this.#accepting = this.#accept();
-  }
-
-  /** The port on which it listens. */
-  get port(): number {
-    return (this.#listener.addr as Deno.NetAddr).port;
-  }
 
   /** Stops forwarding; new connections are accepted and stay silent. */
   freeze(): void {
@@ -84,53 +59,32 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   /** Closes every connection. */
-  cut(): void {
+  override cut(): void {
     this.#loss = undefined;
-    for (const connection of this.#connections) close(connection);
-    this.#connections.clear();
+    super.cut();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    await this.#accepting;
-    this.cut();
+  override async [Symbol.asyncDispose](): Promise<void> {
     this.thaw();
-    await Promise.all(this.#pumps);
+    await super[Symbol.asyncDispose]();
   }
 
-  async #accept(): Promise<void> {
-    try {
-      for await (const client of this.#listener) {
-        this.#track(this.#serve(client));
-      }
-    } catch {
-      // The listener was closed.
-    }
-  }
-
-  async #serve(client: Deno.TcpConn): Promise<void> {
-    this.#connections.add(client);
+  protected override async admit(client: Deno.TcpConn): Promise<void> {
     await this.#thawed?.promise;
-    try {
-      const server = await Deno.connect({
-        hostname: "127.0.0.1",
-        port: this.target,
-      });
-      this.#connections.add(server);
-      this.#clients.add(client);
-      await Promise.all([
-        this.#pump(client, server, (bytes) => bytes),
-        this.#pump(
-          server,
-          client,
-          (bytes) => this.#isLost(bytes) ? NOTHING : this.#forged(bytes),
-        ),
-      ]);
-    } catch {
-      close(client);
-    } finally {
-      this.#clients.delete(client);
-    }
+    this.#clients.add(client);
+  }
+
+  protected override end(client: Deno.TcpConn): void {
+    this.#clients.delete(client);
+  }
+
+  protected override async carry(
+    bytes: Uint8Array,
+    isToServer: boolean,
+  ): Promise<Uint8Array> {
+    await this.#thawed?.promise;
+    if (isToServer) return bytes;
+    return this.#isLost(bytes) ? NOTHING : this.#forged(bytes);
   }
 
   #isLost(bytes: Uint8Array): boolean {
@@ -150,41 +104,5 @@ export class TcpProxy implements AsyncDisposable {
     this.#forgery = undefined;
     done.resolve();
     return Uint8Array.from(forge(answer), (char) => char.charCodeAt(0));
-  }
-
-  async #pump(
-    from: Deno.TcpConn,
-    to: Deno.TcpConn,
-    change: (bytes: Uint8Array) => Uint8Array,
-  ): Promise<void> {
-    const buffer = new Uint8Array(65536);
-    try {
-      for (let count; (count = await from.read(buffer)) !== null;) {
-        await this.#thawed?.promise;
-        const bytes = change(buffer.subarray(0, count));
-        for (let start = 0; start < bytes.length;) {
-          start += await to.write(bytes.subarray(start));
-        }
-      }
-    } catch {
-      // One of the two sides is gone.
-    }
-    close(from);
-    close(to);
-    this.#connections.delete(from);
-    this.#connections.delete(to);
-  }
-
-  #track(work: Promise<void>): void {
-    this.#pumps.add(work);
-    work.finally(() => this.#pumps.delete(work));
-  }
-}
-
-function close(connection: Deno.TcpConn): void {
-  try {
-    connection.close();
-  } catch {
-    // It is closed already.
   }
 }

@@ -60,43 +60,35 @@ function peersProblem(peers: unknown): string | undefined {
   return undefined;
 }
 
-/**
- * The options that hold for every server: how TLS is spoken, and how long to
- * wait.
- */
-const EVERYWHERE = [
-  "ssl",
-  "ssl_ca_certs",
-  "ssl_ca_path",
-  "ssl_ca_data",
-  "ssl_cert_reqs",
-  "ssl_check_hostname",
-  "socket_timeout",
-  "socket_connect_timeout",
-  "socket_keepalive",
-  "health_check_interval",
-  "client_name",
-  "protocol",
-] as const satisfies readonly (keyof RedisArgs)[];
+/** The subject of an argument: how to speak to any server, who we are, or which server it is. */
+type Subject = "speech" | "identity" | "place";
 
-/** Who somebody is. */
-const CREDENTIALS = [
-  "username",
-  "password",
-  "ssl_certfile",
-  "ssl_keyfile",
-  "ssl_password",
-] as const satisfies readonly (keyof RedisArgs)[];
-
-/** The options that name a server. */
-const PLACES = [
-  "url",
-  "host",
-  "port",
-  "unix_socket_path",
-  "sentinels",
-  "cluster",
-] as const satisfies readonly (keyof RedisArgs)[];
+/** The arguments that are taken from one server to another, or kept from it. */
+const SUBJECTS: Readonly<Partial<Record<keyof RedisArgs, Subject>>> = {
+  ssl: "speech",
+  ssl_ca_certs: "speech",
+  ssl_ca_path: "speech",
+  ssl_ca_data: "speech",
+  ssl_cert_reqs: "speech",
+  ssl_check_hostname: "speech",
+  socket_timeout: "speech",
+  socket_connect_timeout: "speech",
+  socket_keepalive: "speech",
+  health_check_interval: "speech",
+  client_name: "speech",
+  protocol: "speech",
+  username: "identity",
+  password: "identity",
+  ssl_certfile: "identity",
+  ssl_keyfile: "identity",
+  ssl_password: "identity",
+  url: "place",
+  host: "place",
+  port: "place",
+  unix_socket_path: "place",
+  sentinels: "place",
+  cluster: "place",
+};
 
 /**
  * Says how to reach the Redis of a peer. Whoever likes can announce a service
@@ -153,8 +145,8 @@ export function peerAccess(
   parseRedisArgs(own);
   parseRedisArgs(given);
   const [ours, theirs] = [expandUrl(own), expandUrl(given)];
-  const common = pick(ours, EVERYWHERE);
-  if (Object.keys(pick(theirs, PLACES)).length > 0) {
+  const common = pick(ours, "speech");
+  if (Object.keys(pick(theirs, "place")).length > 0) {
     return { args: { ...common, ...theirs }, isProved: true };
   }
   const { host, port, db, tls } = announcedPlace(peer);
@@ -162,7 +154,7 @@ export function peerAccess(
   args.ssl = tls || ours.ssl === true || theirs.ssl === true;
   const isProved = args.ssl && args.ssl_cert_reqs !== "none" &&
     Boolean(args.ssl_ca_certs || args.ssl_ca_path || args.ssl_ca_data);
-  const isGiven = Object.keys(pick(theirs, CREDENTIALS)).length > 0;
+  const isGiven = Object.keys(pick(theirs, "identity")).length > 0;
   if (!isProved && isGiven && known.trust !== "unproved") {
     throw new RedisError({
       attempted: `send to "${peer.deviceId}"`,
@@ -172,7 +164,7 @@ export function peerAccess(
         'add to its `redisArgs` where its Redis is (`url`), have it speak TLS with a CA that you name (`ssl_ca_certs`), or allow it with `trust: "unproved"`',
     }, "auth");
   }
-  if (isProved && !isGiven) Object.assign(args, pick(ours, CREDENTIALS));
+  if (isProved && !isGiven) Object.assign(args, pick(ours, "identity"));
   return { args, isProved };
 }
 
@@ -200,12 +192,12 @@ function announcedPlace(
   return { host: host!, port: port ?? 6379, db: db ?? 0, tls: ssl === true };
 }
 
-function pick<Name extends keyof RedisArgs>(
-  args: RedisArgs,
-  names: readonly Name[],
-): RedisArgs {
+/** Picks the arguments about a subject that are given. */
+function pick(args: RedisArgs, subject: Subject): RedisArgs {
   return Object.fromEntries(
-    names.filter((name) => args[name] !== undefined && args[name] !== null)
-      .map((name) => [name, args[name]]),
+    Object.entries(args).filter(([name, value]) =>
+      SUBJECTS[name as keyof RedisArgs] === subject &&
+      value !== undefined && value !== null
+    ),
   );
 }

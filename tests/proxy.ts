@@ -1,0 +1,123 @@
+/**
+ * A TCP proxy on loopback. What derives from it says how bytes go through.
+ */
+export abstract class Proxy implements AsyncDisposable {
+  /** The port to which it forwards new connections. */
+  target: number;
+  readonly #listener: Deno.TcpListener;
+  readonly #connections = new Set<Deno.TcpConn>();
+  readonly #work = new Set<Promise<void>>();
+
+  /**
+   * @param target The port to which it forwards.
+   * @param at Where it listens.
+   */
+  constructor(target: number, at = { hostname: "127.0.0.1", port: 0 }) {
+    this.target = target;
+    this.#listener = Deno.listen(at);
+    this.#track(this.#accept());
+  }
+
+  /** The port on which it listens. */
+  get port(): number {
+    return (this.#listener.addr as Deno.NetAddr).port;
+  }
+
+  /** Closes every connection. */
+  cut(): void {
+    for (const connection of this.#connections) close(connection);
+    this.#connections.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    this.cut();
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  /** Resolves when a new connection may be forwarded. */
+  protected async admit(_client: Deno.TcpConn): Promise<void> {}
+
+  /** Takes notice that a connection is over. */
+  protected end(_client: Deno.TcpConn): void {}
+
+  /**
+   * Carries bytes on their way.
+   *
+   * @returns What arrives in their place.
+   */
+  protected abstract carry(
+    bytes: Uint8Array,
+    isToServer: boolean,
+  ): Promise<Uint8Array>;
+
+  /** The number of bytes that are read at once. */
+  protected chunk(_isToServer: boolean): number {
+    return 65_536;
+  }
+
+  async #accept(): Promise<void> {
+    try {
+      for await (const client of this.#listener) {
+        this.#track(this.#serve(client));
+      }
+    } catch {
+      // The listener was closed.
+    }
+  }
+
+  async #serve(client: Deno.TcpConn): Promise<void> {
+    this.#connections.add(client);
+    try {
+      await this.admit(client);
+      const server = await Deno.connect({
+        hostname: "127.0.0.1",
+        port: this.target,
+      });
+      this.#connections.add(server);
+      await Promise.all([
+        this.#pump(client, server, true),
+        this.#pump(server, client, false),
+      ]);
+    } catch {
+      close(client);
+    } finally {
+      this.end(client);
+    }
+  }
+
+  async #pump(
+    from: Deno.TcpConn,
+    to: Deno.TcpConn,
+    isToServer: boolean,
+  ): Promise<void> {
+    const buffer = new Uint8Array(this.chunk(isToServer));
+    try {
+      for (let count; (count = await from.read(buffer)) !== null;) {
+        const bytes = await this.carry(buffer.subarray(0, count), isToServer);
+        for (let start = 0; start < bytes.length;) {
+          start += await to.write(bytes.subarray(start));
+        }
+      }
+    } catch {
+      // One of the two sides is gone.
+    }
+    for (const connection of [from, to]) {
+      close(connection);
+      this.#connections.delete(connection);
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    this.#work.add(work);
+    work.finally(() => this.#work.delete(work));
+  }
+}
+
+function close(connection: Deno.TcpConn): void {
+  try {
+    connection.close();
+  } catch {
+    // It is closed already.
+  }
+}
