@@ -39,32 +39,38 @@ export interface OfferedAction {
  *          └── cancel ─► when nobody waits for it any more
  * ```
  */
-export const ActionCalls = {
-  who: define("who"),
-  offer: define<{
+export const ActionCalls: {
+  readonly who: EventDefinition<object>;
+  readonly offer: EventDefinition<{
     readonly thread: string;
     readonly label: string;
     readonly actions: readonly OfferedAction[];
-  }>("offer"),
-  call: define<{
+  }>;
+  readonly call: EventDefinition<{
     readonly call: string;
     readonly thread: string;
     readonly name: string;
     readonly request: Record<string, unknown>;
     readonly redelivered: number;
-  }>("call"),
-  answer: define<{
+  }>;
+  readonly answer: EventDefinition<{
     readonly call: string;
     readonly output?: unknown;
     readonly errors?: readonly string[];
-  }>("answer"),
-  cancel: define<{
+  }>;
+  readonly cancel: EventDefinition<{
     readonly call: string;
     /** The reason, as the signal of the action has it. */
     readonly name: string;
     readonly message: string;
-  }>("cancel"),
-} as const;
+  }>;
+} = {
+  who: define("who"),
+  offer: define("offer"),
+  call: define("call"),
+  answer: define("answer"),
+  cancel: define("cancel"),
+};
 
 function define<Args extends object>(name: string): EventDefinition<Args> {
   return defineEvent<Args>(`platypush.redis.actions.${name}`);
