@@ -7,7 +7,7 @@ import type { ServerConnection } from "./server_connection.ts";
 /** A guess for a way of which nothing is known, in bytes a second. */
 const FIRST_GUESS = 16 * 2 ** 10;
 /** Answers with fewer bytes tell nothing. */
-const TELLING = 8 * 2 ** 10;
+const TELLING = 2 ** 12;
 /** Answers that take less time are only known to be faster, in seconds. */
 const MEASURABLE = 0.02;
 

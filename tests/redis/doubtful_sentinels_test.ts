@@ -78,8 +78,9 @@ Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
   await using stack = new AsyncDisposableStack();
   const [master, replica] = await startPair(stack);
   const right = await startSentinel(stack, master);
+  const dead = freePort();
   const wrong = {
-    "knows a dead master": await startSentinel(stack, freePort()),
+    "knows a dead master": await startSentinel(stack, dead),
     "knows a replica": await startSentinel(stack, replica),
     "wants a password": await startSentinel(
       stack,
@@ -109,6 +110,19 @@ Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
       assert.deepEqual(logger.lines, []);
     });
   }
+  await t.step("one whose dead master still answers us", async () => {
+    // As an old master does that only the sentinels cannot reach.
+    const old = stack.use(await TestServer.start({ port: freePort() }));
+    const sentinels = [wrong["knows a dead master"], right].map((port) =>
+      `127.0.0.1:${port}`
+    );
+    await using connection = await Connection.connect({
+      sentinels,
+      serviceName: "tested",
+      addressMap: [`127.0.0.1:${dead}=127.0.0.1:${old.args.port}`],
+    });
+    assert.deepEqual(connection.address, { host: "127.0.0.1", port: master });
+  });
   await t.step("where all want a password, that is said at once", async () => {
     const sentinels = [`127.0.0.1:${wrong["wants a password"]}`];
     await assert.rejects(
