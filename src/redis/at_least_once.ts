@@ -1,14 +1,11 @@
 import { sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
-import { encodeEnvelope } from "./dead_letter.ts";
-import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import type { Member } from "./heartbeat.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
-  identify,
   isNamed,
   isPoison,
   isStamped,
@@ -18,21 +15,11 @@ import {
 import { explainWrongType, type QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { RedisError } from "./redis_error.ts";
-import {
-  isNumber,
-  isPayload,
-  isPayloads,
-  isText,
-  isTexts,
-} from "./reply_shape.ts";
+import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { Session } from "./session.ts";
-
-/** Makes the script that takes read what BLMOVE has just moved. */
-const READ_MOVED = 0;
-/** Makes it read what a lost answer left behind. */
-const READ_LOST = -1;
+import { NOTHING, READ_LOST, READ_MOVED, type Taken, Taker } from "./taker.ts";
 
 /**
  * The parts of the one number that `EXISTS` tells, since a key that it names
@@ -44,37 +31,13 @@ const FACTS = { hasHistories: 1, isAlive: 2, isFollowed: 4 };
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
 
-/** The histories of a batch, its messages, and how many were left in the queue. */
-type Reply = readonly [
-  histories: string,
-  payloads: readonly Uint8Array[],
-  left: number,
-];
-const NOTHING: Reply = ["", [], 0];
-
-function isTaken(reply: unknown): boolean {
-  return Array.isArray(reply) && isText(reply[0]) && isNumber(reply[1]) &&
-    isNumber(reply[2]) &&
-    (reply.length === 3 || reply.length === 4 && isRoom(reply[3]));
-}
-
-/** Gives the largest number of bytes that a message of a size takes in a list. */
-function sizeInRedis(size: number): number {
-  // Memory is given out in steps of up to a quarter.
-  return Math.ceil(size * 1.25) + 1024;
-}
-
-function tooLarge(maxSize: number): string {
-  return `The message has more than the ${maxSize} bytes that are allowed; send less, or raise maxSize`;
-}
-
 /** A batch that was asked for. */
 interface Request {
   readonly session: Session;
   readonly number: number;
   /** The largest number of messages; 0 where it waits for one. */
   readonly limit: number;
-  readonly reply: Promise<Reply>;
+  readonly reply: Promise<Taken>;
 }
 
 /**
@@ -86,6 +49,7 @@ export class AtLeastOnce extends Consumer implements Member {
   readonly keys: QueueKeys;
   #session: Session;
   readonly #recoverer: Recoverer;
+  readonly #taker: Taker;
   readonly #acknowledger: Acknowledger;
   /** Batches that were asked for before the one in hand was handed out. */
   readonly #prefetched: Request[] = [];
@@ -101,6 +65,7 @@ export class AtLeastOnce extends Consumer implements Member {
     super(options);
     this.#isBacklog = !this.isShared;
     this.#recoverer = new Recoverer(options);
+    this.#taker = new Taker(options);
     this.#session = new Session(options.queue, options.consumer);
     this.keys = this.#session.keys;
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
@@ -215,7 +180,7 @@ export class AtLeastOnce extends Consumer implements Member {
   async #receive(
     session: Session,
     number: number,
-    [text, payloads]: Reply,
+    [text, payloads]: Taken,
   ): Promise<void> {
     if (payloads.length === 0) {
       if (!session.slots.includes(number)) session.known.delete(number);
@@ -280,188 +245,9 @@ export class AtLeastOnce extends Consumer implements Member {
     return { session, number, limit, reply };
   }
 
-  /**
-   * Moves messages from the head of the queue into a batch of this consumer. A
-   * number stands for one batch only, ever: whatever happened to an answer on its
-   * way, the batch can be read again, or acknowledged again.
-   *
-   * The messages do not pass through Lua, which would copy them several times:
-   * they are read behind it. So a message that is too large gets no further than
-   * to the dead letters.
-   */
-  static readonly #TAKE = defineMove(
-    ["list", "hash", "hash", "list", "hash", "list"],
-    `
--- KEYS[1]  the queue
--- KEYS[2]  the hash of the queue's consumers
--- KEYS[3]  the hash of this consumer's batches
--- KEYS[4]  the list of this batch
--- KEYS[5]  the hash of the histories
--- KEYS[6]  the list of the dead letters
--- ARGV[1]  the consumer
--- ARGV[2]  the number of the batch
--- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
---          there; -1 reads what a lost answer left there
--- ARGV[4]  the number of bytes after which the batch is full
--- ARGV[5]  the time, in milliseconds
--- ARGV[6]  the size from which on a message is too large
--- ARGV[7]  what a message that is too large has in front as a dead letter
--- ARGV[8…] what the dead letters may take, see makeRoom
--- Returns the time and the histories, as '@time index:history …', how many
--- messages there are, how many are left in the queue, and what makeRoom does
--- where one was too large.
-${HISTORY_FUNCTIONS}
-${MAKE_ROOM}
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
-  return {err = 'TAKEN another consumer has put the messages back'}
-end
-
-local limit, maxBytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local before = redis.call('HGET', KEYS[3], ARGV[2])
-local histories, count, bytes = before, 0, 0
-
--- About as large as its messages: nobody can look at their sizes.
-local function size(list, samples)
-  return redis.call('MEMORY', 'USAGE', list, 'SAMPLES', samples) or 0
-end
--- Puts the first messages of the queue at the end of the batch as well.
-local function copy()
-  if redis.REDIS_VERSION_NUM then
-    add({'DEL', KEYS[4]}, 'SORT', KEYS[1], 'BY', 'nosort', 'LIMIT', 0, count,
-      'STORE', KEYS[4])
-  else
-    -- Before Redis 7, SORT looks at all of the list.
-    for _, payload in ipairs(redis.call('LRANGE', KEYS[1], 0, count - 1)) do
-      add({'DEL', KEYS[4]}, 'RPUSH', KEYS[4], payload)
-    end
-  end
-  bytes = size(KEYS[4], 0)
-end
-
-if limit > 0 then
-  local length = redis.call('LLEN', KEYS[1])
-  if length == 0 then return {'', 0, 0} end
-  begin(KEYS[3])
-  local fitting = math.floor(maxBytes / (size(KEYS[1], 1) / length))
-  count = math.max(1, math.min(limit, length, fitting))
-  copy()
-  while count > 1 and bytes > 1.25 * maxBytes do
-    count = math.max(1, math.floor(count * maxBytes / bytes))
-    redis.call('LTRIM', KEYS[4], 0, count - 1)
-    bytes = size(KEYS[4], 0)
-  end
-  histories = '?'
-else
-  count = redis.call('LLEN', KEYS[4])
-  if count == 0 then
-    if limit == 0 then redis.call('HDEL', KEYS[3], ARGV[2]) end
-    return {'', 0, 0}
-  end
-  if count == 1 then bytes = size(KEYS[4], 0) end
-end
-
-if count == 1 and bytes > tonumber(ARGV[6]) then
-  local letter = ARGV[7]:gsub('"size":0', string.format('"size":%d', bytes), 1)
-  if bytes <= tonumber(ARGV[9]) then
-    letter = letter .. '\\n' .. redis.call('LRANGE', KEYS[4], 0, 0)[1]
-  end
-  add({'LTRIM', KEYS[6], 0, -2}, 'RPUSH', KEYS[6], letter)
-  if limit > 0 then redis.call('LTRIM', KEYS[1], 1, -1) end
-  commit()
-  redis.call('DEL', KEYS[4])
-  redis.call('HDEL', KEYS[3], ARGV[2])
-  local room = makeRoom(KEYS[6], ARGV[8], ARGV[9], ARGV[10])
-  return {'', 0, redis.call('LLEN', KEYS[1]), room}
-end
-
--- A batch that could not be announced, for want of memory, has none either.
-if not histories or histories == '?' then
-  begin(KEYS[3])
-  histories = '@' .. ARGV[5] .. ' '
-  if redis.call('EXISTS', KEYS[5]) == 1 then
-    histories = histories .. recall(KEYS[5], redis.call('LRANGE', KEYS[4], 0, -1))
-  end
-  local undo = before and {'HSET', KEYS[3], ARGV[2], before}
-    or {'HDEL', KEYS[3], ARGV[2]}
-  add(undo, 'HSET', KEYS[3], ARGV[2], histories)
-end
-local left = 0
-if limit > 0 then
-  left = redis.call('LLEN', KEYS[1]) - count
-  redis.call('LTRIM', KEYS[1], count, -1)
-end
-return {histories, count, left}
-`,
-  );
-
-  async #take(
-    session: Session,
-    number: number,
-    limit: number,
-  ): Promise<Reply> {
-    const { keys } = session;
-    const list = session.list(number);
-    const { blocking, control, maxSize, box, stats } = this.options;
-    const connection = limit === READ_LOST ? control : blocking;
-    const taking = connection.script<
-      [notes: string, count: number, left: number, room?: Room]
-    >(
-      AtLeastOnce.#TAKE,
-      [
-        keys.queue,
-        keys.consumers,
-        keys.processing,
-        list,
-        keys.deliveries,
-        keys.dead,
-      ],
-      [
-        session.name,
-        String(number),
-        String(limit),
-        String(this.maxBytes),
-        String(Date.now()),
-        String(sizeInRedis(maxSize)),
-        this.#envelope(session, number),
-        ...box.limits,
-      ],
-      { isReply: isTaken },
-    );
-    const read = (): Promise<Uint8Array[]> =>
-      connection.command<Uint8Array[]>(["LRANGE", list, "0", "-1"], {
-        bytes: true,
-        isReply: isPayloads,
-      });
-    // Where there will be some, they come with the same answer.
-    const reading = limit > 0 && this.#isBacklog ? read() : undefined;
-    reading?.catch(() => {});
-    const [notes, count, left, room] = await taking;
-    if (room !== undefined) {
-      stats.deadLettered++;
-      box.onBuried("too-large", tooLarge(maxSize));
-      box.onRoom(room);
-    }
-    if (count === 0) return ["", [], left];
-    let payloads = await reading ?? [];
-    // They were not there yet if the server had to be told the script first.
-    if (payloads.length !== count) payloads = await read();
-    return [notes, payloads, left];
-  }
-
-  /** Writes what the first message of a batch has in front if it is too large. */
-  #envelope(session: Session, number: number): string {
-    const { queue, maxSize } = this.options;
-    const now = Date.now() / 1000;
-    const prefix = session.prefix(number);
-    return encodeEnvelope({
-      id: identify({ prefix, time: now, known: {} }, 0).id,
-      queue,
-      reason: "too-large",
-      error: tooLarge(maxSize),
-      time: now,
-      received: now,
-      deliveries: 0,
-    });
+  #take(session: Session, number: number, limit: number): Promise<Taken> {
+    const isExpected = limit > 0 && this.#isBacklog;
+    return this.#taker.take(session, number, limit, this.maxBytes, isExpected);
   }
 
   /** Waits for a message in an empty queue. */
@@ -483,7 +269,7 @@ return {histories, count, left}
     session: Session,
     number: number,
     isNew: boolean,
-  ): Promise<Reply> {
+  ): Promise<Taken> {
     const { blocking, control, queue, heartbeat } = this.options;
     const { keys } = session;
     const list = session.list(number);

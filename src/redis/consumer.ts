@@ -16,7 +16,7 @@ const SHORT_BLOCK_SECONDS = 1;
 /** The pause before a wait that has not begun yet is to be ended again, in seconds. */
 const UNBLOCK_PAUSE = 0.02;
 /** The number of bytes after which a batch is full on the fastest link. */
-export const MAX_BATCH_BYTES = 4 * 2 ** 20;
+export const MAX_BATCH_BYTES: number = 4 * 2 ** 20;
 
 /**
  * One message of a batch that could not be handled.

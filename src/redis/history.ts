@@ -157,7 +157,7 @@ export function isNamed(
 }
 
 /** A Lua function that keeps the history of a message in the queue, see {@link HISTORY_FUNCTIONS}. */
-export const REMEMBER = `
+export const REMEMBER: string = `
 local HISTORY_SECONDS = 604800
 
 -- Replaces the histories under a digest; '' stands for none.
@@ -199,7 +199,7 @@ end
  * hash beside it, under the digest of the payload. Equal payloads have a list of
  * histories there: which of them gets which makes no difference to anybody.
  */
-export const HISTORY_FUNCTIONS = `${REMEMBER}
+export const HISTORY_FUNCTIONS: string = `${REMEMBER}
 local CHUNK = 1000
 
 -- Takes the histories of messages that leave the queue, as 'index:history …'.

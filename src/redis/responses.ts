@@ -47,7 +47,7 @@ export class Responses {
   #waiting = new Set<Promise<unknown>>();
   /** Those who wait, by the key of their response. */
   readonly #watches = new Map<string, Set<AbortController>>();
-  /** How many elements at which keys have arrived, and are still to be removed. */
+  /** The number of elements that have arrived, and are still to be removed, by their keys. */
   readonly #arrived = new Map<string, number>();
   #removing: Promise<void> | undefined;
   /** The connections that were asked to tell of changed keys. */
