@@ -95,8 +95,14 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   protected override async checkRights(): Promise<void> {
-    const { control, queue, user } = this.options;
-    await checkRights(control, queue, "at-least-once", user, !this.isShared);
+    const { control, queue, user, heartbeat } = this.options;
+    const { heartbeat: own } = this.keys;
+    const extent = !this.isShared
+      ? "all"
+      : heartbeat.key(this.keys) === own
+      ? "without blocking"
+      : "keys";
+    await checkRights(control, queue, "at-least-once", user, extent);
   }
 
   protected override async enter(): Promise<void> {

@@ -26,7 +26,8 @@ export class AtMostOnce extends Consumer {
       ["COMMAND", "INFO", "BLMPOP"],
     ).then((reply) => reply[0] !== null, () => false);
     const command = this.#hasBlmpop ? "BLMPOP" : "BLPOP";
-    await checkRights(control, queue, command, user, !this.isShared);
+    const extent = this.isShared ? "without blocking" : "all";
+    await checkRights(control, queue, command, user, extent);
   }
 
   protected override async enter(): Promise<void> {

@@ -110,21 +110,22 @@ export class Heartbeat {
   }
 
   /**
-   * Beats for the first time, when all members have joined; resolves when they
-   * have looked after what others have left.
+   * Begins to beat, when all members have joined. With one member it resolves
+   * when that has looked after what others have left; many do so afterwards.
    *
    * @throws {RedisError} The server refuses, or cannot be reached.
    */
   async start(): Promise<void> {
     // Where messages are delivered at most once, nobody needs to know.
     if (this.#key === undefined) return;
-    await this.#beat();
+    if (this.#members.size === 1) await this.#beat();
     const { heartbeatTimeout } = this.#options;
     this.#timer = setInterval(
       () => this.beat(),
       heartbeatTimeout * 1000 / BEATS,
     );
     Deno.unrefTimer(this.#timer);
+    if (this.#members.size > 1) this.beat();
   }
 
   /** Beats no more, when all members have left; never rejects. */

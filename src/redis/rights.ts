@@ -30,7 +30,8 @@ return errors
  * @param delivery The way in which messages are to be taken, or the command with
  * which they are to be taken at most once.
  * @param user The user's name, as it was given.
- * @param blocks Whether it waits by commands that block.
+ * @param extent Says which rights count: also those for commands that block, or
+ * only those for the keys, where the commands were checked with another queue.
  * @throws {RedisError} `permission`: something is missing; the advice is the one
  * `ACL SETUSER` line that grants all of it.
  */
@@ -39,11 +40,13 @@ export async function checkRights(
   queue: string,
   delivery: "at-least-once" | "BLPOP" | "BLMPOP",
   user: string,
-  blocks = true,
+  extent: "all" | "without blocking" | "keys" = "all",
 ): Promise<void> {
   const { consumers, deliveries, retry, dead } = queueKeys(queue, "");
   const probe = dead.replace(/dead$/, "probe");
-  const commands: string[][] = delivery === "at-least-once"
+  const commands: string[][] = extent === "keys"
+    ? [["LTRIM", queue, "0", "-1"], ["HDEL", consumers, ""]]
+    : delivery === "at-least-once"
     ? [
       ["DEL", probe],
       ["TYPE", queue],
@@ -104,7 +107,7 @@ export async function checkRights(
     : delivery === "BLPOP"
     ? ["BLPOP", probe, "0.001"]
     : ["BLMPOP", "0.001", "1", probe, "LEFT"];
-  const trying = blocks ? connection.command(blocking) : undefined;
+  const trying = extent === "all" ? connection.command(blocking) : undefined;
   await trying?.catch(({ message, cause }: RedisError) => {
     errors.push(
       commands.length,
