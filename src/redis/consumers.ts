@@ -257,6 +257,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         else for (const consumer of byName.values()) consumer.ring();
       },
     );
+    const user = parseRedisArgs(args).username ?? "default";
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
       const blocking = isShared ? control : await connect(
@@ -286,7 +287,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         maxSize: options.maxSize,
         maxInFlight: options.maxInFlight ?? 16 * batchSize,
         heartbeatTimeout,
-        user: parseRedisArgs(args).username ?? "default",
+        user,
         logger,
         stats,
         onBatch,
@@ -308,7 +309,11 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       await this.#insist(() => consumer.start(), options, logger);
       sources.push(source);
     };
-    const added = await Promise.allSettled(queues.map(add));
+    // The first one lets the server know the scripts.
+    const added = [
+      ...await Promise.allSettled([add(first!)]),
+      ...await Promise.allSettled(queues.slice(1).map(add)),
+    ];
     const order = new Map(queues.map((queue, at) => [queue, at]));
     sources.sort((a, b) => order.get(a.queue)! - order.get(b.queue)!);
     for (const source of sources) this.#sources.set(source.queue, source);
