@@ -34,9 +34,9 @@ export async function measureLoads(stack: Stack): Promise<Load[]> {
     for (const noise of [0, NOISE]) {
       await using _others = noise > 0 ? await startNoise(other) : undefined;
       await pass(SETTLING);
-      const before = await usedBy(host);
+      const before = await usedBy(host, stack);
       await pass(PERIOD);
-      const after = await usedBy(host);
+      const after = await usedBy(host, stack);
       const cpu = (after.cpu - before.cpu) / PERIOD;
       loads.push({ interfaces, noise, cpu, memory: after.memory });
     }
@@ -77,15 +77,20 @@ async function addBridges(host: Namespace, count: number): Promise<void> {
   }
 }
 
-/** What all programs in a namespace have used so far: milliseconds of the processor, and mebibytes. */
+/**
+ * What a stack in a namespace has used so far: milliseconds of the processor, and
+ * mebibytes. Avahi is a program of its own, beside what talks with it.
+ */
 async function usedBy(
   host: Namespace,
+  stack: Stack,
 ): Promise<{ cpu: number; memory: number }> {
   const { stdout } = await host.run("ip", "netns", "pids", host.name);
   const used = { cpu: 0, memory: 0 };
   for (const pid of stdout.trim().split("\n")) {
     try {
       const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+      if (stack === "avahi" && !stat.includes("(avahi-daemon)")) continue;
       // What stands behind the name, which may have any characters in it.
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       const [user, system, resident] = [fields[11], fields[12], fields[21]];

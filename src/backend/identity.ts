@@ -71,7 +71,7 @@ export async function isSigned(
   try {
     const parts = JSON.parse(proof);
     if (!isRecord(parts)) return false;
-    const [key, signature] = [parts.key, parts.signature].map((text) =>
+    const [key, signature] = [parts["key"], parts["signature"]].map((text) =>
       Uint8Array.fromBase64(String(text))
     );
     if (await fingerprintOf(key!) !== fingerprint) return false;

@@ -143,7 +143,7 @@ export class PeerSender implements AsyncDisposable {
     });
     const key = JSON.stringify([
       args,
-      greet && [deviceId, peer.properties.key],
+      greet && [deviceId, peer.properties["key"]],
     ]);
     const open = this.#connect(key, args, greet);
     open.pending++;
