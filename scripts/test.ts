@@ -15,6 +15,7 @@ const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
 const SLOWEST = [
   "cli",
+  "dashboard",
   "backend",
   "interop",
   "redis",

@@ -294,7 +294,7 @@ function makeApp(desk: Desk, guard: Guard): Hono {
     const page = PAGES.find((page) => page.name === name);
     return page === undefined
       ? context.text("There is no such page.\n", 404)
-      : follow(desk, page, query);
+      : follow(desk, page, query, () => guard.isKnown(context.req.raw));
   });
   for (const page of PAGES) {
     page.routes?.(app, desk);
@@ -340,10 +340,16 @@ function withoutBase(path: string, base: string): string {
   return path.startsWith(`${base}/`) ? path.slice(base.length) : path;
 }
 
-/** Opens the stream of a page. */
-function follow(desk: Desk, page: Page, query: URLSearchParams): Response {
+/** Opens the stream of a page, which ends with the session of who looks. */
+function follow(
+  desk: Desk,
+  page: Page,
+  query: URLSearchParams,
+  isKnown: () => boolean,
+): Response {
   let end = (): void => {};
   const show = async (viewer: Viewer): Promise<void> => {
+    if (!isKnown()) return viewer.end();
     const parts = [
       ...commonParts(desk),
       ...await page.parts?.(desk, query) ?? [],

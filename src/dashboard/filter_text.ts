@@ -7,6 +7,7 @@ import {
   type Message,
   summarize,
 } from "../message/mod.ts";
+import { jsonOf } from "./passed.ts";
 
 /** Tells whether a message is wanted. */
 export type Wanted = (message: Message) => boolean;
@@ -45,7 +46,7 @@ function readTerm(name: string | undefined, value: string): Wanted {
   const has = (text: string): boolean => text.toLowerCase().includes(lower);
   switch (name) {
     case undefined:
-      return (message) => has(message.toString());
+      return (message) => has(jsonOf(message));
     case "type":
       return (message) =>
         has(summarize(message).subject) || message.type === lower;
@@ -55,6 +56,9 @@ function readTerm(name: string | undefined, value: string): Wanted {
       return (message) => has(message.origin);
     case "to":
       return (message) => has(message.target);
+    case "token":
+      // Whoever could ask for its beginning would soon know all of it.
+      return () => false;
     case "id":
       return (message) => has(message.id);
     default:

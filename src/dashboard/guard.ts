@@ -89,6 +89,12 @@ export class Guard {
           "Without a password, this page is only for who is on its host, and its server has to tell who asks (the second argument of its handler). Give it a token.",
       };
     }
+    if (isFromElsewhere(request)) {
+      return {
+        status: 403,
+        reason: "Another page has asked for this, so it gets nothing.",
+      };
+    }
     if (isReading(request)) return undefined;
     if (!isSameOrigin(request, host)) {
       return {
@@ -214,6 +220,16 @@ function sessionOf(request: Request): string | undefined {
 
 function isReading({ method }: Request): boolean {
   return method === "GET" || method === "HEAD";
+}
+
+/**
+ * Tells whether a page elsewhere asks, such as to follow what is live: it could
+ * not read that, and would keep it running. A link from elsewhere may be followed.
+ */
+function isFromElsewhere({ headers }: Request): boolean {
+  const site = headers.get("sec-fetch-site");
+  return (site === "cross-site" || site === "same-site") &&
+    headers.get("sec-fetch-mode") !== "navigate";
 }
 
 /** The name and the port that the browser has asked for. */

@@ -240,7 +240,7 @@ export class Passed {
 }
 
 /** Writes a message as it is shown: who reads along learns no token. */
-function jsonOf(message: Message): string {
+export function jsonOf(message: Message): string {
   const wire = message.toJSON();
   const hasToken = (wire["token"] ?? null) !== null;
   return jsonText(hasToken ? { ...wire, token: "***" } : wire);

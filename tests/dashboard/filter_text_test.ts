@@ -19,6 +19,7 @@ const REQUEST = Message.build({
   origin: "hall",
   action: "light.on",
   args: { room: "front door" },
+  token: "t0ken",
 });
 
 /** Which of the two messages a filter lets through. */
@@ -50,6 +51,8 @@ Deno.test("Words, names and conditions filter messages", () => {
     ["nothing:4", ""],
     ["-nothing:4", "event request"],
     ["action:light", "request"],
+    ["t0k", ""],
+    ["token:t0k", ""],
     [`id:${MOTION.id.slice(0, 12)}`, "event"],
     ['{"type": "custom.Motion"}', "event"],
     ['{"type": "custom.Motion", "level": {"$gt": 3}}', "event"],

@@ -6,6 +6,7 @@ import {
   type DashboardOptions,
 } from "../../src/dashboard/mod.ts";
 import { ask, HERE, THERE } from "./ask.ts";
+import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 
 const TOKEN = "correct horse battery";
@@ -250,4 +251,30 @@ Deno.test("A form that is too large is refused", async () => {
     form: { args: "x".repeat(17 * 2 ** 20) },
   });
   assert.equal(response.status, 413);
+});
+
+Deno.test("A page elsewhere cannot keep anything running", async () => {
+  await using opened = await open();
+  const { page } = opened;
+  for (const site of ["cross-site", "same-site"]) {
+    const headers = { "sec-fetch-site": site, "sec-fetch-mode": "cors" };
+    const response = await ask(page, "/live?page=", { headers });
+    assert.equal(response.status, 403, site);
+    const link = { ...headers, "sec-fetch-mode": "navigate" };
+    assert.equal((await ask(page, "/", { headers: link })).status, 200, site);
+  }
+});
+
+Deno.test("What is live ends with the session", async () => {
+  await using opened = await open({ token: TOKEN });
+  const { page } = opened;
+  const cookie = await logIn(page);
+  const { body } = await ask(page, "/live?page=", { headers: { cookie } });
+  const reader = body!.getReader();
+  await inTime(reader.read(), "it is live");
+  await ask(page, "/logout", { form: {}, headers: { cookie } });
+  const isOver = async (): Promise<void> => {
+    while (!(await reader.read()).done);
+  };
+  await inTime(isOver(), "the end");
 });
