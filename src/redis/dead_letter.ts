@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
+import { withoutToken } from "./shown.ts";
 
 /** Listed by key, so that the compiler finds one that is missing here. */
 const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {
@@ -159,7 +160,7 @@ export function decodeDeadLetter(
       [time, deliveries].every((value) => typeof value === "number") &&
       (isWhole || typeof size === "number")
     ) {
-      return {
+      return withoutToken({
         id,
         queue,
         index,
@@ -170,12 +171,12 @@ export function decodeDeadLetter(
         deliveries,
         size: isWhole ? payload.length : size,
         payload,
-      };
+      });
     }
   } catch {
     // It is none.
   }
-  return {
+  return withoutToken({
     id: createHash("sha1").update(bytes).digest("hex"),
     queue,
     index,
@@ -186,7 +187,7 @@ export function decodeDeadLetter(
     deliveries: 0,
     size: bytes.length,
     payload: bytes,
-  };
+  });
 }
 
 /**

@@ -4,6 +4,7 @@ import { createLogger } from "../logger.ts";
 import { Connection } from "./connection.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
+import { withoutSecrets } from "./shown.ts";
 
 /** Tells {@linkcode startRedis} what to start. */
 export interface StartRedisOptions {
@@ -134,6 +135,7 @@ async function start(
       : { host: "127.0.0.1", port: options.port }),
     ...options.redisArgs,
   };
+  withoutSecrets(redisArgs);
   const config = [
     `dir "${directory}"`,
     "bind 127.0.0.1",

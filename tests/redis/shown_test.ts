@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { DeadLetters, Outbox, startRedis } from "../../mod.ts";
+import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
+
+Deno.test("console.log shows no password of startRedis(), and no token in a dead letter", async () => {
+  await using server = await startRedis({
+    config: ["requirepass s3cret"],
+    redisArgs: { password: "s3cret" },
+  });
+  assert.equal(server.redisArgs.password, "s3cret");
+  const shown = Deno.inspect([server], { depth: 9 });
+  assert.doesNotMatch(shown, /s3cret/);
+  assert.match(shown, /password: "\*\*\*"/);
+  await using outbox = new Outbox(server.redisArgs);
+  const message = {
+    type: "request",
+    action: "light.on",
+    token: "t0ken",
+    args: { room: "hall" },
+  };
+  const letter = encodeDeadLetter({
+    id: "1",
+    queue: "q",
+    reason: "failed",
+    error: "no bulb",
+    time: 1,
+    deliveries: 1,
+    payload: new TextEncoder().encode(JSON.stringify(message)),
+  });
+  await outbox.push("{q}:dead", letter);
+  await using dead = new DeadLetters(server.redisArgs, { queue: "q" });
+  for await (const letter of dead.list()) {
+    const text = Deno.inspect(letter);
+    assert.doesNotMatch(text, /t0ken/);
+    assert.match(text, /no bulb[^]*light\.on/);
+    assert.match(new TextDecoder().decode(letter.payload), /t0ken/);
+  }
+});
