@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
 import { canonicalType, isUnknownType } from "../message/event_types.ts";
 import { compileCondition, RegexError } from "../message/mod.ts";
@@ -273,9 +274,14 @@ const MAX_NAMED = 20;
 
 /** Names sections, with their lines. */
 function placesOf(sections: readonly [string, Entry][]): string {
-  const named = sections.slice(0, MAX_NAMED).map(([name, { place }]) =>
-    `${showName(name)} (line ${place.line})`
-  );
+  const named = sections.slice(0, MAX_NAMED).map(([name, { place }]) => {
+    // The finding names the file of the first one.
+    const isSame = place.file === sections[0]![1].place.file;
+    const line = `line ${place.line}`;
+    return `${showName(name)} (${
+      isSame ? line : `${basename(place.file)}, ${line}`
+    })`;
+  });
   const more = sections.length - named.length;
   return [...named, ...more > 0 ? [`and ${more} more`] : []].join(", ");
 }

@@ -102,6 +102,20 @@ Deno.test("What a Platypush's configuration says differently here is told with i
   for (const secret of SECRETS) assert.ok(!all.includes(secret), secret);
 });
 
+Deno.test("What an included file says differently is told with the name of the file", async () => {
+  await using folder = await Folder.make({
+    "config.yaml": "include: [more.yaml]\nmpd:\n  host: hall\n",
+    "more.yaml": "\nlight.hue:\n  bridge: hall\nbackend.redis:\n  bus: x\n",
+  });
+  const told = (await differencesIn(folder.file())).map(
+    ({ place, message }) => `${place.replace(folder.path, "")} ${message}`,
+  );
+  assert.deepEqual(told, [
+    "/more.yaml:5:3 `backend.redis.bus` has no effect in a file.",
+    "/more.yaml:2:1 Plugins are not run here: `light.hue` (line 2), `mpd` (config.yaml, line 2).",
+  ]);
+});
+
 Deno.test("doctor tells what is different here in the configuration, and that nothing is", async () => {
   await using server = await TestServer.start();
   const run = (path: string): ReturnType<typeof runProgram> =>
