@@ -100,11 +100,13 @@ export class Consumption {
     const { counters, logger, signal } = this.#options;
     const receipt = await posted;
     const handled = await receipt.handled;
-    const answered = handled.length > 0
-      ? await this.#refuse(batch, handled)
-      : undefined;
+    if (handled.length === 0) {
+      counters.add(batch, []);
+      return await batch.settle();
+    }
+    const answered = await this.#refuse(batch, handled);
     const failures = onePerMessage(handled, receipt)
-      .filter(({ index }) => !answered?.has(index));
+      .filter(({ index }) => !answered.has(index));
     counters.add(batch, failures);
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
