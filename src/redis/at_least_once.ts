@@ -412,6 +412,7 @@ return 1
           heartbeat.lifetime,
           keys.allHeartbeats,
         ],
+        { isReply: isNumber },
       );
     } catch (error) {
       throw explainWrongType(error, queue);

@@ -22,6 +22,7 @@ import { DeadLetterBox } from "./dead_letter_box.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
+import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
 /** Tells what waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
@@ -185,6 +186,11 @@ return {redis.call('LLEN', KEYS[1]), first or false}
           Consumers.#LOOK,
           [queue],
           [String(MAX_FIRST)],
+          {
+            isReply: (reply) =>
+              Array.isArray(reply) && isNumber(reply[0]) &&
+              (reply[1] === null || isText(reply[1])),
+          },
         );
         return { queue, length, first: first ?? undefined };
       }),

@@ -25,6 +25,7 @@ import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
+import { isNumber, isPayloads } from "./reply_shape.ts";
 import { Router } from "./router.ts";
 import { defineMove, defineScript } from "./script.ts";
 
@@ -322,7 +323,9 @@ return count
       action,
       queue,
       (connection) =>
-        connection.script<number>(DeadLetters.#REMOVE, keys, args).catch(
+        connection.script<number>(DeadLetters.#REMOVE, keys, args, {
+          isReply: isNumber,
+        }).catch(
           (error) => {
             isDoubtful ||= (error as RedisError).mayHaveRun;
             throw error;
@@ -521,7 +524,10 @@ return letters
         Pages.#READ,
         [this.#key],
         [String(first), String(PAGE), String(PAGE_BYTES), anchor],
-        { bytes: true },
+        {
+          bytes: true,
+          isReply: (reply) => reply === null || isPayloads(reply),
+        },
       )
     );
     return letters?.map((raw, at) => ({

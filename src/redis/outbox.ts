@@ -16,6 +16,7 @@ import type { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError, restate } from "./redis_error.ts";
+import { isNumber } from "./reply_shape.ts";
 import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
 import { defineScript } from "./script.ts";
@@ -158,7 +159,12 @@ export class Outbox {
       `respond to request ${id}`,
       key,
       (connection) =>
-        connection.script(respond, [key], [payload, String(RESPONSE_SECONDS)]),
+        connection.script(
+          respond,
+          [key],
+          [payload, String(RESPONSE_SECONDS)],
+          { isReply: isNumber },
+        ),
     );
   }
 

@@ -133,6 +133,7 @@ return missing
       Recoverer.#ENTER,
       [consumers],
       [allHeartbeats, allProcessing, ...found],
+      { isReply: isNumber },
     );
     if (missing > 0) {
       logger.warn(

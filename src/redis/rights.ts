@@ -1,6 +1,7 @@
 import type { Connection } from "./connection.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
+import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
 /** Runs commands, passes over what they answer, and collects the errors. */
@@ -98,6 +99,11 @@ export async function checkRights(
     TRY,
     [],
     commands.flatMap((words) => [String(words.length), ...words]),
+    {
+      isReply: (reply) =>
+        Array.isArray(reply) &&
+        reply.every((item, at) => at % 2 === 0 ? isNumber(item) : isText(item)),
+    },
   );
   const missing = new Set<string>();
   let isKeyMissing = false;
