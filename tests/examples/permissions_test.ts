@@ -71,6 +71,17 @@ Deno.test({
         assert.equal(code, 0, stdout);
       }
     });
+
+    await test.step("./dashboard", async () => {
+      const served = ["cli.ts", "dashboard", "--port", "8480"];
+      await using dashboard = new Program(served, options);
+      const url = await dashboard.line();
+      const asked = await run("tests/examples/page_text.ts", url);
+      assert.deepEqual([asked.code, asked.stderr], [0, ""]);
+      assert.match(asked.stdout, /Dead letters/);
+      const { code, stderr } = await dashboard.end("SIGINT");
+      assert.deepEqual([code, stderr], [0, "Ctrl-C ends it.\n"]);
+    });
   },
 });
 
