@@ -24,7 +24,7 @@ import { nodesOf } from "../redis/find_server.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse, refusalOf } from "./message_forms.ts";
-import { RESPONSE_TIME } from "./message_sender.ts";
+import { RESPONSE_TIME, type SendRequestOptions } from "./message_sender.ts";
 
 /** The name of the hub's bus in Redis, by default. */
 const DEFAULT_CHANNEL = "platypush/bus";
@@ -47,17 +47,10 @@ const OPTIONS: Rows<HubBusOptions> = {
   channel: row(NAME, { aliases: ["redis_queue"] }),
 };
 
-interface HubRequestOptions {
-  /**
-   * The longest time to wait for the response, in seconds; 0 and `null` wait for
-   * none. Default: 5.
-   */
-  responseTimeout?: number | null;
-  /** {@linkcode HubRequestOptions.responseTimeout}. */
-  response_timeout?: number | null;
-}
-
-const REQUEST_OPTIONS: Rows<HubRequestOptions, "responseTimeout"> = {
+const REQUEST_OPTIONS: Rows<
+  Pick<SendRequestOptions, "responseTimeout" | "response_timeout">,
+  "responseTimeout"
+> = {
   responseTimeout: row(RESPONSE_TIME, {
     aliases: ["response_timeout"],
     default: 5,
@@ -248,17 +241,20 @@ export class HubBus extends Bus {
    */
   sendRequest(
     request: MessageInput | RequestFields,
-    options: HubRequestOptions & { responseTimeout: 0 | null },
+    options:
+      & Pick<SendRequestOptions, "responseTimeout" | "response_timeout">
+      & { responseTimeout: 0 | null },
   ): Promise<undefined>;
   /** {@linkcode HubBus.sendRequest}. */
   sendRequest(
     request: MessageInput | RequestFields,
-    options?: HubRequestOptions,
+    options?: Pick<SendRequestOptions, "responseTimeout" | "response_timeout">,
   ): Promise<Response>;
   /** {@linkcode HubBus.sendRequest}. */
   sendRequest(
     request: MessageInput | RequestFields,
-    options: HubRequestOptions = {},
+    options: Pick<SendRequestOptions, "responseTimeout" | "response_timeout"> =
+      {},
   ): Promise<Response | undefined> {
     const response = this.#request(request, options);
     response.catch(() => {});
@@ -267,7 +263,7 @@ export class HubBus extends Bus {
 
   async #request(
     request: MessageInput | RequestFields,
-    options: HubRequestOptions,
+    options: Pick<SendRequestOptions, "responseTimeout" | "response_timeout">,
   ): Promise<Response | undefined> {
     const { responseTimeout } = checkOptions(
       "send the request",

@@ -6,12 +6,12 @@ import {
   Message,
   RedisBackend,
   Request,
-  type ServiceInfo,
 } from "../../mod.ts";
 import { TestWorker } from "../bus/test_worker.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { peerAt } from "./peer_at.ts";
 
 const tick = (fields = {}): Event =>
   new Event({ args: { type: "custom.Tick" }, ...fields });
@@ -64,22 +64,7 @@ Deno.test("A message that does not say whose it is belongs to the backend that s
 Deno.test("A message that does not say whose it is belongs to the peer that it is sent to", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
-  const type = "_platypush-redis._tcp.local.";
-  const peer: ServiceInfo = {
-    type,
-    name: `kitchen.${type}`,
-    port,
-    addresses: ["127.0.0.1"],
-    server: "kitchen.local.",
-    host_ttl: 120,
-    other_ttl: 4500,
-    priority: 0,
-    weight: 0,
-    properties: {},
-    deviceId: "kitchen",
-    queue: undefined,
-    redisUrl: `redis://127.0.0.1:${port}`,
-  };
+  const peer = peerAt(port);
   await using backend = new RedisBackend({ deviceId: "hall" });
   const event = tick();
   const trust = "unproved" as const;

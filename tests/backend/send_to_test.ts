@@ -15,9 +15,9 @@ import { LineLogger } from "../line_logger.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { peerAt } from "./peer_at.ts";
 
 const interfaces = ["127.0.0.1"];
-const TYPE = "_platypush-redis._tcp.local.";
 const unproved = { trust: "unproved" } as const;
 
 /** A device id that no other test announces. */
@@ -32,26 +32,6 @@ async function found(id: string): Promise<ServiceInfo> {
     if (service.deviceId === id) return service;
   }
   throw new Error(`"${id}" was not found`);
-}
-
-/** A peer as it would be found, on this host. */
-function peerAt(port: number, parts: Partial<ServiceInfo> = {}): ServiceInfo {
-  return {
-    type: TYPE,
-    name: `kitchen.${TYPE}`,
-    port,
-    addresses: ["127.0.0.1"],
-    server: "kitchen.local.",
-    host_ttl: 120,
-    other_ttl: 4500,
-    priority: 0,
-    weight: 0,
-    properties: {},
-    deviceId: "kitchen",
-    queue: undefined,
-    redisUrl: `redis://127.0.0.1:${port}`,
-    ...parts,
-  };
 }
 
 Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async () => {
