@@ -22,6 +22,22 @@ const SUBJECTS: Record<string, string> = {
   "bytes": "bytes",
 };
 
+/** The findings about us and our peers, each by one measure: N times as much as the bare client. */
+const FINDINGS: Record<string, (times: string) => string> = {
+  "at rest, processor": (times) =>
+    `At rest: ${times} × the bare client's processor time`,
+  "at rest, commands": (times) =>
+    `At rest, with its heartbeat: ${times} × the bare client's commands`,
+  "at rest, memory": (times) =>
+    `In memory: ${times} × what the bare client takes`,
+  "a message a second, processor": (times) =>
+    `A message a second: ${times} × the bare client's processor time`,
+};
+const OURS = "#2f6fde";
+const PEER = "#a9adb5";
+/** Narrow enough for a phone. */
+const PEER_WIDTH = 480;
+
 const WIDTH = 860;
 const LABELS = 380;
 const BAR = 36;
@@ -82,6 +98,49 @@ function draw(title: string, unit: string, rows: readonly Row[]): string {
   return svg;
 }
 
+/** One measure of ours, in colour, and of the peers, in grey. */
+function compare(title: string, rows: readonly Row[]): string {
+  const chart = echarts.init(null, null, {
+    renderer: "svg",
+    ssr: true,
+    width: PEER_WIDTH,
+    height: MARGIN + BAR * rows.length,
+  });
+  const unit = rows[0]!.unit;
+  chart.setOption({
+    animation: false,
+    // A ground of its own, so that a dark page does not swallow the text.
+    backgroundColor: "#ffffff",
+    title: { text: title, subtext: unit, textStyle: { fontSize: 15 } },
+    grid: { left: 130, right: 70, top: 64, bottom: 10 },
+    xAxis: { type: "value", show: false },
+    yAxis: {
+      type: "category",
+      inverse: true,
+      data: rows.map(({ what }) => what.replace(/:.*/, "")),
+      axisLabel: { fontSize: 14, color: "#222222" },
+      axisTick: { show: false },
+    },
+    series: [{
+      type: "bar",
+      data: rows.map(({ what, value }) => ({
+        value,
+        itemStyle: { color: what.startsWith("ours:") ? OURS : PEER },
+      })),
+      label: {
+        show: true,
+        position: "right",
+        fontSize: 14,
+        formatter: ({ value }: { value: unknown }) =>
+          format.format(Number(value)),
+      },
+    }],
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return svg;
+}
+
 await Deno.mkdir(PLOTS, { recursive: true });
 let page = await Deno.readTextFile(PAGE);
 for await (const { name } of Deno.readDir(RESULTS)) {
@@ -94,6 +153,16 @@ for await (const { name } of Deno.readDir(RESULTS)) {
     new RegExp(`(<!-- ${benchmark} -->\n)[^]*?(<!-- end -->)`),
     (_, start, end) => `${start}\n${tabulate(result)}\n\n${end}`,
   );
+  for (const [measure, finding] of Object.entries(FINDINGS)) {
+    const found = rows.filter(({ what }) => what.endsWith(`: ${measure}`));
+    const ours = found.find(({ what }) => what.startsWith("ours:"));
+    if (ours?.ratio === undefined) continue;
+    const title = finding(format.format(ours.ratio.value));
+    const slug = measure.replaceAll(/\W+/g, "-");
+    const file = new URL(`${benchmark}-${slug}.svg`, PLOTS);
+    await Deno.writeTextFile(file, compare(title, found));
+    console.log(file.pathname);
+  }
   // A figure that is compared with two others has two rows.
   const unique = new Map(rows.map((row) => [row.what, row]));
   const units = Map.groupBy(unique.values(), ({ unit }) => unit);
