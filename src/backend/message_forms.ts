@@ -120,7 +120,7 @@ export function responseTo(
   const response = new Response({
     ...given,
     // Who takes messages for everybody answers in the name of each.
-    origin: origin || target || deviceId,
+    origin: origin || (isGuessed(request, "target") ? deviceId : target),
     target,
     id,
     // Whoever waits may compare the id with what it was: a number.
