@@ -89,13 +89,20 @@ function makeLogger(category: readonly string[]): Logger {
  * come from anybody, are shown as escapes.
  */
 export function quoted(logger: Logger): Logger {
-  return {
+  const known = QUOTED.get(logger);
+  if (known !== undefined) return known;
+  const made: Logger = {
     debug: (text) => logger.debug(printable(text)),
     info: (text) => logger.info(printable(text)),
     warn: (text) => logger.warn(printable(text)),
     error: (text) => logger.error(printable(text)),
   };
+  QUOTED.set(logger, made).set(made, made);
+  return made;
 }
+
+/** One for each logger, so that whoever shares it can speak as one. */
+const QUOTED = new WeakMap<Logger, Logger>();
 
 /** Braces start a placeholder in LogTape's templates; twice, they are themselves. */
 function literal(text: string): string {

@@ -297,7 +297,9 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     if (delivery === "at-most-once") {
       assert.equal(new Set(handled).size, handled.length);
     } else {
-      assert.deepEqual(await server.run("KEYS", "*"), []);
+      // What is remembered of settled messages expires by itself.
+      const keys = await server.run<string[]>("KEYS", "*");
+      assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
     }
   });
 }

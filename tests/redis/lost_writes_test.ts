@@ -125,7 +125,9 @@ Deno.test("What is counted is true after a failover that has lost batches and me
   assert.deepEqual([status.length, status.inFlight], [0, 1]);
   await last!.settle();
   await inbox.stop();
-  assert.deepEqual(await pair.next.run("KEYS", "*"), []);
+  // What is remembered of settled messages expires by itself.
+  const keys = await pair.next.run<string[]>("KEYS", "*");
+  assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
   const told = problems(logger);
   assert.equal(told.length, 2, told.join("\n"));
 });
@@ -155,7 +157,9 @@ Deno.test("A consumer that the new master has never heard of says so once, and b
   assert.deepEqual(texts(next), ["after"]);
   await next!.settle();
   await inbox.stop();
-  assert.deepEqual(await pair.next.run("KEYS", "*"), []);
+  // What is remembered of settled messages expires by itself.
+  const keys = await pair.next.run<string[]>("KEYS", "*");
+  assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
   const told = problems(logger);
   assert.equal(told.length, 3, told.join("\n"));
 });
