@@ -46,8 +46,10 @@ export class Throughput {
   onReply(): void {
     const seconds = (this.#lastByte - (this.#begin ?? Infinity)) / 1000;
     if (this.#whole >= TELLING) {
+      // So many bytes in so short a time: it carries that at least.
+      const least = this.#whole / MEASURABLE;
       this.#estimate = seconds < MEASURABLE
-        ? this.#estimate * 2
+        ? Math.max(this.#estimate, Math.min(this.#estimate * 2, least))
         : (this.#estimate + this.#rest / seconds) / 2;
     }
     this.#begin = undefined;
