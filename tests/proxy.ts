@@ -49,6 +49,7 @@ export abstract class Proxy implements AsyncDisposable {
   protected abstract carry(
     bytes: Uint8Array,
     isToServer: boolean,
+    client: Deno.TcpConn,
   ): Promise<Uint8Array>;
 
   /** The number of bytes that are read at once. */
@@ -76,8 +77,8 @@ export abstract class Proxy implements AsyncDisposable {
       });
       this.#connections.add(server);
       await Promise.all([
-        this.#pump(client, server, true),
-        this.#pump(server, client, false),
+        this.#pump(client, server, client),
+        this.#pump(server, client, client),
       ]);
     } catch {
       close(client);
@@ -89,12 +90,14 @@ export abstract class Proxy implements AsyncDisposable {
   async #pump(
     from: Deno.TcpConn,
     to: Deno.TcpConn,
-    isToServer: boolean,
+    client: Deno.TcpConn,
   ): Promise<void> {
+    const isToServer = from === client;
     const buffer = new Uint8Array(this.chunk(isToServer));
     try {
       for (let count; (count = await from.read(buffer)) !== null;) {
-        const bytes = await this.carry(buffer.subarray(0, count), isToServer);
+        const read = buffer.subarray(0, count);
+        const bytes = await this.carry(read, isToServer, client);
         for (let start = 0; start < bytes.length;) {
           start += await to.write(bytes.subarray(start));
         }

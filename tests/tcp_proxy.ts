@@ -9,6 +9,7 @@ const NOTHING = new Uint8Array();
  */
 export class TcpProxy extends Proxy {
   #clients = new Set<Deno.TcpConn>();
+  readonly #stranded = new WeakSet<Deno.TcpConn>();
   #thawed: PromiseWithResolvers<void> | undefined;
   #forgery: {
     text: string;
@@ -26,6 +27,11 @@ export class TcpProxy extends Proxy {
   thaw(): void {
     this.#thawed?.resolve();
     this.#thawed = undefined;
+  }
+
+  /** Swallows from now on whatever goes through the connections that there are. */
+  strand(): void {
+    for (const client of this.#clients) this.#stranded.add(client);
   }
 
   /**
@@ -81,8 +87,10 @@ export class TcpProxy extends Proxy {
   protected override async carry(
     bytes: Uint8Array,
     isToServer: boolean,
+    client: Deno.TcpConn,
   ): Promise<Uint8Array> {
     await this.#thawed?.promise;
+    if (this.#stranded.has(client)) return NOTHING;
     if (isToServer) return bytes;
     return this.#isLost(bytes) ? NOTHING : this.#forged(bytes);
   }

@@ -376,6 +376,35 @@ export class Connection {
   }
 
   /**
+   * Gives up the connection that there is and makes a new one, as after a loss:
+   * for whoever knows that the way to the server was cut. Commands on their way
+   * reject. Where there is none at the moment, nothing happens.
+   *
+   * @example
+   * ```ts
+   * import { Connection, startRedis } from "@platypush/redis";
+   * import assert from "node:assert/strict";
+   *
+   * await using server = await startRedis();
+   * await using connection = await Connection.connect(server.redisArgs);
+   * const { id } = connection;
+   * connection.renew();
+   * await connection.ready();
+   * assert.notEqual(connection.id, id);
+   * ```
+   */
+  renew(): void {
+    const server = this.#server;
+    server?.close(
+      new RedisError({
+        attempted: "stay connected to Redis",
+        place: formatAddress(server.address),
+        reason: "another connection on the same way was lost",
+      }, "connection"),
+    );
+  }
+
+  /**
    * Closes the connection for good, also in the middle of connecting; commands
    * on their way reject.
    */

@@ -15,6 +15,8 @@ const BLOCK_SECONDS = 30;
 const SHORT_BLOCK_SECONDS = 1;
 /** The pause before a wait that has not begun yet is to be ended again, in seconds. */
 const UNBLOCK_PAUSE = 0.02;
+/** A shorter wait has begun after whatever cut the control connection, in seconds. */
+const DOUBTFUL_WAIT = 1;
 /** The number of bytes after which a batch is full on the fastest link. */
 export const MAX_BATCH_BYTES: number = 4 * 2 ** 20;
 
@@ -260,7 +262,8 @@ export abstract class Consumer {
   protected readonly closing: AbortController = new AbortController();
   #isOpen = true;
   #isIdle = true;
-  #isBlocked = false;
+  /** When the command that blocks began, by `performance.now()`; else never. */
+  #blockedSince = Infinity;
   /** True when the queue may have changed since it was found empty. */
   #hasNews = true;
   #mayUnblock = true;
@@ -331,6 +334,15 @@ export abstract class Consumer {
       this.#refusal = error.message;
       this.options.logger.error(`${error.message}.`);
     });
+  }
+
+  /**
+   * Gives up a wait that may be without an end: the control connection was lost,
+   * and nothing tells a quiet wait from one whose way was cut at the same time.
+   */
+  renewWait(): void {
+    const waited = performance.now() - this.#blockedSince;
+    if (waited >= DOUBTFUL_WAIT * 1000) this.options.blocking.renew();
   }
 
   /** Notes that the queue may have changed. */
@@ -405,11 +417,11 @@ export abstract class Consumer {
 
   /** Notes that a command blocks until this settles. */
   protected async blocked<Reply>(waiting: Promise<Reply>): Promise<Reply> {
-    this.#isBlocked = !this.isShared;
+    if (!this.isShared) this.#blockedSince = performance.now();
     try {
       return await waiting;
     } finally {
-      this.#isBlocked = false;
+      this.#blockedSince = Infinity;
     }
   }
 
@@ -513,7 +525,8 @@ export abstract class Consumer {
     const { blocking, control } = this.options;
     // The command may be on its way yet: then it is to be ended once more.
     while (
-      this.#isBlocked && !this.isOpen && this.#mayUnblock && !control.isClosed
+      this.#blockedSince < Infinity && !this.isOpen && this.#mayUnblock &&
+      !control.isClosed
     ) {
       const { id } = blocking;
       if (id !== undefined) await this.#tryUnblocking(id);

@@ -238,7 +238,10 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         onReconnect: () => {
           const concerned = consumers();
           if (concerned.length > 0) concerned[0]!.stats.reconnects++;
-          for (const { consumer } of concerned) consumer.onReconnect();
+          for (const { consumer } of concerned) {
+            consumer.onReconnect();
+            if (connection === control) consumer.renewWait();
+          }
         },
         ...(options.signal && { signal: options.signal }),
       });

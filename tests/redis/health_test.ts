@@ -5,6 +5,7 @@ import {
   type RedisArgs,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
@@ -141,6 +142,26 @@ Deno.test("Inbox loses nothing when its connections are silently cut", async () 
   proxy.cut();
   proxy.thaw();
   const batch = await waiting;
+  assert.equal(new TextDecoder().decode(batch!.payloads[0]), "one");
+  await batch!.settle();
+});
+
+Deno.test("Inbox waits no longer on a connection whose way was cut with the other's", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  const args = { port: proxy.port, health_check_interval: 2 };
+  const logger = new LineLogger();
+  await using inbox = await Inbox.open(args, { queue: "queue", logger });
+  const waiting = nextBatch(inbox);
+  await until(async () =>
+    /blocked_clients:1/.test(await server.run("INFO", "clients"))
+  );
+  proxy.strand();
+  await until(() => inbox.stats().reconnects >= 2);
+  // For the server the one at the old end still waits, and was the first.
+  await server.run("RPUSH", "queue", "one");
+  const batch = await inTime(waiting, "the message comes", 15);
   assert.equal(new TextDecoder().decode(batch!.payloads[0]), "one");
   await batch!.settle();
 });
