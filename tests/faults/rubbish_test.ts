@@ -72,6 +72,8 @@ Deno.test("Rubbish becomes dead letters, and what is good in between is handled"
     queue: "queue",
     deviceId: "livingroom",
     bus,
+    // Two of them have 9 MB each.
+    maxDeadLetterBytes: 64 * 2 ** 20,
     logger: new LineLogger(),
   });
   await backend.start();
