@@ -1,5 +1,5 @@
 /**
- * Times and sizes as people say them.
+ * Times, sizes and amounts as people say them.
  *
  * @module
  */
@@ -17,4 +17,9 @@ export function span(seconds: number): string {
 export function size(bytes: number): string {
   const [unit, name] = SIZES.find(([unit]) => bytes >= unit) ?? [1, "B"];
   return `${Number((bytes / unit).toFixed(1))} ${name}`;
+}
+
+/** Writes a number of things as people say it, such as `1 message`, `3 messages`. */
+export function amount(count: number, thing: string): string {
+  return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
 }

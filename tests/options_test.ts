@@ -207,8 +207,12 @@ Deno.test("options of the wrong kind are refused by all that takes options, and 
     await refuses((type) => advertise({ type }), value);
     await refuses((token) => new RedisBackend({ token }), value);
     await refuses((peer) => backend.sendTo(peer, []), value);
-    await refuses((response) => backend.sendResponse(response, request), value);
-    await refuses((to) => backend.sendResponse({ output: 1 }, to), value);
+    for (const [response, to] of [[value, request], [{ output: 1 }, value]]) {
+      await assert.rejects(
+        backend.sendResponse(response as Wrong, to as Wrong),
+        { name: "MessageError", message: /expected an object|without it/ },
+      );
+    }
     await refuses((queue) => outbox.push(queue, "text"), value);
     await refuses((payload) => outbox.push("queue", payload), value);
     await refuses((payload) => outbox.push("queue", ["a", payload]), value);

@@ -32,6 +32,7 @@ import {
 import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
+import { amount } from "../units.ts";
 
 /** `send event`: sends an event. */
 const sendEventCommand: Command = defineCommand("event", {
@@ -373,7 +374,7 @@ export class Progress implements Disposable {
   #line(): string {
     const seconds = (performance.now() - this.#start) / 1000;
     const rate = Math.round(this.#messages / Math.max(seconds, 0.001));
-    const count = `${this.#messages.toLocaleString("en")} messages, ${
+    const count = `${amount(this.#messages, "message")}, ${
       rate.toLocaleString("en")
     }/s`;
     if (this.#total === undefined) return count;

@@ -2,9 +2,10 @@ import { retry, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldPlace } from "./held_batch.ts";
-import { type LateMessage, settleLate } from "./late_settlement.ts";
+import { type LateMessage, settleLate, tooLate } from "./late_settlement.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
+import { amount } from "../units.ts";
 
 /** So long an acknowledgement waits for another command to travel with, in seconds. */
 const DELAY = 0.005;
@@ -90,9 +91,9 @@ export class Acknowledger {
       await this.#note(handled, handled.length);
     } catch (error) {
       logger.warn(
-        `${
-          (error as RedisError).message
-        }. ${handled.length} messages of "${queue}" were handled, but will be delivered again.`,
+        `${(error as RedisError).message}. ${
+          amount(handled.length, "message")
+        } of "${queue}" will be delivered again, though handled.`,
       );
       for (const { resolve } of handled) resolve();
     }
@@ -125,7 +126,7 @@ export class Acknowledger {
       // Nobody knows which of them; the others are nowhere any more.
       const cancelled = await settleLate(this.#options, messages);
       logger.warn(
-        `${taken} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them. ${cancelled} of them are not delivered again.`,
+        tooLate(taken, queue, cancelled),
       );
     } catch (error) {
       logger.warn(`${(error as RedisError).message}.`);

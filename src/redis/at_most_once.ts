@@ -7,6 +7,7 @@ import type { RedisError } from "./redis_error.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineScript } from "./script.ts";
+import { amount } from "../units.ts";
 
 /** The first batch is small, since nobody knows yet how large messages are. */
 const FIRST_COUNT = 16;
@@ -164,9 +165,9 @@ class PoppedBatch extends TakenBatch {
       box.onRoom(room);
     } catch (error) {
       logger.error(
-        `${
-          (error as RedisError).message
-        }. ${buried.length} messages of "${queue}" could not be handled and are lost.`,
+        `${(error as RedisError).message}. Lost ${
+          amount(buried.length, "message")
+        } of "${queue}", which could not be handled.`,
       );
     }
   }

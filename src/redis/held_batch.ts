@@ -13,12 +13,13 @@ import {
   type Identity,
   LONGEST_PAUSE,
 } from "./history.ts";
-import { settleLate } from "./late_settlement.ts";
+import { settleLate, tooLate } from "./late_settlement.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
+import { amount } from "../units.ts";
 
 /** Says where a batch is on the server. */
 export interface HeldPlace {
@@ -138,9 +139,9 @@ export class HeldBatch extends TakenBatch {
       if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
     } catch (error) {
       logger.warn(
-        `${
-          (error as RedisError).message
-        }. ${length} messages of "${queue}" were handled, but will be delivered again.`,
+        `${(error as RedisError).message}. ${
+          amount(length, "message")
+        } of "${queue}" will be delivered again, though handled.`,
       );
     }
   }
@@ -158,7 +159,7 @@ export class HeldBatch extends TakenBatch {
     stats.taken += length;
     const cancelled = await settleLate(this.consumer.options, handled);
     logger.warn(
-      `${length} messages of "${queue}" were settled too late: another consumer has put them back, or the server has lost them. ${cancelled} of them are not delivered again.`,
+      tooLate(length, queue, cancelled),
     );
   }
 

@@ -7,6 +7,7 @@ import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
+import { amount } from "../units.ts";
 
 /** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
@@ -53,7 +54,7 @@ export class Recoverer {
     if (count > 0) {
       stats.reclaimed += count;
       logger.info(
-        `Put ${count} messages back to "${queue}" that ${
+        `Put ${amount(count, "message")} back to "${queue}" that ${
           owners.join(", ")
         } had in hand.`,
       );

@@ -53,7 +53,7 @@ Deno.test("Consuming and sending follow a failover behind one address", async ()
   const handled = new Set<string>();
   const reading = handleAll(inbox, handled);
   await outbox.push("queue", "before");
-  await until(() => handled.has("before"));
+  await until(() => inbox.stats().acknowledged === 1);
   await pair.swap();
   const sending = outbox.push("queue", "after");
   await logger.line(/warn: .*(only serves reads|UNBLOCKED)/);
