@@ -545,7 +545,8 @@ export abstract class Consumer {
   protected async checkUnblocking(): Promise<void> {
     if (this.isShared) return;
     // No connection has this number.
-    this.#mayUnblock = await this.#tryUnblocking(Number.MAX_SAFE_INTEGER);
+    this.#mayUnblock = this.options.blocking.id !== undefined &&
+      await this.#tryUnblocking(Number.MAX_SAFE_INTEGER);
   }
 
   /** Resolves at the next change of what is in hand or wanted. */

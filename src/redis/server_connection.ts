@@ -10,7 +10,13 @@ import { Throughput } from "./health.ts";
 import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { ProtocolError, ReplyScanner } from "./reply_scanner.ts";
-import { type Facts, fitsCommand, isFacts, pairs } from "./reply_shape.ts";
+import {
+  type Facts,
+  fitsCommand,
+  isFacts,
+  isNumber,
+  pairs,
+} from "./reply_shape.ts";
 
 /** Tells {@linkcode ServerConnection.open} how to connect. */
 export interface ServerOptions {
@@ -290,6 +296,12 @@ export class ServerConnection {
       this.version = await this.#fromInfo("server", "redis_version");
       const role = await this.#fromInfo("replication", "role");
       this.role = role === "slave" ? "replica" : role;
+      this.id = await this.send<number>(["CLIENT", "ID"], {
+        isReply: isNumber,
+      }).catch((error) => {
+        if (isDenied(error)) return undefined;
+        throw error;
+      });
     }
     await this.send(["PING"]).catch((error) => {
       // HELLO is answered while the server still loads its data; PING is not.

@@ -15,7 +15,8 @@ const address = fc.tuple(
 ).map(([host, port]) => `${host}:${port}`);
 
 const redisArgs = fc.record({
-  host: text,
+  // One with a zone is refused.
+  host: text.filter((name) => !name.includes("%")),
   port: fc.integer({ min: 1, max: 65535 }),
   db: fc.constant(0),
   username: text,

@@ -120,4 +120,11 @@ Deno.test("Connection does without HELLO where it is switched off", async () => 
   const batch = await inbox.next();
   assert.equal(batch?.payloads.length, 1);
   await batch!.settle();
+  // The wait for the next one is ended by the number of its connection.
+  const waiting = inbox.next();
+  await until(async () =>
+    /blocked_clients:1/.test(await server.run("INFO", "clients"))
+  );
+  await inTime(inbox.stop(), "the wait is ended", 5);
+  assert.equal(await waiting, undefined);
 });
