@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import {
   BasicClientSideCache,
   createClient,
+  ErrorReply,
   RESP_TYPES,
   type TypeMapping,
 } from "@redis/client";
@@ -39,9 +40,9 @@ export type KeyListener = (key: string | undefined) => void;
 class ChangedKeys extends BasicClientSideCache {
   listener: KeyListener | undefined;
 
-  /** Not every user may track keys, so connecting must not ask for it. */
+  /** Not every user may track keys, so connecting says only what it has said. */
   override trackingOn(): string[] {
-    return ["HELLO"];
+    return ["HELLO", "3"];
   }
 
   override invalidate(key: string | Buffer | null): void {
@@ -137,6 +138,7 @@ export class ServerConnection {
       const loss = toRedisError(error, what);
       // The client stumbles over what it cannot read, and over answers to nothing.
       const isRubbish = loss.code === "reply" &&
+        !(error instanceof ErrorReply) &&
         !(error instanceof Deno.errors.NotCapable);
       this.close(
         !isRubbish ? loss : new RedisError(
