@@ -1,6 +1,7 @@
-import { sleep } from "../waiting.ts";
+import { retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
+import { isLoss } from "./find_server.ts";
 import type { Member } from "./heartbeat.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HeldBatch } from "./held_batch.ts";
@@ -335,7 +336,7 @@ export class AtLeastOnce extends Consumer implements Member {
     const isAlive = (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     if (announced.status === "rejected" || hasHistories || !isAlive) {
-      return await this.#take(session, number, READ_MOVED);
+      return await this.#takeMoved(session, number);
     }
     if (isStamped(payload)) return ["", [payload], 0];
     // When it was delivered is to be known also after we have died.
@@ -345,6 +346,19 @@ export class AtLeastOnce extends Consumer implements Member {
       { isReply: isNumber },
     ).catch(() => {});
     return [notes, [payload], 0];
+  }
+
+  /**
+   * Looks at a message that has left the queue. Where the server has lost its
+   * data, nobody else knows of it, so this is tried until the server answers.
+   */
+  async #takeMoved(session: Session, number: number): Promise<Taken> {
+    return await retry(() => this.#take(session, number, READ_MOVED), {
+      signal: this.closing.signal,
+      mayHelp: (error) =>
+        error instanceof RedisError && error.code !== "closed" &&
+        isLoss(error),
+    });
   }
 
   /** Begins a new session, unless that was done already. */

@@ -276,10 +276,14 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
         const last = `n${sent++}`;
         await server.run("RPUSH", "queue", last);
         messages.push(last);
-        await until(async () =>
-          delivery === "at-least-once"
-            ? messages.every((message) => handled.includes(message))
-            : await server.run("LLEN", "queue") === 0
+        // An answer to a wait that is swallowed is missed when the wait is over.
+        await until(
+          async () =>
+            delivery === "at-least-once"
+              ? messages.every((message) => handled.includes(message))
+              : await server.run("LLEN", "queue") === 0,
+          "all messages are there",
+          60,
         ).catch((error) => {
           const lines = logger.lines.slice(-9).join("\n");
           throw new Error(`${error.message}: ${messages}\n${lines}`);
