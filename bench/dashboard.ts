@@ -12,13 +12,11 @@
  */
 // deno-lint-ignore-file no-console
 import { Connection, startRedis } from "../src/redis/mod.ts";
+import { type Cost, costOf } from "./cost.ts";
 import { median, report, type Row } from "./report.ts";
-import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 500_000);
 const ROUNDS = Number(Deno.args[1] ?? 8);
-const QUEUE = "bench";
-const EVENT = JSON.stringify(sensorEvent(CLIMATE));
 
 const WITHOUT = "no page";
 const CLOSED = "a page that nobody looks at";
@@ -29,37 +27,8 @@ const CONTENDERS: Readonly<Record<string, string>> = {
   [OPEN]: "open",
 };
 
-interface Cost {
-  /** Messages a second. */
-  readonly rate: number;
-  /** Microseconds of all threads of the process, for each message. */
-  readonly cpu: number;
-}
-
 await using server = await startRedis();
 await using redis = await Connection.connect(server.redisArgs);
-
-async function run(how: string): Promise<Cost> {
-  const thousand = new Array<string>(1000).fill(EVENT);
-  for (let filled = 0; filled < MESSAGES; filled += 1000) {
-    await redis.command(["RPUSH", QUEUE, ...thousand]);
-  }
-  const program = new URL("./dashboard_run.ts", import.meta.url).pathname;
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      program,
-      JSON.stringify(server.redisArgs),
-      String(MESSAGES),
-      how,
-    ],
-    stderr: "inherit",
-  }).output();
-  if (!success) throw new Error("A run has failed.");
-  const { seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
-  return { rate: MESSAGES / seconds, cpu: cpu / MESSAGES };
-}
 
 const costs: Record<string, Cost[]> = {};
 for (let round = 0; round < ROUNDS; round++) {
@@ -67,7 +36,11 @@ for (let round = 0; round < ROUNDS; round++) {
   const names = Object.keys(CONTENDERS);
   if (round % 2 === 1) names.reverse();
   for (const name of names) {
-    const cost = await run(CONTENDERS[name]!);
+    const cost = await costOf(redis, "./dashboard_run.ts", {
+      redisArgs: server.redisArgs,
+      messages: MESSAGES,
+      args: [CONTENDERS[name]!],
+    });
     (costs[name] ??= []).push(cost);
     console.error(name, Math.round(cost.rate), cost.cpu.toFixed(3));
   }

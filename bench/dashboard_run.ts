@@ -4,21 +4,14 @@
  *
  *     dashboard_run.ts <redisArgs> <messages> none|closed|open
  */
-// deno-lint-ignore-file no-console
-import process from "node:process";
 import { RedisBackend } from "../src/backend/mod.ts";
-import { Event } from "../src/bus/mod.ts";
+import { consume } from "./consume.ts";
 
 const [redisArgs = "{}", messages, how] = Deno.args;
-const done = Promise.withResolvers<void>();
-let handled = 0;
 await using backend = new RedisBackend({
   redisArgs: JSON.parse(redisArgs),
   queue: "bench",
   deviceId: "livingroom",
-});
-backend.bus.registerHandler(Event, () => {
-  if (++handled === Number(messages)) done.resolve();
 });
 await using open = new AsyncDisposableStack();
 if (how !== "none") {
@@ -38,13 +31,7 @@ if (how !== "none") {
     if (first === undefined) throw new Error("Nobody looks");
   }
 }
-const before = process.cpuUsage();
-const start = performance.now();
-await backend.start();
-await done.promise;
-const seconds = (performance.now() - start) / 1000;
-const { user, system } = process.cpuUsage(before);
-console.log(JSON.stringify({ seconds, cpu: user + system }));
+await consume(backend, Number(messages));
 
 /** A program that reads everything, and says when it has begun. */
 function reading(): string {

@@ -16,16 +16,14 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { Connection, startRedis } from "../src/redis/mod.ts";
+import { type Cost, costOf } from "./cost.ts";
 import { median, report, type Row } from "./report.ts";
-import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 300_000);
 /** Many, since what matters is small beside what else the machine does. */
 const ROUNDS = 16;
 /** How often those run whose cost is large. */
 const EVERY = 4;
-const QUEUE = "bench";
-const EVENT = JSON.stringify(sensorEvent(CLIMATE));
 
 /** How a contender runs. */
 interface Contender {
@@ -33,14 +31,6 @@ interface Contender {
   readonly isCostly?: boolean;
   readonly env?: Record<string, string>;
   readonly args?: readonly string[];
-}
-
-/** What came out of a run, for each message. */
-interface Cost {
-  /** Messages a second. */
-  readonly rate: number;
-  /** Microseconds of all threads of the process. */
-  readonly cpu: number;
 }
 
 const WITHOUT = "without the code";
@@ -94,37 +84,6 @@ const contenders: Record<string, Contender> = {
   [ALL]: { isCostly: true, env: on },
 };
 
-async function fill(): Promise<void> {
-  const thousand = new Array<string>(1000).fill(EVENT);
-  for (let filled = 0; filled < MESSAGES; filled += 1000) {
-    await redis.command([
-      "RPUSH",
-      QUEUE,
-      ...thousand.slice(0, MESSAGES - filled),
-    ]);
-  }
-}
-
-async function run({ env = {}, args = [] }: Contender): Promise<Cost> {
-  await fill();
-  const program = new URL("./telemetry_run.ts", import.meta.url).pathname;
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      ...args,
-      program,
-      JSON.stringify(server.redisArgs),
-      String(MESSAGES),
-    ],
-    env,
-    stderr: "inherit",
-  }).output();
-  if (!success) throw new Error("A run has failed.");
-  const { seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
-  return { rate: MESSAGES / seconds, cpu: cpu / MESSAGES };
-}
-
 const costs: Record<string, Cost[]> = {};
 for (let round = 0; round < ROUNDS; round++) {
   // Nobody always comes after the same one.
@@ -133,7 +92,12 @@ for (let round = 0; round < ROUNDS; round++) {
   for (const name of names) {
     const contender = contenders[name]!;
     if (contender.isCostly && round % EVERY > 0) continue;
-    const cost = await run(contender);
+    const cost = await costOf(redis, "./telemetry_run.ts", {
+      redisArgs: server.redisArgs,
+      messages: MESSAGES,
+      flags: contender.args,
+      env: contender.env,
+    });
     (costs[name] ??= []).push(cost);
     console.error(name, Math.round(cost.rate), cost.cpu.toFixed(3));
   }
