@@ -19,7 +19,12 @@ export function size(bytes: number): string {
   return `${Number((bytes / unit).toFixed(1))} ${name}`;
 }
 
-/** Writes a number of things as people say it, such as `1 message`, `3 messages`. */
-export function amount(count: number, thing: string): string {
-  return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
+/** Writes a number as people read it: `12,345`. */
+export function number(value: number): string {
+  return value.toLocaleString("en", { maximumFractionDigits: 1 });
+}
+
+/** Writes a number of things as people say it: `1 message`, `3 messages`. */
+export function amount(count: number, one: string, many = `${one}s`): string {
+  return `${number(count)} ${count === 1 ? one : many}`;
 }

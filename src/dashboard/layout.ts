@@ -2,7 +2,7 @@ import { html, raw } from "hono/html";
 import { VERSION } from "../version.ts";
 import type { Change } from "./changes.ts";
 import type { Desk, Html, Page, Part } from "./page.ts";
-import { countOf, number } from "./words.ts";
+import { amount, number } from "../units.ts";
 import { ICON_PATH, SCRIPT_PATH, STYLE_PATH } from "./serve_asset.ts";
 import { verdictOf } from "./verdict.ts";
 
@@ -156,7 +156,7 @@ function badgePart({ survey }: Desk): Part {
     html: count === 0
       ? html`<span id="badge" hidden></span>`
       : html`<span id="badge" class="badge" title="${
-        countOf(count, "dead letter")
+        amount(count, "dead letter")
       }">${number(count)}</span>`,
   };
 }

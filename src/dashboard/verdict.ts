@@ -1,7 +1,6 @@
 import type { Desk } from "./page.ts";
 import type { QueueReading } from "./survey.ts";
-import { span } from "../units.ts";
-import { countOf } from "./words.ts";
+import { amount, span } from "../units.ts";
 
 /** Something that is not as it should be, and what to do about it. */
 export interface Trouble {
@@ -79,7 +78,7 @@ function troublesOf(
   if (length > 0 && alive === 0 && !isHere) {
     troubles.push({
       level: "failure",
-      text: `${countOf(length, "message")} in ${queue} ${
+      text: `${amount(length, "message")} in ${queue} ${
         length === 1 ? "waits" : "wait"
       }, and nobody takes them.`,
       advice: "Start a listener on this queue.",
@@ -96,7 +95,7 @@ function troublesOf(
     troubles.push({
       level: "warning",
       text: `The consumer ${name} gives no sign of life, and has ${
-        countOf(inFlight, "message")
+        amount(inFlight, "message")
       } in hand.`,
       advice: alive > 0
         ? "Another consumer puts them back within a minute."
@@ -107,7 +106,7 @@ function troublesOf(
     troubles.push({
       level: "warning",
       text: `${
-        countOf(deadLetters.count, "message")
+        amount(deadLetters.count, "message")
       } of ${queue} could not be handled.`,
       advice: "Look at the dead letters: retry them, mend them, or purge them.",
     });

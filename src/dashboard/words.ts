@@ -2,16 +2,6 @@ import { html } from "hono/html";
 import type { Html } from "./page.ts";
 import { span } from "../units.ts";
 
-/** Writes a number as people read it: `12,345`. */
-export function number(value: number): string {
-  return value.toLocaleString("en", { maximumFractionDigits: 1 });
-}
-
-/** Writes a number of things: `1 message`, `3 messages`. */
-export function countOf(count: number, one: string, many = `${one}s`): string {
-  return `${number(count)} ${count === 1 ? one : many}`;
-}
-
 /** Writes how long ago something was. */
 export function ago(time: number): string {
   const seconds = Date.now() / 1000 - time;

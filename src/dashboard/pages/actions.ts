@@ -6,7 +6,7 @@ import {
   askForActions,
 } from "../action_list.ts";
 import type { Desk, Html, Page } from "../page.ts";
-import { countOf } from "../words.ts";
+import { amount } from "../../units.ts";
 
 /** The longest time that somebody waits for a response, in seconds. */
 const MAX_WAIT = 60;
@@ -49,7 +49,7 @@ async function listOf(desk: Desk): Promise<Html> {
       `;
     }
     return html`
-      <p class="quiet">${countOf(
+      <p class="quiet">${amount(
         actions.length,
         "action",
       )}, as the device describes them</p>

@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
 import { Message } from "../../message/mod.ts";
-import { size } from "../../units.ts";
+import { amount, number, size } from "../../units.ts";
 import {
   type DeadGroup,
   type DeadQuery,
@@ -12,15 +12,7 @@ import {
   withTokens,
 } from "../dead_list.ts";
 import type { Desk, Html, Page, Part } from "../page.ts";
-import {
-  ago,
-  chip,
-  clock,
-  countOf,
-  number,
-  shorten,
-  typeChip,
-} from "../words.ts";
+import { ago, chip, clock, shorten, typeChip } from "../words.ts";
 
 /** So many are shown at first, and more with each click. */
 const ROWS = 50;
@@ -179,7 +171,7 @@ function groupsOf(
           }</li>`;
         })}</ul>${groups.length > shown.length
         ? html`<p class="quiet foot">and ${
-          countOf(groups.length - shown.length, "other error")
+          amount(groups.length - shown.length, "other error")
         }</p>`
         : ""}</section>
   `;
@@ -199,8 +191,8 @@ function listOf(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
         hidden
       `
       : ""}> <span>${isFiltered
-      ? html`${number(fitting)} of ${countOf(total, "dead letter")}`
-      : countOf(total, "dead letter")}${isPartial
+      ? html`${number(fitting)} of ${amount(total, "dead letter")}`
+      : amount(total, "dead letter")}${isPartial
       ? ", at least"
       : ""}</span></label>${isFiltered
       ? html`<a href="?">Show all</a>`
@@ -247,7 +239,7 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
         : "long ago"}</span></summary><div class="opened" data-letter="${id}"><dl class="facts"><div><dt>Error</dt><dd>${error}</dd></div><div><dt>Since</dt><dd>${time >
           0
         ? clock(time)
-        : "not known"}</dd></div><div><dt>Delivered</dt><dd>${countOf(
+        : "not known"}</dd></div><div><dt>Delivered</dt><dd>${amount(
           deliveries,
           "time",
         )}</dd></div><div><dt>Queue</dt><dd class="mono">${queue}</dd></div><div><dt>Size</dt><dd>${size(
@@ -312,7 +304,7 @@ async function change(
   if (ids.length === 0) {
     return context.json({ message: "None of them is there any more." }, 409);
   }
-  const title = `${VERBS[verb]} ${countOf(ids.length, "message")}`;
+  const title = `${VERBS[verb]} ${amount(ids.length, "message")}`;
   desk.changes.begin(
     title,
     ids.length,

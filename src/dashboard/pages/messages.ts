@@ -4,7 +4,8 @@ import { readFilter, type Wanted } from "../filter_text.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";
-import { chip, clock, number, oneLine, shorten, typeChip } from "../words.ts";
+import { number } from "../../units.ts";
+import { chip, clock, oneLine, shorten, typeChip } from "../words.ts";
 
 /** So many rows are shown at first, and kept by the browser. */
 const ROWS = 200;

@@ -1,7 +1,8 @@
 import { html, raw } from "hono/html";
 import type { Neighbour } from "../neighbours.ts";
 import type { Desk, Html, Page, Part } from "../page.ts";
-import { ago, chip, countOf, shorten } from "../words.ts";
+import { amount } from "../../units.ts";
+import { ago, chip, shorten } from "../words.ts";
 
 /** The page with who is on the network. */
 export const neighboursPage: Page = {
@@ -81,7 +82,7 @@ function pictureOf({ backend }: Desk, all: readonly Neighbour[]): Html {
     };
   });
   const title = `${backend.deviceId} and ${
-    countOf(all.length, "neighbour")
+    amount(all.length, "neighbour")
   } on the network`;
   return html`
     <figure class="card picture">

@@ -3,9 +3,8 @@ import type { Finding } from "../../doctor/mod.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
-import { size, span } from "../../units.ts";
+import { number, size, span } from "../../units.ts";
 import { verdictOf } from "../verdict.ts";
-import { number } from "../words.ts";
 
 /** The line goes back so far, in seconds. */
 const LINE = 3600;

@@ -1,8 +1,7 @@
 import { html } from "hono/html";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
-import { span } from "../../units.ts";
-import { countOf, number } from "../words.ts";
+import { amount, number, span } from "../../units.ts";
 
 /** The page with the queues, and how long each was. */
 export const queuesPage: Page = {
@@ -60,7 +59,7 @@ function queuesPart({ survey, queues }: Desk): Part {
         ? html`<p class="card problem" role="alert">${reading.error.message}</p>`
         : rows.length === 0
         ? html`<p class="card empty">Looking at ${
-          countOf(queues.length, "queue")
+          amount(queues.length, "queue")
         }…</p>`
         : rows.map(queueCard)
     }</div>`,
