@@ -135,16 +135,20 @@ const NOT_FINITE = "The output is NaN or infinite, and JSON has no such number";
 /**
  * Turns an output into one that JSON can carry.
  *
- * @throws {MessageError} If JSON has nothing for it but `null`, which would say
- * that there is none.
+ * @throws {MessageError} If JSON has nothing for it, or nothing but `null`: that
+ * would say that there is no output.
  */
 export function jsonOutput(output: unknown): unknown {
+  if (output === undefined || output === null) return output;
   const value = jsonValue(output, 2);
-  if (value !== null || output === null) return value;
+  if (value !== undefined && value !== null) return value;
+  const kind = typeof output;
   throw new MessageError(
-    typeof output === "number"
+    kind === "number"
       ? NOT_FINITE
-      : "The output is an object that is null in JSON, such as an invalid date",
+      : kind === "object"
+      ? "The output is an object for which JSON has nothing, such as an invalid date"
+      : `The output is a ${kind}, and JSON has nothing for it`,
   );
 }
 

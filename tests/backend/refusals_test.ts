@@ -201,7 +201,15 @@ Deno.test("A response that does not say for whom it is is for who waits for it",
 Deno.test("An output that JSON has no value for is an error, on either side", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server);
-  const outputs = [NaN, Infinity, -Infinity, new Date(NaN)];
+  const outputs = [
+    NaN,
+    Infinity,
+    -Infinity,
+    new Date(NaN),
+    () => 1,
+    Symbol("on"),
+    { toJSON: () => undefined },
+  ];
   listener.backend.registerAction("get", ({ at }) => outputs[Number(at)]);
   await listener.backend.start();
   await using client = new RedisBackend({
