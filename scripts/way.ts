@@ -30,6 +30,18 @@ export interface Figures {
   rooms: number;
 }
 
+/**
+ * The most that there may be to read; `tests/docs/architecture_test.ts` holds it
+ * against the way. Whoever makes the way shorter writes the new figures here.
+ */
+export const CEILING: Figures = {
+  functions: 141,
+  files: 34,
+  changes: 88,
+  returns: 55,
+  rooms: 20,
+};
+
 /** Counts what there is to read on a way. */
 export function figures(steps: readonly Step[]): Figures {
   const seen = new Set<string>();
@@ -71,6 +83,7 @@ if (import.meta.main) {
   const steps = await follow(tree, redis, server.redisArgs);
   if (Deno.args.includes("--walk")) console.log(walk(steps));
   for (const [what, count] of Object.entries(figures(steps))) {
-    console.log(`${String(count).padStart(4)} ${what}`);
+    const most = CEILING[what as keyof Figures];
+    console.log(`${String(count).padStart(4)} ${what}, ${most} at most`);
   }
 }

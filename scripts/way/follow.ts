@@ -9,7 +9,10 @@ import { Inspector, type Location, type ScriptCoverage } from "./inspector.ts";
 const QUEUE = "way";
 /** How many messages, and how many times of rest, are looked at. */
 const ROUNDS = 5;
-/** Milliseconds that each of them is looked at. */
+/**
+ * Milliseconds that a time of rest is looked at, and a message after the server
+ * knows of its acknowledgement.
+ */
 const WINDOW = 400;
 /** Where the program notes the functions that it comes to. */
 const NOTES = "globalThis.platypushWay";
@@ -109,7 +112,8 @@ async function findFunctions(
   let always: Map<string, Found> | undefined;
   for (let round = 0; round < ROUNDS; round++) {
     await take();
-    await Promise.all([sendOne(), rest(WINDOW)]);
+    await sendOne();
+    await rest(WINDOW);
     way = inBoth(way, await take());
     await rest(WINDOW);
     always = inBoth(always, await take());
@@ -184,7 +188,8 @@ async function inOrder(
     }
   }
   await inspector.send("Runtime.evaluate", { expression: `${NOTES} = []` });
-  await Promise.all([sendOne(), rest(WINDOW)]);
+  await sendOne();
+  await rest(WINDOW);
   const { result } = await inspector.send<{ result: { value: number[] } }>(
     "Runtime.evaluate",
     { expression: NOTES, returnByValue: true },

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { CEILING, type Figures, figures } from "../../scripts/way.ts";
 import { follow } from "../../scripts/way/follow.ts";
 import { TestServer } from "../servers.ts";
 
@@ -46,12 +47,25 @@ Deno.test("docs/architecture.md shows which room imports which", async () => {
   assert.deepEqual(shown.toSorted(), [...imports].toSorted());
 });
 
-Deno.test("docs/architecture.md names every file on the way of a message", async () => {
+Deno.test("the way of a message", async (test) => {
   await using server = await TestServer.start();
   const steps = await follow(ROOT, server.redis, server.args);
   assert.ok(steps.length > 20);
-  const [, way] = /^## The way of a message$([\s\S]*?)(?=^## )/m.exec(PAGE)!;
-  for (const file of new Set(steps.map(({ file }) => file))) {
-    assert.ok(way!.includes(`\`${file}\``), `${file} is missing`);
-  }
+
+  await test.step("is told by docs/architecture.md file by file", () => {
+    const [, way] = /^## The way of a message$([\s\S]*?)(?=^## )/m.exec(PAGE)!;
+    for (const file of new Set(steps.map(({ file }) => file))) {
+      assert.ok(way!.includes(`\`${file}\``), `${file} is missing`);
+    }
+  });
+
+  await test.step("has not grown: see CONTRIBUTING.md", () => {
+    for (const [what, count] of Object.entries(figures(steps))) {
+      const most = CEILING[what as keyof Figures];
+      assert.ok(
+        count <= most,
+        `${count} ${what}, ${most} at most: \`deno task way --walk\` shows where`,
+      );
+    }
+  });
 });
