@@ -178,6 +178,14 @@ class Reader {
       );
       return { kind: "list", items, place };
     }
+    if (
+      isScalar(node) && node.type === "PLAIN" && RESERVED.test(`${node.source}`)
+    ) {
+      throw this.#error(
+        start,
+        "`=` and `<<` mean something in YAML; as a text they need quotes",
+      );
+    }
     const value = isScalar(node) ? node.value : undefined;
     return value instanceof PythonNumber
       ? { kind: "scalar", value: value.value, text: value.text, place }
@@ -356,6 +364,9 @@ class PythonNumber {
     this.text = text;
   }
 }
+
+/** What PyYAML refuses as a value: it keeps both for mappings. */
+const RESERVED = /^(?:=|<<)$/;
 
 /** The kinds of plain scalars, by the regular expressions of PyYAML's resolver. */
 const SCALARS: readonly ScalarTag[] = [

@@ -105,6 +105,19 @@ Deno.test("a text that Python takes for something else needs quotes", async () =
   }
 });
 
+Deno.test("what YAML keeps for mappings needs quotes as a text", async () => {
+  for (const text of ["=", "<<"]) {
+    await assert.rejects(
+      args(`password: ${text}`),
+      /:2:13: `=` and `<<` mean something in YAML; as a text they need quotes$/,
+    );
+    assert.deepEqual(await args(`password: "${text}"`), { password: text });
+    assert.deepEqual(await args(`password: ${text}=`), {
+      password: `${text}=`,
+    });
+  }
+});
+
 Deno.test("anchors, aliases and merges are resolved", async () => {
   const { options, lines } = await load(`
 common: &common {host: a, port: 1, password: &secret sesame}
