@@ -35,10 +35,10 @@ export interface Figures {
  * against the way. Whoever makes the way shorter writes the new figures here.
  */
 export const CEILING: Figures = {
-  functions: 141,
+  functions: 127,
   files: 34,
-  changes: 88,
-  returns: 55,
+  changes: 85,
+  returns: 52,
   rooms: 20,
 };
 

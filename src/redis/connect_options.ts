@@ -49,7 +49,7 @@ export interface CommandOptions {
   /**
    * Tells whether a reply has the shape that it has to have. One that has not
    * belongs to another command, or comes from something that is no Redis: the
-   * connection is given up and made again. Default: any shape will do.
+   * connection is given up and made again. Default: what is known of the command.
    */
   isReply?: (reply: unknown) => boolean;
 }

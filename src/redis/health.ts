@@ -17,40 +17,36 @@ const MEASURABLE = 0.02;
  * the way. What comes too fast to be measured doubles the estimate.
  */
 export class Throughput {
-  #estimate = FIRST_GUESS;
-  #lastByte = -Infinity;
+  /** An estimate of what comes in a second, in bytes. */
+  bytesPerSecond: number = FIRST_GUESS;
+  /** The time of the last byte, by `performance.now()`. */
+  lastByte: number = -Infinity;
   #begin: number | undefined;
   /** All bytes of the answer, and those after the first ones. */
   #whole = 0;
   #rest = 0;
 
-  /** An estimate of what comes in a second, in bytes. */
-  get bytesPerSecond(): number {
-    return this.#estimate;
-  }
-
-  /** The time of the last byte, by `performance.now()`. */
-  get lastByte(): number {
-    return this.#lastByte;
-  }
-
-  /** Notes that so many bytes have come. */
-  onBytes(count: number): void {
-    this.#lastByte = performance.now();
+  /**
+   * Notes that so many bytes have come.
+   *
+   * @param isOver Whether they were the last ones of an answer.
+   */
+  onBytes(count: number, isOver: boolean): void {
+    this.lastByte = performance.now();
     this.#whole += count;
-    if (this.#begin === undefined) this.#begin = this.#lastByte;
+    if (this.#begin === undefined) this.#begin = this.lastByte;
     else this.#rest += count;
-  }
-
-  /** Notes that these were the last ones of an answer. */
-  onReply(): void {
-    const seconds = (this.#lastByte - (this.#begin ?? Infinity)) / 1000;
+    if (!isOver) return;
     if (this.#whole >= TELLING) {
+      const seconds = (this.lastByte - this.#begin) / 1000;
       // So many bytes in so short a time: it carries that at least.
       const least = this.#whole / MEASURABLE;
-      this.#estimate = seconds < MEASURABLE
-        ? Math.max(this.#estimate, Math.min(this.#estimate * 2, least))
-        : (this.#estimate + this.#rest / seconds) / 2;
+      this.bytesPerSecond = seconds < MEASURABLE
+        ? Math.max(
+          this.bytesPerSecond,
+          Math.min(this.bytesPerSecond * 2, least),
+        )
+        : (this.bytesPerSecond + this.#rest / seconds) / 2;
     }
     this.#begin = undefined;
     this.#whole = this.#rest = 0;
@@ -113,7 +109,7 @@ export class Health implements Disposable {
     for (const { length } of args) this.#sent += length;
     if (!isFirst) return;
     this.#lastLife = performance.now();
-    if (this.#nextAt() < this.#dueAt) this.#arm();
+    if (this.#lastLife + this.#allowed * 1000 < this.#dueAt) this.#arm();
   }
 
   /** Notes that it was answered. */

@@ -26,6 +26,7 @@ const LINES = codes("+-:,(#_");
 const TEXTS = codes("$!=");
 const LISTS = codes("*~>%");
 const TEXT = code("$");
+const NUMBER = code(":");
 const NULL = code("_");
 const MAP = code("%");
 const MINUS = code("-");
@@ -74,8 +75,13 @@ export class ReplyScanner {
   readonly #open: number[] = [];
   /** The number of elements that the answer has announced. */
   #elements = 0;
-  #bytes = 0;
-  #begin: number | undefined;
+  /**
+   * When the answer began that has come in part, by `performance.now()`;
+   * `undefined` between two answers.
+   */
+  begin: number | undefined;
+  /** The number of bytes of that answer so far. */
+  bytes = 0;
 
   /**
    * Reads large answers too, from now on: the server has shown that it is Redis.
@@ -87,45 +93,35 @@ export class ReplyScanner {
   }
 
   /**
-   * When the answer began that is not over yet, by `performance.now()`;
-   * `undefined` between two answers.
-   */
-  get begin(): number | undefined {
-    return this.#begin;
-  }
-
-  /** The number of bytes of that answer so far. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /**
    * Reads on.
    *
    * @throws {ProtocolError} No Redis sends that, or not so much of it.
    */
   scan(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
-      const next = this.#step(chunk, at);
-      this.#bytes += next - at;
-      at = next;
-      if (this.#bytes > this.#maxBytes) {
+      const start = at;
+      if (this.#at === At.Type) at = this.#skipShort(chunk, start);
+      if (at > start) this.#endItem();
+      else at = this.#step(chunk, start);
+      this.bytes += at - start;
+      if (this.bytes > this.#maxBytes) {
         throw new ProtocolError(
           `it sends an answer of more than ${this.#maxBytes} bytes`,
         );
       }
-      if (this.#at === At.Type && this.#open.length === 0) this.#endAnswer();
+      if (this.#at === At.Type && this.#open.length === 0) {
+        this.begin = undefined;
+        this.bytes = this.#elements = 0;
+      }
     }
   }
 
   /** Reads one part, and returns where the next one begins. */
   #step(chunk: Uint8Array, at: number): number {
     switch (this.#at) {
-      case At.Type: {
-        const next = this.#skipText(chunk, at);
-        if (next === at) this.#beginItem(chunk, at++);
-        return Math.max(next, at);
-      }
+      case At.Type:
+        this.#beginItem(chunk, at);
+        return at + 1;
       case At.Line: {
         const end = chunk.indexOf(CR, at);
         const next = end < 0 ? chunk.length : end + 1;
@@ -156,29 +152,31 @@ export class ReplyScanner {
   }
 
   /**
-   * Passes over a short text that is there as a whole, as most are. Whatever is
-   * special is left to the slow way.
+   * Passes over a short text or a number that is there as a whole, as most are.
+   * Whatever is special is left to the slow way.
+   *
+   * @returns Where the next item begins.
    */
-  #skipText(chunk: Uint8Array, start: number): number {
-    if (chunk[start] !== TEXT || this.#open.length === 0) return start;
-    let length = 0;
+  #skipShort(chunk: Uint8Array, start: number): number {
+    const type = chunk[start];
+    if (type !== TEXT && type !== NUMBER) return start;
+    let value = 0;
     let at = start + 1;
     let digit: number;
-    while ((digit = chunk[at]! - ZERO) >= 0 && digit < 10 && length < 2 ** 20) {
-      length = length * 10 + digit;
+    while ((digit = chunk[at]! - ZERO) >= 0 && digit < 10 && value < 2 ** 20) {
+      value = value * 10 + digit;
       at++;
     }
-    const end = at + 2 + length;
-    const isWhole = at > start + 1 && end + 1 < chunk.length &&
-      chunk[at] === CR && chunk[at + 1] === LF &&
-      chunk[end] === CR && chunk[end + 1] === LF;
-    if (!isWhole) return start;
-    this.#endItem();
-    return end + 2;
+    const isLine = at > start + 1 &&
+      chunk[at] === CR && chunk[at + 1] === LF;
+    if (!isLine) return start;
+    if (type === NUMBER) return at + 2;
+    const end = at + 2 + value;
+    return chunk[end] === CR && chunk[end + 1] === LF ? end + 2 : start;
   }
 
   #beginItem(chunk: Uint8Array, at: number): void {
-    this.#begin ??= performance.now();
+    this.begin ??= performance.now();
     this.#type = chunk[at]!;
     this.#line = this.#length = 0;
     this.#isNegative = false;
@@ -241,11 +239,6 @@ export class ReplyScanner {
       if (--this.#open[last]! > 0) return;
       this.#open.pop();
     }
-  }
-
-  #endAnswer(): void {
-    this.#begin = undefined;
-    this.#bytes = this.#elements = 0;
   }
 }
 

@@ -54,7 +54,10 @@ class ChangedKeys extends BasicClientSideCache {
 export interface SendOptions {
   /** Bulk replies are to be bytes. */
   readonly bytes?: boolean | undefined;
-  /** Tells whether a reply has the shape that it has to have. */
+  /**
+   * Tells whether a reply has the shape that it has to have; without it, what is
+   * known of the command does.
+   */
   readonly isReply?: ((reply: unknown) => boolean) | undefined;
 }
 
@@ -161,9 +164,12 @@ export class ServerConnection {
     const decoders = socket.listeners("data");
     socket.removeAllListeners("data");
     socket.on("data", (chunk: Buffer) => {
-      this.throughput.onBytes(chunk.length);
       try {
         this.scanner.scan(chunk);
+        this.throughput.onBytes(
+          chunk.length,
+          this.scanner.begin === undefined,
+        );
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         this.#distrust(error.message, error.advice);
@@ -354,11 +360,9 @@ export class ServerConnection {
     } catch (error) {
       if (name === "MULTI") this.#isQueueing = false;
       throw error;
-    } finally {
-      this.throughput.onReply();
     }
-    const isFitting = fitsCommand(name, reply) && isReply?.(reply) !== false;
-    if (isAny || isFitting) return reply as Reply;
+    const isFitting = isAny || (isReply?.(reply) ?? fitsCommand(name, reply));
+    if (isFitting) return reply as Reply;
     throw this.loss ?? this.#distrust(
       `what came as the answer to ${name} has the shape of another one`,
     );
