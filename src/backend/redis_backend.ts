@@ -1,6 +1,11 @@
 import { formatAddress } from "../redis/address.ts";
 import { Consumers } from "../redis/consumers.ts";
-import { DeadLetters, type InboxOptions } from "../redis/mod.ts";
+import {
+  DeadLetters,
+  type InboxOptions,
+  pauseQueue,
+  resumeQueue,
+} from "../redis/mod.ts";
 import { addStats, emptyStats } from "../redis/consumer.ts";
 import { parseRedisArgs } from "../redis/redis_args.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
@@ -136,6 +141,64 @@ export class RedisBackend extends Backend {
       daemon: this.daemon,
       logger: this.logger,
     });
+  }
+
+  /**
+   * Pauses its queues for all their consumers, as {@linkcode pauseQueue} does:
+   * what is in hand is finished, nothing more is taken, and sending goes on. Works
+   * before `start()` too.
+   *
+   * @param queue The queue. Default: all queues of the backend.
+   * @returns Whether any of them was not paused before.
+   * @throws {TypeError} If the queue is no name, or an argument for Redis is
+   * unknown or wrong.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using backend = new RedisBackend({ redisArgs: server.redisArgs });
+   * await backend.pauseQueue();
+   * await backend.sendEvent({ args: { type: "custom.Motion" } }); // waits
+   * await backend.resumeQueue();
+   * ```
+   */
+  async pauseQueue(queue?: string): Promise<boolean> {
+    this.throwIfClosed();
+    const { redisArgs, deviceId: by } = this;
+    const changed = await Promise.all(
+      this.#queuesOf(queue).map((queue) =>
+        pauseQueue(redisArgs, { queue, by })
+      ),
+    );
+    return changed.includes(true);
+  }
+
+  /**
+   * Lets the consumers of its queues go on, whoever has paused them.
+   *
+   * @param queue The queue. Default: all queues of the backend.
+   * @returns Whether any of them was paused.
+   * @throws {TypeError} If the queue is no name, or an argument for Redis is
+   * unknown or wrong.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   */
+  async resumeQueue(queue?: string): Promise<boolean> {
+    this.throwIfClosed();
+    const changed = await Promise.all(
+      this.#queuesOf(queue).map((queue) =>
+        resumeQueue(this.redisArgs, { queue })
+      ),
+    );
+    return changed.includes(true);
+  }
+
+  #queuesOf(queue: string | undefined): readonly string[] {
+    return queue === undefined ? [this.#queue].flat() : [queue];
   }
 
   /**

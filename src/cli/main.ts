@@ -10,6 +10,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   actions: async () => (await import("./actions.ts")).actionsCommand,
   discover: async () => (await import("./discover.ts")).discoverCommand,
   status: async () => (await import("./status.ts")).statusCommand,
+  pause: async () => (await import("./pause.ts")).pauseCommand,
+  resume: async () => (await import("./pause.ts")).resumeCommand,
   dead: async () => (await import("./dead.ts")).deadCommand,
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
   dashboard: async () => (await import("./dashboard.ts")).dashboardCommand,

@@ -45,8 +45,11 @@ function describe(status: QueueStatus, paint: Paint): string[] {
   const { server, deadLetters, consumers } = status;
   const facts: [name: string, value: string][] = [
     ["queue", status.queue],
+    ...status.pause === undefined
+      ? []
+      : [["paused", pauseOf(status.pause)] as [string, string]],
     ["waiting", String(status.length)],
-    ["pausing", String(status.paused)],
+    ["retrying", String(status.retrying)],
     ["in hand", String(status.inFlight)],
     [
       "dead letters",
@@ -72,6 +75,10 @@ function describe(status: QueueStatus, paint: Paint): string[] {
     { title: "IN HAND", align: "right" },
   ] as const;
   return [...lines, "", ...table(columns, rows, paint)];
+}
+
+function pauseOf({ since, by }: NonNullable<QueueStatus["pause"]>): string {
+  return `for ${span(Math.max(0, Date.now() / 1000 - since))}, by ${by}`;
 }
 
 function memoryOf({ server }: QueueStatus): string {

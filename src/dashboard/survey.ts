@@ -110,7 +110,7 @@ export class Survey implements Disposable {
 
   #note({ time, queues }: Reading): void {
     if (queues.length === 0) return;
-    const lengths = queues.map(({ length, paused }) => length + paused);
+    const lengths = queues.map(({ length, retrying }) => length + retrying);
     this.levels.push({ time, lengths });
     if (this.levels.length > MAX_LEVELS) this.levels.shift();
   }

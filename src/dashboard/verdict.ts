@@ -1,6 +1,7 @@
 import type { Desk } from "./page.ts";
 import type { QueueReading } from "./survey.ts";
 import { amount, span } from "../units.ts";
+import { pausedFor } from "./words.ts";
 
 /** Something that is not as it should be, and what to do about it. */
 export interface Trouble {
@@ -69,13 +70,19 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
 }
 
 function troublesOf(
-  { queue, length, consumers, age, deadLetters }: QueueReading,
+  { queue, length, consumers, age, deadLetters, pause }: QueueReading,
   isHere: boolean,
 ): Trouble[] {
   const troubles: Trouble[] = [];
   const dead = consumers.filter(({ heartbeat }) => heartbeat === undefined);
   const alive = consumers.length - dead.length;
-  if (length > 0 && alive === 0 && !isHere) {
+  if (pause !== undefined) {
+    troubles.push({
+      level: "warning",
+      text: `${queue} ${pausedFor(pause)}: nothing is taken from it.`,
+      advice: "Resume it on the page with the queues when it may go on.",
+    });
+  } else if (length > 0 && alive === 0 && !isHere) {
     troubles.push({
       level: "failure",
       text: `${amount(length, "message")} in ${queue} ${

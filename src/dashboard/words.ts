@@ -1,5 +1,6 @@
 import { html } from "hono/html";
 import type { Html } from "./page.ts";
+import type { QueuePause } from "../redis/mod.ts";
 import { span } from "../units.ts";
 
 /** Writes how long ago something was. */
@@ -13,6 +14,12 @@ export function clock(time: number): Html {
   const date = new Date(time * 1000);
   const iso = Number.isNaN(date.getTime()) ? "" : date.toISOString();
   return html`<time datetime="${iso}">${iso.slice(11, 19)}</time>`;
+}
+
+/** Says since when a queue is paused, and by whom. */
+export function pausedFor({ since, by }: QueuePause): string {
+  const seconds = Math.max(0, Date.now() / 1000 - since);
+  return `is paused for ${span(seconds)}, by ${by}`;
 }
 
 /** Cuts a text that is too long, and not between the halves of a surrogate pair. */

@@ -205,6 +205,7 @@ export async function* checkQueue(
     [keys.consumers, "hash"],
     [keys.deliveries, "hash"],
     [keys.retry, "zset"],
+    [keys.paused, "string"],
   ];
   let isSound = true;
   for (const [key, type] of expected) {
@@ -224,15 +225,25 @@ async function* checkStanding(
   connection: BriefConnection,
   queue: string,
 ): AsyncGenerator<Finding> {
-  const { length, consumers, deadLetters } = await readQueueStatus(
+  const { length, consumers, deadLetters, pause } = await readQueueStatus(
     connection,
     queue,
   ).catch((error) => {
     if (error instanceof RedisError && error.code === "permission") {
-      return { length: 0, consumers: [], deadLetters: { count: 0 } };
+      const deadLetters = { count: 0 };
+      return { length: 0, consumers: [], deadLetters, pause: undefined };
     }
     throw error;
   });
+  if (pause !== undefined) {
+    yield warning(
+      "queue",
+      `"${queue}" is paused since ${
+        new Date(pause.since * 1000).toISOString()
+      }, by ${pause.by}: nothing is taken from it.`,
+      "platypush-redis resume, when it may go on.",
+    );
+  }
   const alive = consumers.filter(({ heartbeat }) => heartbeat !== undefined);
   yield length > 0 && alive.length === 0
     ? warning(

@@ -24,10 +24,10 @@ import { NOTHING, READ_LOST, READ_MOVED, type Taken, Taker } from "./taker.ts";
 
 /**
  * The parts of the one number that `EXISTS` tells, since a key that it names
- * several times counts as often: histories once, the heartbeat twice, the queue
- * four times.
+ * several times counts as often: the heartbeat once, histories twice, the pause
+ * four times, the queue eight times.
  */
-const FACTS = { hasHistories: 1, isAlive: 2, isFollowed: 4 };
+const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
@@ -61,6 +61,8 @@ export class AtLeastOnce extends Consumer implements Member {
   /** The number of messages in a row that had others behind them. */
   #followed = 0;
   readonly #ending = new AbortController();
+  /** What is asked about each message, beside the heartbeat: see {@link FACTS}. */
+  readonly #facts: readonly string[];
 
   constructor(options: ConsumerOptions) {
     super(options);
@@ -69,6 +71,12 @@ export class AtLeastOnce extends Consumer implements Member {
     this.#taker = new Taker(options);
     this.#session = new Session(options.queue, options.consumer);
     this.keys = this.#session.keys;
+    const { queue, deliveries, paused } = this.keys;
+    this.#facts = [
+      ...Array<string>(2).fill(deliveries),
+      ...Array<string>(4).fill(paused),
+      ...Array<string>(8).fill(queue),
+    ];
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
 
@@ -308,7 +316,7 @@ export class AtLeastOnce extends Consumer implements Member {
       ),
       // A key that is named several times counts as often: see FACTS.
       blocking.command<number>(
-        ["EXISTS", keys.deliveries, beat, beat, queue, queue, queue, queue],
+        ["EXISTS", beat, ...this.#facts],
         { isReply: isNumber },
       ),
     ]));
@@ -327,6 +335,13 @@ export class AtLeastOnce extends Consumer implements Member {
     const isFollowed = (known.value & FACTS.isFollowed) > 0;
     if (isFollowed) this.ring();
     const payload = moved.value;
+    if ((known.value & FACTS.isPaused) > 0) {
+      this.watch.suspect();
+      if (payload !== null) {
+        await this.#putBack(session, number);
+        return NOTHING;
+      }
+    }
     if (payload === null) {
       if (announced.status === "fulfilled") session.slots.push(number);
       return NOTHING;

@@ -7,6 +7,7 @@ import type { DeadLetter } from "./dead_letter.ts";
 import type { DeadLetterBox } from "./dead_letter_box.ts";
 import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
+import { QueueWatch } from "./queue_watch.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -260,7 +261,9 @@ export abstract class Consumer {
   readonly options: ConsumerOptions;
   /** Aborted when no further batch is to be taken. */
   protected readonly closing: AbortController = new AbortController();
-  #isOpen = true;
+  /** Follows what was asked of the queue for all its consumers. */
+  readonly watch: QueueWatch;
+  #isWanted = true;
   #isIdle = true;
   /** When the command that blocks began, by `performance.now()`; else never. */
   #blockedSince = Infinity;
@@ -276,6 +279,10 @@ export abstract class Consumer {
 
   constructor(options: ConsumerOptions) {
     this.options = options;
+    this.watch = new QueueWatch(options, () => {
+      this.wake();
+      void this.#unblock();
+    });
   }
 
   /**
@@ -286,6 +293,7 @@ export abstract class Consumer {
   async start(): Promise<void> {
     await Promise.all([this.checkRights(), this.checkUnblocking()]);
     await this.enter();
+    await this.watch.look();
   }
 
   /** Begins to take messages. */
@@ -295,15 +303,15 @@ export abstract class Consumer {
 
   /** Stops taking messages; resolves when what was taken and not handed out is back. */
   async pause(): Promise<void> {
-    this.#isOpen = false;
+    this.#isWanted = false;
     this.wake();
     await this.#unblock();
-    while (!this.#isIdle && !this.#isOpen) await this.#change();
+    while (!this.#isIdle && !this.#isWanted) await this.#change();
   }
 
   /** Goes on. */
   resume(): void {
-    this.#isOpen = true;
+    this.#isWanted = true;
     this.wake();
   }
 
@@ -321,11 +329,13 @@ export abstract class Consumer {
     while (this.#inHand > 0 && !late.signal.aborted) await this.#change();
     late.abort();
     await over;
+    await this.watch.stop();
     await this.leave();
   }
 
   /** Looks after what has changed while a connection was lost. */
   onReconnect(): void {
+    this.watch.lookSoon();
     this.checkRights().then(() => this.#refusal = "", (error: RedisError) => {
       // Both connections may come back, and one of them after the other.
       if (error.code !== "permission" || error.message === this.#refusal) {
@@ -427,7 +437,11 @@ export abstract class Consumer {
 
   /** Tells whether batches are wanted at the moment. */
   protected get isOpen(): boolean {
-    return this.#isOpen && !this.closing.signal.aborted;
+    return this.#mayTake && !this.closing.signal.aborted;
+  }
+
+  get #mayTake(): boolean {
+    return this.#isWanted && !this.watch.isPaused;
   }
 
   /** The number of messages that are handed out and not settled. */
@@ -473,9 +487,9 @@ export abstract class Consumer {
   async #run(): Promise<void> {
     const { signal } = this.closing;
     for (let failures = 0; !signal.aborted;) {
-      if (!this.#isOpen) {
+      if (!this.#mayTake) {
         await this.#rest();
-        if (!this.#isOpen && !signal.aborted) await this.#change();
+        if (!this.#mayTake && !signal.aborted) await this.#change();
         continue;
       }
       this.#isIdle = false;

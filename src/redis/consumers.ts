@@ -257,15 +257,13 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
     const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
     this.#heartbeats.push(heartbeat);
-    const byName = new Map<string, Consumer>();
-    const isShared = queues.length > 1 && await tellsChanges(
-      control,
-      first!,
-      (key) => {
-        if (key !== undefined) byName.get(key)?.ring();
-        else for (const consumer of byName.values()) consumer.ring();
-      },
-    );
+    const byKey = new Map<string, () => void>();
+    const isTold = await control.trackKeys((key) => {
+      if (key !== undefined) byKey.get(key)?.();
+      else for (const look of byKey.values()) look();
+    });
+    const isShared = isTold && queues.length > 1 &&
+      await mayMove(control, first!);
     const user = parseRedisArgs(args).username ?? "default";
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
@@ -312,7 +310,10 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         control,
         heartbeat,
       });
-      byName.set(queue, consumer);
+      byKey.set(queue, () => consumer.ring());
+      for (const key of consumer.watch.keys) {
+        byKey.set(key, () => consumer.watch.lookSoon());
+      }
       const source = { queue, consumer, control, stats };
       if (options.paused) await consumer.pause();
       await this.#insist(() => consumer.start(), options, logger);
@@ -357,21 +358,14 @@ function maxReply(maxSize: number): number {
 }
 
 /**
- * Asks the server to tell when keys change that were read, so that one connection
- * does for many queues.
- *
- * @returns Whether it does, and the user may move messages without waiting.
+ * Tells whether this user may move a message without waiting for one, so that one
+ * connection does for many queues.
  */
-async function tellsChanges(
-  control: Connection,
-  queue: string,
-  listener: (key: string | undefined) => void,
-): Promise<boolean> {
+async function mayMove(control: Connection, queue: string): Promise<boolean> {
   const { dead } = queueKeys(queue, "");
   const probe = dead.replace(/dead$/, "probe");
-  return await control.trackKeys(listener) &&
-    await control.command(["LMOVE", probe, probe, "LEFT", "RIGHT"])
-      .then(() => true, () => false);
+  return await control.command(["LMOVE", probe, probe, "LEFT", "RIGHT"])
+    .then(() => true, () => false);
 }
 
 function checkQueues(

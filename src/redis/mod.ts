@@ -26,6 +26,12 @@ export { Inbox } from "./inbox.ts";
 export type { InboxOptions } from "./inbox_options.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
 export {
+  pauseQueue,
+  type PauseQueueOptions,
+  type QueuePause,
+  resumeQueue,
+} from "./queue_pause.ts";
+export {
   type QueueStatus,
   queueStatus,
   type QueueStatusOptions,

@@ -30,6 +30,8 @@ export interface QueueKeys {
   readonly retry: string;
   /** The list of the dead letters. */
   readonly dead: string;
+  /** Since when the queue is paused for all its consumers, and by whom; none while it is not. */
+  readonly paused: string;
   /** The stream of what has passed, where the dashboard keeps that. */
   readonly passed: string;
 }
@@ -52,6 +54,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     handled: `${prefix}:handled`,
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
+    paused: `${prefix}:paused`,
     passed: `${prefix}:passed`,
   };
 }

@@ -3,6 +3,7 @@ import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { findBatches } from "./find_batches.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
+import { parsePause, type QueuePause } from "./queue_pause.ts";
 import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineMove } from "./script.ts";
@@ -17,7 +18,9 @@ export interface QueueStatus {
    * The number of messages that have failed and wait until they are tried
    * again.
    */
-  readonly paused: number;
+  readonly retrying: number;
+  /** Since when it is paused for all its consumers, and by whom; `undefined` while it is not. */
+  readonly pause: QueuePause | undefined;
   /** The number of messages that consumers have in hand. */
   readonly inFlight: number;
   /**
@@ -82,10 +85,11 @@ const OPTIONS: Rows<QueueStatusOptions> = {
 
 type Survey = [
   length: number,
-  paused: number,
+  retrying: number,
   dead: number,
   oldest: string,
   consumers: [name: string, state: string, left: number, inFlight: number][],
+  pause: string | null,
 ];
 
 /**
@@ -131,12 +135,13 @@ export async function queueStatus(
 
 /** Looks at a queue and its consumers, all at one moment. */
 const SURVEY = defineMove(
-  ["list", "hash", "zset", "list"],
+  ["list", "hash", "zset", "list", "string"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the sorted set of the messages that pause
 -- KEYS[4]  the list of the dead letters
+-- KEYS[5]  says that the queue is paused
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3…] in turns: a consumer that may be missing in the hash, and the number
@@ -146,7 +151,8 @@ const SURVEY = defineMove(
 -- Returns the length of the queue, how many messages pause, how many dead
 -- letters there are, when the oldest one became one or '', and for each consumer
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
--- left of its heartbeat (-2 without one), and how many messages it has in hand.
+-- left of its heartbeat (-2 without one), and how many messages it has in hand;
+-- and what the queue's pause holds, or nil.
 ${HEARTBEAT_FUNCTIONS}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
@@ -178,6 +184,7 @@ local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
+  redis.call('GET', KEYS[5]),
 }
 `,
 );
@@ -195,15 +202,14 @@ export async function readQueueStatus(
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
   const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
-  const [length, paused, count, oldest, found] = await connection.script<
-    Survey
-  >(
-    SURVEY,
-    [queue, keys.consumers, keys.retry, keys.dead],
-    [keys.allHeartbeats, keys.allProcessing, ...batches],
-  ).catch((error) => {
-    throw explainWrongType(error, queue);
-  });
+  const [length, retrying, count, oldest, found, pause] = await connection
+    .script<Survey>(
+      SURVEY,
+      [queue, keys.consumers, keys.retry, keys.dead, keys.paused],
+      [keys.allHeartbeats, keys.allProcessing, ...batches],
+    ).catch((error) => {
+      throw explainWrongType(error, queue);
+    });
   const consumers = found
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
@@ -216,7 +222,8 @@ export async function readQueueStatus(
   return {
     queue,
     length,
-    paused,
+    retrying,
+    pause: parsePause(pause),
     inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
     consumers,
     deadLetters: {

@@ -53,7 +53,7 @@ export class Taker {
    * to the dead letters.
    */
   static readonly #TAKE = defineMove(
-    ["list", "hash", "hash", "list", "hash", "list"],
+    ["list", "hash", "hash", "list", "hash", "list", "string"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -61,6 +61,7 @@ export class Taker {
 -- KEYS[4]  the list of this batch
 -- KEYS[5]  the hash of the histories
 -- KEYS[6]  the list of the dead letters
+-- KEYS[7]  exists while the queue is paused: then it is as good as empty
 -- ARGV[1]  the consumer
 -- ARGV[2]  the number of the batch
 -- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
@@ -103,7 +104,9 @@ end
 
 if limit > 0 then
   local length = redis.call('LLEN', KEYS[1])
-  if length == 0 then return {'', 0, 0} end
+  if length == 0 or redis.call('EXISTS', KEYS[7]) == 1 then
+    return {'', 0, 0}
+  end
   begin(KEYS[3])
   local fitting = math.floor(maxBytes / (size(KEYS[1], 1) / length))
   count = math.max(1, math.min(limit, length, fitting))
@@ -187,6 +190,7 @@ return {histories, count, left}
         list,
         keys.deliveries,
         keys.dead,
+        keys.paused,
       ],
       [
         session.name,

@@ -289,6 +289,21 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     await page.locator("#queues").getByText(QUEUE).waitFor();
   });
 
+  await t.step("A queue is paused, and goes on", async () => {
+    const card = page.locator("#queues .card", { hasText: QUEUE });
+    await card.getByRole("button", { name: "Pause" }).click();
+    await card.getByText(/is paused for \d+ s, by livingroom/).waitFor();
+    await page.getByText(`${QUEUE} is paused: what is in hand`).waitFor();
+    const before = scene.backend.stats().received;
+    await scene.send("hall");
+    await card.getByRole("definition").getByText("1", { exact: true }).first()
+      .waitFor();
+    assert.equal(scene.backend.stats().received, before);
+    await card.getByRole("button", { name: "Resume" }).click();
+    await until(() => scene.backend.stats().received > before, "it goes on");
+    await card.getByRole("button", { name: "Pause" }).waitFor();
+  });
+
   await t.step("A neighbour is seen, and gets a message", async () => {
     await go(page, scene, "neighbours");
     const card = page.locator(".neighbour", { hasText: "kitchen" });

@@ -40,7 +40,7 @@ Deno.test("queueStatus counts what waits, pauses, is in hand and is dead", async
   const status = await queueStatus(server.args);
   assert.equal(status.queue, QUEUE);
   assert.equal(status.length, 3);
-  assert.equal(status.paused, 1);
+  assert.equal(status.retrying, 1);
   assert.equal(status.inFlight, 7);
   assert.equal(status.deadLetters.count, 1);
   const { oldest } = status.deadLetters;

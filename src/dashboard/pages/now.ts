@@ -164,7 +164,7 @@ function tilesPart({ survey, bus, path }: Desk): Part {
     ],
     [
       "Retries",
-      show(sum(queues, ({ paused }) => paused)),
+      show(sum(queues, ({ retrying }) => retrying)),
       "failed, wait for another try",
       "/queues",
     ],

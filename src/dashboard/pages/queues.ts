@@ -1,7 +1,9 @@
 import { html } from "hono/html";
+import type { Context } from "hono";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
 import { amount, number, span } from "../../units.ts";
+import { chip, pausedFor } from "../words.ts";
 
 /** The page with the queues, and how long each was. */
 export const queuesPage: Page = {
@@ -21,6 +23,21 @@ export const queuesPage: Page = {
       ${queuesPart(desk).html}
     `,
   parts: (desk) => [queuesPart(desk)],
+  routes: (app, desk) => {
+    app.post("/queues/pause", async (context) => {
+      const queue = await queueOf(context, desk);
+      await desk.backend.pauseQueue(queue);
+      desk.live.wake();
+      const message = `${queue} is paused: what is in hand is finished.`;
+      return context.json({ message });
+    });
+    app.post("/queues/resume", async (context) => {
+      const queue = await queueOf(context, desk);
+      await desk.backend.resumeQueue(queue);
+      desk.live.wake();
+      return context.json({ message: `${queue} goes on.` });
+    });
+  },
   tick: ({ survey }, viewer) => {
     const level = survey.levels.at(-1);
     if (level === undefined) return;
@@ -32,6 +49,15 @@ export const queuesPage: Page = {
     viewer.send("points", JSON.stringify(point));
   },
 };
+
+/** Reads which queue is meant; only those that are shown can be. */
+async function queueOf(context: Context, desk: Desk): Promise<string> {
+  const queue = String((await context.req.formData()).get("queue") ?? "");
+  if (!desk.queues.includes(queue)) {
+    throw new TypeError(`There is no queue "${queue}" on this page`);
+  }
+  return queue;
+}
 
 function lineOf({ queues, survey }: Desk): Html {
   const columns = [
@@ -49,7 +75,8 @@ function lineOf({ queues, survey }: Desk): Html {
   `;
 }
 
-function queuesPart({ survey, queues }: Desk): Part {
+function queuesPart(desk: Desk): Part {
+  const { survey, queues } = desk;
   const reading = survey.current;
   const rows = reading?.queues ?? [];
   return {
@@ -61,13 +88,14 @@ function queuesPart({ survey, queues }: Desk): Part {
         ? html`<p class="card empty">Looking at ${
           amount(queues.length, "queue")
         }…</p>`
-        : rows.map(queueCard)
+        : rows.map((reading) => queueCard(desk, reading))
     }</div>`,
   };
 }
 
 function queueCard(
-  { queue, length, paused, inFlight, age, consumers, deadLetters }:
+  desk: Desk,
+  { queue, length, retrying, pause, inFlight, age, consumers, deadLetters }:
     QueueReading,
 ): Html {
   const facts: [string, string][] = [
@@ -76,7 +104,7 @@ function queueCard(
       "Oldest",
       length === 0 ? "–" : age === undefined ? "not known" : span(age),
     ],
-    ["Retries", number(paused)],
+    ["Retries", number(retrying)],
     ["In hand", number(inFlight)],
     ["Consumers", number(consumers.length)],
     ["Dead letters", number(deadLetters.count)],
@@ -84,7 +112,11 @@ function queueCard(
   return html`
     <section class="card">
       <div class="card-head">
-        <h2 class="mono">${queue}</h2>
+        <h2 class="mono">${queue}</h2>${pause === undefined
+          ? ""
+          : chip("paused", pausedFor(pause))}${desk.isReadOnly
+          ? ""
+          : switchOf(desk, queue, pause !== undefined)}
       </div>
       <dl class="facts">${facts.map(([name, value]) =>
         html`
@@ -95,5 +127,17 @@ function queueCard(
         `
       )}</dl>
     </section>
+  `;
+}
+
+/** A button that pauses a queue, or lets it go on. */
+function switchOf(desk: Desk, queue: string, isPaused: boolean): Html {
+  const [verb, title] = isPaused ? ["resume", "Resume"] : ["pause", "Pause"];
+  return html`
+    <form data-post method="post"
+      action="${desk.path(
+        `/queues/${verb}`,
+      )}"><input type="hidden" name="queue" value="${queue}"><button
+        title="${title} it for all consumers">${title}</button></form>
   `;
 }
