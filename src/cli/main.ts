@@ -1,6 +1,6 @@
 import { VERSION } from "../version.ts";
 import type { Command } from "./command.ts";
-import { printLine } from "./print.ts";
+import { printLine, printText } from "./print.ts";
 import { program } from "./program.ts";
 
 /** Loads each command, which is only done for the one that is asked for. */
@@ -16,19 +16,21 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import("./doctor.ts")).doctorCommand,
   dashboard: async () => (await import("./dashboard.ts")).dashboardCommand,
   config: async () => (await import("./config.ts")).configCommand,
+  completions: async () =>
+    (await import("./completions.ts")).completionsCommand,
 };
 
 /**
  * Loads the commands that some arguments may be about: one where they name it,
- * also where they are to be completed, else all.
+ * else all.
  *
  * @param args The arguments, as in `Deno.args`.
  */
 export function loadCommands(args: readonly string[]): Promise<Command[]> {
-  const [name = "", ...rest] = args[0] === "completions" ? args.slice(2) : args;
-  const isNamed = Object.hasOwn(COMMANDS, name) &&
-    (args[0] !== "completions" || rest.length > 0);
-  const loaders = isNamed ? [COMMANDS[name]!] : Object.values(COMMANDS);
+  const [name = ""] = args;
+  const loaders = Object.hasOwn(COMMANDS, name)
+    ? [COMMANDS[name]!]
+    : Object.values(COMMANDS);
   return Promise.all(loaders.map((load) => load()));
 }
 
@@ -48,6 +50,12 @@ export async function main(args: readonly string[]): Promise<void> {
   await program(async (signal) => {
     if (args.length === 1 && ["--version", "-V"].includes(args[0]!)) {
       return await printLine(VERSION);
+    }
+    const [name, shell = "", ...words] = args;
+    if (name === "completions" && words.length > 0) {
+      const { complete } = await import("./complete.ts");
+      const answer = complete(shell, words);
+      if (answer !== undefined) return await printText(answer);
     }
     const given = args.length === 0 ? ["--help"] : args;
     const { parseCommandLine } = await import("./parse_command_line.ts");

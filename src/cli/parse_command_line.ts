@@ -1,12 +1,4 @@
-import {
-  bash,
-  fish,
-  nu,
-  pwsh,
-  type ShellCompletion,
-  zsh,
-} from "@optique/core/completion";
-import { type Suggestion, suggestSync } from "@optique/core/parser";
+import { suggestSync } from "@optique/core/parser";
 import { runParserSync } from "@optique/core/facade";
 import {
   formatMessage,
@@ -20,44 +12,7 @@ import { type Action, type Command, oneOf, usageOf } from "./command.ts";
 import { printText, terminalWidth } from "./print.ts";
 import { UsageError } from "./program.ts";
 
-/** The command that prints a script for a shell, and completes words for it. */
-const COMPLETIONS = "completions";
-
-const SHELLS = { bash, zsh, fish, pwsh, nu };
-
-/**
- * The shells that there are scripts for. They complete `completions` itself too,
- * which the parser of the other commands does not know.
- *
- * @param args The arguments: `completions SHELL`, and the words to complete.
- */
-function completionShells(
-  args: readonly string[],
-): Record<string, ShellCompletion> {
-  const words = args.slice(2);
-  return Object.fromEntries(
-    Object.entries(SHELLS).map(([name, shell]) => [name, {
-      ...shell,
-      encodeSuggestions: (suggestions) =>
-        shell.encodeSuggestions(withCompletions(suggestions, words)),
-    }]),
-  );
-}
-
-function withCompletions(
-  suggestions: readonly Suggestion[],
-  words: readonly string[],
-): readonly Suggestion[] {
-  const word = words.at(-1)!;
-  const literals = (names: readonly string[]): Suggestion[] =>
-    names.filter((name) => name.startsWith(word))
-      .map((text) => ({ kind: "literal", text }));
-  if (words.length === 1) return [...suggestions, ...literals([COMPLETIONS])];
-  if (words[0] !== COMPLETIONS) return suggestions;
-  return words.length === 2 ? literals(Object.keys(SHELLS)) : [];
-}
-
-/** The name that the program is installed and completed under. */
+/** The name that the program is installed. */
 const NAME = "platypush-redis";
 /** The options that may be anywhere, and are no part of a command. */
 const GENERAL = ["--help", "--version"];
@@ -67,8 +22,7 @@ const GENERAL = ["--help", "--version"];
  *
  * @param args The arguments, as in `Deno.args`.
  * @param commands The commands that there are.
- * @returns What they ask for: a command, a help text, the version, or what a
- * shell needs for completions.
+ * @returns What they ask for: a command, a help text or the version.
  * @throws {UsageError} They ask for nothing that there is.
  */
 export function parseCommandLine(
@@ -91,11 +45,6 @@ export function parseCommandLine(
     version: {
       option: { names: ["--version", "-V"] },
       value: VERSION,
-      onShow: () => print,
-    },
-    completion: {
-      command: { names: [COMPLETIONS] },
-      shells: completionShells(args),
       onShow: () => print,
     },
     footer: [
@@ -129,8 +78,7 @@ function unexpected(
     .flatMap((suggestion) =>
       suggestion.kind === "literal" ? [suggestion.text] : []
     );
-  const own = before.length === 0 ? [COMPLETIONS] : [];
-  const [similar] = findSimilar(name, [...expected, ...own, ...GENERAL]);
+  const [similar] = findSimilar(name, [...expected, ...GENERAL]);
   if (similar !== undefined) {
     return message`Unexpected ${name}, did you mean ${similar}?`;
   }

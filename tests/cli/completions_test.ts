@@ -1,4 +1,18 @@
 import assert from "node:assert/strict";
+import {
+  bash,
+  fish,
+  nu,
+  pwsh,
+  type ShellCompletion,
+  zsh,
+} from "@optique/core/completion";
+import { suggestSync } from "@optique/core/parser";
+import { completionWords } from "../../scripts/completions.ts";
+import { oneOf } from "../../src/cli/command.ts";
+import { complete } from "../../src/cli/complete.ts";
+import words from "../../src/cli/completion_words.json" with { type: "json" };
+import { loadCommands } from "../../src/cli/main.ts";
 import { runProgram } from "../programs.ts";
 
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
@@ -47,6 +61,7 @@ const CASES: readonly (readonly [words: string, expected: string[]])[] = [
   ["comp", ["completions"]],
   ["completions z", ["zsh"]],
   ["listen --co", ["--config", "--count"]],
+  ["dead list --reason f", ["failed", "foreign"]],
   ["send event custom.A --log-level w", ["warning"]],
 ];
 
@@ -104,4 +119,53 @@ Deno.test("completions for zsh are a script for zsh, and tell of what they offer
     args: ["-nc", script.stdout],
   }).output();
   assert.ok(success, new TextDecoder().decode(stderr));
+});
+
+Deno.test("the words to complete are those that the commands take", async () => {
+  assert.deepEqual(
+    completionWords(await loadCommands([])),
+    words,
+    "run `deno task completions`",
+  );
+});
+
+Deno.test("a word is completed as the library would, in each shell, without loading it", async () => {
+  const parser = oneOf(await loadCommands([]));
+  const shells: Record<string, ShellCompletion> = { bash, zsh, fish, nu, pwsh };
+  const cases = [
+    ["li"],
+    ["send", "req"],
+    ["listen", "--c"],
+    ["listen", "--count", "1", "--no-c"],
+    ["listen", "--count", "--"],
+    ["listen", "--", "--"],
+    ["listen", "--filter", ""],
+    ["status", "--log-level", "e"],
+    ["status", "--log-level=e"],
+    ["status", "--config", "/a%b:c"],
+    ["status", "--config=/a"],
+    ["dead", "list", "--reason", "failed", "--reason", "c"],
+    ["send", "event", "custom.A", "room=h"],
+    ["completions", "z"],
+    ["lissen", "x"],
+  ];
+  for (const [name, shell] of Object.entries(shells)) {
+    for (const words of cases) {
+      const suggestions = suggestSync(parser, words as [string]);
+      const expected = [...shell.encodeSuggestions(suggestions)].join("\n");
+      const lines = (text: string): string[] =>
+        text.split(/\n+/).filter(Boolean);
+      assert.deepEqual(
+        lines(complete(name, words)!),
+        lines(expected),
+        words.join(" "),
+      );
+    }
+  }
+  assert.equal(complete("tcsh", ["li"]), undefined);
+  const { code, stdout } = await runProgram(
+    ["cli.ts", "completions", "bash", "send", "ev"],
+    { permissions: ["-A", "--no-npm"] },
+  );
+  assert.deepEqual([code, stdout], [0, "event\n"]);
 });
