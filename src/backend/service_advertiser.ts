@@ -35,6 +35,11 @@ export interface RegisterServiceOptions {
    * `queue` where the backend has one.
    */
   properties?: ServiceOptions["properties"] | null | undefined;
+  /**
+   * The subtypes under which it is found too, such as `printer`; they are those
+   * of {@linkcode ServiceOptions}. Default: none.
+   */
+  subtypes?: readonly string[] | null | undefined;
   /** Names or addresses of network interfaces. Default: all that lead to other hosts. */
   interfaces?: readonly string[] | null | undefined;
   /** {@linkcode RegisterServiceOptions.srvType}. */
@@ -76,6 +81,11 @@ export const SERVICE_OPTIONS: Rows<RegisterServiceOptions> = {
     isNullable: true,
     description: "The TXT record, on top of what is there by default",
     defaultText: "`name`, `vendor`, `version`, `device_id`, `queue`",
+  }),
+  subtypes: row(TEXTS, {
+    isNullable: true,
+    description: "The subtypes under which it is found too",
+    defaultText: "none",
   }),
   interfaces: row(TEXTS, {
     isNullable: true,
@@ -216,6 +226,7 @@ export class ServiceAdvertiser {
           ...options.properties,
           ...(key !== undefined && { key }),
         },
+        subtypes: options.subtypes ?? [],
         onRename: (renamed) => this.#update(renamed),
       });
       const service = describe(advertiser, fullName);

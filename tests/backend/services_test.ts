@@ -64,6 +64,21 @@ Deno.test("Backend changes one property of its service and leaves the rest", asy
   });
 });
 
+Deno.test("Backend announces its service under subtypes, also when something else changes", async () => {
+  const id = deviceId();
+  await using bus = privateBus();
+  await using backend = new RedisBackend({ bus, deviceId: id });
+  await using changes = new Changes(id, "_lamp._sub._platypush-redis._tcp");
+  const subtypes = ["lamp", "switch"];
+  await backend.registerService({ interfaces, port: 7, subtypes });
+  assert.equal((await changes.next()).kind, "added");
+  await backend.updateService({ properties: { floor: 2 } });
+  const { kind, service } = await changes.next();
+  assert.deepEqual([kind, service.properties["floor"]], ["updated", "2"]);
+  await backend.updateService({ subtypes: ["switch"] });
+  assert.equal((await changes.next()).kind, "removed");
+});
+
 Deno.test("RedisBackend does not consume for plain listeners while it registers its service", async () => {
   await using server = await TestServer.start();
   const id = deviceId();
