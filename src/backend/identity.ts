@@ -86,7 +86,13 @@ export async function isSigned(
   }
 }
 
-/** Remembers the keys of peers, in a file of lines like `SHA256:… kitchen`. */
+/** Says what a line of the file is about; a key, where it says nothing. */
+const CERTIFICATE = "certificate ";
+
+/**
+ * Remembers peers in a file: the keys in lines like `SHA256:… kitchen`, and the
+ * certificates of their Redis in lines like `certificate SHA256:… kitchen`.
+ */
 export class KnownPeers {
   /** The file, which people may edit. */
   readonly path: string;
@@ -97,19 +103,43 @@ export class KnownPeers {
     this.path = `${folder}/${PEERS_FILE}`;
   }
 
-  /** The fingerprint that is remembered of a device. */
-  async keyOf(deviceId: string): Promise<string | undefined> {
+  /** The fingerprint that is remembered of a device's key. */
+  keyOf(deviceId: string): Promise<string | undefined> {
+    return this.#find("", deviceId);
+  }
+
+  /** The fingerprint that is remembered of the certificate of a device's Redis. */
+  certificateOf(deviceId: string): Promise<string | undefined> {
+    return this.#find(CERTIFICATE, deviceId);
+  }
+
+  /** Remembers a key for good. */
+  remember(deviceId: string, fingerprint: string): Promise<void> {
+    return this.#append("", deviceId, fingerprint);
+  }
+
+  /** Remembers a certificate for good. */
+  rememberCertificate(deviceId: string, fingerprint: string): Promise<void> {
+    return this.#append(CERTIFICATE, deviceId, fingerprint);
+  }
+
+  async #find(kind: string, deviceId: string): Promise<string | undefined> {
     for (const line of (await readText(this.path) ?? "").split("\n")) {
-      const [, fingerprint, name] = /^(SHA256:\S+) (.+?)\r?$/.exec(line) ?? [];
+      if (!line.startsWith(kind)) continue;
+      const [, fingerprint, name] =
+        /^(SHA256:\S+) (.+?)\r?$/.exec(line.slice(kind.length)) ?? [];
       if (name === lineName(deviceId)) return fingerprint;
     }
     return undefined;
   }
 
-  /** Remembers it for good. */
-  async remember(deviceId: string, fingerprint: string): Promise<void> {
+  async #append(
+    kind: string,
+    deviceId: string,
+    fingerprint: string,
+  ): Promise<void> {
     await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const line = `${fingerprint} ${lineName(deviceId)}\n`;
+    const line = `${kind}${fingerprint} ${lineName(deviceId)}\n`;
     await Deno.writeTextFile(this.path, line, { append: true, mode: 0o600 });
   }
 }

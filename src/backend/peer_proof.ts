@@ -14,6 +14,7 @@ import {
   type Statement,
 } from "./identity.ts";
 import type { PeerAccess, PeerOptions } from "./peer_access.ts";
+import { isPinned, pinCertificate } from "./peer_certificate.ts";
 
 /**
  * Questions to a peer who it is, and the answers, through the peer's Redis; the
@@ -41,25 +42,37 @@ interface Demand {
   readonly logger: Logger;
 }
 
+/** Connects to a peer that has something to prove. */
+export interface Proof {
+  /** Asks the peer on each new connection; `undefined` where it need not be asked. */
+  readonly greet?: NonNullable<ConnectOptions["greet"]>;
+  /** Gives the arguments of a new connection, which accepts one certificate alone. */
+  readonly pin?: () => Promise<RedisArgs>;
+}
+
 /**
  * Decides what a peer has to prove before anything is sent to it: the key that
  * it is known by; or the one that it announces, which is remembered then (trust
  * on first use); or nothing, where we know already, or were told not to ask.
  *
- * @returns What asks it; `undefined` where it need not be asked.
+ * @returns What asks it.
  * @throws {RedisError} It has another key than before, or none and no trust.
  */
 export async function proofOf(
   { peer, access, known, knownPeers, logger }: Demand,
-): Promise<ConnectOptions["greet"]> {
+): Promise<Proof> {
   const { deviceId, properties: { key: announced = null } } = peer;
   const { host = "", port = 0 } = access.args;
   const place = { deviceId, host, port };
   const attempted = `send to "${deviceId}"`;
   const expected = known.key ??
     (access.isProved ? undefined : await knownPeers?.keyOf(deviceId));
+  const proof = (fingerprint: string, accepted = nothing): Proof =>
+    access.isProved || knownPeers === undefined || !isPinned(access.args)
+      ? { greet: proofBy(place, fingerprint, accepted) }
+      : pinnedProof({ place, fingerprint, accepted, access, knownPeers });
   if (expected !== undefined) {
-    if (announced === expected) return proofBy(place, expected);
+    if (announced === expected) return proof(expected);
     throw new RedisError({
       attempted,
       reason: `it announces ${
@@ -72,9 +85,9 @@ export async function proofOf(
       }`,
     }, "auth");
   }
-  if (access.isProved) return undefined;
+  if (access.isProved) return {};
   if (announced !== null && knownPeers !== undefined) {
-    return proofBy(place, announced, async () => {
+    return proof(announced, async () => {
       if (await knownPeers.keyOf(deviceId) !== undefined) return;
       await knownPeers.remember(deviceId, announced);
       logger.info(
@@ -82,7 +95,7 @@ export async function proofOf(
       );
     });
   }
-  if (known.trust === "unproved") return undefined;
+  if (known.trust === "unproved") return {};
   throw new RedisError({
     attempted,
     reason:
@@ -91,6 +104,37 @@ export async function proofOf(
       ? 'say in the option `peers` where its Redis is, or allow it with `trust: "unproved"`'
       : `give its key in the option \`peers\` (\`key: "${announced}"\`), or a folder that remembers it in \`identity\``,
   }, "auth");
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+interface PinnedProof {
+  readonly place: Omit<Statement, "nonce">;
+  readonly fingerprint: string;
+  readonly accepted: () => Promise<void>;
+  readonly access: PeerAccess;
+  readonly knownPeers: KnownPeers;
+}
+
+/** The proof by a key, on a connection with the certificate that is remembered beside it. */
+function pinnedProof(
+  { place, fingerprint, accepted, access, knownPeers }: PinnedProof,
+): Proof {
+  const { deviceId } = place;
+  let certificate: string | undefined;
+  return {
+    pin: async () => {
+      const pinned = await pinCertificate(deviceId, access.args, knownPeers);
+      certificate = pinned.fingerprint;
+      return pinned.args;
+    },
+    greet: proofBy(place, fingerprint, async () => {
+      await accepted();
+      if (certificate === undefined) return;
+      if (await knownPeers.certificateOf(deviceId) !== undefined) return;
+      await knownPeers.rememberCertificate(deviceId, certificate);
+    }),
+  };
 }
 
 /**
@@ -104,7 +148,7 @@ export async function proofOf(
 function proofBy(
   place: Omit<Statement, "nonce">,
   fingerprint: string,
-  accepted: () => Promise<void> = () => Promise.resolve(),
+  accepted: () => Promise<void>,
 ): NonNullable<ConnectOptions["greet"]> {
   return async (send) => {
     const nonce = crypto.getRandomValues(new Uint8Array(32)).toHex();

@@ -134,7 +134,7 @@ export class PeerSender implements AsyncDisposable {
     const { redisArgs, knownPeers, logger } = this.#options;
     const access = peerAccess(peer, redisArgs, known);
     const args = await this.#reach(peer, access.args);
-    const greet = await proofOf({
+    const { greet, pin } = await proofOf({
       peer,
       access: { ...access, args },
       known,
@@ -145,20 +145,28 @@ export class PeerSender implements AsyncDisposable {
       args,
       greet && [deviceId, peer.properties["key"]],
     ]);
-    const open = this.#connect(key, args, greet);
-    open.pending++;
-    clearTimeout(open.idle);
+    let open: Open | undefined;
     try {
+      open = this.#open.get(key) ??
+        this.#connect(key, await pin?.() ?? args, greet);
+      const { outbox } = open;
+      open.pending++;
+      clearTimeout(open.idle);
       await traceSending(
         queue,
         addressed,
-        (texts) => open.outbox.push(queue, texts),
+        (texts) => outbox.push(queue, texts),
       );
     } catch (error) {
       if (!(error instanceof RedisError)) throw error;
       if (error.code === "connection") {
         this.#reached.delete(hostOf(peer));
         this.#options.onUnreachable(peer);
+      }
+      if (error.code === "tls" && open !== undefined) {
+        await this.#close(key);
+        // Where the certificate has changed since, that is the reason.
+        await pin?.();
       }
       throw restate(error, {
         attempted: `send to "${deviceId}"`,
@@ -170,7 +178,9 @@ export class PeerSender implements AsyncDisposable {
         }),
       });
     } finally {
-      if (--open.pending === 0 && !this.#isClosed) this.#rest(key, open);
+      if (open !== undefined && --open.pending === 0 && !this.#isClosed) {
+        this.#rest(key, open);
+      }
     }
   }
 
@@ -222,6 +232,7 @@ export class PeerSender implements AsyncDisposable {
   }
 
   #rest(key: string, open: Open): void {
+    if (this.#open.get(key) !== open) return;
     open.idle = setTimeout(() => this.#close(key), IDLE * 1000);
     Deno.unrefTimer(open.idle);
   }

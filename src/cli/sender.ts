@@ -50,14 +50,14 @@ async function openAtPeer(
   }
   const known = { ...options.peers?.[deviceId], ...trust };
   const access = peerAccess(peer, options.redisArgs ?? {}, known);
-  const redisArgs = access.args;
-  const greet = await proofOf({
+  const { greet, pin } = await proofOf({
     peer,
     access,
     known,
     knownPeers: knownPeersIn(options.identity),
     logger: createLogger("cli"),
   });
+  const redisArgs = await pin?.() ?? access.args;
   if (greet !== undefined) {
     await using _proved = await Connection.connect(redisArgs, {
       signal,

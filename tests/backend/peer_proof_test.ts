@@ -44,10 +44,13 @@ class Device implements AsyncDisposable {
   static async start(
     options: RedisBackendOptions = {},
     id = `test ${crypto.randomUUID().slice(0, 8)}`,
+    server?: TestServer,
   ): Promise<Device> {
     const device = new Device(id);
     const stack = device.#stack;
-    device.server = stack.use(await TestServer.start({ port: freePort() }));
+    device.server = stack.use(
+      server ?? await TestServer.start({ port: freePort() }),
+    );
     const listener = stack.use(
       new Listener(device.server, {
         ...options,
@@ -195,6 +198,35 @@ Deno.test("An answer to one question is none to another", async () => {
   assert.equal(await forger.count(), 0);
 });
 
+Deno.test("An answer that a forger has fetched from the peer is none, since it names another address", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await using forger = await Device.start({ identity: forged.path });
+  const channel = `platypush-redis/prove/${kitchen.id}`;
+  await using relay = await Connection.connect(forger.server.args);
+  await using writer = await Connection.connect(forger.server.args);
+  const answered = Promise.withResolvers<void>();
+  await relay.subscribe(channel, async (payload) => {
+    const { nonce } = JSON.parse(new TextDecoder().decode(payload));
+    const key = `platypush-redis/proof/${nonce}`;
+    // It says what the peer wants to hear, so that this one signs.
+    const { port } = kitchen.found;
+    const question = JSON.stringify({ nonce, host: "127.0.0.1", port });
+    await kitchen.server.run("PUBLISH", channel, question);
+    const [, answer] = await kitchen.server.run<string[]>("BLPOP", key, "5");
+    await writer.command(["RPUSH", key, answer!]);
+    answered.resolve();
+  });
+  await assert.rejects(
+    send(disguised(forger, kitchen), { identity: ours.path }),
+    /nobody there has proved/,
+  );
+  await answered.promise;
+  assert.equal(await forger.count(), 0);
+});
+
 Deno.test("A device does not answer a question that came by another's address", async () => {
   using theirs = new Folder();
   await using kitchen = await Device.start({ identity: theirs.path });
@@ -239,4 +271,85 @@ Deno.test("A key that is none is named, and not replaced", async () => {
     backend.registerService({ interfaces }),
     /Cannot read the key in .*key\.pem: it is no Ed25519 key/,
   );
+});
+
+const certificates = new URL("../redis/certificates/", import.meta.url)
+  .pathname;
+
+const NO_CA = { ssl_cert_reqs: "none", socket_connect_timeout: 3 } as const;
+
+/** Starts a server that only speaks TLS, with one of the certificates for tests. */
+async function startTls(
+  certificate: string,
+  port: number = freePort(),
+): Promise<TestServer> {
+  return await TestServer.start({
+    port: freePort(),
+    config: [
+      "port 0",
+      `tls-port ${port}`,
+      `tls-cert-file "${certificates}${certificate}.crt"`,
+      `tls-key-file "${certificates}${certificate}.key"`,
+      `tls-ca-cert-file "${certificates}ca.crt"`,
+      "tls-auth-clients no",
+    ],
+    redisArgs: { port, ssl: true, ...NO_CA },
+  });
+}
+
+Deno.test("The certificate of a peer is remembered beside its key, and another one refused", async (t) => {
+  for (
+    const [title, first, second] of [
+      ["its own", "self_signed", "self_signed_2"],
+      ["of a CA that it does not show", "server", "self_signed"],
+    ] as const
+  ) {
+    await t.step(title, async () => {
+      using theirs = new Folder();
+      using ours = new Folder();
+      const port = freePort();
+      const peer = await startTls(first, port);
+      const kitchen = await Device.start(
+        { identity: theirs.path },
+        undefined,
+        peer,
+      );
+      const { found, id } = kitchen;
+      await using backend = new RedisBackend({
+        identity: ours.path,
+        peers: { [id]: { redisArgs: NO_CA } },
+      });
+      for (let i = 1; i <= 2; i++) {
+        await backend.sendTo(found, EVENT);
+        assert.equal(await kitchen.count(), i);
+      }
+      const { key } = found.properties;
+      const [known, certificate, ...others] = ours.knownPeers;
+      assert.equal(known, `${key} ${id}`);
+      assert.match(
+        certificate!,
+        new RegExp(`^certificate SHA256:[\\w+/]{43} ${id}$`),
+      );
+      assert.deepEqual(others, []);
+      // The key is right, and so is its address: it takes over what is open, too.
+      await kitchen[Symbol.asyncDispose]();
+      await using later = await Device.start(
+        { identity: theirs.path },
+        id,
+        await startTls(second, port),
+      );
+      const refused = new RegExp(
+        `shows the certificate SHA256:.* known by the certificate SHA256:.* remove the line of the certificate of "${id}" from ${ours.path}/known_peers`,
+      );
+      await assert.rejects(backend.sendTo(later.found, EVENT), {
+        code: "tls",
+        message: refused,
+      });
+      assert.equal(await later.count(), 0);
+      await Deno.writeTextFile(`${ours.path}/known_peers`, `${known}\n`);
+      await backend.sendTo(later.found, EVENT);
+      assert.equal(await later.count(), 1);
+      assert.notEqual(ours.knownPeers[1], certificate);
+    });
+  }
 });

@@ -1,0 +1,108 @@
+import { connect, type DetailedPeerCertificate } from "node:tls";
+import { type RedisArgs, RedisError } from "../redis/mod.ts";
+import { parseRedisArgs } from "../redis/redis_args.ts";
+import type { KnownPeers } from "./identity.ts";
+
+/**
+ * The certificate that a peer's Redis shows where no CA says whose it is.
+ *
+ * @module
+ */
+
+/** The arguments to connect with, and what is to be remembered then. */
+export interface Pinned {
+  readonly args: RedisArgs;
+  readonly fingerprint: string;
+}
+
+/** Tells whether a certificate counts here only because it was there before. */
+export function isPinned({ ssl, ssl_cert_reqs }: RedisArgs): boolean {
+  return ssl === true && ssl_cert_reqs === "none";
+}
+
+/**
+ * Looks at the certificate that a peer's Redis shows, and has the connection
+ * accept no other one. One that is issued by somebody who is not shown is only
+ * compared: TLS takes nothing for its own CA that is none.
+ *
+ * @param args How to reach the Redis of the peer.
+ * @throws {RedisError} It is not the one that is remembered, or there is none.
+ */
+export async function pinCertificate(
+  deviceId: string,
+  args: RedisArgs,
+  knownPeers: KnownPeers,
+): Promise<Pinned> {
+  const attempted = `send to "${deviceId}"`;
+  const shown = await certificateOf(args).catch((cause) => {
+    throw new RedisError(
+      { attempted, reason: `it shows no certificate: ${cause.message}` },
+      "connection",
+      { cause },
+    );
+  });
+  const { subject, issuer } = shown;
+  const bytes = new Uint8Array(shown.raw);
+  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  const digits = new Uint8Array(hash).toBase64({ omitPadding: true });
+  const fingerprint = `SHA256:${digits}`;
+  const expected = await knownPeers.certificateOf(deviceId) ?? fingerprint;
+  if (fingerprint !== expected) {
+    throw new RedisError({
+      attempted,
+      reason:
+        `its Redis shows the certificate ${fingerprint}, but is known by the certificate ${expected}: either it has a new one, or somebody else is in between`,
+      advice:
+        `if it has a new one, remove the line of the certificate of "${deviceId}" from ${knownPeers.path}`,
+    }, "tls");
+  }
+  if (JSON.stringify(subject) !== JSON.stringify(issuer)) {
+    return { args, fingerprint };
+  }
+  const pem =
+    `-----BEGIN CERTIFICATE-----\n${bytes.toBase64()}\n-----END CERTIFICATE-----\n`;
+  return {
+    args: {
+      ...args,
+      ssl_cert_reqs: "required",
+      ssl_check_hostname: false,
+      ssl_ca_certs: undefined,
+      ssl_ca_path: undefined,
+      ssl_ca_data: pem,
+    },
+    fingerprint,
+  };
+}
+
+/** The certificate of a server, or of the last of those who vouch for it and are shown. */
+function certificateOf(args: RedisArgs): Promise<DetailedPeerCertificate> {
+  const { promise, resolve, reject } = Promise.withResolvers<
+    DetailedPeerCertificate
+  >();
+  const { connectTimeout } = parseRedisArgs(args);
+  const socket = connect({
+    host: args.host!,
+    port: args.port!,
+    servername: "",
+    // It is the look at the certificate, and nothing is sent.
+    rejectUnauthorized: false,
+  });
+  const timer = setTimeout(
+    () => reject(new Error(`no answer within ${connectTimeout} s`)),
+    connectTimeout * 1_000,
+  );
+  socket.once("secureConnect", () => {
+    let certificate = socket.getPeerCertificate(true);
+    const seen = new Set<string>();
+    while (!seen.has(certificate.fingerprint256)) {
+      seen.add(certificate.fingerprint256);
+      certificate = certificate.issuerCertificate ?? certificate;
+    }
+    resolve(certificate);
+  });
+  socket.on("error", reject);
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.destroy();
+  });
+}
