@@ -13,6 +13,7 @@ import {
   printLine,
   table,
 } from "./print.ts";
+import { Progress } from "./progress.ts";
 import { span } from "../units.ts";
 import { object } from "@optique/core/constructs";
 import { message, text } from "@optique/core/message";
@@ -163,6 +164,9 @@ function describe(letter: DeadLetter, paint: Paint): string[] {
   );
 }
 
+/** After so many seconds people want to see how far it is. */
+const PATIENCE = 0.5;
+
 /** The parts of a command that changes dead letters. */
 interface DeadChange {
   /** The method of `DeadLetters` that it calls. */
@@ -210,7 +214,13 @@ function defineDeadChange(
         : names.length > 0
         ? { ...chosen, id: await idsOf(dead, names) }
         : chosen;
-      const count = await dead[action](which);
+      const change = async (): Promise<number> => {
+        using progress = new Progress(PATIENCE);
+        return await dead[action](which, {
+          onProgress: (count, part) => progress.show(`${count} ${done}`, part),
+        });
+      };
+      const count = await change();
       await printLine(
         json ? JSON.stringify({ [done]: count }) : `${count} ${done}`,
       );

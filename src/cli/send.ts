@@ -32,7 +32,8 @@ import {
 import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
-import { amount } from "../units.ts";
+import { Progress } from "./progress.ts";
+import { amount, number } from "../units.ts";
 
 /** `send event`: sends an event. */
 const sendEventCommand: Command = defineCommand("event", {
@@ -216,27 +217,36 @@ const BATCH = 256;
 /** Sends what is on the standard input, one message a line. */
 async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
   using progress = new Progress();
+  const total = lengthOfStdin();
+  const start = performance.now();
   let next = 1;
   let sent = 0;
+  let read = 0;
   try {
     for await (const { lines, bytes } of readLines(BATCH, signal)) {
       const messages: string[] = [];
-      let number = next;
+      let line = next;
       try {
-        for (const line of lines) {
-          if (line.trim() !== "") {
-            check(line, `Line ${number}`, sender);
-            messages.push(line);
+        for (const text of lines) {
+          if (text.trim() !== "") {
+            check(text, `Line ${line}`, sender);
+            messages.push(text);
           }
-          number++;
+          line++;
         }
       } finally {
         // What is in front of a line that is no message was right.
         if (messages.length > 0) await sender.send(messages);
-        next = number;
+        next = line;
       }
       sent += messages.length;
-      progress.advance(messages.length, bytes);
+      read += bytes;
+      const seconds = (performance.now() - start) / 1000;
+      const rate = Math.round(sent / Math.max(seconds, 0.001));
+      progress.show(
+        `${amount(sent, "message")}, ${number(rate)}/s`,
+        total === undefined ? undefined : read / total,
+      );
     }
     if (signal.aborted) {
       throw new Error("Interrupted before everything was sent");
@@ -336,60 +346,10 @@ async function* readLines(
   }
 }
 
-const encoder = new TextEncoder();
-/** The time between two drawings of the bar, in milliseconds. */
-const INTERVAL = 100;
-/** The length of the bar, in characters. */
-const WIDTH = 30;
 const STDIN = 0;
-const CLEAR = "\r\x1b[K";
-
-/**
- * Shows on a terminal how far the standard input was read and sent: a bar where
- * its length is known, and else only how many messages that is. Elsewhere it
- * shows nothing.
- */
-export class Progress implements Disposable {
-  readonly #isShown = Deno.stderr.isTerminal();
-  readonly #total = lengthOfStdin();
-  readonly #start = performance.now();
-  #drawn = -Infinity;
-  #messages = 0;
-  #bytes = 0;
-
-  /** Counts messages that were sent, and the bytes that were read for them. */
-  advance(messages: number, bytes: number): void {
-    this.#messages += messages;
-    this.#bytes += bytes;
-    if (!this.#isShown || performance.now() - this.#drawn < INTERVAL) return;
-    this.#drawn = performance.now();
-    write(`${CLEAR}${this.#line()}`);
-  }
-
-  /** Leaves what was sent in all, and the line to whatever comes next. */
-  [Symbol.dispose](): void {
-    if (this.#isShown) write(`${CLEAR}${this.#line()}\n`);
-  }
-
-  #line(): string {
-    const seconds = (performance.now() - this.#start) / 1000;
-    const rate = Math.round(this.#messages / Math.max(seconds, 0.001));
-    const count = `${amount(this.#messages, "message")}, ${
-      rate.toLocaleString("en")
-    }/s`;
-    if (this.#total === undefined) return count;
-    const part = Math.min(1, this.#bytes / this.#total);
-    const bar = "█".repeat(Math.round(part * WIDTH)).padEnd(WIDTH, "░");
-    return `${bar} ${Math.floor(part * 100)} %  ${count}`;
-  }
-}
 
 /** Tells how many bytes there are to read, where that can be known. */
 function lengthOfStdin(): number | undefined {
   const stat = fstatSync(STDIN);
   return stat.isFile() && stat.size > 0 ? stat.size : undefined;
-}
-
-function write(text: string): void {
-  Deno.stderr.writeSync(encoder.encode(text));
 }

@@ -111,6 +111,8 @@ export function commandsFor(queue: string): readonly Purpose[] {
         ["TYPE", queue],
         ["LLEN", queue],
         ["LPUSH", queue, ""],
+        ["LPOS", queue, ""],
+        ["LREM", queue, "1", ""],
         ["BLMOVE", queue, batch, "LEFT", "RIGHT", "1"],
         ["RPUSH", batch, ""],
         ["LRANGE", batch, "0", "-1"],
@@ -169,7 +171,7 @@ export function commandsFor(queue: string): readonly Purpose[] {
       commands: [
         ["LLEN", dead],
         ["LRANGE", dead, "0", "0"],
-        ["LPOS", dead, ""],
+        ["LSET", dead, "0", ""],
         ["LREM", dead, "1", ""],
         ["RPUSH", queue, ""],
       ],

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { checkOptions, checkValue, type Rows } from "../options.ts";
 import {
   DAEMON,
@@ -16,18 +15,18 @@ import {
   DEAD_LETTER_FILTER,
   type DeadLetter,
   type DeadLetterFilter,
-  decodeDeadLetter,
   isEmpty,
   matcher,
   setOf,
 } from "./dead_letter.ts";
+import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
 import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
-import { isNumber, isPayloads } from "./reply_shape.ts";
+import { isNumber } from "./reply_shape.ts";
 import { Router } from "./router.ts";
-import { defineMove, defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 
 /**
  * Says how {@linkcode DeadLetters} works. All of it is optional except the
@@ -52,9 +51,13 @@ export interface DeadLettersOptions {
   connectionTimeout?: number;
 }
 
-const REMOVE_OPTIONS: Rows<{ onProgress?: (count: number) => void }> = {
-  onProgress: FUNCTION,
-};
+/** Says what {@linkcode DeadLetters.requeue} and {@linkcode DeadLetters.purge} tell. */
+interface RemoveOptions {
+  /** Called with the number that is done, and the part that was looked at, up to 1. */
+  onProgress?: (count: number, part: number) => void;
+}
+
+const REMOVE_OPTIONS: Rows<RemoveOptions> = { onProgress: FUNCTION };
 
 const OPTIONS: Rows<DeadLettersOptions> = {
   queue: required(NAMES),
@@ -185,7 +188,8 @@ export class DeadLetters {
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is moved.
-   * @param options `onProgress` is called with the number that is done so far.
+   * @param options `onProgress` is called with the number that is done so far,
+   * and the part of the dead letters that was looked at, from 0 to 1.
    * @returns How many were moved. After the connection was lost on the way, it
    * counts also those that somebody else has removed meanwhile.
    * @throws {TypeError} The filter says what there is not, or is empty.
@@ -194,7 +198,7 @@ export class DeadLetters {
    */
   async requeue(
     which: "all" | DeadLetterFilter,
-    options: { onProgress?: (count: number) => void } = {},
+    options: { onProgress?: (count: number, part: number) => void } = {},
   ): Promise<number> {
     return await this.#remove("requeue", which, options);
   }
@@ -204,7 +208,8 @@ export class DeadLetters {
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is removed.
-   * @param options `onProgress` is called with the number that is done so far.
+   * @param options `onProgress` is called with the number that is done so far,
+   * and the part of the dead letters that was looked at, from 0 to 1.
    * @returns How many were removed, counted as {@linkcode DeadLetters.requeue} does.
    * @throws {TypeError} The filter says what there is not, or is empty.
    * @throws {RangeError} A value of the filter makes no sense.
@@ -212,7 +217,7 @@ export class DeadLetters {
    */
   async purge(
     which: "all" | DeadLetterFilter,
-    options: { onProgress?: (count: number) => void } = {},
+    options: { onProgress?: (count: number, part: number) => void } = {},
   ): Promise<number> {
     return await this.#remove("purge", which, options);
   }
@@ -231,7 +236,7 @@ export class DeadLetters {
   async #remove(
     action: "requeue" | "purge",
     which: "all" | DeadLetterFilter,
-    options: { onProgress?: (count: number) => void },
+    options: RemoveOptions,
   ): Promise<number> {
     checkValue(`${action} dead letters`, "which", which, WHICH);
     checkOptions(`${action} dead letters`, options, REMOVE_OPTIONS);
@@ -249,32 +254,42 @@ export class DeadLetters {
     const matches = matcher(filter);
     let left = setOf(filter.id)?.size ?? Infinity;
     let count = 0;
+    // Those of which only a lost answer could tell that they are gone.
+    const doubtful = new Set<string>();
     try {
-      for (const queue of queues) {
+      for (const [at, queue] of queues.entries()) {
         const pages = this.#pages(action, queue);
-        let chosen: Entry[] = [];
-        for (
-          let page;
-          left > 0 && (page = await pages.next(new Set(chosen))).length > 0;
-        ) {
-          chosen = page.filter(({ letter }) =>
+        for (let page; left > 0 && (page = await pages.next()).length > 0;) {
+          const chosen = page.filter(({ letter }) =>
             matches(letter) && (action === "purge" || isWhole(letter))
           );
-          left -= chosen.length;
-          count += await this.#removeEntries(action, queue, chosen);
-          options.onProgress?.(count);
+          for (const { letter } of chosen) doubtful.delete(letter.id);
+          const removed = await this.#removeEntries(action, queue, chosen);
+          if (removed === chosen.length) {
+            pages.forget(chosen);
+            left -= removed;
+          } else {
+            pages.readAgain();
+          }
+          if (removed !== undefined) count += removed;
+          else for (const { letter } of chosen) doubtful.add(letter.id);
+          options.onProgress?.(
+            count + doubtful.size,
+            (at + pages.part) / queues.length,
+          );
         }
       }
     } catch (error) {
-      throw tellExtent(error, count);
+      throw tellExtent(error, count + doubtful.size);
     }
-    return count;
+    return count + doubtful.size;
   }
 
   /**
    * Removes dead letters, and puts their messages back at the end of the queue
-   * if wanted. A dead letter that is gone already is passed over, so that doing
-   * all of it once more changes nothing.
+   * if wanted. It looks where they were when they were read, so that it takes no
+   * longer the more there are; and a bit before, as others may have removed some
+   * in front of them. What it does not find may be gone, or further away.
    */
   static readonly #REMOVE = defineMove(
     ["list", "list", "hash"],
@@ -283,33 +298,58 @@ export class DeadLetters {
 -- KEYS[2]  the list of the dead letters
 -- KEYS[3]  the hash of the histories
 -- ARGV[1]  'requeue' or 'purge'
--- ARGV[2…] in turns: a dead letter, its message, and the history of that or ''
+-- ARGV[2]  the index of the first of them
+-- ARGV[3]  the index of the last of them
+-- ARGV[4…] in turns: a dead letter, its message, and the history of that or ''
 -- Returns how many dead letters were removed.
 ${REMEMBER}
-local count = 0
-for position = 2, #ARGV, 3 do
-  if redis.call('LPOS', KEYS[2], ARGV[position]) then
-    if ARGV[1] == 'requeue' then
-      local payload, history = ARGV[position + 1], ARGV[position + 2]
-      remember(KEYS[3], payload, history)
-      add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
-    end
-    redis.call('LREM', KEYS[2], 1, ARGV[position])
-    commit()
-    count = count + 1
+local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
+if redis.call('LRANGE', KEYS[2], first, first)[1] ~= ARGV[4] then
+  first = math.max(0, first - (last - first + 1))
+end
+local wanted, found = {}, {}
+for position = 4, #ARGV, 3 do wanted[ARGV[position]] = position end
+for at, letter in ipairs(redis.call('LRANGE', KEYS[2], first, last)) do
+  local position = wanted[letter]
+  if position then
+    found[#found + 1] = {index = first + at - 1, position = position}
+    wanted[letter] = nil
   end
 end
-return count
+if #found == 0 then return 0 end
+
+-- Redis can remove from the middle of a list only what is equal: so they are made
+-- equal first, and then removed at once, from the end that is nearer.
+local REMOVED = 'removed by DeadLetters'
+if ARGV[1] == 'purge' then begin(KEYS[3]) end
+for _, one in ipairs(found) do
+  local letter, payload, history = unpack(ARGV, one.position, one.position + 2)
+  if ARGV[1] == 'requeue' then
+    remember(KEYS[3], payload, history)
+    add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
+  end
+  add({'LSET', KEYS[2], one.index, letter}, 'LSET', KEYS[2], one.index, REMOVED)
+end
+local isInFront = last < redis.call('LLEN', KEYS[2]) / 2
+redis.call('LREM', KEYS[2], isInFront and #found or -#found, REMOVED)
+commit()
+return #found
 `,
   );
 
+  /** Tells how many were removed; `undefined` where an answer was lost on the way. */
   async #removeEntries(
     action: "requeue" | "purge",
     queue: string,
     entries: readonly Entry[],
-  ): Promise<number> {
+  ): Promise<number | undefined> {
     if (entries.length === 0) return 0;
-    const args: (string | Uint8Array)[] = [action];
+    const [first, last] = [entries[0]!, entries.at(-1)!];
+    const args: (string | Uint8Array)[] = [
+      action,
+      String(first.letter.index),
+      String(last.letter.index),
+    ];
     for (const { raw, letter } of entries) {
       args.push(
         raw,
@@ -332,12 +372,12 @@ return count
           },
         ),
     );
-    return isDoubtful ? entries.length : count;
+    return isDoubtful ? undefined : count;
   }
 
   /** Begins to leaf through the dead letters of a queue. */
-  #pages(action: string, queue: string): Pages {
-    return new Pages(queue, (work) => this.#run(action, queue, work));
+  #pages(action: string, queue: string): DeadLetterPages {
+    return new DeadLetterPages(queue, (work) => this.#run(action, queue, work));
   }
 
   /** Checks a filter, and returns the queues that it concerns. */
@@ -407,141 +447,4 @@ function tellExtent(error: unknown, count: number): unknown {
   if (count === 0 || !(error instanceof RedisError)) return error;
   const extent = error.mayHaveRun ? `at least ${count}` : `${count}`;
   return restate(error, { note: `It was done for ${extent} of them before` });
-}
-
-/**
- * The number of dead letters that travel at once, and the bytes after which no
- * more do.
- */
-const PAGE = 100;
-const PAGE_BYTES = 2 ** 20;
-
-/** A dead letter, and the same as it is in the list. */
-interface Entry {
-  readonly letter: DeadLetter;
-  readonly raw: Uint8Array;
-}
-
-/** Runs something on a connection to the server of the queue; again where the connection breaks. */
-type Run = <Reply>(
-  work: (connection: Connection) => Promise<Reply>,
-) => Promise<Reply>;
-
-const NONE: ReadonlySet<Entry> = new Set();
-
-/**
- * Leafs through the dead letters of one queue, the oldest first. Others may put
- * some into the list and take some out of it meanwhile: whatever is there from
- * the beginning to the end is read, and nothing is read twice. As many are read
- * as there were at the beginning, so that those that come back at once do not
- * keep it going for ever.
- */
-class Pages {
-  #run: Run;
-  #queue: string;
-  #key: string;
-  #seen = new Set<string>();
-  #left: number | undefined;
-  #page: readonly Entry[] = [];
-  #position = 0;
-  /** The element before the position, by which a list that has moved is noticed. */
-  #anchor: Uint8Array | undefined;
-
-  /** */
-  constructor(queue: string, run: Run) {
-    this.#queue = queue;
-    this.#key = queueKeys(queue, "").dead;
-    this.#run = run;
-  }
-
-  /**
-   * Reads the next page.
-   *
-   * @param removed Which ones of the last page are no longer in the list.
-   * @returns Some dead letters; none in the end.
-   */
-  async next(removed = NONE): Promise<readonly Entry[]> {
-    this.#left ??= await this.#run((connection) =>
-      connection.command<number>(["LLEN", this.#key])
-    );
-    this.#turn(removed);
-    while (this.#left > 0) {
-      const page = await this.#read();
-      if (page === undefined) {
-        await this.#findPlace();
-        continue;
-      }
-      if (page.length === 0) break;
-      this.#page = page;
-      const news = page.filter(({ letter }) => !this.#seen.has(letter.id))
-        .slice(0, this.#left);
-      if (news.length > 0) {
-        for (const { letter } of news) this.#seen.add(letter.id);
-        this.#left -= news.length;
-        return news;
-      }
-      this.#turn();
-    }
-    return [];
-  }
-
-  #turn(removed = NONE): void {
-    const kept = this.#page.filter((entry) => !removed.has(entry));
-    this.#position += kept.length;
-    this.#anchor = kept.at(-1)?.raw ?? this.#anchor;
-    this.#page = [];
-  }
-
-  /** Reads some dead letters, and not more than fit into a reply. */
-  static readonly #READ = defineScript(`
--- KEYS[1]  the list of the dead letters
--- ARGV[1]  the index of the first dead letter of the page
--- ARGV[2]  the largest number of dead letters
--- ARGV[3]  the number of bytes after which the page is full
--- ARGV[4]  the digest of the dead letter before the page, or ''
--- Returns the dead letters, or nil where another one is before them by now.
-local function at(index) return redis.call('LRANGE', KEYS[1], index, index)[1] end
-
-local first, limit, maxBytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] ~= '' and redis.sha1hex(at(first - 1) or '') ~= ARGV[4] then return false end
-local letters, bytes = {}, 0
-while #letters < limit and bytes < maxBytes do
-  local letter = at(first + #letters)
-  if not letter then break end
-  letters[#letters + 1] = letter
-  bytes = bytes + #letter
-end
-return letters
-`);
-
-  async #read(): Promise<readonly Entry[] | undefined> {
-    const anchor = this.#anchor === undefined
-      ? ""
-      : createHash("sha1").update(this.#anchor).digest("hex");
-    const first = this.#position;
-    const letters = await this.#run((connection) =>
-      connection.script<Uint8Array[] | null>(
-        Pages.#READ,
-        [this.#key],
-        [String(first), String(PAGE), String(PAGE_BYTES), anchor],
-        {
-          bytes: true,
-          isReply: (reply) => reply === null || isPayloads(reply),
-        },
-      )
-    );
-    return letters?.map((raw, at) => ({
-      raw,
-      letter: decodeDeadLetter(raw, this.#queue, first + at),
-    }));
-  }
-
-  /** Finds the place behind the anchor, or begins again where that is gone. */
-  async #findPlace(): Promise<void> {
-    const found = await this.#run((connection) =>
-      connection.command<number | null>(["LPOS", this.#key, this.#anchor!])
-    );
-    this.#position = found === null ? 0 : found + 1;
-    if (found === null) this.#anchor = undefined;
-  }
 }

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
-import { type Ended, runProgram } from "../programs.ts";
+import { sleep } from "../../src/waiting.ts";
+import { type Ended, hasTerminals, runProgram } from "../programs.ts";
+import { buryEverySecond } from "../redis/dead_letters.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 const QUEUE = "platypush/backend/redis";
 const DEAD = `{${QUEUE}}:dead`;
@@ -121,6 +124,52 @@ Deno.test("dead requeue puts messages back, and dead purge removes them", async 
   assert.deepEqual([again.code, again.stdout], [1, "1 purged\n"]);
   const nothing = await dead(server, "requeue", "--all");
   assert.deepEqual([nothing.code, nothing.stdout], [0, "0 requeued\n"]);
+});
+
+Deno.test("dead requeue goes on where a process that was killed has stopped", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 20_000, DEAD);
+  const command = ["cli.ts", "dead", "requeue", "--reason", "failed"];
+  const place = ["--url", server.url];
+  const first = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", ...command, ...place],
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await until(async () => await server.run<number>("LLEN", QUEUE) > 0);
+  first.kill("SIGKILL");
+  await first.status;
+  const { code } = await dead(server, "requeue", "--reason", "failed");
+  assert.ok(code <= 1);
+  const numbers = Array.from({ length: 20_000 }, (_, number) => number);
+  assert.deepEqual(
+    await server.run("LRANGE", QUEUE, "0", "-1"),
+    numbers.filter((n) => n % 2 === 0).map((n) => `message ${n}`),
+  );
+  assert.equal(await server.run("LLEN", DEAD), 10_000);
+});
+
+Deno.test({
+  name: "dead purge shows on a terminal how far it is, where it takes long",
+  ignore: !hasTerminals(),
+  fn: async () => {
+    await using server = await TestServer.start();
+    await buryEverySecond(server, 0, 1000, DEAD);
+    const { url } = server;
+    await server.run("CLIENT", "PAUSE", "100000", "WRITE");
+    const program = runProgram(
+      ["cli.ts", "dead", "purge", "--reason", "failed", "--url", url],
+      { isOnTerminal: true },
+    );
+    await until(async () =>
+      /cmd=evalsha/.test(await server.run<string>("CLIENT", "LIST"))
+    );
+    await sleep(1);
+    await server.run("CLIENT", "UNPAUSE");
+    const { stdout } = await program;
+    assert.match(stdout, /█+░+ \d+ % {2}\d+ purged/);
+    assert.match(stdout, /█{30} 100 % {2}500 purged\r?\n500 purged/);
+  },
 });
 
 Deno.test("dead wants --all for all of them, and looks at the queue that is named", async () => {

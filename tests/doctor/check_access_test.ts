@@ -10,7 +10,7 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
     sender:
       `${all} -@all +@connection +@transaction +rpush +lrange +ltrim +unlink +expire`,
     keyless: "~queue +@all",
-    nomulti: `${all} +@all -multi -blmove -lpos`,
+    nomulti: `${all} +@all -multi -blmove -lset`,
     blind: `${all} +@all -multi -acl`,
     nodiscard: `${all} +@all -discard`,
     mute: `${all} +@all -info -config`,
@@ -35,7 +35,7 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
     /^failure access: The user "sender" may not take messages: it may not run .*\bblmove\b.*ACL SETUSER sender \+eval .*\+blmove/,
   );
   assert.match(sender[1]!, /^warning access: .* at most once: .*blpop blmpop/);
-  assert.match(sender[2]!, /^warning .* dead letters: .*llen lpos lrem/);
+  assert.match(sender[2]!, /^warning .* dead letters: .*llen lset lrem/);
   const keyless = await look("keyless");
   assert.match(
     keyless[0]!,
@@ -46,7 +46,7 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
     (await look("nomulti")).map((line) => line.slice(0, 60)),
     [
       'failure access: The user "nomulti" may not take messages: it may not run blmove. | ACL SETUSER nomulti +blmove',
-      'warning access: The user "nomulti" may not look after dead letters: it may not run lpos. | ACL SETUSER nomulti +lpos',
+      'warning access: The user "nomulti" may not look after dead letters: it may not run lset. | ACL SETUSER nomulti +lset',
       "warning writing: This could not be looked at: Cannot run MULTI: NOPERM",
     ].map((line) => line.slice(0, 60)),
   );

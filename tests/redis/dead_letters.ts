@@ -44,6 +44,22 @@ export async function buryMany(
   }
 }
 
+/** Numbered ones: those that are even have failed, those that are odd are no messages. */
+export async function buryEverySecond(
+  server: TestServer,
+  first: number,
+  count: number,
+  dead = DEAD,
+): Promise<void> {
+  for (let start = first; start < first + count; start += 1000) {
+    const ids = numbers(start, Math.min(start + 1000, first + count));
+    const letters = ids.map((id) =>
+      letter(id, { reason: Number(id) % 2 === 0 ? "failed" : "malformed" })
+    );
+    await server.run("RPUSH", dead, ...letters);
+  }
+}
+
 export function open(server: TestServer): DeadLetters {
   return new DeadLetters(server.args, {
     queue: "queue",

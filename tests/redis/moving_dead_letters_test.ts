@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { DeadLetters, Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
-import { TestServer } from "../servers.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 import {
+  buryEverySecond,
   buryMany,
   DEAD,
   idsOf,
@@ -116,6 +118,100 @@ Deno.test("DeadLetters neither loses nor doubles any when connections break", as
   assert.equal(count, 5000);
   assert.deepEqual(await queued(server), messages(numbers(0, 5000)));
   assert.equal(await dead.count(), 0);
+});
+
+Deno.test("DeadLetters are chosen while others bury, purge, and make room", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 3000);
+  await using dead = open(server);
+  await using other = open(server);
+  const progress: [count: number, part: number][] = [];
+  let isOver = false;
+  const disturbing = (async () => {
+    for (let round = 0; !isOver; round++) {
+      await buryEverySecond(server, 3000 + round * 2, 2);
+      // The oldest make room: a message, and one that has failed.
+      if (round < 100) await server.run("LTRIM", DEAD, "1", "-1");
+    }
+  })();
+  await Promise.all([
+    dead.purge({ reason: "failed" }, {
+      onProgress: (count, part) => progress.push([count, part]),
+    }),
+    other.requeue({ reason: "failed", id: numbers(1000, 2500) }),
+  ]).finally(() => isOver = true);
+  await disturbing;
+  const left = (await idsOf(dead)).map(Number).filter((id) => id < 3000);
+  assert.deepEqual(left, left.toSorted((a, b) => a - b));
+  assert.deepEqual(left.filter((id) => id % 2 === 0), []);
+  const first = left[0]!;
+  assert.ok(first < 250, `${first} is the first that is left`);
+  assert.deepEqual(
+    left.map(String),
+    numbers(first, 3000).filter((id) => Number(id) % 2 === 1),
+  );
+  assert.deepEqual(progress, progress.toSorted(([a], [b]) => a - b));
+  assert.ok(progress.every(([, part]) => part >= 0 && part <= 1));
+});
+
+Deno.test("DeadLetters asks the server for as much of each, however many there are", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  const asked: number[] = [];
+  for (const count of [1000, 10_000]) {
+    await buryEverySecond(server, 0, count);
+    await server.run("CONFIG", "RESETSTAT");
+    assert.equal(await dead.purge({ reason: "failed" }), count / 2);
+    const stats = await server.run<string>("INFO", "commandstats");
+    assert.doesNotMatch(stats, /cmdstat_lpos/);
+    asked.push(
+      [...stats.matchAll(/cmdstat_(?:l\w+|eval\w*):calls=(\d+)/g)]
+        .reduce((sum, [, calls]) => sum + Number(calls), 0) / count,
+    );
+    await server.run("DEL", DEAD);
+  }
+  assert.ok(asked[1]! < asked[0]! * 1.1, asked.join(" "));
+});
+
+Deno.test("DeadLetters loses and doubles none when the server is killed on the way", async () => {
+  const directory = await Deno.makeTempDir();
+  const options = {
+    port: freePort(),
+    directory,
+    config: ["appendonly yes", "appendfsync always"],
+  };
+  let server = await TestServer.start(options);
+  try {
+    await buryEverySecond(server, 0, 10_000);
+    await using dead = new DeadLetters(server.args, {
+      queue: "queue",
+      logger: new LineLogger(),
+      connectionTimeout: 60,
+    });
+    let reached = Promise.withResolvers<void>();
+    let goal = 1000;
+    const requeued = dead.requeue({ reason: "failed" }, {
+      onProgress: (count) => count >= goal && reached.resolve(),
+    });
+    for (; goal < 4000; goal += 1000) {
+      await reached.promise;
+      reached = Promise.withResolvers();
+      await server.kill();
+      await server[Symbol.asyncDispose]();
+      server = await TestServer.start(options);
+    }
+    assert.equal(await requeued, 5000);
+    const isEven = (id: string): boolean => Number(id) % 2 === 0;
+    const all = numbers(0, 10_000);
+    assert.deepEqual(await queued(server), messages(all.filter(isEven)));
+    assert.deepEqual(
+      await idsOf(dead),
+      all.filter((id) => !isEven(id)),
+    );
+  } finally {
+    await server[Symbol.asyncDispose]();
+    await Deno.remove(directory, { recursive: true });
+  }
 });
 
 Deno.test("DeadLetters keeps what the queue does not take", async () => {

@@ -16,8 +16,8 @@ import { freePort, TestServer } from "../servers.ts";
 const GUIDE = new URL("../../docs/redis.md", import.meta.url);
 const QUEUE = "platypush/backend/redis";
 
-/** Needed after a fault only: the server has no memory, or a batch belongs to a consumer that counts as dead. */
-const AFTER_FAULTS = ["pexpire", "hsetnx"];
+/** Needed after a fault only: the server has no memory, or a batch belongs to a consumer that counts as dead, or was handled late. */
+const AFTER_FAULTS = ["lpos", "pexpire", "hsetnx"];
 
 /** The rules of the user that the guide creates, word by word. */
 async function documentedRules(): Promise<string[]> {

@@ -1,0 +1,54 @@
+const encoder = new TextEncoder();
+
+/** The time between two drawings, in milliseconds. */
+const INTERVAL = 100;
+/** The length of the bar, in characters. */
+const WIDTH = 30;
+const CLEAR = "\r\x1b[K";
+
+/**
+ * Shows on a terminal how far something is, on one line that is drawn again and
+ * again: a bar where the whole is known, and what is told besides. Elsewhere it
+ * shows nothing.
+ */
+export class Progress implements Disposable {
+  readonly #isShown = Deno.stderr.isTerminal();
+  #drawn: number;
+  #isDrawn = false;
+  #line = "";
+
+  /** @param delay For so many seconds nothing is shown, as it may be over by then. */
+  constructor(delay = 0) {
+    this.#drawn = performance.now() + delay * 1000 - INTERVAL;
+  }
+
+  /**
+   * Shows how far it is.
+   *
+   * @param part The part that is done, from 0 to 1; `undefined` where unknown.
+   */
+  show(text: string, part?: number): void {
+    if (!this.#isShown) return;
+    this.#line = part === undefined ? text : `${barOf(part)}  ${text}`;
+    if (performance.now() - this.#drawn < INTERVAL) return;
+    this.#drawn = performance.now();
+    this.#isDrawn = true;
+    write(`${CLEAR}${this.#line}`);
+  }
+
+  /** Leaves the line to whatever comes next. */
+  [Symbol.dispose](): void {
+    if (this.#isDrawn) write(`${CLEAR}${this.#line}\n`);
+  }
+}
+
+/** Draws a bar, with the part that is done in words behind it. */
+function barOf(part: number): string {
+  const done = Math.min(1, part);
+  const bar = "█".repeat(Math.round(done * WIDTH)).padEnd(WIDTH, "░");
+  return `${bar} ${Math.floor(done * 100)} %`;
+}
+
+function write(text: string): void {
+  Deno.stderr.writeSync(encoder.encode(text));
+}

@@ -1,0 +1,192 @@
+import { createHash } from "node:crypto";
+import type { Connection } from "./connection.ts";
+import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
+import { queueKeys } from "./queue_keys.ts";
+import { isPayloads } from "./reply_shape.ts";
+import { defineScript } from "./script.ts";
+
+/**
+ * The number of dead letters that travel at once, and the bytes after which no
+ * more do.
+ */
+const PAGE = 100;
+const PAGE_BYTES = 2 ** 20;
+
+/** A dead letter, and the same as it is in the list. */
+export interface Entry {
+  readonly letter: DeadLetter;
+  readonly raw: Uint8Array;
+}
+
+/** Runs something on a connection to the server of the queue; again where the connection breaks. */
+type Run = <Reply>(
+  work: (connection: Connection) => Promise<Reply>,
+) => Promise<Reply>;
+
+const NONE: readonly Entry[] = [];
+
+/**
+ * Leafs through the dead letters of one queue, the oldest first. Others may put
+ * some into the list and take some out of it meanwhile: whatever is there from
+ * the beginning to the end is read, and nothing is read twice. As many are read
+ * as there were at the beginning, so that those that come back at once do not
+ * keep it going for ever.
+ */
+export class DeadLetterPages {
+  #run: Run;
+  #queue: string;
+  #key: string;
+  #seen = new Set<string>();
+  #total = 0;
+  #left: number | undefined;
+  #page: readonly Entry[] = [];
+  /** Those of the page that this is the first time for. */
+  #news: readonly Entry[] = [];
+  #position = 0;
+  /** The element before the position, by which a list that has moved is noticed. */
+  #anchor: Uint8Array | undefined;
+
+  /** @param run Runs something on a connection to the server of the queue. */
+  constructor(queue: string, run: Run) {
+    this.#queue = queue;
+    this.#key = queueKeys(queue, "").dead;
+    this.#run = run;
+  }
+
+  /** The part that was read, from 0 to 1. */
+  get part(): number {
+    return this.#total === 0 ? 1 : 1 - (this.#left ?? 0) / this.#total;
+  }
+
+  /**
+   * Reads the next page.
+   *
+   * @returns Some dead letters; none in the end.
+   */
+  async next(): Promise<readonly Entry[]> {
+    if (this.#left === undefined) {
+      this.#total = await this.#run((connection) =>
+        connection.command<number>(["LLEN", this.#key])
+      );
+      this.#left = this.#total;
+    }
+    while (this.#left > 0) {
+      this.#turn();
+      const page = await this.#read(this.#position, PAGE, this.#anchor);
+      if (page === undefined) {
+        await this.#findPlace();
+        continue;
+      }
+      if (page.length === 0) break;
+      this.#page = page;
+      this.#news = page.filter(({ letter }) => !this.#seen.has(nameOf(letter)))
+        .slice(0, this.#left);
+      if (this.#news.length > 0) {
+        for (const { letter } of this.#news) this.#seen.add(nameOf(letter));
+        this.#left -= this.#news.length;
+        return this.#news;
+      }
+    }
+    return NONE;
+  }
+
+  /** Takes note that some of the page are no longer in the list. */
+  forget(removed: readonly Entry[]): void {
+    const gone = new Set(removed);
+    this.#page = this.#page.filter((entry) => !gone.has(entry));
+  }
+
+  /** Has the page read once more, wherever it is by now. */
+  readAgain(): void {
+    for (const { letter } of this.#news) this.#seen.delete(nameOf(letter));
+    this.#left! += this.#news.length;
+    this.#page = [];
+  }
+
+  #turn(): void {
+    this.#position += this.#page.length;
+    this.#anchor = this.#page.at(-1)?.raw ?? this.#anchor;
+    this.#page = [];
+  }
+
+  /** Reads some dead letters, and not more than fit into a reply. */
+  static readonly #READ = defineScript(`
+-- KEYS[1]  the list of the dead letters
+-- ARGV[1]  the index of the first dead letter of the page
+-- ARGV[2]  the largest number of dead letters
+-- ARGV[3]  the number of bytes after which the page is full
+-- ARGV[4]  the digest of the dead letter before the page, or ''
+-- Returns the dead letters, or nil where another one is before them by now.
+local first, limit, maxBytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+if ARGV[4] ~= '' then
+  local before = redis.call('LRANGE', KEYS[1], first - 1, first - 1)[1]
+  if redis.sha1hex(before or '') ~= ARGV[4] then return false end
+end
+local letters, bytes, some = {}, 0, 1
+while #letters < limit and bytes < maxBytes do
+  local start = first + #letters
+  local found = redis.call('LRANGE', KEYS[1], start, start + some - 1)
+  for _, letter in ipairs(found) do
+    letters[#letters + 1] = letter
+    bytes = bytes + #letter
+  end
+  if #found < some then break end
+  -- Each look costs the way to its place: so the next one is for as many as are
+  -- likely to fit.
+  local fitting = math.floor((maxBytes - bytes) / (bytes / #letters + 1))
+  some = math.max(1, math.min(fitting, #letters, limit - #letters))
+end
+return letters
+`);
+
+  async #read(
+    first: number,
+    limit: number,
+    anchor?: Uint8Array,
+  ): Promise<readonly Entry[] | undefined> {
+    const digest = anchor === undefined
+      ? ""
+      : createHash("sha1").update(anchor).digest("hex");
+    const letters = await this.#run((connection) =>
+      connection.script<Uint8Array[] | null>(
+        DeadLetterPages.#READ,
+        [this.#key],
+        [String(first), String(limit), String(PAGE_BYTES), digest],
+        {
+          bytes: true,
+          isReply: (reply) => reply === null || isPayloads(reply),
+        },
+      )
+    );
+    return letters?.map((raw, at) => ({
+      raw,
+      letter: decodeDeadLetter(raw, this.#queue, first + at),
+    }));
+  }
+
+  /**
+   * Finds the place in a list that has moved. It moves only towards its head, and
+   * what was read is in front of what was not: so the place is found by halving.
+   */
+  async #findPlace(): Promise<void> {
+    let [first, end] = [0, this.#position];
+    this.#anchor = undefined;
+    while (first < end) {
+      const middle = (first + end) >> 1;
+      const [entry] = await this.#read(middle, 1) ?? NONE;
+      // What somebody else has put there may be there several times.
+      const isSeen = entry !== undefined && entry.letter.time > 0 &&
+        this.#seen.has(nameOf(entry.letter));
+      if (isSeen) {
+        first = middle + 1;
+        this.#anchor = entry.raw;
+      } else end = middle;
+    }
+    this.#position = first;
+  }
+}
+
+/** Names a dead letter: a message that becomes one again keeps its id. */
+function nameOf({ id, time }: DeadLetter): string {
+  return `${id} ${time}`;
+}
