@@ -46,7 +46,7 @@ import {
   register,
   type Registration,
 } from "./registration.ts";
-import { Subscriber } from "./subscriber.ts";
+import { Subscriber, type SubscriberOptions } from "./subscriber.ts";
 import {
   HandlerSubscription,
   type HookHandler,
@@ -114,7 +114,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** The bus's name. */
   readonly name: string;
   readonly #options: BusOptions;
+  /** Where it posts and watches. */
   readonly #exchange: Exchange;
+  readonly #poster: Subscriber;
+  /** Where it listens; a member of a group does so elsewhere. */
+  readonly #inlet: Exchange;
   readonly #subscriber: Subscriber;
   readonly #receipts = new Set<Receipt>();
   readonly #watches = new Set<WatchWindow>();
@@ -130,7 +134,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    *
    * @param options The bus's name and limits; everybody on one name is on one bus.
    * @throws {TypeError} When there is no such option or it is of another kind,
-   * or the name is no text.
+   * the name is no text, or there is a `concurrency` without a `group`.
    * @throws {RangeError} When a time limit is not a positive number, or the
    * name has a `#`.
    * @throws {BusError} When the runtime is too old.
@@ -149,8 +153,15 @@ export class Bus extends EventTarget implements AsyncDisposable {
       handlerTimeout = 300,
       daemon = false,
       deviceId,
+      group,
+      concurrency = group === undefined ? undefined : 1,
       logger = createLogger("bus"),
     } = given;
+    if (group === undefined && concurrency !== undefined) {
+      throw new TypeError(
+        "Cannot open the bus: `concurrency` is for members of a group: give `group`, too",
+      );
+    }
     if (name.includes("#")) {
       throw new RangeError(
         `Cannot open the bus "${name}": its name must not have a "#"`,
@@ -158,11 +169,12 @@ export class Bus extends EventTarget implements AsyncDisposable {
     }
     this.name = name;
     this.#options = given;
-    this.#subscriber = new Subscriber({
+    const subscriberOptions: SubscriberOptions = {
       label,
       handlerTimeout,
-      nextSerial: () => this.#exchange.nextSerial(),
-      onListening: () => this.#exchange.onListening(),
+      window: concurrency,
+      nextSerial: () => this.#inlet.nextSerial(),
+      onListening: () => this.#inlet.onListening(),
       onFailure: (error, message) => {
         this.#failed++;
         logger.error(
@@ -177,7 +189,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onSubscribers: () =>
         this.dispatchEvent(new globalThis.Event("subscribers")),
       onActions: () => this.dispatchEvent(new globalThis.Event("actions")),
-    });
+    };
+    this.#poster = new Subscriber(subscriberOptions);
     this.#exchange = Exchange.enter({
       name,
       label,
@@ -185,7 +198,23 @@ export class Bus extends EventTarget implements AsyncDisposable {
       daemon,
       ...(deviceId === undefined ? {} : { deviceId }),
       logger,
-    }, this.#subscriber);
+    }, this.#poster);
+    if (group === undefined) {
+      this.#inlet = this.#exchange;
+      this.#subscriber = this.#poster;
+    } else {
+      this.#subscriber = new Subscriber({
+        ...subscriberOptions,
+        // The poster tells already.
+        onSubscribers: () => {},
+        onActions: () => {},
+      });
+      this.#inlet = this.#exchange.seat(
+        { group, concurrency: concurrency! },
+        label,
+        this.#subscriber,
+      );
+    }
   }
 
   /** The number of isolates of this process that subscribe. */
@@ -209,6 +238,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   async ready(): Promise<void> {
     await this.#exchange.ready();
+    await this.#inlet.ready();
     await this.#actions?.ready();
   }
 
@@ -285,7 +315,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#posts = isOver.promise;
     try {
       await before;
-      const from = this.#subscriber;
+      const from = this.#poster;
       await this.#exchange.publish(from, inputs, options, plain, receipt);
       return receipt;
     } finally {
@@ -808,7 +838,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
       await this.#actions?.close();
       await this.#posts;
       this.#subscriber.end();
-      await this.#exchange.leave(this.#subscriber);
+      await this.#inlet.leave(this.#subscriber);
+      await this.#exchange.leave(this.#poster);
     })();
     return this.#closing;
   }

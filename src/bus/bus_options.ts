@@ -14,6 +14,7 @@ import {
 } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import type { Condition, Schema } from "../message/mod.ts";
+import { isGroupName } from "./roster.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
 /** Says how a {@linkcode Bus} works. */
@@ -44,6 +45,18 @@ export interface BusOptions {
    * waits for every worker until it is closed or terminated.
    */
   daemon?: boolean;
+  /**
+   * Makes this `Bus` a member of a group of this name. Each message goes to one
+   * member, in whatever thread, which acknowledges it for all; other subscribers
+   * and other groups get it too. A name has up to 64 bytes. Without it, which is
+   * the default, this `Bus` gets every message.
+   */
+  group?: string;
+  /**
+   * The number of messages that a member of a group works on at a time: further
+   * ones go to others, or wait. 1 by default. Only together with `group`.
+   */
+  concurrency?: number;
   /** The logger to report to. LogTape's category `["platypush", "redis", "bus"]` by default. */
   logger?: Logger;
 }
@@ -224,6 +237,11 @@ export const BUS_OPTIONS: Rows<BusOptions> = {
   stallTimeout: TIME_LIMIT,
   handlerTimeout: TIME_LIMIT,
   daemon: FLAG,
+  group: {
+    expected: "a name of 1 to 64 bytes",
+    accepts: (value) => typeof value === "string" && isGroupName(value),
+  },
+  concurrency: COUNT,
   logger: LOGGER,
 };
 

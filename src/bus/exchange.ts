@@ -18,6 +18,7 @@ import { Links } from "./links.ts";
 import { Membership } from "./membership.ts";
 import { Echoes, PlainChannel } from "./plain_channel.ts";
 import { type Failure, Receipt, Retry } from "./receipt.ts";
+import type { GroupSeat } from "./roster.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { WatchWindow } from "./watch.ts";
 
@@ -46,6 +47,8 @@ export interface ExchangeOptions {
   readonly daemon: boolean;
   /** Fills in the target and origin of what plain listeners and other isolates post. */
   readonly deviceId?: string;
+  /** The seat of a member of a group; the isolate's own exchange has none. */
+  readonly seat?: GroupSeat;
   /** The logger to report to. */
   readonly logger: Logger;
 }
@@ -68,6 +71,8 @@ export class Exchange {
   /** Whose messages are that do not say so; that of the first who knows. */
   deviceId: string | undefined;
   readonly #options: ExchangeOptions;
+  readonly #host: Exchange | undefined;
+  readonly #seats = new Set<Exchange>();
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
   readonly #links: Links;
@@ -95,13 +100,24 @@ export class Exchange {
     return exchange;
   }
 
-  private constructor(options: ExchangeOptions) {
+  /** Makes the exchange of one member of a group, which only listens. */
+  seat(seat: GroupSeat, label: string, subscriber: Subscriber): Exchange {
+    const exchange = new Exchange({ ...this.#options, label, seat }, this);
+    exchange.#subscribers = [subscriber];
+    this.#seats.add(exchange);
+    return exchange;
+  }
+
+  private constructor(options: ExchangeOptions, host?: Exchange) {
     const { name, daemon, stallTimeout, logger } = options;
     this.#options = options;
+    this.#host = host;
     this.#membership = new Membership({
       ...options,
+      host: host && host.#membership,
       onEntered: () => {
-        this.#plain.share(new Echoes(this.#membership.roster!.echoes));
+        const { echoes } = this.#membership.roster!;
+        if (host === undefined) this.#plain.share(new Echoes(echoes));
         for (const subscriber of this.#subscribers) subscriber.renumber();
       },
       onMember: (member) => {
@@ -122,12 +138,9 @@ export class Exchange {
             `${stallTimeout} s: going on without`,
         ),
     });
-    this.#plain = new PlainChannel(
-      name,
-      daemon,
-      logger,
-      (data) => this.#onPlain(data),
-    );
+    this.#plain = host === undefined
+      ? new PlainChannel(name, daemon, logger, (data) => this.#onPlain(data))
+      : host.#plain;
     this.#links = new Links({
       membership: this.#membership,
       stallTimeout,
@@ -213,11 +226,12 @@ export class Exchange {
     this.#subscribers = this.#subscribers.filter((one) => one !== subscriber);
     this.onListening();
     if (this.#subscribers.length > 0) return;
-    exchanges.delete(this.#options.name);
+    if (this.#host === undefined) exchanges.delete(this.#options.name);
+    else this.#host.#seats.delete(this);
     await this.#links.drain();
     this.#links.end();
     await this.#membership.close();
-    this.#plain.close();
+    if (this.#host === undefined) this.#plain.close();
     await nextTurn();
   }
 
@@ -331,7 +345,7 @@ export class Exchange {
     { messages, options }: Frame,
     receipt: Receipt,
   ): Promise<void> {
-    await this.#room();
+    do await this.#room(); while (this.#subscribers.some(({ full }) => full));
     const building = { ...this.#ours, ...options };
     for (const [i, received] of receiveAll(messages, building).entries()) {
       // The publisher may have given this isolate up, and the messages to others.
@@ -414,6 +428,9 @@ export class Exchange {
 
   /** Takes what a plain listener has posted. */
   #onPlain(data: unknown): void {
+    for (const seat of this.#seats) {
+      if (seat.#membership.isFirstOfGroup) seat.#onPlain(data);
+    }
     const { subscribes, watches } = this.#membership;
     if (!subscribes && !watches) return;
     const [received] = receiveAll([data as WireMessage], this.#ours);
@@ -429,7 +446,7 @@ export class Exchange {
 
   /** Says whose messages are that do not say so. */
   get #ours(): FrameOptions {
-    const { deviceId } = this;
+    const { deviceId } = this.#host ?? this;
     return deviceId === undefined ? {} : { deviceId };
   }
 

@@ -1,5 +1,6 @@
 import type { DroppedError } from "./errors.ts";
 import { type Chunk, encodeFrame, type Frame } from "./frame.ts";
+import { Group } from "./group.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import type { Membership } from "./membership.ts";
 import { PublisherLink } from "./publisher_link.ts";
@@ -28,6 +29,7 @@ export interface LinksOptions {
 export class Links {
   readonly #options: LinksOptions;
   readonly #toSubscribers = new Map<string, PublisherLink>();
+  readonly #groups = new Map<string, Group>();
   readonly #fromPublishers = new Map<string, SubscriberLink>();
   readonly #toWatchers = new Map<string, WatchedLink>();
   readonly #fromWatched = new Map<string, WatchingLink>();
@@ -47,6 +49,7 @@ export class Links {
   /** Tells whether anybody elsewhere takes messages now. */
   get isWanted(): boolean {
     return this.#toSubscribers.size > 0 ||
+      this.#groups.values().some(({ isWanting }) => isWanting) ||
       this.#toWatchers.values().some(({ isFull }) => !isFull);
   }
 
@@ -66,23 +69,31 @@ export class Links {
    * @param receipt Takes what becomes of them.
    * @returns Promises of room, of those who have none.
    */
-  send(
-    { first, inputs: { length: count }, wire, options }: Chunk,
-    receipt: Receipt,
-  ): Promise<void>[] {
+  send(chunk: Chunk, receipt: Receipt): Promise<void>[] {
+    const { first, inputs: { length: count }, wire, options } = chunk;
     if (wire === undefined || !this.isWanted) {
       for (const link of this.#toWatchers.values()) link.skip(count);
       return [];
     }
-    const number = this.#frames++ >>> 0;
-    const frame = encodeFrame(number, wire, options);
+    const number = this.#nextFrame();
+    let frame: Uint8Array[] | undefined;
     const sent = { receipt, first, count };
     const rooms = [];
     for (const link of this.#toSubscribers.values()) {
+      if (link.member.group !== "") continue;
+      frame ??= encodeFrame(number, wire, options);
       const room = link.send(number, frame, sent);
       if (room !== undefined) rooms.push(room);
     }
-    for (const link of this.#toWatchers.values()) link.send(frame, count);
+    for (const group of this.#groups.values()) {
+      const { roster } = this.#options.membership;
+      const room = group.send(chunk, roster?.name, receipt);
+      if (room !== undefined) rooms.push(room);
+    }
+    for (const link of this.#toWatchers.values()) {
+      frame ??= encodeFrame(number, wire, options);
+      link.send(frame, count);
+    }
     return rooms;
   }
 
@@ -95,17 +106,37 @@ export class Links {
     else linked?.release(false);
     if (epoch === 0 || !this.#isOpen || this.#toSubscribers.has(id)) return;
     const { membership, stallTimeout } = this.#options;
-    const link = new PublisherLink({
+    const group = this.#groupOf(member);
+    const link: PublisherLink = new PublisherLink({
       member,
       stallTimeout,
       offer: (memory) => membership.offer(id, memory),
       onOver: (error, isGivenUp) => {
         this.#toSubscribers.delete(id);
+        group?.remove(link, error !== undefined);
         if (isGivenUp) membership.giveUp(id);
         if (error !== undefined) this.#options.onSubscriberDropped(error);
       },
     });
     this.#toSubscribers.set(id, link);
+    group?.add(link);
+  }
+
+  /** Finds the group of a member; a group stays when its members are gone. */
+  #groupOf({ group: name, epoch }: Member): Group | undefined {
+    if (name === "") return undefined;
+    const group = this.#groups.get(name) ?? new Group({
+      name,
+      since: epoch,
+      patience: this.#options.stallTimeout,
+      nextFrame: () => this.#nextFrame(),
+    });
+    this.#groups.set(name, group);
+    return group;
+  }
+
+  #nextFrame(): number {
+    return this.#frames++ >>> 0;
   }
 
   /** Links to somebody who watches: who subscribes, too, has the messages anyway. */
@@ -183,12 +214,14 @@ export class Links {
 
   /** Resolves when the subscribers have all that was sent. */
   async drain(): Promise<void> {
+    await Promise.all(this.#groups.values().map((group) => group.drain()));
     await Promise.all(this.#toSubscribers.values().map((link) => link.drain()));
   }
 
   /** Sends no more. */
   end(): void {
     for (const link of this.#toSubscribers.values()) link.end();
+    for (const group of this.#groups.values()) group.end();
     for (const link of this.#toWatchers.values()) link.end();
     this.#toWatchers.clear();
   }

@@ -2,7 +2,7 @@ import { backoff, sleep } from "../waiting.ts";
 import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
 import { BusError } from "./errors.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
-import { type Member, Roster } from "./roster.ts";
+import { type GroupSeat, type Member, Roster } from "./roster.ts";
 
 /** The pauses before a greeting is repeated, in seconds: they grow. */
 const GREETINGS = { first: 0.02, longest: 1 };
@@ -37,6 +37,13 @@ export interface MembershipOptions {
   readonly daemon: boolean;
   /** The time in seconds to wait for an answer before going on without. */
   readonly stallTimeout: number;
+  /**
+   * The membership of the same isolate on whose roster this one takes a seat of a
+   * group, beside it; left out for the isolate's own.
+   */
+  readonly host?: Membership | undefined;
+  /** The seat that it takes there. */
+  readonly seat?: GroupSeat | undefined;
   /** Called when this isolate is on the roster, or on another one. */
   onEntered(): void;
   /** Called with somebody who is new, or has begun or ceased to subscribe or to watch. */
@@ -82,6 +89,7 @@ export class Membership {
   readonly #isLocked: boolean;
   readonly #closing = new AbortController();
   readonly #requests = new Set<Promise<void>>();
+  readonly #guests = new Set<Membership>();
   readonly #watched = new Set<string>();
   readonly #givenUp = new Map<string, number>();
   readonly #welcomed = new AbortController();
@@ -112,7 +120,8 @@ export class Membership {
       daemon,
       (control) => this.#receive(control),
     );
-    this.#ready = this.#enter();
+    const { host } = options;
+    this.#ready = host === undefined ? this.#enter() : this.#follow(host);
     this.#ready.catch(() => {});
   }
 
@@ -171,6 +180,15 @@ export class Membership {
     if (this.#closing.signal.aborted || offers === this.#offers) return;
     this.#offers = offers;
     this.#renewOffer();
+  }
+
+  /** Tells whether it is the first of those in its group that subscribe. */
+  get isFirstOfGroup(): boolean {
+    const { seat } = this.#options;
+    const place = this.#self?.place ?? Infinity;
+    return !this.members.some((member) =>
+      member.group === seat?.group && member.epoch !== 0 && member.place < place
+    );
   }
 
   /** Says again whether this isolate subscribes, also after a publisher has given it up. */
@@ -232,6 +250,8 @@ export class Membership {
 
   /** Leaves the bus. */
   async close(): Promise<void> {
+    const { host } = this.#options;
+    if (host !== undefined) host.#guests.delete(this);
     this.#closing.abort();
     this.#welcomed.abort();
     if (this.#self !== undefined) this.#roster!.leave(this.#self);
@@ -259,6 +279,17 @@ export class Membership {
       inTime.resolve();
     }).then(inTime.resolve, inTime.reject);
     await inTime.promise;
+  }
+
+  /** Takes a seat on the roster that another membership of this isolate is on. */
+  async #follow(host: Membership): Promise<void> {
+    if (this.#isLocked) await this.#takeLock();
+    await host.ready();
+    if (this.#closing.signal.aborted) return;
+    host.#guests.add(this);
+    if (host.#roster === undefined) return;
+    this.#adopt(host.#roster);
+    if (this.#self === undefined) throw this.#fullError();
   }
 
   #renewOffer(): void {
@@ -295,13 +326,26 @@ export class Membership {
       }
     }
     if (this.#closing.signal.aborted || this.#self !== undefined) return;
-    throw new BusError(
+    throw this.#fullError();
+  }
+
+  #fullError(): BusError {
+    return new BusError(
       `Cannot join the bus "${this.#options.name}": there are as many threads on it as can be`,
     );
   }
 
   /** Holds this isolate's lock, and waits in line for the keeper's. */
   async #takeLocks(): Promise<void> {
+    await this.#takeLock();
+    this.#request(`${this.#options.name}#keeper`, () => {
+      this.#isKeeper = true;
+      for (const member of this.members) this.#watch(member);
+      return this.#closed();
+    });
+  }
+
+  async #takeLock(): Promise<void> {
     const { name } = this.#options;
     const held = Promise.withResolvers<void>();
     this.#request(`${name}#${this.id}`, () => {
@@ -309,11 +353,6 @@ export class Membership {
       return this.#closed();
     }).then(held.resolve);
     await held.promise;
-    this.#request(`${name}#keeper`, () => {
-      this.#isKeeper = true;
-      for (const member of this.members) this.#watch(member);
-      return this.#closed();
-    });
   }
 
   /** Waits for a lock, until the bus is closed. */
@@ -360,9 +399,9 @@ export class Membership {
 
   /** Enters a roster, and leaves the one before. */
   #adopt(roster: Roster): void {
-    const { label, onEntered } = this.#options;
+    const { label, seat, onEntered } = this.#options;
     if (this.#closing.signal.aborted) return;
-    const self = roster.enter(this.id, label, this.#isLocked);
+    const self = roster.enter(this.id, label, this.#isLocked, seat);
     this.#welcomed.abort();
     if (self === undefined) return;
     if (this.#self !== undefined) this.#roster!.leave(this.#self);
@@ -374,11 +413,12 @@ export class Membership {
     if (this.#subscribes) this.renew();
     if (this.#watches) this.#renewView();
     if (this.#offers) this.#renewOffer();
-    this.#follow(roster);
+    this.#observe(roster);
+    for (const guest of this.#guests) guest.#adopt(roster);
   }
 
   /** Notices what changes on the roster, for as long as this isolate is on it. */
-  async #follow(roster: Roster): Promise<void> {
+  async #observe(roster: Roster): Promise<void> {
     while (!this.#closing.signal.aborted && this.#roster === roster) {
       const { version } = roster;
       this.update();
@@ -390,6 +430,7 @@ export class Membership {
     if (this.#closing.signal.aborted) return;
     switch (control.kind) {
       case "hello":
+        if (this.#options.host !== undefined) break;
         if (!this.#answers(control.attempt)) break;
         this.#channel.post({
           kind: "welcome",
@@ -399,6 +440,7 @@ export class Membership {
         });
         break;
       case "welcome": {
+        if (this.#options.host !== undefined) break;
         const roster = new Roster(control.roster);
         const isFirst = this.#roster === undefined && control.to === this.id;
         const isBetter = this.#roster !== undefined && control.anchored &&

@@ -79,6 +79,8 @@ interface Queued {
  * ```
  */
 export class PublisherLink {
+  /** The subscriber. */
+  readonly member: Member;
   readonly #options: PublisherLinkOptions;
   readonly #use = ++uses % 2 ** 28;
   readonly #data: Ring;
@@ -94,6 +96,7 @@ export class PublisherLink {
 
   /** @param options What it does for its exchange. */
   constructor(options: PublisherLinkOptions) {
+    this.member = options.member;
     this.#options = options;
     const at = retired.findIndex(({ data }) => data.state === RingState.Left);
     const old = at < 0 ? undefined : retired.splice(at, 1)[0];
@@ -193,7 +196,7 @@ export class PublisherLink {
   }
 
   get #label(): string {
-    return this.#options.member.label;
+    return this.member.label;
   }
 
   async #offer(): Promise<void> {
@@ -288,7 +291,7 @@ export class PublisherLink {
     reason: string,
     isLost: boolean,
   ): void {
-    const { label: subscriber, id: subscription } = this.#options.member;
+    const { label: subscriber, id: subscription } = this.member;
     for (let i = 0; i < count; i++) {
       const done = progress[i];
       if (done === "done") continue;

@@ -1,5 +1,5 @@
-/** "bus2" in ASCII, so that other memory is not taken for a roster. */
-const MAGIC = 0x62757332;
+/** "bus3" in ASCII, so that other memory is not taken for a roster. */
+const MAGIC = 0x62757333;
 
 /** Isolates that can be on one bus at the same time. */
 const PLACES = 512;
@@ -23,9 +23,11 @@ const EPOCH = 1;
 const IS_LOCKED = 2;
 const VIEW = 3;
 const ACTIONS = 4;
-const ID = 5;
+const CONCURRENCY = 5;
+const ID = 6;
 const ID_BYTES = 36;
-const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - 1;
+const GROUP_BYTES = 64;
+const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - GROUP_BYTES - 2;
 
 const BYTES = 4 * HEADER + 8 * KEPT + 4 * PLACE * PLACES;
 
@@ -33,11 +35,26 @@ const BYTES = 4 * HEADER + 8 * KEPT + 4 * PLACE * PLACES;
 const FREE = 0;
 const CLAIMED = -1;
 
+const NO_GROUP: GroupSeat = { group: "", concurrency: 0 };
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** An isolate that has a bus of the same name. */
-export interface Member {
+/** A seat of a group: one of several that share the messages. */
+export interface GroupSeat {
+  /** The group's name. */
+  readonly group: string;
+  /** The number of messages that this one has in hand at most. */
+  readonly concurrency: number;
+}
+
+/** Tells whether a text can be the name of a group. */
+export function isGroupName(name: string): boolean {
+  return name !== "" && encoder.encode(name).length <= GROUP_BYTES;
+}
+
+/** An isolate that has a bus of the same name, or a member of a group in it. */
+export interface Member extends GroupSeat {
   /** Tells it from all others. */
   readonly id: string;
   /** Names it for people. */
@@ -78,7 +95,8 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  *     16    hashes      4096 f64
  *           places      512 of 64 words:
  *                       generation (0: nobody, -1: not written yet), epoch, locked,
- *                       view, actions, id (36 bytes), length of the label (1 byte), label
+ *                       view, actions, concurrency, id (36 bytes), length of the group
+ *                       (1 byte), group (64 bytes), length of the label (1 byte), label
  * ```
  */
 export class Roster {
@@ -133,9 +151,15 @@ export class Roster {
   /**
    * Takes a place.
    *
+   * @param seat The group that it is a member of, if it is one.
    * @returns Who is there now; `undefined` when all places are taken.
    */
-  enter(id: string, label: string, isLocked: boolean): Member | undefined {
+  enter(
+    id: string,
+    label: string,
+    isLocked: boolean,
+    seat: GroupSeat = NO_GROUP,
+  ): Member | undefined {
     for (let place = 0; place < PLACES; place++) {
       const at = wordOf(place);
       const before = Atomics.compareExchange(
@@ -149,12 +173,11 @@ export class Roster {
       this.#words[at + IS_LOCKED] = Number(isLocked);
       this.#words[at + VIEW] = 0;
       this.#words[at + ACTIONS] = 0;
-      const name = new Uint8Array(LABEL_BYTES);
-      const { written } = encoder.encodeInto(label, name);
+      this.#words[at + CONCURRENCY] = Math.min(seat.concurrency, 2 ** 31 - 1);
       const byte = 4 * (at + ID);
       this.#bytes.set(encoder.encode(id), byte);
-      this.#bytes[byte + ID_BYTES] = written;
-      this.#bytes.set(name, byte + ID_BYTES + 1);
+      this.#write(byte + ID_BYTES, seat.group, GROUP_BYTES);
+      this.#write(byte + ID_BYTES + 1 + GROUP_BYTES, label, LABEL_BYTES);
       for (;;) {
         const used = Atomics.load(this.#words, USED);
         if (used > place) break;
@@ -169,6 +192,7 @@ export class Roster {
         epoch: 0,
         view: 0,
         actions: 0,
+        ...seat,
         isLocked,
         place,
         generation,
@@ -232,12 +256,11 @@ export class Roster {
         continue;
       }
       const byte = 4 * (at + ID);
-      const end = byte + ID_BYTES + 1;
       members.set(place, {
         id: decoder.decode(this.#bytes.slice(byte, byte + ID_BYTES)),
-        label: decoder.decode(
-          this.#bytes.slice(end, end + this.#bytes[byte + ID_BYTES]!),
-        ),
+        label: this.#read(byte + ID_BYTES + 1 + GROUP_BYTES),
+        group: this.#read(byte + ID_BYTES),
+        concurrency: this.#words[at + CONCURRENCY]!,
         epoch,
         view,
         actions,
@@ -247,6 +270,20 @@ export class Roster {
       });
     }
     return members;
+  }
+
+  /** Writes a text, cut to so many bytes, behind a byte with its length. */
+  #write(at: number, text: string, bytes: number): void {
+    const target = new Uint8Array(bytes);
+    this.#bytes[at] = encoder.encodeInto(text, target).written;
+    this.#bytes.set(target, at + 1);
+  }
+
+  /** Reads such a text. */
+  #read(at: number): string {
+    return decoder.decode(
+      this.#bytes.slice(at + 1, at + 1 + this.#bytes[at]!),
+    );
   }
 
   #change(): void {

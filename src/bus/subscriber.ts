@@ -12,7 +12,6 @@ import {
 
 const NO_HOOKS: ReadonlyMap<Subscription, ChosenHook<unknown>> = new Map();
 
-/** Messages that a subscriber may be busy with before no more are handed to it. */
 const WINDOW = 1024;
 
 /** Says how a {@linkcode Subscriber} works, and whom it tells. */
@@ -24,6 +23,8 @@ export interface SubscriberOptions {
    * own.
    */
   readonly handlerTimeout: number;
+  /** Messages that it may be busy with before no more are handed to it. 1,024 by default. */
+  readonly window?: number | undefined;
   /** Gives a subscription its number. */
   nextSerial(): number;
   /** Called when it begins or ceases to listen. */
@@ -78,7 +79,7 @@ export class Subscriber {
 
   /** Tells whether it is busy with as many messages as it may be. */
   get full(): boolean {
-    return this.#tasks.size >= WINDOW;
+    return this.#tasks.size >= (this.#options.window ?? WINDOW);
   }
 
   /** Resolves when it may no longer be {@linkcode full}. */

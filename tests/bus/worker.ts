@@ -13,6 +13,7 @@ export type Command =
   | { do: "fail" }
   | { do: "hang"; begun: SharedArrayBuffer }
   | { do: "stop"; begun: SharedArrayBuffer }
+  | { do: "work"; gate: SharedArrayBuffer }
   | { do: "post"; from: string; count: number; batch: number }
   | { do: "block"; seconds: number }
   | { do: "hold"; gate: SharedArrayBuffer }
@@ -34,6 +35,8 @@ export interface Seen {
   /** The numbers of the events that a watch has shown, and how many it has skipped. */
   shown: unknown[];
   skipped: number;
+  /** The numbers of the events that it has worked on, and how often each was delivered before. */
+  work: [unknown, number][];
 }
 
 const scope = self as unknown as {
@@ -48,6 +51,7 @@ const seen: Seen = {
   subscribers: 0,
   shown: [],
   skipped: 0,
+  work: [],
 };
 let bus: Bus;
 let unregister: () => void;
@@ -115,6 +119,23 @@ async function obey(command: Command): Promise<unknown> {
         if (n === 2) throw new TypeError("thrown in the worker");
         if (n === 5) Atomics.wait(begun, 0, 6);
         return n === 3 ? new Promise(() => {}) : undefined;
+      });
+      return await bus.ready();
+    }
+    case "work": {
+      // How many were begun, and whether those that wait may go on.
+      const gate = new Int32Array(command.gate);
+      bus.registerHandler(Event, async ({ args: { n, how }, redelivered }) => {
+        seen.work.push([n, redelivered]);
+        Atomics.add(gate, 0, 1);
+        if (how === "fail") throw new Error("no light bulb");
+        if (how === "compute") { while (Atomics.load(gate, 1) === 0); }
+        if (how === "block") Atomics.wait(gate, 1, 0);
+        if (how === "wait") await Atomics.waitAsync(gate, 1, 0).value;
+        if (how === "post") {
+          const args = { type: "custom.Number", n: `after ${n}` };
+          await bus.post({ type: "event", args });
+        }
       });
       return await bus.ready();
     }
