@@ -61,7 +61,7 @@ export class AtLeastOnce extends Consumer implements Member {
   /** The number of messages in a row that had others behind them. */
   #followed = 0;
   readonly #ending = new AbortController();
-  /** What is asked about each message, beside the heartbeat: see {@link FACTS}. */
+  /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
   readonly #facts: readonly string[];
 
   constructor(options: ConsumerOptions) {

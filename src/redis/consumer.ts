@@ -264,6 +264,8 @@ export abstract class Consumer {
   /** Follows what was asked of the queue for all its consumers. */
   readonly watch: QueueWatch;
   #isWanted = true;
+  /** True while batches are wanted. */
+  protected isOpen = true;
   #isIdle = true;
   /** When the command that blocks began, by `performance.now()`; else never. */
   #blockedSince = Infinity;
@@ -279,10 +281,7 @@ export abstract class Consumer {
 
   constructor(options: ConsumerOptions) {
     this.options = options;
-    this.watch = new QueueWatch(options, () => {
-      this.wake();
-      void this.#unblock();
-    });
+    this.watch = new QueueWatch(options, () => void this.#decide());
   }
 
   /**
@@ -304,22 +303,20 @@ export abstract class Consumer {
   /** Stops taking messages; resolves when what was taken and not handed out is back. */
   async pause(): Promise<void> {
     this.#isWanted = false;
-    this.wake();
-    await this.#unblock();
+    await this.#decide();
     while (!this.#isIdle && !this.#isWanted) await this.#change();
   }
 
   /** Goes on. */
   resume(): void {
     this.#isWanted = true;
-    this.wake();
+    void this.#decide();
   }
 
   /** Ends, and waits up to `timeout` seconds for batches to be settled. Never rejects. */
   async stop(timeout: number): Promise<void> {
     this.closing.abort();
-    this.wake();
-    await this.#unblock();
+    await this.#decide();
     await this.#running;
     const late = new AbortController();
     const over = sleep(timeout, { signal: late.signal }).then(() => {
@@ -435,15 +432,6 @@ export abstract class Consumer {
     }
   }
 
-  /** Tells whether batches are wanted at the moment. */
-  protected get isOpen(): boolean {
-    return this.#mayTake && !this.closing.signal.aborted;
-  }
-
-  get #mayTake(): boolean {
-    return this.#isWanted && !this.watch.isPaused;
-  }
-
   /** The number of messages that are handed out and not settled. */
   protected get inHand(): number {
     return this.#inHand;
@@ -487,9 +475,9 @@ export abstract class Consumer {
   async #run(): Promise<void> {
     const { signal } = this.closing;
     for (let failures = 0; !signal.aborted;) {
-      if (!this.#mayTake) {
+      if (!this.isOpen) {
         await this.#rest();
-        if (!this.#mayTake && !signal.aborted) await this.#change();
+        if (!this.isOpen && !signal.aborted) await this.#change();
         continue;
       }
       this.#isIdle = false;
@@ -532,6 +520,14 @@ export abstract class Consumer {
     if (isLost) await blocking.ready(signal).catch(() => {});
     const pause = isLost && failures === 0 ? 0 : backoff(failures);
     await sleep(pause, { signal });
+  }
+
+  /** Begins or ceases to take messages; resolves when no command blocks that should not. */
+  async #decide(): Promise<void> {
+    this.isOpen = this.#isWanted && !this.watch.isPaused &&
+      !this.closing.signal.aborted;
+    this.wake();
+    await this.#unblock();
   }
 
   /** Ends a command that blocks; where that is not permitted it ends by itself soon. */

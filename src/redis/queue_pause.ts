@@ -4,7 +4,7 @@ import { BriefConnection } from "./brief_connection.ts";
 import { DEFAULT_QUEUE, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
-/** Tells since when a queue is paused for all its consumers, and by whom. */
+/** Tells since when a queue is paused for all its consumers, and by whom; see {@linkcode pauseQueue}. */
 export interface QueuePause {
   /** When it was paused, in seconds since the epoch. */
   readonly since: number;

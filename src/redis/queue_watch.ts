@@ -30,10 +30,11 @@ export interface QueueWatchOptions {
 export class QueueWatch {
   /** Keys whose changes are to be told by {@link QueueWatch.lookSoon}. */
   readonly keys: readonly string[];
+  /** True while nothing is to be taken from the queue. */
+  isPaused = false;
   readonly #options: QueueWatchOptions;
   readonly #names: QueueKeys;
   readonly #onChange: () => void;
-  #isPaused = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> | undefined;
   #isDoubtful = false;
@@ -47,14 +48,10 @@ export class QueueWatch {
     this.keys = [this.#names.paused];
   }
 
-  /** Tells whether nothing is to be taken from the queue. */
-  get isPaused(): boolean {
-    return this.#isPaused;
-  }
-
   /** Takes the queue for paused, and looks whether it is. */
   suspect(): void {
-    this.#isPaused = true;
+    this.isPaused = true;
+    this.#onChange();
     this.lookSoon();
   }
 
@@ -100,7 +97,7 @@ export class QueueWatch {
         );
       }
     }
-    this.#isPaused = isPaused;
+    this.isPaused = isPaused;
     this.#onChange();
   }
 
