@@ -39,6 +39,11 @@ export class ClusterSetup implements AsyncDisposable {
     )!;
   }
 
+  /** The replica that a master had at first. */
+  replicaOf(master: TestServer): TestServer {
+    return this.nodes[this.nodes.indexOf(master) + 3]!;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const node of this.nodes) await node[Symbol.asyncDispose]();
   }

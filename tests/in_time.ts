@@ -2,7 +2,7 @@
 export async function inTime<T>(
   promise: Promise<T>,
   what: string | (() => string),
-  seconds = 30,
+  seconds = 90,
 ): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -2,7 +2,7 @@
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what = `${condition}`,
-  seconds = 20,
+  seconds = 90,
 ): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!await condition()) {

@@ -89,5 +89,5 @@ export function tooLate(
 ): string {
   return `Settled ${
     amount(count, "message")
-  } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Not delivered again: ${cancelled}.`;
+  } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Taken out of the queue again: ${cancelled}.`;
 }

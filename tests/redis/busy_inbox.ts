@@ -1,4 +1,5 @@
 import { Inbox } from "../../src/redis/mod.ts";
+import { texts } from "./inboxes.ts";
 
 // Takes one batch, keeps the event loop busy until it is told to go on by a file,
 // and returns normally.
@@ -9,15 +10,18 @@ const inbox = await Inbox.open(JSON.parse(args), {
 });
 const batch = await inbox.next();
 Deno.stdout.writeSync(new TextEncoder().encode("busy\n"));
-for (;;) {
-  try {
-    Deno.statSync(isDone);
-    break;
-  } catch {
-    // Not yet.
-  }
-}
+const pause = new Int32Array(new SharedArrayBuffer(4));
+while (!isThere(isDone)) Atomics.wait(pause, 0, 0, 20);
 await batch!.settle();
 Deno.stdout.writeSync(new TextEncoder().encode("settled\n"));
-await inbox.next();
-Deno.stdout.writeSync(new TextEncoder().encode("another\n"));
+const [next] = texts(await inbox.next());
+Deno.stdout.writeSync(new TextEncoder().encode(`next: ${next}\n`));
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -9,6 +9,7 @@ import { keySlot } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { caughtUp } from "../replicas.ts";
 import type { TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
@@ -54,7 +55,7 @@ Deno.test("Connections, queues and responses work in a cluster and survive a mas
     }
   };
   await sendAll("before");
-  assert.equal(await owners[0]!.run("WAIT", "1", "5000"), 1);
+  await caughtUp(setup.replicaOf(owners[0]!), owners[0]!);
   await owners[0]!.kill();
   await sendAll("after");
   await until(() => sent.every((text) => handled.has(text)));

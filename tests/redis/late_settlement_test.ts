@@ -65,8 +65,14 @@ for (
     await using other = await open(server, { paused: true });
     await until(() => other.stats().reclaimed === 1);
     await busy.finish();
-    assert.deepEqual(await queued(server), []);
-    assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+    // Its wait may have moved the message once more, before it knew: that session
+    // is over, and gives back nothing that was handled.
+    await until(async () =>
+      await server.run<number>("EXISTS", "{queue}:deliveries") === 0
+    );
+    await server.run("RPUSH", "queue", "after");
+    await busy.hear("next: after");
+    assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
   });
 
   Deno.test(`Inbox delivers a second time, and no third time, what a busy consumer handles late (${message})`, async () => {

@@ -2,52 +2,20 @@ import assert from "node:assert/strict";
 import { Inbox, Outbox, queueStatus } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
-import { until } from "../until.ts";
+import { caughtUp, ReplicaPair } from "../replicas.ts";
 import { texts } from "./inboxes.ts";
 
-const CONFIG = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+/** From here on the replica gets nothing any more. */
+async function part({ master, replica }: ReplicaPair): Promise<void> {
+  await caughtUp(replica, master);
+  await replica.run("REPLICAOF", "NO", "ONE");
+}
 
-/** A master, and its replica that will be promoted without its last writes. */
-class Pair implements AsyncDisposable {
-  readonly #stack = new AsyncDisposableStack();
-  old!: TestServer;
-  next!: TestServer;
-  proxy!: TcpProxy;
-
-  static async start(): Promise<Pair> {
-    const pair = new Pair();
-    const start = async (): Promise<TestServer> =>
-      pair.#stack.use(
-        await TestServer.start({ port: freePort(), config: CONFIG }),
-      );
-    pair.old = await start();
-    pair.next = await start();
-    pair.proxy = pair.#stack.use(new TcpProxy(pair.old.args.port!));
-    await pair.next.run("REPLICAOF", "127.0.0.1", `${pair.old.args.port}`);
-    await until(async () =>
-      /master_link_status:up/.test(await pair.next.run("INFO", "replication"))
-    );
-    return pair;
-  }
-
-  /** From here on the replica gets nothing any more. */
-  async part(): Promise<void> {
-    assert.equal(await this.old.run("WAIT", "1", "10000"), 1);
-    await this.next.run("REPLICAOF", "NO", "ONE");
-  }
-
-  /** The old master dies, and the replica takes its place. */
-  async promote(): Promise<void> {
-    this.proxy.target = this.next.args.port!;
-    await this.old.kill();
-    this.proxy.cut();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
-  }
+/** The old master dies, and the replica takes its place. */
+async function promote(pair: ReplicaPair): Promise<void> {
+  pair.proxy.target = pair.replica.args.port!;
+  await pair.master.kill();
+  pair.proxy.cut();
 }
 
 /** Warnings and errors, without the place. */
@@ -57,7 +25,7 @@ function problems(logger: LineLogger): string[] {
 }
 
 Deno.test("What is counted is true after a failover that has lost batches and messages", async () => {
-  await using pair = await Pair.start();
+  await using pair = await ReplicaPair.start();
   const logger = new LineLogger();
   const args = { port: pair.proxy.port };
   await using outbox = new Outbox(args, { logger });
@@ -73,7 +41,7 @@ Deno.test("What is counted is true after a failover that has lost batches and me
   assert.deepEqual(texts(first), ["both 1", "both 2"]);
   await inbox.pause();
   await outbox.push("queue", ["queued 1", "queued 2"]);
-  await pair.part();
+  await part(pair);
   // The new master will know neither this batch nor these messages.
   await outbox.push("queue", ["lost 1", "lost 2", "lost 3"]);
   inbox.resume();
@@ -81,7 +49,7 @@ Deno.test("What is counted is true after a failover that has lost batches and me
   const second = await inbox.next();
   const inHand = texts(second);
   assert.ok(inHand.includes("queued 1"));
-  await pair.promote();
+  await promote(pair);
   await logger.line(/info: Connected/);
 
   // A batch that it knows is acknowledged, the other one is told of.
@@ -130,17 +98,17 @@ Deno.test("What is counted is true after a failover that has lost batches and me
   await last!.settle();
   await inbox.stop();
   // What is remembered of settled messages expires by itself.
-  const keys = await pair.next.run<string[]>("KEYS", "*");
+  const keys = await pair.replica.run<string[]>("KEYS", "*");
   assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
   const told = problems(logger);
   assert.equal(told.length, 2, told.join("\n"));
 });
 
 Deno.test("A consumer that the new master has never heard of says so once, and begins anew", async () => {
-  await using pair = await Pair.start();
+  await using pair = await ReplicaPair.start();
   const logger = new LineLogger();
   const args = { port: pair.proxy.port };
-  await pair.part();
+  await part(pair);
   await using outbox = new Outbox(args, { logger });
   await using inbox = await Inbox.open(args, {
     queue: "queue",
@@ -149,7 +117,7 @@ Deno.test("A consumer that the new master has never heard of says so once, and b
   });
   await outbox.push("queue", "lost");
   const batch = await inbox.next();
-  await pair.promote();
+  await promote(pair);
   await logger.line(
     /warn: .*is no consumer of "queue" any more.*lost its data/,
   );
@@ -162,7 +130,7 @@ Deno.test("A consumer that the new master has never heard of says so once, and b
   await next!.settle();
   await inbox.stop();
   // What is remembered of settled messages expires by itself.
-  const keys = await pair.next.run<string[]>("KEYS", "*");
+  const keys = await pair.replica.run<string[]>("KEYS", "*");
   assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
   const told = problems(logger);
   assert.equal(told.length, 3, told.join("\n"));

@@ -7,6 +7,7 @@ import {
 } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { caughtUp } from "../replicas.ts";
 import { SentinelSetup } from "../sentinels.ts";
 import { freePort } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
@@ -40,7 +41,7 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   for (let number = 0; number < 500; number++) await send(`before ${number}`);
   // Redis replicates in the background: what the replica does not have yet is
   // lost with the master, whatever a client does.
-  assert.equal(await master.run("WAIT", "1", "5000"), 1);
+  await caughtUp(replica, master);
   await master.kill();
   for (let number = 0; number < 500; number++) await send(`after ${number}`);
   await inTime(connection.ready(), "the connection is back", 60);

@@ -2,50 +2,20 @@ import assert from "node:assert/strict";
 import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { caughtUp, ReplicaPair } from "../replicas.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
 
-/** A master and its replica behind one address, as behind a name or a virtual IP. */
-class Pair implements AsyncDisposable {
-  readonly #stack = new AsyncDisposableStack();
-  first!: TestServer;
-  second!: TestServer;
-  proxy!: TcpProxy;
-
-  static async start(): Promise<Pair> {
-    const pair = new Pair();
-    const config = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
-    pair.first = pair.#stack.use(
-      await TestServer.start({ port: freePort(), config }),
-    );
-    pair.second = pair.#stack.use(
-      await TestServer.start({ port: freePort(), config }),
-    );
-    pair.proxy = pair.#stack.use(new TcpProxy(pair.first.args.port!));
-    await pair.second.run("REPLICAOF", "127.0.0.1", `${pair.first.args.port}`);
-    await until(async () =>
-      /master_link_status:up/.test(
-        await pair.second.run("INFO", "replication"),
-      )
-    );
-    return pair;
-  }
-
-  /** Makes the second one the master; the first one stays as its replica. */
-  async swap(): Promise<void> {
-    await this.second.run("REPLICAOF", "NO", "ONE");
-    await this.first.run("REPLICAOF", "127.0.0.1", `${this.second.args.port}`);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#stack.disposeAsync();
-  }
+/** Makes the replica the master; the old master stays as its replica. */
+async function swap({ master, replica }: ReplicaPair): Promise<void> {
+  await caughtUp(replica, master);
+  await replica.run("REPLICAOF", "NO", "ONE");
+  await master.run("REPLICAOF", "127.0.0.1", String(replica.args.port));
 }
 
 Deno.test("Consuming and sending follow a failover behind one address", async () => {
-  await using pair = await Pair.start();
+  await using pair = await ReplicaPair.start();
   const logger = new LineLogger();
   const args = { port: pair.proxy.port };
   await using inbox = await Inbox.open(args, { queue: "queue", logger });
@@ -54,13 +24,13 @@ Deno.test("Consuming and sending follow a failover behind one address", async ()
   const reading = handleAll(inbox, handled);
   await outbox.push("queue", "before");
   await until(() => inbox.stats().acknowledged === 1);
-  await pair.swap();
+  await swap(pair);
   const sending = outbox.push("queue", "after");
   await logger.line(/warn: .*(only serves reads|UNBLOCKED)/);
   await logger.line(/it is a replica, and no master/);
   // For a while the address still leads to the old master.
   await new Promise((resolve) => setTimeout(resolve, 3000));
-  pair.proxy.target = pair.second.args.port!;
+  pair.proxy.target = pair.replica.args.port!;
   await inTime(sending, "the message is sent", 30);
   await until(() => handled.has("after"));
   await logger.line(/info: Connected/);
@@ -76,9 +46,9 @@ Deno.test("Consuming and sending follow a failover behind one address", async ()
 });
 
 Deno.test("Connection reads from a replica, and waits for a master when it is to write", async () => {
-  await using pair = await Pair.start();
+  await using pair = await ReplicaPair.start();
   const logger = new LineLogger();
-  const port = pair.second.args.port!;
+  const port = pair.replica.args.port!;
   await using connection = await Connection.connect({ port }, { logger });
   assert.equal(await connection.command(["GET", "key"]), null);
   assert.deepEqual(logger.lines, []);
@@ -87,7 +57,7 @@ Deno.test("Connection reads from a replica, and waits for a master when it is to
     mayHaveRun: false,
   });
   await logger.line(/it is a replica, and no master/);
-  await pair.second.run("REPLICAOF", "NO", "ONE");
+  await pair.replica.run("REPLICAOF", "NO", "ONE");
   await inTime(connection.ready(), "the connection is back");
   assert.equal(await connection.command(["SET", "key", "value"]), "OK");
 });
