@@ -35,11 +35,11 @@ export interface Figures {
  * against the way. Whoever makes the way shorter writes the new figures here.
  */
 export const CEILING: Figures = {
-  functions: 127,
-  files: 34,
-  changes: 85,
-  returns: 52,
-  rooms: 20,
+  functions: 109,
+  files: 33,
+  changes: 75,
+  returns: 43,
+  rooms: 18,
 };
 
 /** Counts what there is to read on a way. */

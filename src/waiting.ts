@@ -29,21 +29,20 @@ export function sleep(
   { signal, unref = false }: WaitOptions = {},
 ): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST_TIMER);
-    const finish = (aborted: boolean): void => {
-      clearInterval(timer);
-      signal?.removeEventListener("abort", abort);
-      resolve(aborted);
-    };
-    const abort = (): void => finish(true);
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST_TIMER);
+  const finish = (end?: globalThis.Event): void => {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", finish);
+    resolve(end !== undefined);
+  };
+  const timer = milliseconds < LONGEST_TIMER
+    ? setTimeout(finish, milliseconds)
     // A wait without an end has a timer too: it keeps the process alive.
-    const timer = setInterval(() => {
-      if (milliseconds < LONGEST_TIMER) finish(false);
-    }, milliseconds);
-    if (unref) Deno.unrefTimer(timer);
-    signal?.addEventListener("abort", abort);
-  });
+    : setInterval(() => {}, LONGEST_TIMER);
+  if (unref) Deno.unrefTimer(timer);
+  signal?.addEventListener("abort", finish);
+  return promise;
 }
 
 /**

@@ -17,6 +17,9 @@ const WINDOW = 400;
 /** Where the program notes the functions that it comes to. */
 const NOTES = "globalThis.platypushWay";
 
+/** The name that V8 gives to the first values of a class's fields. */
+const FIELDS = "<instance_members_initializer>";
+
 /** A function on the way of a message. */
 export interface Step {
   /** The file that it is in, from the root of the tree. */
@@ -132,8 +135,9 @@ function functionsOf(
     if (!url.startsWith(from)) continue;
     for (const { functionName, ranges: [range] } of functions) {
       const { startOffset: start, endOffset: end, count } = range!;
-      // What begins with the script is the module itself.
-      if (count === 0 || start === 0) continue;
+      // What begins with the script is the module itself; and V8 counts the
+      // values that the fields of a class begin with as a function.
+      if (count === 0 || start === 0 || functionName === FIELDS) continue;
       const file = url.slice(root.length);
       const one = { file, name: functionName, scriptId, start, end };
       found.set(`${scriptId}:${start}`, one);

@@ -1,8 +1,9 @@
 import { retry, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
-import type { HeldPlace } from "./held_batch.ts";
-import { type LateMessage, settleLate, tooLate } from "./late_settlement.ts";
+import type { HeldBatch, HeldPlace } from "./held_batch.ts";
+import { identify } from "./history.ts";
+import { settleLate, tooLate } from "./late_settlement.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { amount } from "../units.ts";
@@ -12,10 +13,9 @@ const DELAY = 0.005;
 /** So many lists of a session stay announced. */
 const MAX_SLOTS = 64;
 
-/** A message that was handled, and who wants to know that the server knows. */
+/** A batch of one message that was handled, and who wants to know that the server knows. */
 interface Handled {
-  readonly place: HeldPlace;
-  readonly message: LateMessage;
+  readonly batch: HeldBatch;
   readonly resolve: () => void;
 }
 
@@ -37,45 +37,65 @@ export class Acknowledger {
   }
 
   /** Acknowledges a message soon; resolves when the server knows, and never rejects. */
-  add(place: HeldPlace, message: LateMessage): Promise<void> {
+  add(batch: HeldBatch): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ place, message, resolve });
+    this.#handled.push({ batch, resolve });
     if (!this.#isDelayed) void this.#flushLater();
     return promise;
-  }
-
-  /** Acknowledges now, by the connection with which the next message is waited for. */
-  flush(connection: Connection): void {
-    const handled = this.#handled;
-    if (handled.length === 0) return;
-    this.#handled = [];
-    this.#remove(connection, handled).then(
-      (found) => this.#note(handled, found),
-      // The answer may be all that was lost.
-      () => this.#insist(handled),
-    );
   }
 
   async #flushLater(): Promise<void> {
     this.#isDelayed = true;
     await sleep(DELAY, { signal: this.#signal });
     this.#isDelayed = false;
-    this.flush(this.#options.control);
+    await this.flush(this.#options.control);
+  }
+
+  /**
+   * Acknowledges now, by the connection with which the next message is waited for.
+   * Never rejects.
+   */
+  async flush(connection: Connection): Promise<void> {
+    const handled = this.#handled;
+    if (handled.length === 0) return;
+    this.#handled = [];
+    const found = await this.#remove(connection, handled)
+      // The answer may be all that was lost.
+      .catch(() => this.#insist(handled));
+    if (found !== undefined) {
+      const { stats } = this.#options;
+      const taken = handled.length - found;
+      stats.acknowledged += found;
+      stats.taken += taken;
+      if (taken > 0) await this.#settleLate(handled, taken);
+    }
+    for (const { batch: { place }, resolve } of handled) {
+      const { session, number } = place;
+      if (found !== undefined) {
+        if (session.slots.length < MAX_SLOTS) session.slots.push(number);
+        else this.#forget(place);
+      }
+      resolve();
+    }
   }
 
   /** Removes the lists; tells how many there were. */
-  async #remove(
+  #remove(
     connection: Connection,
     handled: readonly Handled[],
   ): Promise<number> {
-    const lists = handled.map(({ place }) => place.session.list(place.number));
-    return await connection.command<number>(["DEL", ...lists], {
-      isReply: isNumber,
-    });
+    const lists = handled.map(({ batch: { place } }) =>
+      place.session.list(place.number)
+    );
+    return connection.command(["DEL", ...lists], { isReply: isNumber });
   }
 
-  /** Tells the server again and again until it knows. */
-  async #insist(handled: readonly Handled[]): Promise<void> {
+  /**
+   * Tells the server again and again until it knows.
+   *
+   * @returns How many messages it knows of, all or none.
+   */
+  async #insist(handled: readonly Handled[]): Promise<number | undefined> {
     const { control, logger, queue } = this.#options;
     try {
       await retry(async () => {
@@ -88,30 +108,14 @@ export class Acknowledger {
         },
         signal: this.#signal,
       });
-      await this.#note(handled, handled.length);
+      return handled.length;
     } catch (error) {
       logger.warn(
         `${(error as RedisError).message}. ${
           amount(handled.length, "message")
         } of "${queue}" will be delivered again, though handled.`,
       );
-      for (const { resolve } of handled) resolve();
-    }
-  }
-
-  async #note(handled: readonly Handled[], found: number): Promise<void> {
-    const { stats } = this.#options;
-    const taken = handled.length - found;
-    stats.acknowledged += found;
-    if (taken > 0) {
-      stats.taken += taken;
-      await this.#settleLate(handled, taken);
-    }
-    for (const { place, resolve } of handled) {
-      const { session, number } = place;
-      if (session.slots.length < MAX_SLOTS) session.slots.push(number);
-      else this.#forget(place);
-      resolve();
+      return undefined;
     }
   }
 
@@ -121,13 +125,14 @@ export class Acknowledger {
     taken: number,
   ): Promise<void> {
     const { logger, queue } = this.#options;
-    const messages = handled.map(({ message }) => message);
+    const messages = handled.map(({ batch: { identities, payloads } }) => ({
+      id: identify(identities, 0).id,
+      payload: payloads[0]!,
+    }));
     try {
       // Nobody knows which of them; the others are nowhere any more.
       const cancelled = await settleLate(this.#options, messages);
-      logger.warn(
-        tooLate(taken, queue, cancelled),
-      );
+      logger.warn(tooLate(taken, queue, cancelled));
     } catch (error) {
       logger.warn(`${(error as RedisError).message}.`);
     }

@@ -7,10 +7,10 @@ import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
-  isNamed,
+  isComplete,
   isPoison,
-  isStamped,
   isSuspected,
+  NO_NOTES,
   parseNotes,
 } from "./history.ts";
 import { explainWrongType, type QueueKeys } from "./queue_keys.ts";
@@ -63,6 +63,8 @@ export class AtLeastOnce extends Consumer implements Member {
   readonly #ending = new AbortController();
   /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
   readonly #facts: readonly string[];
+  /** The key of this process' heartbeat. */
+  readonly #beat: string;
 
   constructor(options: ConsumerOptions) {
     super(options);
@@ -77,6 +79,7 @@ export class AtLeastOnce extends Consumer implements Member {
       ...Array<string>(4).fill(paused),
       ...Array<string>(8).fill(queue),
     ];
+    this.#beat = options.heartbeat.key(this.keys);
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
 
@@ -104,11 +107,11 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   protected override async checkRights(): Promise<void> {
-    const { control, queue, user, heartbeat } = this.options;
+    const { control, queue, user } = this.options;
     const { heartbeat: own } = this.keys;
     const extent = !this.isShared
       ? "all"
-      : heartbeat.key(this.keys) === own
+      : this.#beat === own
       ? "without blocking"
       : "keys";
     await checkRights(control, queue, "at-least-once", user, extent);
@@ -132,10 +135,6 @@ export class AtLeastOnce extends Consumer implements Member {
         `${message}. What was in hand goes back to "${queue}" after ${heartbeatTimeout} s.`,
       );
     }
-  }
-
-  protected override get maxInHand(): number {
-    return this.#isIsolating ? 1 : this.options.maxInFlight;
   }
 
   protected override async takeOne(): Promise<void> {
@@ -202,13 +201,13 @@ export class AtLeastOnce extends Consumer implements Member {
       return;
     }
     const { maxDeliveries, logger, queue, control } = this.options;
-    const { time = Date.now() / 1000, histories } = parseNotes(text);
-    // The place of a message without an id is its id, so it is not used again.
-    const isSlot = text === "" && isNamed(payloads[0]!);
+    const { time = Date.now() / 1000, histories } = text === ""
+      ? NO_NOTES
+      : parseNotes(text);
     const batch = new HeldBatch(
       this,
       payloads,
-      { session, number, time, histories, isSlot },
+      { session, number, time, histories, isSlot: text === "" },
       this.#recoverer,
       this.#acknowledger,
       this.#ending.signal,
@@ -217,6 +216,7 @@ export class AtLeastOnce extends Consumer implements Member {
       isSuspected(history, maxDeliveries)
     );
     this.#isIsolating = suspected !== undefined;
+    this.maxInHand = this.#isIsolating ? 1 : this.options.maxInFlight;
     if (suspected !== undefined) {
       if (payloads.length > 1 || this.inHand > 0) {
         return await this.#putBack(session, number);
@@ -285,18 +285,18 @@ export class AtLeastOnce extends Consumer implements Member {
     number: number,
     isNew: boolean,
   ): Promise<Taken> {
-    const { blocking, control, queue, heartbeat } = this.options;
+    const { blocking, control, queue } = this.options;
     const { keys } = session;
+    const beat = this.#beat;
     const list = session.list(number);
     const block = this.blockSeconds;
-    const beat = heartbeat.key(keys);
     // Those whose handlers are done in this turn are acknowledged on the way.
     if (this.inHand > 0) await written();
     if (!this.isOpen) {
       session.slots.push(number);
       return NOTHING;
     }
-    this.#acknowledger.flush(blocking);
+    void this.#acknowledger.flush(blocking);
     const announcing = isNew &&
       blocking.command(
         ["HSET", keys.processing, String(number), "?"],
@@ -353,8 +353,9 @@ export class AtLeastOnce extends Consumer implements Member {
     if (announced.status === "rejected" || hasHistories || !isAlive) {
       return await this.#takeMoved(session, number);
     }
-    if (isStamped(payload)) return ["", [payload], 0];
-    // When it was delivered is to be known also after we have died.
+    if (isComplete(payload)) return ["", [payload], 0];
+    // Its place and the time become its own. They are to be known also after we
+    // have died, so that the list is not used again.
     const notes = `@${Date.now()} `;
     await control.command(
       ["HSET", keys.processing, String(number), notes],
@@ -436,7 +437,7 @@ return 1
         ],
         [
           name,
-          heartbeat.key(keys),
+          this.#beat,
           heartbeat.value,
           heartbeat.lifetime,
           keys.allHeartbeats,
@@ -493,7 +494,7 @@ return {redis.call('HKEYS', KEYS[2]), others}
         [keys.consumers, keys.processing],
         [
           name,
-          heartbeat.key(keys),
+          this.#beat,
           heartbeat.value,
           heartbeat.lifetime,
           keys.allHeartbeats,

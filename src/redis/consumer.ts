@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers";
+import { setImmediate } from "node:timers/promises";
 import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
@@ -266,13 +266,19 @@ export abstract class Consumer {
   #isWanted = true;
   /** True while batches are wanted. */
   protected isOpen = true;
+  /** True where messages are taken without commands that block. */
+  protected readonly isShared: boolean;
+  /** The time for which a command may block, in seconds. */
+  protected blockSeconds: number = BLOCK_SECONDS;
+  /** The number of messages that may be in hand before no more are taken. */
+  protected maxInHand: number;
+  /** The number of messages that are handed out and not settled. */
+  protected inHand = 0;
   #isIdle = true;
   /** When the command that blocks began, by `performance.now()`; else never. */
   #blockedSince = Infinity;
   /** True when the queue may have changed since it was found empty. */
   #hasNews = true;
-  #mayUnblock = true;
-  #inHand = 0;
   readonly #counted = new WeakSet<TakenBatch>();
   #waiting: (() => void)[] = [];
   /** The last report of what the user may not do. */
@@ -282,6 +288,8 @@ export abstract class Consumer {
   constructor(options: ConsumerOptions) {
     this.options = options;
     this.watch = new QueueWatch(options, () => void this.#decide());
+    this.isShared = options.blocking === options.control;
+    this.maxInHand = options.maxInFlight;
   }
 
   /**
@@ -323,7 +331,7 @@ export abstract class Consumer {
       late.abort();
       this.wake();
     });
-    while (this.#inHand > 0 && !late.signal.aborted) await this.#change();
+    while (this.inHand > 0 && !late.signal.aborted) await this.#change();
     late.abort();
     await over;
     await this.watch.stop();
@@ -363,7 +371,7 @@ export abstract class Consumer {
     // It may be settled before whoever took it has said so.
     this.#count(batch);
     const { length } = batch.payloads;
-    this.#inHand -= length;
+    this.inHand -= length;
     this.options.stats.inFlight -= length;
     this.wake();
     this.options.onBytes(-batch.bytes);
@@ -391,16 +399,6 @@ export abstract class Consumer {
   protected abstract takeOne(): Promise<void>;
   /** Puts back what was prefetched. */
   protected abstract drain(): Promise<void>;
-
-  /** The time for which a command may block, in seconds. */
-  protected get blockSeconds(): number {
-    return this.#mayUnblock ? BLOCK_SECONDS : SHORT_BLOCK_SECONDS;
-  }
-
-  /** Tells whether messages are taken without commands that block. */
-  protected get isShared(): boolean {
-    return this.options.blocking === this.options.control;
-  }
 
   /** Tells whether the queue may have changed; from now on the server tells. */
   protected takeNews(): boolean {
@@ -432,16 +430,6 @@ export abstract class Consumer {
     }
   }
 
-  /** The number of messages that are handed out and not settled. */
-  protected get inHand(): number {
-    return this.#inHand;
-  }
-
-  /** The number of messages that may be in hand before no more are taken. */
-  protected get maxInHand(): number {
-    return this.options.maxInFlight;
-  }
-
   /** The number of bytes after which a batch is full: about what comes in a second. */
   protected get maxBytes(): number {
     const { bytesPerSecond } = this.options.blocking;
@@ -452,13 +440,13 @@ export abstract class Consumer {
   /** Hands a batch out; resolves with whether it was wanted, when the next one may come. */
   protected async handOut(batch: TakenBatch): Promise<boolean> {
     const { length } = batch.payloads;
-    this.#inHand += length;
+    this.inHand += length;
     this.options.onBytes(batch.bytes);
     if (this.isOpen && await this.options.onBatch(batch)) {
       this.#count(batch);
       return true;
     }
-    this.#inHand -= length;
+    this.inHand -= length;
     this.options.onBytes(-batch.bytes);
     return false;
   }
@@ -469,7 +457,7 @@ export abstract class Consumer {
     const { stats } = this.options;
     stats.received += batch.payloads.length;
     stats.inFlight += batch.payloads.length;
-    stats.redelivered += batch.deliveries.filter((count) => count > 0).length;
+    for (const count of batch.deliveries) if (count > 0) stats.redelivered++;
   }
 
   async #run(): Promise<void> {
@@ -482,7 +470,7 @@ export abstract class Consumer {
       }
       this.#isIdle = false;
       try {
-        const isFull = this.#inHand >= this.maxInHand ||
+        const isFull = this.inHand >= this.maxInHand ||
           this.options.room() <= 0;
         await (isFull ? this.#change() : this.takeOne());
         failures = 0;
@@ -535,8 +523,8 @@ export abstract class Consumer {
     const { blocking, control } = this.options;
     // The command may be on its way yet: then it is to be ended once more.
     while (
-      this.#blockedSince < Infinity && !this.isOpen && this.#mayUnblock &&
-      !control.isClosed
+      this.#blockedSince < Infinity && !this.isOpen &&
+      this.blockSeconds > SHORT_BLOCK_SECONDS && !control.isClosed
     ) {
       const { id } = blocking;
       if (id !== undefined) await this.#tryUnblocking(id);
@@ -554,9 +542,10 @@ export abstract class Consumer {
   /** Finds out whether a command that blocks can be ended before its time. */
   protected async checkUnblocking(): Promise<void> {
     if (this.isShared) return;
-    // No connection has this number.
-    this.#mayUnblock = this.options.blocking.id !== undefined &&
+    const mayUnblock = this.options.blocking.id !== undefined &&
+      // No connection has this number.
       await this.#tryUnblocking(Number.MAX_SAFE_INTEGER);
+    this.blockSeconds = mayUnblock ? BLOCK_SECONDS : SHORT_BLOCK_SECONDS;
   }
 
   /** Resolves at the next change of what is in hand or wanted. */
@@ -565,7 +554,5 @@ export abstract class Consumer {
   }
 }
 
-/** Resolves when the client has written the commands of this turn. */
-export function written(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+/** Resolves in the next turn, when the client has written the commands of this one. */
+export const written: () => Promise<void> = setImmediate;

@@ -197,8 +197,13 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
-  /** Warns when little is left of what may be in hand. */
-  #watch(logger: Logger): void {
+  /**
+   * Counts what is in hand. Warns when little is left of what may be, and lets
+   * consumers go on when there is room again.
+   */
+  #onBytes(change: number, logger: Logger): void {
+    const wasFull = this.#bytesInHand >= this.#maxBytes;
+    this.#bytesInHand += change;
     const isNear = this.#bytesInHand >= NEAR * this.#maxBytes;
     if (isNear && !this.#isNear) {
       logger.warn(
@@ -208,6 +213,8 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       );
     }
     this.#isNear = isNear;
+    if (!wasFull || this.#bytesInHand >= this.#maxBytes) return;
+    for (const { consumer } of this.#sources.values()) consumer.wake();
   }
 
   #all<Result>(work: (source: Source) => Result): readonly Result[] {
@@ -299,13 +306,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         stats,
         onBatch,
         room: () => this.#maxBytes - this.#bytesInHand,
-        onBytes: (change) => {
-          const wasFull = this.#bytesInHand >= this.#maxBytes;
-          this.#bytesInHand += change;
-          this.#watch(logger);
-          if (!wasFull || this.#bytesInHand >= this.#maxBytes) return;
-          for (const { consumer } of this.#sources.values()) consumer.wake();
-        },
+        onBytes: (change) => this.#onBytes(change, logger),
         blocking,
         control,
         heartbeat,

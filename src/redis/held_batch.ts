@@ -100,10 +100,7 @@ export class HeldBatch extends TakenBatch {
     returned: readonly Failure[],
   ): Promise<void> {
     if (this.place.isSlot && failures.length + returned.length === 0) {
-      return await this.#acknowledger.add(this.place, {
-        id: identify(this.identities, 0).id,
-        payload: this.payloads[0]!,
-      });
+      return await this.#acknowledger.add(this);
     }
     const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;

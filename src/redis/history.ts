@@ -97,6 +97,9 @@ export interface BatchNotes {
   readonly histories: ReadonlyMap<number, History>;
 }
 
+/** The notes of a message of which nothing has to be known. */
+export const NO_NOTES: BatchNotes = { time: undefined, histories: new Map() };
+
 /** Reads `@milliseconds index:history …`, with or without a mark. */
 export function parseNotes(text: string): BatchNotes {
   const histories = new Map<number, History>();
@@ -131,29 +134,25 @@ function parseIdentity(text: string): Identity {
   return time === "" ? { id } : { id, timestamp: Number(time) / 1000 };
 }
 
-/** So many bytes at each end of a message are looked at for its time. */
+/** So many bytes at each end of a message are looked at for its id and time. */
 const ENDS = 512;
+const ID = /^\s*\{[^{}[\]]*"id"\s*:\s*"[^"]/;
+const TIME_IN_FRONT = /^\s*\{[^{}[\]]*"_timestamp"\s*:\s*\d/;
+const TIME_BEHIND = /,\s*"_timestamp"\s*:\s*\d[^{}[\]]*\}\s*$/;
 
 /**
- * Tells whether a message certainly says when it was made: in front of all that
- * is nested in it, or behind it.
+ * Tells whether a message certainly has an id and a time of its own: the id in
+ * front of all that is nested in it, the time in front of it or behind.
  */
-export function isStamped(payload: Uint8Array): boolean {
-  const { buffer, byteOffset, byteLength } = payload;
-  const bytes = Buffer.from(buffer, byteOffset, byteLength);
-  const head = bytes.toString("latin1", 0, ENDS);
-  if (/^\s*\{[^{}[\]]*"_timestamp"\s*:\s*\d/.test(head)) return true;
-  const tail = bytes.toString("latin1", Math.max(0, byteLength - ENDS));
-  return /,\s*"_timestamp"\s*:\s*\d[^{}[\]]*\}\s*$/.test(tail);
-}
-
-/** Tells whether a message certainly has an id, in front of all that is nested in it. */
-export function isNamed(
+export function isComplete(
   { buffer, byteOffset, byteLength }: Uint8Array,
 ): boolean {
-  const length = Math.min(byteLength, ENDS);
-  const head = Buffer.from(buffer, byteOffset, length).toString("latin1");
-  return /^\s*\{[^{}[\]]*"id"\s*:\s*"[^"]/.test(head);
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
+  const head = bytes.toString("latin1", 0, ENDS);
+  if (!ID.test(head)) return false;
+  if (TIME_IN_FRONT.test(head)) return true;
+  const tail = bytes.toString("latin1", Math.max(0, byteLength - ENDS));
+  return TIME_BEHIND.test(tail);
 }
 
 /** A Lua function that keeps the history of a message in the queue, see {@link HISTORY_FUNCTIONS}. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Event, Response } from "../../mod.ts";
-import { isStamped, parseNotes } from "../../src/redis/history.ts";
+import { isComplete, parseNotes } from "../../src/redis/history.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
@@ -138,23 +138,31 @@ Deno.test("A response without a time has one for good, too", async () => {
   assert.equal(new Set(seen).size, 1);
 });
 
-Deno.test("isStamped is sure only of a time of the message itself", () => {
+Deno.test("isComplete is sure only of an id and a time of the message itself", () => {
   const is = (text: string): boolean =>
-    isStamped(new TextEncoder().encode(text));
-  const stamped = { ...EVENT, _timestamp: 1.5 };
-  assert.ok(is(JSON.stringify(stamped)));
-  assert.ok(is(JSON.stringify({ _timestamp: 1.5, ...EVENT })));
-  assert.ok(is(` { "a" : "b" , "_timestamp" : 1.5 , "args": {} } `));
-  assert.ok(is(JSON.stringify({ args: "x".repeat(1e6), _timestamp: 1 })));
+    isComplete(new TextEncoder().encode(text));
+  const named = { type: "event", id: "own", args: { type: "custom" } };
+  assert.ok(is(JSON.stringify({ ...named, _timestamp: 1.5 })));
+  assert.ok(is(JSON.stringify({ _timestamp: 1.5, ...named })));
+  assert.ok(is(` { "id" : "b" , "_timestamp" : 1.5 , "args": {} } `));
+  assert.ok(
+    is(JSON.stringify({ id: "a", args: "x".repeat(1e6), _timestamp: 1 })),
+  );
+  const id = "own";
   for (
     const text of [
       NAMELESS,
-      JSON.stringify({ args: { _timestamp: 1 } }),
-      JSON.stringify({ args: { a: {}, _timestamp: 1 } }),
-      JSON.stringify({ args: [{ a: {}, _timestamp: 1 }] }),
-      JSON.stringify({ a: '"_timestamp": 1' }),
-      JSON.stringify({ a: ',"_timestamp": 1}' }),
-      JSON.stringify({ ...EVENT, _timestamp: null }),
+      JSON.stringify(named),
+      JSON.stringify({ ...EVENT, _timestamp: 1.5 }),
+      JSON.stringify({ ...EVENT, id: "", _timestamp: 1.5 }),
+      JSON.stringify({ args: { id }, _timestamp: 1.5 }),
+      JSON.stringify({ a: '"id": "own"', _timestamp: 1.5 }),
+      JSON.stringify({ id, args: { _timestamp: 1 } }),
+      JSON.stringify({ id, args: { a: {}, _timestamp: 1 } }),
+      JSON.stringify({ id, args: [{ a: {}, _timestamp: 1 }] }),
+      JSON.stringify({ id, a: '"_timestamp": 1' }),
+      JSON.stringify({ id, a: ',"_timestamp": 1}' }),
+      JSON.stringify({ ...named, _timestamp: null }),
       "",
       "_timestamp",
     ]
