@@ -78,12 +78,32 @@ async function popBare(
   client.destroy();
 }
 
+/** The ways to handle messages: what each of them does with a function to call. */
+const WAYS = {
+  plain: (bus: Bus, handle: () => void) => {
+    bus.registerHandler(Event, () => handle());
+  },
+  async: (bus: Bus, handle: () => void) => {
+    // deno-lint-ignore require-await -- the promise is what is measured
+    bus.registerHandler(Event, async () => handle());
+  },
+  loop: (bus: Bus, handle: () => void) => {
+    void (async () => {
+      for await (const _ of bus) handle();
+    })();
+  },
+};
+
 /** Runs a backend until this many messages were handled here. */
-async function handleHere(delivery: Delivery, count: number): Promise<void> {
+async function handleHere(
+  delivery: Delivery,
+  count: number,
+  way: keyof typeof WAYS = "plain",
+): Promise<void> {
   await using bus = new Bus({ name: `bench/redis/${names++}` });
   const done = Promise.withResolvers<void>();
   let handled = 0;
-  bus.registerHandler(Event, () => {
+  WAYS[way](bus, () => {
     if (++handled === count) done.resolve();
   });
   await using backend = openBackend(bus, delivery);
@@ -190,6 +210,8 @@ const PARSED = "bare client, the last of these, with JSON.parse";
 const MOST = "at most once, handler in the same isolate";
 const WORKER = "at most once, handler in a worker";
 const LEAST = "at least once, handler in the same isolate";
+const ASYNC = "at least once, async handler";
+const LOOP = "at least once, for await";
 const REDIS_PY = "redis-py, BLPOP and json.loads";
 
 const bare: Record<string, string[]> = { [LPOP]: ["LPOP", QUEUE, "512"] };
@@ -224,6 +246,12 @@ for (let round = 0; round < ROUNDS; round++) {
     LEAST,
     () => rate(MESSAGES, () => handleHere("at-least-once", MESSAGES)),
   );
+  for (const [what, way] of [[ASYNC, "async"], [LOOP, "loop"]] as const) {
+    await series.measure(
+      what,
+      () => rate(MESSAGES, () => handleHere("at-least-once", MESSAGES, way)),
+    );
+  }
   if (withPython) await series.measure(REDIS_PY, pythonRate);
 }
 
@@ -282,6 +310,8 @@ await report("redis", [
   throughput(WORKER, "best bare client", best, "≥ 0.4"),
   throughput(WORKER, "bare client with JSON.parse", at(PARSED)),
   throughput(LEAST, "at most once", at(MOST), "≥ 0.6"),
+  throughput(ASYNC, "plain handler", at(LEAST), "≥ 0.87"),
+  throughput(LOOP, "plain handler", at(LEAST), "≥ 0.87"),
   ...(withPython ? [throughput(REDIS_PY, "at least once", at(LEAST))] : []),
   {
     what: `memory after ${5 * MILLION} messages`,

@@ -39,6 +39,7 @@ import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
+import { MessageLoop } from "./message_loop.ts";
 import { Receipt } from "./receipt.ts";
 import {
   checkHandler,
@@ -662,21 +663,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * }
    * ```
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
+  [Symbol.asyncIterator](): AsyncGenerator<Message, void, void> {
     this.#checkOpen("iterate");
     const queue = new QueueSubscription();
-    const end = this.#subscriber.add(queue);
-    try {
-      for (;;) {
-        const message = await queue.next();
-        if (message === undefined) return;
-        yield message;
-      }
-    } finally {
-      // The loop was left, and is through with the message that it had.
-      queue.finish();
-      end();
-    }
+    return new MessageLoop(queue, this.#subscriber.add(queue));
   }
 
   /**

@@ -6,6 +6,7 @@ import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
 import type { Receipt, Retry } from "./receipt.ts";
 import {
   type HookSubscription,
+  QueuedMessage,
   QueueSubscription,
   type Subscription,
 } from "./subscription.ts";
@@ -165,7 +166,7 @@ export class Subscriber {
       if (retry?.concerns(subscription.serial, isolate) === false) continue;
       try {
         const result = subscription.deliver(message, hook?.match);
-        if (!isThenable(result)) continue;
+        if (!isPending(result)) continue;
         this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
         this.#fail({ subscription, message, index, receipt }, error);
@@ -231,7 +232,7 @@ export class Subscriber {
     message: Message,
     index: number,
     receipt: Receipt,
-    result: PromiseLike<unknown>,
+    result: PromiseLike<unknown> | QueuedMessage,
   ): void {
     const { timeout = this.#options.handlerTimeout } = subscription;
     const deadline = timeout === Infinity
@@ -249,14 +250,18 @@ export class Subscriber {
     };
     this.#tasks.add(task);
     if (deadline < this.#timerAt) this.#setTimer(deadline);
-    Promise.resolve(result).then(
-      () => this.#finish(task),
-      (error) => {
-        if (!this.#tasks.has(task)) return;
-        this.#fail(task, error);
-        this.#finish(task);
-      },
-    );
+    const onDone = (): void => this.#finish(task);
+    const onError = (error: unknown): void => {
+      if (!this.#tasks.has(task)) return;
+      this.#fail(task, error);
+      this.#finish(task);
+    };
+    if (result instanceof QueuedMessage) {
+      result.onHandled = onDone;
+      result.onLeft = onError;
+    } else {
+      Promise.resolve(result).then(onDone, onError);
+    }
   }
 
   /** Wakes at the first deadline; what has begun later has mostly a later one. */
@@ -329,7 +334,11 @@ export class Subscriber {
   }
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value &&
-    typeof value.then === "function";
+/** Tells whether a message is handled only later. */
+function isPending(
+  value: unknown,
+): value is PromiseLike<unknown> | QueuedMessage {
+  return value instanceof QueuedMessage ||
+    typeof value === "object" && value !== null && "then" in value &&
+      typeof value.then === "function";
 }

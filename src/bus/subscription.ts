@@ -25,7 +25,8 @@ export interface Subscription {
    * Takes a message, when it is one that this subscription wants.
    *
    * @param match How a hook's event matches it.
-   * @returns Something with a `then` when the message is handled only later.
+   * @returns A {@linkcode QueuedMessage}, or something with a `then`, when the
+   * message is handled only later.
    */
   deliver(message: Message, match?: EventMatch): unknown;
   /** Takes no more messages. */
@@ -102,10 +103,20 @@ export class HookSubscription implements Subscription {
   end(): void {}
 }
 
-/** A message in a queue. */
-interface Queued {
+/**
+ * A message in a queue. Whoever waits until it is handled is told at once: a
+ * promise for each message would cost as much as the message.
+ */
+export class QueuedMessage {
   readonly message: Message;
-  readonly handled: PromiseWithResolvers<void>;
+  /** Called when it was handled. */
+  onHandled: () => void = () => {};
+  /** Called when nobody will handle it. */
+  onLeft: (error: Error) => void = () => {};
+
+  constructor(message: Message) {
+    this.message = message;
+  }
 }
 
 /**
@@ -118,10 +129,10 @@ export class QueueSubscription implements Subscription {
   /** A loop over messages takes the time that it takes. */
   readonly timeout: number = Infinity;
   readonly #condition: CompiledCondition | undefined;
-  readonly #queue: Queued[] = [];
+  readonly #queue: QueuedMessage[] = [];
   readonly #waiting: PromiseWithResolvers<Message | undefined>[] = [];
   /** Messages that were taken, and after which no other was asked for yet. */
-  readonly #taken: Queued[] = [];
+  readonly #taken: QueuedMessage[] = [];
   #ended = false;
   #error: Error | undefined;
 
@@ -130,11 +141,11 @@ export class QueueSubscription implements Subscription {
     this.#condition = condition;
   }
 
-  deliver(message: Message): Promise<void> | undefined {
+  deliver(message: Message): QueuedMessage | undefined {
     const isWanted = this.#condition === undefined ||
       message instanceof Event && this.#condition.match(message) !== undefined;
     if (!isWanted) return undefined;
-    const queued = { message, handled: Promise.withResolvers<void>() };
+    const queued = new QueuedMessage(message);
     const reader = this.#waiting.shift();
     if (reader === undefined) {
       this.#queue.push(queued);
@@ -142,7 +153,15 @@ export class QueueSubscription implements Subscription {
       this.#taken.push(queued);
       reader.resolve(message);
     }
-    return queued.handled.promise;
+    return queued;
+  }
+
+  /** Takes the next message where there is one, and counts the one before as handled. */
+  take(): Message | undefined {
+    this.#taken.shift()?.onHandled();
+    const queued = this.#queue.shift();
+    if (queued !== undefined) this.#taken.push(queued);
+    return queued?.message;
   }
 
   /**
@@ -159,12 +178,8 @@ export class QueueSubscription implements Subscription {
     signal?: AbortSignal,
   ): Promise<Message | undefined> {
     signal?.throwIfAborted();
-    this.#taken.shift()?.handled.resolve();
-    const queued = this.#queue.shift();
-    if (queued !== undefined) {
-      this.#taken.push(queued);
-      return queued.message;
-    }
+    const message = this.take();
+    if (message !== undefined) return message;
     if (this.#ended) {
       const error = this.#error;
       this.#error = undefined;
@@ -199,7 +214,7 @@ export class QueueSubscription implements Subscription {
 
   /** Counts what was taken as handled, without asking for more. */
   finish(): void {
-    for (const { handled } of this.#taken.splice(0)) handled.resolve();
+    for (const queued of this.#taken.splice(0)) queued.onHandled();
   }
 
   end(error?: Error): void {
@@ -207,8 +222,8 @@ export class QueueSubscription implements Subscription {
     const left = new LeftError(
       "The subscription ended before it was through with the message",
     );
-    for (const { handled } of this.#taken.splice(0)) handled.reject(left);
-    for (const { handled } of this.#queue.splice(0)) handled.reject(left);
+    const open = [...this.#taken.splice(0), ...this.#queue.splice(0)];
+    for (const queued of open) queued.onLeft(left);
     const [first, ...others] = this.#waiting.splice(0);
     if (first === undefined) this.#error = error;
     else if (error !== undefined) first.reject(error);
