@@ -453,6 +453,8 @@ const FIRST: readonly Clause[] = [
     "6762 §11",
     "what is said to this host alone unasked is not believed",
     async (lab) => {
+      // What it has asked for directly is over by then.
+      await lab.rest(3_000);
       await lab.probe.send(
         { type: "response", answers: invented("near", { host: "near.local" }) },
         { to: STACK },

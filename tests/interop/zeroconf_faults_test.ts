@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
-import { Lan, type Namespace } from "../namespaces.ts";
+import { Lan, type Namespace, type Output } from "../namespaces.ts";
 import { PYTHON } from "../python.ts";
 import { until } from "../until.ts";
 import { invented } from "./zeroconf_lab.ts";
@@ -261,10 +261,11 @@ fault("an address of IPv6 that is on trial is no reason to warn", async () => {
   const host = lan.hosts[0]!;
   await host.ip("addr", "del", `${OURS}/24`, "dev", "eth0");
   await host.ip("link", "set", "eth0", "down");
+  // A minute, in which the program starts and ends however busy the machine is.
   await host.run(
     "sh",
     "-c",
-    "echo 3 > /proc/sys/net/ipv6/conf/eth0/dad_transmits",
+    "echo 60 > /proc/sys/net/ipv6/conf/eth0/dad_transmits",
   );
   await host.ip("link", "set", "eth0", "up");
   const { stdout, stderr } = await inTime(
@@ -294,18 +295,26 @@ fault("a peer is not looked for at an address that is ours too", async () => {
     return probe.send({ type: "response", answers: [...records, bridge] });
   };
   const announcing = setInterval(announce, 500);
-  try {
+  const send = (): Promise<Output> => {
     const script = new URL("zeroconf_send_to.ts", import.meta.url).pathname;
-    const sent = await livingroom!.run(
+    return livingroom!.run(
       ...[Deno.execPath(), "run", "-A", "--no-prompt", script] as const,
       "send",
     );
+  };
+  try {
+    const sent = await send();
     assert.equal(sent.stdout, "sent\n", sent.stderr);
+    assert.equal(await waiting(kitchen!), "1");
+    // Nor where the peer's own address does not answer.
+    await there[Symbol.asyncDispose]();
+    const failed = await send();
+    assert.equal(failed.stdout, "");
+    assert.match(failed.stderr, /Cannot send to "kitchen"/);
   } finally {
     clearInterval(announcing);
   }
   assert.equal(await waiting(livingroom!), "0");
-  assert.equal(await waiting(kitchen!), "1");
 });
 
 /** Gives a host a bridge for containers, as Docker makes one on each. */

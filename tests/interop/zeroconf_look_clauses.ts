@@ -252,7 +252,14 @@ export const LOOK_CLAUSES: readonly Clause[] = [
     await say(lab, service("target"));
     await seen(lab, "target");
     await lab.rest(1_300);
-    await say(lab, service("target", { host: "target-2.local", port: 2 }));
+    const [pointer, srv, txt, address] = service("target", {
+      host: "target-2.local",
+      port: 2,
+    });
+    await say(lab, [pointer!, srv!, txt!]);
+    // The address of the new host comes later; until then the former one counts.
+    await lab.rest(500);
+    await say(lab, [address!]);
     await lab.peer.sees(
       "the change",
       ({ name, port }) => name === nameOf("target") && port === 2,

@@ -250,6 +250,17 @@ Deno.test("ServiceBrowser takes a service on two interfaces for one", () => {
   assert.deepEqual(test.kinds, ["added", "updated", "updated", "removed"]);
 });
 
+Deno.test("ServiceBrowser puts the addresses first that are on the network, and leaves out our own", () => {
+  const test = new BrowserUnderTest();
+  const { a } = serviceRecords({});
+  const others = ["10.0.0.1", OWN].map((data) => ({ ...a, data }));
+  test.hear([...all(), ...others]);
+  test.clock.advance(20);
+  const [service] = test.browser.services;
+  assert.deepEqual(service?.addresses, ["192.0.2.10", "10.0.0.1"]);
+  assert.match(service?.redisUrl ?? "", /192\.0\.2\.10/);
+});
+
 Deno.test("ServiceBrowser is not fooled by a pointer that claims to be unique", () => {
   const test = new BrowserUnderTest();
   test.hear(all());
