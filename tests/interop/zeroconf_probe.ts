@@ -33,6 +33,15 @@ export interface SendOptions {
   readonly change?: (packet: Uint8Array) => void;
 }
 
+/** The addresses of IPv6 that stand for those of IPv4 where it is spoken alone. */
+const IPV6: ReadonlyMap<string, string> = new Map([
+  [GROUP, "ff02::fb"],
+  ["192.168.77.1", "fe80::77:1"],
+  ["192.168.77.2", "fe80::77:2"],
+  ["192.0.2.7", "2001:db8::7"],
+]);
+const IPV4 = new Map([...IPV6].map(([ipv4, ipv6]) => [ipv6, ipv4]));
+
 /** A host that says whatever it is told on the wire, and hears everything. */
 export class Probe implements AsyncDisposable {
   readonly #running: Running;
@@ -40,10 +49,17 @@ export class Probe implements AsyncDisposable {
   readonly #ready = Promise.withResolvers<void>();
   #apart = Infinity;
   #news = Promise.withResolvers<void>();
+  readonly #isIpv6: boolean;
 
-  constructor(namespace: Namespace) {
+  /**
+   * @param isIpv6 Whether it speaks and hears IPv6 alone. It is told, and tells,
+   * the addresses of IPv4 then for which those of IPv6 stand.
+   */
+  constructor(namespace: Namespace, isIpv6 = false) {
     const script = new URL("zeroconf_probe.py", import.meta.url).pathname;
-    this.#running = namespace.start(PYTHON, ["-u", script]);
+    const version = isIpv6 ? ["6"] : [];
+    this.#running = namespace.start(PYTHON, ["-u", script, ...version]);
+    this.#isIpv6 = isIpv6;
     this.#read();
   }
 
@@ -64,7 +80,15 @@ export class Probe implements AsyncDisposable {
       const message = decodeMessage(packet);
       if (message === undefined) continue;
       const at = since + this.#apart;
-      this.#heard.push({ ...message, source, port, to, hops, at, packet });
+      this.#heard.push({
+        ...message,
+        source: this.#isIpv6 ? IPV4.get(source) ?? source : source,
+        port,
+        to: this.#isIpv6 ? IPV4.get(to) ?? to : to,
+        hops,
+        at,
+        packet,
+      });
       this.#news.resolve();
       this.#news = Promise.withResolvers();
     }
@@ -84,9 +108,15 @@ export class Probe implements AsyncDisposable {
     await this.#ready.promise;
     const packet = encodeMessage(message).slice();
     change?.(packet);
-    await this.#running.write(
-      JSON.stringify({ packet: packet.toHex(), source, port, to, ttl }),
-    );
+    const address = (ipv4: string): string =>
+      this.#isIpv6 ? IPV6.get(ipv4)! : ipv4;
+    await this.#running.write(JSON.stringify({
+      packet: packet.toHex(),
+      source: address(source),
+      port,
+      to: address(to),
+      ttl,
+    }));
   }
 
   /**

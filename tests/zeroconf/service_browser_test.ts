@@ -252,8 +252,9 @@ Deno.test("ServiceBrowser takes a service on two interfaces for one", () => {
 
 Deno.test("ServiceBrowser puts the addresses first that are on the network, and leaves out our own", () => {
   const test = new BrowserUnderTest();
-  const { a } = serviceRecords({});
-  const others = ["10.0.0.1", OWN].map((data) => ({ ...a, data }));
+  const others = ["10.0.0.1", OWN].map((address) =>
+    serviceRecords({ address }).a
+  );
   test.hear([...all(), ...others]);
   test.clock.advance(20);
   const [service] = test.browser.services;
