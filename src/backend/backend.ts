@@ -1,4 +1,9 @@
-import { checkOptions, checkValue, withoutAliases } from "../options.ts";
+import {
+  type Checked,
+  checkOptions,
+  checkValue,
+  withoutAliases,
+} from "../options.ts";
 import { lendDevice } from "../bus/bus.ts";
 import { Bus } from "../bus/mod.ts";
 import { createLogger } from "../logger.ts";
@@ -29,6 +34,8 @@ import {
   listOf,
   MessageSender,
   REQUEST_OPTIONS,
+  SEND_OPTIONS,
+  type SendOptions,
   type SendRequestOptions,
 } from "./message_sender.ts";
 import { PeerBrowser } from "./peer_browser.ts";
@@ -243,18 +250,24 @@ export class Backend extends LifeCycle {
    *
    * @param message One message, or several, which are sent all or none. A text,
    * or bytes, that is no message is sent as it is.
-   * @param queueName The queue. Default: the backend's own.
+   * @param options The queue's name, or that, when they are due, and what keeps
+   * duplicates out. Default: the backend's own queue, at once.
+   * @returns Whether they were sent: `false` where others were with the key that
+   * `deduplicate` names.
    * @throws {MessageError} If one of them is an object that is no message, or a
    * text that is too large.
-   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {TypeError} If there is no such option or it is of another kind, or an
+   * argument for Redis is unknown or wrong.
+   * @throws {RangeError} If they would be due in more than a year.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    */
   async sendMessage(
     message: MessageInput | readonly MessageInput[],
-    queueName?: string | null,
-  ): Promise<void> {
-    await this.#sending().sendMessage(message, queueName);
+    options?: string | null | SendOptions,
+  ): Promise<boolean> {
+    const given = sendOptions("send the message", options);
+    return await this.#sending().sendMessage(message, given);
   }
 
   /**
@@ -262,10 +275,14 @@ export class Backend extends LifeCycle {
    *
    * @param event The event, what it is made with, or the object, text or bytes
    * on the wire.
-   * @param queueName The queue. Default: the backend's own.
-   * @returns The event as it was sent.
+   * @param options The queue's name, or that, when it is due, and what keeps
+   * duplicates out. Default: the backend's own queue, at once.
+   * @returns The event as it was sent; one that is delayed has the time when it is
+   * due. `undefined` where another was sent with the key that `deduplicate` names.
    * @throws {MessageError} If it is no event.
-   * @throws {TypeError} If an argument for Redis is unknown or wrong.
+   * @throws {TypeError} If there is no such option or it is of another kind, or an
+   * argument for Redis is unknown or wrong.
+   * @throws {RangeError} If it would be due in more than a year.
    * @throws {RedisError} If the server cannot be reached or refuses.
    * @throws {DOMException} An `AbortError` if the backend was stopped.
    *
@@ -281,11 +298,48 @@ export class Backend extends LifeCycle {
    * console.assert(length === 1);
    * ```
    */
+  sendEvent(
+    event: MessageInput | EventFields,
+    options: SendOptions & { deduplicate: string },
+  ): Promise<Event | undefined>;
+  /** {@linkcode Backend.sendEvent}. */
+  sendEvent(
+    event: MessageInput | EventFields,
+    options?: string | null | (SendOptions & { deduplicate?: undefined }),
+  ): Promise<Event>;
+  /** {@linkcode Backend.sendEvent}. */
   async sendEvent(
     event: MessageInput | EventFields,
-    queueName?: string | null,
-  ): Promise<Event> {
-    return await this.#sending().sendEvent(event, queueName);
+    options?: string | null | SendOptions,
+  ): Promise<Event | undefined> {
+    const given = sendOptions("send the event", options);
+    return await this.#sending().sendEvent(event, given);
+  }
+
+  /**
+   * Takes a message back that was sent with a delay and is not due yet.
+   *
+   * @param id The message's id.
+   * @param queueName The queue it was sent to. Default: the backend's own.
+   * @returns Whether it was still there, and will not come any more.
+   * @throws {TypeError} If the id is no text, or an argument for Redis is unknown
+   * or wrong.
+   * @throws {RedisError} If the server cannot be reached or refuses.
+   * @throws {DOMException} An `AbortError` if the backend was stopped.
+   *
+   * @example
+   * ```ts
+   * import { RedisBackend, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using backend = new RedisBackend({ redisArgs: server.redisArgs });
+   * const off = { args: { type: "custom.LightOff" } };
+   * const { id } = await backend.sendEvent(off, { delay: 300 });
+   * console.assert(await backend.cancelMessage(id)); // somebody came back
+   * ```
+   */
+  async cancelMessage(id: string, queueName?: string | null): Promise<boolean> {
+    return await this.#sending().cancel(id, queueName);
   }
 
   /**
@@ -747,6 +801,17 @@ function inspectBackend(
   options: unknown,
 ): string {
   return `${this.constructor.name} ${inspect(this.toJSON(), options)}`;
+}
+
+/** Reads the options of sending, of which the queue's name may stand for all. */
+function sendOptions(
+  what: string,
+  options: string | null | undefined | SendOptions,
+): Checked<SendOptions> {
+  const given = typeof options === "string" || options === null
+    ? { queueName: options }
+    : options ?? {};
+  return checkOptions(what, given, SEND_OPTIONS);
 }
 
 function stopped(): DOMException {

@@ -13,7 +13,12 @@ import {
   type Schema,
 } from "../message/mod.ts";
 import { fitted } from "../message/schema.ts";
-import { Outbox, type RedisArgs } from "../redis/mod.ts";
+import { Outbox, type RedisArgs, type ScheduleOptions } from "../redis/mod.ts";
+import {
+  isScheduled,
+  SCHEDULE_OPTIONS,
+  secondsUntilDue,
+} from "../redis/delayed.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import {
   readMessage,
@@ -23,6 +28,27 @@ import {
   type ResponseContent,
   responseTo,
 } from "./message_forms.ts";
+
+/** Says where {@linkcode Backend.sendEvent} sends, and when. */
+export interface SendOptions extends ScheduleOptions {
+  /** The queue to send to. Default: the backend's own. */
+  queueName?: string | null | undefined;
+  /** {@linkcode SendOptions.queueName}. */
+  queue_name?: string | null | undefined;
+}
+
+const QUEUE_NAME = row(NAME, {
+  aliases: ["queue_name"],
+  isNullable: true,
+  description: "The queue to send it to",
+  defaultText: "the backend's own",
+});
+
+/** Every option of {@linkcode Backend.sendEvent}. */
+export const SEND_OPTIONS: Rows<SendOptions> = {
+  ...SCHEDULE_OPTIONS,
+  queueName: QUEUE_NAME,
+};
 
 /** Says where {@linkcode Backend.sendRequest} sends, and how long it waits. */
 export interface SendRequestOptions<Output = unknown> {
@@ -40,6 +66,13 @@ export interface SendRequestOptions<Output = unknown> {
    * was sent stays sent.
    */
   signal?: AbortSignal | undefined;
+  /**
+   * In how many seconds the request is in the queue, by the server's clock; the
+   * time limit begins then. Default: 0.
+   */
+  delay?: number | undefined;
+  /** The time at which the request is in the queue, in place of `delay`. */
+  at?: Date | undefined;
   /** Checks the request's `args` before it is sent. Default: they are sent as they are. */
   schema?: Schema | undefined;
   /**
@@ -87,12 +120,9 @@ export const REQUEST_OPTIONS: Rows<
     defaultText: "anything",
   }),
   signal: row(SIGNAL, { description: "Ends the wait", defaultText: "nothing" }),
-  queueName: row(NAME, {
-    aliases: ["queue_name"],
-    isNullable: true,
-    description: "The queue to send it to",
-    defaultText: "the backend's own",
-  }),
+  queueName: QUEUE_NAME,
+  delay: SCHEDULE_OPTIONS.delay,
+  at: SCHEDULE_OPTIONS.at,
 };
 
 interface MessageSenderOptions {
@@ -134,35 +164,70 @@ export class MessageSender {
    */
   async sendMessage(
     messages: MessageInput | readonly MessageInput[],
-    queueName?: string | null,
-    timeout?: number,
-  ): Promise<void> {
-    const queue = queueName ?? this.#options.queue;
-    await traceSending(
-      queue,
-      listOf(messages).map((message) => this.#build(message)),
-      (texts) => this.#outbox.push(queue, texts, timeout),
-    );
+    options: Checked<SendOptions>,
+  ): Promise<boolean> {
+    const queue = options.queueName ?? this.#options.queue;
+    const built = listOf(messages).map((message) => this.#build(message));
+    return await this.#send(queue, built, options);
   }
 
-  /** Sends an event, and returns it. */
+  /** Sends an event, and returns it; `undefined` where it is a duplicate. */
   async sendEvent(
     event: MessageInput | EventFields,
-    queueName?: string | null,
-  ): Promise<Event> {
+    options: Checked<SendOptions>,
+  ): Promise<Event | undefined> {
     const message = readMessage(Event, event, this.#options);
-    await this.sendMessage(message, queueName);
-    return message;
+    return await this.sendMessage(message, options) ? message : undefined;
+  }
+
+  /** Takes a message back that is not due yet. */
+  async cancel(id: string, queueName?: string | null): Promise<boolean> {
+    return await this.#outbox.cancel(queueName ?? this.#options.queue, id);
+  }
+
+  /** Sends now, or when they are due; tells whether they were sent. */
+  async #send(
+    queue: string,
+    messages: readonly (Message | string | Uint8Array)[],
+    { delay, at, deduplicate, deduplicateFor }: Checked<ScheduleOptions>,
+    timeout?: number,
+  ): Promise<boolean> {
+    const schedule = { delay, at, deduplicate, deduplicateFor };
+    if (!isScheduled(schedule)) {
+      await traceSending(
+        queue,
+        messages,
+        (texts) => this.#outbox.push(queue, texts, timeout),
+      );
+      return true;
+    }
+    // How old a message is counts from when it is due.
+    const wait = secondsUntilDue(schedule);
+    for (const message of messages) {
+      const isMade = message instanceof Message;
+      if (isMade && wait > 0) message.timestamp = Date.now() / 1000 + wait;
+    }
+    let isSent = false;
+    await traceSending(queue, messages, async (texts) => {
+      const scheduled = texts.map((payload, at) => ({
+        id: idOf(messages[at]!),
+        payload,
+      }));
+      isSent = await this.#outbox.schedule(queue, scheduled, schedule, timeout);
+    });
+    return isSent;
   }
 
   /** Sends a request, and waits for the response if there is time for one. */
   async sendRequest(
     request: MessageInput | RequestFields,
-    { onResponse, responseTimeout, queueName, signal, schema, output }: Checked<
-      SendRequestOptions,
-      "responseTimeout"
-    >,
+    options: Checked<SendRequestOptions, "responseTimeout">,
   ): Promise<Response | undefined> {
+    const { onResponse, queueName, signal, schema, output, delay, at } =
+      options;
+    const responseTimeout = options.responseTimeout
+      ? options.responseTimeout + secondsUntilDue(options)
+      : 0;
     signal?.throwIfAborted();
     const message = readMessage(Request, request, this.#options);
     if (schema !== undefined) {
@@ -176,10 +241,20 @@ export class MessageSender {
     // It is sent as a text, so that it can be taken back as it was sent.
     const queue = queueName ?? this.#options.queue;
     let sent = "";
-    await traceSending(queue, [message], async ([text]) => {
-      sent = text as string;
-      await this.#outbox.push(queue, sent, responseTimeout || undefined);
-    });
+    if (isScheduled({ delay, at })) {
+      await this.#send(
+        queue,
+        [message],
+        { delay, at },
+        responseTimeout || undefined,
+      );
+      sent = String(message);
+    } else {
+      await traceSending(queue, [message], async ([text]) => {
+        sent = text as string;
+        await this.#outbox.push(queue, sent, responseTimeout || undefined);
+      });
+    }
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
       message.id,
@@ -188,7 +263,7 @@ export class MessageSender {
       start,
       (payload) => refusalOf(payload, message, this.#options),
     ).catch(async (error) => {
-      throw await this.#takeBack(queue, sent, error);
+      throw await this.#takeBack(queue, message.id, sent, error);
     });
     const response = readResponse(payload, message, this.#options);
     if (output !== undefined && response.errors.length === 0) {
@@ -202,6 +277,7 @@ export class MessageSender {
   /** Takes a request back that nobody has taken in its time, and tells whether it was so. */
   async #takeBack(
     queue: string,
+    id: string,
     sent: string,
     error: unknown,
   ): Promise<unknown> {
@@ -209,7 +285,8 @@ export class MessageSender {
       return error;
     }
     try {
-      const isBack = await this.#outbox.takeBack(queue, sent);
+      const isBack = await this.#outbox.takeBack(queue, sent) ||
+        await this.#outbox.cancel(queue, id);
       const what = isBack
         ? `Nobody has taken it from "${queue}", and it was taken back`
         : "Somebody has taken it, and may still execute it";
@@ -253,6 +330,11 @@ export class MessageSender {
       return input;
     }
   }
+}
+
+/** Gives the id of what is sent; of what is no message, one that nobody knows. */
+function idOf(message: Message | string | Uint8Array): string {
+  return message instanceof Message ? message.id : crypto.randomUUID();
 }
 
 /** One message or several as a list. */

@@ -11,7 +11,7 @@ export { Backend } from "./backend.ts";
 export type { BackendOptions } from "./backend_options.ts";
 export { GapEvent, HubBus, type HubBusOptions } from "./hub_bus.ts";
 export { LifeCycle } from "./life_cycle.ts";
-export type { SendRequestOptions } from "./message_sender.ts";
+export type { SendOptions, SendRequestOptions } from "./message_sender.ts";
 export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 export type { SendToOptions } from "./peer_sender.ts";
 export { RedisBackend } from "./redis_backend.ts";

@@ -222,10 +222,11 @@ export class Sender implements AsyncDisposable {
    * @throws {Error} A signal came before the server had confirmed them.
    */
   async send(messages: readonly MessageInput[]): Promise<void> {
+    const sending: Promise<unknown> = this.#to === undefined
+      ? this.#backend.sendMessage(messages)
+      : this.#backend.sendTo(this.#to, messages, this.#trust);
     await tellInterruption(
-      this.#to === undefined
-        ? this.#backend.sendMessage(messages)
-        : this.#backend.sendTo(this.#to, messages, this.#trust),
+      sending,
       this.#signal,
       (error) =>
         error instanceof RedisError && error.mayHaveRun

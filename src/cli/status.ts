@@ -50,6 +50,7 @@ function describe(status: QueueStatus, paint: Paint): string[] {
       : [["paused", pauseOf(status.pause)] as [string, string]],
     ["waiting", String(status.length)],
     ["retrying", String(status.retrying)],
+    ["delayed", String(status.delayed)],
     ["in hand", String(status.inFlight)],
     [
       "dead letters",

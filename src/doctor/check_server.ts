@@ -206,6 +206,7 @@ export async function* checkQueue(
     [keys.deliveries, "hash"],
     [keys.retry, "zset"],
     [keys.paused, "string"],
+    [keys.delayed, "zset"],
   ];
   let isSound = true;
   for (const [key, type] of expected) {

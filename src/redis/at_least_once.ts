@@ -98,7 +98,7 @@ export class AtLeastOnce extends Consumer implements Member {
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
-    await this.#recoverer.run(stale);
+    await Promise.all([this.#recoverer.run(stale), this.watch.look()]);
     await this.options.box.look(this.options.control);
   }
 

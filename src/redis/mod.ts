@@ -8,6 +8,7 @@ export { Connection } from "./connection.ts";
 export type { Address } from "./address.ts";
 export type { Credentials, RedisArgs } from "./redis_args.ts";
 export { Outbox, type OutboxOptions } from "./outbox.ts";
+export type { ScheduledMessage, ScheduleOptions } from "./delayed.ts";
 export {
   type PrivateRedis,
   startRedis,

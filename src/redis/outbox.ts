@@ -11,6 +11,13 @@ import {
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, retry, settledWithin } from "../waiting.ts";
+import {
+  cancelDelayed,
+  schedule,
+  SCHEDULE_OPTIONS,
+  type ScheduledMessage,
+  type ScheduleOptions,
+} from "./delayed.ts";
 import { formatAddress } from "./address.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
@@ -138,6 +145,65 @@ export class Outbox {
       queue,
       (connection) => connection.command<number>(["RPUSH", queue, ...list]),
       timeout,
+    );
+  }
+
+  /**
+   * Sends messages that are not to be in their queue at once, or only where none
+   * of their kind was sent: all of them or none.
+   *
+   * @param queue The queue to whose end they go when they are due.
+   * @param messages The messages, each with an id by which it can be cancelled.
+   * @param options When they are due, and the key of their kind.
+   * @param timeout As for {@linkcode Outbox.push}.
+   * @returns Whether they were sent.
+   * @throws {TypeError} There is no such option or it is of another kind, or both
+   * `delay` and `at` are given.
+   * @throws {RangeError} They would be due in more than a year.
+   * @throws {RedisError} As {@linkcode Outbox.push}.
+   *
+   * @example
+   * ```ts
+   * import { Outbox, startRedis } from "@platypush/redis";
+   *
+   * await using server = await startRedis();
+   * await using outbox = new Outbox(server.redisArgs);
+   * const messages = [{ id: "1", payload: "the lights are on" }];
+   * await outbox.schedule("queue", messages, { delay: 3600 });
+   * console.assert(await outbox.cancel("queue", "1"));
+   * ```
+   */
+  async schedule(
+    queue: string,
+    messages: readonly ScheduledMessage[],
+    options: ScheduleOptions,
+    timeout?: number,
+  ): Promise<boolean> {
+    checkValue("send to Redis", "queue", queue, QUEUE);
+    checkOptions("send to Redis", options, SCHEDULE_OPTIONS);
+    return await this.#send(
+      `send to "${queue}"`,
+      queue,
+      (connection) => schedule(connection, queue, messages, options),
+      timeout,
+    );
+  }
+
+  /**
+   * Takes delayed messages back that are not due yet.
+   *
+   * @param queue The queue that they were sent to.
+   * @param id Their id.
+   * @returns Whether there was one.
+   * @throws {RedisError} As {@linkcode Outbox.push}.
+   */
+  async cancel(queue: string, id: string): Promise<boolean> {
+    checkValue("cancel a message", "queue", queue, QUEUE);
+    checkValue("cancel a message", "id", id, ID);
+    return await this.#send(
+      `cancel "${id}" of "${queue}"`,
+      queue,
+      (connection) => cancelDelayed(connection, queue, id),
     );
   }
 

@@ -32,6 +32,10 @@ export interface QueueKeys {
   readonly dead: string;
   /** Since when the queue is paused for all its consumers, and by whom; none while it is not. */
   readonly paused: string;
+  /** A sorted set with the messages that were sent with a delay. */
+  readonly delayed: string;
+  /** The start of the keys that keep duplicates out, one for each key that is given. */
+  readonly duplicates: string;
   /** The stream of what has passed, where the dashboard keeps that. */
   readonly passed: string;
 }
@@ -55,6 +59,8 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
     paused: `${prefix}:paused`,
+    delayed: `${prefix}:delayed`,
+    duplicates: `${prefix}:duplicates:`,
     passed: `${prefix}:passed`,
   };
 }

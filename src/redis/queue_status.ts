@@ -19,6 +19,8 @@ export interface QueueStatus {
    * again.
    */
   readonly retrying: number;
+  /** The number of messages that were sent with a delay and are not due yet. */
+  readonly delayed: number;
   /** Since when it is paused for all its consumers, and by whom; `undefined` while it is not. */
   readonly pause: QueuePause | undefined;
   /** The number of messages that consumers have in hand. */
@@ -89,6 +91,7 @@ type Survey = [
   dead: number,
   oldest: string,
   consumers: [name: string, state: string, left: number, inFlight: number][],
+  delayed: number,
   pause: string | null,
 ];
 
@@ -135,13 +138,14 @@ export async function queueStatus(
 
 /** Looks at a queue and its consumers, all at one moment. */
 const SURVEY = defineMove(
-  ["list", "hash", "zset", "list", "string"],
+  ["list", "hash", "zset", "list", "string", "zset"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the sorted set of the messages that pause
 -- KEYS[4]  the list of the dead letters
 -- KEYS[5]  says that the queue is paused
+-- KEYS[6]  the sorted set of the messages that are delayed
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3…] in turns: a consumer that may be missing in the hash, and the number
@@ -152,7 +156,7 @@ const SURVEY = defineMove(
 -- letters there are, when the oldest one became one or '', and for each consumer
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
 -- left of its heartbeat (-2 without one), and how many messages it has in hand;
--- and what the queue's pause holds, or nil.
+-- how many messages are delayed; and what the queue's pause holds, or nil.
 ${HEARTBEAT_FUNCTIONS}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
@@ -184,7 +188,7 @@ local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
-  redis.call('GET', KEYS[5]),
+  redis.call('ZCARD', KEYS[6]), redis.call('GET', KEYS[5]),
 }
 `,
 );
@@ -202,14 +206,22 @@ export async function readQueueStatus(
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
   const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
-  const [length, retrying, count, oldest, found, pause] = await connection
-    .script<Survey>(
-      SURVEY,
-      [queue, keys.consumers, keys.retry, keys.dead, keys.paused],
-      [keys.allHeartbeats, keys.allProcessing, ...batches],
-    ).catch((error) => {
-      throw explainWrongType(error, queue);
-    });
+  const [length, retrying, count, oldest, found, delayed, pause] =
+    await connection
+      .script<Survey>(
+        SURVEY,
+        [
+          queue,
+          keys.consumers,
+          keys.retry,
+          keys.dead,
+          keys.paused,
+          keys.delayed,
+        ],
+        [keys.allHeartbeats, keys.allProcessing, ...batches],
+      ).catch((error) => {
+        throw explainWrongType(error, queue);
+      });
   const consumers = found
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
@@ -223,6 +235,7 @@ export async function readQueueStatus(
     queue,
     length,
     retrying,
+    delayed,
     pause: parsePause(pause),
     inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
     consumers,

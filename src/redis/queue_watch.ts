@@ -1,13 +1,17 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import { parsePause } from "./queue_pause.ts";
+import { deliverDue } from "./delayed.ts";
+import { parsePause, type QueuePause } from "./queue_pause.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import { RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 
 /** The time between two looks at a paused queue where the server does not tell, in milliseconds. */
 const LOOK_INTERVAL = 5_000;
+
+/** The longest time until the next look for messages that are due, in milliseconds. */
+const LONGEST_PAUSE = 60_000;
 
 /** Says which queue a {@link QueueWatch} watches. */
 export interface QueueWatchOptions {
@@ -20,7 +24,9 @@ export interface QueueWatchOptions {
 }
 
 /**
- * Follows what was asked of a queue for all its consumers: whether it is paused.
+ * Follows what was asked of a queue for all its consumers: whether it is paused,
+ * and which messages were sent with a delay, which it moves into the queue when
+ * they are due.
  *
  * It costs nothing while nothing changes: the server tells of a key that was read
  * here when somebody changes it (`CLIENT TRACKING`). Where it does not, consumers
@@ -32,6 +38,7 @@ export class QueueWatch {
   readonly keys: readonly string[];
   /** True while nothing is to be taken from the queue. */
   isPaused = false;
+  #wasPaused = false;
   readonly #options: QueueWatchOptions;
   readonly #names: QueueKeys;
   readonly #onChange: () => void;
@@ -45,7 +52,7 @@ export class QueueWatch {
     this.#options = options;
     this.#names = queueKeys(options.queue, "");
     this.#onChange = onChange;
-    this.keys = [this.#names.paused];
+    this.keys = [this.#names.paused, this.#names.delayed];
   }
 
   /** Takes the queue for paused, and looks whether it is. */
@@ -65,39 +72,28 @@ export class QueueWatch {
   }
 
   /**
-   * Looks whether the queue is paused.
+   * Looks whether the queue is paused, and after what is due.
    *
    * @throws {RedisError} The server cannot be reached, or refuses.
    */
   async look(): Promise<void> {
-    const { queue, control, logger } = this.#options;
-    const text = await control.command<string | null>(
-      ["GET", this.#names.paused],
-      { isReply: (reply) => reply === null || isText(reply) },
-    ).catch((error) => {
-      // Who may not read it takes no part in pauses.
-      if (error instanceof RedisError && error.code === "permission") {
-        return null;
-      }
-      throw error;
-    });
+    const { control } = this.#options;
+    const [text, next] = await Promise.all([
+      this.#unlessDenied(control.command<string | null>(
+        ["GET", this.#names.paused],
+        { isReply: (reply) => reply === null || isText(reply) },
+      )),
+      this.#unlessDenied(deliverDue(control, this.#names)),
+    ]);
     const pause = parsePause(text);
-    clearTimeout(this.#timer);
-    if (pause !== undefined && !control.isTracking && !this.#isEnding) {
-      this.#timer = setTimeout(() => this.lookSoon(), LOOK_INTERVAL);
-      Deno.unrefTimer(this.#timer);
-    }
-    const isPaused = pause !== undefined;
-    if (isPaused !== this.#wasPaused) {
-      this.#wasPaused = isPaused;
-      if (pause === undefined) logger.info(`"${queue}" goes on.`);
-      else {
-        logger.warn(
-          `"${queue}" was paused by ${pause.by}: nothing more is taken from it until it is resumed.`,
-        );
-      }
-    }
-    this.isPaused = isPaused;
+    this.#lookIn(
+      Math.min(
+        next === null || next < 0 ? Infinity : next,
+        pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
+      ),
+    );
+    this.isPaused = pause !== undefined;
+    this.#report(pause);
     this.#onChange();
   }
 
@@ -108,7 +104,37 @@ export class QueueWatch {
     await this.#looking;
   }
 
-  #wasPaused = false;
+  #lookIn(milliseconds: number): void {
+    clearTimeout(this.#timer);
+    if (milliseconds === Infinity || this.#isEnding) return;
+    // The clock of the server may be set meanwhile.
+    const delay = Math.min(milliseconds + 1, LONGEST_PAUSE);
+    this.#timer = setTimeout(() => this.lookSoon(), delay);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Logs when the queue was paused or resumed. */
+  #report(pause: QueuePause | undefined): void {
+    const { queue, logger } = this.#options;
+    if (this.#wasPaused === this.isPaused) return;
+    this.#wasPaused = this.isPaused;
+    if (pause === undefined) logger.info(`"${queue}" goes on.`);
+    else {
+      logger.warn(
+        `"${queue}" was paused by ${pause.by}: nothing more is taken from it until it is resumed.`,
+      );
+    }
+  }
+
+  /** Gives `null` to a user without the rights, who takes no part in this. */
+  async #unlessDenied<Reply>(asking: Promise<Reply>): Promise<Reply | null> {
+    return await asking.catch((error) => {
+      if (error instanceof RedisError && error.code === "permission") {
+        return null;
+      }
+      throw error;
+    });
+  }
 
   async #lookAll(): Promise<void> {
     while (this.#isDoubtful && !this.#isEnding) {

@@ -1,6 +1,7 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
+import { DUE_FUNCTIONS } from "./due.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
@@ -255,39 +256,14 @@ return {total, owners}
 -- ARGV[2]  the longest pause of any message, in milliseconds
 -- Returns after how many milliseconds the next one is due, or -1.
 ${HISTORY_FUNCTIONS}
-local now = redis.call('TIME')
-local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
-
--- A message is due further away than its pause where the server's clock has gone
--- back: then it is due when it has paused from now on. Its name tells its pause.
-local function latest(member)
-  return milliseconds + (member:match('^%S-@(%d+) ') or ARGV[2])
-end
-local function isAstray(position)
-  local found = redis.call('ZRANGE', KEYS[2], position, position, 'WITHSCORES')
-  return found[1] and tonumber(found[2]) > latest(found[1])
-end
--- After a clock has gone back its last message is astray, or soon will be last.
-if isAstray(0) or isAstray(-1) then
-  begin(KEYS[3])
-  local first = 0
-  repeat
-    local page = redis.call('ZRANGE', KEYS[2], first, first + CHUNK - 1, 'WITHSCORES')
-    -- What moves gets a rank that is already behind us.
-    for at = 1, #page, 2 do
-      local member, score = page[at], page[at + 1]
-      if tonumber(score) > latest(member) then
-        add({'ZADD', KEYS[2], score, member},
-          'ZADD', KEYS[2], latest(member), member)
-      end
-    end
-    first = first + CHUNK
-  until #page == 0
-end
+${DUE_FUNCTIONS}
+local milliseconds = clock()
+if untilNext(KEYS[2], milliseconds) < 0 then return -1 end
+begin(KEYS[3])
+straighten(KEYS[2], milliseconds, ARGV[2])
 
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', milliseconds, 'LIMIT', 0, ARGV[1])
 if #due > 0 then
-  begin(KEYS[3])
   local payloads, histories = {}, {}
   for position, member in ipairs(due) do
     histories[position], payloads[position] = member:match('^%S+ (%S+) (.*)$')
@@ -296,9 +272,7 @@ if #due > 0 then
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
   commit()
 end
-local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if #first == 0 then return -1 end
-return math.max(first[2] - milliseconds, 0)
+return untilNext(KEYS[2], milliseconds)
 `,
   );
 

@@ -27,6 +27,8 @@ const SURVIVORS = [
   "q5",
   "r0",
   "r1",
+  "s0",
+  "s1",
   "x0",
 ];
 
@@ -80,6 +82,8 @@ async function lay(server: TestServer): Promise<void> {
   // The clock was an hour further when it failed.
   const score = String(Date.now() + 3_600_000);
   await server.run("ZADD", "{queue}:retry", score, "b:1:1@50000 1.1.0.0 r1");
+  await server.run("ZADD", "{queue}:delayed", "1", "c:1@9000 s0");
+  await server.run("ZADD", "{queue}:delayed", score, "d:1@50000 s1");
   const letter = {
     id: "x",
     reason: "failed",
@@ -145,7 +149,7 @@ async function find(server: TestServer): Promise<Map<string, number>> {
     const type = await server.run("TYPE", key);
     if (type === "zset") {
       const members = await server.run<string[]>("ZRANGE", key, "0", "-1");
-      for (const member of members) note(member.split(" ")[2]!);
+      for (const member of members) note(member.split(" ").at(-1)!);
     }
     if (type !== "list") continue;
     const items = await server.run<string[]>("LRANGE", key, "0", "-1");

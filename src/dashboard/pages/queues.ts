@@ -95,8 +95,17 @@ function queuesPart(desk: Desk): Part {
 
 function queueCard(
   desk: Desk,
-  { queue, length, retrying, pause, inFlight, age, consumers, deadLetters }:
-    QueueReading,
+  {
+    queue,
+    length,
+    retrying,
+    delayed,
+    pause,
+    inFlight,
+    age,
+    consumers,
+    deadLetters,
+  }: QueueReading,
 ): Html {
   const facts: [string, string][] = [
     ["Waiting", number(length)],
@@ -105,6 +114,7 @@ function queueCard(
       length === 0 ? "–" : age === undefined ? "not known" : span(age),
     ],
     ["Retries", number(retrying)],
+    ["Delayed", number(delayed)],
     ["In hand", number(inFlight)],
     ["Consumers", number(consumers.length)],
     ["Dead letters", number(deadLetters.count)],

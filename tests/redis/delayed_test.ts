@@ -1,0 +1,282 @@
+import assert from "node:assert/strict";
+import {
+  Connection,
+  Inbox,
+  Outbox,
+  queueStatus,
+  type ScheduleOptions,
+} from "../../src/redis/mod.ts";
+import { deliverDue } from "../../src/redis/delayed.ts";
+import { queueKeys } from "../../src/redis/queue_keys.ts";
+import { ClusterSetup } from "../cluster.ts";
+import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+import { open, queued, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
+
+const DELAYED = "{queue}:delayed";
+const HOUR = 3_600_000;
+
+/** Sends one message, whose text is its id. */
+function send(
+  outbox: Outbox,
+  id: string,
+  options: ScheduleOptions,
+  queue = "queue",
+): Promise<boolean> {
+  return outbox.schedule(queue, [{ id, payload: id }], options);
+}
+
+/** Takes messages one after the other. */
+async function take(inbox: Inbox, count: number): Promise<string[]> {
+  const seen: string[] = [];
+  while (seen.length < count) {
+    const batch = await nextBatch(inbox);
+    seen.push(...texts(batch));
+    await batch!.settle();
+  }
+  return seen;
+}
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`What is delayed comes when it is due, in that order (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    await using outbox = new Outbox(server.args);
+    await using inbox = await open(server, { delivery });
+    const start = Date.now();
+    assert.ok(await send(outbox, "third", { at: new Date(start + 4000) }));
+    assert.ok(await send(outbox, "second", { delay: 0.5 }));
+    assert.ok(await send(outbox, "past", { at: new Date(start - HOUR) }));
+    assert.ok(await send(outbox, "now", { delay: 0 }));
+    const { delayed, length } = await queueStatus(server.args, {
+      queue: "queue",
+    });
+    assert.ok(delayed <= 2 && length <= 2);
+    assert.deepEqual(
+      await take(inbox, 4),
+      ["past", "now", "second", "third"],
+    );
+    assert.ok(Date.now() - start >= 4000);
+    assert.deepEqual(await server.run("EXISTS", DELAYED), 0);
+  });
+}
+
+Deno.test("What is delayed survives restarts of everyone, and comes to one of several queues", async () => {
+  const directory = await Deno.makeTempDir();
+  const port = freePort();
+  const config = ["appendonly yes", "appendfsync always"];
+  const start = (): Promise<TestServer> =>
+    TestServer.start({ port, directory, config });
+  let server = await start();
+  try {
+    {
+      await using outbox = new Outbox(server.args);
+      await using _inbox = await open(server);
+      await send(outbox, "one", { delay: 1 });
+    }
+    await server.kill();
+    await server[Symbol.asyncDispose]();
+    server = await start();
+    await using inbox = await open(server, { queue: ["other", "queue"] });
+    assert.deepEqual(await take(inbox, 1), ["one"]);
+    await using outbox = new Outbox(server.args);
+    await send(outbox, "two", { delay: 0.2 });
+    assert.deepEqual(await take(inbox, 1), ["two"]);
+  } finally {
+    await server[Symbol.asyncDispose]();
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("What is delayed comes although nobody tells consumers of it", async () => {
+  await using server = await TestServer.start();
+  await server.run(
+    ...["ACL", "SETUSER", "listener", "on", ">secret", "~*", "+@all"],
+    "-client|tracking",
+  );
+  await using outbox = new Outbox(server.args);
+  const args = { ...server.args, username: "listener", password: "secret" };
+  await using untold = await Inbox.open(args, {
+    queue: "untold",
+    heartbeatTimeout: 0.6,
+    logger: new LineLogger(),
+  });
+  await send(outbox, "one", { delay: 0.1 }, "untold");
+  assert.deepEqual(await take(untold, 1), ["one"]);
+});
+
+Deno.test("What is delayed waits no longer than it was to when the server's clock goes back, and what has a time waits for that", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  await send(outbox, "delay", { delay: 0.5 });
+  await send(outbox, "at", { at: new Date(Date.now() + 2 * HOUR) });
+  for (
+    const member of await server.run<string[]>("ZRANGE", DELAYED, "0", "-1")
+  ) {
+    await server.run("ZINCRBY", DELAYED, String(HOUR), member);
+  }
+  await using inbox = await open(server);
+  assert.deepEqual(await take(inbox, 1), ["delay"]);
+  assert.equal(await server.run("ZCARD", DELAYED), 1);
+});
+
+Deno.test("What is delayed can be cancelled by its id until it is due", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const strange = 'a b:c@1000 *["\n';
+  for (const id of ["one", "on", strange]) {
+    await send(outbox, id, { delay: 3600 });
+  }
+  assert.ok(await outbox.cancel("queue", strange));
+  assert.ok(await outbox.cancel("queue", "on"));
+  assert.ok(!await outbox.cancel("queue", "on"));
+  assert.equal(await server.run("ZCARD", DELAYED), 1);
+  assert.ok(await outbox.cancel("queue", "one"));
+  assert.equal(await server.run("EXISTS", DELAYED), 0);
+});
+
+Deno.test("Of messages with a key, one is sent in its time, also with a delay", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const door = { deduplicate: "door", deduplicateFor: 0.5 };
+  assert.ok(await send(outbox, "1", door));
+  assert.ok(!await send(outbox, "2", door));
+  assert.ok(await send(outbox, "3", { ...door, deduplicate: "window" }));
+  assert.ok(await send(outbox, "4", door, "other"));
+  assert.deepEqual(await queued(server), ["1", "3"]);
+  await until(() => send(outbox, "5", door));
+  const late = { ...door, deduplicate: "late", delay: 3600 };
+  assert.ok(await send(outbox, "6", late));
+  assert.ok(!await send(outbox, "7", late));
+  const left = await server.run<number>("PTTL", "{queue}:duplicates:late");
+  assert.ok(left > HOUR - 60_000 && left <= HOUR + 500, String(left));
+  assert.deepEqual(await queued(server), ["1", "3", "5"]);
+  // The clock was further when it was sent: it would keep others out for longer.
+  await server.run(
+    "SET",
+    "{queue}:duplicates:late",
+    `${Date.now() + HOUR}@500`,
+  );
+  assert.ok(await send(outbox, "8", { ...late, delay: 0 }));
+});
+
+Deno.test("Many send at once with one key, and one of them is heard", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const sent = await Promise.all(
+    Array.from(
+      { length: 100 },
+      (_, n) => send(outbox, `${n}`, { deduplicate: "door" }),
+    ),
+  );
+  assert.equal(sent.filter(Boolean).length, 1);
+  assert.equal((await queued(server)).length, 1);
+});
+
+Deno.test("Times that make no sense are refused, and nothing is sent", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const bad = (options: object): Promise<boolean> =>
+    send(outbox, "x", options as ScheduleOptions);
+  await assert.rejects(bad({ delay: -1 }), /`delay` is -1, expected a number/);
+  await assert.rejects(bad({ delay: 1e9 }), /31536000, a year/);
+  await assert.rejects(bad({ at: new Date(NaN) }), TypeError);
+  await assert.rejects(bad({ at: "tomorrow" }), TypeError);
+  await assert.rejects(
+    bad({ at: new Date(Date.now() + 1e12) }),
+    /Cannot send to "queue": it would be due in more than 31536000 s, a year/,
+  );
+  await assert.rejects(
+    bad({ delay: 1, at: new Date() }),
+    /`delay` and `at` say both when it is due/,
+  );
+  await assert.rejects(bad({ deduplicate: "" }), TypeError);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+Deno.test("Who sends later needs what the guide says", async () => {
+  await using server = await TestServer.start();
+  const guide = await Deno.readTextFile(
+    new URL("../../docs/redis.md", import.meta.url),
+  );
+  const [, more] = /^`(\+eval \+evalsha [^`]*)`/m.exec(guide)!;
+  await server.run(
+    ...["ACL", "SETUSER", "sender", "on", ">secret", "~queue", "~{queue}:*"],
+    ...["+hello", "+ping", "+rpush", ...more!.split(" ")],
+  );
+  const args = { ...server.args, username: "sender", password: "secret" };
+  await using outbox = new Outbox(args, { connectionTimeout: 1 });
+  await using inbox = await open(server);
+  await send(outbox, "x", { delay: 0.1, deduplicate: "door" });
+  assert.deepEqual(await take(inbox, 1), ["x"]);
+});
+
+Deno.test("Nothing is kept of a message that cannot be sent", async () => {
+  await using server = await TestServer.start();
+  await server.run(
+    ...["ACL", "SETUSER", "sender", "on", ">secret", "~*", "+@all"],
+    ...["-rpush", "-zadd"],
+  );
+  const args = { ...server.args, username: "sender", password: "secret" };
+  await using outbox = new Outbox(args, { connectionTimeout: 1 });
+  for (const options of [{ delay: 1 }, {}]) {
+    await assert.rejects(
+      send(outbox, "x", { ...options, deduplicate: "door" }),
+      /can't run this command/,
+    );
+  }
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+Deno.test("What is delayed lies in the set or the queue, whatever is refused", async () => {
+  await using server = await TestServer.start();
+  for (const refused of ["rpush", "zrem", "zremrangebyrank", "zadd", "hdel"]) {
+    await server.run("FLUSHALL");
+    await using outbox = new Outbox(server.args);
+    await send(outbox, "x", { delay: 0.01 });
+    await server.run(
+      ...[
+        "ACL",
+        "SETUSER",
+        "listener",
+        "reset",
+        "on",
+        ">secret",
+        "~*",
+        "+@all",
+      ],
+    );
+    const args = { ...server.args, username: "listener", password: "secret" };
+    await server.run("ACL", "SETUSER", "listener", `-${refused}`);
+    await until(async () =>
+      await server.run("ZCOUNT", DELAYED, "0", `${Date.now()}`) === 1
+    );
+    await using connection = await Connection.connect(args);
+    await deliverDue(connection, queueKeys("queue", "")).catch(() => {});
+    const places = [
+      ...await queued(server),
+      ...await server.run<string[]>("ZRANGE", DELAYED, "0", "-1"),
+    ];
+    assert.equal(places.length, 1, `${refused}: ${places}`);
+    assert.match(places[0]!, /x$/);
+  }
+});
+
+Deno.test("What is delayed comes in a cluster", async () => {
+  await using setup = await ClusterSetup.start();
+  await using outbox = new Outbox(setup.args);
+  const queues = ["one", "{jobs}:high"];
+  await using inbox = await Inbox.open(setup.args, {
+    queue: queues,
+    logger: new LineLogger(),
+  });
+  for (const queue of queues) {
+    const options = { delay: 0.2, deduplicate: "once" };
+    assert.ok(await send(outbox, queue, options, queue));
+    assert.ok(!await send(outbox, queue, options, queue));
+  }
+  const seen = await inTime(take(inbox, 2), "both come");
+  assert.deepEqual(seen.toSorted(), queues.toSorted());
+});
