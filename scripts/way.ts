@@ -35,11 +35,11 @@ export interface Figures {
  * against the way. Whoever makes the way shorter writes the new figures here.
  */
 export const CEILING: Figures = {
-  functions: 109,
-  files: 33,
-  changes: 75,
-  returns: 43,
-  rooms: 18,
+  functions: 107,
+  files: 32,
+  changes: 73,
+  returns: 42,
+  rooms: 16,
 };
 
 /** Counts what there is to read on a way. */

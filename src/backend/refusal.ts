@@ -1,5 +1,5 @@
 import { isRecord } from "../message/json_value.ts";
-import { kindOfWire } from "../message/kinds.ts";
+import { kinds } from "../message/kinds.ts";
 import { textOfNumber } from "../message/message.ts";
 import { Request } from "../message/mod.ts";
 import { decodeText, MAX_SIZE, parseText } from "../message/parse_text.ts";
@@ -21,7 +21,7 @@ export function refusedRequest(
   if (!isRecord(wire)) return undefined;
   const { type, action, id, origin, target } = wire;
   const isRequest = type === "request" ||
-    action !== undefined && kindOfWire(type) === undefined;
+    action !== undefined && kinds.get(type) === undefined;
   const isText = typeof id === "string" && id !== "";
   if (!isRequest || !isText && textOfNumber(id) === undefined) return undefined;
   return Request.build({

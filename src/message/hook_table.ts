@@ -102,12 +102,9 @@ class TypeIndex<Hook> {
 export class HookTable<Hook> {
   readonly #byType = new Map<string, TypeIndex<Hook>>();
   readonly #entries = new Set<Entry<Hook>>();
-  #order = 0;
-
   /** The number of hooks. */
-  get size(): number {
-    return this.#entries.size;
-  }
+  size = 0;
+  #order = 0;
 
   /** Lists the hooks, in the order in which they were added. */
   *[Symbol.iterator](): Generator<Hook> {
@@ -118,6 +115,7 @@ export class HookTable<Hook> {
   clear(): void {
     for (const entry of this.#entries) entry.isIn = false;
     this.#entries.clear();
+    this.size = 0;
     this.#byType.clear();
   }
 
@@ -143,11 +141,13 @@ export class HookTable<Hook> {
     }
     index.add(entry);
     this.#entries.add(entry);
+    this.size++;
     return () => {
       if (!entry.isIn) return;
       entry.isIn = false;
       index.delete(entry);
       this.#entries.delete(entry);
+      this.size--;
     };
   }
 

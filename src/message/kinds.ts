@@ -46,17 +46,12 @@ export interface MessageKind<Kind extends Message> {
  * enters its row itself, since the base class cannot import what is derived
  * from it.
  */
-const kinds = new Map<unknown, MessageKind<Message>>();
+export const kinds: Map<unknown, MessageKind<Message>> = new Map();
 
 /** Enters a kind of messages into the table. */
 export function defineKind<Kind extends Message>(row: MessageKind<Kind>): void {
   // Only messages of the kind are ever given to the row.
   kinds.set(row.wireName, row as unknown as MessageKind<Message>);
-}
-
-/** Finds the row for a `type` on the wire. */
-export function kindOfWire(type: unknown): MessageKind<Message> | undefined {
-  return kinds.get(type);
 }
 
 /** Lists the rows of those kinds that a class stands for: its own, or that of its bases or of what derives from it. */

@@ -6,7 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
-import { isLeftOut, kindOfWire, type WireMessage, wireNames } from "./kinds.ts";
+import { isLeftOut, kinds, type WireMessage, wireNames } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
   checkSize,
@@ -111,6 +111,12 @@ export function rawId(message: Message): unknown {
   return message.toJSON()["id"];
 }
 
+/**
+ * Gives a message as the object on the wire, without a look at what was put into
+ * it since it was made: for one that nobody has had in hand yet.
+ */
+export let wireOf: (message: Message) => WireMessage;
+
 let noteGuesses: (
   message: Message,
   said: { readonly target?: unknown; readonly origin?: unknown },
@@ -193,6 +199,18 @@ export abstract class Message {
     isGuessed = (message, name) =>
       message.#guess?.[name] !== undefined &&
       message.#guess[name] === message[name];
+    wireOf = (message) => {
+      const { type, target, origin, id, timestamp } = message;
+      const source = message.#source;
+      const wire: WireMessage = { type, ...source };
+      wire["type"] = type;
+      // An empty one says as little, as Python's `None`.
+      wire["target"] = target || null;
+      wire["origin"] = origin || null;
+      wire["id"] = asSent(source?.["id"], id);
+      wire["_timestamp"] = timestamp;
+      return Object.assign(wire, message.content());
+    };
     noteGuesses = (message, { target, origin }) => {
       message.#guess = {
         ...(isLeftOut(target) && { target: message.target }),
@@ -296,18 +314,7 @@ export abstract class Message {
    * ```
    */
   toJSON(key?: string): WireMessage {
-    const wire: WireMessage = {
-      type: this.type,
-      ...this.#source,
-    };
-    wire["type"] = this.type;
-    // An empty one says as little, as Python's `None`.
-    wire["target"] = this.target || null;
-    wire["origin"] = this.origin || null;
-    wire["id"] = asSent(this.#source?.["id"], this.id);
-    wire["_timestamp"] = this.timestamp;
-    Object.assign(wire, this.content());
-    const value = jsonValue(wire) as WireMessage;
+    const value = jsonValue(wireOf(this)) as WireMessage;
     return key === undefined ? value : writable(value) as WireMessage;
   }
 
@@ -444,7 +451,7 @@ function readWire(
       `The message is ${kindOf(wire)}, expected an object`,
     );
   }
-  const kind = kindOfWire(wire["type"]);
+  const kind = kinds.get(wire["type"]);
   if (kind !== undefined) {
     const whole = options?.identities === undefined
       ? wire

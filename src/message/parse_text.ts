@@ -65,12 +65,12 @@ export function parseText(text: string, bigint = false): unknown {
   }
   let value: unknown;
   try {
-    value = parseJson(text, bigint);
+    value = bigint ? parseExactly(text) : JSON.parse(text);
   } catch {
     const json = withoutNonNumbers(text);
     try {
       if (json === text) throw new SyntaxError("There is nothing to replace");
-      value = parseJson(json, bigint);
+      value = bigint ? parseExactly(json) : JSON.parse(json);
     } catch {
       return parseLiteral(text, bigint);
     }
@@ -83,8 +83,9 @@ export function parseText(text: string, bigint = false): unknown {
 /** A number of at least 16 digits, which a double may not hold. */
 const MANY_DIGITS = /[:,[\s-]\d{16}/;
 
-function parseJson(text: string, bigint: boolean): unknown {
-  return bigint && MANY_DIGITS.test(` ${text}`)
+/** Reads JSON whose whole numbers keep all their digits. */
+function parseExactly(text: string): unknown {
+  return MANY_DIGITS.test(` ${text}`)
     ? JSON.parse(text, exactly as Parameters<typeof JSON.parse>[1])
     : JSON.parse(text);
 }

@@ -11,7 +11,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { kindOfWire } from "../message/kinds.ts";
+import { kinds } from "../message/kinds.ts";
 import { jsonText, type Message } from "../message/mod.ts";
 import { VERSION } from "../version.ts";
 
@@ -208,7 +208,7 @@ function messageAttributes(message: Message): Attributes {
     "messaging.message.id": clip(message.id),
     "platypush.message.type": message.type,
   };
-  const kind = kindOfWire(message.type);
+  const kind = kinds.get(message.type);
   if (kind?.subjectName !== undefined) {
     const name = `platypush.${kind.wireName}.${kind.subjectName}`;
     attributes[name] = clip(kind.summarize(message).subject);
