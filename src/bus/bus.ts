@@ -40,6 +40,7 @@ import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
 import { MessageLoop } from "./message_loop.ts";
+import { addToPool } from "./pool.ts";
 import { Receipt } from "./receipt.ts";
 import {
   checkHandler,
@@ -128,6 +129,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   #pull: QueueSubscription | undefined;
   #endPull: () => void = () => {};
   #failed = 0;
+  readonly #leavePool: () => void;
   #closing: Promise<void> | undefined;
 
   /**
@@ -216,9 +218,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
         this.#subscriber,
       );
     }
+    this.#leavePool = addToPool(this);
   }
 
-  /** The number of isolates of this process that subscribe. */
+  /** The number of isolates of this process that subscribe; each member of a group counts. */
   get subscribers(): number {
     return this.#exchange.subscribers;
   }
@@ -821,6 +824,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      this.#leavePool();
       this.release();
       // Whoever waits for room here would otherwise wait for ever.
       this.#subscriber.endQueues();

@@ -18,6 +18,7 @@ export type {
 } from "./bus_options.ts";
 export { BusError, DroppedError } from "./errors.ts";
 export { eventStream, type EventStreamOptions } from "./event_stream.ts";
+export { Pool, pool, type PoolOptions } from "./pool.ts";
 export { type Failure, Receipt } from "./receipt.ts";
 export type { Registration } from "./registration.ts";
 export type { Watch } from "./watch.ts";

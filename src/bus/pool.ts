@@ -1,0 +1,367 @@
+import { COUNT, LOGGER, SECONDS, SIGNAL, TEXT } from "../kinds.ts";
+import { createLogger, type Logger } from "../logger.ts";
+import { checkOptions, row, type Rows } from "../options.ts";
+import { amount } from "../units.ts";
+import { backoff, settledWithin, sleep } from "../waiting.ts";
+import { BusError } from "./errors.ts";
+
+/** Pauses before a worker that has ended starts again, in seconds: they grow. */
+const PAUSES = { first: 0.25, longest: 30 };
+
+/** Marks the messages between a pool and the threads that it has started. */
+const MARK = "platypush/pool";
+
+/** Asks a thread for something, or answers. */
+interface PoolMessage {
+  readonly [MARK]: "hello" | "ready" | "stop" | "stopped";
+  /** The lock that the thread is to hold for as long as it exists. */
+  readonly lock?: string;
+}
+
+/** Says which workers a {@linkcode Pool} has. */
+export interface PoolOptions {
+  /** The number of workers. That of the machine's processor cores by default. */
+  size?: number;
+  /** Names the workers, with a number behind it, in errors and logs. `"worker"` by default. */
+  name?: string;
+  /**
+   * Limits what the workers may do, as the `deno.permissions` of a `Worker`; Deno
+   * wants `--unstable-worker-options` for that. All that the process may by default.
+   */
+  permissions?: Deno.PermissionOptions;
+  /** How long a worker may take to close its buses before it is terminated, in seconds. 10 by default. */
+  stopTimeout?: number;
+  /** Stops the pool when it is aborted. */
+  signal?: AbortSignal;
+  /** The logger to report to. LogTape's category `["platypush", "redis", "bus"]` by default. */
+  logger?: Logger;
+}
+
+const POOL_OPTIONS: Rows<PoolOptions, "name" | "stopTimeout"> = {
+  size: COUNT,
+  name: row(TEXT, { default: "worker" }),
+  permissions: {
+    expected: '"inherit", "none" or an object of permissions',
+    accepts: (value) =>
+      value === "inherit" || value === "none" ||
+      typeof value === "object" && value !== null,
+  },
+  stopTimeout: row(SECONDS, { default: 10 }),
+  signal: SIGNAL,
+  logger: LOGGER,
+};
+
+/**
+ * Starts workers that run the same module, and starts those again that end.
+ *
+ * @param url Where the module is: `import.meta.resolve("./worker.ts")`, or
+ * `new URL("./worker.ts", import.meta.url)`.
+ * @param options How many there are, and what stops them.
+ * @returns The pool, whose workers are starting.
+ * @throws {TypeError} When the address is relative, since nobody knows to what;
+ * or there is no such option or it is of another kind.
+ * @throws {RangeError} When the size is no whole number above 0, or the time is
+ * no number of seconds.
+ *
+ * @example
+ * ```ts
+ * import { Bus, pool } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * // In a program of your own this is a file: import.meta.resolve("./worker.ts")
+ * const module = `
+ *   import { Bus } from "${import.meta.resolve("@platypush/redis/bus")}";
+ *   const bus = new Bus({ name: "example/pool", group: "resize" });
+ *   bus.on({ type: "custom.Photo" }, (event) => event.args.file);
+ * `;
+ * const url = `data:application/typescript,${encodeURIComponent(module)}`;
+ *
+ * await using bus = new Bus({ name: "example/pool", deviceId: "livingroom" });
+ * await using workers = pool(url, { size: 2, name: "resize" });
+ * await workers.ready();
+ * assert.equal(bus.subscribers, 2);
+ * ```
+ */
+export function pool(url: string | URL, options: PoolOptions = {}): Pool {
+  return new Pool(url, options);
+}
+
+/**
+ * Workers that run the same module, as {@linkcode pool} starts them. One that
+ * ends, since something was thrown there or for another reason, is started again,
+ * after pauses that grow up to 30 s while it ends soon. What it was at work on is
+ * given to others, as with every subscriber that is lost.
+ */
+export class Pool implements AsyncDisposable {
+  /** The number of workers. */
+  readonly size: number;
+  readonly #url: string;
+  readonly #options: PoolOptions & { name: string; stopTimeout: number };
+  readonly #logger: Logger;
+  readonly #stopping = new AbortController();
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #firstReady: Promise<unknown>;
+  readonly #runs: Promise<void>[];
+  #restarts = 0;
+  #unsaid = 0;
+  #quietUntil = 0;
+  #quiet = 0;
+  #wasLoaded = false;
+
+  /**
+   * Starts the workers, as {@linkcode pool} does.
+   *
+   * @param url Where the module is that they run.
+   * @param options How many workers there are, and what stops them.
+   */
+  constructor(url: string | URL, options: PoolOptions) {
+    const given = checkOptions("start a pool", options, POOL_OPTIONS);
+    this.#url = absolute(url);
+    this.#options = given;
+    this.size = given.size ?? navigator.hardwareConcurrency;
+    this.#logger = given.logger ?? createLogger("bus");
+    this.#failed.promise.catch(() => {});
+    const firsts = Array.from(
+      { length: this.size },
+      () => Promise.withResolvers<void>(),
+    );
+    this.#firstReady = Promise.all(firsts.map(({ promise }) => promise));
+    this.#runs = firsts.map(({ resolve }, i) =>
+      this.#run(`${given.name} ${i + 1}`, resolve)
+    );
+    const { signal } = given;
+    if (signal?.aborted) this.close();
+    else {
+      signal?.addEventListener("abort", () => this.close(), {
+        signal: this.#stopping.signal,
+      });
+    }
+  }
+
+  /** The number of times that a worker was started again. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /**
+   * Waits until every worker has opened a `Bus`, and everybody on the bus knows
+   * of it: what is posted from then on arrives.
+   *
+   * @throws {BusError} When the module cannot be loaded, or the pool was closed.
+   */
+  async ready(): Promise<void> {
+    await Promise.race([this.#failed.promise, this.#firstReady]);
+  }
+
+  /**
+   * Stops the workers: each closes its buses, which gives back what it is busy
+   * with without counting a failure, and is terminated then. Where that work is to
+   * be finished, stop the backend first.
+   */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    this.#failed.reject(new BusError("The pool was closed"));
+    await Promise.all(this.#runs);
+  }
+
+  /** Does what {@linkcode Pool.close} does, at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Keeps one worker running, until the pool stops. */
+  async #run(name: string, onReady: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let soon = 0; !signal.aborted;) {
+      const start = performance.now();
+      const end = await this.#live(name, onReady);
+      if (signal.aborted) return;
+      if (end.isUnloadable && !this.#wasLoaded) return this.#giveUp(end.reason);
+      const lived = (performance.now() - start) / 1000;
+      if (lived > PAUSES.longest) soon = 0;
+      const pause = backoff(soon++, PAUSES);
+      this.#say(name, end.reason, pause);
+      this.#restarts++;
+      await sleep(pause, { signal });
+    }
+  }
+
+  /** Starts a worker, and resolves when it has ended. */
+  async #live(
+    name: string,
+    onReady: () => void,
+  ): Promise<{ reason: string; isUnloadable: boolean }> {
+    const { permissions, stopTimeout } = this.#options;
+    const { signal } = this.#stopping;
+    const lock = `${MARK}#${crypto.randomUUID()}`;
+    const ended = Promise.withResolvers<
+      { reason: string; isUnloadable: boolean }
+    >();
+    const stopped = Promise.withResolvers<void>();
+    const worker = new Worker(this.#url, {
+      type: "module",
+      name,
+      ...(permissions !== undefined && { deno: { permissions } }),
+    } as WorkerOptions);
+    const over = new AbortController();
+    worker.addEventListener("error", (event) => {
+      // Otherwise the whole process would end.
+      event.preventDefault();
+      // A module that is there and runs has lines.
+      const isUnloadable = event.lineno === 0 &&
+        !event.message.startsWith("Uncaught");
+      this.#wasLoaded ||= !isUnloadable;
+      ended.resolve({ reason: describe(event), isUnloadable });
+    });
+    worker.addEventListener("message", (event) => {
+      if (!isPoolMessage(event.data)) return;
+      event.stopImmediatePropagation();
+      if (event.data[MARK] === "stopped") stopped.resolve();
+      if (event.data[MARK] !== "ready") return;
+      this.#wasLoaded = true;
+      onReady();
+      held(lock, over.signal).then(() =>
+        ended.resolve({ reason: "it has closed itself", isUnloadable: false })
+      );
+    });
+    const tell = (what: "hello" | "stop"): void =>
+      worker.postMessage({ [MARK]: what, lock });
+    tell("hello");
+    const stop = (): void => {
+      tell("stop");
+      settledWithin(stopped.promise, stopTimeout).then(() =>
+        ended.resolve({ reason: "the pool has stopped", isUnloadable: false })
+      );
+    };
+    signal.addEventListener("abort", stop);
+    try {
+      return await ended.promise;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      over.abort();
+      stopped.resolve();
+      worker.terminate();
+    }
+  }
+
+  /** Gives up when the module cannot be loaded, which another attempt would not change. */
+  #giveUp(reason: string): void {
+    if (this.#stopping.signal.aborted) return;
+    const error = new BusError(
+      `Cannot start the workers of ${this.#url}: ${reason}. ` +
+        'Give the address of a module that is there, such as import.meta.resolve("./worker.ts")',
+    );
+    this.#logger.error(`${error.message}.`);
+    this.#failed.reject(error);
+    this.#stopping.abort();
+  }
+
+  /** Says that a worker has ended, once in a time that grows as long as they do. */
+  #say(name: string, reason: string, pause: number): void {
+    this.#unsaid++;
+    const now = performance.now() / 1000;
+    if (now < this.#quietUntil) return;
+    const isCalm = now > this.#quietUntil + PAUSES.longest;
+    this.#quiet = isCalm ? 1 : Math.min(Math.max(this.#quiet * 2, 1), 600);
+    this.#quietUntil = now + this.#quiet;
+    const others = this.#unsaid > 1
+      ? ` (${
+        amount(this.#unsaid, "end of a worker", "ends of workers")
+      } since the last such line)`
+      : "";
+    this.#unsaid = 0;
+    this.#logger.error(
+      `The worker "${name}" has ended: ${reason}; it starts again in ${
+        pause.toFixed(1)
+      } s${others}.`,
+    );
+  }
+}
+
+/** What a thread does for the pool that has started it. */
+interface Pooled {
+  ready(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const pooled = new Set<Pooled>();
+let listens = false;
+
+/**
+ * Lets the pool that has started this thread, if one has, wait until a bus is
+ * ready, and close it.
+ *
+ * @returns What leaves it out again.
+ */
+export function addToPool(bus: Pooled): () => void {
+  if ("DedicatedWorkerGlobalScope" in globalThis) {
+    if (!listens) globalThis.addEventListener("message", answer);
+    listens = true;
+    pooled.add(bus);
+  }
+  return () => pooled.delete(bus);
+}
+
+/** Answers the pool; nobody else sees its messages. */
+async function answer(event: Event): Promise<void> {
+  const { data } = event as MessageEvent<unknown>;
+  if (!isPoolMessage(data)) return;
+  event.stopImmediatePropagation();
+  const scope = globalThis as unknown as {
+    postMessage(message: PoolMessage): void;
+    close(): void;
+  };
+  if (data[MARK] === "hello") {
+    await Promise.all([...pooled].map((bus) => bus.ready()));
+    locks().request(data.lock!, {}, () => new Promise(() => {}));
+    // The lock is asked for first, and who asks later waits.
+    await locks().query();
+    scope.postMessage({ [MARK]: "ready" });
+  } else {
+    await Promise.all([...pooled].map((bus) => bus.close()));
+    scope.postMessage({ [MARK]: "stopped" });
+  }
+}
+
+/** Resolves when a thread that holds a lock does not exist any more. */
+async function held(lock: string, signal: AbortSignal): Promise<void> {
+  await locks().request(lock, { signal }, () => Promise.resolve())
+    // Nobody waits for it any more.
+    .catch(() => new Promise(() => {}));
+}
+
+/** The part of the Web Locks API that is used here: Deno does not ship its types yet. */
+function locks(): {
+  request(
+    name: string,
+    options: { signal?: AbortSignal },
+    callback: () => Promise<unknown>,
+  ): Promise<unknown>;
+  query(): Promise<unknown>;
+} {
+  return (navigator as unknown as { locks: ReturnType<typeof locks> }).locks;
+}
+
+function isPoolMessage(data: unknown): data is PoolMessage {
+  return typeof data === "object" && data !== null && MARK in data;
+}
+
+/** Makes an address of text; a relative one could be relative to anything. */
+function absolute(url: string | URL): string {
+  if (URL.canParse(url)) return String(url);
+  throw new TypeError(
+    `Cannot start a pool: ${
+      JSON.stringify(url)
+    } is no address that says where the module is; give import.meta.resolve(${
+      JSON.stringify(url)
+    }), or new URL(${JSON.stringify(url)}, import.meta.url)`,
+  );
+}
+
+/** Says what was thrown, and where. */
+function describe({ message, filename, lineno }: ErrorEvent): string {
+  const [line = ""] = message.replace(/^Uncaught (\(in promise\) )?/, "")
+    .split("\n");
+  const text = line.replace(/\.$/, "");
+  return filename ? `${text}, at ${filename}:${lineno}` : text;
+}

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { type Bus, pool, type PoolOptions } from "../../src/bus/mod.ts";
+import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
+import { until } from "../until.ts";
+import { open } from "./worker_buses.ts";
+
+/** The address of a module beside this one, with the name of a bus for it. */
+function address(file: string, bus?: Bus): URL {
+  const url = new URL(file, import.meta.url);
+  if (bus !== undefined) url.searchParams.set("bus", bus.name);
+  return url;
+}
+
+function options(logger: LineLogger): PoolOptions {
+  return { size: 2, name: "test", logger };
+}
+
+function work(how: string): Record<string, unknown> {
+  return { type: "event", args: { type: "custom.Work", how } };
+}
+
+Deno.test("pool starts workers, and what they are busy with at its end is left", async () => {
+  const logger = new LineLogger();
+  await using bus = open();
+  const workers = pool(address("pool_worker.ts", bus), options(logger));
+  await inTime(workers.ready(), "the pool");
+  assert.equal(bus.subscribers, 2);
+  const names: unknown[] = [];
+  bus.on({ type: "custom.Begun" }, ({ args }) => names.push(args.name));
+  const receipt = await bus.post([work("well"), work("wait"), work("wait")]);
+  await until(() => names.length === 2);
+  assert.deepEqual(names.toSorted(), ["test 1", "test 2"]);
+  await inTime(workers.close(), "the end");
+  const failures = await inTime(receipt.handled, "the messages");
+  assert.deepEqual(
+    failures.map(({ index, reason }) => [index, reason]).toSorted(),
+    [[1, "left"], [2, "left"]],
+  );
+  assert.equal(workers.restarts, 0);
+  assert.deepEqual(logger.lines, []);
+  await assert.rejects(workers.ready(), /The pool was closed/);
+});
+
+for (
+  const [how, reason] of [
+    ["throw", "TypeError: no light bulb, at file://.*pool_worker.ts.*"],
+    ["close", "it has closed itself"],
+  ]
+) {
+  Deno.test(`pool starts a worker again that has ended (${how}), and its message goes to another one`, async () => {
+    const logger = new LineLogger();
+    await using bus = open();
+    await using workers = pool(
+      address("pool_worker.ts", bus),
+      options(logger),
+    );
+    await inTime(workers.ready(), "the pool");
+    const receipt = await bus.post([work(how!)]);
+    assert.deepEqual(await inTime(receipt.handled, "the message"), []);
+    await until(() => workers.restarts === 1);
+    await until(() => bus.subscribers === 2);
+    assert.match(
+      logger.lines.join("\n"),
+      new RegExp(
+        `^error: The worker "test [12]" has ended: ${reason}; it ` +
+          String.raw`starts again in 0\.\d s\.$`,
+      ),
+    );
+  });
+}
+
+Deno.test("pool says less often what happens again and again", async () => {
+  const logger = new LineLogger();
+  await using workers = pool(
+    'data:application/javascript,throw new Error("at once")',
+    { ...options(logger), size: 4 },
+  );
+  await until(() => workers.restarts >= 12);
+  const lines = logger.lines.filter((line) => line.includes("has ended"));
+  assert.ok(lines.length >= 1 && lines.length <= 6, lines.join("\n"));
+});
+
+for (const file of ["nowhere.ts", "nowhere_worker.ts"]) {
+  Deno.test(`pool tells at once of a module that cannot be loaded: ${file}`, async () => {
+    const logger = new LineLogger();
+    const url = file === "nowhere.ts"
+      ? address(file)
+      : `data:application/javascript,import "${address("nowhere.ts")}"`;
+    await using workers = pool(url, options(logger));
+    await assert.rejects(
+      inTime(workers.ready(), "its error"),
+      /Cannot start the workers of .*nowhere\.ts.*: Module not found "file:.*nowhere\.ts".*import\.meta\.resolve/,
+    );
+    assert.equal(workers.restarts, 0);
+    assert.equal(logger.lines.length, 1);
+  });
+}
+
+Deno.test("pool stops when its signal is aborted", async () => {
+  await using bus = open();
+  const stop = new AbortController();
+  await using workers = pool(address("pool_worker.ts", bus), {
+    size: 1,
+    signal: stop.signal,
+  });
+  await inTime(workers.ready(), "the pool");
+  stop.abort();
+  await until(() => bus.subscribers === 0);
+  await using _ = pool(address("pool_worker.ts", bus), { signal: stop.signal });
+});
+
+Deno.test("pool refuses an address that is relative, and options that are none", () => {
+  assert.throws(() => pool("./pool_worker.ts"), {
+    name: "TypeError",
+    message: /give import\.meta\.resolve\("\.\/pool_worker\.ts"\)/,
+  });
+  const url = address("pool_worker.ts");
+  assert.throws(() => pool(url, { size: 0 }), RangeError);
+  assert.throws(() => pool(url, { sise: 2 } as PoolOptions), {
+    name: "TypeError",
+    message: /`size`/,
+  });
+});

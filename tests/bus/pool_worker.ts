@@ -1,0 +1,21 @@
+import { Bus } from "../../src/bus/mod.ts";
+
+// The name of the bus and the group of the pool are behind the address.
+const { searchParams } = new URL(import.meta.url);
+const bus = new Bus({ name: searchParams.get("bus")!, group: "pool" });
+
+bus.on({ type: "custom.Work" }, async ({ args: { how }, redelivered }) => {
+  const { name } = self as unknown as { name: string };
+  if (how === "wait") {
+    bus.post({ type: "event", args: { type: "custom.Begun", name } });
+    return new Promise(() => {});
+  }
+  if (redelivered > 0) return;
+  if (how === "throw") {
+    setTimeout(() => {
+      throw new TypeError("no light bulb");
+    });
+    await new Promise(() => {});
+  }
+  if (how === "close") self.close();
+});
