@@ -299,9 +299,9 @@ Deno.test("A member may post and wait, also when the group has no other member",
   const receipt = await bus.post(work("post", "post"));
   assert.deepEqual(await inTime(receipt.handled, "the end"), []);
   await until(() => members.begun === 4);
-  assert.deepEqual(await members.work(), {
-    a: [0, 1, "after 0", "after 1"],
-  });
+  // What it posts itself comes between what others post, or behind it.
+  const { a } = await members.work();
+  assert.deepEqual(new Set(a), new Set([0, 1, "after 0", "after 1"]));
 });
 
 Deno.test("Bus.post waits for a group that falls behind, and closing it waits until all is taken", async () => {

@@ -8,7 +8,7 @@ bus.on({ type: "custom.Work" }, async ({ args: { how }, redelivered }) => {
   const { name } = self as unknown as { name: string };
   if (how === "wait") {
     bus.post({ type: "event", args: { type: "custom.Begun", name } });
-    return new Promise(() => {});
+    await new Promise(() => {});
   }
   if (redelivered > 0) return;
   if (how === "throw") {
