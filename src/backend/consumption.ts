@@ -3,8 +3,11 @@ import { toError } from "../bus/errors.ts";
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { Request } from "../message/mod.ts";
-import type { Batch, Failure } from "../redis/mod.ts";
+import type { TakenBatch } from "../redis/consumer.ts";
+import type { Failure } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
+import { isForNamed, retryFor } from "../bus/receipt.ts";
+import type { Missed } from "../redis/named_subscribers.ts";
 import { settledWithin } from "../waiting.ts";
 import { refusedRequest } from "./refusal.ts";
 import { type Counters, isBad } from "./counters.ts";
@@ -55,7 +58,7 @@ export class Consumption {
    * @returns `true` when the next one may come, or `false` where the bus takes
    * none.
    */
-  async post(batch: Batch): Promise<boolean> {
+  async post(batch: TakenBatch): Promise<boolean> {
     const { bus, deviceId, target, maxSize, bigint } = this.#options;
     const { maxAge: ages } = this.#options;
     const maxAge = typeof ages === "object" ? ages[batch.queue] : ages;
@@ -71,7 +74,7 @@ export class Consumption {
       ...(isTracing() && {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
       }),
-    });
+    }, batch.subscribers);
     const work: Promise<void> = this.#settle(batch, posted)
       .finally(() => this.#inHand.delete(work));
     this.#inHand.add(work);
@@ -96,11 +99,11 @@ export class Consumption {
   }
 
   /** Settles a batch when its messages are handled. */
-  async #settle(batch: Batch, posted: Promise<Receipt>): Promise<void> {
+  async #settle(batch: TakenBatch, posted: Promise<Receipt>): Promise<void> {
     const { counters, logger, signal } = this.#options;
     const receipt = await posted;
     const handled = await receipt.handled;
-    if (handled.length === 0) {
+    if (handled.length + receipt.missed.length === 0) {
       counters.add(batch, []);
       return await batch.settle();
     }
@@ -119,9 +122,15 @@ export class Consumption {
     // What is given up because the backend stops has not failed.
     const isReturned = ({ reason }: Failure): boolean =>
       (reason === "dropped" || reason === "left") && signal.aborted;
+    // Next time this process may be another one.
+    const returned = failures.filter(isReturned).map((failure) => ({
+      ...failure,
+      retry: isForNamed(failure.retry ?? "") ? failure.retry : undefined,
+    }));
     await batch.settle(
       failures.filter((failure) => !isReturned(failure)),
-      failures.filter(isReturned),
+      returned,
+      missedIn(receipt, handled, returned),
     );
   }
 
@@ -131,7 +140,7 @@ export class Consumption {
    * @returns The requests that have expired: an answer is all they can get.
    */
   async #refuse(
-    { payloads }: Batch,
+    { payloads }: TakenBatch,
     failures: Awaited<Receipt["handled"]>,
   ): Promise<ReadonlySet<number>> {
     const { deviceId, target, refuse, logger } = this.#options;
@@ -178,4 +187,22 @@ function onePerMessage(
     picked.set(index, { index, reason, error, retry: receipt.retry(index) });
   }
   return [...picked.values()];
+}
+
+/**
+ * Picks what waits for a named subscriber: neither what is wrong with a message
+ * itself, nor what goes back for everybody.
+ */
+function missedIn(
+  { missed }: Receipt,
+  handled: Awaited<Receipt["handled"]>,
+  returned: readonly Failure[],
+): readonly Missed[] {
+  if (missed.length === 0) return [];
+  const others = new Set([
+    ...handled.filter(({ subscriber }) => subscriber === undefined),
+    ...returned.filter(({ retry }) => retry === undefined),
+  ].map(({ index }) => index));
+  return missed.filter(({ index }) => !others.has(index))
+    .map((one) => ({ ...one, retry: retryFor(one.subscriber) }));
 }

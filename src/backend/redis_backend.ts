@@ -1,3 +1,4 @@
+import { namesOn } from "../bus/bus.ts";
 import { formatAddress } from "../redis/address.ts";
 import { Consumers } from "../redis/consumers.ts";
 import {
@@ -243,9 +244,16 @@ export class RedisBackend extends Backend {
       onChange: (isPresent) =>
         isPresent ? consumers.resume() : pause(consumers),
     });
+    const { bus } = this;
+    const onNames = (): void => {
+      consumers.present = namesOn(bus);
+    };
+    bus.addEventListener("names", onNames);
+    onNames();
     if (demand.isPresent) consumers.resume();
     await Promise.race([consumption.failed, this.waitStop()]);
     pause(consumers);
+    bus.removeEventListener("names", onNames);
     this.releaseBus();
     await this.#settleAll(consumption);
     await consumers.stop(SETTLE_TIMEOUT);
@@ -364,6 +372,7 @@ function pause(consumers: Consumers): void {
 function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
   const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
   const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = options;
+  const { maxMissed, maxMissedBytes, missedAge } = options;
   const { maxSize, maxMemory, expired } = options;
   const { maxInFlight, heartbeatTimeout, logger } = options;
   return {
@@ -376,6 +385,9 @@ function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
     ...(maxDeadLetters !== undefined && { maxDeadLetters }),
     ...(maxDeadLetterBytes !== undefined && { maxDeadLetterBytes }),
     ...(deadLetterAge !== undefined && { deadLetterAge }),
+    ...(maxMissed !== undefined && { maxMissed }),
+    ...(maxMissedBytes !== undefined && { maxMissedBytes }),
+    ...(missedAge !== undefined && { missedAge }),
     ...(maxSize !== undefined && { maxSize }),
     ...(maxMemory !== undefined && { maxMemory }),
     ...(maxInFlight !== undefined && { maxInFlight }),

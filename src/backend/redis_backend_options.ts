@@ -38,6 +38,21 @@ export interface RedisBackendOptions extends BackendOptions {
   /** For how many seconds a dead letter is kept. Default: 30 days. */
   deadLetterAge?: number;
   /**
+   * The number of messages that wait for a named subscriber that is away, see
+   * {@linkcode BusOptions.subscriber}; the oldest make room. Default: 10,000.
+   */
+  maxMissed?: number;
+  /**
+   * The number of bytes that these may take in Redis, for each subscriber.
+   * Default: 8 MiB.
+   */
+  maxMissedBytes?: number;
+  /**
+   * For how many seconds they wait, and a named subscriber that is away is
+   * remembered. Default: a day.
+   */
+  missedAge?: number;
+  /**
    * The number of bytes that may be with subscribers at a time, of all queues
    * together; no more are taken until some of them are handled. Default: 64 MiB.
    */

@@ -84,6 +84,8 @@ export class RedisMetrics implements MetricSource {
       "platypush.redis.retried": stats.retried,
       "platypush.redis.dead_lettered": stats.deadLettered,
       "platypush.redis.dead_letters_lost": stats.deadLettersLost,
+      "platypush.redis.missed": stats.missed,
+      "platypush.redis.missed_lost": stats.missedLost,
       "platypush.redis.dropped": stats.dropped,
       "platypush.redis.reclaimed": stats.reclaimed,
       "platypush.redis.taken": stats.taken,

@@ -42,6 +42,7 @@ import { actionBusOf, OfferedActions } from "./offered_actions.ts";
 import { MessageLoop } from "./message_loop.ts";
 import { addToPool } from "./pool.ts";
 import { Receipt } from "./receipt.ts";
+import { UNNAMED } from "./roster.ts";
 import {
   checkHandler,
   isOfEvents,
@@ -71,7 +72,11 @@ export let postBatch: (
   bus: Bus,
   payloads: readonly Uint8Array[],
   options: FrameOptions,
+  expected?: readonly string[],
 ) => Promise<Receipt>;
+
+/** Tells the names of the named subscribers on a bus; its event "names" tells when one comes or goes. */
+export let namesOn: (bus: Bus) => ReadonlySet<string>;
 
 /** Tells whether any `Bus` of a bus offers actions; its event "actions" tells when that changes. */
 export let hasActions: (bus: Bus) => boolean;
@@ -137,9 +142,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
    *
    * @param options The bus's name and limits; everybody on one name is on one bus.
    * @throws {TypeError} When there is no such option or it is of another kind,
-   * the name is no text, or there is a `concurrency` without a `group`.
-   * @throws {RangeError} When a time limit is not a positive number, or the
-   * name has a `#`.
+   * the name is no text, there is a `concurrency` without a `group`, or a
+   * `subscriber` with one.
+   * @throws {RangeError} When a time limit is not a positive number, the name
+   * has a `#`, or this thread has too many named subscribers.
    * @throws {BusError} When the runtime is too old.
    */
   constructor(options: BusOptions = {}) {
@@ -158,11 +164,17 @@ export class Bus extends EventTarget implements AsyncDisposable {
       deviceId,
       group,
       concurrency = group === undefined ? undefined : 1,
+      subscriber,
       logger = createLogger("bus"),
     } = given;
     if (group === undefined && concurrency !== undefined) {
       throw new TypeError(
         "Cannot open the bus: `concurrency` is for members of a group: give `group`, too",
+      );
+    }
+    if (group !== undefined && subscriber !== undefined) {
+      throw new TypeError(
+        "Cannot open the bus: `subscriber` and `group` exclude each other: what a group fails to handle waits for nobody by name",
       );
     }
     if (name.includes("#")) {
@@ -174,6 +186,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#options = given;
     const subscriberOptions: SubscriberOptions = {
       label,
+      name: subscriber === undefined ? UNNAMED : `=${subscriber}`,
       handlerTimeout,
       window: concurrency,
       nextSerial: () => this.#inlet.nextSerial(),
@@ -191,6 +204,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onDropped: (error) => this.#report(error),
       onSubscribers: () =>
         this.dispatchEvent(new globalThis.Event("subscribers")),
+      onNames: () => this.dispatchEvent(new globalThis.Event("names")),
       onActions: () => this.dispatchEvent(new globalThis.Event("actions")),
     };
     this.#poster = new Subscriber(subscriberOptions);
@@ -210,6 +224,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
         ...subscriberOptions,
         // The poster tells already.
         onSubscribers: () => {},
+        onNames: () => {},
         onActions: () => {},
       });
       this.#inlet = this.#exchange.seat(
@@ -290,8 +305,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   static {
     hasActions = (bus) => bus.#exchange.hasActions;
-    postBatch = (bus, payloads, options) =>
-      bus.#publish(payloads, bus.#withDevice(options));
+    postBatch = (bus, payloads, options, expected) =>
+      bus.#publish(payloads, bus.#withDevice(options), expected);
+    namesOn = (bus) => bus.#exchange.names;
     lendDevice = (bus, deviceId) => {
       bus.#exchange.deviceId ??= deviceId;
     };
@@ -307,10 +323,12 @@ export class Bus extends EventTarget implements AsyncDisposable {
   async #publish(
     inputs: readonly Postable[],
     options: FrameOptions,
+    expected?: readonly string[],
   ): Promise<Receipt> {
     this.#checkOpen("post");
     const { plain = true } = this.#options;
     const receipt = new Receipt();
+    if (expected !== undefined) receipt.expected = expected;
     this.#receipts.add(receipt);
     receipt.handled.then(() => this.#receipts.delete(receipt));
     // One post after the other keeps the order.

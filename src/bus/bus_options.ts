@@ -1,4 +1,4 @@
-import { row, type Rows } from "../options.ts";
+import { type Kind, row, type Rows } from "../options.ts";
 import {
   COUNT,
   FLAG,
@@ -23,6 +23,14 @@ export interface BusOptions {
   name?: string;
   /** Names this isolate in errors and logs. The worker's name by default. */
   label?: string;
+  /**
+   * Names what subscribes here, so that it gets later what it has missed or left
+   * in hand while its thread or process was away, where messages come from Redis
+   * at least once: up to 64 letters, digits, `.`, `_` or `-`. Whoever has the
+   * same name is the same subscriber: each gets every message, and it is handled
+   * when all of them have. No name by default.
+   */
+  subscriber?: string;
   /** Fills in the target and origin of messages. The host's name by default. */
   deviceId?: string;
   /**
@@ -228,10 +236,17 @@ export interface BusStats {
   readonly ignored: number;
 }
 
+const SUBSCRIBER: Kind = {
+  expected: "a name of 1 to 64 letters, digits, dots, underscores or hyphens",
+  accepts: (value) =>
+    typeof value === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(value),
+};
+
 /** Every option of a {@linkcode Bus}. */
 export const BUS_OPTIONS: Rows<BusOptions> = {
   name: TEXT,
   label: TEXT,
+  subscriber: SUBSCRIBER,
   deviceId: TEXT,
   plain: FLAG,
   stallTimeout: TIME_LIMIT,

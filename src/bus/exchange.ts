@@ -18,7 +18,7 @@ import { Links } from "./links.ts";
 import { Membership } from "./membership.ts";
 import { Echoes, PlainChannel } from "./plain_channel.ts";
 import { type Failure, Receipt, Retry } from "./receipt.ts";
-import type { GroupSeat } from "./roster.ts";
+import { checkNames, type GroupSeat } from "./roster.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { WatchWindow } from "./watch.ts";
 
@@ -91,11 +91,14 @@ export class Exchange {
    * Enters the exchange of a name, which whoever is first makes.
    *
    * @param options What the exchange is made with.
+   * @throws {RangeError} If this thread has too many named subscribers.
    */
   static enter(options: ExchangeOptions, subscriber: Subscriber): Exchange {
     const exchange = exchanges.get(options.name) ?? new Exchange(options);
+    const subscribers = [...exchange.#subscribers, subscriber];
+    checkNames(options.name, subscribers.map(({ name }) => name));
     exchanges.set(options.name, exchange);
-    exchange.#subscribers = [...exchange.#subscribers, subscriber];
+    exchange.#subscribers = subscribers;
     exchange.deviceId ??= options.deviceId;
     return exchange;
   }
@@ -157,6 +160,11 @@ export class Exchange {
     return Number(this.#membership.subscribes) + this.#membership.subscribers;
   }
 
+  /** The names of the subscribers that have one, and are there. */
+  get names(): ReadonlySet<string> {
+    return this.#membership.namesOnBus();
+  }
+
   /** The counts since the exchange was made. */
   get counts(): Omit<BusStats, "failed"> {
     return {
@@ -180,9 +188,10 @@ export class Exchange {
 
   /** Tells the others whether anybody here listens. */
   onListening(): void {
-    const isListening = this.#subscribers.some(({ listening }) => listening);
-    this.#membership.subscribes = isListening;
-    if (!isListening) this.#links.leave();
+    const names = this.#subscribers.filter(({ listening }) => listening)
+      .map(({ name }) => name);
+    this.#membership.subscribe([...new Set(names)]);
+    if (names.length === 0) this.#links.leave();
     this.#onSubscribers();
   }
 
@@ -261,6 +270,11 @@ export class Exchange {
       // Whoever comes from here on has not got it.
       if (roster !== undefined) {
         receipt.handOut(chunk.end, `${roster.name} ${roster.serial}`);
+      }
+      if (receipt.expected.length > 0) {
+        const { names } = this.#membership;
+        const present = new Set([...names, ...this.#links.names]);
+        receipt.noteMissed(chunk, present, roster?.name);
       }
       const rooms = this.#links.send(chunk, receipt);
       await this.#hand(chunk, plain, receipt);
@@ -493,6 +507,9 @@ export class Exchange {
   #onSubscribers(): void {
     const subscribers = Number(this.#membership.subscribes) +
       this.#membership.subscribers;
+    if (this.#membership.takeNews()) {
+      for (const subscriber of this.#subscribers) subscriber.reportNames();
+    }
     if (subscribers === this.#population) return;
     this.#population = subscribers;
     for (const subscriber of this.#subscribers) subscriber.reportSubscribers();

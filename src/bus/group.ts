@@ -111,7 +111,7 @@ export class Group {
       const retry = typeof text === "string"
         ? Retry.read(text, roster)
         : undefined;
-      if (retry?.concerns(since, this.#subscription) === false) continue;
+      if (retry?.concerns(since, "", this.#subscription) === false) continue;
       const task: Task = {
         message,
         options: optionsOf(options, i),

@@ -46,6 +46,11 @@ export class Links {
     return this.#toSubscribers.size;
   }
 
+  /** Who they are, see {@linkcode Member.names}. */
+  get names(): readonly string[] {
+    return [...this.#toSubscribers.values()].flatMap(({ names }) => names);
+  }
+
   /** Tells whether anybody elsewhere takes messages now. */
   get isWanted(): boolean {
     return this.#toSubscribers.size > 0 ||
@@ -102,8 +107,10 @@ export class Links {
     const { id, epoch } = member;
     this.#onWatcher(member);
     const linked = this.#toSubscribers.get(id);
-    if (epoch !== 0) linked?.check();
-    else linked?.release(false);
+    if (linked !== undefined && epoch !== 0) {
+      linked.names = member.names;
+      linked.check();
+    } else linked?.release(false);
     if (epoch === 0 || !this.#isOpen || this.#toSubscribers.has(id)) return;
     const { membership, stallTimeout } = this.#options;
     const group = this.#groupOf(member);

@@ -2,7 +2,7 @@ import { backoff, sleep } from "../waiting.ts";
 import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
 import { BusError } from "./errors.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
-import { type GroupSeat, type Member, Roster } from "./roster.ts";
+import { type GroupSeat, type Member, Roster, UNNAMED } from "./roster.ts";
 
 /** The pauses before a greeting is repeated, in seconds: they grow. */
 const GREETINGS = { first: 0.02, longest: 1 };
@@ -100,7 +100,8 @@ export class Membership {
   #isAnchored = false;
   #members = new Map<number, Member>();
   #version = -1;
-  #subscribes = false;
+  #names: readonly string[] = [];
+  #told = "";
   #watches = false;
   #offers = false;
 
@@ -151,13 +152,42 @@ export class Membership {
 
   /** Tells whether this isolate wants messages. */
   get subscribes(): boolean {
-    return this.#subscribes;
+    return this.#names.length > 0;
   }
 
-  set subscribes(subscribes: boolean) {
-    if (this.#closing.signal.aborted || subscribes === this.#subscribes) return;
-    this.#subscribes = subscribes;
+  /**
+   * Says who wants messages in this isolate.
+   *
+   * @param names See {@linkcode Member.names}; nobody does where there is none.
+   */
+  subscribe(names: readonly string[]): void {
+    const isSame = names.join() === this.#names.join();
+    if (this.#closing.signal.aborted || isSame) return;
+    this.#names = names;
     this.renew();
+  }
+
+  /** Tells the names of the subscribers that have one, in all isolates. */
+  namesOnBus(): ReadonlySet<string> {
+    this.update();
+    return new Set(
+      [...this.#names, ...this.members.flatMap(({ names }) => names)]
+        .filter((name) => name !== UNNAMED).map((name) => name.slice(1)),
+    );
+  }
+
+  /** Tells, once, whether somebody who may have a name has come or gone. */
+  takeNews(): boolean {
+    const told = this.members.map(({ epoch, names }) => `${names} ${epoch}`)
+      .concat(this.#names).join();
+    const isNews = told !== this.#told;
+    this.#told = told;
+    return isNews;
+  }
+
+  /** Who wants messages in this isolate, see {@linkcode Member.names}. */
+  get names(): readonly string[] {
+    return this.#names;
   }
 
   /** Tells whether this isolate wants to see what passes. */
@@ -195,7 +225,8 @@ export class Membership {
   renew(): void {
     if (this.#self === undefined) return;
     const roster = this.#roster!;
-    roster.subscribe(this.#self, this.#subscribes ? roster.nextSerial() : 0);
+    const epoch = this.subscribes ? roster.nextSerial() : 0;
+    roster.subscribe(this.#self, epoch, this.#names);
   }
 
   /** Counts a member no more, until it says again that it subscribes. */
@@ -410,7 +441,7 @@ export class Membership {
     this.#version = -1;
     this.#members = new Map();
     onEntered();
-    if (this.#subscribes) this.renew();
+    if (this.subscribes) this.renew();
     if (this.#watches) this.#renewView();
     if (this.#offers) this.#renewOffer();
     this.#observe(roster);

@@ -4,7 +4,7 @@ import { decodeReport } from "./frame.ts";
 import { type LinkMemory, type Progress, WorkMemory } from "./link_memory.ts";
 import type { Failure, Receipt } from "./receipt.ts";
 import { RecordReader, Ring, RingState } from "./ring.ts";
-import type { Member } from "./roster.ts";
+import { type Member, UNNAMED } from "./roster.ts";
 
 /** Capacities in bytes: of the ring with frames, and of the one with reports. */
 const DATA = 2 ** 20;
@@ -81,6 +81,8 @@ interface Queued {
 export class PublisherLink {
   /** The subscriber. */
   readonly member: Member;
+  /** Who subscribes there, see {@linkcode Member.names}. */
+  names: readonly string[];
   readonly #options: PublisherLinkOptions;
   readonly #use = ++uses % 2 ** 28;
   readonly #data: Ring;
@@ -98,6 +100,7 @@ export class PublisherLink {
   constructor(options: PublisherLinkOptions) {
     this.member = options.member;
     this.#options = options;
+    this.names = options.member.names;
     const at = retired.findIndex(({ data }) => data.state === RingState.Left);
     const old = at < 0 ? undefined : retired.splice(at, 1)[0];
     this.#data = new Ring(old?.data.buffer ?? DATA, this.#use);
@@ -291,7 +294,9 @@ export class PublisherLink {
     reason: string,
     isLost: boolean,
   ): void {
-    const { label: subscriber, id: subscription } = this.member;
+    const { label: subscriber, id } = this.member;
+    const subscription = this.names.map((name) => name === UNNAMED ? id : name)
+      .join(" ");
     for (let i = 0; i < count; i++) {
       const done = progress[i];
       if (done === "done") continue;

@@ -1,3 +1,5 @@
+import type { Chunk } from "./frame.ts";
+
 /**
  * A message that was not handled, or not by everybody, as the receipt of
  * {@linkcode Bus.post} tells.
@@ -30,8 +32,16 @@ export interface Failure {
   readonly error: Error;
   /** The label of the subscriber that failed, where it was one. */
   readonly subscriber?: string;
-  /** Tells which of the bus's subscriptions has failed, or which thread was lost; {@linkcode Receipt.retry} reads it. */
+  /** Tells which of the bus's subscriptions has failed, or who was in a thread that was lost; {@linkcode Receipt.retry} reads it. */
   readonly subscription?: string;
+}
+
+/** A message that a named subscriber has missed, because it was not there. */
+export interface Missed {
+  /** The message's place in the post, from 0. */
+  readonly index: number;
+  /** The subscriber's name. */
+  readonly subscriber: string;
 }
 
 /** Takes note of what an isolate is at work on, so that it is known should it be lost. */
@@ -79,6 +89,10 @@ export class Receipt {
    * with the failures, of which a message may have several.
    */
   readonly handled: Promise<readonly Failure[]>;
+  /** The named subscribers that should get the messages, in this post or later. */
+  expected: readonly string[] = [];
+  /** Messages that one of these has missed, because it was not there. */
+  readonly missed: Missed[] = [];
   // The first one stands for handing the messages out.
   #open = 1;
   readonly #work: Work | undefined;
@@ -104,7 +118,8 @@ export class Receipt {
   /**
    * Tells who still has to get a message that has failed, for the option
    * `retries` of {@linkcode Bus.post}: those who have failed with it, and who
-   * has subscribed since. It holds for as long as the bus is open in this process.
+   * has subscribed since. It holds for as long as the bus is open in this
+   * process; where only named subscribers have failed, it holds for good.
    *
    * @param index The message's place in the post, from 0.
    * @returns A short text in ASCII; `undefined` where everybody has to.
@@ -152,6 +167,32 @@ export class Receipt {
    */
   handOut(end: number, stamp: string): void {
     this.#handed.push({ end, stamp });
+  }
+
+  /**
+   * Notes which of the subscribers that should get some messages are not there.
+   *
+   * @param chunk The messages.
+   * @param present Who is there, see {@linkcode Member.names}.
+   * @param bus Names the bus, as long as anybody in the process has it open.
+   */
+  noteMissed(
+    { first, end, options }: Chunk,
+    present: ReadonlySet<string>,
+    bus: string | undefined,
+  ): void {
+    for (const subscriber of this.expected) {
+      const name = `=${subscriber}`;
+      if (present.has(name)) continue;
+      for (let index = first; index < end; index++) {
+        const text = options.retries?.[index - first];
+        const retry = typeof text === "string"
+          ? Retry.read(text, bus)
+          : undefined;
+        if (retry?.concerns(0, "", name) === false) continue;
+        this.missed.push({ index, subscriber });
+      }
+    }
   }
 
   /**
@@ -204,6 +245,16 @@ export class Receipt {
   }
 }
 
+/** Tells whether a text of {@linkcode Receipt.retry} names its subscribers, so that it holds for good. */
+export function isForNamed(text: string): boolean {
+  return text.split(" ").slice(2).every((name) => name.startsWith("="));
+}
+
+/** Addresses a message to one named subscriber, on whatever bus. */
+export function retryFor(subscriber: string): string {
+  return `- 0 =${subscriber}`;
+}
+
 /** Who gets a message that has failed once: those who have failed with it, and who has subscribed since. */
 export class Retry {
   readonly #since: number;
@@ -219,11 +270,17 @@ export class Retry {
    *
    * @param bus Names the bus, as long as anybody in the process has it open.
    * @returns `undefined` when everybody gets the message: the text is another
-   * bus's, such as that of a process that has ended.
+   * bus's, such as that of a process that has ended, and not of named
+   * subscribers alone.
    */
   static read(text: string, bus: string | undefined): Retry | undefined {
     const [name, since, ...subscriptions] = text.split(" ");
-    if (name !== bus || !/^\d+$/.test(since ?? "")) return undefined;
+    if (name !== bus) {
+      return isForNamed(text)
+        ? new Retry(Infinity, new Set(subscriptions))
+        : undefined;
+    }
+    if (!/^\d+$/.test(since ?? "")) return undefined;
     return new Retry(Number(since), new Set(subscriptions));
   }
 
@@ -231,9 +288,10 @@ export class Retry {
    * Tells whether a subscription gets the message.
    *
    * @param isolate The id of the isolate that it is in.
+   * @param name The name of its subscriber, see {@linkcode Member.names}.
    */
-  concerns(serial: number, isolate: string): boolean {
+  concerns(serial: number, isolate: string, name: string): boolean {
     return serial > this.#since || this.#subscriptions.has(String(serial)) ||
-      this.#subscriptions.has(isolate);
+      this.#subscriptions.has(isolate) || this.#subscriptions.has(name);
   }
 }

@@ -17,7 +17,7 @@ const HEADER = 16;
 const KEPT = 4096;
 
 /** Words of a place. */
-const PLACE = 64;
+const PLACE = 128;
 const GENERATION = 0;
 const EPOCH = 1;
 const IS_LOCKED = 2;
@@ -27,7 +27,10 @@ const CONCURRENCY = 5;
 const ID = 6;
 const ID_BYTES = 36;
 const GROUP_BYTES = 64;
-const LABEL_BYTES = 4 * (PLACE - ID) - ID_BYTES - GROUP_BYTES - 2;
+const NAMES = 64;
+const LABEL_BYTES = 4 * (NAMES - ID) - ID_BYTES - GROUP_BYTES - 2;
+/** The bytes that the names of an isolate may have, with spaces between them. */
+const NAMES_BYTES = 4 * (PLACE - NAMES) - 1;
 
 const BYTES = 4 * HEADER + 8 * KEPT + 4 * PLACE * PLACES;
 
@@ -39,6 +42,9 @@ const NO_GROUP: GroupSeat = { group: "", concurrency: 0 };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+
+/** Stands for subscribers that have no name. */
+export const UNNAMED = "-";
 
 /** A seat of a group: one of several that share the messages. */
 export interface GroupSeat {
@@ -61,6 +67,11 @@ export interface Member extends GroupSeat {
   readonly label: string;
   /** Changes whenever it begins to subscribe; 0 while it does not. */
   readonly epoch: number;
+  /**
+   * Who subscribes there: `=` and a name for each named subscriber, {@linkcode UNNAMED}
+   * for all others together.
+   */
+  readonly names: readonly string[];
   /** Changes whenever it begins to watch; 0 while it does not. */
   readonly view: number;
   /** Changes whenever it begins to offer actions; 0 while it does not. */
@@ -76,6 +87,14 @@ export interface Member extends GroupSeat {
   readonly generation: number;
 }
 
+/** Refuses names for which an isolate has no room, see {@linkcode Member.names}. */
+export function checkNames(bus: string, names: readonly string[]): void {
+  if ([...new Set(names)].join(" ").length <= NAMES_BYTES) return;
+  throw new RangeError(
+    `Cannot open the bus "${bus}": the names of the subscribers of one thread have more than ${NAMES_BYTES} letters together, use shorter ones`,
+  );
+}
+
 /** Tells whether memory that came from elsewhere is a roster. */
 export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
   return memory instanceof SharedArrayBuffer && memory.byteLength === BYTES &&
@@ -86,17 +105,18 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  * Who is on a bus, in memory that all its isolates share.
  *
  * ```text
- * word 0    "bus2"
+ * word 0    "bus3"
  *      1    version     counted up with every change; who waits for one sleeps on it
  *      2    serial      the number that was given out last
  *      3    used        places that were ever taken
  *      4    name        two random words, which tell this roster from others
  *      8    echoes      frames on the plain channel, see `Echoes`
  *     16    hashes      4096 f64
- *           places      512 of 64 words:
+ *           places      512 of 128 words:
  *                       generation (0: nobody, -1: not written yet), epoch, locked,
  *                       view, actions, concurrency, id (36 bytes), length of the group
- *                       (1 byte), group (64 bytes), length of the label (1 byte), label
+ *                       (1 byte), group (64 bytes), length of the label (1 byte), label;
+ *                       from word 64 on: length of the names (1 byte), names
  * ```
  */
 export class Roster {
@@ -190,6 +210,7 @@ export class Roster {
         id,
         label,
         epoch: 0,
+        names: [],
         view: 0,
         actions: 0,
         ...seat,
@@ -201,8 +222,15 @@ export class Roster {
     return undefined;
   }
 
-  /** Says whether who has a place subscribes: a number that is new each time, or 0. */
-  subscribe({ place }: Member, epoch: number): void {
+  /**
+   * Says whether who has a place subscribes.
+   *
+   * @param epoch A number that is new each time, or 0.
+   * @param names Who does, see {@linkcode Member.names}.
+   */
+  subscribe({ place }: Member, epoch: number, names: readonly string[]): void {
+    this.#write(4 * (wordOf(place) + NAMES), names.join(" "), NAMES_BYTES);
+    // Whoever sees this number sees the names, too.
     Atomics.store(this.#words, wordOf(place) + EPOCH, epoch);
     this.#change();
   }
@@ -249,9 +277,12 @@ export class Roster {
       if (before?.generation === generation) {
         const isSame = before.epoch === epoch && before.view === view &&
           before.actions === actions;
+        const names = before.epoch === epoch
+          ? before.names
+          : this.#names(at, epoch);
         members.set(
           place,
-          isSame ? before : { ...before, epoch, view, actions },
+          isSame ? before : { ...before, epoch, names, view, actions },
         );
         continue;
       }
@@ -262,6 +293,7 @@ export class Roster {
         group: this.#read(byte + ID_BYTES),
         concurrency: this.#words[at + CONCURRENCY]!,
         epoch,
+        names: this.#names(at, epoch),
         view,
         actions,
         isLocked: this.#words[at + IS_LOCKED] === 1,
@@ -270,6 +302,10 @@ export class Roster {
       });
     }
     return members;
+  }
+
+  #names(at: number, epoch: number): readonly string[] {
+    return epoch === 0 ? [] : this.#read(4 * (at + NAMES)).split(" ");
   }
 
   /** Writes a text, cut to so many bytes, behind a byte with its length. */

@@ -4,6 +4,7 @@ import { Event, type Message, SchemaError } from "../message/mod.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
 import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
 import type { Receipt, Retry } from "./receipt.ts";
+import { UNNAMED } from "./roster.ts";
 import {
   type HookSubscription,
   QueuedMessage,
@@ -19,6 +20,8 @@ const WINDOW = 1024;
 export interface SubscriberOptions {
   /** Names it in failures. */
   readonly label: string;
+  /** `=` and its name, where it has one, else {@linkcode UNNAMED}. */
+  readonly name: string;
   /**
    * The time in seconds that a handler may take, unless it has a limit of its
    * own.
@@ -36,6 +39,8 @@ export interface SubscriberOptions {
   onDropped(error: DroppedError): void;
   /** Called when there are more or fewer subscribers on the bus. */
   onSubscribers(): void;
+  /** Called when a named subscriber has come or gone. */
+  onNames(): void;
   /** Called when a thread has begun or ceased to offer actions. */
   onActions(): void;
 }
@@ -71,6 +76,11 @@ export class Subscriber {
   /** @param options How it works, and whom it tells. */
   constructor(options: SubscriberOptions) {
     this.#options = options;
+  }
+
+  /** The name under which it gets again what it has missed. */
+  get name(): string {
+    return this.#options.name;
   }
 
   /** Tells whether there is any subscription. */
@@ -163,7 +173,8 @@ export class Subscriber {
           !this.#subscriptions.includes(subscription)
         : !hook.isIn();
       if (ended) continue;
-      if (retry?.concerns(subscription.serial, isolate) === false) continue;
+      const { serial } = subscription;
+      if (retry?.concerns(serial, isolate, this.name) === false) continue;
       try {
         const result = subscription.deliver(message, hook?.match);
         if (!isPending(result)) continue;
@@ -219,6 +230,11 @@ export class Subscriber {
   /** Tells the bus's user that there are more or fewer subscribers. */
   reportSubscribers(): void {
     this.#options.onSubscribers();
+  }
+
+  /** Tells the bus that a named subscriber has come or gone. */
+  reportNames(): void {
+    this.#options.onNames();
   }
 
   #change(subscriptions: readonly Subscription[]): void {
@@ -327,7 +343,9 @@ export class Subscriber {
       reason,
       error,
       subscriber: this.#options.label,
-      subscription: String(subscription.serial),
+      subscription: this.name === UNNAMED
+        ? String(subscription.serial)
+        : this.name,
     });
     const isOurs = reason === "failed" || reason === "malformed";
     if (isOurs) this.#options.onFailure(error, message);

@@ -58,6 +58,10 @@ function describe(status: QueueStatus, paint: Paint): string[] {
         ? String(deadLetters.count)
         : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}`,
     ],
+    ...status.missed.map(({ subscriber, count }): [string, string] => [
+      "missed",
+      `${count}, by the subscriber ${subscriber}`,
+    ]),
     ["server", `${server.name} ${server.version} at ${server.address}`],
     ["memory", memoryOf(status)],
   ];

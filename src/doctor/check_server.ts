@@ -5,6 +5,7 @@ import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot, queueKeys } from "../redis/queue_keys.ts";
+import { amount } from "../units.ts";
 
 /** Says what to do when a server does not let us in. */
 const ADVICE: Partial<Record<RedisError["code"], string>> = {
@@ -207,6 +208,7 @@ export async function* checkQueue(
     [keys.retry, "zset"],
     [keys.paused, "string"],
     [keys.delayed, "zset"],
+    [keys.subscribers, "hash"],
   ];
   let isSound = true;
   for (const [key, type] of expected) {
@@ -226,16 +228,23 @@ async function* checkStanding(
   connection: BriefConnection,
   queue: string,
 ): AsyncGenerator<Finding> {
-  const { length, consumers, deadLetters, pause } = await readQueueStatus(
-    connection,
-    queue,
-  ).catch((error) => {
-    if (error instanceof RedisError && error.code === "permission") {
-      const deadLetters = { count: 0 };
-      return { length: 0, consumers: [], deadLetters, pause: undefined };
-    }
-    throw error;
-  });
+  const { length, consumers, missed, deadLetters, pause } =
+    await readQueueStatus(
+      connection,
+      queue,
+    ).catch((error) => {
+      if (error instanceof RedisError && error.code === "permission") {
+        const deadLetters = { count: 0 };
+        const nothing = {
+          length: 0,
+          consumers: [],
+          missed: [],
+          pause: undefined,
+        };
+        return { ...nothing, deadLetters };
+      }
+      throw error;
+    });
   if (pause !== undefined) {
     yield warning(
       "queue",
@@ -274,6 +283,15 @@ async function* checkStanding(
         astray === 1 ? "message" : "messages"
       } of "${queue}" in hand from ${queueKeys(queue, "").consumers}.`,
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
+    );
+  }
+  for (const { subscriber, count } of missed) {
+    yield warning(
+      "queue",
+      `${amount(count, "message")} of "${queue}" ${
+        count === 1 ? "waits" : "wait"
+      } for the subscriber "${subscriber}", which is away.`,
+      "Start it. When missedAge is over, they go.",
     );
   }
   if (deadLetters.count > 0) {

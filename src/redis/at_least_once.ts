@@ -98,7 +98,11 @@ export class AtLeastOnce extends Consumer implements Member {
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
-    await Promise.all([this.#recoverer.run(stale), this.watch.look()]);
+    await Promise.all([
+      this.#recoverer.run(stale),
+      this.watch.look(),
+      this.options.subscribers.look(),
+    ]);
     await this.options.box.look(this.options.control);
   }
 
@@ -127,6 +131,7 @@ export class AtLeastOnce extends Consumer implements Member {
     this.#ending.abort();
     await heartbeat.remove(this);
     await this.#recoverer.stop();
+    await this.options.subscribers.stop();
     try {
       await this.#recoverer.putBack(this.#session.name);
     } catch (error) {
@@ -395,7 +400,7 @@ export class AtLeastOnce extends Consumer implements Member {
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the consumer's heartbeat
 -- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
---          the list of the dead letters
+--          the list of the dead letters, the hash of the named subscribers
 -- ARGV[1]  the consumer
 -- ARGV[2]  the key of the process' heartbeat
 -- ARGV[3]  what that holds
@@ -403,7 +408,8 @@ export class AtLeastOnce extends Consumer implements Member {
 -- ARGV[5]  the start of the keys of the heartbeats
 -- It also touches the heartbeats of the other consumers, whose keys are made from
 -- ARGV and lie in the same slot.
-for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list'}) do
+-- Returns the names of the named subscribers.
+for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list', 'hash'}) do
   local kind = redis.call('TYPE', KEYS[at]).ok
   if kind ~= 'none' and kind ~= expected then
     return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
@@ -418,14 +424,14 @@ redis.call('HSET', KEYS[2], ARGV[1], 'alive')
 redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
 if KEYS[3] ~= ARGV[2] then redis.call('SET', KEYS[3], '=' .. ARGV[2]) end
 poke(KEYS[2], ARGV[5], ARGV[1])
-return 1
+return redis.call('HKEYS', KEYS[7])
 `);
 
   async #join(): Promise<void> {
-    const { control, queue, heartbeat } = this.options;
+    const { control, queue, heartbeat, subscribers } = this.options;
     const { keys, name } = this.#session;
     try {
-      await control.script(
+      const names = await control.script<string[]>(
         AtLeastOnce.#JOIN,
         [
           keys.queue,
@@ -434,6 +440,7 @@ return 1
           keys.deliveries,
           keys.retry,
           keys.dead,
+          keys.subscribers,
         ],
         [
           name,
@@ -442,8 +449,9 @@ return 1
           heartbeat.lifetime,
           keys.allHeartbeats,
         ],
-        { isReply: isNumber },
+        { isReply: isTexts },
       );
+      subscribers.learn(names);
     } catch (error) {
       throw explainWrongType(error, queue);
     }
@@ -453,6 +461,7 @@ return 1
   static readonly #INSPECT = defineScript(`
 -- KEYS[1]  the hash of the queue's consumers
 -- KEYS[2]  the hash of the consumer's batches
+-- KEYS[3]  the hash of the named subscribers
 -- ARGV[1]  the consumer
 -- ARGV[2]  the key of the process' heartbeat
 -- ARGV[3]  what that holds
@@ -460,8 +469,8 @@ return 1
 -- ARGV[5]  the start of the keys of the heartbeats
 -- It also reads the heartbeats of the other consumers, whose keys are made from
 -- ARGV and lie in the same slot.
--- Returns the numbers of the batches, and in turns the keys of others'
--- heartbeats and what they hold.
+-- Returns the numbers of the batches, in turns the keys of others' heartbeats and
+-- what they hold, and the names of the named subscribers.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
@@ -481,17 +490,19 @@ for at = 1, #list, 2 do
     end
   end
 end
-return {redis.call('HKEYS', KEYS[2]), others}
+return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
 `);
 
   /** Returns the numbers of the batches that the session has on the server. */
   async #inspect(session: Session): Promise<readonly number[]> {
-    const { control, heartbeat } = this.options;
+    const { control, heartbeat, subscribers } = this.options;
     const { keys, name } = session;
     try {
-      const [numbers, others] = await control.script<[string[], string[]]>(
+      const [numbers, others, names] = await control.script<
+        [string[], string[], string[]]
+      >(
         AtLeastOnce.#INSPECT,
-        [keys.consumers, keys.processing],
+        [keys.consumers, keys.processing, keys.subscribers],
         [
           name,
           this.#beat,
@@ -501,9 +512,11 @@ return {redis.call('HKEYS', KEYS[2]), others}
         ],
         {
           isReply: (reply) =>
-            Array.isArray(reply) && isTexts(reply[0]) && isTexts(reply[1]),
+            Array.isArray(reply) && reply.length === 3 &&
+            reply.every(isTexts),
         },
       );
+      subscribers.learn(names);
       for (let at = 0; at < others.length; at += 2) {
         heartbeat.watch(others[at]!, others[at + 1]!);
       }

@@ -8,6 +8,7 @@ import type { DeadLetterBox } from "./dead_letter_box.ts";
 import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
 import { QueueWatch } from "./queue_watch.ts";
+import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -125,6 +126,10 @@ export interface InboxStats {
   dropped: number;
   /** The oldest dead letters, which had to make room. */
   deadLettersLost: number;
+  /** Messages that were put aside for a named subscriber that was away. */
+  missed: number;
+  /** Of all that were, those that have waited for too long or had to make room. */
+  missedLost: number;
   /** Messages of dead consumers that this one put back into the queue. */
   reclaimed: number;
   /** Messages that another consumer put back while this one had them. */
@@ -145,6 +150,8 @@ export function emptyStats(): InboxStats {
     deadLettered: 0,
     dropped: 0,
     deadLettersLost: 0,
+    missed: 0,
+    missedLost: 0,
     reclaimed: 0,
     taken: 0,
     reconnects: 0,
@@ -180,6 +187,8 @@ export interface ConsumerOptions {
   readonly expired: "dead-letter" | "drop";
   /** The dead letters of the queue. */
   readonly box: DeadLetterBox;
+  /** The named subscribers of the queue. */
+  readonly subscribers: NamedSubscribers;
   /** The limit for one message, in bytes. */
   readonly maxSize: number;
   /** The largest number of messages that are handed out and not settled. */
@@ -195,7 +204,7 @@ export interface ConsumerOptions {
    * Takes a batch, and resolves when the next one may come: with whether it was
    * taken. One that was not goes back to the head of the queue.
    */
-  readonly onBatch: (batch: Batch) => Promise<boolean>;
+  readonly onBatch: (batch: TakenBatch) => Promise<boolean>;
   /** Tells how many bytes all consumers together may take more. */
   readonly room: () => number;
   /** Called when there are so many bytes more in hand, or fewer if negative. */
@@ -220,6 +229,8 @@ export abstract class TakenBatch implements Batch {
   abstract readonly identities: Identities;
   /** The number of bytes that the messages have together. */
   readonly bytes: number;
+  /** The named subscribers of the queue. */
+  readonly subscribers: readonly string[];
   /** The consumer that has it in hand. */
   protected readonly consumer: Consumer;
   #isSettled = false;
@@ -228,19 +239,22 @@ export abstract class TakenBatch implements Batch {
   constructor(consumer: Consumer, payloads: readonly Uint8Array[]) {
     this.consumer = consumer;
     this.queue = consumer.options.queue;
+    this.subscribers = consumer.options.subscribers.names;
     this.payloads = payloads;
     let bytes = 0;
     for (const { byteLength } of payloads) bytes += byteLength;
     this.bytes = bytes;
   }
 
+  /** @param missed Messages that wait for a named subscriber, whatever else becomes of them. */
   async settle(
     failures: readonly Failure[] = [],
     returned: readonly Failure[] = [],
+    missed: readonly Missed[] = [],
   ): Promise<void> {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    await this.tell(failures, returned);
+    await this.tell(failures, returned, missed);
     this.consumer.putDown(this);
   }
 
@@ -248,6 +262,7 @@ export abstract class TakenBatch implements Batch {
   protected abstract tell(
     failures: readonly Failure[],
     returned: readonly Failure[],
+    missed: readonly Missed[],
   ): Promise<void>;
 }
 

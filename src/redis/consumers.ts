@@ -6,11 +6,11 @@ import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
 import { Connection } from "./connection.ts";
 import {
-  type Batch,
   type Consumer,
   emptyStats,
   type InboxStats,
   MAX_BATCH_BYTES,
+  type TakenBatch,
 } from "./consumer.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import {
@@ -20,6 +20,7 @@ import {
 } from "./inbox_options.ts";
 import { DeadLetterBox } from "./dead_letter_box.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
+import { NamedSubscribers } from "./named_subscribers.ts";
 import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
@@ -88,7 +89,7 @@ export class Consumers {
   static async open(
     args: RedisArgs,
     options: InboxOptions,
-    onBatch: (batch: Batch) => Promise<boolean>,
+    onBatch: (batch: TakenBatch) => Promise<boolean>,
   ): Promise<Consumers> {
     const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
     const consumers = new Consumers(given.maxMemory);
@@ -117,6 +118,16 @@ export class Consumers {
    */
   async pause(): Promise<void> {
     await Promise.all(this.#all(({ consumer }) => consumer.pause()));
+  }
+
+  /** Takes note of the named subscribers that are in this process. */
+  set present(present: ReadonlySet<string>) {
+    for (const { consumer } of this.#sources.values()) {
+      // What is delivered at most once cannot wait for anybody.
+      if (consumer instanceof AtLeastOnce) {
+        consumer.options.subscribers.present = present;
+      }
+    }
   }
 
   /** Goes on after {@link Consumers.pause}. */
@@ -226,7 +237,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     queues: readonly string[],
     args: RedisArgs,
     options: GivenOptions,
-    onBatch: (batch: Batch) => Promise<boolean>,
+    onBatch: (batch: TakenBatch) => Promise<boolean>,
   ): Promise<void> {
     const logger = options.logger ?? createLogger("redis");
     const { heartbeatTimeout, batchSize } = options;
@@ -295,6 +306,15 @@ return {redis.call('LLEN', KEYS[1]), first or false}
           maxDeadLetters: options.maxDeadLetters,
           maxDeadLetterBytes: options.maxDeadLetterBytes,
           deadLetterAge: options.deadLetterAge,
+          logger,
+          stats,
+        }),
+        subscribers: new NamedSubscribers({
+          queue,
+          control,
+          maxMissed: options.maxMissed,
+          maxMissedBytes: options.maxMissedBytes,
+          missedAge: options.missedAge,
           logger,
           stats,
         }),

@@ -18,8 +18,9 @@ const REPORT_INTERVAL = 60_000;
  * @see {@link DeadLetterBox.limits} for what it is given.
  */
 export const MAKE_ROOM = `
--- Returns how many had to make room, how many are left, and their bytes.
-local function makeRoom(dead, maxCount, maxBytes, oldest)
+-- Returns how many had to make room, how many are left, and their bytes. The
+-- pattern finds the time of one in its text.
+local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
   local before = redis.call('LLEN', dead)
   local count = math.min(before, tonumber(maxCount))
   if count < before then redis.call('LTRIM', dead, before - count, -1) end
@@ -34,7 +35,7 @@ local function makeRoom(dead, maxCount, maxBytes, oldest)
   end
   for _ = 1, math.min(count, 1000) do
     local first = redis.call('LRANGE', dead, 0, 0)[1]
-    local time = tonumber(first:match('"time":([%d.]+)'))
+    local time = tonumber(first:match(pattern or '"time":([%d.]+)'))
     if not time or time >= tonumber(oldest) then break end
     redis.call('LTRIM', dead, 1, -1)
     count = count - 1

@@ -14,6 +14,7 @@ import {
   LONGEST_PAUSE,
 } from "./history.ts";
 import { settleLate, tooLate } from "./late_settlement.ts";
+import { KEEP_MISSED, type Missed } from "./named_subscribers.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
@@ -48,6 +49,9 @@ interface Plan {
   /** When the first one is tried again, in milliseconds. */
   readonly shortestPause: number;
 }
+
+/** The number of the first key of a list of what was missed. */
+const FIRST_LIST = 8;
 
 /** A batch that stays on the server, on a list of its consumer, until it is settled. */
 export class HeldBatch extends TakenBatch {
@@ -98,11 +102,14 @@ export class HeldBatch extends TakenBatch {
   override async tell(
     failures: readonly Failure[],
     returned: readonly Failure[],
+    missed: readonly Missed[] = [],
   ): Promise<void> {
-    if (this.place.isSlot && failures.length + returned.length === 0) {
+    const open = failures.length + returned.length + missed.length;
+    if (this.place.isSlot && open === 0) {
       return await this.#acknowledger.add(this);
     }
-    const { stats, logger, queue, control, box } = this.consumer.options;
+    const { stats, logger, queue, control, box, subscribers } =
+      this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
@@ -114,15 +121,15 @@ export class HeldBatch extends TakenBatch {
       return code === "connection" ? "at once" : isTransient;
     };
     try {
-      const room = await retry(async () => {
+      const [room, lost] = await retry(async () => {
         await control.ready();
-        return await this.#settle([...plan.args, ...kept]);
+        return await this.#settle([...plan.args, ...kept], missed);
       }, { mayHelp, signal: this.#signal });
       // What is kept is none of the batches whose way was interrupted.
       const { session, number } = this.place;
       if (kept.length === 0) session.known.delete(number);
       if (room === -1 && !isDoubtful) {
-        return await this.#settleLate([...failures, ...returned]);
+        return await this.#settleLate([...failures, ...returned, ...missed]);
       }
       stats.acknowledged += length - failures.length - returned.length;
       stats.retried += plan.retried;
@@ -134,6 +141,12 @@ export class HeldBatch extends TakenBatch {
       }
       if (typeof room !== "number") box.onRoom(room);
       if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
+      if (missed.length === 0) return;
+      stats.missed += missed.length;
+      subscribers.onMissed(
+        missed.map(({ subscriber }) => subscriber),
+        lost,
+      );
     } catch (error) {
       logger.warn(
         `${(error as RedisError).message}. ${
@@ -144,7 +157,9 @@ export class HeldBatch extends TakenBatch {
   }
 
   /** Tells whoever has the messages now which of them were handled here. */
-  async #settleLate(others: readonly Failure[]): Promise<void> {
+  async #settleLate(
+    others: readonly { readonly index: number }[],
+  ): Promise<void> {
     const { stats, logger, queue } = this.consumer.options;
     const { length } = this.payloads;
     const open = new Set(others.map(({ index }) => index));
@@ -212,8 +227,10 @@ export class HeldBatch extends TakenBatch {
   /** Lists the messages that stay in hand, in the words of the script that settles. */
   #keep(returned: readonly Failure[]): readonly string[] {
     const inOrder = returned.toSorted((a, b) => a.index - b.index);
-    return inOrder.flatMap(({ index }) => {
-      return ["keep", String(index), formatHistory(this.#history(index))];
+    return inOrder.flatMap(({ index, retry }) => {
+      const before = this.#history(index);
+      const history = { ...before, retry: retry ?? before.retry };
+      return ["keep", String(index), formatHistory(history)];
     });
   }
 
@@ -228,7 +245,7 @@ export class HeldBatch extends TakenBatch {
    * again later, become dead letters, or stay in hand until the end.
    */
   static readonly #SETTLE = defineMove(
-    ["hash", "list", "zset", "list", "list", "hash"],
+    ["hash", "list", "zset", "list", "list", "hash", "hash", "list"],
     `
 -- KEYS[1]  the hash of this consumer's batches
 -- KEYS[2]  the list of the batch
@@ -238,6 +255,8 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[6]  the hash of the histories
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the number of messages in the batch
+-- KEYS[7]  the hash of the named subscribers
+-- KEYS[8…] the lists of what they have missed
 -- ARGV[3…] what the dead letters may take, see makeRoom
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
@@ -247,26 +266,33 @@ export class HeldBatch extends TakenBatch {
 --   'keep', its index, its history
 -- or
 --   'back', its index, its history
--- Returns what makeRoom does, 0 where nothing was buried, or -1 where the batch is
--- not this consumer's (any more), or was settled before.
+-- then for each one that a named subscriber has missed
+--   'miss', its index, the subscriber, the number of the key of its list, the time
+--   and its history
+-- and, where there is such a one, what these lists may take:
+--   'room', see makeMissedRoom, and for how many seconds a list is kept
+-- Returns first what makeRoom does, 0 where nothing was buried, or -1 where the
+-- batch is not this consumer's (any more), or was settled before; then how many
+-- missed messages had to make room.
 ${HISTORY_FUNCTIONS}
 ${MAKE_ROOM}
+${KEEP_MISSED}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
-if not before then return -1 end
+if not before then return {-1, 0} end
 if #ARGV == 5 then
   -- The list goes first: without its number nobody would find it.
   redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], ARGV[1])
-  return 0
+  return {0, 0}
 end
 local payloads = redis.call('LRANGE', KEYS[2], 0, -1)
-if #payloads ~= tonumber(ARGV[2]) then return -1 end
+if #payloads ~= tonumber(ARGV[2]) then return {-1, 0} end
 
 begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local hasBuried, kept, position = false, {}, 6
-local back, histories = {}, {}
+local back, histories, room = {}, {}, nil
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
@@ -283,6 +309,18 @@ while position <= #ARGV do
     add({'LTRIM', KEYS[2], 0, -2}, 'RPUSH', KEYS[2], payloads[index + 1])
     kept[#kept + 1] = #kept .. ':' .. history
     position = position + 3
+  elseif ARGV[position] == 'miss' then
+    local index, name, key, head = unpack(ARGV, position + 1, position + 4)
+    local list = KEYS[tonumber(key)]
+    add({'LTRIM', list, 0, -2}, 'RPUSH', list, head .. ' ' .. payloads[index + 1])
+    -- Somebody may have removed it from the hash.
+    if not redis.call('HGET', KEYS[7], name) then
+      add({'HDEL', KEYS[7], name},
+        'HSET', KEYS[7], name, string.format('%d', milliseconds))
+    end
+    position = position + 5
+  elseif ARGV[position] == 'room' then
+    room, position = position, position + 5
   else
     add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], ARGV[position + 1])
     hasBuried, position = true, position + 2
@@ -300,12 +338,22 @@ else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 
-return hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0
+local lost = 0
+for at = 8, #KEYS do
+  redis.call('EXPIRE', KEYS[at], ARGV[room + 4])
+  local made = makeMissedRoom(KEYS[at], unpack(ARGV, room + 1, room + 3))
+  lost = lost + made[1]
+end
+return {hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0, lost}
 `,
   );
 
-  #settle(outcome: readonly string[]): Promise<number | Room> {
-    const { control, box } = this.consumer.options;
+  #settle(
+    outcome: readonly string[],
+    missed: readonly Missed[],
+  ): Promise<readonly [room: number | Room, lost: number]> {
+    const { control, box, subscribers } = this.consumer.options;
+    const names = [...new Set(missed.map(({ subscriber }) => subscriber))];
     const { session, number } = this.place;
     const { keys } = session;
     return control.script(
@@ -317,14 +365,40 @@ return hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0
         keys.dead,
         keys.queue,
         keys.deliveries,
+        keys.subscribers,
+        ...names.map((name) => subscribers.list(name)),
       ],
       [
         String(number),
         String(this.payloads.length),
         ...box.limits,
         ...outcome,
+        ...missed.flatMap((one) => this.#miss(one, names)),
+        ...(names.length > 0 ? ["room", ...subscribers.limits] : []),
       ],
-      { isReply: (reply) => isNumber(reply) || isRoom(reply) },
+      {
+        isReply: (reply) =>
+          Array.isArray(reply) && (isNumber(reply[0]) || isRoom(reply[0])) &&
+          isNumber(reply[1]),
+      },
     );
+  }
+
+  /** Puts a message aside for a named subscriber, in the words of the script that settles. */
+  #miss(
+    { index, subscriber, retry }: Missed,
+    names: readonly string[],
+  ): readonly string[] {
+    const before = this.#history(index);
+    const history = { ...before, deliveries: before.deliveries + 1, retry };
+    const { timestamp = Date.now() / 1000 } = before.identity;
+    const key = names.indexOf(subscriber) + FIRST_LIST;
+    return [
+      "miss",
+      String(index),
+      subscriber,
+      String(key),
+      `${timestamp} ${formatHistory(history)}`,
+    ];
   }
 }

@@ -65,6 +65,21 @@ export interface InboxOptions {
   /** For how many seconds a dead letter is kept. Default: 30 days. */
   deadLetterAge?: number;
   /**
+   * The number of messages that wait for a named subscriber that is away; the
+   * oldest make room. Default: 10,000.
+   */
+  maxMissed?: number;
+  /**
+   * The number of bytes that these may take in Redis, for each subscriber.
+   * Default: 8 MiB.
+   */
+  maxMissedBytes?: number;
+  /**
+   * For how many seconds they wait, and a named subscriber that is away is
+   * remembered. Default: a day.
+   */
+  missedAge?: number;
+  /**
    * The limit for one message, in bytes. One that is larger becomes a dead
    * letter in Redis, without being carried here. Default: 8 MiB.
    */
@@ -115,6 +130,9 @@ type DeliveryOption =
   | "maxDeadLetters"
   | "maxDeadLetterBytes"
   | "deadLetterAge"
+  | "maxMissed"
+  | "maxMissedBytes"
+  | "missedAge"
   | "maxSize"
   | "maxMemory"
   | "maxInFlight"
@@ -167,6 +185,20 @@ export const DELIVERY_OPTIONS: Rows<
     description: "How long a dead letter is kept",
     default: 30 * 86_400,
     defaultText: "30 days",
+  }),
+  maxMissed: row(INDEX, {
+    description: "Messages that wait for a named subscriber that is away",
+    default: 10_000,
+  }),
+  maxMissedBytes: row(SIZE, {
+    description: "What these may take in Redis, in bytes",
+    default: 8 * 2 ** 20,
+    defaultText: "8 MiB",
+  }),
+  missedAge: row(TIME_LIMIT, {
+    description: "How long they wait, and such a subscriber is remembered",
+    default: 86_400,
+    defaultText: "1 day",
   }),
   maxSize: row(SIZE, {
     description: "The size limit of a message, in bytes",

@@ -36,6 +36,10 @@ export interface QueueKeys {
   readonly delayed: string;
   /** The start of the keys that keep duplicates out, one for each key that is given. */
   readonly duplicates: string;
+  /** A hash of the named subscribers: when each was there last, in milliseconds since the epoch. */
+  readonly subscribers: string;
+  /** The start of the keys of the lists with what named subscribers have missed. */
+  readonly allMissed: string;
   /** The stream of what has passed, where the dashboard keeps that. */
   readonly passed: string;
 }
@@ -61,6 +65,8 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     paused: `${prefix}:paused`,
     delayed: `${prefix}:delayed`,
     duplicates: `${prefix}:duplicates:`,
+    subscribers: `${prefix}:subscribers`,
+    allMissed: `${prefix}:missed:`,
     passed: `${prefix}:passed`,
   };
 }

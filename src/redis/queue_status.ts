@@ -47,6 +47,13 @@ export interface QueueStatus {
      */
     readonly isIndexed: boolean;
   }[];
+  /** What waits for named subscribers that are away. */
+  readonly missed: readonly {
+    /** The name of the subscriber. */
+    readonly subscriber: string;
+    /** The number of messages. */
+    readonly count: number;
+  }[];
   /** The messages that could not be handled. */
   readonly deadLetters: {
     /** The number of them. */
@@ -92,6 +99,7 @@ type Survey = [
   oldest: string,
   consumers: [name: string, state: string, left: number, inFlight: number][],
   delayed: number,
+  missed: [subscriber: string, count: number][],
   pause: string | null,
 ];
 
@@ -138,7 +146,7 @@ export async function queueStatus(
 
 /** Looks at a queue and its consumers, all at one moment. */
 const SURVEY = defineMove(
-  ["list", "hash", "zset", "list", "string", "zset"],
+  ["list", "hash", "zset", "list", "string", "zset", "hash"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -146,9 +154,11 @@ const SURVEY = defineMove(
 -- KEYS[4]  the list of the dead letters
 -- KEYS[5]  says that the queue is paused
 -- KEYS[6]  the sorted set of the messages that are delayed
+-- KEYS[7]  the hash of the named subscribers
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
--- ARGV[3…] in turns: a consumer that may be missing in the hash, and the number
+-- ARGV[3]  the start of the keys of what named subscribers have missed
+-- ARGV[4…] in turns: a consumer that may be missing in the hash, and the number
 --          of one of its batches or ''
 -- It also reads the heartbeats, hashes and batches of the consumers, whose keys
 -- are made from ARGV and lie in the same slot.
@@ -156,7 +166,8 @@ const SURVEY = defineMove(
 -- letters there are, when the oldest one became one or '', and for each consumer
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
 -- left of its heartbeat (-2 without one), and how many messages it has in hand;
--- how many messages are delayed; and what the queue's pause holds, or nil.
+-- how many messages are delayed; the named subscribers that have missed some, and
+-- how many; and what the queue's pause holds, or nil.
 ${HEARTBEAT_FUNCTIONS}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
@@ -170,7 +181,7 @@ local function enter(name, state)
 end
 local index = redis.call('HGETALL', KEYS[2])
 for at = 1, #index, 2 do enter(index[at], index[at + 1]) end
-for at = 3, #ARGV, 2 do
+for at = 4, #ARGV, 2 do
   local known = enter(ARGV[at], 'missing')
   if ARGV[at + 1] ~= '' then known[ARGV[at + 1]] = true end
 end
@@ -183,12 +194,17 @@ for position, name in ipairs(names) do
   local left = redis.call('PTTL', (heartOf(ARGV[1] .. name)))
   consumers[position] = {name, states[name], left, inFlight}
 end
+local missed = {}
+for _, name in ipairs(redis.call('HKEYS', KEYS[7])) do
+  local count = redis.call('LLEN', ARGV[3] .. name)
+  if count > 0 then missed[#missed + 1] = {name, count} end
+end
 -- Inside of a text the quotes would be escaped.
 local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
-  redis.call('ZCARD', KEYS[6]), redis.call('GET', KEYS[5]),
+  redis.call('ZCARD', KEYS[6]), missed, redis.call('GET', KEYS[5]),
 }
 `,
 );
@@ -206,22 +222,22 @@ export async function readQueueStatus(
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
   const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
-  const [length, retrying, count, oldest, found, delayed, pause] =
-    await connection
-      .script<Survey>(
-        SURVEY,
-        [
-          queue,
-          keys.consumers,
-          keys.retry,
-          keys.dead,
-          keys.paused,
-          keys.delayed,
-        ],
-        [keys.allHeartbeats, keys.allProcessing, ...batches],
-      ).catch((error) => {
-        throw explainWrongType(error, queue);
-      });
+  const [length, retrying, count, oldest, found, delayed, missed, pause] =
+    await connection.script<Survey>(
+      SURVEY,
+      [
+        queue,
+        keys.consumers,
+        keys.retry,
+        keys.dead,
+        keys.paused,
+        keys.delayed,
+        keys.subscribers,
+      ],
+      [keys.allHeartbeats, keys.allProcessing, keys.allMissed, ...batches],
+    ).catch((error) => {
+      throw explainWrongType(error, queue);
+    });
   const consumers = found
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
@@ -239,6 +255,7 @@ export async function readQueueStatus(
     pause: parsePause(pause),
     inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
     consumers,
+    missed: missed.map(([subscriber, count]) => ({ subscriber, count })),
     deadLetters: {
       count,
       oldest: oldest === ""

@@ -32,8 +32,8 @@ export function defineScript(lua: string): Script {
  *   refuses a script's first write where that needs memory, but none of the later
  *   ones: this one needs none, and changes nothing.
  *
- * @param types The types of its keys, in their order. An error about a wrong type
- * names the key.
+ * @param types The types of its keys, in their order; the last one is that of all
+ * further keys. An error about a wrong type names the key.
  */
 export function defineMove(types: readonly KeyType[], lua: string): Script {
   return defineScript(`
@@ -55,10 +55,11 @@ local text = type(reply) == 'table' and reply.err or tostring(reply)
 text = text:gsub('^@?user_script: ?%d+: ?%-?', '')
 if text:find('^WRONGTYPE') then
   local types = {${types.map((type) => `'${type}'`).join(", ")}}
-  for at, expected in ipairs(types) do
-    local found = redis.pcall('TYPE', KEYS[at]).ok
+  for at, key in ipairs(KEYS) do
+    local expected = types[math.min(at, #types)]
+    local found = redis.pcall('TYPE', key).ok
     if found and found ~= 'none' and found ~= expected then
-      text = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. found ..
+      text = 'WRONGTYPE the key "' .. key .. '" is a ' .. found ..
         ', but has to be a ' .. expected
     end
   end

@@ -55,6 +55,12 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
   "platypush.redis.dead_letters_lost": counter(
     "The oldest dead letters, which had to make room",
   ),
+  "platypush.redis.missed": counter(
+    "Messages that were put aside for a named subscriber that was away",
+  ),
+  "platypush.redis.missed_lost": counter(
+    "Of all that were, those that have waited for too long or had to make room",
+  ),
   "platypush.redis.dropped": counter(
     "Messages that were dropped because they were for another device",
   ),
@@ -109,6 +115,8 @@ export type MetricName =
   | "platypush.redis.retried"
   | "platypush.redis.dead_lettered"
   | "platypush.redis.dead_letters_lost"
+  | "platypush.redis.missed"
+  | "platypush.redis.missed_lost"
   | "platypush.redis.dropped"
   | "platypush.redis.reclaimed"
   | "platypush.redis.taken"

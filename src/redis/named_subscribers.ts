@@ -1,0 +1,284 @@
+import type { Logger } from "../logger.ts";
+import { amount } from "../units.ts";
+import type { Connection } from "./connection.ts";
+import { isLoss } from "./find_server.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
+import { HISTORY_FUNCTIONS } from "./history.ts";
+import { queueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
+import { isNumber, isTexts } from "./reply_shape.ts";
+import { defineMove } from "./script.ts";
+
+/** So long after a message was missed it is looked who is there, in milliseconds. */
+const SOON = 20;
+/** The same where its subscriber is away from this process. */
+const LATER = 2000;
+/** The longest time for which a list is kept, in seconds. */
+const LONGEST_EXPIRY = 1e9;
+/** The longest time until it is told again who is there, in milliseconds. */
+const LONGEST_DELAY = 3_600_000;
+
+/** A message of a batch that a named subscriber has missed. */
+export interface Missed {
+  /** Which message of the batch, from 0. */
+  readonly index: number;
+  /** The subscriber's name. */
+  readonly subscriber: string;
+  /** Says that only this subscriber still has to get it, as `retry` of a failure. */
+  readonly retry: string;
+}
+
+/**
+ * A Lua function that keeps what a named subscriber has missed, within the limits.
+ * Needs `makeRoom` of `src/redis/dead_letter_box.ts`.
+ *
+ * @see {@link NamedSubscribers.limits} for what it is given.
+ */
+export const KEEP_MISSED = `
+-- An element is the time in seconds, the history and the message, with blanks
+-- between them. Returns what makeRoom does.
+local function makeMissedRoom(list, maxCount, maxBytes, oldest)
+  return makeRoom(list, maxCount, maxBytes, oldest, '^([%d.]+) ')
+end
+`;
+
+/** Says what the subscribers of a queue may miss, and whom that concerns. */
+export interface NamedSubscribersOptions {
+  /** The queue. */
+  readonly queue: string;
+  /** For commands that do not block. */
+  readonly control: Connection;
+  /** The largest number of messages that wait for one. */
+  readonly maxMissed: number;
+  /** The number of bytes that they may take in Redis. */
+  readonly maxMissedBytes: number;
+  /** For how many seconds they wait, and a subscriber is remembered. */
+  readonly missedAge: number;
+  /** The logger to report to. */
+  readonly logger: Logger;
+  /** The counts so far. */
+  readonly stats: { missedLost: number };
+}
+
+/**
+ * The named subscribers of a queue, in whatever process: what one of them has
+ * missed lies on a list of its own, and goes back to the head of the queue, for it
+ * alone, as soon as it is there.
+ */
+export class NamedSubscribers {
+  /** The names that are known on the server. */
+  names: readonly string[] = [];
+  readonly #options: NamedSubscribersOptions;
+  #present: ReadonlySet<string> = new Set();
+  /** Who was there since the server was told. */
+  #arrived: ReadonlySet<string> = new Set();
+  readonly #since = performance.now();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #dueAt = Infinity;
+  #mayAsk = false;
+  #isEnding = false;
+  #looking = Promise.resolve();
+
+  constructor(options: NamedSubscribersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The number of messages, the bytes, and the time before which one is too old,
+   * for `makeMissedRoom`; and for how many seconds a list is kept that nobody comes
+   * for.
+   */
+  get limits(): readonly string[] {
+    const { maxMissed, maxMissedBytes, missedAge } = this.#options;
+    const oldest = Math.max(0, Date.now() / 1000 - missedAge);
+    const expiry = Math.ceil(2 * Math.min(missedAge, LONGEST_EXPIRY));
+    return [maxMissed, maxMissedBytes, oldest, expiry].map(String);
+  }
+
+  /** Names the key of the list with what a subscriber has missed. */
+  list(name: string): string {
+    return `${queueKeys(this.#options.queue, "").allMissed}${name}`;
+  }
+
+  /** Takes note of who is there in this process. */
+  set present(present: ReadonlySet<string>) {
+    const isNew = [...present].some((name) => !this.#present.has(name));
+    this.#present = present;
+    this.#arrived = new Set([...this.#arrived, ...present]);
+    // Who has gone misses what is handed out from now on.
+    this.names = [...new Set([...this.names, ...present])];
+    if (isNew) this.#lookIn(0);
+  }
+
+  /** Takes note of the names that the server knows. */
+  learn(names: readonly string[]): void {
+    this.names = [...new Set([...names, ...this.#present, ...this.#arrived])];
+    if (this.names.length > 0) this.#lookIn(this.#interval);
+  }
+
+  /** Takes note of what was missed; who is there by now gets it at once. */
+  onMissed(names: Iterable<string>, lost: number): void {
+    this.#onLost(lost);
+    const isHere = [...names].some((name) => this.#present.has(name));
+    this.#lookIn(isHere ? SOON : LATER);
+  }
+
+  /**
+   * Looks who is there, and who was not for too long.
+   *
+   * @param mayAsk Lets other processes look, too, where something lies here for
+   * somebody who is not in this one.
+   */
+  async look(mayAsk = false): Promise<void> {
+    this.#mayAsk ||= mayAsk;
+    if (this.names.length === 0 || this.#isEnding) return;
+    this.#looking = this.#looking.then(() => this.#look()).catch(
+      (error: RedisError) => {
+        // It is looked again.
+        if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+        this.#lookIn(LATER);
+      },
+    );
+    await this.#looking;
+  }
+
+  /** Looks no more; resolves when the last look is over. */
+  async stop(): Promise<void> {
+    this.#isEnding = true;
+    clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  /** Says often enough who is there. */
+  get #interval(): number {
+    return Math.min(this.#options.missedAge * 1000 / 4, LONGEST_DELAY);
+  }
+
+  #lookIn(milliseconds: number): void {
+    const at = performance.now() + milliseconds;
+    if (this.#isEnding || at >= this.#dueAt) return;
+    clearTimeout(this.#timer);
+    this.#dueAt = at;
+    this.#timer = setTimeout(() => {
+      this.#dueAt = Infinity;
+      void this.look(true);
+    }, milliseconds);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  static readonly #LOOK = defineMove(
+    ["list", "hash", "hash", "hash"],
+    `
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of the histories
+-- KEYS[3]  the hash of the named subscribers
+-- KEYS[4]  the hash of the queue's consumers
+-- ARGV[1]  the start of the keys of what named subscribers have missed
+-- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
+-- ARGV[3]  the start of the keys of the heartbeats, where other consumers are to
+--          look if something lies here for somebody else, or ''
+-- ARGV[4…] the named subscribers that are here
+-- It also touches the lists of what was missed and the heartbeats, whose keys are
+-- made from ARGV and lie in the same slot.
+-- Returns the names that are known, how many messages went back to the queue, and
+-- in turns: a name that was forgotten, and how many messages with it.
+${HISTORY_FUNCTIONS}
+${HEARTBEAT_FUNCTIONS}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local moved, isHere = 0, {}
+begin(KEYS[3])
+for at = 4, #ARGV do
+  local name = ARGV[at]
+  isHere[name] = true
+  local before = redis.call('HGET', KEYS[3], name)
+  add(before and {'HSET', KEYS[3], name, before} or {'HDEL', KEYS[3], name},
+    'HSET', KEYS[3], name, string.format('%d', now))
+  local list = ARGV[1] .. name
+  local payloads, histories = {}, {}
+  for position, element in ipairs(redis.call('LRANGE', list, 0, -1)) do
+    histories[position], payloads[position] = element:match('^%S+ (%S+) (.*)$')
+  end
+  if #payloads > 0 then
+    putBack(KEYS[1], KEYS[2], payloads, histories)
+    redis.call('DEL', list)
+    commit()
+    moved = moved + #payloads
+  end
+end
+local names, forgotten, isWaiting = {}, {}, false
+local all = redis.call('HGETALL', KEYS[3])
+for at = 1, #all, 2 do
+  local name, seen = all[at], tonumber(all[at + 1]) or 0
+  if isHere[name] or ARGV[2] == 'inf' or now - seen <= tonumber(ARGV[2]) then
+    names[#names + 1] = name
+    isWaiting = isWaiting or
+      not isHere[name] and redis.call('EXISTS', ARGV[1] .. name) == 1
+  else
+    forgotten[#forgotten + 1] = name
+    forgotten[#forgotten + 1] = redis.call('LLEN', ARGV[1] .. name)
+    redis.call('DEL', ARGV[1] .. name)
+    redis.call('HDEL', KEYS[3], name)
+  end
+end
+if isWaiting and ARGV[3] ~= '' then poke(KEYS[4], ARGV[3], '') end
+return {names, moved, forgotten}
+`,
+  );
+
+  async #look(): Promise<void> {
+    const { queue, control, logger, missedAge } = this.#options;
+    const keys = queueKeys(queue, "");
+    const mayAsk = this.#mayAsk;
+    this.#mayAsk = false;
+    // Whoever has just started gives the others time to start, too.
+    const mayForget = performance.now() - this.#since >= this.#interval;
+    const arrived = this.#arrived;
+    const here = new Set([...arrived, ...this.#present]);
+    const [names, moved, forgotten] = await control.script<
+      [names: string[], moved: number, forgotten: (string | number)[]]
+    >(
+      NamedSubscribers.#LOOK,
+      [keys.queue, keys.deliveries, keys.subscribers, keys.consumers],
+      [
+        keys.allMissed,
+        mayForget ? String(Math.ceil(missedAge * 1000)) : "inf",
+        mayAsk ? keys.allHeartbeats : "",
+        ...here,
+      ],
+      {
+        isReply: (reply) =>
+          Array.isArray(reply) && isTexts(reply[0]) && isNumber(reply[1]) &&
+          Array.isArray(reply[2]),
+      },
+    );
+    if (arrived === this.#arrived) this.#arrived = new Set();
+    if (moved > 0) {
+      logger.info(
+        `Put ${
+          amount(moved, "message")
+        } back to "${queue}" for named subscribers that had missed them.`,
+      );
+    }
+    for (let at = 0; at < forgotten.length; at += 2) {
+      logger.warn(
+        `The subscriber "${
+          forgotten[at]
+        }" of "${queue}" was away for more than ${missedAge} s (missedAge): it is forgotten.`,
+      );
+      this.#onLost(Number(forgotten[at + 1]));
+    }
+    this.learn(names);
+  }
+
+  #onLost(lost: number): void {
+    if (lost === 0) return;
+    const { queue, logger, stats } = this.#options;
+    stats.missedLost += lost;
+    logger.warn(
+      `${
+        amount(lost, "message")
+      } that a named subscriber of "${queue}" has missed had to go (maxMissed, maxMissedBytes, missedAge).`,
+    );
+  }
+}

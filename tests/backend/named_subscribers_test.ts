@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import {
+  Bus,
+  Event,
+  queueStatus,
+  type RedisBackendOptions,
+} from "../../mod.ts";
+import { inTime } from "../in_time.ts";
+import { Listener, QUEUE } from "../listener.ts";
+import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+
+const MISSED = `{${QUEUE}}:missed:lights`;
+
+function message(n: number): string {
+  return JSON.stringify({
+    type: "event",
+    target: "livingroom",
+    args: { type: "custom.Count", n },
+  });
+}
+
+/** Subscribes under a name, in this thread. */
+function named(
+  listener: Listener,
+  subscriber: string,
+  handler: (n: number) => unknown,
+): Bus {
+  const bus = new Bus({ name: listener.bus.name, subscriber, plain: false });
+  bus.registerHandler(Event, ({ args }) => handler(Number(args.n)));
+  return bus;
+}
+
+/** A backend with one subscriber that has no name, which notes what it gets. */
+function open(
+  server: TestServer,
+  options: RedisBackendOptions = {},
+): { listener: Listener; others: number[] } {
+  const listener = new Listener(server, { retryPause: 0.01, ...options });
+  const others: number[] = [];
+  listener.bus.registerHandler(Event, ({ args }) => {
+    others.push(Number(args.n));
+  });
+  return { listener, others };
+}
+
+/** A worker that subscribes as "lights". */
+class NamedWorker implements Disposable {
+  readonly seen: number[] = [];
+  readonly #worker: Worker;
+  readonly #ready = Promise.withResolvers<void>();
+
+  constructor(bus: string) {
+    this.#worker = new Worker(import.meta.resolve("./named_worker.ts"), {
+      type: "module",
+      name: JSON.stringify({ bus, subscriber: "lights" }),
+    });
+    this.#worker.onmessage = ({ data }) => {
+      if (data === "ready") this.#ready.resolve();
+      else this.seen.push(data[0]);
+    };
+  }
+
+  async ready(): Promise<void> {
+    await inTime(this.#ready.promise, "the worker is ready");
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+Deno.test("RedisBackend keeps for a named subscriber in a worker what it misses while it is away, and what it had at work, and gives others each message once", async () => {
+  await using server = await TestServer.start();
+  const { listener, others } = open(server);
+  await using _ = listener;
+  {
+    using worker = new NamedWorker(listener.bus.name);
+    await worker.ready();
+    await listener.backend.start();
+    await server.run("RPUSH", QUEUE, message(1), message(-2));
+    await until(() => worker.seen.length === 2);
+  }
+  await server.run("RPUSH", QUEUE, message(3), message(4));
+  await until(async () => await server.run("LLEN", MISSED) === 3);
+  const { missed } = await queueStatus(server.args);
+  assert.deepEqual(missed, [{ subscriber: "lights", count: 3 }]);
+  using worker = new NamedWorker(listener.bus.name);
+  await until(() => worker.seen.length === 3);
+  // What failed with it has paused: others passed it.
+  assert.deepEqual(worker.seen.toSorted(), [-2, 3, 4]);
+  assert.deepEqual(others, [1, -2, 3, 4]);
+  assert.equal(await server.run("EXISTS", MISSED), 0);
+});
+
+Deno.test("RedisBackend gives a named subscriber what it had left in hand, also after it stopped, and nobody else", async () => {
+  await using server = await TestServer.start();
+  const first = open(server, { stopTimeout: 0.1 });
+  const taken = Promise.withResolvers<void>();
+  await using one = named(first.listener, "lights", () => {
+    taken.resolve();
+    return new Promise(() => {});
+  });
+  await first.listener.backend.start();
+  await server.run("RPUSH", QUEUE, message(1));
+  await inTime(taken.promise, "the message");
+  await one.close();
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+  const again = Promise.withResolvers<void>();
+  await using other = named(first.listener, "lights", () => {
+    again.resolve();
+    return new Promise(() => {});
+  });
+  await inTime(again.promise, "the message");
+  await first.listener[Symbol.asyncDispose]();
+  await other.close();
+
+  const second = open(server);
+  await using _ = second.listener;
+  await second.listener.backend.start();
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+  const seen: number[] = [];
+  await using _third = named(second.listener, "lights", (n) => seen.push(n));
+  await until(() => seen.length === 1);
+  await until(() => second.listener.backend.stats().inFlight === 0);
+  assert.deepEqual([first.others, second.others], [[1], []]);
+});
+
+Deno.test("RedisBackend keeps what several named subscribers miss, and buries what fails with one of them", async () => {
+  await using server = await TestServer.start();
+  const { listener, others } = open(server, { maxDeliveries: 2 });
+  await using _ = listener;
+  const seen: Record<string, number[]> = { lights: [], radio: [] };
+  for (const name of ["lights", "radio"]) {
+    await named(listener, name, () => {}).close();
+  }
+  await using _radio = named(listener, "radio", (n) => {
+    seen.radio!.push(n);
+    if (n === 2) throw new Error("no reception");
+  });
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () =>
+      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 2
+    );
+  }
+  await server.run("RPUSH", QUEUE, message(1), message(2), message(3));
+  await until(() => listener.backend.stats().deadLettered === 1);
+  await until(async () => await server.run("LLEN", MISSED) === 3);
+  await using _lights = named(listener, "lights", (n) => {
+    seen.lights!.push(n);
+  });
+  await until(() => seen.lights!.length === 3);
+  assert.deepEqual(seen, { lights: [1, 2, 3], radio: [1, 2, 3, 2] });
+  assert.deepEqual(others, [1, 2, 3]);
+});
+
+Deno.test("RedisBackend takes two buses of one name for one subscriber, which has handled a message when both have", async () => {
+  await using server = await TestServer.start();
+  const { listener, others } = open(server);
+  await using _ = listener;
+  const [one, two]: [number[], number[]] = [[], []];
+  await using _one = named(listener, "lights", (n) => one.push(n));
+  await using _two = named(listener, "lights", (n) => {
+    if (two.push(n) === 1) throw new Error("no bulb");
+  });
+  await listener.backend.start();
+  await server.run("RPUSH", QUEUE, message(1));
+  await until(() => listener.backend.stats().delivered === 1);
+  assert.deepEqual([one, two, others], [[1, 1], [1, 1], [1]]);
+});
+
+Deno.test("RedisBackend gives a named subscriber what a backend without it has taken", async () => {
+  await using server = await TestServer.start();
+  const { listener } = open(server, { heartbeatTimeout: 2 });
+  await using _ = listener;
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await listener.backend.start();
+  await until(async () =>
+    await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+  );
+  const other = open(server, { heartbeatTimeout: 2 });
+  await using _other = other.listener;
+  await other.listener.backend.start();
+  for (let n = 0; other.others.length === 0; n++) {
+    const before = seen.length + other.others.length;
+    await server.run("RPUSH", QUEUE, message(n));
+    await until(() => seen.length + other.others.length > before);
+  }
+  const [missed] = other.others;
+  await until(() => seen.includes(missed!));
+});
+
+Deno.test("RedisBackend lets the oldest of what a named subscriber has missed make room, and forgets who is away for too long, and says so", async () => {
+  await using server = await TestServer.start();
+  const { listener, others } = open(server, { maxMissed: 2, missedAge: 4 });
+  await using _ = listener;
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () =>
+      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+    );
+  }
+  await server.run("RPUSH", QUEUE, message(1), message(2), message(3));
+  await until(() => others.length === 3);
+  await listener.logger.line(/^warn: 1 message that a named subscriber/);
+  await listener.logger.line(/^warn: The subscriber "lights" .* is forgotten/);
+  await until(async () =>
+    await server.run("HLEN", `{${QUEUE}}:subscribers`) === 0
+  );
+  assert.equal(await server.run("EXISTS", MISSED), 0);
+});
+
+Deno.test("Bus refuses names of subscribers that are none, and more than a thread has room for", async () => {
+  assert.throws(() => new Bus({ subscriber: "my lights" }), TypeError);
+  assert.throws(() => new Bus({ subscriber: "a", group: "a" }), TypeError);
+  const buses: Bus[] = [];
+  try {
+    assert.throws(() => {
+      for (let n = 0; n < 5; n++) {
+        const subscriber = `${n}`.repeat(64);
+        buses.push(new Bus({ name: "test/names", subscriber }));
+      }
+    }, RangeError);
+  } finally {
+    for (const bus of buses) await bus.close();
+  }
+});
