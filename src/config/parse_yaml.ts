@@ -1,20 +1,14 @@
 import process from "node:process";
-import {
-  type Alias,
-  type Document,
-  type ErrorCode,
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parseDocument,
-  type ScalarTag,
-  visit,
-  type YAMLMap,
+import type {
+  Alias,
+  Document,
+  ErrorCode,
+  Node,
+  ScalarTag,
+  YAMLMap,
 } from "yaml";
+// Loaded by the first file that is read: most programs read none.
+import defer * as yaml from "yaml";
 import { ConfigError } from "./config_error.ts";
 
 /** Says where something is written. Lines and columns count from 1. */
@@ -114,7 +108,7 @@ export function parseYaml(text: string, options: ParseYamlOptions): Entry {
 
 class Reader {
   readonly #options: ParseYamlOptions;
-  readonly #lines = new LineCounter();
+  readonly #lines = new yaml.LineCounter();
   readonly #document: Document.Parsed;
   #anchors: Anchor[] | undefined;
   #count = 0;
@@ -122,7 +116,7 @@ class Reader {
   constructor(text: string, options: ParseYamlOptions) {
     this.#options = options;
     this.#document = hideEnvironment(() =>
-      parseDocument(text, {
+      yaml.parseDocument(text, {
         version: "1.1",
         schema: "failsafe",
         customTags: (tags) => [...tags, ...SCALARS],
@@ -154,39 +148,40 @@ class Reader {
     depth: number,
     isWanted?: (name: string) => boolean,
   ): Entry {
-    const start = isNode(node) ? node.range?.[0] ?? at : at;
+    const start = yaml.isNode(node) ? node.range?.[0] ?? at : at;
     if (++this.#count > MAX_ENTRIES || depth > MAX_DEPTH) {
       throw this.#error(
         start,
         `this is too much: ${MAX_ENTRIES} entries are read, those behind aliases included, and ${MAX_DEPTH} levels`,
       );
     }
-    if (isAlias(node)) {
+    if (yaml.isAlias(node)) {
       return this.#entry(this.#resolve(node), start, depth + 1, isWanted);
     }
     const place = this.#place(start);
-    if (isNode(node) && node.tag === INCLUDE) {
+    if (yaml.isNode(node) && node.tag === INCLUDE) {
       return { kind: "include", files: this.#fileNames(node, start), place };
     }
     this.#checkTag(node, start);
-    if (isMap(node)) {
+    if (yaml.isMap(node)) {
       return { kind: "map", entries: this.#map(node, depth, isWanted), place };
     }
-    if (isSeq(node)) {
+    if (yaml.isSeq(node)) {
       const items = node.items.map((item) =>
         this.#entry(item, start, depth + 1)
       );
       return { kind: "list", items, place };
     }
     if (
-      isScalar(node) && node.type === "PLAIN" && RESERVED.test(`${node.source}`)
+      yaml.isScalar(node) && node.type === "PLAIN" &&
+      RESERVED.test(`${node.source}`)
     ) {
       throw this.#error(
         start,
         "`=` and `<<` mean something in YAML; as a text they need quotes",
       );
     }
-    const value = isScalar(node) ? node.value : undefined;
+    const value = yaml.isScalar(node) ? node.value : undefined;
     return value instanceof PythonNumber
       ? { kind: "scalar", value: value.value, text: value.text, place }
       : { kind: "scalar", value, place };
@@ -194,11 +189,11 @@ class Reader {
 
   /** Refuses a tag that nobody knows: its text would be taken for the value. */
   #checkTag(node: unknown, at: number): void {
-    if (!isNode(node) || node.tag === undefined) return;
+    if (!yaml.isNode(node) || node.tag === undefined) return;
     if (KNOWN_TAGS.test(node.tag)) return;
     const name = node.tag.replace("tag:yaml.org,2002:", "!!");
     // A tag with nothing behind it may be a password that starts with `!`.
-    const hasValue = isScalar(node) && node.source !== "" &&
+    const hasValue = yaml.isScalar(node) && node.source !== "" &&
       /^!{1,2}[\w.:/-]+$/.test(name);
     const tag = hasValue ? `the tag \`${name}\`` : "this tag";
     throw this.#error(
@@ -215,7 +210,7 @@ class Reader {
     const own = new Map<string, Entry>();
     const merged = new Map<string, Entry>();
     for (const { key, value } of map.items) {
-      const at = isNode(key) ? key.range?.[0] ?? 0 : 0;
+      const at = yaml.isNode(key) ? key.range?.[0] ?? 0 : 0;
       if (isMergeKey(key)) {
         for (const [name, entry] of this.#merge(value, at, depth, isWanted)) {
           // Of several that are merged, the first one counts.
@@ -223,7 +218,7 @@ class Reader {
         }
         continue;
       }
-      const name = isScalar(key) ? key.source ?? String(key.value) : "";
+      const name = yaml.isScalar(key) ? key.source ?? String(key.value) : "";
       if (own.has(name) && isWanted(name)) {
         this.#warn(at, `${showName(name)} is here again; the last one counts`);
       }
@@ -241,8 +236,8 @@ class Reader {
     depth: number,
     isWanted: (name: string) => boolean,
   ): [string, Entry][] {
-    const target = isAlias(node) ? this.#resolve(node) : node;
-    return (isSeq(target) ? target.items : [target]).flatMap((part) => {
+    const target = yaml.isAlias(node) ? this.#resolve(node) : node;
+    return (yaml.isSeq(target) ? target.items : [target]).flatMap((part) => {
       const entry = this.#entry(part, at, depth + 1, isWanted);
       if (entry.kind === "map") return [...entry.entries];
       throw this.#error(at, "only mappings can be merged with `<<`");
@@ -250,8 +245,8 @@ class Reader {
   }
 
   #fileNames(node: Node, at: number): string[] {
-    return (isSeq(node) ? node.items : [node]).map((item) => {
-      const name = isScalar(item) ? item.value : undefined;
+    return (yaml.isSeq(node) ? node.items : [node]).map((item) => {
+      const name = yaml.isScalar(item) ? item.value : undefined;
       if (typeof name === "string" && name !== "") return name;
       throw this.#error(
         at,
@@ -292,7 +287,7 @@ interface Anchor {
 
 function collectAnchors(document: Document.Parsed): Anchor[] {
   const anchors: Anchor[] = [];
-  visit(document, {
+  yaml.visit(document, {
     Value(_key, node): void {
       if (node.anchor === undefined) return;
       anchors.push({ name: node.anchor, at: node.range?.[0] ?? 0, node });
@@ -302,7 +297,7 @@ function collectAnchors(document: Document.Parsed): Anchor[] {
 }
 
 function isMergeKey(key: unknown): boolean {
-  return isScalar(key) && key.type === "PLAIN" && key.source === "<<";
+  return yaml.isScalar(key) && key.type === "PLAIN" && key.source === "<<";
 }
 
 /** The parser's own texts quote the file, and with it perhaps a password. */

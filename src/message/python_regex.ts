@@ -1,4 +1,6 @@
-import { RE2JS } from "re2js";
+import type { RE2JS } from "re2js";
+// Loaded by the first pattern: most programs have none.
+import defer * as re2js from "re2js";
 import { BoundedSearch } from "./bounded_search.ts";
 import type { CharacterSet } from "./character_set.ts";
 import { parsePythonRegex, type Part } from "./python_regex_syntax.ts";
@@ -134,7 +136,7 @@ function literalOf(part: Part): string {
 
 function compileRe2(expression: string): RE2JS | undefined {
   try {
-    return RE2JS.compile(expression);
+    return re2js.RE2JS.compile(expression);
   } catch {
     // It repeats more often than RE2 does.
     return undefined;

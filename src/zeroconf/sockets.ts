@@ -1,5 +1,7 @@
 import type { Buffer } from "node:buffer";
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import type { RemoteInfo, Socket } from "node:dgram";
+// Loaded with the first socket, as most programs are not on the network.
+import defer * as dgram from "node:dgram";
 import { sleep } from "../waiting.ts";
 import type { Send, Source } from "./dns_message.ts";
 import {
@@ -441,7 +443,7 @@ function bind(
   isRead: boolean,
 ): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = createSocket({
+  const socket = dgram.createSocket({
     type: family === "IPv4" ? "udp4" : "udp6",
     reuseAddr: true,
   });

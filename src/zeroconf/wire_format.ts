@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { decode } from "dns-packet";
+// Loaded by the first packet, as most programs are not on the network.
+import defer * as dnsPacket from "dns-packet";
 import {
   type DnsMessage,
   type DnsQuestion,
@@ -41,7 +42,9 @@ export type ReceivedMessage = Required<DnsMessage>;
 export function decodeMessage(packet: Uint8Array): ReceivedMessage | undefined {
   let raw: RawMessage;
   try {
-    raw = decode(Buffer.from(packet.buffer, packet.byteOffset, packet.length));
+    raw = dnsPacket.decode(
+      Buffer.from(packet.buffer, packet.byteOffset, packet.length),
+    );
   } catch {
     return undefined;
   }
