@@ -28,7 +28,8 @@ import {
   type CheckedBackendOptions,
 } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
-import { knownPeersIn } from "./identity.ts";
+import { isKnownDevice, knownPeersIn } from "./identity.ts";
+import { firstProved } from "./peer_proof.ts";
 import { LifeCycle, outsideRun } from "./life_cycle.ts";
 import {
   listOf,
@@ -481,23 +482,32 @@ export class Backend extends LifeCycle {
     checkOptions("send to the peer", options, SEND_TO_OPTIONS);
     checkValue("send to the peer", "peer", peer, PEER);
     const { timeout = 2, redisArgs, trust, ...place } = options;
-    const service = typeof peer === "string"
-      ? await this.#browsing().find(peer, timeout, place)
-      : peer;
+    const knownPeers = knownPeersIn(this.#options.identity);
+    const services = typeof peer === "string"
+      ? await this.#browsing().find(
+        peer,
+        timeout,
+        await isKnownDevice(peer, this.#options.peers, knownPeers),
+        place,
+      )
+      : [peer];
     this.#peerSender ??= new PeerSender({
       deviceId: this.deviceId,
       queue: DEFAULT_QUEUE,
       redisArgs: this.redisArgs,
-      knownPeers: knownPeersIn(this.#options.identity),
+      knownPeers,
       onUnreachable: (peer) => this.#peerBrowser?.reconfirm(peer),
       daemon: this.daemon,
       logger: this.logger,
     });
-    const known = this.#options.peers?.[service.deviceId];
-    await this.#peerSender.send(service, listOf(message), {
-      ...known,
-      ...(redisArgs && { redisArgs }),
-      ...(trust && { trust }),
+    const sender = this.#peerSender;
+    await firstProved(services, (service) => {
+      const known = this.#options.peers?.[service.deviceId];
+      return sender.send(service, listOf(message), {
+        ...known,
+        ...(redisArgs && { redisArgs }),
+        ...(trust && { trust }),
+      });
     });
   }
 

@@ -127,7 +127,7 @@ export class KnownPeers {
     for (const line of (await readText(this.path) ?? "").split("\n")) {
       if (!line.startsWith(kind)) continue;
       const [, fingerprint, name] =
-        /^(SHA256:\S+) (.+?)\r?$/.exec(line.slice(kind.length)) ?? [];
+        /^(SHA256:\S+) (.+?)\r?$/s.exec(line.slice(kind.length)) ?? [];
       if (name === lineName(deviceId)) return fingerprint;
     }
     return undefined;
@@ -149,6 +149,16 @@ export function knownPeersIn(
   folder: string | undefined,
 ): KnownPeers | undefined {
   return folder === undefined ? undefined : new KnownPeers(folder);
+}
+
+/** Tells whether a name is the id of a device that we know, by its key or from the option `peers`. */
+export async function isKnownDevice(
+  name: string,
+  peers: Readonly<Record<string, unknown>> = {},
+  knownPeers: KnownPeers | undefined,
+): Promise<boolean> {
+  return Object.hasOwn(peers, name) ||
+    await knownPeers?.keyOf(name) !== undefined;
 }
 
 /** A device id is any text: one that would not stay on its line is quoted. */

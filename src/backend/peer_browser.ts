@@ -62,33 +62,37 @@ export class PeerBrowser implements AsyncDisposable {
   }
 
   /**
-   * Finds one peer.
+   * Finds a peer.
    *
    * @param name Its device id, or the name of its service, in full or without
-   * the type; an equal name counts before an equal device id.
+   * the type.
    * @param timeout The longest time to look, in seconds.
+   * @param isDevice Whether the name is the id of a device that is known: then
+   * another device does not count, whatever its service is called.
+   * @returns All that may be meant, as {@linkcode peersNamed} sorts them.
    * @throws {DOMException} `NotFoundError`: no such peer in time; the message
    * names those that were seen. `AbortError`: closed meanwhile.
    */
   async find(
     name: string,
     timeout: number,
+    isDevice: boolean,
     place: PeerPlace,
-  ): Promise<ServiceInfo> {
+  ): Promise<ServiceInfo[]> {
     const { browser } = this.#at(place);
     const found = new AbortController();
     const signal = AbortSignal.any([found.signal, this.#closed.signal]);
     const end = await this.follow(place, ({ kind, service }) => {
-      if (kind !== "removed" && answersTo(service, name)) found.abort();
+      if (kind === "removed") return;
+      if (peersNamed([service], name, isDevice).length > 0) found.abort();
     });
     await sleep(timeout, { signal, unref: this.#options.daemon });
     end();
     if (this.#closed.signal.aborted) {
       throw new DOMException("The backend was stopped", "AbortError");
     }
-    const fitting = browser.services.filter((each) => answersTo(each, name));
-    const peer = fitting.find((each) => isNamed(each, name)) ?? fitting[0];
-    if (peer !== undefined) return peer;
+    const peers = peersNamed(browser.services, name, isDevice);
+    if (peers.length > 0) return peers;
     throw new DOMException(
       `There is no peer "${name}": within ${timeout} s ${
         listOf(browser.services)
@@ -139,8 +143,24 @@ interface Followed {
   readonly listeners: Set<Listener>;
 }
 
-function answersTo(service: ServiceInfo, name: string): boolean {
-  return service.deviceId === name || isNamed(service, name);
+/**
+ * Picks those who may be meant by a name. Anybody may call a service as he
+ * likes, and a device is known by its id: whoever has that comes first.
+ *
+ * @param services All that were found.
+ * @param name A device id, or the name of a service.
+ * @param isDevice Whether it is the id of a device that is known.
+ */
+export function peersNamed(
+  services: readonly ServiceInfo[],
+  name: string,
+  isDevice: boolean,
+): ServiceInfo[] {
+  const rank = (service: ServiceInfo): number =>
+    2 * Number(service.deviceId === name) + Number(isNamed(service, name));
+  return services
+    .filter((each) => isDevice ? each.deviceId === name : rank(each) > 0)
+    .sort((a, b) => rank(b) - rank(a));
 }
 
 function isNamed({ name: full, type }: ServiceInfo, name: string): boolean {

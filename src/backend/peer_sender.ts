@@ -25,8 +25,12 @@ import { traceSending } from "../telemetry/mod.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import { sleep } from "../waiting.ts";
 import type { KnownPeers } from "./identity.ts";
-import { peerAccess, type PeerOptions } from "./peer_access.ts";
-import { proofOf } from "./peer_proof.ts";
+import {
+  type PeerAccess,
+  peerAccess,
+  type PeerOptions,
+} from "./peer_access.ts";
+import { firstProved, proofOf } from "./peer_proof.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions
@@ -130,13 +134,28 @@ export class PeerSender implements AsyncDisposable {
     known: PeerOptions = {},
   ): Promise<void> {
     const addressed = messages.map((message) => this.#address(message, peer));
+    const access = peerAccess(peer, this.#options.redisArgs, known);
+    await firstProved(
+      await this.#reach(peer, access.args),
+      async (args) => {
+        await this.#sendBy({ ...access, args }, peer, addressed, known);
+        this.#reached.set(hostOf(peer), args.host ?? "");
+      },
+    );
+  }
+
+  async #sendBy(
+    access: PeerAccess,
+    peer: ServiceInfo,
+    messages: readonly Message[],
+    known: PeerOptions,
+  ): Promise<void> {
     const { deviceId, queue = this.#options.queue } = peer;
-    const { redisArgs, knownPeers, logger } = this.#options;
-    const access = peerAccess(peer, redisArgs, known);
-    const args = await this.#reach(peer, access.args);
+    const { knownPeers, logger } = this.#options;
+    const { args } = access;
     const { greet, pin } = await proofOf({
       peer,
-      access: { ...access, args },
+      access,
       known,
       knownPeers,
       logger,
@@ -154,7 +173,7 @@ export class PeerSender implements AsyncDisposable {
       clearTimeout(open.idle);
       await traceSending(
         queue,
-        addressed,
+        messages,
         (texts) => outbox.push(queue, texts),
       );
     } catch (error) {
@@ -195,18 +214,23 @@ export class PeerSender implements AsyncDisposable {
     return this.close();
   }
 
-  /** Takes the address that leads to the peer, where there are several. */
-  async #reach(peer: ServiceInfo, args: RedisArgs): Promise<RedisArgs> {
-    const { addresses } = peer;
-    const candidates = addresses.filter((each) => !/^fe[89ab]/i.test(each));
-    if (candidates.length < 2 || !candidates.includes(args.host!)) return args;
+  /**
+   * Sorts the ways to the peer where it has several addresses: the one that was
+   * taken before, or that answers first, and then the others. At an address that
+   * others have too, there may be somebody else.
+   */
+  async #reach(peer: ServiceInfo, args: RedisArgs): Promise<RedisArgs[]> {
+    const candidates = peer.addresses.filter((each) =>
+      !/^fe[89ab]/i.test(each)
+    );
+    if (candidates.length < 2 || !candidates.includes(args.host!)) {
+      return [args];
+    }
     const { connectTimeout } = parseRedisArgs(args);
-    const key = hostOf(peer);
-    const reached = this.#reached.get(key) ??
-      await firstToAnswer(candidates, args.port!, connectTimeout);
-    if (reached === undefined) return args;
-    this.#reached.set(key, reached);
-    return { ...args, host: reached };
+    const reached = this.#reached.get(hostOf(peer)) ??
+      await firstToAnswer(candidates, args.port!, connectTimeout) ?? args.host!;
+    return [...new Set([reached, ...candidates])]
+      .map((host) => ({ ...args, host }));
   }
 
   #connect(

@@ -14,9 +14,10 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
-import { knownPeersIn } from "../backend/identity.ts";
+import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
 import { peerAccess, type PeerOptions } from "../backend/peer_access.ts";
-import { proofOf } from "../backend/peer_proof.ts";
+import { peersNamed } from "../backend/peer_browser.ts";
+import { firstProved, proofOf } from "../backend/peer_proof.ts";
 import { unlessAborted } from "../waiting.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
@@ -40,32 +41,31 @@ async function openAtPeer(
   trust: Trust,
   signal: AbortSignal,
 ): Promise<{ backend: RedisBackend; target: string }> {
-  const peer = await findPeer(name, signal);
-  const { deviceId, redisUrl, queue } = peer;
-  if (redisUrl === undefined) {
-    throw new DOMException(
-      `The peer "${name}" does not say where the network reaches its Redis`,
-      "NotFoundError",
-    );
-  }
-  const known = { ...options.peers?.[deviceId], ...trust };
-  const access = peerAccess(peer, options.redisArgs ?? {}, known);
-  const { greet, pin } = await proofOf({
-    peer,
-    access,
-    known,
-    knownPeers: knownPeersIn(options.identity),
-    logger: createLogger("cli"),
-  });
-  const redisArgs = await pin?.() ?? access.args;
-  if (greet !== undefined) {
-    await using _proved = await Connection.connect(redisArgs, {
-      signal,
-      greet,
-    });
-  }
-  const backend = new RedisBackend({ ...options, redisArgs, queue });
-  return { backend, target: deviceId };
+  const { peers = {}, identity, redisArgs: own = {} } = options;
+  const knownPeers = knownPeersIn(identity);
+  const isDevice = await isKnownDevice(name, peers, knownPeers);
+  let opened: { backend: RedisBackend; target: string } | undefined;
+  await firstProved(
+    await findPeers(name, isDevice, signal),
+    async (peer) => {
+      const { deviceId, queue } = peer;
+      const known = { ...peers[deviceId], ...trust };
+      const access = peerAccess(peer, own, known);
+      const logger = createLogger("cli");
+      const demand = { peer, access, known, knownPeers, logger };
+      const { greet, pin } = await proofOf(demand);
+      const redisArgs = await pin?.() ?? access.args;
+      if (greet !== undefined) {
+        await using _proved = await Connection.connect(redisArgs, {
+          signal,
+          greet,
+        });
+      }
+      const backend = new RedisBackend({ ...options, redisArgs, queue });
+      opened = { backend, target: deviceId };
+    },
+  );
+  return opened!;
 }
 
 /** Tells what the command line says of a peer. */
@@ -75,18 +75,16 @@ function trustOf(isUnproved: boolean): Trust {
   return isUnproved ? { trust: "unproved" } : {};
 }
 
-async function findPeer(
+async function findPeers(
   name: string,
+  isDevice: boolean,
   signal: AbortSignal,
-): Promise<ServiceInfo> {
-  const peers = await discover({ signal });
-  const isNamed = (peer: ServiceInfo): boolean =>
-    [name, `${name}.`, `${name}.${peer.type}`].includes(peer.name);
-  const peer = peers.find(isNamed) ??
-    peers.find(({ deviceId }) => deviceId === name);
-  if (peer !== undefined) return peer;
+): Promise<ServiceInfo[]> {
+  const services = await discover({ signal });
+  const peers = peersNamed(services, name, isDevice);
+  if (peers.length > 0) return peers;
   signal.throwIfAborted();
-  const seen = peers.map(({ deviceId }) => `"${deviceId}"`).join(", ");
+  const seen = services.map(({ deviceId }) => `"${deviceId}"`).join(", ");
   throw new DOMException(
     `There is no peer "${name}" on the local network, only ${seen || "nobody"}`,
     "NotFoundError",

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import {
   browse,
+  discover,
   RedisBackend,
   type RedisBackendOptions,
   type ServiceInfo,
 } from "../../mod.ts";
+import { KnownPeers } from "../../src/backend/identity.ts";
 import { Connection } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, QUEUE } from "../listener.ts";
@@ -45,6 +47,7 @@ class Device implements AsyncDisposable {
     options: RedisBackendOptions = {},
     id = `test ${crypto.randomUUID().slice(0, 8)}`,
     server?: TestServer,
+    srvName: string = crypto.randomUUID(),
   ): Promise<Device> {
     const device = new Device(id);
     const stack = device.#stack;
@@ -60,7 +63,7 @@ class Device implements AsyncDisposable {
     );
     const name = await listener.backend.registerService({
       interfaces,
-      srvName: crypto.randomUUID(),
+      srvName,
     });
     const signal = AbortSignal.timeout(20_000);
     for await (const { service } of browse({ interfaces, signal })) {
@@ -138,6 +141,93 @@ Deno.test("A forger under a known peer's name is refused, and an honest change t
   await Deno.writeTextFile(`${ours.path}/known_peers`, "");
   await send(forger.found, { identity: ours.path });
   assert.equal(await forger.count(), 1);
+});
+
+Deno.test("A service under a known peer's name gets nothing, where it is another device", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  const kitchen = await Device.start({ identity: theirs.path });
+  await send(kitchen.found, { identity: ours.path });
+  await kitchen[Symbol.asyncDispose]();
+  await until(async () => {
+    const found = await discover({ interfaces, timeout: 0.5 });
+    return found.every(({ deviceId }) => deviceId !== kitchen.id);
+  });
+  await using forger = await Device.start(
+    { identity: forged.path },
+    undefined,
+    undefined,
+    kitchen.id,
+  );
+  const key = kitchen.found.properties["key"]!;
+  for (
+    const options of [{ identity: ours.path }, {
+      peers: { [kitchen.id]: { key } },
+    }]
+  ) {
+    await using backend = new RedisBackend(options);
+    await assert.rejects(
+      backend.sendTo(kitchen.id, EVENT, { interfaces, timeout: 2 }),
+      { name: "NotFoundError" },
+    );
+  }
+  assert.equal(await forger.count(), 0);
+});
+
+Deno.test("A forger beside a known peer does not keep messages from it", async () => {
+  using theirs = new Folder();
+  using forged = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await using backend = new RedisBackend({ identity: ours.path });
+  const place = { interfaces, timeout: 20 };
+  await backend.sendTo(kitchen.id, EVENT, place);
+  await using forger = await Device.start(
+    { identity: forged.path },
+    kitchen.id,
+    undefined,
+    // It is looked at first.
+    ` ${crypto.randomUUID()}`,
+  );
+  await backend.sendTo(kitchen.id, EVENT, place);
+  assert.deepEqual([await forger.count(), await kitchen.count()], [0, 2]);
+});
+
+Deno.test("An address of a peer at which somebody else is, is passed over", async () => {
+  using theirs = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  const { port, properties } = kitchen.found;
+  await using other = await TestServer.start({
+    port: freePort(),
+    config: [`port ${port}`, "bind 127.0.0.3"],
+    redisArgs: { host: "127.0.0.3", port },
+  });
+  const found = {
+    ...kitchen.found,
+    properties,
+    addresses: ["127.0.0.3", "127.0.0.1"],
+    redisUrl: `redis://127.0.0.3:${port}`,
+  };
+  await send(found, { identity: ours.path });
+  assert.equal(await kitchen.count(), 1);
+  assert.equal(await other.run("LLEN", QUEUE), 0);
+});
+
+Deno.test("A device is remembered whatever its id is made of", async () => {
+  using folder = new Folder();
+  const known = new KnownPeers(folder.path);
+  const ids = ["a b", " a", 'a"b', "a\nb", "a\u2028b", "a\u0085", "__proto__"];
+  for (const id of ids) {
+    assert.equal(await known.keyOf(id), undefined, JSON.stringify(id));
+    await known.remember(id, `SHA256:${ids.indexOf(id)}`);
+    await known.rememberCertificate(id, `SHA256:c${ids.indexOf(id)}`);
+  }
+  for (const [i, id] of ids.entries()) {
+    assert.equal(await known.keyOf(id), `SHA256:${i}`, JSON.stringify(id));
+    assert.equal(await known.certificateOf(id), `SHA256:c${i}`);
+  }
 });
 
 /** Puts the key of one device into what is announced of another. */
