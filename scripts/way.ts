@@ -35,10 +35,10 @@ export interface Figures {
  * against the way. Whoever makes the way shorter writes the new figures here.
  */
 export const CEILING: Figures = {
-  functions: 107,
+  functions: 97,
   files: 32,
-  changes: 73,
-  returns: 42,
+  changes: 70,
+  returns: 39,
   rooms: 16,
 };
 

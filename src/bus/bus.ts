@@ -65,8 +65,8 @@ const WAIT = row(SECONDS, { isNullable: true });
 const DEFAULT_NAME = "platypush/bus";
 
 /**
- * Posts payloads to a bus as {@linkcode Bus.post} does, but leaves out the check
- * of what a backend has put together itself.
+ * Posts payloads to a bus as {@linkcode Bus.post} does, for a backend: it says
+ * whose messages they are, and its options need no check.
  */
 export let postBatch: (
   bus: Bus,
@@ -306,7 +306,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   static {
     hasActions = (bus) => bus.#exchange.hasActions;
     postBatch = (bus, payloads, options, expected) =>
-      bus.#publish(payloads, bus.#withDevice(options), expected);
+      bus.#publish(payloads, options, expected);
     namesOn = (bus) => bus.#exchange.names;
     lendDevice = (bus, deviceId) => {
       bus.#exchange.deviceId ??= deviceId;

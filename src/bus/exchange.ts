@@ -86,6 +86,8 @@ export class Exchange {
   #offering = 0;
   #offers = "";
   #isOpen = false;
+  /** True when anybody here subscribes. */
+  #isListening = false;
 
   /**
    * Enters the exchange of a name, which whoever is first makes.
@@ -190,8 +192,9 @@ export class Exchange {
   onListening(): void {
     const names = this.#subscribers.filter(({ listening }) => listening)
       .map(({ name }) => name);
+    this.#isListening = names.length > 0;
     this.#membership.subscribe([...new Set(names)]);
-    if (names.length === 0) this.#links.leave();
+    if (!this.#isListening) this.#links.leave();
     this.#onSubscribers();
   }
 
@@ -294,7 +297,7 @@ export class Exchange {
   /** Hands messages to the subscribers in this isolate, to who watches here, and to plain listeners. */
   async #hand(chunk: Chunk, plain: boolean, receipt: Receipt): Promise<void> {
     if (plain) this.#plain.refill();
-    if (!this.#membership.subscribes) {
+    if (!this.#isListening) {
       return await this.#handToOnlookers(chunk, plain, receipt);
     }
     const { inputs, first, options } = chunk;
@@ -305,8 +308,10 @@ export class Exchange {
       }
       // Only subscribers get it again.
       if (typeof options.retries?.[i] !== "string") {
-        if (plain && this.#plain.admit()) this.#plain.take(received);
-        this.#show(received);
+        if (plain && this.#plain.admit()) {
+          this.#plain.take(received, inputs[i]!);
+        }
+        for (const watch of this.#watches) watch.offer(received);
       }
       this.#deliver(received, i, first + i, options, receipt);
     }
@@ -347,10 +352,11 @@ export class Exchange {
         continue;
       }
       if (isPlain) {
-        this.#plain.take(received);
+        this.#plain.take(received, input);
         this.#plain.post();
       }
-      if (!isRetry) this.#show(received);
+      if (isRetry) continue;
+      for (const watch of this.#watches) watch.offer(received);
     }
   }
 
@@ -366,7 +372,9 @@ export class Exchange {
       if (!receipt.hand(i)) break;
       if (!(received instanceof Message)) receipt.fail(received);
       else {
-        if (typeof options.retries?.[i] !== "string") this.#show(received);
+        if (typeof options.retries?.[i] !== "string") {
+          for (const watch of this.#watches) watch.offer(received);
+        }
         this.#deliver(received, i, i, options, receipt);
       }
     }
@@ -382,7 +390,8 @@ export class Exchange {
     for (const [i, received] of all.entries()) {
       // What comes again was seen before.
       if (typeof options.retries?.[i] === "string") continue;
-      if (received instanceof Message) this.#show(received);
+      if (!(received instanceof Message)) continue;
+      for (const watch of this.#watches) watch.offer(received);
     }
     await yieldToEventLoop();
     // The publisher goes on meanwhile, and skips what finds no room.
@@ -394,10 +403,6 @@ export class Exchange {
   /** Tells whether anybody here who watches takes messages now. */
   get #isWatched(): boolean {
     return this.#watches.some(({ hasRoom }) => hasRoom);
-  }
-
-  #show(message: Message): void {
-    for (const watch of this.#watches) watch.offer(message);
   }
 
   #skipWatches(count: number): void {
@@ -449,7 +454,7 @@ export class Exchange {
     if (!subscribes && !watches) return;
     const [received] = receiveAll([data as WireMessage], this.#ours);
     if (received instanceof Message) {
-      this.#show(received);
+      for (const watch of this.#watches) watch.offer(received);
       this.#deliver(received, 0, 0, {}, new Receipt());
     } else {
       this.#options.logger.warn(
@@ -543,7 +548,9 @@ function cut(
     end,
     inputs: inputs.slice(first, end),
     wire,
-    options: cutOptions(options, first, end),
+    options: end - first === inputs.length
+      ? options
+      : cutOptions(options, first, end),
   };
 }
 
@@ -553,13 +560,12 @@ function cutOptions(
   first: number,
   end: number,
 ): FrameOptions {
-  const some = retries?.slice(first, end);
   return {
     ...rest,
     ...(redelivered && { redelivered: redelivered.slice(first, end) }),
     ...(identities &&
       { identities: { ...identities, first: identities.first + first } }),
-    ...(some?.some((retry) => retry !== undefined) && { retries: some }),
+    ...(retries && { retries: retries.slice(first, end) }),
   };
 }
 

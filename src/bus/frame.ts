@@ -113,7 +113,10 @@ export function encodeFrame(
   options: FrameOptions,
 ): Uint8Array[] {
   const encoded = encodeAll(messages);
-  const json = JSON.stringify(options);
+  const { retries, ...others } = options;
+  // Hardly ever does one of them come again.
+  const isAgain = retries?.some((retry) => typeof retry === "string");
+  const json = JSON.stringify(isAgain ? options : others);
   const head = json === "{}" ? NOTHING : encoder.encode(json);
   const start = FRAME_HEADER + 4 * encoded.length;
   const bytes = encoded.reduce((sum, { length }) => sum + length, 0);

@@ -76,7 +76,7 @@ export class Links {
    */
   send(chunk: Chunk, receipt: Receipt): Promise<void>[] {
     const { first, inputs: { length: count }, wire, options } = chunk;
-    if (wire === undefined || !this.isWanted) {
+    if (wire === undefined) {
       for (const link of this.#toWatchers.values()) link.skip(count);
       return [];
     }

@@ -1,7 +1,9 @@
 import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
 import type { Message, WireMessage } from "../message/mod.ts";
+import { wireOf } from "../message/message.ts";
 import { postTo } from "./control_channel.ts";
+import type { Postable } from "./frame.ts";
 
 /**
  * The most that goes out in a second: as many frames as a listener is taken to
@@ -91,11 +93,18 @@ export class PlainChannel {
     return false;
   }
 
-  /** Takes a message, as it is now, to {@linkcode post} it. */
-  take(message: Message): void {
-    const wire = message.toJSON();
+  /**
+   * Takes a message, as it is now, to {@linkcode post} it.
+   *
+   * @param source What it comes of: bytes of which it has just been built, or a
+   * message that its author may have put anything into.
+   */
+  take(message: Message, source: Postable): void {
+    const isBuilt = source instanceof Uint8Array;
+    const wire = isBuilt ? wireOf(message) : message.toJSON();
+    const size = isBuilt ? source.length : roughSize(wire);
     this.#frames--;
-    this.#bytes = Math.max(this.#bytes - roughSize(wire), -RATE.bytes);
+    this.#bytes = Math.max(this.#bytes - size, -RATE.bytes);
     this.#taken.push(wire);
   }
 
