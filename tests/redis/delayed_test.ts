@@ -207,7 +207,7 @@ Deno.test("Who sends later needs what the guide says", async () => {
     ...["+hello", "+ping", "+rpush", ...more!.split(" ")],
   );
   const args = { ...server.args, username: "sender", password: "secret" };
-  await using outbox = new Outbox(args, { connectionTimeout: 1 });
+  await using outbox = new Outbox(args);
   await using inbox = await open(server);
   await send(outbox, "x", { delay: 0.1, deduplicate: "door" });
   assert.deepEqual(await take(inbox, 1), ["x"]);
@@ -220,7 +220,7 @@ Deno.test("Nothing is kept of a message that cannot be sent", async () => {
     ...["-rpush", "-zadd"],
   );
   const args = { ...server.args, username: "sender", password: "secret" };
-  await using outbox = new Outbox(args, { connectionTimeout: 1 });
+  await using outbox = new Outbox(args);
   for (const options of [{ delay: 1 }, {}]) {
     await assert.rejects(
       send(outbox, "x", { ...options, deduplicate: "door" }),
