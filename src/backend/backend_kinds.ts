@@ -72,7 +72,8 @@ export const BACKEND_OPTIONS: Rows<
   FilledBackendOption
 > = {
   queue: row(QUEUE, {
-    description: "The queue, or several; `send…` sends to the first one",
+    description:
+      "The queue, or several, the first one first; `send…` sends to that",
     default: DEFAULT_QUEUE,
     variable: "PLATYPUSH_REDIS_QUEUE",
     flag: {

@@ -2,7 +2,11 @@ import type { BackendOptions } from "./backend_options.ts";
 
 /** The options of a {@linkcode RedisBackend}. */
 export interface RedisBackendOptions extends BackendOptions {
-  /** The queue to consume, or several. `send…` sends to the first one. Default: `platypush/backend/redis`. */
+  /**
+   * The queue to consume, or several: while there are messages in one, nothing is
+   * taken from those that are named after it. `send…` sends to the first one.
+   * Default: `platypush/backend/redis`.
+   */
   queue?: string | readonly string[] | undefined;
   /**
    * `at-least-once` keeps each message in Redis until it is handled, so that
@@ -59,7 +63,8 @@ export interface RedisBackendOptions extends BackendOptions {
   maxMemory?: number;
   /**
    * The number of messages that may be with subscribers at a time; no more are
-   * taken until some of them are handled. Default: 16 times `batchSize`.
+   * taken until some of them are handled. Default: 16 times `batchSize`, and
+   * `batchSize` for each queue that is not the first.
    */
   maxInFlight?: number;
   /**

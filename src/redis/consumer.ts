@@ -9,6 +9,7 @@ import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
+import { Turn } from "./turn.ts";
 import { RedisError } from "./redis_error.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -205,6 +206,10 @@ export interface ConsumerOptions {
    * taken. One that was not goes back to the head of the queue.
    */
   readonly onBatch: (batch: TakenBatch) => Promise<boolean>;
+  /** Lets other queues go before this one; `undefined` where it is the only one. */
+  readonly precedence:
+    | { readonly turns: Turn[]; readonly rank: number }
+    | undefined;
   /** Tells how many bytes all consumers together may take more. */
   readonly room: () => number;
   /** Called when there are so many bytes more in hand, or fewer if negative. */
@@ -278,6 +283,7 @@ export abstract class Consumer {
   protected readonly closing: AbortController = new AbortController();
   /** Follows what was asked of the queue for all its consumers. */
   readonly watch: QueueWatch;
+  readonly #turn: Turn | undefined;
   #isWanted = true;
   /** True while batches are wanted. */
   protected isOpen = true;
@@ -302,6 +308,9 @@ export abstract class Consumer {
 
   constructor(options: ConsumerOptions) {
     this.options = options;
+    const { precedence } = options;
+    this.#turn = precedence &&
+      new Turn(precedence.turns, precedence.rank, () => this.wake());
     this.watch = new QueueWatch(options, () => void this.#decide());
     this.isShared = options.blocking === options.control;
     this.maxInHand = options.maxInFlight;
@@ -424,6 +433,7 @@ export abstract class Consumer {
 
   /** Waits until the queue may have changed. */
   protected async news(): Promise<void> {
+    if (!this.#hasNews) this.#turn?.rest();
     while (this.isOpen && !this.#hasNews) {
       if (this.options.control.isTracking) {
         await this.#change();
@@ -437,11 +447,15 @@ export abstract class Consumer {
 
   /** Notes that a command blocks until this settles. */
   protected async blocked<Reply>(waiting: Promise<Reply>): Promise<Reply> {
-    if (!this.isShared) this.#blockedSince = performance.now();
+    if (!this.isShared) {
+      this.#blockedSince = performance.now();
+      this.#turn?.rest();
+    }
     try {
       return await waiting;
     } finally {
       this.#blockedSince = Infinity;
+      this.#turn?.begin();
     }
   }
 
@@ -479,22 +493,26 @@ export abstract class Consumer {
     const { signal } = this.closing;
     for (let failures = 0; !signal.aborted;) {
       if (!this.isOpen) {
+        this.#turn?.rest();
         await this.#rest();
         if (!this.isOpen && !signal.aborted) await this.#change();
         continue;
       }
       this.#isIdle = false;
+      this.#turn?.begin();
       try {
-        const isFull = this.inHand >= this.maxInHand ||
-          this.options.room() <= 0;
-        await (isFull ? this.#change() : this.takeOne());
+        const mustWait = this.inHand >= this.maxInHand ||
+          this.options.room() <= 0 || this.#turn?.mustWait();
+        await (mustWait ? this.#change() : this.takeOne());
         failures = 0;
       } catch (error) {
         this.#isIdle = true;
+        this.#turn?.rest();
         this.wake();
         await this.#recover(error, failures++);
       }
     }
+    this.#turn?.rest();
     await this.#rest();
   }
 

@@ -25,6 +25,7 @@ import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
+import type { Turn } from "./turn.ts";
 
 /** Tells what waits in a queue, as {@linkcode Inbox.backlogs} sees it. */
 export interface Backlog {
@@ -65,6 +66,7 @@ export class Consumers {
   readonly #connections: Connection[] = [];
   readonly #heartbeats: Heartbeat[] = [];
   readonly #sources = new Map<string, Source>();
+  readonly #turns: Turn[] = [];
   readonly #maxBytes: number;
   #bytesInHand = 0;
   #isNear = false;
@@ -95,10 +97,11 @@ export class Consumers {
     const consumers = new Consumers(given.maxMemory);
     try {
       const queues = checkQueues(given.queue, args);
+      const order = new Map(queues.map((queue, at) => [queue, at]));
       // In a cluster each queue may have a server of its own.
       const groups = args.cluster ? queues.map((queue) => [queue]) : [queues];
       for (const group of groups) {
-        await consumers.#add(group, args, given, onBatch);
+        await consumers.#add(group, order, args, given, onBatch);
       }
       return consumers;
     } catch (error) {
@@ -235,6 +238,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
   /** Connects to a server once for all these queues, and joins their consumers. */
   async #add(
     queues: readonly string[],
+    order: ReadonlyMap<string, number>,
     args: RedisArgs,
     options: GivenOptions,
     onBatch: (batch: TakenBatch) => Promise<boolean>,
@@ -285,6 +289,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     const user = parseRedisArgs(args).username ?? "default";
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
+      const rank = order.get(queue)!;
       const blocking = isShared ? control : await connect(
         queue,
         largest,
@@ -319,7 +324,8 @@ return {redis.call('LLEN', KEYS[1]), first or false}
           stats,
         }),
         maxSize: options.maxSize,
-        maxInFlight: options.maxInFlight ?? 16 * batchSize,
+        maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,
+        precedence: order.size > 1 ? { turns: this.#turns, rank } : undefined,
         heartbeatTimeout,
         user,
         logger,
@@ -345,7 +351,6 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       ...await Promise.allSettled([add(first!)]),
       ...await Promise.allSettled(queues.slice(1).map(add)),
     ];
-    const order = new Map(queues.map((queue, at) => [queue, at]));
     sources.sort((a, b) => order.get(a.queue)! - order.get(b.queue)!);
     for (const source of sources) this.#sources.set(source.queue, source);
     const refused = added.find(({ status }) => status === "rejected");

@@ -38,6 +38,8 @@ export class Inbox {
   #consumers!: Consumers;
   #isPaused: boolean;
   #isStopped = false;
+  /** In the order in which they go first. */
+  #queues: readonly string[] = [];
   readonly #offers: Offer[] = [];
   readonly #waiting: ((batch: Batch | undefined) => void)[] = [];
 
@@ -59,6 +61,7 @@ export class Inbox {
    */
   static async open(args: RedisArgs, options: InboxOptions): Promise<Inbox> {
     const inbox = new Inbox(options?.paused === true);
+    inbox.#queues = [options?.queue].flat();
     inbox.#consumers = await Consumers.open(
       args,
       options,
@@ -79,6 +82,8 @@ export class Inbox {
    */
   next(): Promise<Batch | undefined> {
     if (this.#isStopped) return Promise.resolve(undefined);
+    // What is named first goes first.
+    this.#offers.sort((a, b) => this.#rank(a) - this.#rank(b));
     const offer = this.#offers.shift();
     if (offer === undefined) {
       return new Promise((resolve) => this.#waiting.push(resolve));
@@ -174,6 +179,10 @@ export class Inbox {
     }
     resolve(batch);
     return Promise.resolve(true);
+  }
+
+  #rank({ batch }: Offer): number {
+    return this.#queues.indexOf(batch.queue);
   }
 
   #decline(): void {

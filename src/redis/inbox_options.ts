@@ -20,7 +20,10 @@ import type { Logger } from "../logger.ts";
  * the queue.
  */
 export interface InboxOptions {
-  /** The queue, or several of them. */
+  /**
+   * The queue, or several of them: while there are messages in one, nothing is
+   * taken from those that are named after it.
+   */
   queue: string | readonly string[];
   /**
    * The start of this consumer's name; something unique is appended to it.
@@ -89,7 +92,10 @@ export interface InboxOptions {
    * together, before no more are taken. Default: 64 MiB.
    */
   maxMemory?: number;
-  /** The largest number of messages handed out and not settled. Default: 16 batches. */
+  /**
+   * The largest number of messages handed out and not settled, of each queue.
+   * Default: 16 batches, and one of each queue that is not the first.
+   */
   maxInFlight?: number;
   /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
   heartbeatTimeout?: number;

@@ -1,0 +1,48 @@
+/**
+ * Lets the consumers of several queues go one before the other: while there are
+ * messages in a queue, nothing is taken from those that are named after it.
+ */
+export class Turn {
+  readonly #all: Turn[];
+  readonly #rank: number;
+  readonly #wake: () => void;
+  #isBusy = false;
+  #isWaiting = false;
+
+  /**
+   * @param all The turns of all queues, in their order; this one enters itself.
+   * @param rank Its place there.
+   * @param wake Called when it may no longer have to wait.
+   */
+  constructor(all: Turn[], rank: number, wake: () => void) {
+    this.#all = all;
+    this.#rank = rank;
+    this.#wake = wake;
+    all[rank] = this;
+  }
+
+  /** Notes that there may be messages in this queue. */
+  begin(): void {
+    this.#isBusy = true;
+  }
+
+  /** Notes that there are none, or that they cannot be taken: others may go on. */
+  rest(): void {
+    if (!this.#isBusy) return;
+    this.#isBusy = false;
+    for (let rank = this.#rank + 1; rank < this.#all.length; rank++) {
+      const turn = this.#all[rank];
+      if (turn !== undefined && turn.#isWaiting) turn.#wake();
+    }
+  }
+
+  /** Tells whether a queue that goes before this one may have messages. */
+  mustWait(): boolean {
+    this.#isWaiting = false;
+    for (let rank = 0; rank < this.#rank; rank++) {
+      const turn = this.#all[rank];
+      if (turn !== undefined && turn.#isBusy) this.#isWaiting = true;
+    }
+    return this.#isWaiting;
+  }
+}
