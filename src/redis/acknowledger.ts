@@ -128,6 +128,7 @@ export class Acknowledger {
     const messages = handled.map(({ batch: { identities, payloads } }) => ({
       id: identify(identities, 0).id,
       payload: payloads[0]!,
+      verdict: "handled" as const,
     }));
     try {
       // Nobody knows which of them; the others are nowhere any more.

@@ -11,9 +11,10 @@ import {
   identify,
   type Identities,
   type Identity,
+  isSuspected,
   LONGEST_PAUSE,
 } from "./history.ts";
-import { settleLate, tooLate } from "./late_settlement.ts";
+import { type LateMessage, settleLate, tooLate } from "./late_settlement.ts";
 import { KEEP_MISSED, type Missed } from "./named_subscribers.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
@@ -162,14 +163,20 @@ export class HeldBatch extends TakenBatch {
   ): Promise<void> {
     const { stats, logger, queue } = this.consumer.options;
     const { length } = this.payloads;
+    const { maxDeliveries } = this.consumer.options;
     const open = new Set(others.map(({ index }) => index));
-    const handled = this.payloads.flatMap((payload, index) =>
-      open.has(index)
-        ? []
-        : [{ id: identify(this.identities, index).id, payload }]
-    );
+    const messages = this.payloads.map((payload, index): LateMessage => {
+      const { identity: { id }, ...history } = this.#history(index);
+      const isAlone = isSuspected(history, maxDeliveries);
+      const verdict = !open.has(index)
+        ? "handled"
+        : isAlone
+        ? "not died, alone"
+        : "not died";
+      return { id, payload, verdict };
+    });
     stats.taken += length;
-    const cancelled = await settleLate(this.consumer.options, handled);
+    const cancelled = await settleLate(this.consumer.options, messages);
     logger.warn(
       tooLate(length, queue, cancelled),
     );

@@ -159,6 +159,15 @@ export function isComplete(
 export const REMEMBER: string = `
 local HISTORY_SECONDS = 604800
 
+-- Takes back a death: the consumer lives, and has said so late.
+local function acquit(history, verdict)
+  local counts, deaths, crashes, rest =
+    history:match('^(%d+%.%d+)%.(%d+)%.(%d+)(.*)$')
+  local alone = verdict == '0!' and 1 or 0
+  return string.format('%s.%d.%d%s', counts, math.max(0, deaths - 1),
+    math.max(0, crashes - alone), rest)
+end
+
 -- Replaces the histories under a digest; '' stands for none.
 local function note(deliveries, digest, before, after)
   local undo = before and {'HSET', deliveries, digest, before}
@@ -226,7 +235,12 @@ local function putBack(queue, deliveries, payloads, histories)
   for index = #payloads, 1, -1 do
     local history = histories[index] or ''
     local id = isLate and history:match('~([^~@]+)@')
-    if not (id and redis.call('HGET', handled, id)) then
+    local verdict = id and redis.call('HGET', handled, id)
+    if verdict and verdict ~= '1' then
+      history = acquit(history, verdict)
+      add({'HSET', handled, id, verdict}, 'HDEL', handled, id)
+    end
+    if verdict ~= '1' then
       reversed[#reversed + 1] = payloads[index]
       remember(deliveries, payloads[index], history)
     end

@@ -5,38 +5,57 @@ import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { amount } from "../units.ts";
 
-/** A message that was handled although its consumer had been taken for dead. */
+/** A message that was settled although its consumer had been taken for dead. */
 export interface LateMessage {
   /** The id of its identity. */
   readonly id: string;
   readonly payload: Uint8Array;
+  /**
+   * What is known by now: it was handled; or only that its consumer has not died
+   * of it, which had it in hand with others or alone.
+   */
+  readonly verdict: keyof typeof VERDICTS;
 }
 
+/** The same in the words of the scripts, see `acquit` in `HISTORY_FUNCTIONS`. */
+const VERDICTS = { handled: "1", "not died": "0", "not died, alone": "0!" };
+
 /**
- * Tells that messages were handled by somebody who had been taken for dead. What
- * still waits in the queue is delivered no more. What others have in hand is
- * noted: it is not put back when they fail, or count as dead in their turn.
+ * Tells what became of messages with somebody who had been taken for dead. What
+ * was handled and still waits in the queue is delivered no more. What was not has
+ * killed nobody: that death is taken back. What others have in hand is noted, for
+ * the time when they put it back: then it is gone, or the death is.
  */
 const SETTLE_LATE = defineMove(
   ["list", "hash", "hash"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the histories
--- KEYS[3]  the hash of the ids that were handled late
+-- KEYS[3]  the hash of the ids that were settled late
 -- ARGV[1]  for how many seconds they are noted
--- ARGV[2…] in turns: an id, and its message
+-- ARGV[2…] in turns: an id, its message, and '1' where it was handled, '0' where its
+--          consumer has not died of it, '0!' where it had nothing else in hand
 -- Returns how many messages are delivered no more.
 ${REMEMBER}
 begin(KEYS[2])
 local count = 0
-for at = 2, #ARGV, 2 do
-  local id, payload = ARGV[at], ARGV[at + 1]
-  add({'HDEL', KEYS[3], id}, 'HSET', KEYS[3], id, '1')
-  redis.call('EXPIRE', KEYS[3], ARGV[1])
+for at = 2, #ARGV, 3 do
+  local id, payload, verdict = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local digest = redis.sha1hex(payload)
   local histories = redis.call('HGET', KEYS[2], digest)
+  local waits = histories and histories:find('~' .. id .. '@', 1, true)
+  if verdict == '1' or not waits then
+    add({'HDEL', KEYS[3], id}, 'HSET', KEYS[3], id, verdict)
+    redis.call('EXPIRE', KEYS[3], ARGV[1])
+  else
+    note(KEYS[2], digest, histories, (histories:gsub('%S+', function(history)
+      if history:find('~' .. id .. '@', 1, true) then
+        return acquit(history, verdict)
+      end
+    end)))
+  end
   -- It waits near the head, where it was put back.
-  if histories and histories:find('~' .. id .. '@', 1, true) and
+  if verdict == '1' and waits and
     redis.call('LPOS', KEYS[1], payload, 'MAXLEN', 10000) and
     redis.call('LREM', KEYS[1], 1, payload) == 1 then
     commit()
@@ -75,7 +94,11 @@ export async function settleLate(
     [queue, deliveries, handled],
     [
       String(KNOWN_SECONDS),
-      ...messages.flatMap(({ id, payload }) => [id, payload]),
+      ...messages.flatMap(({ id, payload, verdict }) => [
+        id,
+        payload,
+        VERDICTS[verdict],
+      ]),
     ],
     { isReply: isNumber },
   );

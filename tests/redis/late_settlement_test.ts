@@ -11,8 +11,9 @@ class BusyInbox implements AsyncDisposable {
   readonly #reader: ReadableStreamDefaultReader<string>;
   readonly #file = Deno.makeTempFileSync();
   #text = "";
+  #isOver = false;
 
-  constructor(server: TestServer) {
+  constructor(server: TestServer, end = "handles") {
     Deno.removeSync(this.#file);
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
@@ -21,6 +22,7 @@ class BusyInbox implements AsyncDisposable {
         new URL("./busy_inbox.ts", import.meta.url).pathname,
         JSON.stringify(server.args),
         this.#file,
+        end,
       ],
       stdout: "piped",
       stderr: "inherit",
@@ -44,6 +46,8 @@ class BusyInbox implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#process.kill("SIGKILL");
     await this.#reader.cancel();
     await this.#process.status;
@@ -94,3 +98,49 @@ for (
     assert.equal(await server.run("EXISTS", "{queue}:dead"), 0);
   });
 }
+
+Deno.test("Inbox blames a message for no death of a busy consumer that fails with it late", async () => {
+  await using server = await TestServer.start();
+  const deaths = async (): Promise<string[]> => {
+    const all = await server.run<string[]>("HVALS", "{queue}:deliveries");
+    return all.map((history) => history.split(".").slice(0, 3).join("."));
+  };
+  await using busy = new BusyInbox(server, "fails");
+  await until(async () =>
+    await server.run<number>("EXISTS", "{queue}:consumers") === 1
+  );
+  await server.run("RPUSH", "queue", "one");
+  await busy.hear("busy");
+  await using other = await open(server, { paused: true });
+  await until(() => other.stats().reclaimed === 1);
+  assert.deepEqual(await deaths(), ["1.0.1"]);
+  await busy.finish();
+  // It waited in the queue, and its history with it; perhaps it has just been taken.
+  await busy.hear("next: one");
+  await busy[Symbol.asyncDispose]();
+  await until(async () => (await deaths()).length === 1);
+  assert.deepEqual(await deaths(), ["2.0.1"]);
+});
+
+Deno.test("Inbox blames a message that others have by then for no death, either", async () => {
+  await using server = await TestServer.start();
+  await using busy = new BusyInbox(server, "fails");
+  await until(async () =>
+    await server.run<number>("EXISTS", "{queue}:consumers") === 1
+  );
+  await server.run("RPUSH", "queue", "one");
+  await busy.hear("busy");
+  await using other = await open(server);
+  const again = await nextBatch(other);
+  assert.deepEqual(again!.deliveries, [1]);
+  await busy.finish();
+  const error = new Error("left");
+  await other.pause();
+  await again!.settle([{ index: 0, reason: "left", error }]);
+  await busy.hear("next: one");
+  await busy[Symbol.asyncDispose]();
+  const histories = (): Promise<string[]> =>
+    server.run("HVALS", "{queue}:deliveries");
+  await until(async () => (await histories()).length === 1);
+  assert.match((await histories())[0]!, /^3\.0\.1\./);
+});
