@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ANSWER_CLAUSES } from "./zeroconf_answer_clauses.ts";
+import { CONTEST_CLAUSES } from "./zeroconf_contest_clauses.ts";
 import { HEADER_CLAUSES } from "./zeroconf_header_clauses.ts";
 import { LOOK_CLAUSES } from "./zeroconf_look_clauses.ts";
 import {
@@ -517,6 +518,7 @@ export const GROUPS: readonly (readonly Clause[])[] = [
   FIRST.filter(({ role }) => role === "announces"),
   HEADER_CLAUSES,
   ANSWER_CLAUSES,
+  CONTEST_CLAUSES,
   FIRST.filter(({ role }) => role === "looks"),
   LOOK_CLAUSES,
 ];
