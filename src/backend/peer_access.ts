@@ -1,7 +1,7 @@
 import { type Kind, problemIn, row, type Rows } from "../options.ts";
 import { OBJECT, oneOf } from "../kinds.ts";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
-import { parseRedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs } from "../redis/settings.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 

@@ -1,6 +1,6 @@
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
-import { parseRedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs } from "../redis/settings.ts";
 import type { KnownPeers } from "./identity.ts";
 
 /**

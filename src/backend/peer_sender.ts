@@ -19,7 +19,7 @@ import {
   RedisError,
 } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
-import { parseRedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs } from "../redis/settings.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";

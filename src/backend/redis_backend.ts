@@ -8,7 +8,7 @@ import {
   resumeQueue,
 } from "../redis/mod.ts";
 import { addStats, emptyStats } from "../redis/consumer.ts";
-import { parseRedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs } from "../redis/settings.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { Backend } from "./backend.ts";

@@ -1,5 +1,5 @@
 import { formatAddress } from "../redis/address.ts";
-import type { Settings } from "../redis/redis_args.ts";
+import type { Settings } from "../redis/settings.ts";
 
 /** Tells peers on the network where a Redis server is. */
 interface ServicePlace {

@@ -8,11 +8,11 @@ import {
   withoutAliases,
 } from "../options.ts";
 import {
-  contradictionIn,
   expandUrl,
   REDIS_ARGUMENTS,
   type RedisArgs,
 } from "../redis/redis_args.ts";
+import { contradictionIn } from "../redis/settings.ts";
 import { ConfigError } from "./config_error.ts";
 import type { Environment } from "./find_config_file.ts";
 

@@ -1,4 +1,4 @@
-import type { Settings } from "../redis/redis_args.ts";
+import type { Settings } from "../redis/settings.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { allInterfaces } from "../zeroconf/interfaces.ts";
 import { hearOurselves } from "../zeroconf/sockets.ts";

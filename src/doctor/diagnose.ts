@@ -1,7 +1,8 @@
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
-import { parseRedisArgs, type RedisArgs } from "../redis/redis_args.ts";
+import type { RedisArgs } from "../redis/redis_args.ts";
+import { parseRedisArgs } from "../redis/settings.ts";
 import { RedisError } from "../redis/redis_error.ts";
 import { checkAccess, checkWriting } from "./check_access.ts";
 import {

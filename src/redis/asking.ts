@@ -1,6 +1,6 @@
 import { type Address, parseAddress } from "./address.ts";
 import { reachable } from "./find_server.ts";
-import type { Settings } from "./redis_args.ts";
+import type { Settings } from "./settings.ts";
 import type { RedisError } from "./redis_error.ts";
 import { type SendOptions, ServerConnection } from "./server_connection.ts";
 

@@ -2,7 +2,8 @@ import { formatAddress } from "./address.ts";
 import { Health } from "./health.ts";
 import type { ServerConnection } from "./server_connection.ts";
 import { connectToServer } from "./find_server.ts";
-import { parseRedisArgs, type RedisArgs, type Settings } from "./redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs, type Settings } from "./settings.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 

@@ -12,12 +12,8 @@ import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { connectToServer, meansWrongServer } from "./find_server.ts";
 import { NameWatch } from "./name_watch.ts";
-import {
-  parseRedisArgs,
-  type RedisArgs,
-  type Settings,
-  unsetPlace,
-} from "./redis_args.ts";
+import { type RedisArgs, unsetPlace } from "./redis_args.ts";
+import { parseRedisArgs, type Settings } from "./settings.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 import { Trouble } from "./trouble.ts";

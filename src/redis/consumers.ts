@@ -21,7 +21,8 @@ import {
 import { DeadLetterBox } from "./dead_letter_box.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
 import { NamedSubscribers } from "./named_subscribers.ts";
-import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";

@@ -21,7 +21,8 @@ import {
 } from "./dead_letter.ts";
 import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
 import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
-import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs } from "./settings.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";

@@ -1,12 +1,12 @@
 import { settledWithin } from "../waiting.ts";
 import { type Address, formatAddress, isPort } from "./address.ts";
 import { keySlot } from "./queue_keys.ts";
+import type { RedisArgs } from "./redis_args.ts";
 import {
   parseRedisArgs,
-  type RedisArgs,
   type SentinelSettings,
   type Settings,
-} from "./redis_args.ts";
+} from "./settings.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { type Facts, isFacts, isNumber, isText, pairs } from "./reply_shape.ts";
 import { ServerConnection, type ServerOptions } from "./server_connection.ts";

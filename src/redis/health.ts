@@ -1,6 +1,6 @@
 import { LONGEST_TIMER } from "../waiting.ts";
 import { formatAddress } from "./address.ts";
-import type { Settings } from "./redis_args.ts";
+import type { Settings } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
 import type { ServerConnection } from "./server_connection.ts";
 

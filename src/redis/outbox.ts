@@ -21,7 +21,8 @@ import {
 import { formatAddress } from "./address.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
-import { parseRedisArgs, type RedisArgs } from "./redis_args.ts";
+import type { RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs } from "./settings.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { Responses } from "./responses.ts";

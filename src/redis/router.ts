@@ -4,7 +4,8 @@ import type { ConnectOptions } from "./connect_options.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { expandUrl, parseRedisArgs, type RedisArgs } from "./redis_args.ts";
+import { expandUrl, type RedisArgs } from "./redis_args.ts";
+import { parseRedisArgs } from "./settings.ts";
 import { RedisError, restate } from "./redis_error.ts";
 
 /**

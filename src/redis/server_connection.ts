@@ -9,7 +9,8 @@ import {
 } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
 import { Throughput } from "./health.ts";
-import type { Credentials, Settings, TlsSettings } from "./redis_args.ts";
+import type { Credentials } from "./redis_args.ts";
+import type { Settings, TlsSettings } from "./settings.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { ProtocolError, ReplyScanner } from "./reply_scanner.ts";
 import {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import type { RedisArgs } from "../../mod.ts";
-import { parseRedisArgs } from "../../src/redis/redis_args.ts";
+import { parseRedisArgs } from "../../src/redis/settings.ts";
 import { resolved } from "./resolved.ts";
 
 const SERVERS: Record<

@@ -4,7 +4,7 @@ import {
   type Credentials,
   type RedisArgs,
 } from "../../src/redis/mod.ts";
-import { parseRedisArgs } from "../../src/redis/redis_args.ts";
+import { parseRedisArgs } from "../../src/redis/settings.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";

@@ -4,9 +4,9 @@ import { RedisBackend } from "../../mod.ts";
 import { Connection } from "../../src/redis/mod.ts";
 import {
   ignoredArguments,
-  parseRedisArgs,
   type RedisArgs,
 } from "../../src/redis/redis_args.ts";
+import { parseRedisArgs } from "../../src/redis/settings.ts";
 
 import { LineLogger } from "../line_logger.ts";
 import { freePort } from "../servers.ts";
