@@ -13,6 +13,7 @@ import {
   type Schema,
 } from "../message/mod.ts";
 import { type AnyDefinition, isDefinition } from "../message/define_event.ts";
+import { Limit, limited } from "./limit.ts";
 import { fittedEvent } from "../message/schema.ts";
 import {
   type ActionHandler,
@@ -491,24 +492,31 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HANDLER_OPTIONS);
     const type = isDefinition(given) ? given.type : given;
-    const { timeout, schema = schemaOf(given), signal } = options;
+    const { timeout, schema = schemaOf(given), signal, concurrency } = options;
     checkHandler(type, handler, filter);
     if (schema !== undefined && !isOfEvents(type)) {
       throw new TypeError(
         "Cannot register a handler: a schema is for the args of events, and the type is another one",
       );
     }
+    const limit = concurrency === undefined
+      ? undefined
+      : new Limit(concurrency);
     const call = handler as (message: Message) => unknown;
+    const fitting = schema === undefined ? call : (message: Message) => {
+      const fitting = fittedEvent(schema, message as Event);
+      return fitting instanceof Promise ? fitting.then(call) : call(fitting);
+    };
     const subscription = new HandlerSubscription(
       type,
-      schema === undefined ? call : (message) => {
-        const fitting = fittedEvent(schema, message as Event);
-        return fitting instanceof Promise ? fitting.then(call) : call(fitting);
-      },
+      limited(fitting, limit),
       filter,
       timeout,
     );
-    return register(() => this.#subscriber.add(subscription), signal);
+    return register(
+      () => ended(this.#subscriber.add(subscription), limit),
+      signal,
+    );
   }
 
   /**
@@ -588,21 +596,25 @@ export class Bus extends EventTarget implements AsyncDisposable {
     checkHandler(Event, handler, undefined);
     const { timeout, priority = 0, schema = schemaOf(condition), signal } =
       options;
+    const { concurrency } = options;
+    const limit = concurrency === undefined
+      ? undefined
+      : new Limit(concurrency);
     const compiled = this.#read(
       isDefinition(condition) ? { type: condition.type } : condition,
     );
     const call = handler as HookHandler;
-    const hook = new HookSubscription(
-      schema === undefined ? call : (event, captures) => {
+    const fitting: HookHandler = schema === undefined
+      ? call
+      : (event, captures) => {
         const fitting = fittedEvent(schema, event);
         return fitting instanceof Promise
           ? fitting.then((event) => call(event, captures))
           : call(fitting, captures);
-      },
-      timeout,
-    );
+      };
+    const hook = new HookSubscription(limited(fitting, limit), timeout);
     return register(
-      () => this.#subscriber.addHook(hook, compiled, priority),
+      () => ended(this.#subscriber.addHook(hook, compiled, priority), limit),
       signal,
     );
   }
@@ -905,6 +917,14 @@ function whereabouts({ name, message, stack }: Error): string {
   )
     .find((found) => found !== null)?.[1];
   return place === undefined ? text : `${text}, at ${place}`;
+}
+
+/** Ends a registration, and those who wait for their turn with it. */
+function ended(remove: () => void, limit: Limit | undefined): () => void {
+  return () => {
+    remove();
+    limit?.end();
+  };
 }
 
 /** Gives the schema of a definition of events. */

@@ -137,6 +137,12 @@ export interface HandlerOptions<Args = unknown> {
    * issues, and is not tried again. For events alone.
    */
   schema?: Schema<Args>;
+  /**
+   * The number of messages that the handler may have at work at once; the others
+   * wait in their order, and their time begins with their turn. No limit by
+   * default.
+   */
+  concurrency?: number;
   /** Ends the registration when it is aborted. */
   signal?: AbortSignal;
 }
@@ -297,6 +303,7 @@ export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
   signal: SIGNAL,
   timeout: TIME_LIMIT,
   schema: SCHEMA,
+  concurrency: COUNT,
 };
 
 /** Every option of a hook. */

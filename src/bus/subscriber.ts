@@ -3,6 +3,7 @@ import { type ChosenHook, HookTable } from "../message/hook_table.ts";
 import { Event, type Message, SchemaError } from "../message/mod.ts";
 import { LONGEST_TIMER } from "../waiting.ts";
 import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
+import { type Limit, LimitedCall } from "./limit.ts";
 import type { Receipt, Retry } from "./receipt.ts";
 import { UNNAMED } from "./roster.ts";
 import {
@@ -54,8 +55,10 @@ interface Task {
   readonly token: number;
   /** The time in seconds that it may take. */
   readonly timeout: number;
-  /** When its time is over, in milliseconds. */
-  readonly deadline: number;
+  /** When its time is over, in milliseconds; it has not begun before its turn. */
+  deadline: number;
+  /** Has to be given its turn back. */
+  turn?: Limit;
 }
 
 /**
@@ -72,6 +75,7 @@ export class Subscriber {
   #room = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Infinity;
+  #isEnded = false;
 
   /** @param options How it works, and whom it tells. */
   constructor(options: SubscriberOptions) {
@@ -177,6 +181,10 @@ export class Subscriber {
       if (retry?.concerns(serial, isolate, this.name) === false) continue;
       try {
         const result = subscription.deliver(message, hook?.match);
+        if (result instanceof LimitedCall) {
+          this.#followInTurn(subscription, message, index, receipt, result);
+          continue;
+        }
         if (!isPending(result)) continue;
         this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
@@ -202,6 +210,7 @@ export class Subscriber {
 
   /** Ends every subscription, and gives back what handlers are still busy with. */
   end(): void {
+    this.#isEnded = true;
     this.endQueues();
     this.#hooks.clear();
     this.#change([]);
@@ -280,6 +289,50 @@ export class Subscriber {
     }
   }
 
+  /** Calls a handler when it is its turn; its time begins then. */
+  #followInTurn(
+    subscription: Subscription,
+    message: Message,
+    index: number,
+    receipt: Receipt,
+    { limit, run }: LimitedCall,
+  ): void {
+    const { timeout = this.#options.handlerTimeout } = subscription;
+    const token = receipt.begin(index);
+    const task: Task = {
+      subscription,
+      message,
+      index,
+      receipt,
+      token,
+      timeout,
+      deadline: Infinity,
+    };
+    this.#tasks.add(task);
+    const fail = (error: unknown): void => {
+      if (!this.#tasks.has(task)) return;
+      this.#fail(task, error);
+      this.#finish(task);
+    };
+    limit.take(() => {
+      // What waits when the bus is closed is given back by that.
+      if (this.#isEnded || !this.#tasks.has(task)) return limit.give();
+      task.turn = limit;
+      if (limit.isEnded) {
+        return fail(new LeftError("The handler was removed before its turn"));
+      }
+      task.deadline = performance.now() + timeout * 1000;
+      if (task.deadline < this.#timerAt) this.#setTimer(task.deadline);
+      try {
+        const result = run();
+        if (!isPending(result)) return this.#finish(task);
+        Promise.resolve(result).then(() => this.#finish(task), fail);
+      } catch (error) {
+        fail(error);
+      }
+    });
+  }
+
   /** Wakes at the first deadline; what has begun later has mostly a later one. */
   #setTimer(deadline: number): void {
     clearTimeout(this.#timer);
@@ -321,6 +374,7 @@ export class Subscriber {
       this.#room = Promise.withResolvers();
     }
     task.receipt.finish(task.token);
+    task.turn?.give();
   }
 
   #fail(
