@@ -105,3 +105,30 @@ Deno.test("Inbox takes three commands a message, and few while nothing happens",
   const perMessage = (await commands(server) - before) / 20;
   assert.ok(perMessage < 3.5, `${perMessage} commands a message`);
 });
+
+for (const count of [1, QUEUES.length]) {
+  Deno.test(`Inbox at rest beats, and does nothing else, with ${count} ${count === 1 ? "queue" : "queues"}`, async () => {
+    await using server = await TestServer.start();
+    await using _inbox = await Inbox.open(server.args, {
+      queue: QUEUES.slice(0, count),
+      heartbeatTimeout: 6,
+      logger: new LineLogger(),
+    });
+    const calls = async (): Promise<{ beats: number; others: string[] }> => {
+      const text = await server.run<string>("INFO", "commandstats");
+      const all = [...text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g)];
+      const beats = all.find(([, name]) => name === "set")?.[2];
+      const others = all.filter(([, name]) => name !== "set" && name !== "info")
+        .map(([, name, count]) => `${name} ${count}`);
+      return { beats: Number(beats ?? 0), others };
+    };
+    const after = async (beats: number): ReturnType<typeof calls> => {
+      const goal = (await calls()).beats + beats;
+      await until(async () => (await calls()).beats >= goal);
+      return await calls();
+    };
+    // The first beats look who else there is.
+    const { others } = await after(2);
+    assert.deepEqual((await after(3)).others, others);
+  });
+}
