@@ -1,7 +1,7 @@
 /**
  * Shows what the benchmarks have measured last: for each file in
- * `bench/results` a table in `docs/performance.md` and, for each unit in it that
- * several rows share, a bar chart in `docs/plots`.
+ * `bench/results` a table in `docs/performance.md`, where that has room for one,
+ * and a bar chart in `docs/plots` for each picture that the page shows.
  *
  *     deno task bench:plots
  */
@@ -18,8 +18,6 @@ const SUBJECTS: Record<string, string> = {
   "messages/s": "rates",
   "µs": "latencies",
   "s": "times",
-  "packets": "packets",
-  "bytes": "bytes",
 };
 
 /** The findings about us and our peers, each by one measure: N times as much as the bare client. */
@@ -35,12 +33,14 @@ const FINDINGS: Record<string, (times: string) => string> = {
 };
 const OURS = "#2f6fde";
 const PEER = "#a9adb5";
+/** What one would use instead of us. */
+const PEERS =
+  /^(bare|streams|BullMQ|bee|redis-py|python|Avahi|Broadcast|Worker|without|idle queue, BLPOP)/;
 /** Narrow enough for a phone. */
-const PEER_WIDTH = 480;
+const WIDTH = 480;
+const LABELS = 190;
 
-const WIDTH = 860;
-const LABELS = 380;
-const BAR = 36;
+const BAR = 40;
 const MARGIN = 90;
 
 const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -62,32 +62,49 @@ function tabulate({ date, machine, versions, rows }: Result): string {
   return `${lines.join("\n")}\n\n${date.slice(0, 10)}: ${where}.`;
 }
 
-/** A bar for each row, the first one on top. */
-function draw(title: string, unit: string, rows: readonly Row[]): string {
+/** A bar for each row, the first one on top: ours in colour, the others in grey. */
+function draw(title: string, rows: readonly Row[]): string {
+  const height = MARGIN + BAR * rows.length;
   const chart = echarts.init(null, null, {
     renderer: "svg",
     ssr: true,
     width: WIDTH,
-    height: MARGIN + BAR * rows.length,
+    height,
   });
   chart.setOption({
     animation: false,
+    // A ground of its own, so that a dark page does not swallow the text.
     backgroundColor: "#ffffff",
-    title: { text: `${title}, ${unit}`, textStyle: { fontSize: 14 } },
-    grid: { left: LABELS, right: 80, top: 40, bottom: 40 },
-    xAxis: { type: "value", axisLabel: { hideOverlap: true } },
+    title: {
+      text: inLines(title),
+      subtext: rows[0]!.unit,
+      left: 10,
+      textStyle: { fontSize: 15 },
+    },
+    grid: { left: LABELS, right: 80, top: MARGIN - 10, bottom: 10 },
+    xAxis: { type: "value", show: false },
     yAxis: {
       type: "category",
       inverse: true,
       data: rows.map(({ what }) => what),
-      axisLabel: { width: LABELS - 90, overflow: "break" },
+      axisLabel: {
+        fontSize: 12,
+        color: "#222222",
+        width: LABELS - 45,
+        overflow: "break",
+      },
+      axisTick: { show: false },
     },
     series: [{
       type: "bar",
-      data: rows.map(({ value }) => value),
+      data: rows.map(({ what, value }) => ({
+        value,
+        itemStyle: { color: PEERS.test(what) ? PEER : OURS },
+      })),
       label: {
         show: true,
         position: "right",
+        fontSize: 13,
         formatter: ({ value }: { value: unknown }) =>
           format.format(Number(value)),
       },
@@ -98,47 +115,24 @@ function draw(title: string, unit: string, rows: readonly Row[]): string {
   return svg;
 }
 
-/** One measure of ours, in colour, and of the peers, in grey. */
-function compare(title: string, rows: readonly Row[]): string {
-  const chart = echarts.init(null, null, {
-    renderer: "svg",
-    ssr: true,
-    width: PEER_WIDTH,
-    height: MARGIN + BAR * rows.length,
-  });
-  const unit = rows[0]!.unit;
-  chart.setOption({
-    animation: false,
-    // A ground of its own, so that a dark page does not swallow the text.
-    backgroundColor: "#ffffff",
-    title: { text: title, subtext: unit, textStyle: { fontSize: 15 } },
-    grid: { left: 130, right: 70, top: 64, bottom: 10 },
-    xAxis: { type: "value", show: false },
-    yAxis: {
-      type: "category",
-      inverse: true,
-      data: rows.map(({ what }) => what.replace(/:.*/, "")),
-      axisLabel: { fontSize: 14, color: "#222222" },
-      axisTick: { show: false },
-    },
-    series: [{
-      type: "bar",
-      data: rows.map(({ what, value }) => ({
-        value,
-        itemStyle: { color: what.startsWith("ours:") ? OURS : PEER },
-      })),
-      label: {
-        show: true,
-        position: "right",
-        fontSize: 14,
-        formatter: ({ value }: { value: unknown }) =>
-          format.format(Number(value)),
-      },
-    }],
-  });
-  const svg = chart.renderToSVGString();
-  chart.dispose();
-  return svg;
+/** Breaks a title where a line is full. */
+function inLines(title: string): string {
+  return title.replaceAll(/(.{1,46})(?: |$)/g, "$1\n").trim();
+}
+
+/** Draws a picture, if the page shows it: what it says of it is the title. */
+async function picture(
+  name: string,
+  rows: readonly Row[],
+  title?: string,
+): Promise<void> {
+  const shown = new RegExp(`!\\[([^\\]]*)\\]\\(plots/${name}\\.svg\\)`).exec(
+    page,
+  );
+  if (shown === null) return;
+  const file = new URL(`${name}.svg`, PLOTS);
+  await Deno.writeTextFile(file, draw(title ?? shown[1]!, rows));
+  console.log(file.pathname);
 }
 
 await Deno.mkdir(PLOTS, { recursive: true });
@@ -147,7 +141,7 @@ for await (const { name } of Deno.readDir(RESULTS)) {
   const result: Result = JSON.parse(
     await Deno.readTextFile(new URL(name, RESULTS)),
   );
-  const { date, machine, rows } = result;
+  const { rows } = result;
   const benchmark = name.replace(".json", "");
   page = page.replace(
     new RegExp(`(<!-- ${benchmark} -->\n)[^]*?(<!-- end -->)`),
@@ -159,20 +153,18 @@ for await (const { name } of Deno.readDir(RESULTS)) {
     if (ours?.ratio === undefined) continue;
     const title = finding(format.format(ours.ratio.value));
     const slug = measure.replaceAll(/\W+/g, "-");
-    const file = new URL(`${benchmark}-${slug}.svg`, PLOTS);
-    await Deno.writeTextFile(file, compare(title, found));
-    console.log(file.pathname);
+    const named = found.map((row) => ({
+      ...row,
+      what: row.what.replace(/:.*/, ""),
+    }));
+    await picture(`${benchmark}-${slug}`, named, title);
   }
   // A figure that is compared with two others has two rows.
   const unique = new Map(rows.map((row) => [row.what, row]));
   const units = Map.groupBy(unique.values(), ({ unit }) => unit);
   for (const [unit, rows] of units) {
     const subject = SUBJECTS[unit];
-    if (subject === undefined || rows.length < 2) continue;
-    const title = `${benchmark}, ${date.slice(0, 10)}, ${machine.cores} cores`;
-    const file = new URL(`${benchmark}-${subject}.svg`, PLOTS);
-    await Deno.writeTextFile(file, draw(title, unit, rows));
-    console.log(file.pathname);
+    if (subject !== undefined) await picture(`${benchmark}-${subject}`, rows);
   }
 }
 await Deno.writeTextFile(PAGE, page);
