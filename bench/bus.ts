@@ -3,7 +3,7 @@
  * `BroadcastChannel`, with each frame acknowledged so that none is lost, and
  * `Worker.postMessage`, which knows no backpressure.
  *
- *     deno task bench:bus
+ *     deno task bench:bus [batches]
  *
  * All carry the same events of 330 bytes, in batches of 256, and the receiver
  * builds the messages. The rounds of the contenders alternate.
@@ -15,9 +15,10 @@ import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const ROUNDS = 5;
 const BATCH = 256;
-const MESSAGES = 4000 * BATCH;
+const BATCHES = Number(Deno.args[0] ?? 4000);
+const MESSAGES = BATCHES * BATCH;
 /** The acknowledged channel is so slow that fewer have to do. */
-const CHANNEL_MESSAGES = 800 * BATCH;
+const CHANNEL_MESSAGES = Math.ceil(BATCHES / 5) * BATCH;
 
 const encoder = new TextEncoder();
 let names = 0;

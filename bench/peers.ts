@@ -2,7 +2,7 @@
  * What a queue costs at home, beside other ways to have one: a minute in which
  * nothing happens, and one with a message a second.
  *
- *     deno task bench:peers
+ *     deno task bench:peers [seconds]
  *
  * Each consumer is a process of its own, on a server of its own. It needs Linux,
  * which tells in `/proc` what a process has used, and python3 with redis-py.
@@ -12,7 +12,7 @@ import { Connection, startRedis } from "../src/redis/mod.ts";
 import { report, type Row } from "./report.ts";
 import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
-const SECONDS = 15;
+const SECONDS = Number(Deno.args[0] ?? 15);
 const QUEUE = "peers";
 const CONTENDERS = [
   "ours",
