@@ -10,6 +10,7 @@ import {
   Request,
   type ServiceInfo,
 } from "../../mod.ts";
+import { Browser } from "../../src/zeroconf/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
@@ -279,4 +280,57 @@ Deno.test("Backend warns of a message for someone else than its peer", async () 
   await backend.sendTo(peerAt(port), event, unproved);
   await logger.line(/warn: Sending a message for "hall" to "kitchen"/);
   assert.equal(await theirs.run("LLEN", QUEUE), 1);
+});
+
+/** Announces a service on this host from another process, which is killed at the end. */
+function announceElsewhere(id: string, port: number): AsyncDisposable {
+  const zeroconf = new URL("../../src/zeroconf/mod.ts", import.meta.url).href;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      "--no-check",
+      "--quiet",
+      `
+      import { Advertiser } from ${JSON.stringify(zeroconf)};
+      const advertiser = new Advertiser({ interfaces: ["127.0.0.1"] });
+      const service = { name: ${JSON.stringify(id)}, port: ${port} };
+      await advertiser.register({ ...service, type: "platypush-redis" });
+    `,
+    ],
+    stdin: "null",
+  }).spawn();
+  return {
+    async [Symbol.asyncDispose](): Promise<void> {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+Deno.test("Backend asks for a peer again whose Redis cannot be reached, and finds that it is gone", async () => {
+  const id = deviceId();
+  const port = freePort();
+  const announced = announceElsewhere(id, port);
+  const appeared = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<void>();
+  await using browser = new Browser({
+    interfaces,
+    onChange: ({ kind, service }) => {
+      if (service.deviceId !== id) return;
+      (kind === "removed" ? gone : appeared).resolve();
+    },
+  });
+  await browser.start();
+  await inTime(appeared.promise, "the service", 60);
+  // It says no goodbye, and its records are valid for two minutes.
+  await announced[Symbol.asyncDispose]();
+  await using backend = new RedisBackend({
+    redisArgs: { socket_connect_timeout: 1 },
+  });
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await assert.rejects(
+    backend.sendTo(id, event, { ...unproved, interfaces, timeout: 10 }),
+    { code: "connection" },
+  );
+  await inTime(gone.promise, "that it goes", 60);
 });
