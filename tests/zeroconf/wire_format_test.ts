@@ -4,6 +4,7 @@ import { decode } from "dns-packet";
 import {
   decodeMessage,
   encodeMessage,
+  mayConcern,
 } from "../../src/zeroconf/wire_format.ts";
 import { received, serviceRecords, TYPE } from "./helpers.ts";
 
@@ -89,4 +90,24 @@ Deno.test("encodeMessage() lists the types that a name has", () => {
       data: { nextDomain: name, rrtypes: ["A", "TXT", "AAAA", "SRV"] },
     }]],
   );
+});
+
+Deno.test("mayConcern() tells packets about others apart without decoding them", () => {
+  const labels = new Set(["_platypush-redis", "kitchen"]);
+  const concerns = (...names: string[]): boolean =>
+    mayConcern(
+      encodeMessage({
+        type: "query",
+        questions: names.map((name) => ({ name, type: "ANY" })),
+      }),
+      labels,
+    );
+  assert.ok(concerns("_platypush-redis._tcp.local"));
+  assert.ok(concerns("_PLATYPUSH-redis._tcp.local"));
+  assert.ok(concerns("hall._platypush-redis._tcp.local"));
+  assert.ok(concerns("kitchen.local"));
+  // The second name points into the first one.
+  assert.ok(concerns("_ipp._tcp.local", "kitchen.local"));
+  assert.ok(!concerns("_ipp._tcp.local", "printer._ipp._tcp.local"));
+  assert.ok(!concerns("kitchens.local", "_platypush._tcp.local"));
 });
