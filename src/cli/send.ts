@@ -30,7 +30,7 @@ import {
   withHub,
 } from "./sender.ts";
 import { tokenOf, tokenOption } from "./token.ts";
-import { argsOf, filled, pair, seconds } from "./values.ts";
+import { argsOf, checkNumbers, filled, pair, seconds } from "./values.ts";
 import { printableJson, printLine } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { amount, number } from "../units.ts";
@@ -275,8 +275,9 @@ function withExtent(error: Error, next: number): Error {
     : new Error(message, options);
 }
 
-/** Refuses what is no message. */
+/** Refuses what is no message, or would be another one. */
 function check(text: string, what: string, { deviceId }: Sender): void {
+  checkNumbers(text, what);
   try {
     Message.build(text, { deviceId });
   } catch (error) {

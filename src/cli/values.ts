@@ -123,35 +123,75 @@ export function pair(): ValueParser<"sync", readonly [string, unknown]> {
   });
 }
 
-/** Reads `NAME=VALUE`; the value is JSON where it parses as JSON, else a text. A whole number keeps all its digits. */
+/** Reads `NAME=VALUE`; the value is JSON where it parses as JSON, else a text. Whole numbers keep all their digits. */
 export function readPair(
   pair: string,
 ): readonly [name: string, value: unknown] | undefined {
   const at = pair.indexOf("=");
   if (at < 1) return undefined;
+  const name = pair.slice(0, at);
   const text = pair.slice(at + 1);
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    const twice = keyGivenTwice(text);
-    if (twice !== undefined) {
-      throw new UsageError(
-        `${pair.slice(0, at)}: the key ${twice} is there twice in one object`,
-      );
-    }
-    if (losesDigits(text, value)) {
-      throw new UsageError(
-        `${
-          pair.slice(0, at)
-        }: this number would not arrive as it is written; in quotes it is a text`,
-      );
-    }
-    const isRounded = typeof value === "number" &&
-      !Number.isSafeInteger(value) && /^\s*-?\d+\s*$/.test(text);
-    return [pair.slice(0, at), isRounded ? BigInt(text) : value];
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    return [pair.slice(0, at), text];
+    value = JSON.parse(text, withAllDigits);
+  } catch {
+    return [name, text];
   }
+  const twice = keyGivenTwice(text);
+  if (twice !== undefined) {
+    throw new UsageError(
+      `${name}: the key ${twice} is there twice in one object`,
+    );
+  }
+  checkNumbers(text, name);
+  return [name, value];
+}
+
+/** Reads a whole number that would lose digits as a `BigInt`. */
+function withAllDigits(
+  _key: string,
+  value: unknown,
+  { source = "" }: { source?: string } = {},
+): unknown {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) &&
+      WHOLE.test(source)
+    ? BigInt(source)
+    : value;
+}
+
+const WHOLE = /^-?\d+$/;
+
+/**
+ * Refuses numbers that would not arrive as they are written.
+ *
+ * @param text JSON, or a Python literal.
+ * @param what What it is, for the error.
+ * @throws {UsageError} There is such a number in it.
+ */
+export function checkNumbers(text: string, what: string): void {
+  const tokens = text.matchAll(
+    /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?/gi,
+  );
+  for (const [token] of tokens) {
+    if (/^["']/.test(token) || WHOLE.test(token)) continue;
+    if (decimal(token) === decimal(String(Number(token)))) continue;
+    throw new UsageError(
+      `${what}: the number ${token} would not arrive as it is written; in quotes it is a text`,
+    );
+  }
+}
+
+/** Writes a number in one way only: its digits without zeros around them, and an exponent. */
+function decimal(number: string): string {
+  const parts = /^(-?)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(number);
+  if (parts === null) return number; // Infinity
+  const [, sign, whole = "", fraction = "", exponent = "0"] = parts;
+  const digits = (whole + fraction).replace(/^0+/, "");
+  const short = digits.replace(/0+$/, "");
+  const zeros = digits.length - short.length;
+  return short === ""
+    ? "0"
+    : `${sign}${short}e${Number(exponent) - fraction.length + zeros}`;
 }
 
 /** Finds a key, in quotes, that an object of a JSON text has twice: only the last one would count. */
@@ -170,15 +210,6 @@ function keyGivenTwice(json: string): string | undefined {
     token = each;
   }
   return undefined;
-}
-
-/** Tells whether a number with a point or an exponent is more exact, or larger, than it can be. */
-function losesDigits(text: string, value: unknown): boolean {
-  if (typeof value !== "number" || /^\s*-?\d+\s*$/.test(text)) return false;
-  if (!Number.isFinite(value)) return true;
-  const digits = text.replace(/e.*$/i, "").replace(/\D/g, "")
-    .replace(/^0+/, "").replace(/0+$/, "");
-  return digits.length > 17 || (value === 0 && digits !== "");
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runProgram } from "../programs.ts";
 import { TestServer } from "../servers.ts";
-import { at } from "./helpers.ts";
+import { at, QUEUE } from "./helpers.ts";
 
 /** Runs a command that is used wrongly, and gives its one line on stderr. */
 async function refused(args: string[], input = ""): Promise<string> {
@@ -21,15 +21,37 @@ Deno.test("the command line refuses what contradicts itself, or would be altered
       [["send", "event", "custom.A", 'b={"a":1,"a":2}'], /"a" is there twice/],
       [["send", "event", "custom.A", 'b=[{"c":{},"c":[]}]'], /"c" is there/],
       [["send", "message"], /the standard input is empty/],
+      [["send", "event", ""], /the type of an event.* got ""/],
+      [["send", "event", "custom.A", "a=1", "a=2"], /"a" is there twice/],
+      [["send", "event", "custom.A", "type=b"], /"type" is what stands in/],
+      [["send", "event", "custom.A", "a=1e400"], /a: the number 1e400 would/],
+      [["send", "event", "custom.A", 'a={"b":[-1e-400]}'], /number -1e-400/],
+      [["send", "request", "b.c", "a=9007199254740993.0"], /993\.0 would not/],
+      [[
+        "send",
+        "message",
+        `{"type":"event","args":{"type":"custom.A",` +
+        `"a":0.12345678901234567890}}`,
+      ], /argument: the number 0\.1234/],
+      [["listen", "--embedded"], /--embedded .* --url/],
       [["send", "request"], /Expected an `ACTION`.*arguments\. See --help$/m],
     ] as const
   ) {
     const place = args[0] === "discover" ? [] : at(server);
     assert.match(await refused([...args, ...place]), expected);
   }
-  const fine = 'b={"a":1,"b":{"a":"a:a"},"c":[{"a":1},{"a":"}"}]}';
-  const command = ["cli.ts", "send", "event", "custom.A", fine, ...at(server)];
-  assert.equal((await runProgram(command)).code, 0);
+  const fine = [
+    'b={"a":1,"b":{"a":"a:a"},"c":[{"a":1},{"a":"}"}]}',
+    'c=[12345678901234567890, -0.30000000000000004, 1.50, "1e400"]',
+    "d=1e400 of them",
+  ];
+  const command = ["cli.ts", "send", "event", "custom.A", ...fine];
+  assert.equal((await runProgram([...command, ...at(server)])).code, 0);
+  const [text] = await server.run<string[]>("LRANGE", QUEUE, "0", "-1");
+  assert.match(
+    text!,
+    /"c":\[12345678901234567890,-0\.30000000000000004,1\.5,"1e400"\],"d":"1e400 of them"/,
+  );
 });
 
 Deno.test("dead, status and doctor say what there is not, and what is missing", async () => {
