@@ -35,8 +35,9 @@ await program(async (signal) => {
   signal.addEventListener("abort", () => backend.stop());
 
   await backend.start();
-  await backend.registerService();
-  for await (const message of backend.bus) {
+  // No other host reaches a private server: then there is no port to tell.
+  await backend.registerService(redis.isPrivate ? { port: 0 } : {});
+  for await (const message of backend.bus.stream({ signal })) {
     await printLine(message.toString());
   }
 });

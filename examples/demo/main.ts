@@ -38,6 +38,20 @@ await program(async (signal) => {
   await using server = await startRedis();
   await step("Redis", `a private server on ${server.address}`);
 
+  // It ends after the backend, which waits for what it has at work.
+  const worker = new Worker(new URL("./subscriber.ts", import.meta.url), {
+    type: "module",
+  });
+  using _worker = { [Symbol.dispose]: () => worker.terminate() };
+  const inWorker: number[] = [];
+  const told = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<void>();
+  worker.onmessage = ({ data }) => {
+    if (data === "ready") return ready.resolve();
+    inWorker.push(data);
+    if (inWorker.length === COUNT) told.resolve();
+  };
+
   const deviceId = `demo-${crypto.randomUUID().slice(0, 4)}`;
   await using backend = new RedisBackend({
     redisArgs: server.redisArgs,
@@ -54,25 +68,14 @@ await program(async (signal) => {
   }, page);
   await step("Page", `look at ${bold(`http://127.0.0.1:${http.addr.port}/`)}`);
 
-  const worker = new Worker(new URL("./subscriber.ts", import.meta.url), {
-    type: "module",
-  });
-  using _worker = { [Symbol.dispose]: () => worker.terminate() };
-  const inWorker: number[] = [];
-  const told = Promise.withResolvers<void>();
-  const ready = Promise.withResolvers<void>();
-  worker.onmessage = ({ data }) => {
-    if (data === "ready") return ready.resolve();
-    inWorker.push(data);
-    if (inWorker.length === COUNT) told.resolve();
-  };
   await within(limit, ready.promise);
   await step("Worker", "subscribes to the same bus");
 
   const found = find(deviceId, limit);
-  const name = await backend.registerService();
+  // No other host reaches the private server: there is no port to tell.
+  const name = await backend.registerService({ port: 0 });
   await step("Zeroconf", `advertised as ${name}`);
-  const service = await found;
+  const service = await within(limit, found);
   await step(
     "",
     service
@@ -186,16 +189,20 @@ async function find(
 
 async function within<T>(limit: AbortSignal, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const onAbort = (): void => late.reject(tooLate());
+  const onAbort = (): void => late.reject(tooLate(limit));
   limit.addEventListener("abort", onAbort);
   try {
-    if (limit.aborted) throw tooLate();
+    if (limit.aborted) throw tooLate(limit);
     return await Promise.race([work, late.promise]);
   } finally {
     limit.removeEventListener("abort", onAbort);
   }
 }
 
-function tooLate(): Error {
-  return new Error("The demonstration was interrupted, or took too long");
+function tooLate({ reason }: AbortSignal): Error {
+  return new Error(
+    reason instanceof DOMException && reason.name === "TimeoutError"
+      ? "The demonstration took too long"
+      : "Interrupted before everything had arrived",
+  );
 }

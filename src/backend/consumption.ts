@@ -114,9 +114,11 @@ export class Consumption {
     const bad = failures.filter(({ reason }) => isBad(reason));
     if (bad.length > 0) {
       logger.warn(
-        `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" were not taken: ${
+        `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" ${
+          bad.length === 1 ? "was" : "were"
+        } not taken: ${
           bad[0]!.error.message
-        }.`,
+        }. What is not taken is kept as a dead letter; \`platypush-redis dead list\` shows it.`,
       );
     }
     // What is given up because the backend stops has not failed.

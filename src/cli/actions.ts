@@ -124,12 +124,13 @@ async function ask(
         ),
     );
   }
-  const requester = await openRequester(destination, signal);
+  const requester = await openRequester(destination, signal, responseTimeout);
   await using backend = requester.backend;
   whenAborted(signal, () => backend.stop());
   return await askBoth(
     { target: target ?? requester.target, origin: backend.deviceId },
-    (request) => backend.sendRequest(request, { responseTimeout }),
+    (request) =>
+      backend.sendRequest(request, { responseTimeout: requester.left }),
   );
 }
 

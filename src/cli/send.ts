@@ -147,12 +147,16 @@ async function requestAndWait(
   destination: Destination,
   signal: AbortSignal,
 ): Promise<void> {
-  const { backend, target } = await openRequester(destination, signal);
+  const { backend, target, left } = await openRequester(
+    destination,
+    signal,
+    wait,
+  );
   await using _backend = backend;
   whenAborted(signal, () => backend.stop());
   const asking = backend.sendRequest(
     { target, origin: backend.deviceId, ...request },
-    { responseTimeout: wait },
+    { responseTimeout: left },
   );
   await printResponse(asking, signal);
 }

@@ -32,6 +32,7 @@ import { filled } from "./values.ts";
  *
  * @param name The peer's device id, or the name of its service.
  * @param options Our own; its `peers` say who we are on the peer's Redis.
+ * @param wait The time that finding and connecting may take, in seconds.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  * @throws {RedisError} The peer may not be shown what it was given.
  */
@@ -40,13 +41,15 @@ async function openAtPeer(
   options: RedisBackendOptions,
   trust: Trust,
   signal: AbortSignal,
+  wait: number,
 ): Promise<{ backend: RedisBackend; target: string }> {
   const { peers = {}, identity, redisArgs: own = {} } = options;
+  const limit = AbortSignal.timeout(wait * 1000);
   const knownPeers = knownPeersIn(identity);
   const isDevice = await isKnownDevice(name, peers, knownPeers);
   let opened: { backend: RedisBackend; target: string } | undefined;
   await firstProved(
-    await findPeers(name, isDevice, signal),
+    await findPeers(name, isDevice, signal, Math.min(wait, SEARCH)),
     async (peer) => {
       const { deviceId, queue } = peer;
       const known = { ...peers[deviceId], ...trust };
@@ -57,7 +60,7 @@ async function openAtPeer(
       const redisArgs = await pin?.() ?? access.args;
       if (greet !== undefined) {
         await using _proved = await Connection.connect(redisArgs, {
-          signal,
+          signal: AbortSignal.any([signal, limit]),
           greet,
         });
       }
@@ -75,18 +78,24 @@ function trustOf(isUnproved: boolean): Trust {
   return isUnproved ? { trust: "unproved" } : {};
 }
 
+/** How long a peer is looked for at most, in seconds. */
+const SEARCH = 2;
+
 async function findPeers(
   name: string,
   isDevice: boolean,
   signal: AbortSignal,
+  timeout: number,
 ): Promise<ServiceInfo[]> {
-  const services = await discover({ signal });
+  const services = await discover({ signal, timeout });
   const peers = peersNamed(services, name, isDevice);
   if (peers.length > 0) return peers;
   signal.throwIfAborted();
   const seen = services.map(({ deviceId }) => `"${deviceId}"`).join(", ");
   throw new DOMException(
-    `There is no peer "${name}" on the local network, only ${seen || "nobody"}`,
+    `There is no peer "${name}" on the local network: within ${timeout} s only ${
+      seen || "nobody"
+    } was found`,
     "NotFoundError",
   );
 }
@@ -242,18 +251,25 @@ export class Sender implements AsyncDisposable {
  * Opens a backend that sends requests and gets the responses; dispose of it.
  *
  * @param signal Ends the search for a peer.
+ * @param wait The time that finding a peer may take, in seconds.
+ * @returns The backend, whom it asks, and the seconds that are left.
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */
 export async function openRequester(
   { to, redis, unproved }: Destination,
   signal: AbortSignal,
-): Promise<{ backend: RedisBackend; target: string }> {
+  wait: number,
+): Promise<{ backend: RedisBackend; target: string; left: number }> {
   const options = await resolveOptions(redis);
   if (to !== undefined) {
-    return await openAtPeer(to, options, trustOf(unproved), signal);
+    const start = performance.now();
+    const trust = trustOf(unproved);
+    const peer = await openAtPeer(to, options, trust, signal, wait);
+    const left = wait - (performance.now() - start) / 1000;
+    return { ...peer, left: Math.max(left, 0.001) };
   }
   const backend = new RedisBackend(options);
-  return { backend, target: backend.deviceId };
+  return { backend, target: backend.deviceId, left: wait };
 }
 
 /**

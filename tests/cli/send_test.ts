@@ -264,6 +264,9 @@ Deno.test({
     assert.deepEqual(JSON.parse(asked.stdout).response.output, { n: 1 });
     assert.equal(absent.code, 1);
     assert.match(absent.stderr, /^error: There is no peer "lmp".*"lamp"/);
+    const request = ["send", "request", "lamp.on", "--to", "lmp"];
+    const soon = await run(...request, "--wait", "0.3");
+    assert.match(soon.stderr, /"lmp" .* within 0\.3 s only /);
 
     await using watch = new Program(["cli.ts", "discover", "--watch"], {
       namespace,
