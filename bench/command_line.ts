@@ -34,6 +34,8 @@ async function cost(program: readonly string[]): Promise<number> {
       "run",
       "--quiet",
       "-A",
+      // As the guide installs it.
+      "--unstable-lazy-dynamic-imports",
       ...program,
     ],
     stderr: "inherit",
