@@ -1,26 +1,20 @@
+import { LoopbackServer } from "./loopback_server.ts";
+
 /**
  * A TCP proxy on loopback. What derives from it says how bytes go through.
  */
-export abstract class Proxy implements AsyncDisposable {
+export abstract class Proxy extends LoopbackServer {
   /** The port to which it forwards new connections. */
   target: number;
-  readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.TcpConn>();
-  readonly #work = new Set<Promise<void>>();
 
   /**
    * @param target The port to which it forwards.
    * @param at Where it listens.
    */
-  constructor(target: number, at = { hostname: "127.0.0.1", port: 0 }) {
+  constructor(target: number, at?: { hostname: string; port: number }) {
+    super(at);
     this.target = target;
-    this.#listener = Deno.listen(at);
-    this.#track(this.#accept());
-  }
-
-  /** The port on which it listens. */
-  get port(): number {
-    return (this.#listener.addr as Deno.NetAddr).port;
   }
 
   /** Closes every connection. */
@@ -29,10 +23,10 @@ export abstract class Proxy implements AsyncDisposable {
     this.#connections.clear();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+  override async [Symbol.asyncDispose](): Promise<void> {
+    const over = super[Symbol.asyncDispose]();
     this.cut();
-    while (this.#work.size > 0) await Promise.all(this.#work);
+    await over;
   }
 
   /** Resolves when a new connection may be forwarded. */
@@ -57,17 +51,7 @@ export abstract class Proxy implements AsyncDisposable {
     return 65_536;
   }
 
-  async #accept(): Promise<void> {
-    try {
-      for await (const client of this.#listener) {
-        this.#track(this.#serve(client));
-      }
-    } catch {
-      // The listener was closed.
-    }
-  }
-
-  async #serve(client: Deno.TcpConn): Promise<void> {
+  protected override async serve(client: Deno.TcpConn): Promise<void> {
     this.#connections.add(client);
     try {
       await this.admit(client);
@@ -109,11 +93,6 @@ export abstract class Proxy implements AsyncDisposable {
       close(connection);
       this.#connections.delete(connection);
     }
-  }
-
-  #track(work: Promise<void>): void {
-    this.#work.add(work);
-    work.finally(() => this.#work.delete(work));
   }
 }
 

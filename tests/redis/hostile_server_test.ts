@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { Connection, Inbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { LoopbackServer } from "../loopback_server.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
@@ -11,39 +12,18 @@ import { handleAll } from "./inboxes.ts";
 const encoder = new TextEncoder();
 
 /** Answers everything the same, or goes on without an end, and counts what is taken. */
-class Impostor implements AsyncDisposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  readonly #work = new Set<Promise<void>>();
+class Impostor extends LoopbackServer {
   readonly #begin: Uint8Array;
   readonly #more: Uint8Array;
   sent = 0;
 
   constructor(begin: string, more = "") {
+    super();
     this.#begin = encoder.encode(begin);
     this.#more = encoder.encode(more);
-    this.#track(this.#accept());
   }
 
-  get port(): number {
-    return (this.#listener.addr as Deno.NetAddr).port;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    while (this.#work.size > 0) await Promise.all(this.#work);
-  }
-
-  async #accept(): Promise<void> {
-    try {
-      for await (const client of this.#listener) {
-        this.#track(this.#serve(client));
-      }
-    } catch {
-      // The listener was closed.
-    }
-  }
-
-  async #serve(client: Deno.TcpConn): Promise<void> {
+  protected override async serve(client: Deno.TcpConn): Promise<void> {
     try {
       const buffer = new Uint8Array(4096);
       for (let count; (count = await client.read(buffer)) !== null;) {
@@ -59,11 +39,6 @@ class Impostor implements AsyncDisposable {
       // The client is gone.
     }
     client.close();
-  }
-
-  #track(work: Promise<void>): void {
-    this.#work.add(work);
-    work.finally(() => this.#work.delete(work));
   }
 }
 
