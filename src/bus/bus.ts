@@ -122,10 +122,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** The bus's name. */
   readonly name: string;
   readonly #options: BusOptions;
-  /** Where it posts and watches. */
+  /** The exchange on which it posts and watches. */
   readonly #exchange: Exchange;
   readonly #poster: Subscriber;
-  /** Where it listens; a member of a group does so elsewhere. */
+  /** The exchange on which it listens; a member of a group has one of its own. */
   readonly #inlet: Exchange;
   readonly #subscriber: Subscriber;
   readonly #receipts = new Set<Receipt>();

@@ -21,7 +21,7 @@ export interface GroupOptions {
   readonly name: string;
   /** The number of the subscription that its first member has begun with. */
   readonly since: number;
-  /** How long it waits for another member when the last one was lost, in seconds. */
+  /** The time in seconds that it waits for another member when the last one was lost. */
   readonly patience: number;
   /** Numbers the frames of all links. */
   nextFrame(): number;

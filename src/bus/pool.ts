@@ -18,7 +18,7 @@ interface PoolMessage {
   readonly lock?: string;
 }
 
-/** Says which workers a {@linkcode Pool} has. */
+/** Says which workers {@linkcode pool} starts. */
 export interface PoolOptions {
   /** The number of workers. That of the machine's processor cores by default. */
   size?: number;
@@ -29,7 +29,7 @@ export interface PoolOptions {
    * wants `--unstable-worker-options` for that. All that the process may by default.
    */
   permissions?: Deno.PermissionOptions;
-  /** How long a worker may take to close its buses before it is terminated, in seconds. 10 by default. */
+  /** The time in seconds that a worker may take to close its buses before it is terminated. 10 by default. */
   stopTimeout?: number;
   /** Stops the pool when it is aborted. */
   signal?: AbortSignal;
@@ -91,6 +91,24 @@ export function pool(url: string | URL, options: PoolOptions = {}): Pool {
  * ends, since something was thrown there or for another reason, is started again,
  * after pauses that grow up to 30 s while it ends soon. What it was at work on is
  * given to others, as with every subscriber that is lost.
+ *
+ * @example
+ * ```ts
+ * import { pool } from "@platypush/redis/bus";
+ * import assert from "node:assert/strict";
+ *
+ * const stop = new AbortController();
+ * const module = `
+ *   import { Bus } from "${import.meta.resolve("@platypush/redis/bus")}";
+ *   new Bus({ name: "example/pool/stop" });
+ * `;
+ * const url = `data:application/typescript,${encodeURIComponent(module)}`;
+ * const workers = pool(url, { size: 1, signal: stop.signal });
+ * await workers.ready();
+ * stop.abort();
+ * await workers.close(); // waits until they have stopped
+ * assert.equal(workers.restarts, 0);
+ * ```
  */
 export class Pool implements AsyncDisposable {
   /** The number of workers. */
@@ -278,7 +296,7 @@ export class Pool implements AsyncDisposable {
   }
 }
 
-/** What a thread does for the pool that has started it. */
+/** A bus in a thread that a pool has started. */
 interface Pooled {
   ready(): Promise<void>;
   close(): Promise<void>;
