@@ -6,6 +6,7 @@
  */
 
 export * from "../message/mod.ts";
+export type { ActionHandler, ActionOptions } from "./action_table.ts";
 export { Bus } from "./bus.ts";
 export type {
   BusOptions,

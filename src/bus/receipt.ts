@@ -91,7 +91,11 @@ export class Receipt {
   readonly handled: Promise<readonly Failure[]>;
   /** The named subscribers that should get the messages, in this post or later. */
   expected: readonly string[] = [];
-  /** Messages that one of these has missed, because it was not there. */
+  /**
+   * Messages that one of these has missed, because it was not there.
+   *
+   * @internal
+   */
   readonly missed: Missed[] = [];
   // The first one stands for handing the messages out.
   #open = 1;
@@ -175,6 +179,8 @@ export class Receipt {
    * @param chunk The messages.
    * @param present Who is there, see {@linkcode Member.names}.
    * @param bus Names the bus, as long as anybody in the process has it open.
+   *
+   * @internal
    */
   noteMissed(
     { first, end, options }: Chunk,

@@ -8,4 +8,5 @@ export { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 export { main } from "./main.ts";
 export { printLine } from "./print.ts";
 export { ExitCode, program } from "./program.ts";
+export type { Credentials, RedisArgs } from "../redis/mod.ts";
 export { type ProvidedRedis, provideRedis } from "./provide_redis.ts";

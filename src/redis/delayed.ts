@@ -8,7 +8,7 @@ import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 
 /** The longest time that a message may be delayed, in seconds: a year. */
-export const LONGEST_DELAY = 365 * 86_400;
+export const LONGEST_DELAY: number = 365 * 86_400;
 /** The number of messages that become due at once. */
 const MOVED = 512;
 
