@@ -320,7 +320,7 @@ export class Backend extends LifeCycle {
   /**
    * Takes a message back that was sent with a delay and is not due yet.
    *
-   * @param id The message's id.
+   * @param id The id of the message, as `sendEvent()` has returned it.
    * @param queueName The queue it was sent to. Default: the backend's own.
    * @returns Whether it was still there, and will not come any more.
    * @throws {TypeError} If the id is no text, or an argument for Redis is unknown

@@ -96,7 +96,7 @@ export function secondsUntilDue({ delay = 0, at }: ScheduleOptions): number {
   );
 }
 
-/** A message with the id by which {@linkcode Outbox.cancel} finds it. */
+/** A message for {@linkcode Outbox.schedule}, with the id by which {@linkcode Outbox.cancel} finds it. */
 export interface ScheduledMessage {
   /** The id. */
   readonly id: string;

@@ -156,7 +156,8 @@ export class Outbox {
    * @param queue The queue to whose end they go when they are due.
    * @param messages The messages, each with an id by which it can be cancelled.
    * @param options When they are due, and the key of their kind.
-   * @param timeout As for {@linkcode Outbox.push}.
+   * @param timeout The longest time to wait for the server and its answer, in
+   * seconds, as for {@linkcode Outbox.push}.
    * @returns Whether they were sent.
    * @throws {TypeError} There is no such option or it is of another kind, or both
    * `delay` and `at` are given.
@@ -194,7 +195,7 @@ export class Outbox {
    * Takes delayed messages back that are not due yet.
    *
    * @param queue The queue that they were sent to.
-   * @param id Their id.
+   * @param id The id with which they were sent.
    * @returns Whether there was one.
    * @throws {RedisError} As {@linkcode Outbox.push}.
    */
