@@ -176,8 +176,8 @@ export class Receipt {
   /**
    * Notes which of the subscribers that should get some messages are not there.
    *
-   * @param chunk The messages.
-   * @param present Who is there, see {@linkcode Member.names}.
+   * @param chunk The messages, as they are posted together.
+   * @param present The names of the subscribers that are there.
    * @param bus Names the bus, as long as anybody in the process has it open.
    *
    * @internal

@@ -12,7 +12,7 @@ export interface CommandWords {
   readonly values?: readonly string[];
 }
 
-/** What is told of an option. */
+/** Describes an option. */
 interface OptionWords {
   /** One line about it. */
   readonly brief: string;

@@ -78,7 +78,7 @@ function trustOf(isUnproved: boolean): Trust {
   return isUnproved ? { trust: "unproved" } : {};
 }
 
-/** How long a peer is looked for at most, in seconds. */
+/** The longest time that a peer is looked for, in seconds. */
 const SEARCH = 2;
 
 async function findPeers(

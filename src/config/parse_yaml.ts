@@ -360,7 +360,7 @@ class PythonNumber {
   }
 }
 
-/** What PyYAML refuses as a value: it keeps both for mappings. */
+/** The texts that PyYAML refuses as a value: it keeps both for mappings. */
 const RESERVED = /^(?:=|<<)$/;
 
 /** The kinds of plain scalars, by the regular expressions of PyYAML's resolver. */

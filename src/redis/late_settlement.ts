@@ -11,7 +11,7 @@ export interface LateMessage {
   readonly id: string;
   readonly payload: Uint8Array;
   /**
-   * What is known by now: it was handled; or only that its consumer has not died
+   * Says what is known by now: it was handled; or only that its consumer has not died
    * of it, which had it in hand with others or alone.
    */
   readonly verdict: keyof typeof VERDICTS;

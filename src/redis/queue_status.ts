@@ -47,7 +47,7 @@ export interface QueueStatus {
      */
     readonly isIndexed: boolean;
   }[];
-  /** What waits for named subscribers that are away. */
+  /** The messages that wait for named subscribers that are away. */
   readonly missed: readonly {
     /** The name of the subscriber. */
     readonly subscriber: string;
