@@ -43,7 +43,7 @@ const PAGES: readonly Page[] = [
 ];
 
 /** A page waits so long for Redis, and then shows what is known, in seconds. */
-const FIRST_LOOK = 0.25;
+const FIRST_LOOK = 0.05;
 /** The largest form, in bytes. */
 const MAX_BODY = 16 * 2 ** 20;
 

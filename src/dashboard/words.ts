@@ -69,3 +69,8 @@ export function typeChip(name: string): Html {
       title="${name}">${shorten(short, 120)}</span>
   `;
 }
+
+/** Writes times that grow as the first one, and the steps from one to the next: that is a sixth as long. */
+export function stepsOf(times: readonly number[]): number[] {
+  return times.map((time, at) => time - (times[at - 1] ?? 0));
+}

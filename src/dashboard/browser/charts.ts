@@ -18,9 +18,13 @@ export class Charts {
 
   constructor(root: Document) {
     for (const element of root.querySelectorAll<HTMLElement>("[data-chart]")) {
+      const [steps, ...lines]: [number[], ...number[][]] = JSON.parse(
+        element.dataset["columns"]!,
+      );
+      let time = 0;
       this.#charts.set(element.dataset["chart"]!, {
         element,
-        columns: JSON.parse(element.dataset["columns"]!),
+        columns: [steps.map((step) => time += step), ...lines],
         plot: undefined,
       });
     }

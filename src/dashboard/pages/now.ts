@@ -5,6 +5,7 @@ import type { Desk, Html, Page, Part } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
 import { number, size, span } from "../../units.ts";
 import { verdictOf } from "../verdict.ts";
+import { stepsOf } from "../words.ts";
 
 /** The line goes back so far, in seconds. */
 const LINE = 3600;
@@ -87,7 +88,7 @@ function lineOf(desk: Desk): Html {
     ? [
       "Waiting",
       [
-        desk.survey.levels.map(({ time }) => Math.floor(time)),
+        stepsOf(desk.survey.levels.map(({ time }) => Math.floor(time))),
         desk.survey.levels.map(({ lengths }) =>
           lengths.reduce((sum, length) => sum + length, 0)
         ),
@@ -97,7 +98,8 @@ function lineOf(desk: Desk): Html {
       "Messages a second",
       (() => {
         const rates = desk.passed.rates(LINE);
-        return [rates.map((_, at) => now - rates.length + at), rates];
+        const times = rates.map((_, at) => now - rates.length + at);
+        return [stepsOf(times), rates];
       })(),
     ];
   return html`

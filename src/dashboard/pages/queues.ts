@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
 import { amount, number, span } from "../../units.ts";
-import { chip, pausedFor } from "../words.ts";
+import { chip, pausedFor, stepsOf } from "../words.ts";
 
 /** The page with the queues, and how long each was. */
 export const queuesPage: Page = {
@@ -61,7 +61,7 @@ async function queueOf(context: Context, desk: Desk): Promise<string> {
 
 function lineOf({ queues, survey }: Desk): Html {
   const columns = [
-    survey.levels.map(({ time }) => Math.floor(time)),
+    stepsOf(survey.levels.map(({ time }) => Math.floor(time))),
     ...queues.map((_, at) =>
       survey.levels.map(({ lengths }) => lengths[at] ?? 0)
     ),
