@@ -113,7 +113,6 @@ export class NamedSubscribers {
   /** Takes note of the names that the server knows. */
   learn(names: readonly string[]): void {
     this.names = [...new Set([...names, ...this.#present, ...this.#arrived])];
-    if (this.names.length > 0) this.#lookIn(this.#interval);
   }
 
   /** Takes note of what was missed; who is there by now gets it at once. */
@@ -269,6 +268,7 @@ return {names, moved, forgotten}
       this.#onLost(Number(forgotten[at + 1]));
     }
     this.learn(names);
+    if (this.names.length > 0) this.#lookIn(this.#interval);
   }
 
   #onLost(lost: number): void {
