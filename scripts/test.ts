@@ -32,7 +32,7 @@ const ALSO_OVER_SOCKET = ["redis", "doctor"];
 const NEED_ALL = ["dashboard"];
 const PROCESSES = 2 * navigator.hardwareConcurrency;
 /** Milliseconds until a folder counts as hung, many times what any takes. */
-const TIME_LIMIT = 15 * 60_000;
+const TIME_LIMIT = 30 * 60_000;
 
 interface Count {
   passed: number;

@@ -26,7 +26,7 @@ export class ClusterSetup implements AsyncDisposable {
   get args(): RedisArgs {
     return {
       cluster: this.nodes.slice(1).map(({ args }) => `127.0.0.1:${args.port}`),
-      socket_connect_timeout: 1,
+      socket_connect_timeout: 10,
     };
   }
 
@@ -54,7 +54,7 @@ export class ClusterSetup implements AsyncDisposable {
         port: freePort(),
         config: [
           "cluster-enabled yes",
-          "cluster-node-timeout 1000",
+          "cluster-node-timeout 3000",
           "cluster-replica-validity-factor 0",
           "repl-diskless-sync-delay 0",
         ],

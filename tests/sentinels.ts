@@ -28,7 +28,7 @@ export class SentinelSetup implements AsyncDisposable {
     return {
       sentinels: this.#ports.map((port) => `127.0.0.1:${port}`),
       serviceName: "tested",
-      socket_connect_timeout: 1,
+      socket_connect_timeout: 10,
     };
   }
 
@@ -77,8 +77,8 @@ export class SentinelSetup implements AsyncDisposable {
           "bind 127.0.0.1",
           `dir "${directory}"`,
           `sentinel monitor tested 127.0.0.1 ${this.master.args.port} 2`,
-          "sentinel down-after-milliseconds tested 1000",
-          "sentinel failover-timeout tested 3000",
+          "sentinel down-after-milliseconds tested 3000",
+          "sentinel failover-timeout tested 9000",
           "",
         ].join("\n"),
       );

@@ -111,7 +111,7 @@ Deno.test("Bus says nothing of who is to get a message that is wrong itself, or 
 });
 
 Deno.test("A worker that is lost has dropped what it was at work on, and left the rest", async () => {
-  await using bus = open({ stallTimeout: 1 });
+  await using bus = open({ stallTimeout: 2 });
   using worker = new TestWorker("lost");
   await worker.tell({ do: "open", options: { name: bus.name } });
   // It handles 0 and 1, fails with 2, has 3 in an asynchronous handler, and
@@ -166,7 +166,7 @@ Deno.test("A worker that closes its bus has failed with nothing", async () => {
 });
 
 Deno.test("A worker that stands still leaves the others in peace, and gets what it has missed", async () => {
-  await using bus = open({ stallTimeout: 0.4 });
+  await using bus = open({ stallTimeout: 2 });
   let here = 0;
   bus.registerHandler(Event, () => here++);
   using worker = await TestWorker.listening("sleeper", bus);

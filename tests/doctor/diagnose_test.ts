@@ -182,6 +182,7 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
     queue: "queue",
     batchSize: 2,
     maxInFlight: 2,
+    heartbeatTimeout: 600,
   });
   const batch = await inbox.next();
   await server.run("RPUSH", "queue", "d", "e", "f");
@@ -209,7 +210,7 @@ Deno.test("diagnose finds what a consumer had in hand whom somebody has removed 
   const options = { queue: "queue", batchSize: 3, maxInFlight: 3 };
   await using inbox = await Inbox.open(server.args, {
     ...options,
-    heartbeatTimeout: 60,
+    heartbeatTimeout: 600,
   });
   await inbox.next();
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");

@@ -80,7 +80,12 @@ Deno.test("A message tells how often it came, and is not blamed for the first de
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "poison");
   const logger = new LineLogger();
-  const options = { queue: "queue", maxDeliveries: 2, logger };
+  const options = {
+    queue: "queue",
+    maxDeliveries: 2,
+    heartbeatTimeout: 600,
+    logger,
+  };
   for (let deaths = 0; deaths < 2; deaths++) {
     const inbox = await Inbox.open(server.args, options);
     const batch = (await inTime(inbox.next(), "the message"))!;

@@ -1,5 +1,6 @@
 import { Bus, Event, RedisBackend } from "../../mod.ts";
 import { Connection } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 
 // Handles messages, of which one kills the process: a number is handled once it
 // is on the list "handled".
@@ -16,6 +17,6 @@ const backend = new RedisBackend({
   deviceId: "livingroom",
   bus,
   batchSize: 100,
-  heartbeatTimeout: 0.5,
+  heartbeatTimeout: HEARTBEAT,
 });
 await backend.start();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Program } from "../programs.ts";
@@ -134,7 +135,7 @@ Deno.test("What consumers died with waits until nothing else is in hand", async 
   await server.run("RPUSH", "queue", "harmless");
   await using inbox = await Inbox.open(server.args, {
     queue: "queue",
-    heartbeatTimeout: 0.3,
+    heartbeatTimeout: HEARTBEAT,
     logger: new LineLogger(),
   });
   const harmless = await inTime(inbox.next(), "a batch");
@@ -159,7 +160,7 @@ Deno.test("A message is not blamed for a consumer that leaves in an orderly way"
       queue: "queue",
       logger,
     });
-    const batch = await inTime(inbox.next(), "the message", 10);
+    const batch = await inTime(inbox.next(), "the message");
     assert.deepEqual(batch!.deliveries, [deliveries]);
     await inbox.stop(0);
   }

@@ -6,16 +6,17 @@ import {
   Outbox,
   type RedisArgs,
 } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 
 const decoder = new TextDecoder();
 
-/** Short times, so that a fault is over soon. */
-export const QUICK = { heartbeatTimeout: 1, batchSize: 100 };
+/** How messages are taken: not too many at a time, from who dies soon. */
+export const QUICK = { heartbeatTimeout: HEARTBEAT, batchSize: 100 };
 
 /** How long anything may take before it counts as never, in seconds. */
-export const LIMIT = 60;
+export const LIMIT = 180;
 
 /** Reads the number of a message. */
 export function numberOf(payload: Uint8Array): number {

@@ -1,11 +1,12 @@
 // deno-lint-ignore-file no-console
 import { Event, RedisBackend } from "../../mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 
 // Tells who each message is, and holds it until it is killed.
 const backend = new RedisBackend({
   redisArgs: JSON.parse(Deno.args[0]!),
   deviceId: "livingroom",
-  heartbeatTimeout: 1,
+  heartbeatTimeout: HEARTBEAT,
   maxDeliveries: 10,
 });
 backend.bus.registerHandler(Event, ({ id, timestamp }) => {

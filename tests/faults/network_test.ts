@@ -3,7 +3,7 @@ import { inTime } from "../in_time.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
-import { delay, Flow } from "./flow.ts";
+import { Flow } from "./flow.ts";
 
 /** The most that is handed out or on its way at a time. */
 const IN_FLIGHT = 1700;
@@ -24,7 +24,7 @@ Deno.test("Nothing is lost when all connections are killed 50 times", async () =
   assert.ok(inbox.stats().reconnects >= 50, String(inbox.stats().reconnects));
 });
 
-Deno.test("Nothing is lost when the network is silently cut for 4 s", async () => {
+Deno.test("Nothing is lost when the network is silently cut", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
@@ -37,12 +37,10 @@ Deno.test("Nothing is lost when the network is silently cut for 4 s", async () =
   const producing = flow.produce(server.args, 5000, 2);
   await flow.until(1000);
   proxy.freeze();
-  const frozen = performance.now();
   flow.logger.lines.length = 0;
-  await until(() => flow.logger.lines.length > 0, "the cut is noticed");
-  assert.ok(performance.now() - frozen < 4000);
+  await flow.logger.line(/the server has not answered/);
   // Attempts to connect again are given up, too.
-  await delay(4000 - (performance.now() - frozen));
+  await flow.logger.line(/no answer within/);
   proxy.thaw();
   await producing;
   await flow.complete();

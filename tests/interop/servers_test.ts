@@ -17,11 +17,16 @@ import {
   type RedisError,
   startRedis,
 } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 
-const QUICK = { queue: "queue", heartbeatTimeout: 0.6, retryPause: 0.02 };
+const QUICK = {
+  queue: "queue",
+  heartbeatTimeout: HEARTBEAT,
+  retryPause: 0.02,
+};
 const decoder = new TextDecoder();
 
 /** One row of the table for each server that is new enough, see `whyNot`. */

@@ -1,4 +1,5 @@
 import { Inbox } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { texts } from "./inboxes.ts";
 
 // Takes one batch, keeps the event loop busy until it is told to go on by a file,
@@ -6,7 +7,7 @@ import { texts } from "./inboxes.ts";
 const [args, isDone, end] = Deno.args as [string, string, string];
 const inbox = await Inbox.open(JSON.parse(args), {
   queue: "queue",
-  heartbeatTimeout: 0.6,
+  heartbeatTimeout: HEARTBEAT,
 });
 const batch = await inbox.next();
 Deno.stdout.writeSync(new TextEncoder().encode("busy\n"));

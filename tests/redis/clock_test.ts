@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { TestServer } from "../servers.ts";
-import { sleep } from "../../src/waiting.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -83,7 +83,11 @@ Deno.test("Inbox puts back what a dead consumer had in hand although the server'
   await lay("dead", "600");
   // It does not say for how long its heartbeat counts.
   await lay("older", "1");
-  await using living = await open(server, { maxInFlight: 1, batchSize: 1 });
+  await using living = await open(server, {
+    maxInFlight: 1,
+    batchSize: 1,
+    heartbeatTimeout: 2 * HEARTBEAT,
+  });
   const heartbeats = await server.run<string[]>("KEYS", "{queue}:consumer:c*");
   assert.equal(heartbeats.length, 1);
   await server.run("PEXPIRE", heartbeats[0]!, String(HOUR));
@@ -91,7 +95,10 @@ Deno.test("Inbox puts back what a dead consumer had in hand although the server'
   const batch = await nextBatch(living);
   assert.deepEqual(texts(batch), ["dead"]);
   // Who lives goes on beating, and is not taken for dead.
-  await sleep(1.5);
+  for (let beat = 0; beat < 4; beat++) {
+    const before = await server.run("GET", heartbeats[0]!);
+    await until(async () => await server.run("GET", heartbeats[0]!) !== before);
+  }
   await batch!.settle();
   assert.equal(living.stats().acknowledged, 1);
   const { reclaimed } = other.stats();

@@ -43,7 +43,7 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
       }
     }
   };
-  await inTime(Promise.all([read(a), read(b)]), "everything is read", 60);
+  await inTime(Promise.all([read(a), read(b)]), "everything is read");
   assert.deepEqual(received.toSorted(), numbers(1000).toSorted());
   assert.deepEqual(marked.toSorted(), numbers(700).toSorted());
   assert.equal(a.stats().reclaimed + b.stats().reclaimed, 700);
@@ -75,7 +75,7 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
   // It takes nothing more while it has a message in hand.
   await using inbox = await open(server, {
     logger,
-    heartbeatTimeout: 60,
+    heartbeatTimeout: 600,
     maxInFlight: 1,
   });
   const batch = await nextBatch(inbox);
@@ -104,7 +104,7 @@ Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   // Its heartbeat is too slow to be what notices it.
   await using inbox = await open(server, {
     logger,
-    heartbeatTimeout: 60,
+    heartbeatTimeout: 600,
     maxInFlight: 1,
   });
   const batch = await nextBatch(inbox);

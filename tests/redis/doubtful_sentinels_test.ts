@@ -103,7 +103,7 @@ Deno.test("Connection asks the next sentinel where one is wrong", async (t) => {
       const logger = new LineLogger();
       const sentinels = [`127.0.0.1:${port}`, `127.0.0.1:${right}`];
       await using connection = await Connection.connect(
-        { sentinels, serviceName: "tested", socket_connect_timeout: 1 },
+        { sentinels, serviceName: "tested", socket_connect_timeout: 10 },
         { logger },
       );
       assert.deepEqual(connection.address, { host: "127.0.0.1", port: master });

@@ -12,10 +12,15 @@ import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 
-const logger = new LineLogger();
-/** Well below the defaults, and above what a busy machine adds, in seconds. */
-const SOON = 4;
+/** Much more time than a connection gets that is to notice something soon. */
+const PATIENT: RedisArgs = { health_check_interval: 120 };
 
+/**
+ * Silences the way to a server, and waits until a connection is given up: before
+ * one that is patient, which tells that it was in time however busy the machine is.
+ *
+ * @returns After how many seconds that was, on a busy machine later.
+ */
 async function silentAfter(
   args: RedisArgs,
   act: (connection: Connection) => Promise<unknown>,
@@ -23,40 +28,39 @@ async function silentAfter(
   const port = freePort();
   await using _server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  const lost = Promise.withResolvers<void>();
-  await using connection = await Connection.connect(
-    { ...args, port: proxy.port },
-    {
-      logger: { ...logger, warn: () => lost.resolve() },
-    },
-  );
+  const lost: string[] = [];
+  const connect = (name: string, args: RedisArgs): Promise<Connection> =>
+    Connection.connect({ ...args, port: proxy.port }, {
+      logger: new LineLogger(),
+      onLost: () => lost.push(name),
+    });
+  await using connection = await connect("tested", args);
+  await using patient = await connect("patient", PATIENT);
   await connection.command(["PING"]);
   proxy.freeze();
   const start = performance.now();
-  const acting = act(connection).catch((error: RedisError) => error);
-  await lost.promise;
+  const acting = [connection, patient].map((one) =>
+    act(one).catch((error: RedisError) => error)
+  );
+  await until(() => lost.length > 0);
   const seconds = (performance.now() - start) / 1000;
+  assert.deepEqual(lost, ["tested"]);
   proxy.thaw();
-  await acting;
+  await Promise.all(acting);
   await connection.ready();
   assert.equal(await connection.command(["PING"]), "PONG");
   return seconds;
 }
 
 Deno.test("Connection notices in time that an idle connection is dead", async () => {
-  const seconds = await silentAfter(
-    { health_check_interval: 1 },
-    () => Promise.resolve(),
-  );
-  assert.ok(seconds < SOON, String(seconds));
+  await silentAfter({ health_check_interval: 1 }, () => Promise.resolve());
 });
 
 Deno.test("Connection notices in time that no answer comes", async () => {
-  const seconds = await silentAfter(
+  await silentAfter(
     { health_check_interval: 1 },
     (connection) => connection.command(["PING"]),
   );
-  assert.ok(seconds < SOON, String(seconds));
 });
 
 Deno.test("Connection gives a command that blocks the time it asked for", async () => {
@@ -65,25 +69,24 @@ Deno.test("Connection gives a command that blocks the time it asked for", async 
     (connection) =>
       connection.command(["BLPOP", "nothing", "0.5"], { block: 0.5 }),
   );
-  assert.ok(seconds > 0.6 && seconds < SOON, String(seconds));
+  assert.ok(seconds > 0.6, String(seconds));
 });
 
 Deno.test("Connection takes socket_timeout for the time to answer", async () => {
-  const seconds = await silentAfter(
+  await silentAfter(
     { health_check_interval: 0, socket_timeout: 0.2 },
     (connection) => connection.command(["PING"]),
   );
-  assert.ok(seconds < SOON, String(seconds));
 });
 
 Deno.test("Connection stays while a command blocks on a healthy server", async () => {
   await using server = await TestServer.start();
   await using connection = await Connection.connect({
     ...server.args,
-    health_check_interval: 0.2,
+    socket_timeout: 3,
   });
-  const reply = await connection.command(["BLPOP", "nothing", "1"], {
-    block: 1,
+  const reply = await connection.command(["BLPOP", "nothing", "5"], {
+    block: 5,
   });
   assert.equal(reply, null);
   assert.equal(connection.reconnects, 0);
@@ -93,12 +96,12 @@ Deno.test("Connection stays when this process itself stood still", async () => {
   await using server = await TestServer.start();
   await using connection = await Connection.connect({
     ...server.args,
-    health_check_interval: 0.4,
+    socket_timeout: 2,
   });
   const reply = connection.command(["BLPOP", "nothing", "0.1"], { block: 0.1 });
   // The command is on its way before the process is kept busy.
   await new Promise((resolve) => setImmediate(resolve));
-  const end = performance.now() + 1000;
+  const end = performance.now() + 4000;
   while (performance.now() < end);
   assert.equal(await reply, null);
   assert.equal(connection.reconnects, 0);
@@ -129,7 +132,7 @@ Deno.test("Inbox loses nothing when its connections are silently cut", async () 
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  const args = { port: proxy.port, health_check_interval: 0.5 };
+  const args = { port: proxy.port, health_check_interval: 2 };
   const logger = new LineLogger();
   await using inbox = await Inbox.open(args, { queue: "queue", logger });
   const waiting = nextBatch(inbox);
@@ -158,10 +161,11 @@ Deno.test("Inbox waits no longer on a connection whose way was cut with the othe
     /blocked_clients:1/.test(await server.run("INFO", "clients"))
   );
   proxy.strand();
-  await until(() => inbox.stats().reconnects >= 2);
+  // By itself the wait would end, and be missed, after more than half a minute.
+  await until(() => inbox.stats().reconnects >= 2, "both are given up", 20);
   // For the server the one at the old end still waits, and was the first.
   await server.run("RPUSH", "queue", "one");
-  const batch = await inTime(waiting, "the message comes", 15);
+  const batch = await inTime(waiting, "the message comes");
   assert.equal(new TextDecoder().decode(batch!.payloads[0]), "one");
   await batch!.settle();
 });

@@ -1,4 +1,5 @@
 import { Inbox } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { until } from "../until.ts";
 
 // Takes five batches and holds them until it is killed. A sixth one waits for it,
@@ -6,7 +7,7 @@ import { until } from "../until.ts";
 const inbox = await Inbox.open(JSON.parse(Deno.args[0]!), {
   queue: "queue",
   batchSize: 100,
-  heartbeatTimeout: 1,
+  heartbeatTimeout: HEARTBEAT,
 });
 for (let count = 1; count <= 5; count++) {
   await inbox.next();

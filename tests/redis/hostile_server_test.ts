@@ -139,7 +139,7 @@ class Abort extends AbortController implements Disposable {
 Deno.test("Connection gives up an answer that trickles without an end", async () => {
   await using server = await TestServer.start({ port: freePort() });
   await using proxy = new TcpProxy(server.args.port!);
-  const args = { port: proxy.port, socket_timeout: 0.5 };
+  const args = { port: proxy.port, socket_timeout: 2 };
   const logger = new LineLogger();
   await using connection = await Connection.connect(args, { logger });
   await server.run("SET", "key", "value");
@@ -152,7 +152,7 @@ Deno.test("Connection gives up an answer that trickles without an end", async ()
   await inTime(asked, "the answer is given up");
   clearInterval(drip);
   await logger.line(
-    /the server has sent \d+ bytes of an answer in \d\.\d s\. Connecting again/,
+    /the server has sent \d+ bytes of an answer in [\d.]+ s\. Connecting again/,
   );
   await connection.ready();
   assert.equal(await connection.command(["GET", "key"]), "value");

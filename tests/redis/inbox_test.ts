@@ -90,7 +90,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     const batch = await nextBatch(inbox);
     // By the next turn of the event loop it waits for its batch to be settled.
     await new Promise((resolve) => setTimeout(resolve));
-    await inTime(inbox.pause(), "the pause", 5);
+    await inTime(inbox.pause(), "the pause");
     assert.deepEqual(
       await queued(server),
       messages.slice(batch!.payloads.length),

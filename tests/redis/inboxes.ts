@@ -1,4 +1,5 @@
 import { type Batch, Inbox, type InboxOptions } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 
@@ -19,7 +20,7 @@ export function open(
 ): Promise<Inbox> {
   return Inbox.open(server.args, {
     queue: "queue",
-    heartbeatTimeout: 0.6,
+    heartbeatTimeout: HEARTBEAT,
     retryPause: 0.02,
     logger: new LineLogger(),
     ...options,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Inbox, Outbox, queueStatus } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { caughtUp, ReplicaPair } from "../replicas.ts";
@@ -32,7 +33,7 @@ Deno.test("What is counted is true after a failover that has lost batches and me
   await using inbox = await Inbox.open(args, {
     queue: "queue",
     logger,
-    heartbeatTimeout: 3,
+    heartbeatTimeout: HEARTBEAT,
     paused: true,
   });
   await outbox.push("queue", ["both 1", "both 2"]);
@@ -113,7 +114,7 @@ Deno.test("A consumer that the new master has never heard of says so once, and b
   await using inbox = await Inbox.open(args, {
     queue: "queue",
     logger,
-    heartbeatTimeout: 1,
+    heartbeatTimeout: HEARTBEAT,
   });
   await outbox.push("queue", "lost");
   const batch = await inbox.next();

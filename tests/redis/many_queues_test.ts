@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type Batch, Inbox } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -69,7 +70,7 @@ Deno.test("Inbox shows by one key that it is alive, and finds in every queue wha
   }
   await using inbox = await Inbox.open(server.args, {
     queue: QUEUES,
-    heartbeatTimeout: 0.6,
+    heartbeatTimeout: HEARTBEAT,
     logger: new LineLogger(),
   });
   const beating: string[] = [];

@@ -64,7 +64,10 @@ Deno.test("queueStatus counts what waits, pauses, is in hand and is dead", async
 Deno.test("queueStatus tells a consumer that has died, and what it had in hand", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", "a", "b");
-  await using inbox = await Inbox.open(server.args, { queue: "queue" });
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    heartbeatTimeout: 600,
+  });
   await nextBatch(inbox);
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
@@ -87,7 +90,7 @@ Deno.test("queueStatus counts what consumers have in hand whom somebody has remo
     queue: "queue",
     batchSize: 3,
     maxInFlight: 3,
-    heartbeatTimeout: 60,
+    heartbeatTimeout: 600,
   });
   await nextBatch(inbox);
   await server.run("DEL", "{queue}:consumers");

@@ -26,7 +26,7 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   await using inbox = await Inbox.open(setup.args, { queue: "queue", logger });
   await using outbox = new Outbox(setup.args, {
     logger,
-    connectionTimeout: 30,
+    connectionTimeout: 90,
   });
   const handled = new Set<string>();
   const reading = handleAll(inbox, handled);
@@ -44,7 +44,7 @@ Deno.test("Connection and queues follow a failover by Sentinel", async () => {
   await caughtUp(replica, master);
   await master.kill();
   for (let number = 0; number < 500; number++) await send(`after ${number}`);
-  await inTime(connection.ready(), "the connection is back", 60);
+  await inTime(connection.ready(), "the connection is back");
   assert.deepEqual(connection.address, {
     host: "127.0.0.1",
     port: replica.args.port,

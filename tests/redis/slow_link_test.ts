@@ -40,7 +40,7 @@ for (const { bytesPerSecond, size, count, delivery } of CASES) {
     const logger = new LineLogger();
     await using inbox = await Inbox.open({
       port: link.port,
-      socket_timeout: 0.5,
+      socket_timeout: 2,
     }, {
       queue: "queue",
       logger,
@@ -73,10 +73,10 @@ Deno.test("Outbox sends a large message over a slow link", async () => {
   await using server = await TestServer.start({ port });
   await using link = new ThrottledProxy(port, 400e3, 400e3);
   const logger = new LineLogger();
-  await using outbox = new Outbox({ port: link.port, socket_timeout: 0.5 }, {
+  await using outbox = new Outbox({ port: link.port, socket_timeout: 2 }, {
     logger,
   });
-  await outbox.push("queue", "x".repeat(1e6));
+  await outbox.push("queue", "x".repeat(2e6));
   assert.equal(await server.run("LLEN", "queue"), 1);
   assert.deepEqual(logger.lines, []);
 });

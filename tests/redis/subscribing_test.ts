@@ -14,7 +14,13 @@ for (const protocol of [2, 3] as const) {
     let [lost, found] = [0, 0];
     await using connection = await Connection.connect(
       // Pings would end a connection that subscribes, were they not understood.
-      { host: "127.0.0.1", port, protocol, health_check_interval: 0.2 },
+      {
+        host: "127.0.0.1",
+        port,
+        protocol,
+        health_check_interval: 0.2,
+        socket_timeout: 60,
+      },
       { onLost: () => lost++, onReconnect: () => found++ },
     );
     await connection.subscribe(

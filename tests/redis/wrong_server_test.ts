@@ -19,7 +19,7 @@ Deno.test("Consuming and sending follow a failover behind one address", async ()
   const logger = new LineLogger();
   const args = { port: pair.proxy.port };
   await using inbox = await Inbox.open(args, { queue: "queue", logger });
-  await using outbox = new Outbox(args, { logger, connectionTimeout: 30 });
+  await using outbox = new Outbox(args, { logger, connectionTimeout: 90 });
   const handled = new Set<string>();
   const reading = handleAll(inbox, handled);
   await outbox.push("queue", "before");
@@ -31,7 +31,7 @@ Deno.test("Consuming and sending follow a failover behind one address", async ()
   // For a while the address still leads to the old master.
   await new Promise((resolve) => setTimeout(resolve, 3000));
   pair.proxy.target = pair.replica.args.port!;
-  await inTime(sending, "the message is sent", 30);
+  await inTime(sending, "the message is sent");
   await until(() => handled.has("after"));
   await logger.line(/info: Connected/);
   await inbox.stop();
@@ -69,7 +69,10 @@ Deno.test("Connection waits until the server has room for one more client", asyn
   const connecting = Connection.connect({ port: server.args.port! }, {
     logger,
   });
-  await logger.line(/warn: .*as many clients as it takes/);
+  await Promise.race([
+    logger.line(/warn: .*as many clients as it takes/),
+    connecting.then(() => assert.fail("it has more clients than it takes")),
+  ]);
   await server.run("CONFIG", "SET", "maxclients", "10");
   await using connection = await inTime(connecting, "the connection");
   assert.equal(await connection.command(["PING"]), "PONG");
@@ -95,6 +98,7 @@ Deno.test("Connection does without HELLO where it is switched off", async () => 
   await until(async () =>
     /blocked_clients:1/.test(await server.run("INFO", "clients"))
   );
-  await inTime(inbox.stop(), "the wait is ended", 5);
+  // By itself it would end after half a minute.
+  await inTime(inbox.stop(60), "the wait is ended", 20);
   assert.equal(await waiting, undefined);
 });

@@ -19,8 +19,12 @@ async function startApp(
   ...mode: string[]
 ): Promise<Program> {
   const args = JSON.stringify(server.args);
-  const app = new Program(["tests/telemetry/app.ts", args, ...mode], { env });
+  await using stack = new AsyncDisposableStack();
+  const app = stack.use(
+    new Program(["tests/telemetry/app.ts", args, ...mode], { env }),
+  );
   assert.equal(await app.line(), "ready");
+  stack.move();
   return app;
 }
 
