@@ -10,9 +10,10 @@ import { RedisError, restate } from "./redis_error.ts";
 
 /**
  * The time to try one node of a cluster before its slots are asked for again,
- * in seconds.
+ * in seconds; each time twice as long.
  */
-const NODE_TIMEOUT = 1;
+const FIRST_PATIENCE = 1;
+const LONGEST_PATIENCE = 64;
 
 /**
  * Finds the connection for a key: always the same one, except in a cluster,
@@ -119,7 +120,13 @@ export class Router {
           daemon: this.#options.daemon ?? false,
         });
         const address = ownerOf(await this.#slots, slot);
-        if (address !== undefined) return await this.#node(address, signal);
+        if (address !== undefined) {
+          const patience = Math.min(
+            FIRST_PATIENCE * 2 ** attempt,
+            LONGEST_PATIENCE,
+          );
+          return await this.#node(address, patience, signal);
+        }
       } catch (error) {
         if (signal.aborted) throw error;
         if (error instanceof RedisError && isRefusal(error)) throw error;
@@ -131,12 +138,19 @@ export class Router {
     }
   }
 
-  /** Connects to one node, but not for long: another may have taken its place. */
-  async #node(address: Address, signal: AbortSignal): Promise<Connection> {
+  /**
+   * Connects to one node, but not for long at first: another may have taken its
+   * place. Where the way is slow, more and more time is left.
+   */
+  async #node(
+    address: Address,
+    patience: number,
+    signal: AbortSignal,
+  ): Promise<Connection> {
     const { cluster: _, ...rest } = expandUrl(this.#args);
     const impatient = new AbortController();
     const abort = (): void => impatient.abort();
-    const timer = setTimeout(abort, NODE_TIMEOUT * 1000);
+    const timer = setTimeout(abort, patience * 1000);
     signal.addEventListener("abort", abort);
     const name = formatAddress(address);
     try {
@@ -154,7 +168,7 @@ export class Router {
         {
           attempted: "connect to Redis",
           place: name,
-          reason: `no answer within ${NODE_TIMEOUT} s`,
+          reason: `no answer within ${patience} s`,
         },
         "connection",
         { cause: error },
