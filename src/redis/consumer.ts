@@ -11,6 +11,7 @@ import { QueueWatch } from "./queue_watch.ts";
 import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
 import { RedisError } from "./redis_error.ts";
+import { Trouble } from "./trouble.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
 const BLOCK_SECONDS = 30;
@@ -304,10 +305,13 @@ export abstract class Consumer {
   #waiting: (() => void)[] = [];
   /** The last report of what the user may not do. */
   #refusal = "";
+  /** What keeps it from taking messages although the server is there. */
+  readonly #trouble: Trouble;
   #running: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.options = options;
+    this.#trouble = Trouble.with(`"${options.queue}"`, options.logger);
     const { precedence } = options;
     this.#turn = precedence &&
       new Turn(precedence.turns, precedence.rank, () => this.wake());
@@ -504,6 +508,7 @@ export abstract class Consumer {
         const mustWait = this.inHand >= this.maxInHand ||
           this.options.room() <= 0 || this.#turn?.mustWait();
         await (mustWait ? this.#change() : this.takeOne());
+        if (failures > 0) this.#trouble.forget(this);
         failures = 0;
       } catch (error) {
         this.#isIdle = true;
@@ -512,6 +517,7 @@ export abstract class Consumer {
         await this.#recover(error, failures++);
       }
     }
+    this.#trouble.forget(this);
     this.#turn?.rest();
     await this.#rest();
   }
@@ -529,15 +535,11 @@ export abstract class Consumer {
   /** Waits until another attempt makes sense. */
   async #recover(error: unknown, failures: number): Promise<void> {
     const { signal } = this.closing;
-    const { blocking, logger } = this.options;
+    const { blocking } = this.options;
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
-    if (!isLost && failures === 0) {
-      logger.error(
-        `${(error as Error).message}. Trying again until it works.`,
-      );
-    }
+    if (!isLost) this.#trouble.onFailure(this, error as Error);
     if (isLost) await blocking.ready(signal).catch(() => {});
     const pause = isLost && failures === 0 ? 0 : backoff(failures);
     await sleep(pause, { signal });

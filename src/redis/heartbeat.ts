@@ -5,6 +5,7 @@ import { findBatches } from "./find_batches.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
+import { Trouble } from "./trouble.ts";
 
 /** The number of times that a process beats before others take it for dead. */
 const BEATS = 2.5;
@@ -58,9 +59,12 @@ export class Heartbeat {
   #isDoubtful = true;
   #auditAt = 0;
   #beating: Promise<void> | undefined;
+  /** What keeps it from beating although the server is there. */
+  readonly #trouble: Trouble;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
+    this.#trouble = Trouble.with("heartbeat", options.logger);
   }
 
   /** The time that a beat counts, in milliseconds. */
@@ -103,10 +107,13 @@ export class Heartbeat {
   /** Beats now, in the background. What fails is done again next time. */
   beat(): void {
     if (this.#timer === undefined || this.#beating !== undefined) return;
-    this.#beating = this.#beat().catch((error: RedisError) => {
-      this.#isDoubtful = true;
-      if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
-    }).finally(() => this.#beating = undefined);
+    this.#beating = this.#beat().then(
+      () => void this.#trouble.forget(this),
+      (error: RedisError) => {
+        this.#isDoubtful = true;
+        if (!isLoss(error)) this.#trouble.onFailure(this, error);
+      },
+    ).finally(() => this.#beating = undefined);
   }
 
   /**

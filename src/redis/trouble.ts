@@ -17,15 +17,15 @@ const LONGEST_PAUSE = 3600;
 const AWAY = "away";
 
 /**
- * Reports the trouble that the connections of one program have with a server:
- * once for all of them when it begins or becomes another one, at growing
- * distances while it lasts, and once when it is over. Everything else is for
- * `debug`.
+ * Reports the trouble that the connections of one program have with a server, or
+ * its consumers with a queue: once for all of them when it begins or becomes
+ * another one, at growing distances while it lasts, and once when connections are
+ * well again. Everything else is for `debug`.
  */
 export class Trouble {
   static readonly #all = new WeakMap<Logger, Map<string, Trouble>>();
   readonly #logger: Logger;
-  /** The connections that are in trouble. */
+  /** Whoever is in trouble. */
   readonly #troubled = new Set<object>();
   readonly #reported = new Set<string>();
   readonly #warned = new Set<string>();
@@ -37,7 +37,12 @@ export class Trouble {
     this.#logger = logger;
   }
 
-  /** Gives the trouble with one server, that all share who have the same logger. */
+  /**
+   * Gives the trouble with one server or queue, that all share who have the same
+   * logger.
+   *
+   * @param place The address of the server, or a name of what else is in trouble.
+   */
   static with(place: string, logger: Logger): Trouble {
     const all = Trouble.#all.get(logger) ?? new Map<string, Trouble>();
     Trouble.#all.set(logger, all);
@@ -62,13 +67,13 @@ export class Trouble {
     this.#reported.add(AWAY);
   }
 
-  /** Notes that an attempt to connect has failed. */
-  onFailure(connection: object, error: Error): void {
+  /** Notes that an attempt to connect has failed, or to take messages. */
+  onFailure(one: object, error: Error): void {
     const isAway = error instanceof RedisError && error.code === "connection";
     const kind = isAway && this.#reported.has(AWAY) ? AWAY : kindOf(error);
     const isPassing = error instanceof RedisError && error.isTransient;
     this.#note(
-      connection,
+      one,
       kind,
       isPassing ? "warn" : "error",
       `${error.message}. Trying again.`,
@@ -82,19 +87,19 @@ export class Trouble {
   }
 
   /**
-   * Notes that a connection was closed, or is well again.
+   * Notes that somebody is closed, or well again.
    *
    * @returns Whether all are well again by that.
    */
-  forget(connection: object): boolean {
-    if (!this.#troubled.delete(connection)) return false;
+  forget(one: object): boolean {
+    if (!this.#troubled.delete(one)) return false;
     if (this.#troubled.size > 0) return false;
     this.#end = performance.now() / 1000;
     return true;
   }
 
   #note(
-    connection: object,
+    one: object,
     kind: string,
     level: "warn" | "error",
     text: string,
@@ -105,7 +110,7 @@ export class Trouble {
       this.#begin = now;
       this.#reminder = FIRST_REMINDER;
     }
-    this.#troubled.add(connection);
+    this.#troubled.add(one);
     const duration = now - this.#begin;
     const isDue = duration >= this.#reminder || !this.#reported.has(kind);
     this.#reported.add(kind);

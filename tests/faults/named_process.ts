@@ -1,5 +1,6 @@
 // deno-lint-ignore-file no-console
 import { Bus, Event, RedisBackend } from "../../mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 
 // Handles numbers without a name and, where it is told so, as "lights", in a thread
 // of its own; tells both. It holds numbers below 0 until it is killed.
@@ -7,7 +8,7 @@ const [args, mode] = Deno.args;
 const backend = new RedisBackend({
   redisArgs: JSON.parse(args!),
   deviceId: "livingroom",
-  heartbeatTimeout: 1,
+  heartbeatTimeout: HEARTBEAT,
   maxDeliveries: 10,
 });
 backend.bus.registerHandler(Event, ({ args }) => {

@@ -10,6 +10,7 @@ import { deliverDue } from "../../src/redis/delayed.ts";
 import { queueKeys } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -100,7 +101,7 @@ Deno.test("What is delayed comes although nobody tells consumers of it", async (
   const args = { ...server.args, username: "listener", password: "secret" };
   await using untold = await Inbox.open(args, {
     queue: "untold",
-    heartbeatTimeout: 0.6,
+    heartbeatTimeout: HEARTBEAT,
     logger: new LineLogger(),
   });
   await send(outbox, "one", { delay: 0.1 }, "untold");
