@@ -8,6 +8,7 @@ import { nextTurn } from "./control_channel.ts";
 import { BusError, type DroppedError } from "./errors.ts";
 import {
   type Chunk,
+  cutOptions,
   type Frame,
   type FrameOptions,
   type Postable,
@@ -29,10 +30,7 @@ import type { WatchWindow } from "./watch.ts";
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 2 ** 18;
 
-/**
- * The time that an isolate may work on a stream of messages in one go, in
- * milliseconds.
- */
+/** The longest time that an isolate works on messages in one go, in milliseconds. */
 const SLICE = 8;
 
 /** The options of all buses of one name in an isolate. */
@@ -521,11 +519,7 @@ export class Exchange {
   }
 }
 
-/**
- * Cuts the chunk out of a post that begins at a place.
- *
- * @param isWired Whether anybody in other isolates wants it.
- */
+/** Cuts the chunk out of a post that begins at a place, as bytes too for other isolates. */
 function cut(
   inputs: readonly Postable[],
   first: number,
@@ -551,21 +545,6 @@ function cut(
     options: end - first === inputs.length
       ? options
       : cutOptions(options, first, end),
-  };
-}
-
-/** Cuts out what options say of some of the messages. */
-function cutOptions(
-  { redelivered, retries, identities, ...rest }: FrameOptions,
-  first: number,
-  end: number,
-): FrameOptions {
-  return {
-    ...rest,
-    ...(redelivered && { redelivered: redelivered.slice(first, end) }),
-    ...(identities &&
-      { identities: { ...identities, first: identities.first + first } }),
-    ...(retries && { retries: retries.slice(first, end) }),
   };
 }
 

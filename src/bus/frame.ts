@@ -49,6 +49,21 @@ export interface FrameOptions {
   readonly skipped?: number;
 }
 
+/** Cuts out what options say of some of the messages. */
+export function cutOptions(
+  { redelivered, retries, identities, ...rest }: FrameOptions,
+  first: number,
+  end: number,
+): FrameOptions {
+  return {
+    ...rest,
+    ...(redelivered && { redelivered: redelivered.slice(first, end) }),
+    ...(identities &&
+      { identities: { ...identities, first: identities.first + first } }),
+    ...(retries && { retries: retries.slice(first, end) }),
+  };
+}
+
 /** Some of the messages of a post, few enough to travel together. */
 export interface Chunk {
   /** The place of the first one in the post. */

@@ -2,6 +2,7 @@ import { sleep } from "../waiting.ts";
 import { DroppedError, LeftError } from "./errors.ts";
 import {
   type Chunk,
+  cutOptions,
   encodeFrame,
   type FrameOptions,
   type Wire,
@@ -106,15 +107,17 @@ export class Group {
     receipt: Receipt,
   ): Promise<void> | undefined {
     const { since } = this.#options;
+    // Who gets a message again, the group knows.
+    const { retries, ...others } = options;
     for (const [i, message] of wire.entries()) {
-      const text = options.retries?.[i];
+      const text = retries?.[i];
       const retry = typeof text === "string"
         ? Retry.read(text, roster)
         : undefined;
       if (retry?.concerns(since, "", this.#subscription) === false) continue;
       const task: Task = {
         message,
-        options: optionsOf(options, i),
+        options: cutOptions(others, i, i + 1),
         index: first + i,
         receipt,
         given: 0,
@@ -267,17 +270,4 @@ export class Group {
     const { name: subscriber } = this.#options;
     this.#finish(task, [{ index, reason, error, subscriber }]);
   }
-}
-
-/** Cuts out what options say of one message; who gets it again, the group knows. */
-function optionsOf(
-  { redelivered, retries: _, identities, ...rest }: FrameOptions,
-  place: number,
-): FrameOptions {
-  return {
-    ...rest,
-    ...(redelivered && { redelivered: [redelivered[place]!] }),
-    ...(identities &&
-      { identities: { ...identities, first: identities.first + place } }),
-  };
 }

@@ -368,8 +368,7 @@ function identified(
   { prefix, first, time, known }: Identities,
   index: number,
 ): WireMessage {
-  const id = wire["id"];
-  const timestamp = wire["_timestamp"];
+  const { id, _timestamp: timestamp } = wire;
   const hasId = id !== undefined && id !== null && id !== "";
   const hasTime = timestamp !== undefined && timestamp !== null;
   if (hasId && hasTime) return wire;
@@ -395,20 +394,19 @@ function read(
   index = 0,
 ): Message {
   const maxSize = options?.maxSize ?? MAX_SIZE;
-  let wire: unknown;
   if (input instanceof Uint8Array) {
     return readText(decodeText(input, maxSize), options, index);
-  } else if (typeof input === "string") {
+  }
+  if (typeof input === "string") {
     checkSize(input, maxSize);
     return readText(input, options, index);
-  } else if (input instanceof Message) {
+  }
+  if (input instanceof Message) {
     const deviceId = options?.deviceId;
     address(input, { target: deviceId, origin: deviceId });
     return input;
-  } else {
-    wire = wireValue(input);
   }
-  return readWire(wire, options, index);
+  return readWire(wireValue(input), options, index);
 }
 
 /** Builds a message of a text, whose `id` and `token` have all their digits where they are numbers. */
@@ -421,9 +419,7 @@ function readText(
   try {
     return readWire(wire, options, index);
   } catch (error) {
-    if (
-      !isRecord(wire) || !isRounded(wire["id"]) && !isRounded(wire["token"])
-    ) {
+    if (!isRecord(wire) || ![wire["id"], wire["token"]].some(isRounded)) {
       throw error;
     }
     const { id, token } = parseText(text, true) as WireMessage;
@@ -436,8 +432,7 @@ function readText(
 }
 
 function isRounded(value: unknown): boolean {
-  return typeof value === "number" && !Number.isSafeInteger(value) &&
-    Number.isInteger(value);
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
 }
 
 /** Builds a message of a JSON value. */
@@ -485,8 +480,7 @@ function textOr(value: unknown, name: string): string | undefined {
  */
 export function textOfNumber(value: unknown): string | undefined {
   const isExact = typeof value === "bigint" ||
-    typeof value === "number" && Number.isFinite(value) &&
-      (Number.isSafeInteger(value) || !Number.isInteger(value));
+    typeof value === "number" && Number.isFinite(value) && !isRounded(value);
   return isExact ? String(value) : undefined;
 }
 
