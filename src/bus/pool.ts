@@ -89,8 +89,9 @@ export function pool(url: string | URL, options: PoolOptions = {}): Pool {
 /**
  * Workers that run the same module, as {@linkcode pool} starts them. One that
  * ends, since something was thrown there or for another reason, is started again,
- * after pauses that grow up to 30 s while it ends soon. What it was at work on is
- * given to others, as with every subscriber that is lost.
+ * after pauses that grow up to 30 s while it ends soon. What it was at work on has
+ * been `dropped`, as with every subscriber that is lost; that of a member of a
+ * group goes to another member first.
  *
  * @example
  * ```ts
