@@ -68,7 +68,7 @@ export interface RedisBackendOptions extends BackendOptions {
    */
   maxInFlight?: number;
   /**
-   * After how many seconds without a sign of life a consumer is dead, so that
+   * After how many seconds without a heartbeat a consumer is dead, so that
    * others get what it had in hand. Default: 10.
    */
   heartbeatTimeout?: number;

@@ -406,7 +406,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Ends what {@linkcode Bus.get} has begun: messages that it has handed over
-   * count as handled, those that still wait as dropped, and whoever waits for
+   * count as handled, those that still wait are `left`, and whoever waits for
    * one gets `undefined`. The next call begins to listen again.
    *
    * @example
@@ -849,8 +849,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Leaves the bus: handlers and loops end, and what was posted here reaches
-   * the subscribers. Messages that were not handled here count as dropped, also
-   * the one that a loop is at: leave the loop first.
+   * the subscribers. Messages that were not handled here are `left`, which is no
+   * failure, also the one that a loop is at: leave the loop first.
    */
   close(): Promise<void> {
     this.#closing ??= (async () => {

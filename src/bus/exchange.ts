@@ -519,7 +519,7 @@ export class Exchange {
   }
 }
 
-/** Cuts the chunk out of a post that begins at a place, as bytes too for other isolates. */
+/** Cuts the chunk out of a post that begins at a place; on the wire, too, if `isWired`. */
 function cut(
   inputs: readonly Postable[],
   first: number,

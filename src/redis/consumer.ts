@@ -124,7 +124,7 @@ export interface InboxStats {
   retried: number;
   /** Messages that became dead letters. */
   deadLettered: number;
-  /** Messages that were dropped because they were for another device. */
+  /** Messages that were dropped because they were for another device, or too old. */
   dropped: number;
   /** The oldest dead letters, which had to make room. */
   deadLettersLost: number;
@@ -195,7 +195,7 @@ export interface ConsumerOptions {
   readonly maxSize: number;
   /** The largest number of messages that are handed out and not settled. */
   readonly maxInFlight: number;
-  /** After how many seconds without a sign of life a consumer is dead. */
+  /** After how many seconds without a heartbeat a consumer is dead. */
   readonly heartbeatTimeout: number;
   /** The user's name on the server, for advice. */
   readonly user: string;

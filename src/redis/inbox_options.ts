@@ -97,7 +97,7 @@ export interface InboxOptions {
    * Default: 16 batches, and one of each queue that is not the first.
    */
   maxInFlight?: number;
-  /** After how many seconds without a sign of life a consumer is dead. Default: 10. */
+  /** After how many seconds without a heartbeat a consumer is dead. Default: 10. */
   heartbeatTimeout?: number;
   /** Takes nothing before {@linkcode Inbox.resume}. Default: `false`. */
   paused?: boolean;

@@ -33,9 +33,8 @@ export interface QueueStatus {
     /** Its name: the device's id, and something unique. */
     readonly name: string;
     /**
-     * In how many seconds it counts as dead if it gives no sign of life until
-     * then; `undefined` once it does, and somebody has to put back what it has in
-     * hand.
+     * In how many seconds it counts as dead, without a heartbeat until then;
+     * `undefined` once it does, and somebody has to put back what it has in hand.
      */
     readonly heartbeat: number | undefined;
     /** The number of messages that it has in hand. */

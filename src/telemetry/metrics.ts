@@ -62,7 +62,7 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
     "Of all that were, those that have waited for too long or had to make room",
   ),
   "platypush.redis.dropped": counter(
-    "Messages that were dropped because they were for another device",
+    "Messages that were dropped: for another device, or too old",
   ),
   "platypush.redis.reclaimed": counter(
     "Messages of dead consumers that were put back into the queue",
