@@ -28,7 +28,7 @@ export interface BusOptions {
    * in hand while its thread or process was away, where messages come from Redis
    * at least once: up to 64 letters, digits, `.`, `_` or `-`. Whoever has the
    * same name is the same subscriber: each gets every message, and it is handled
-   * when all of them have. No name by default.
+   * when all of them have. Not together with `group`. No name by default.
    */
   subscriber?: string;
   /** Fills in the target and origin of messages. The host's name by default. */
