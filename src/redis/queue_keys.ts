@@ -16,7 +16,7 @@ export interface QueueKeys {
   readonly batch: string;
   /** The start of the keys of all consumers' hashes. */
   readonly allProcessing: string;
-  /** Exists while this consumer is alive. */
+  /** Beats while this consumer is alive, or names the key that beats for it (`=key`). */
   readonly heartbeat: string;
   /** The start of the keys of all heartbeats. */
   readonly allHeartbeats: string;
