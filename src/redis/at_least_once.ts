@@ -33,7 +33,7 @@ const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
 const FULL_PAUSE = 0.05;
 
 /** A batch that was asked for. */
-interface Request {
+interface Asked {
   readonly session: Session;
   readonly number: number;
   /** The largest number of messages; 0 where it waits for one. */
@@ -53,7 +53,7 @@ export class AtLeastOnce extends Consumer implements Member {
   readonly #taker: Taker;
   readonly #acknowledger: Acknowledger;
   /** Batches that were asked for before the one in hand was handed out. */
-  readonly #prefetched: Request[] = [];
+  readonly #prefetched: Asked[] = [];
   /** True while messages are handed out one by one, because one may be poison. */
   #isIsolating = false;
   /** True when there may be more in the queue than one message. */
@@ -255,7 +255,7 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   /** Asks for a batch. */
-  #request(): Request {
+  #request(): Asked {
     const session = this.#session;
     const number = session.next();
     const limit = this.#isIsolating ? 1 : this.options.batchSize;
@@ -271,7 +271,7 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   /** Waits for a message in an empty queue. */
-  #wait(): Request {
+  #wait(): Asked {
     const session = this.#session;
     const slot = session.slots.pop();
     const number = slot ?? session.next();

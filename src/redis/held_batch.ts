@@ -249,7 +249,8 @@ export class HeldBatch extends TakenBatch {
 
   /**
    * Acknowledges a batch: its messages are gone, except those that are tried
-   * again later, become dead letters, or stay in hand until the end.
+   * again later, become dead letters, go back at once, or stay in hand until the
+   * end. What a named subscriber has missed is put on its list.
    */
   static readonly #SETTLE = defineMove(
     ["hash", "list", "zset", "list", "list", "hash", "hash", "list"],
@@ -260,10 +261,10 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[4]  the list of the dead letters
 -- KEYS[5]  the queue
 -- KEYS[6]  the hash of the histories
--- ARGV[1]  the number of the batch
--- ARGV[2]  the number of messages in the batch
 -- KEYS[7]  the hash of the named subscribers
 -- KEYS[8…] the lists of what they have missed
+-- ARGV[1]  the number of the batch
+-- ARGV[2]  the number of messages in the batch
 -- ARGV[3…] what the dead letters may take, see makeRoom
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
