@@ -45,7 +45,7 @@ export interface Logger {
  * Until the application configures LogTape, warnings and errors are shown on
  * stderr, and one that comes again only after a while, which grows each time.
  *
- * @param category The room that logs, such as `"bus"`.
+ * @param category The part that logs, such as `"bus"`.
  * @returns A logger for texts that are complete: braces in them are no
  * placeholders, and control characters are shown as escapes.
  *

@@ -45,7 +45,10 @@ export interface DashboardOptions {
    * Default: all that lead to other hosts.
    */
   interfaces?: readonly string[];
-  /** The logger that hears what happens. Default: LogTape's category of this room. */
+  /**
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "dashboard"]`.
+   */
   logger?: Logger;
 }
 
@@ -131,6 +134,6 @@ export const DASHBOARD_OPTIONS: Rows<
   }),
   logger: row(LOGGER, {
     description: "An object with `debug`, `info`, `warn` and `error`",
-    defaultText: "LogTape's `platypush`, `dashboard`",
+    defaultText: "LogTape's `platypush`, `redis`, `dashboard`",
   }),
 };

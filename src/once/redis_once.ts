@@ -19,8 +19,8 @@ export interface RedisOnceOptions extends OnceOptions {
   /** True if the process may end although it is open. Default: `false`. */
   daemon?: boolean;
   /**
-   * The logger that hears of lost connections. Default: LogTape's category of
-   * Redis.
+   * The logger that hears of lost connections. Default: LogTape's category
+   * `["platypush", "redis", "redis"]`.
    */
   logger?: Logger;
 }

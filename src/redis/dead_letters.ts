@@ -37,8 +37,8 @@ export interface DeadLettersOptions {
   /** The queue whose dead letters are meant, or several. */
   queue: string | readonly string[];
   /**
-   * The logger that hears what happens. Default: LogTape's category of this
-   * room.
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "redis"]`.
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */

@@ -102,8 +102,8 @@ export interface InboxOptions {
   /** Takes nothing before {@linkcode Inbox.resume}. Default: `false`. */
   paused?: boolean;
   /**
-   * The logger that hears what happens. Default: LogTape's category of this
-   * room.
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "redis"]`.
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */

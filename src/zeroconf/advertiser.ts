@@ -41,8 +41,8 @@ export interface AdvertiserOptions {
   /** Deno's name for {@linkcode AdvertiserOptions.daemon}. */
   unref?: boolean;
   /**
-   * The logger that hears what it does. Default: LogTape's category of this
-   * room.
+   * The logger that hears what it does. Default: LogTape's category
+   * `["platypush", "redis", "zeroconf"]`.
    */
   logger?: Logger;
 }

@@ -31,8 +31,8 @@ export interface BrowserOptions {
   /** Deno's name for {@linkcode BrowserOptions.daemon}. */
   unref?: boolean;
   /**
-   * The logger that hears what it does. Default: LogTape's category of this
-   * room.
+   * The logger that hears what it does. Default: LogTape's category
+   * `["platypush", "redis", "zeroconf"]`.
    */
   logger?: Logger;
 }
@@ -49,8 +49,8 @@ const OPTIONS: Rows<BrowserOptions> = {
  * Follows the services of one type on the local network by multicast DNS
  * (RFC 6762 and 6763) until it is closed.
  *
- * At most 2,000 services and 20,000 records are kept: what a flood of invented
- * names brings beyond that is not taken in.
+ * At most 2,000 services and 20,000 records are kept: a host that invents more
+ * crowds out its own, and nobody else's.
  *
  * @example
  * ```ts
