@@ -130,7 +130,7 @@ export interface InboxStats {
   deadLettersLost: number;
   /** Messages that were put aside for a named subscriber that was away. */
   missed: number;
-  /** Of all that were, those that have waited for too long or had to make room. */
+  /** Of the missed ones, those that waited too long or had to make room. */
   missedLost: number;
   /** Messages of dead consumers that this one put back into the queue. */
   reclaimed: number;

@@ -59,7 +59,7 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
     "Messages that were put aside for a named subscriber that was away",
   ),
   "platypush.redis.missed_lost": counter(
-    "Of all that were, those that have waited for too long or had to make room",
+    "Of the missed ones, those that waited too long or had to make room",
   ),
   "platypush.redis.dropped": counter(
     "Messages that were dropped: for another device, or too old",
