@@ -20,7 +20,8 @@ import { WorkerActions } from "./worker_actions.ts";
 import type { BackendStats } from "./counters.ts";
 
 /**
- * Tells whether a request may be executed.
+ * Decides about a request by its token, before its action is looked for. One that
+ * is refused is answered with an error.
  *
  * @param token The request's token, which anybody may have sent; `null` where
  * it has none.

@@ -48,7 +48,7 @@ export class Demand implements Disposable {
     if (options.grace !== Infinity) this.#endGrace();
   }
 
-  /** Tells whether somebody is there now. */
+  /** True while there is somebody, so that messages are taken. */
   get isPresent(): boolean {
     return this.#isPresent;
   }

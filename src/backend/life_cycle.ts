@@ -135,9 +135,10 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   /**
-   * Tells whether it is at work.
+   * Tells whether it is at work, as a thread of Python does.
    *
-   * @returns `true` from its start until it has finished.
+   * @returns `true` from its start until it has finished: also while it stops,
+   * and still has something in hand.
    */
   isAlive(): boolean {
     return this.#isAlive;
@@ -281,7 +282,7 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   /**
-   * Tells whether the backend is to stop.
+   * Tells a `run()` of one's own when to return.
    *
    * @returns `true` once {@linkcode LifeCycle.stop} was called.
    */

@@ -51,7 +51,7 @@ export class WorkerActions {
     this.#look();
   }
 
-  /** Tells whether there are any. */
+  /** True while a thread offers actions, so that requests are answered here. */
   get isAny(): boolean {
     return this.#isAny;
   }

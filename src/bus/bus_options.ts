@@ -17,7 +17,7 @@ import type { Condition, Schema } from "../message/mod.ts";
 import { isGroupName } from "./roster.ts";
 import type { Reception } from "../telemetry/mod.ts";
 
-/** Says how a {@linkcode Bus} works. */
+/** Says which bus a {@linkcode Bus} is on, as whom, and how long others wait for it. */
 export interface BusOptions {
   /** Buses of the same name are the same bus; without `#`. `"platypush/bus"` by default. */
   name?: string;
@@ -70,7 +70,8 @@ export interface BusOptions {
 }
 
 /**
- * Says how messages are posted.
+ * Says what {@linkcode Bus.post} has to know of messages that come from elsewhere,
+ * such as a queue, and what it takes of them.
  *
  * @example
  * ```ts
@@ -112,7 +113,8 @@ export interface PostOptions {
 }
 
 /**
- * Says how a handler is called.
+ * Says how long a handler may take, how many messages it has at once, and what
+ * their `args` have to be.
  *
  * @example
  * ```ts
@@ -148,7 +150,7 @@ export interface HandlerOptions<Args = unknown> {
 }
 
 /**
- * Says how a hook is called.
+ * Says how a hook is called, and which of several hooks for one event.
  *
  * @example
  * ```ts
@@ -176,7 +178,7 @@ export interface HookOptions<Args = unknown> extends HandlerOptions<Args> {
 }
 
 /**
- * Says which messages {@linkcode Bus.stream} has.
+ * Says which messages {@linkcode Bus.stream} has, and what closes it.
  */
 export interface StreamOptions {
   /**

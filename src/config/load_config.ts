@@ -7,7 +7,7 @@ import { findConfigFile } from "./find_config_file.ts";
 import { toOptions } from "./layers.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 
-/** Tells {@linkcode loadConfig} how to read. */
+/** Gives {@linkcode loadConfig} the variables that a file may name, and whom to warn. */
 export interface LoadConfigOptions {
   /** The environment variables. Default: those of the process. */
   env?: Readonly<Record<string, string | undefined>> | undefined;

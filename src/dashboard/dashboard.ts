@@ -42,7 +42,7 @@ const PAGES: readonly Page[] = [
   settingsPage,
 ];
 
-/** A page waits so long for Redis, and then shows what is known, in seconds. */
+/** The time that a page waits for Redis before it shows what is known, in seconds. */
 const FIRST_LOOK = 0.05;
 /** The largest form, in bytes. */
 const MAX_BODY = 16 * 2 ** 20;

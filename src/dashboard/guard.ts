@@ -263,7 +263,7 @@ function isFromHere(request: Request, { remoteAddr }: RequestInfo): boolean {
     (transport.startsWith("unix") || isLocal(hostname.replace(/^::ffff:/, "")));
 }
 
-/** Tells whether our own page asks. */
+/** A request of our own page names it as its origin; other pages cannot claim that. */
 function isSameOrigin(request: Request, host: string): boolean {
   const origin = request.headers.get("origin");
   if (origin === null) {

@@ -18,7 +18,7 @@ import {
 } from "./check_server.ts";
 import { failure, type Finding, warning } from "./finding.ts";
 
-/** Tells {@linkcode diagnose} what to look at. */
+/** Says which parts {@linkcode diagnose} looks at, and when it gives up. */
 export interface DiagnoseOptions {
   /** The way to reach Redis. Default: 127.0.0.1:6379. */
   redisArgs?: RedisArgs;

@@ -22,7 +22,8 @@ import { parsePythonFloat, pythonEquals } from "./python_text.ts";
 export type Condition = Readonly<Record<string, unknown>>;
 
 /**
- * Says how an event meets a condition: {@linkcode Event.match}.
+ * The match of an event with a condition, from {@linkcode Event.match}: how good
+ * it is, and what the phrase has caught.
  */
 export interface EventMatch {
   /**

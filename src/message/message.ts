@@ -33,7 +33,7 @@ export type MessageInput =
   | Readonly<Record<string, unknown>>;
 
 /**
- * Says how a {@linkcode Message} is built.
+ * Says what is filled in when a {@linkcode Message} is built, and how large it may be.
  *
  * @example
  * ```ts

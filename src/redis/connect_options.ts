@@ -2,11 +2,11 @@ import type { Rows } from "../options.ts";
 import type { Logger } from "../logger.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, SIZE, TEXT } from "../kinds.ts";
 
-/** Tells {@linkcode Connection.connect} how to connect. */
+/** Says what a {@linkcode Connection} takes of a server, and who hears of losses. */
 export interface ConnectOptions {
   /**
-   * The logger that hears what happens. Default: LogTape's category of this
-   * room.
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "redis"]`.
    */
   logger?: Logger;
   /** Gives up connecting when aborted. */
@@ -37,7 +37,7 @@ export interface ConnectOptions {
   onFailure?: (error: Error) => void;
 }
 
-/** Tells {@linkcode Connection.command} how to send a command. */
+/** Says what reply {@linkcode Connection.command} expects, and how long it may block. */
 export interface CommandOptions {
   /** True if bulk replies are to be bytes instead of strings. Default: `false`. */
   bytes?: boolean;

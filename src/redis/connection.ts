@@ -130,12 +130,15 @@ export class Connection {
     return this.#address;
   }
 
-  /** Tells whether commands can be sent right now. */
+  /**
+   * True while there is a connection. While there is none, each command rejects;
+   * {@linkcode Connection.ready} waits for the next one.
+   */
   get isConnected(): boolean {
     return this.#server !== undefined;
   }
 
-  /** Tells whether {@linkcode Connection.close} was called. */
+  /** True from the call of {@linkcode Connection.close} on: it does not connect again. */
   get isClosed(): boolean {
     return this.#abort.signal.aborted;
   }

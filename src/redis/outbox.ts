@@ -29,11 +29,14 @@ import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
 import { defineScript } from "./script.ts";
 
-/** Says how an {@linkcode Outbox} works. */
+/**
+ * Says how long an {@linkcode Outbox} waits for a server, and whether it keeps
+ * the process alive.
+ */
 export interface OutboxOptions {
   /**
-   * The logger that hears what happens. Default: LogTape's category of this
-   * room.
+   * The logger that hears what happens. Default: LogTape's category
+   * `["platypush", "redis", "redis"]`.
    */
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */

@@ -6,7 +6,7 @@ import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { withoutSecrets } from "./shown.ts";
 
-/** Tells {@linkcode startRedis} what to start. */
+/** Says which program {@linkcode startRedis} starts, where it listens and where its data stay. */
 export interface StartRedisOptions {
   /** A TCP port of 127.0.0.1 to listen on. Default: a Unix socket instead. */
   port?: number;

@@ -8,7 +8,10 @@ import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineMove } from "./script.ts";
 
-/** Tells how a queue stands, as {@linkcode queueStatus} sees it. */
+/**
+ * The state of a queue, its consumers and its server at one moment, from
+ * {@linkcode queueStatus}.
+ */
 export interface QueueStatus {
   /** The queue. */
   readonly queue: string;

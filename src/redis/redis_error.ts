@@ -115,7 +115,10 @@ export class RedisError extends Error {
     this.mayHaveRun = mayHaveRun;
   }
 
-  /** Tells whether waiting and trying again can help. */
+  /**
+   * True where the same may succeed a little later; else somebody has to change
+   * something first.
+   */
   get isTransient(): boolean {
     return TRANSIENT.has(this.code);
   }

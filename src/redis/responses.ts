@@ -243,7 +243,7 @@ export class Responses {
   }
 }
 
-/** Tells whether looking again can help. */
+/** True where looking again can help, as without a connection; not where the user lacks a right. */
 function isPassing(error: unknown): error is RedisError {
   return error instanceof RedisError && error.isTransient;
 }
