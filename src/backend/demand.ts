@@ -39,7 +39,7 @@ export class Demand implements Disposable {
   #hadSubscribers = false;
   #isPresent = false;
 
-  /** */
+  /** Begins to watch at once, and to count the grace time. */
   constructor(bus: Bus, options: DemandOptions) {
     this.#bus = bus;
     this.#options = options;

@@ -5,7 +5,7 @@ import { isRecord } from "../message/json_value.ts";
 interface ArgumentInfo {
   readonly name: string;
   readonly required: boolean;
-  /** Says what it is for. */
+  /** The description in the schema, if there is one. */
   readonly doc: string | null;
   /** Its type, in Python's words. */
   readonly type: string | null;
@@ -15,7 +15,7 @@ interface ArgumentInfo {
 /** An action, as Platypush's `inspect` tells it, and its schemas besides. */
 interface ActionInfo {
   readonly name: string;
-  /** Says what it does. */
+  /** The action's `description`, if it has one. */
   readonly doc: string | null;
   readonly args: Readonly<Record<string, ArgumentInfo>>;
   /** Takes a list of arguments, too. */

@@ -15,7 +15,7 @@ export interface RedisMetricsOptions {
   readonly counters: Counters;
   /** The name of the bus that they go to. */
   readonly bus: string;
-  /** Tells how it stands. */
+  /** Counts what is executed and waits now. */
   readonly stats: () => BackendStats;
 }
 

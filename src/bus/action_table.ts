@@ -73,7 +73,7 @@ export interface Action {
   readonly timeout?: number | undefined;
   /** For how many seconds a request is valid; the backend's where it is missing. */
   readonly maxAge?: number | undefined;
-  /** Says what it does. */
+  /** One line for whoever asks what the device can do. */
   readonly description?: string | undefined;
   /** Gives the JSON Schema of its arguments, where there is one. */
   readonly argsSchema?: (() => JsonSchema | undefined) | undefined;

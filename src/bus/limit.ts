@@ -43,12 +43,12 @@ export class Limit {
 
 /** A call of a handler that has a {@link Limit}. */
 export class LimitedCall {
-  /** The limit. */
+  /** Gives the turns, which all handlers of one limit share. */
   readonly limit: Limit;
   /** Calls the handler. */
   readonly run: () => unknown;
 
-  /** */
+  /** Notes what to call; whoever has it takes a turn first. */
   constructor(limit: Limit, run: () => unknown) {
     this.limit = limit;
     this.run = run;

@@ -16,7 +16,7 @@ export type Action = (signal: AbortSignal) => Promise<unknown>;
 /** A command of the command line: reads its arguments into an action. */
 export type Command = Parser<"sync", Action, unknown>;
 
-/** Says where a command runs. */
+/** Tells a command when to end, and for whom it prints. */
 export interface Surroundings {
   /** Aborted when the command is to end. */
   readonly signal: AbortSignal;

@@ -282,7 +282,7 @@ async function openDead(
   return dead;
 }
 
-/** Says which dead letters are meant. */
+/** A choice of dead letters; one is meant if all that is given holds. */
 interface DeadFilterOptions {
   readonly reasons: readonly DeadLetter["reason"][];
   readonly olderThan: number | undefined;

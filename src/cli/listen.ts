@@ -25,7 +25,7 @@ import {
 } from "./redis_options.ts";
 import { withHub } from "./sender.ts";
 
-/** Tells whether a message is wanted. */
+/** Lets the messages pass that are printed; the others are taken off the queue, too. */
 export type Filter = (message: Message) => boolean;
 
 /**
@@ -79,7 +79,7 @@ function refusing(path: string): Logger {
   };
 }
 
-/** Says how a {@linkcode Printer} prints. */
+/** Says in which form a {@linkcode Printer} prints, and how much. */
 interface PrinterOptions {
   /** Makes a line of a message. */
   format(message: Message): string;

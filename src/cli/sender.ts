@@ -100,7 +100,7 @@ async function findPeers(
   );
 }
 
-/** Says where to send. */
+/** The one place that a command sends to: a peer, a hub's bus, or our own queue. */
 export interface Destination {
   /** A peer on the local network, in place of our own queue. */
   readonly to: string | undefined;

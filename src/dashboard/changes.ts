@@ -1,6 +1,6 @@
 import { sleep } from "../waiting.ts";
 
-/** Tells how a change stands. */
+/** A change as the page shows it, from when it can still be undone until it is over. */
 export interface Change {
   readonly id: string;
   /** Says what is done, as in `Requeue 3 messages`. */

@@ -9,7 +9,7 @@ import {
 } from "../message/mod.ts";
 import { jsonOf } from "./passed.ts";
 
-/** Tells whether a message is wanted. */
+/** Lets the messages pass that are shown; the others stay kept. */
 export type Wanted = (message: Message) => boolean;
 
 /** One word of a filter: `room:hall`, `-type:Motion`, `"front door"`. */

@@ -114,7 +114,7 @@ export class Guard {
     return this.#options.token !== undefined;
   }
 
-  /** Tells whether a request is from somebody who may see the pages. */
+  /** True for everybody where there is no password, else for who has logged in. */
   isKnown(request: Request): boolean {
     if (this.#options.token === undefined) return true;
     const id = sessionOf(request);

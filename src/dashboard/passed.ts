@@ -25,7 +25,7 @@ export interface PassedMessage {
   readonly message: Message;
 }
 
-/** Says how much is kept. */
+/** The bounds of what is kept; the oldest makes room. */
 export interface PassedLimits {
   /** So many messages. */
   readonly messages: number;
@@ -195,7 +195,7 @@ export class Passed {
     );
   }
 
-  /** Tells whether as much of this second is kept as may be. */
+  /** True where the rest of this second is only counted. */
   #isFull(): boolean {
     this.#turn();
     const { perSecond, charactersPerSecond } = this.#limits;

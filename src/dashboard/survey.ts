@@ -3,7 +3,7 @@ import { BriefConnection } from "../redis/brief_connection.ts";
 import { readQueueStatus, serverStatus } from "../redis/queue_status.ts";
 import { defineScript } from "../redis/script.ts";
 
-/** Tells how one queue stands. */
+/** The state of one queue, and how long its oldest message has waited. */
 export interface QueueReading extends Omit<QueueStatus, "server"> {
   /** For how many seconds its oldest message has waited; `undefined` where nothing waits or that is not known. */
   readonly age: number | undefined;

@@ -17,7 +17,7 @@ interface Entry<Hook> {
 export interface ChosenHook<Hook> {
   readonly hook: Hook;
   readonly match: EventMatch;
-  /** Tells whether the hook is still in the table. */
+  /** False once the hook was removed: then it is not called any more. */
   isIn(): boolean;
 }
 

@@ -385,7 +385,7 @@ function identified(
   };
 }
 
-/** Says how many messages are built. */
+/** Gives messages that came together their ids and times, where they have none. */
 type BuildAllOptions = BuildOptions & { identities?: Identities };
 
 function read(

@@ -7,7 +7,7 @@ import { parseRedisArgs, type Settings } from "./settings.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
-/** Tells {@link BriefConnection.open} how to connect. */
+/** Says to which node {@link BriefConnection} connects, and when it gives up. */
 export interface BriefOptions {
   /** In a cluster: connect to the node that holds this key. */
   key?: string;

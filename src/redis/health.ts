@@ -94,7 +94,7 @@ export class Health implements Disposable {
     this.#arm();
   }
 
-  /** Tells whether no command is on its way. */
+  /** True while no command is on its way, so that the connection may be changed. */
   get isIdle(): boolean {
     return this.#pending === 0;
   }

@@ -27,7 +27,7 @@ export interface Member {
   reenter(found: readonly string[]): Promise<void>;
 }
 
-/** Says how a {@link Heartbeat} beats. */
+/** Says how long a {@link Heartbeat} may be missing, and by which connection it beats. */
 export interface HeartbeatOptions {
   /** After how many seconds without a heartbeat others put back what is in hand. */
   readonly heartbeatTimeout: number;

@@ -23,7 +23,7 @@ const LAST = "99";
 /** The time to wait for a connection before saying so, in seconds. */
 const CONNECTION_TIMEOUT = 1;
 
-/** Tells {@link Responses} how to wait. */
+/** Says whether waiting for {@link Responses} keeps the process alive. */
 export interface ResponsesOptions {
   /** Waiting does not keep the process alive. */
   readonly daemon: boolean;
@@ -53,7 +53,7 @@ export class Responses {
   /** The connections that were asked to tell of changed keys. */
   readonly #tracked = new Map<Connection, Promise<boolean>>();
 
-  /** */
+  /** Asks nothing of the server before somebody waits. */
   constructor(router: Router, options: ResponsesOptions) {
     this.#router = router;
     this.#options = options;

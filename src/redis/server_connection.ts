@@ -21,7 +21,7 @@ import {
   pairs,
 } from "./reply_shape.ts";
 
-/** Tells {@linkcode ServerConnection.open} how to connect. */
+/** Says what {@linkcode ServerConnection} takes of a server, and who hears of its loss. */
 export interface ServerOptions {
   /** The sockets do not keep the process alive. */
   daemon?: boolean;

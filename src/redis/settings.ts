@@ -44,7 +44,7 @@ export interface TlsSettings {
   checkHostname: boolean;
 }
 
-/** Says how to ask the sentinels. */
+/** The sentinels, the service that they are asked for, and who asks. */
 export interface SentinelSettings {
   addresses: readonly { host: string; port: number }[];
   serviceName: string;
