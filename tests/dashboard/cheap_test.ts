@@ -49,6 +49,32 @@ Deno.test("One look is enough for all pages", async () => {
   for (const reader of readers) await reader.cancel();
 });
 
+Deno.test("What is chosen among the dead letters stays while they cannot be read", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: "queue",
+  });
+  await using page = dashboard({ backend, bus: false });
+  const { body } = await ask(page, "/live?page=dead");
+  const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const hear = async (words: string): Promise<void> => {
+    const start = text.length;
+    while (!text.includes(words, start)) {
+      text += (await inTime(reader.read(), words)).value;
+    }
+  };
+  await hear('id="dead-list"');
+  await server.run("SET", "{queue}:dead", "of another type");
+  await hear("status-failure");
+  await server.run("DEL", "{queue}:dead");
+  await hear("status-ok");
+  // The list was sent once, and no error in its place.
+  assert.equal(text.split('id="dead-list"').length, 2, text);
+  await reader.cancel();
+});
+
 /** An event with a number. */
 const event = (n: number): Event =>
   new Event({ target: "hall", origin: "hall", args: { type: "custom.N", n } });

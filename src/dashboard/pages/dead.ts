@@ -43,7 +43,7 @@ export const deadPage: Page = {
         <input type="hidden" name="reason" value="${wanted.reason}">
         <input type="hidden" name="error" value="${wanted.error}">
       </form>
-      ${await viewOf(desk, query)}
+      ${await viewOf(desk, query).catch(problemOf)}
     `;
   },
   parts: async (desk, query) => {
@@ -54,7 +54,14 @@ export const deadPage: Page = {
     VIEWS.set(desk, views);
     const known = views.get(key);
     if (known !== undefined) return known;
-    const parts = [{ id: "dead-list", html: await viewOf(desk, query) }];
+    let html: Html;
+    try {
+      html = await viewOf(desk, query);
+    } catch {
+      // What is shown stays, and what was chosen there; the next look may succeed.
+      return [];
+    }
+    const parts = [{ id: "dead-list", html }];
     if (views.size >= MAX_VIEWS) views.clear();
     views.set(key, parts);
     return parts;
@@ -100,16 +107,7 @@ function readQuery(query: URLSearchParams): DeadQuery {
 
 async function viewOf(desk: Desk, query: URLSearchParams): Promise<Html> {
   const wanted = readQuery(query);
-  let view: DeadView;
-  try {
-    view = await readDead(desk.dead, wanted);
-  } catch (error) {
-    return html`
-      <div id="dead-list">
-        <p class="card problem" role="alert">${(error as Error).message}</p>
-      </div>
-    `;
-  }
+  const view = await readDead(desk.dead, wanted);
   if (view.total === 0) {
     return html`
       <div id="dead-list">
@@ -121,6 +119,14 @@ async function viewOf(desk: Desk, query: URLSearchParams): Promise<Html> {
   return html`<div id="dead-list">${groupsOf(desk, view.groups, wanted)}${
     listOf(desk, view, wanted)
   }</div>`;
+}
+
+function problemOf(error: Error): Html {
+  return html`
+    <div id="dead-list">
+      <p class="card problem" role="alert">${error.message}</p>
+    </div>
+  `;
 }
 
 function groupsOf(
