@@ -258,7 +258,8 @@ function malformed(): ProtocolError {
 function notRedis(bytes: Uint8Array): ProtocolError {
   const advice = "check `port`";
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, 16));
-  if (text.startsWith("HTTP/")) {
+  // A request that is none gets a page alone from some, as in HTTP 0.9.
+  if (/^(HTTP\/|\s*<(!DOCTYPE|html))/i.test(text)) {
     return new ProtocolError("that is an HTTP server, not Redis", advice);
   }
   if (text.startsWith("SSH-")) {

@@ -47,6 +47,14 @@ const impostors: Record<string, [RegExp, begin: string, more?: string]> = {
     /that is an HTTP server, not Redis; check `port`/,
     "HTTP/1.1 400 Bad Request\r\n\r\n",
   ],
+  "an HTTP server that answers with a page alone": [
+    /that is an HTTP server, not Redis; check `port`/,
+    '<!DOCTYPE HTML>\n<html lang="en">\n    <head>\n',
+  ],
+  "an HTTP server whose page has no type": [
+    /that is an HTTP server, not Redis; check `port`/,
+    "\r\n<html><head><title>400 Bad Request</title></head>",
+  ],
   "an SSH server": [
     /that is an SSH server, not Redis; check `port`/,
     "SSH-2.0-OpenSSH_9.2\r\n",
