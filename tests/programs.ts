@@ -19,6 +19,8 @@ export interface ProgramOptions {
   readonly inputFile?: string;
   /** Whether it runs on a terminal, whose output is all on stdout then. */
   readonly isOnTerminal?: boolean;
+  /** How many columns that terminal has. Default: it does not say. */
+  readonly columns?: number;
 }
 
 /** What remains of a program that has ended. */
@@ -41,7 +43,7 @@ export class Program implements AsyncDisposable {
    */
   constructor(args: readonly string[], options: ProgramOptions = {}) {
     const { namespace, permissions = ["-A"], env = {}, input } = options;
-    const { isOnTerminal = false, inputFile } = options;
+    const { isOnTerminal = false, columns, inputFile } = options;
     const [file = "", ...rest] = args;
     let command = [
       Deno.execPath(),
@@ -53,7 +55,7 @@ export class Program implements AsyncDisposable {
       new URL(file, `file://${ROOT}`).pathname,
       ...rest,
     ];
-    if (isOnTerminal) command = onTerminal(command, inputFile);
+    if (isOnTerminal) command = onTerminal(command, inputFile, columns);
     if (namespace) command.unshift("ip", "netns", "exec", namespace.name);
     this.#child = new Deno.Command(command[0]!, {
       args: command.slice(1),
@@ -132,9 +134,11 @@ export function hasTerminals(): boolean {
 function onTerminal(
   command: readonly string[],
   inputFile?: string,
+  columns?: number,
 ): string[] {
   const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
   if (inputFile !== undefined) quoted.push(`< '${inputFile}'`);
+  if (columns) quoted.unshift(`stty cols ${columns} &&`);
   return ["script", "-qec", quoted.join(" "), "/dev/null"];
 }
 

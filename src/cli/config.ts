@@ -3,6 +3,7 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { resolveConfig, type ResolvedConfig } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
+import { displayWidth, pad } from "./layout.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { redisOptions } from "./redis_options.ts";
 
@@ -40,10 +41,10 @@ function settingLines(
   const values = settings.map(({ name, value }) =>
     printable(`${name}: ${JSON.stringify(value)}`)
   );
-  const width = Math.max(...values.map((text) => text.length));
+  const width = Math.max(...values.map(displayWidth));
   return settings.map(({ source, origin }, at) => {
     const place = origin === source ? source : `${source}, ${origin}`;
-    const padded = values[at]!.padEnd(width);
+    const padded = pad(values[at]!, width);
     return `${padded}  ${paint("dim", `(${printable(place)})`)}`;
   });
 }

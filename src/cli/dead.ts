@@ -5,13 +5,13 @@ import {
   type DeadLetterFilter,
   DeadLetters,
 } from "../../mod.ts";
+import { shorten, table } from "./layout.ts";
 import {
   note,
   type Paint,
   printable,
   printableJson,
   printLine,
-  table,
 } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { span } from "../units.ts";
@@ -84,7 +84,6 @@ const LONGEST_ERROR = 80;
 function rowOf(
   { queue, index, id, time, reason, deliveries, error }: DeadLetter,
 ): string[] {
-  const text = printable(error);
   return [
     printable(queue),
     String(index),
@@ -92,7 +91,7 @@ function rowOf(
     time > 0 ? span(Math.max(0, Date.now() / 1000 - time)) : "?",
     printable(reason),
     String(deliveries),
-    text.length > LONGEST_ERROR ? `${text.slice(0, LONGEST_ERROR - 1)}…` : text,
+    shorten(printable(error), LONGEST_ERROR),
   ];
 }
 

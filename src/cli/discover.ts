@@ -4,6 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
+import { displayWidth, shorten, table } from "./layout.ts";
 import {
   type Paint,
   painter,
@@ -11,7 +12,6 @@ import {
   printableJson,
   printLine,
   printText,
-  table,
   terminalWidth,
 } from "./print.ts";
 import { UsageError } from "./program.ts";
@@ -73,12 +73,12 @@ async function follow(
     const width = terminalWidth();
     // After a resize, what was drawn may take more lines than before.
     const height = drawn.reduce(
-      (sum, line) => sum + Math.max(1, Math.ceil(line.length / width)),
+      (sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / width)),
       0,
     );
     // A line that wraps could not be drawn over. Colours would be cut, too.
     const [titles = "", ...rows] = tableOf([...peers.values()], painter(false))
-      .map((line) => line.slice(0, width));
+      .map((line) => shorten(line, width));
     const lines = [paint("bold", titles), ...rows];
     const start = height === 0 ? "" : `\x1b[${height}A\x1b[J`;
     drawn = [titles, ...rows];

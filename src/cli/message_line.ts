@@ -4,6 +4,7 @@ import {
   type MessageSummary,
   summarize,
 } from "../../mod.ts";
+import { displayWidth, shorten } from "./layout.ts";
 import { type Paint, printable, type Style } from "./print.ts";
 
 /** The colours of the kinds of messages; any other kind is bold. */
@@ -17,7 +18,8 @@ const STYLES: Readonly<Record<string, Style>> = {
  * Writes a message as one short line for people: when, what, the most important
  * of it, and from whom to whom.
  *
- * @param width How many characters the line may have; what is more is cut off.
+ * @param width How many columns of a terminal the line may take; what is more is
+ * cut off.
  */
 export function messageLine(
   message: Message,
@@ -38,8 +40,9 @@ export function messageLine(
   const line: string[] = [];
   let left = width;
   for (const [style, text] of parts) {
+    if (left < 1) break;
     const short = shorten(printable(text), left);
-    left -= short.length + 1;
+    left -= displayWidth(short) + 1;
     line.push(paint(style, short));
   }
   const rest = shorten(printable(detailsLine(details)), left);
@@ -59,12 +62,4 @@ function word(value: unknown): string {
   return typeof value === "string" && /^[^\s"'{}[\]]+$/.test(value)
     ? value
     : jsonText(value);
-}
-
-function shorten(text: string, length: number): string {
-  if (text.length <= length) return text;
-  // Not between the halves of a surrogate pair.
-  return `${
-    text.slice(0, Math.max(0, length - 1)).replace(/[\uD800-\uDBFF]$/, "")
-  }…`;
 }

@@ -3,13 +3,8 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import {
-  type Paint,
-  printable,
-  printableJson,
-  printLine,
-  table,
-} from "./print.ts";
+import { table } from "./layout.ts";
+import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { size, span } from "../units.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
 

@@ -2,14 +2,14 @@ import { Event, RedisBackend, startRedis } from "../../mod.ts";
 import { printLine, program } from "../../cli.ts";
 import { freePort } from "../servers.ts";
 
-// Announces itself, answers requests, and prints the events that it gets.
+// Announces itself (by the name that is given, or as lamp), answers requests, and prints the events that it gets.
 await program(async (signal) => {
   const port = freePort();
   await using server = await startRedis({ port });
   signal.throwIfAborted();
   await using backend = new RedisBackend({
     redisArgs: server.redisArgs,
-    deviceId: "lamp",
+    deviceId: Deno.args[0] ?? "lamp",
     queue: "lights",
   });
   signal.addEventListener("abort", () => backend.stop());
