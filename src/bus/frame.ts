@@ -82,7 +82,7 @@ export interface Chunk {
 export interface Frame {
   /** The frame's number on its link. */
   readonly number: number;
-  /** What the receiver has to know to build the messages. */
+  /** The options with which the receiver builds the messages. */
   readonly options: FrameOptions;
   /** The messages, as text where that is cheaper than bytes. */
   readonly messages: readonly Wire[];

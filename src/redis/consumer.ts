@@ -305,7 +305,7 @@ export abstract class Consumer {
   #waiting: (() => void)[] = [];
   /** The last report of what the user may not do. */
   #refusal = "";
-  /** What keeps it from taking messages although the server is there. */
+  /** The reason why it takes no messages although the server is there. */
   readonly #trouble: Trouble;
   #running: Promise<void> | undefined;
 

@@ -59,7 +59,7 @@ export class Heartbeat {
   #isDoubtful = true;
   #auditAt = 0;
   #beating: Promise<void> | undefined;
-  /** What keeps it from beating although the server is there. */
+  /** The reason why it does not beat although the server is there. */
   readonly #trouble: Trouble;
 
   constructor(options: HeartbeatOptions) {
