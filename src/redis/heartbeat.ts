@@ -1,9 +1,10 @@
+import { formatAddress } from "./address.ts";
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findBatches } from "./find_batches.ts";
 import type { QueueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { type RedisError, restate } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 import { Trouble } from "./trouble.ts";
 
@@ -11,6 +12,8 @@ import { Trouble } from "./trouble.ts";
 const BEATS = 2.5;
 /** The time between two looks for consumers that were removed from the index, in milliseconds. */
 const AUDIT_INTERVAL = 600_000;
+/** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
+const STEADY = 5;
 
 /** A consumer of one queue whose life the heartbeat shows. */
 export interface Member {
@@ -61,10 +64,17 @@ export class Heartbeat {
   #beating: Promise<void> | undefined;
   /** The reason why it does not beat although the server is there. */
   readonly #trouble: Trouble;
+  /** The server's want of memory, in which it lives on without beating. */
+  readonly #want: Trouble;
+  /** When the server was without memory last. */
+  #fullAt = -Infinity;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#trouble = Trouble.with("heartbeat", options.logger);
+    const { control, logger } = options;
+    this.#trouble = Trouble.with("heartbeat", logger);
+    const place = formatAddress(control.address);
+    this.#want = Trouble.with(`the memory of ${place}`, logger);
   }
 
   /** The time that a beat counts, in milliseconds. */
@@ -140,6 +150,7 @@ export class Heartbeat {
     clearInterval(this.#timer);
     this.#timer = undefined;
     await this.#beating;
+    this.#want.forget(this);
     if (this.#key === undefined) return;
     await this.#options.control.command(["DEL", this.#key]).catch(() => {});
   }
@@ -153,7 +164,10 @@ export class Heartbeat {
       control.command<string | null>(
         ["SET", this.#key!, this.value, "XX", "PX", this.lifetime, "GET"],
         { isReply: (reply) => reply === null || isText(reply) },
-      ).catch((error: RedisError) => this.#prolong(error)),
+      ).then(
+        (reply) => this.#onMemory(reply),
+        (error: RedisError) => this.#prolong(error),
+      ),
       this.#count % 2 === 0 ? this.#findStale() : [],
     ]);
     if (performance.now() >= this.#auditAt) await this.#audit();
@@ -162,12 +176,37 @@ export class Heartbeat {
     await Promise.all([...this.#members].map((member) => member.look(stale)));
   }
 
-  /** Lives on without beating, where the server has no memory for it. */
+  /**
+   * Lives on without beating, where the server has no memory for it. A beat is
+   * what tells of that, since no other command is sent whatever happens.
+   */
   async #prolong(error: RedisError): Promise<null> {
     if (error.code !== "memory") throw error;
+    this.#fullAt = performance.now();
+    this.#want.onFailure(
+      this,
+      restate(error, {
+        attempted: "write all that consuming needs",
+        note: "What is sent is refused, what is in the queues is handled",
+      }),
+    );
     const { control } = this.#options;
     await control.command(["PEXPIRE", this.#key!, this.lifetime]);
     return null;
+  }
+
+  /** Tells that the server has memory again, as soon as it has for a while. */
+  #onMemory<Reply>(reply: Reply): Reply {
+    const { heartbeatTimeout } = this.#options;
+    const isSteady =
+      performance.now() - this.#fullAt > STEADY * heartbeatTimeout * 1000;
+    if (isSteady && this.#want.forget(this)) {
+      const { control, logger } = this.#options;
+      logger.info(
+        `Redis at ${formatAddress(control.address)} has memory again.`,
+      );
+    }
+    return reply;
   }
 
   /** Looks who of the others does not beat any more. */

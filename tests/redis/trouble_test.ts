@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Connection, Inbox, Outbox, startRedis } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort } from "../servers.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { handleAll } from "./inboxes.ts";
+import { handleAll, numbers, open, texts } from "./inboxes.ts";
 
 /** The lines that people see. */
 function seen(logger: LineLogger): string[] {
@@ -54,4 +54,56 @@ Deno.test("Connection reminds of trouble that lasts, ever more rarely", async ()
     assert.match(line, /^warn: .*the connection was refused.*Trying again\.$/);
   }
   assert.ok(logger.lines.length > 6, logger.lines.join("\n"));
+});
+
+Deno.test("Inbox says that the server is full, ever more rarely, and that it has memory again", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger });
+  const handled = new Set<string>();
+  const failed = new Set<string>();
+  const reading = (async () => {
+    for (let batch; (batch = await inbox.next());) {
+      const failures = [];
+      for (const [index, text] of texts(batch).entries()) {
+        // Each of them is to be put aside, and to come again.
+        if (failed.has(text)) {
+          handled.add(text);
+        } else {
+          failed.add(text);
+          const error = new Error("not at the first time");
+          failures.push({ index, reason: "failed" as const, error });
+        }
+      }
+      await batch.settle(failures);
+    }
+  })();
+  await server.run("RPUSH", "queue", ...numbers(100));
+  await until(() => handled.size === 100);
+  await server.run("RPUSH", "queue", ...numbers(100, 100));
+  await server.run("CONFIG", "SET", "maxmemory", "16mb");
+  const filling = async (): Promise<void> => {
+    for (;;) await server.run("RPUSH", "others", "x".repeat(2 ** 20));
+  };
+  await assert.rejects(filling(), /out of memory|OOM/);
+  // What little there is left comes and goes with the buffers of connections.
+  await server.run("CONFIG", "SET", "maxmemory", "12mb");
+  const told =
+    /^warn: Cannot write all that consuming needs at .*: the server is out of memory; raise its `maxmemory` or remove what is no longer needed\..* Trying again\.$/;
+  await until(() => seen(logger).filter((line) => told.test(line)).length > 1);
+  const quiet = logger.lines.filter((line) =>
+    /^debug: Cannot write all/.test(line)
+  );
+  assert.ok(quiet.length > 0, logger.lines.join("\n"));
+  assert.ok(!seen(logger).some((line) => /memory again/.test(line)));
+  await server.run("DEL", "others");
+  await logger.line(/^info: Redis at .* has memory again\.$/);
+  await until(() => handled.size === 200);
+  assert.deepEqual(
+    seen(logger).filter((line) => !/out of memory|memory again/.test(line)),
+    [],
+  );
+  await inbox.stop();
+  await reading;
+  assert.equal(inbox.stats().deadLettered, 0);
 });
