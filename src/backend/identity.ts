@@ -62,7 +62,7 @@ export class Identity {
   }
 }
 
-/** Tells whether somebody has signed a statement who has the key with a fingerprint. */
+/** True only where the key with this fingerprint has signed; what cannot be read proves nothing. */
 export async function isSigned(
   statement: Statement,
   proof: string,
@@ -151,7 +151,10 @@ export function knownPeersIn(
   return folder === undefined ? undefined : new KnownPeers(folder);
 }
 
-/** Tells whether a name is the id of a device that we know, by its key or from the option `peers`. */
+/**
+ * True for the id of a device that we know, by its key or from the option `peers`:
+ * as the name of another device's service it does not count.
+ */
 export async function isKnownDevice(
   name: string,
   peers: Readonly<Record<string, unknown>> = {},

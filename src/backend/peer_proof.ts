@@ -66,7 +66,7 @@ export async function firstProved<T>(
   throw failure;
 }
 
-/** Tells whether nothing was sent, because nothing proves who is there. */
+/** True where nothing was sent, because nothing proves who is there: others may be tried. */
 function isRefusal(error: unknown): boolean {
   return error instanceof RedisError && error.reply === undefined &&
     (error.code === "auth" || error.code === "tls");

@@ -216,7 +216,7 @@ export class Exchange {
     this.#watchRoom = Promise.withResolvers();
   }
 
-  /** Tells whether anybody on the bus offers actions. */
+  /** True while any isolate on the bus offers actions, this one included. */
   get hasActions(): boolean {
     this.#membership.update();
     const { offers, members } = this.#membership;
@@ -398,7 +398,7 @@ export class Exchange {
     }
   }
 
-  /** Tells whether anybody here who watches takes messages now. */
+  /** False while the windows of all who watch here are full. */
   get #isWatched(): boolean {
     return this.#watches.some(({ hasRoom }) => hasRoom);
   }

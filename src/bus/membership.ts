@@ -150,7 +150,7 @@ export class Membership {
     return this.#channel.ignored;
   }
 
-  /** Tells whether this isolate wants messages. */
+  /** True while somebody in this isolate wants messages; publishers make a link to it then. */
   get subscribes(): boolean {
     return this.#names.length > 0;
   }
@@ -190,7 +190,7 @@ export class Membership {
     return this.#names;
   }
 
-  /** Tells whether this isolate wants to see what passes. */
+  /** True while somebody in this isolate wants to see what passes. */
   get watches(): boolean {
     return this.#watches;
   }
@@ -201,7 +201,7 @@ export class Membership {
     this.#renewView();
   }
 
-  /** Tells whether this isolate offers actions. */
+  /** True while a `Bus` of this isolate offers actions; backends ask it for them then. */
   get offers(): boolean {
     return this.#offers;
   }

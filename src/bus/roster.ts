@@ -54,7 +54,7 @@ export interface GroupSeat {
   readonly concurrency: number;
 }
 
-/** Tells whether a text can be the name of a group. */
+/** A group's name has to fit into its place on the roster. */
 export function isGroupName(name: string): boolean {
   return name !== "" && encoder.encode(name).length <= GROUP_BYTES;
 }

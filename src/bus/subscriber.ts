@@ -87,12 +87,12 @@ export class Subscriber {
     return this.#options.name;
   }
 
-  /** Tells whether there is any subscription. */
+  /** True while there is a handler, a loop or a hook: only then messages come. */
   get listening(): boolean {
     return this.#subscriptions.length > 0 || this.#hooks.size > 0;
   }
 
-  /** Tells whether it is busy with as many messages as it may be. */
+  /** True while it has as many messages in hand as it may; no more are handed to it. */
   get full(): boolean {
     return this.#tasks.size >= (this.#options.window ?? WINDOW);
   }

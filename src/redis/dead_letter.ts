@@ -225,7 +225,7 @@ export const DEAD_LETTER_FILTER: Rows<DeadLetterFilter> = {
   newerThan: SECONDS,
 };
 
-/** Tells whether a filter lets everything pass. */
+/** An empty filter would mean all dead letters, which has to be said as `"all"`. */
 export function isEmpty(filter: DeadLetterFilter): boolean {
   return Object.values(filter).every((value) => value === undefined);
 }

@@ -36,7 +36,7 @@ export class Router {
     this.#options = options;
   }
 
-  /** Tells whether keys live on different servers. */
+  /** True where each key may live on another server, so that one command reaches only some. */
   get isCluster(): boolean {
     return this.#args.cluster !== undefined;
   }
@@ -203,7 +203,7 @@ export class Router {
   }
 }
 
-/** Tells whether asking another node would not help either. */
+/** True where each node would answer the same, as about a password: no other one is asked. */
 function isRefusal(error: RedisError): boolean {
   return !error.isTransient && error.code !== "closed";
 }

@@ -36,7 +36,7 @@ export class Turn {
     }
   }
 
-  /** Tells whether a queue that goes before this one may have messages. */
+  /** True while a queue that goes before this one may have messages; this one is woken then. */
   mustWait(): boolean {
     this.#isWaiting = false;
     for (let rank = 0; rank < this.#rank; rank++) {
