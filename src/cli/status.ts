@@ -5,6 +5,7 @@ import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./layout.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
+import { nearLimit } from "../doctor/near_limit.ts";
 import { size, span } from "../units.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
 
@@ -51,11 +52,15 @@ function describe(status: QueueStatus, paint: Paint): string[] {
       "dead letters",
       deadLetters.oldest === undefined
         ? String(deadLetters.count)
-        : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}`,
+        : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}${
+          nearly("deadLetters", deadLetters)
+        }`,
     ],
-    ...status.missed.map(({ subscriber, count }): [string, string] => [
+    ...status.missed.map((missed): [string, string] => [
       "missed",
-      `${count}, by the subscriber ${subscriber}`,
+      `${missed.count}, by the subscriber ${missed.subscriber}${
+        nearly("missed", missed)
+      }`,
     ]),
     ["server", `${server.name} ${server.version} at ${server.address}`],
     ["memory", memoryOf(status)],
@@ -75,6 +80,11 @@ function describe(status: QueueStatus, paint: Paint): string[] {
     { title: "IN HAND", align: "right" },
   ] as const;
   return [...lines, "", ...table(columns, rows, paint)];
+}
+
+function nearly(...kept: Parameters<typeof nearLimit>): string {
+  const near = nearLimit(...kept);
+  return near === undefined ? "" : `; they ${near}`;
 }
 
 function pauseOf({ since, by }: NonNullable<QueueStatus["pause"]>): string {

@@ -6,6 +6,7 @@ import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot, queueKeys } from "../redis/queue_keys.ts";
 import { amount } from "../units.ts";
+import { nearLimit } from "./near_limit.ts";
 
 /** Says what to do when a server does not let us in. */
 const ADVICE: Partial<Record<RedisError["code"], string>> = {
@@ -234,7 +235,7 @@ async function* checkStanding(
       queue,
     ).catch((error) => {
       if (error instanceof RedisError && error.code === "permission") {
-        const deadLetters = { count: 0 };
+        const deadLetters = { count: 0, bytes: 0 };
         const nothing = {
           length: 0,
           consumers: [],
@@ -285,7 +286,7 @@ async function* checkStanding(
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
-  for (const { subscriber, count } of missed) {
+  for (const { subscriber, count, bytes } of missed) {
     yield warning(
       "queue",
       `${amount(count, "message")} of "${queue}" ${
@@ -293,6 +294,14 @@ async function* checkStanding(
       } for the subscriber "${subscriber}", which is away.`,
       "Start it. When missedAge is over, they go.",
     );
+    const near = nearLimit("missed", { count, bytes });
+    if (near !== undefined) {
+      yield warning(
+        "queue",
+        `The messages of "${queue}" that wait for "${subscriber}" ${near}.`,
+        "Start it before the oldest make room, or raise maxMissed and maxMissedBytes.",
+      );
+    }
   }
   if (deadLetters.count > 0) {
     yield warning(
@@ -301,6 +310,14 @@ async function* checkStanding(
         deadLetters.count === 1 ? "message" : "messages"
       } of "${queue}" could not be handled.`,
       "Look at them (dead list), then requeue or purge them.",
+    );
+  }
+  const near = nearLimit("deadLetters", deadLetters);
+  if (near !== undefined) {
+    yield warning(
+      "queue",
+      `The dead letters of "${queue}" ${near}.`,
+      "Requeue or purge them before the oldest make room, or raise maxDeadLetters and maxDeadLetterBytes.",
     );
   }
 }

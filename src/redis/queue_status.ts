@@ -55,6 +55,8 @@ export interface QueueStatus {
     readonly subscriber: string;
     /** The number of messages. */
     readonly count: number;
+    /** The bytes that they take in Redis; `undefined` where that may not be asked. */
+    readonly bytes: number | undefined;
   }[];
   /** The messages that could not be handled. */
   readonly deadLetters: {
@@ -62,6 +64,8 @@ export interface QueueStatus {
     readonly count: number;
     /** For how many seconds the oldest one has been one; `undefined` without any. */
     readonly oldest: number | undefined;
+    /** The bytes that they take in Redis; `undefined` where that may not be asked. */
+    readonly bytes: number | undefined;
   };
   /** The server. */
   readonly server: {
@@ -101,7 +105,8 @@ type Survey = [
   oldest: string,
   consumers: [name: string, state: string, left: number, inFlight: number][],
   delayed: number,
-  missed: [subscriber: string, count: number][],
+  missed: [subscriber: string, count: number, bytes: number][],
+  deadBytes: number,
   pause: string | null,
 ];
 
@@ -168,8 +173,9 @@ const SURVEY = defineMove(
 -- letters there are, when the oldest one became one or '', and for each consumer
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
 -- left of its heartbeat (-2 without one), and how many messages it has in hand;
--- how many messages are delayed; the named subscribers that have missed some, and
--- how many; and what the queue's pause holds, or nil.
+-- how many messages are delayed; the named subscribers that have missed some, how
+-- many, and their bytes; the bytes of the dead letters; and what the queue's pause
+-- holds, or nil. Bytes are -1 where the user may not ask for them.
 ${HEARTBEAT_FUNCTIONS}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
@@ -196,17 +202,23 @@ for position, name in ipairs(names) do
   local left = redis.call('PTTL', (heartOf(ARGV[1] .. name)))
   consumers[position] = {name, states[name], left, inFlight}
 end
+local function size(list)
+  local bytes = redis.pcall('MEMORY', 'USAGE', list, 'SAMPLES', 0) or 0
+  return type(bytes) == 'number' and bytes or -1
+end
 local missed = {}
 for _, name in ipairs(redis.call('HKEYS', KEYS[7])) do
-  local count = redis.call('LLEN', ARGV[3] .. name)
-  if count > 0 then missed[#missed + 1] = {name, count} end
+  local list = ARGV[3] .. name
+  local count = redis.call('LLEN', list)
+  if count > 0 then missed[#missed + 1] = {name, count, size(list)} end
 end
 -- Inside of a text the quotes would be escaped.
 local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
-  redis.call('ZCARD', KEYS[6]), missed, redis.call('GET', KEYS[5]),
+  redis.call('ZCARD', KEYS[6]), missed, size(KEYS[4]),
+  redis.call('GET', KEYS[5]),
 }
 `,
 );
@@ -224,22 +236,31 @@ export async function readQueueStatus(
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
   const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
-  const [length, retrying, count, oldest, found, delayed, missed, pause] =
-    await connection.script<Survey>(
-      SURVEY,
-      [
-        queue,
-        keys.consumers,
-        keys.retry,
-        keys.dead,
-        keys.paused,
-        keys.delayed,
-        keys.subscribers,
-      ],
-      [keys.allHeartbeats, keys.allProcessing, keys.allMissed, ...batches],
-    ).catch((error) => {
-      throw explainWrongType(error, queue);
-    });
+  const [
+    length,
+    retrying,
+    count,
+    oldest,
+    found,
+    delayed,
+    missed,
+    deadBytes,
+    pause,
+  ] = await connection.script<Survey>(
+    SURVEY,
+    [
+      queue,
+      keys.consumers,
+      keys.retry,
+      keys.dead,
+      keys.paused,
+      keys.delayed,
+      keys.subscribers,
+    ],
+    [keys.allHeartbeats, keys.allProcessing, keys.allMissed, ...batches],
+  ).catch((error) => {
+    throw explainWrongType(error, queue);
+  });
   const consumers = found
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
@@ -257,14 +278,23 @@ export async function readQueueStatus(
     pause: parsePause(pause),
     inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
     consumers,
-    missed: missed.map(([subscriber, count]) => ({ subscriber, count })),
+    missed: missed.map(([subscriber, count, bytes]) => ({
+      subscriber,
+      count,
+      bytes: bytesOf(bytes),
+    })),
     deadLetters: {
       count,
       oldest: oldest === ""
         ? undefined
         : Math.max(Date.now() / 1000 - Number(oldest), 0),
+      bytes: bytesOf(deadBytes),
     },
   };
+}
+
+function bytesOf(bytes: number): number | undefined {
+  return bytes < 0 ? undefined : bytes;
 }
 
 /** Asks a server for its name, its version and its memory. */

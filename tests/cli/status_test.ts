@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../mod.ts";
 import { runProgram } from "../programs.ts";
+import { buryMany } from "../redis/dead_letters.ts";
 import { freePort, TestServer } from "../servers.ts";
 
 Deno.test("status prints how everything stands, for people and as JSON", async () => {
@@ -42,6 +43,26 @@ Deno.test("status prints how everything stands, for people and as JSON", async (
   assert.equal(status.server.maxMemory, 64 * 2 ** 20);
   assert.equal(status.consumers.length, 1);
   await inbox.stop(0);
+});
+
+Deno.test("status tells when little room is left for what is kept", async () => {
+  await using server = await TestServer.start();
+  await buryMany(server, 8_000);
+  await server.run("HSET", "{queue}:subscribers", "lights", "1");
+  const missed = Array(8_000).fill("0 1.0.0.0 m");
+  await server.run("RPUSH", "{queue}:missed:lights", ...missed);
+  const { code, stdout, stderr } = await runProgram(
+    ["cli.ts", "status", "--queue", "queue", "--url", server.url],
+  );
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stdout,
+    /^dead letters +8000, .*; they take more than 80 % .*maxDeadLetters/m,
+  );
+  assert.match(
+    stdout,
+    /^missed +8000, by the subscriber lights; they take more than 80 % .*maxMissed/m,
+  );
 });
 
 Deno.test("status ends with 3 where there is no server, and with 1 where the queue is no list", async () => {

@@ -3,6 +3,7 @@ import { diagnose, Inbox, type RedisArgs } from "../../mod.ts";
 import { checkDeno } from "../../src/doctor/check_surroundings.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { buryMany, DEAD } from "../redis/dead_letters.ts";
 import { findings, problems, SOUND } from "./findings.ts";
 
 function assertOne(found: readonly string[], pattern: RegExp): void {
@@ -202,6 +203,37 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   assert.match(found[0]!, /^warning queue: 3 messages wait in "queue"/);
   assert.match(found[1]!, /^warning queue: A consumer of "queue" has died/);
   await inbox.stop(0);
+});
+
+Deno.test("diagnose tells when little room is left for dead letters and missed messages", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  const missed = "{queue}:missed:lights";
+  const large = "x".repeat(2 ** 20);
+  await server.run("HSET", "{queue}:subscribers", "lights", "1");
+  await buryMany(server, 7_999);
+  await server.run("RPUSH", missed, ...Array(7_999).fill("0 1.0.0.0 m"));
+  const near = async (): Promise<string[]> =>
+    (await problems(server.args)).filter((line) => /80 %/.test(line));
+  assert.deepEqual(await near(), []);
+  await buryMany(server, 1);
+  await server.run("RPUSH", missed, "0 1.0.0.0 m");
+  const [missing, dead, ...more] = await near();
+  assert.deepEqual(more, []);
+  assert.match(
+    missing!,
+    /^warning queue: The messages of "queue" that wait for "lights" take .* by default: 8,000 of 10,000 \(maxMissed\), [^|]* of 8 MiB \(maxMissedBytes\)\. \| Start it/,
+  );
+  assert.match(
+    dead!,
+    /^warning queue: The dead letters of "queue" take .* by default: 8,000 of 10,000 \(maxDeadLetters\), [^|]* of 16 MiB \(maxDeadLetterBytes\)\. \| Requeue or purge/,
+  );
+  await server.run("DEL", DEAD, missed);
+  for (const [list, count] of [[DEAD, 13], [missed, 7]] as const) {
+    await server.run("RPUSH", list, ...Array(count).fill(large));
+  }
+  const [missingBytes, deadBytes] = await near();
+  assert.match(missingBytes!, /: 7 of 10,000 .* MiB of 8 MiB/);
+  assert.match(deadBytes!, /: 13 of 10,000 .* MiB of 16 MiB/);
 });
 
 Deno.test("diagnose finds what a consumer had in hand whom somebody has removed from the index", async () => {
