@@ -1,5 +1,4 @@
 import { Consumer, type Failure, TakenBatch, written } from "./consumer.ts";
-import { encodeDeadLetter } from "./dead_letter.ts";
 import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import { identify, type Identities } from "./history.ts";
 import { explainWrongType, queueKeys } from "./queue_keys.ts";
@@ -186,7 +185,7 @@ return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
   async #bury(failures: readonly Failure[]): Promise<Room> {
     const { control, queue, box } = this.consumer.options;
     const letters = failures.map(({ index, reason, error }) =>
-      encodeDeadLetter({
+      box.encode({
         id: identify(this.identities, index).id,
         queue,
         reason: reason === "left" ? "dropped" : reason,

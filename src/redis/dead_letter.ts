@@ -119,12 +119,18 @@ export function encodeDeadLetter(
  * Writes what stands in front of a message that is too large to be carried here:
  * Redis itself puts it before the message, with a line end between them.
  *
- * @param letter All but the payload; the size is filled in where it is known.
+ * Alone, it is a dead letter of whose message only the size is left.
+ *
+ * @param letter All but the payload.
+ * @param size The number of bytes of the message; 0 where Redis fills it in.
  */
 export function encodeEnvelope(
-  letter: Omit<DeadLetter, "index" | "payload" | "size">,
+  letter:
+    & Omit<DeadLetter, "index" | "payload" | "received" | "size">
+    & Partial<DeadLetter>,
+  size = 0,
 ): string {
-  return JSON.stringify({ ...letter, size: 0 });
+  return JSON.stringify({ ...letter, size });
 }
 
 /**

@@ -1,6 +1,11 @@
+import { Buffer } from "node:buffer";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import type { DeadLetter } from "./dead_letter.ts";
+import {
+  type DeadLetter,
+  encodeDeadLetter,
+  encodeEnvelope,
+} from "./dead_letter.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -28,8 +33,10 @@ local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
     return redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 0) or 0
   end
   local bytes = size()
-  while count > 0 and bytes > tonumber(maxBytes) do
+  -- The newest one stays, though memory that is given out in steps may be more.
+  while count > 1 and bytes > tonumber(maxBytes) do
     local excess = math.ceil(count * (bytes - maxBytes) / bytes / 2)
+    excess = math.min(excess, count - 1)
     redis.call('LTRIM', dead, excess, -1)
     count, bytes = count - excess, size()
   end
@@ -91,6 +98,20 @@ export class DeadLetterBox {
     const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = this.#options;
     const oldest = Math.max(0, Date.now() / 1000 - deadLetterAge);
     return [String(maxDeadLetters), String(maxDeadLetterBytes), String(oldest)];
+  }
+
+  /**
+   * Writes a dead letter as {@link encodeDeadLetter} does. Of one that alone takes
+   * more than all may, only the size is left: it would push out all others, and
+   * then go itself.
+   */
+  encode(letter: Parameters<typeof encodeDeadLetter>[0]): string {
+    const text = encodeDeadLetter(letter);
+    if (Buffer.byteLength(text) <= this.#options.maxDeadLetterBytes) {
+      return text;
+    }
+    const { payload, ...rest } = letter;
+    return encodeEnvelope(rest, payload.length);
   }
 
   /** Reports that messages have become dead letters. */

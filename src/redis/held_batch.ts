@@ -1,7 +1,7 @@
 import { retry } from "../waiting.ts";
 import type { Acknowledger } from "./acknowledger.ts";
 import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
-import { type DeadLetter, encodeDeadLetter } from "./dead_letter.ts";
+import type { DeadLetter } from "./dead_letter.ts";
 import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {
   FIRST_TIME,
@@ -184,7 +184,7 @@ export class HeldBatch extends TakenBatch {
 
   /** Decides what becomes of messages that failed. */
   #plan(failures: readonly Failure[]): Plan {
-    const { queue, maxDeliveries, retryPause } = this.consumer.options;
+    const { queue, maxDeliveries, retryPause, box } = this.consumer.options;
     const args: string[] = [];
     let retried = 0;
     const buried: { reason: DeadLetter["reason"]; message: string }[] = [];
@@ -224,7 +224,7 @@ export class HeldBatch extends TakenBatch {
           deliveries,
           payload: this.payloads[index]!,
         };
-        args.push("bury", encodeDeadLetter(letter));
+        args.push("bury", box.encode(letter));
         buried.push({ reason, message: error.message });
       }
     }

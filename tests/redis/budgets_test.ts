@@ -186,3 +186,26 @@ Deno.test("What is given up after its last delivery is told of", async () => {
     /^warn: A message of "queue" has become a dead letter \(failed\): cannot handle it\.$/,
   );
 });
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`A dead letter that is too large pushes out no other (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    await buryMany(server, 20);
+    await using inbox = await open(server, {
+      delivery,
+      maxDeliveries: 1,
+      maxDeadLetterBytes: 100_000,
+    });
+    await pushLarge(server, 200_000);
+    await (await nextBatch(inbox))!.settle([
+      { index: 0, reason: "failed", error },
+    ]);
+    await using dead = new DeadLetters(server.args, { queue: "queue" });
+    const letters = await Array.fromAsync(dead.list());
+    assert.equal(letters.length, 21);
+    const { reason, size, payload } = letters.at(-1)!;
+    assert.deepEqual([reason, size, payload.length], ["failed", 200_000, 0]);
+    assert.equal(inbox.stats().deadLettersLost, 0);
+    await inbox.stop();
+  });
+}
