@@ -25,13 +25,13 @@ row("we see them appear, change and go", {}, async (ours, theirs) => {
   await ours.browse();
   const name = `kitchen.${TYPE}`;
   await theirs.register("kitchen", 1000, THEIRS, { queue: "q" });
+  // Avahi may tell its address of IPv6 before the other one.
   const added = await ours.sees(
     "them appear",
-    (s) => s.event === "added" && s.name === name,
+    (s) => s.name === name && s.addresses?.includes(THEIRS) === true,
   );
   assert.equal(added.port, 1000);
   assert.equal(added.properties?.queue, "q");
-  assert.ok(added.addresses?.includes(THEIRS));
   await theirs.update("kitchen", 1000, THEIRS, { queue: "other" });
   await ours.sees(
     "their change",
