@@ -99,6 +99,7 @@ interface Purpose {
 export function commandsFor(queue: string): readonly Purpose[] {
   const keys = queueKeys(queue, "doctor");
   const { processing, heartbeat, consumers, deliveries, retry, dead } = keys;
+  const { delayed } = keys;
   const batch = `${keys.batch}1`;
   const response = "platypush/responses/doctor";
   return [
@@ -153,6 +154,11 @@ export function commandsFor(queue: string): readonly Purpose[] {
       name: "send messages",
       isCommon: true,
       commands: [["RPUSH", queue, ""]],
+    },
+    {
+      name: "cancel delayed messages",
+      isCommon: false,
+      commands: [["ZREM", delayed, ""]],
     },
     {
       name: "send requests and responses",

@@ -29,13 +29,14 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
   const sender = (await look("sender")).filter((line) =>
     line.includes(" access:")
   );
-  assert.equal(sender.length, 4, sender.join("\n"));
+  assert.equal(sender.length, 5, sender.join("\n"));
   assert.match(
     sender[0]!,
     /^failure access: The user "sender" may not take messages: it may not run .*\bblmove\b.*ACL SETUSER sender \+eval .*\+blmove/,
   );
   assert.match(sender[1]!, /^warning access: .* at most once: .*blpop blmpop/);
-  assert.match(sender[2]!, /^warning .* dead letters: .*llen lset lrem/);
+  assert.match(sender[2]!, /^warning .* cancel delayed messages: .*zrem/);
+  assert.match(sender[3]!, /^warning .* dead letters: .*llen lset lrem/);
   const keyless = await look("keyless");
   assert.match(
     keyless[0]!,

@@ -178,6 +178,7 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
   const rules = await documentedRules();
   const more = [
     "+zcard",
+    "+zrem",
     "+pttl",
     "+info",
     "+lpop",
