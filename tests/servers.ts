@@ -58,11 +58,21 @@ export class TestServer implements AsyncDisposable {
   static async start(
     { socket = OVER_SOCKET, ...options }: TestServerOptions = {},
   ): Promise<TestServer> {
-    const server = await startRedis({
-      ...(!socket && { port: freePort() }),
-      ...options,
-    });
-    return new TestServer(server, await Connection.connect(server.redisArgs));
+    for (let tries = 5;; tries--) {
+      try {
+        const server = await startRedis({
+          ...(!socket && { port: freePort() }),
+          ...options,
+        });
+        const redis = await Connection.connect(server.redisArgs);
+        return new TestServer(server, redis);
+      } catch (error) {
+        // Another process may have taken the port since it was looked at.
+        const isTaken = options.port === undefined && tries > 1 &&
+          String(error).includes("Address already in use");
+        if (!isTaken) throw error;
+      }
+    }
   }
 
   /** How to reach the server. */
