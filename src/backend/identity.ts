@@ -157,10 +157,10 @@ export function knownPeersIn(
  */
 export async function isKnownDevice(
   name: string,
-  peers: Readonly<Record<string, unknown>> = {},
+  peers: Readonly<Record<string, unknown>> | undefined,
   knownPeers: KnownPeers | undefined,
 ): Promise<boolean> {
-  return Object.hasOwn(peers, name) ||
+  return Object.hasOwn(peers ?? {}, name) ||
     await knownPeers?.keyOf(name) !== undefined;
 }
 
