@@ -259,22 +259,8 @@ export class Subscriber {
     receipt: Receipt,
     result: PromiseLike<unknown> | QueuedMessage,
   ): void {
-    const { timeout = this.#options.handlerTimeout } = subscription;
-    const deadline = timeout === Infinity
-      ? Infinity
-      : performance.now() + timeout * 1000;
-    const token = receipt.begin(index);
-    const task: Task = {
-      subscription,
-      message,
-      index,
-      receipt,
-      token,
-      timeout,
-      deadline,
-    };
-    this.#tasks.add(task);
-    if (deadline < this.#timerAt) this.#setTimer(deadline);
+    const task = this.#begin(subscription, message, index, receipt);
+    this.#startTime(task);
     const onDone = (): void => this.#finish(task);
     const onError = (error: unknown): void => {
       if (!this.#tasks.has(task)) return;
@@ -297,18 +283,7 @@ export class Subscriber {
     receipt: Receipt,
     { limit, run }: LimitedCall,
   ): void {
-    const { timeout = this.#options.handlerTimeout } = subscription;
-    const token = receipt.begin(index);
-    const task: Task = {
-      subscription,
-      message,
-      index,
-      receipt,
-      token,
-      timeout,
-      deadline: Infinity,
-    };
-    this.#tasks.add(task);
+    const task = this.#begin(subscription, message, index, receipt);
     const fail = (error: unknown): void => {
       if (!this.#tasks.has(task)) return;
       this.#fail(task, error);
@@ -321,8 +296,7 @@ export class Subscriber {
       if (limit.isEnded) {
         return fail(new LeftError("The handler was removed before its turn"));
       }
-      task.deadline = performance.now() + timeout * 1000;
-      if (task.deadline < this.#timerAt) this.#setTimer(task.deadline);
+      this.#startTime(task);
       try {
         const result = run();
         if (!isPending(result)) return this.#finish(task);
@@ -331,6 +305,35 @@ export class Subscriber {
         fail(error);
       }
     });
+  }
+
+  /** Notes that a handler has a message; its time has not begun. */
+  #begin(
+    subscription: Subscription,
+    message: Message,
+    index: number,
+    receipt: Receipt,
+  ): Task {
+    const { timeout = this.#options.handlerTimeout } = subscription;
+    const token = receipt.begin(index);
+    const task: Task = {
+      subscription,
+      message,
+      index,
+      receipt,
+      token,
+      timeout,
+      deadline: Infinity,
+    };
+    this.#tasks.add(task);
+    return task;
+  }
+
+  /** Lets the time of a handler begin. */
+  #startTime(task: Task): void {
+    // Infinity where there is no limit.
+    task.deadline = performance.now() + task.timeout * 1000;
+    if (task.deadline < this.#timerAt) this.#setTimer(task.deadline);
   }
 
   /** Wakes at the first deadline; what has begun later has mostly a later one. */
