@@ -98,8 +98,8 @@ interface Purpose {
  */
 export function commandsFor(queue: string): readonly Purpose[] {
   const keys = queueKeys(queue, "doctor");
-  const { processing, heartbeat, consumers, deliveries, retry, dead } = keys;
-  const { delayed } = keys;
+  const { processing, heartbeat, consumers, deliveries } = keys;
+  const { retry, delayed, dead } = keys;
   const batch = `${keys.batch}1`;
   const response = "platypush/responses/doctor";
   return [
