@@ -1,8 +1,13 @@
 /**
  * Runs the tests, a process for each folder of `tests/`, several at a time:
  * most of them wait for another process or the network, and leave the processor
- * idle meanwhile. What a folder has to say comes when it is through; the last
- * line is `N passed, N failed`.
+ * idle meanwhile. What a folder has to say comes when it is through.
+ *
+ * The processor is crowded by this, and a test may fail for that alone. So a file
+ * with a failure runs once more when all else is through, alone: what fails there
+ * has failed. What passes there counts as passed, and is named all the same, since
+ * a test that cannot bear a busy machine wants mending. The last line is
+ * `N passed, N failed`.
  *
  *     deno task test [what `deno test` takes, such as --shuffle, or a file]
  *
@@ -34,9 +39,14 @@ const PROCESSES = 2 * navigator.hardwareConcurrency;
 /** Milliseconds until a folder counts as hung, many times what any takes. */
 const TIME_LIMIT = 30 * 60_000;
 
-interface Count {
+interface Result {
   passed: number;
   failed: number;
+  /**
+   * The failed tests, as `deno test` lists them: `name => ./file:line:column`,
+   * or `./file (uncaught error)`.
+   */
+  failures: string[];
 }
 
 /** What one process is told to run. */
@@ -65,7 +75,7 @@ function places(): Run[] {
  * Runs tests, shows what they said once they are through, and counts them. Types
  * are for `deno task ok` to check, once.
  */
-async function test({ args, env }: Run): Promise<Count> {
+async function test({ args, env }: Run): Promise<Result> {
   const needsAll = args.some((path) =>
     NEED_ALL.some((name) => path.startsWith(`tests/${name}`))
   );
@@ -101,7 +111,18 @@ async function test({ args, env }: Run): Promise<Count> {
   const plain = output.replaceAll(/\x1b\[[0-9;]*m/g, "");
   const counts = [...plain.matchAll(/\| (\d+) passed.* \| (\d+) failed/g)];
   const [, passed = 0, failed = 0] = counts.at(-1)?.map(Number) ?? [];
-  return { passed, failed: success ? failed : Math.max(failed, 1) };
+  const failures = plain.match(/^ FAILURES \n\n((?:.+\n)+)/m)?.[1] ?? "";
+  return {
+    passed,
+    failed: success ? failed : Math.max(failed, 1),
+    failures: failures.split("\n").filter(Boolean),
+  };
+}
+
+/** The files in which tests have failed. */
+function filesOf(failures: readonly string[]): string[] {
+  const file = /^(?:.* => )?(.+?)(?::\d+:\d+| \(uncaught error\))$/;
+  return [...new Set(failures.map((line) => line.replace(file, "$1")))];
 }
 
 function isThere(path: string): boolean {
@@ -117,15 +138,47 @@ const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => interrupt.abort());
 }
-const runs = Deno.args.some(isThere) ? [{ args: [] }] : places();
-const sum: Count = { passed: 0, failed: 0 };
+const chosen = Deno.args.some(isThere);
+const runs = chosen ? [{ args: [] }] : places();
+const broken: { run: Run; first: Result }[] = [];
+const failures: string[] = [];
+const unsteady: string[] = [];
+let passed = 0;
+let failed = 0;
+
 await Promise.all(Array.from({ length: PROCESSES }, async () => {
   for (let run; !interrupt.signal.aborted && (run = runs.shift());) {
-    const args = [...Deno.args, ...run.args];
-    const { passed, failed } = await test({ ...run, args });
-    sum.passed += passed;
-    sum.failed += failed;
+    const first = await test({ ...run, args: [...Deno.args, ...run.args] });
+    passed += first.passed;
+    failed += first.failed;
+    if (first.failed > 0) broken.push({ run, first });
   }
 }));
-console.log(`${sum.passed} passed, ${sum.failed} failed`);
-Deno.exit(sum.failed === 0 ? 0 : 1);
+
+for (const { run, first } of broken) {
+  const files = filesOf(first.failures);
+  if (chosen || files.length === 0 || interrupt.signal.aborted) {
+    failures.push(...files.length === 0 ? run.args : first.failures);
+    continue;
+  }
+  const second = await test({ ...run, args: [...Deno.args, ...files] });
+  if (second.failed > 0) {
+    failures.push(...second.failures);
+  } else {
+    passed += first.failed;
+    failed -= first.failed;
+    unsteady.push(...first.failures);
+  }
+}
+
+for (
+  const [title, tests] of [
+    ["Failed", failures],
+    ["Failed beside the others, and passed alone", unsteady],
+  ] as const
+) {
+  if (tests.length > 0) console.log(`\n${title}:`);
+  for (const name of tests) console.log(`  ${name}`);
+}
+console.log(`${passed} passed, ${failed} failed`);
+Deno.exit(failed === 0 ? 0 : 1);
