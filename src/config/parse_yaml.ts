@@ -78,7 +78,8 @@ const INCLUDE = "!include";
 const KNOWN_TAGS =
   /^(?:!|tag:yaml\.org,2002:(?:str|int|float|bool|null|timestamp|map|seq))$/;
 /** Tags that are right in sections of Platypush's own. */
-const PYTHON_TAGS = /^(?:!include|!!(?:binary|omap|pairs|set))(?![\w-])/;
+const PYTHON_TAGS =
+  /^(?:!include|!!(?:binary|omap|pairs|set|int|float|bool|null|timestamp|map|seq))(?![\w-])/;
 /** More entries than this are no configuration, but aliases of aliases. */
 const MAX_ENTRIES = 10_000;
 /** Deeper than this is an alias that contains itself. */
@@ -181,24 +182,49 @@ class Reader {
         "`=` and `<<` mean something in YAML; as a text they need quotes",
       );
     }
-    const value = yaml.isScalar(node) ? node.value : undefined;
+    const value = this.#scalar(node, start);
     return value instanceof PythonNumber
       ? { kind: "scalar", value: value.value, text: value.text, place }
       : { kind: "scalar", value, place };
   }
 
-  /** Refuses a tag that nobody knows: its text would be taken for the value. */
+  #scalar(node: unknown, at: number): unknown {
+    if (!yaml.isScalar(node)) return undefined;
+    const { value, tag = "!" } = node;
+    const kind = shortTag(tag);
+    if (typeof value !== "string" || /^(?:!|!!str)$/.test(kind)) return value;
+    // The library knew no such value of this kind, and left the text.
+    if (kind === "!!null") return null;
+    if (kind === "!!float" && EXPLICIT_FLOAT.test(value)) {
+      return readFloat(value);
+    }
+    throw this.#misfit(kind, at);
+  }
+
+  /** Refuses a tag where its text, or what it is on, would be taken for the value. */
   #checkTag(node: unknown, at: number): void {
     if (!yaml.isNode(node) || node.tag === undefined) return;
-    if (KNOWN_TAGS.test(node.tag)) return;
-    const name = node.tag.replace("tag:yaml.org,2002:", "!!");
-    // A tag with nothing behind it may be a password that starts with `!`.
-    const hasValue = yaml.isScalar(node) && node.source !== "" &&
-      /^!{1,2}[\w.:/-]+$/.test(name);
-    const tag = hasValue ? `the tag \`${name}\`` : "this tag";
-    throw this.#error(
+    const kind = shortTag(node.tag);
+    if (!KNOWN_TAGS.test(node.tag)) {
+      // A tag with nothing behind it may be a password that starts with `!`.
+      const hasValue = yaml.isScalar(node) && node.source !== "" &&
+        /^!{1,2}[\w.:/-]+$/.test(kind);
+      const tag = hasValue ? `the tag \`${kind}\`` : "this tag";
+      throw this.#error(
+        at,
+        `${tag} is not known; a text that starts with \`!\` needs quotes`,
+      );
+    }
+    const collection = yaml.isMap(node) ? "!!map" : "!!seq";
+    if (yaml.isCollection(node) && kind !== "!" && kind !== collection) {
+      throw this.#misfit(kind, at);
+    }
+  }
+
+  #misfit(kind: string, at: number): ConfigError {
+    return this.#error(
       at,
-      `${tag} is not known; a text that starts with \`!\` needs quotes`,
+      `the tag \`${kind}\` does not fit what it is on; leave it out`,
     );
   }
 
@@ -296,6 +322,11 @@ function collectAnchors(document: Document.Parsed): Anchor[] {
   return anchors;
 }
 
+/** A tag as it is written: `!!int`. */
+function shortTag(tag: string): string {
+  return tag.replace("tag:yaml.org,2002:", "!!");
+}
+
 function isMergeKey(key: unknown): boolean {
   return yaml.isScalar(key) && key.type === "PLAIN" && key.source === "<<";
 }
@@ -359,6 +390,10 @@ class PythonNumber {
     this.text = text;
   }
 }
+
+/** What `!!float` makes a number of where a plain scalar would be something else. */
+const EXPLICIT_FLOAT =
+  /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$/;
 
 /** The texts that PyYAML refuses as a value: it keeps both for mappings. */
 const RESERVED = /^(?:=|<<)$/;

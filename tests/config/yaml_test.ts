@@ -180,6 +180,27 @@ Deno.test("unknown tags are refused, with the tag and never with the text", asyn
   ]);
 });
 
+Deno.test("a tag that does not fit is refused, and one that fits decides, as in PyYAML", async () => {
+  for (
+    const text of ["!!int x", "!!int 1e3", "!!bool y", "!!float", "!!map x"]
+  ) {
+    await assert.rejects(load(`redis:\n  db: ${text}\n`), {
+      name: "ConfigError",
+      message: /config\.yaml:2:\d+: the tag `!!\w+` does not fit what it is on/,
+    });
+  }
+  await assert.rejects(load("redis: !!seq {db: 1}\n"), ConfigError);
+  assert.deepEqual(
+    (await load("redis: {password: !!str 0815, socket_timeout: !!float 1e1}\n"))
+      .options,
+    { redisArgs: { password: "0815", socket_timeout: 10 } },
+  );
+  const { lines } = await load(
+    "redis: {password: !!null x}\nlights: !!int x\n",
+  );
+  assert.deepEqual(lines, []);
+});
+
 Deno.test("what Platypush allows in a section of a backend is no typo", async () => {
   const { options, lines } = await load(
     "backend.redis: {queue: q, logging: DEBUG, enabled: yes, poll_seconds: 1}\n",
