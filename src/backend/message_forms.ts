@@ -1,6 +1,6 @@
 import { isRecord, jsonValue, kindOf } from "../message/json_value.ts";
 import { kindsOfClass } from "../message/kinds.ts";
-import { isGuessed, rawId, textOfNumber } from "../message/message.ts";
+import { isGuessed, textOfNumber } from "../message/message.ts";
 import {
   type EventFields,
   Message,
@@ -12,12 +12,7 @@ import {
   Response,
   type ResponseFields,
 } from "../message/mod.ts";
-import {
-  checkSize,
-  decodeText,
-  MAX_SIZE,
-  parseText,
-} from "../message/parse_text.ts";
+import { decodeText, MAX_SIZE, parseText } from "../message/parse_text.ts";
 import { contentOf } from "../message/response.ts";
 
 /** The parts of which a response is made where the request says the rest. */
@@ -124,7 +119,7 @@ export function responseTo(
     target,
     id,
     // Whoever waits may compare the id with what it was: a number.
-    extra: { ...given.extra, id: rawId(request) },
+    extra: { ...given.extra, id: request.toJSON()["id"] },
   });
   // Who has asked is not known then, and waits for the id alone.
   response.target = isGuessed(request, "origin") ? "" : request.origin;
@@ -170,9 +165,9 @@ function fieldsOf(
 
 /** Gives the object on the wire that a text or bytes say; anything else as it is. */
 function parsed(input: unknown, maxSize: number): unknown {
-  if (typeof input === "string") checkSize(input, maxSize);
-  const text = input instanceof Uint8Array ? decodeText(input, maxSize) : input;
-  return typeof text === "string" ? parseText(text, true) : text;
+  return typeof input === "string" || input instanceof Uint8Array
+    ? parseText(decodeText(input, maxSize), true)
+    : input;
 }
 
 /** Gives the one of several values that is there. */

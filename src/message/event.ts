@@ -1,6 +1,6 @@
 import { type Condition, conditionOf, type EventMatch } from "./condition.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 
@@ -134,9 +134,9 @@ defineKind<Event>({
   label: "event",
   attributes: ["args"],
   subjectName: "type",
-  build: (wire, deviceId) =>
+  build: (fields, wire) =>
     new Event({
-      ...commonFields(wire, deviceId),
+      ...fields,
       args: wire["args"],
     } as EventFields, true),
   summarize: ({ args: { type, ...details } }) => ({

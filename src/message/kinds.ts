@@ -35,8 +35,13 @@ export interface MessageKind<Kind extends Message> {
    * which they carry anyway.
    */
   readonly subjectName?: string;
-  /** Builds one from an object of JSON values. */
-  build(wire: WireMessage, deviceId?: string): Kind;
+  /**
+   * Builds one from an object of JSON values.
+   *
+   * @param fields Those that messages of all kinds have.
+   * @param wire The object, for the others.
+   */
+  build(fields: MessageFields, wire: WireMessage): Kind;
   /** Says in short what one is about. */
   summarize(message: Kind): Omit<MessageSummary, "label">;
 }
@@ -91,29 +96,4 @@ export function wireNames(): string {
 export function summarize(message: Message): MessageSummary {
   const { label, summarize } = kinds.get(message.type)!;
   return { label, ...summarize(message) };
-}
-
-/** Tells whether a device is left out. Platypush takes an empty text for that, too. */
-export function isLeftOut(device: unknown): boolean {
-  return device === undefined || device === null || device === "";
-}
-
-/**
- * Gives the fields that messages of all kinds have on the wire, for a
- * constructor to check.
- *
- * @param deviceId Stands for a target or an origin that is left out.
- */
-export function commonFields(
-  wire: WireMessage,
-  deviceId: string | undefined,
-): MessageFields {
-  const { target, origin, id, _timestamp: timestamp } = wire;
-  return {
-    target: isLeftOut(target) ? deviceId : target,
-    origin: isLeftOut(origin) ? deviceId : origin,
-    id,
-    timestamp,
-    extra: wire,
-  } as MessageFields;
 }

@@ -6,10 +6,9 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
-import { isLeftOut, kinds, type WireMessage, wireNames } from "./kinds.ts";
+import { kinds, type WireMessage, wireNames } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
-  checkSize,
   decodeText,
   isJoinable,
   MAX_JOINABLE,
@@ -105,11 +104,6 @@ export let address: (message: Message, devices: Addresses) => void;
 
 /** Tells whether a message does not say its target, or its origin, itself. */
 export let isGuessed: (message: Message, name: keyof Addresses) => boolean;
-
-/** Gives the id of a message as it came, which may be a number. */
-export function rawId(message: Message): unknown {
-  return message.toJSON()["id"];
-}
 
 /**
  * Gives a message as the object on the wire, without a look at what was put into
@@ -362,31 +356,42 @@ export interface Identities {
   >;
 }
 
-/** Fills in the id and the time that a message lacks. */
-function identified(
-  wire: WireMessage,
-  { prefix, first, time, known }: Identities,
-  index: number,
-): WireMessage {
-  const { id, _timestamp: timestamp } = wire;
-  const hasId = id !== undefined && id !== null && id !== "";
-  const hasTime = timestamp !== undefined && timestamp !== null;
-  if (hasId && hasTime) return wire;
-  const place = first + index;
-  const given = known[place] ?? {
-    id: prefix + place.toString(16).padStart(32 - prefix.length, "0"),
-    timestamp: time,
-  };
-  return {
-    ...wire,
-    ...(!hasId && { id: given.id }),
-    ...(!hasTime && given.timestamp !== undefined &&
-      { _timestamp: given.timestamp }),
-  };
-}
-
 /** Gives messages that came together their ids and times, where they have none. */
 type BuildAllOptions = BuildOptions & { identities?: Identities };
+
+/** Tells what a message lacks; Platypush takes an empty text for nothing, too. */
+function isLeftOut(value: unknown): boolean {
+  return value === undefined || value === null || value === "";
+}
+
+/**
+ * Gives the fields that messages of all kinds have on the wire, for a
+ * constructor to check, and fills in what it could not know itself.
+ */
+function commonFields(
+  wire: WireMessage,
+  { deviceId, identities }: BuildAllOptions,
+  index: number,
+): MessageFields {
+  const { target, origin, id, _timestamp: timestamp } = wire;
+  let given: Identities["known"][number] | undefined;
+  if (identities !== undefined && (isLeftOut(id) || isLeftOut(timestamp))) {
+    const { prefix, first, time, known } = identities;
+    const digits = (first + index).toString(16);
+    given = known[first + index] ??
+      {
+        id: prefix + digits.padStart(32 - prefix.length, "0"),
+        timestamp: time,
+      };
+  }
+  return {
+    target: isLeftOut(target) ? deviceId : target,
+    origin: isLeftOut(origin) ? deviceId : origin,
+    id: isLeftOut(id) ? given?.id : id,
+    timestamp: timestamp ?? given?.timestamp,
+    extra: wire,
+  } as MessageFields;
+}
 
 function read(
   input: MessageInput,
@@ -394,12 +399,8 @@ function read(
   index = 0,
 ): Message {
   const maxSize = options?.maxSize ?? MAX_SIZE;
-  if (input instanceof Uint8Array) {
+  if (typeof input === "string" || input instanceof Uint8Array) {
     return readText(decodeText(input, maxSize), options, index);
-  }
-  if (typeof input === "string") {
-    checkSize(input, maxSize);
-    return readText(input, options, index);
   }
   if (input instanceof Message) {
     const deviceId = options?.deviceId;
@@ -448,10 +449,8 @@ function readWire(
   }
   const kind = kinds.get(wire["type"]);
   if (kind !== undefined) {
-    const whole = options?.identities === undefined
-      ? wire
-      : identified(wire, options.identities, index);
-    const message = kind.build(whole, options?.deviceId);
+    const fields = commonFields(wire, options ?? {}, index);
+    const message = kind.build(fields, wire);
     if (!wire["target"] || !wire["origin"]) noteGuesses(message, wire);
     return message;
   }

@@ -12,19 +12,27 @@ const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 const encoder = new TextEncoder();
 
 /**
- * Decodes the UTF-8 bytes of a message. A byte order mark in front is dropped.
+ * Gives the text of a message, or decodes its UTF-8 bytes. A byte order mark in
+ * front of them is dropped.
  *
- * @param maxSize How many bytes there may be.
+ * @param maxSize How many bytes it may have.
  * @throws {MessageError} If there are too many, or if they aren't UTF-8.
  */
-export function decodeText(bytes: Uint8Array, maxSize: number): string {
-  if (bytes.length > maxSize) throw tooLarge(bytes.length, maxSize);
-  const text = decoder.decode(bytes);
+export function decodeText(
+  input: string | Uint8Array,
+  maxSize: number,
+): string {
+  if (typeof input === "string") {
+    checkSize(input, maxSize);
+    return input;
+  }
+  if (input.length > maxSize) throw tooLarge(input.length, maxSize);
+  const text = decoder.decode(input);
   // Deno's strict decoder takes three times as long as its lenient one, so it
   // only gets texts in which the lenient one left its mark of a fault.
   if (!text.includes("\uFFFD")) return text;
   try {
-    return strictDecoder.decode(bytes);
+    return strictDecoder.decode(input);
   } catch (cause) {
     throw new MessageError(
       "The message is not UTF-8, which messages are written in",
@@ -40,7 +48,7 @@ export function decodeText(bytes: Uint8Array, maxSize: number): string {
  * @param maxSize The limit, in bytes of UTF-8.
  * @throws {MessageError} If it is over the limit.
  */
-export function checkSize(text: string, maxSize: number): void {
+function checkSize(text: string, maxSize: number): void {
   // A UTF-16 unit takes at most three bytes in UTF-8.
   if (text.length * 3 <= maxSize) return;
   const size = text.length > maxSize

@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./kinds.ts";
 import {
   asSent,
   Message,
@@ -125,9 +125,9 @@ defineKind<Request>({
   label: "request",
   attributes: ["action", "args", "positional", "token"],
   subjectName: "action",
-  build: (wire, deviceId) =>
+  build: (fields, wire) =>
     new Request({
-      ...commonFields(wire, deviceId),
+      ...fields,
       action: wire["action"],
       args: wire["args"],
       token: wire["token"],

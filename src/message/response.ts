@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { commonFields, defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";
@@ -116,9 +116,9 @@ defineKind<Response>({
   class: Response,
   label: "response",
   attributes: ["output", "errors"],
-  build: (wire, deviceId) =>
+  build: (fields, wire) =>
     new Response({
-      ...commonFields(wire, deviceId),
+      ...fields,
       // A response is for whoever has asked, and must say so.
       target: wire["target"] ?? undefined,
       ...contentOf(wire["response"]),
