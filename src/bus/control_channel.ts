@@ -5,6 +5,7 @@ import {
   type LinkMemory,
   type WatchMemory,
 } from "./link_memory.ts";
+import { postTo } from "./plain_channel.ts";
 import { isRosterMemory } from "./roster.ts";
 
 /**
@@ -102,23 +103,6 @@ function readControl(data: unknown): Control | undefined {
     isWatchMemory(memory)
   ) return { kind, from, to, memory };
   return undefined;
-}
-
-/**
- * Posts to a channel.
- *
- * Deno ends the one receiver of an isolate a while after the last channel was
- * closed, and a channel that was opened meanwhile has none: it hears nothing, and
- * posting fails. Whatever channel is opened then begins anew for all.
- */
-export function postTo(channel: BroadcastChannel, data: unknown): void {
-  try {
-    channel.postMessage(data);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    new BroadcastChannel(channel.name).close();
-    channel.postMessage(data);
-  }
 }
 
 /**

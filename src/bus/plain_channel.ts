@@ -2,7 +2,6 @@ import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
 import type { Message, WireMessage } from "../message/mod.ts";
 import { wireOf } from "../message/message.ts";
-import { postTo } from "./control_channel.ts";
 import type { Postable } from "./frame.ts";
 
 /**
@@ -148,6 +147,23 @@ export class PlainChannel {
   /** Closes the channel. */
   close(): void {
     this.#channel.close();
+  }
+}
+
+/**
+ * Posts to a channel.
+ *
+ * Deno ends the one receiver of an isolate a while after the last channel was
+ * closed, and a channel that was opened meanwhile has none: it hears nothing, and
+ * posting fails. Whatever channel is opened then begins anew for all.
+ */
+export function postTo(channel: BroadcastChannel, data: unknown): void {
+  try {
+    channel.postMessage(data);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    new BroadcastChannel(channel.name).close();
+    channel.postMessage(data);
   }
 }
 
