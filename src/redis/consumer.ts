@@ -7,6 +7,7 @@ import type { DeadLetter } from "./dead_letter.ts";
 import type { DeadLetterBox } from "./dead_letter_box.ts";
 import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
+import type { MemoryBudget } from "./memory_budget.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
@@ -168,6 +169,12 @@ export function addStats(sum: InboxStats, more: InboxStats): void {
   }
 }
 
+/**
+ * Takes a batch, and resolves when the next one of its queue may come: with
+ * whether it was taken. One that was not goes back to the head of the queue.
+ */
+export type OnBatch = (batch: TakenBatch) => Promise<boolean>;
+
 /** Names a queue, and says how it is consumed. */
 export interface ConsumerOptions {
   /** The queue. */
@@ -202,19 +209,14 @@ export interface ConsumerOptions {
   readonly logger: Logger;
   /** The counts so far. */
   readonly stats: InboxStats;
-  /**
-   * Takes a batch, and resolves when the next one may come: with whether it was
-   * taken. One that was not goes back to the head of the queue.
-   */
-  readonly onBatch: (batch: TakenBatch) => Promise<boolean>;
+  /** Takes the batches. */
+  readonly onBatch: OnBatch;
   /** Lets other queues go before this one; `undefined` where it is the only one. */
   readonly precedence:
     | { readonly turns: Turn[]; readonly rank: number }
     | undefined;
-  /** Tells how many bytes all consumers together may take more. */
-  readonly room: () => number;
-  /** Called when there are so many bytes more in hand, or fewer if negative. */
-  readonly onBytes: (change: number) => void;
+  /** The bytes that all consumers together have in hand. */
+  readonly memory: MemoryBudget;
   /**
    * For taking messages, and commands that block; where it is the same as
    * `control`, nothing blocks, and the server tells when the queue has changed.
@@ -402,7 +404,7 @@ export abstract class Consumer {
     this.inHand -= length;
     this.options.stats.inFlight -= length;
     this.wake();
-    this.options.onBytes(-batch.bytes);
+    this.options.memory.add(-batch.bytes);
   }
 
   /** Tells whether what is not handled for this reason becomes a dead letter. */
@@ -466,7 +468,11 @@ export abstract class Consumer {
   /** The number of bytes after which a batch is full: about what comes in a second. */
   protected get maxBytes(): number {
     const { bytesPerSecond } = this.options.blocking;
-    const most = Math.min(MAX_BATCH_BYTES, bytesPerSecond, this.options.room());
+    const most = Math.min(
+      MAX_BATCH_BYTES,
+      bytesPerSecond,
+      this.options.memory.room,
+    );
     return Math.max(1, Math.floor(most));
   }
 
@@ -474,13 +480,13 @@ export abstract class Consumer {
   protected async handOut(batch: TakenBatch): Promise<boolean> {
     const { length } = batch.payloads;
     this.inHand += length;
-    this.options.onBytes(batch.bytes);
+    this.options.memory.add(batch.bytes);
     if (this.isOpen && await this.options.onBatch(batch)) {
       this.#count(batch);
       return true;
     }
     this.inHand -= length;
-    this.options.onBytes(-batch.bytes);
+    this.options.memory.add(-batch.bytes);
     return false;
   }
 
@@ -506,7 +512,7 @@ export abstract class Consumer {
       this.#turn?.begin();
       try {
         const mustWait = this.inHand >= this.maxInHand ||
-          this.options.room() <= 0 || this.#turn?.mustWait();
+          this.options.memory.room <= 0 || this.#turn?.mustWait();
         await (mustWait ? this.#change() : this.takeOne());
         if (failures > 0) this.#trouble.forget(this);
         failures = 0;

@@ -10,7 +10,7 @@ import {
   emptyStats,
   type InboxStats,
   MAX_BATCH_BYTES,
-  type TakenBatch,
+  type OnBatch,
 } from "./consumer.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type InboxOptions,
 } from "./inbox_options.ts";
 import { DeadLetterBox } from "./dead_letter_box.ts";
+import { MemoryBudget } from "./memory_budget.ts";
 import { keySlot, queueKeys } from "./queue_keys.ts";
 import { NamedSubscribers } from "./named_subscribers.ts";
 import type { RedisArgs } from "./redis_args.ts";
@@ -53,8 +54,6 @@ interface Source {
 
 /** The number of bytes that the first message of a {@link Backlog} may have. */
 const MAX_FIRST = 64 * 2 ** 10;
-/** The part of a limit from which on it is warned of. */
-const NEAR = 0.8;
 /** The time by which stopping may exceed its limit, in seconds. */
 const GRACE = 2;
 
@@ -68,21 +67,20 @@ export class Consumers {
   readonly #heartbeats: Heartbeat[] = [];
   readonly #sources = new Map<string, Source>();
   readonly #turns: Turn[] = [];
-  readonly #maxBytes: number;
-  #bytesInHand = 0;
-  #isNear = false;
+  readonly #memory: MemoryBudget;
   #stopping: Promise<void> | undefined;
 
-  private constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  private constructor(maxMemory: number, logger: Logger) {
+    this.#memory = new MemoryBudget(maxMemory, logger, () => {
+      for (const { consumer } of this.#sources.values()) consumer.wake();
+    });
   }
 
   /**
    * Connects, and begins to consume.
    *
    * @param args redis-py's arguments, see {@link RedisArgs}.
-   * @param onBatch Takes a batch, and resolves when the next one of its queue may
-   * come: with whether it was taken. One that was not goes back to the queue.
+   * @param onBatch Takes the batches, those of each queue one after the other.
    * @throws {TypeError} There is no such option or it is of another kind, or an
    * argument is unknown or wrong.
    * @throws {RangeError} An option has a value that makes no sense.
@@ -92,17 +90,18 @@ export class Consumers {
   static async open(
     args: RedisArgs,
     options: InboxOptions,
-    onBatch: (batch: TakenBatch) => Promise<boolean>,
+    onBatch: OnBatch,
   ): Promise<Consumers> {
     const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
-    const consumers = new Consumers(given.maxMemory);
+    const { maxMemory, logger = createLogger("redis") } = given;
+    const consumers = new Consumers(maxMemory, logger);
     try {
       const queues = checkQueues(given.queue, args);
       const order = new Map(queues.map((queue, at) => [queue, at]));
       // In a cluster each queue may have a server of its own.
       const groups = args.cluster ? queues.map((queue) => [queue]) : [queues];
       for (const group of groups) {
-        await consumers.#add(group, order, args, given, onBatch);
+        await consumers.#add(group, order, args, { ...given, logger }, onBatch);
       }
       return consumers;
     } catch (error) {
@@ -212,26 +211,6 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
-  /**
-   * Counts what is in hand. Warns when little is left of what may be, and lets
-   * consumers go on when there is room again.
-   */
-  #onBytes(change: number, logger: Logger): void {
-    const wasFull = this.#bytesInHand >= this.#maxBytes;
-    this.#bytesInHand += change;
-    const isNear = this.#bytesInHand >= NEAR * this.#maxBytes;
-    if (isNear && !this.#isNear) {
-      logger.warn(
-        `Subscribers have ${this.#bytesInHand} bytes in hand, more than ${
-          NEAR * 100
-        } % of what they may (maxMemory: ${this.#maxBytes}). When it is all, no more are taken until some are handled.`,
-      );
-    }
-    this.#isNear = isNear;
-    if (!wasFull || this.#bytesInHand >= this.#maxBytes) return;
-    for (const { consumer } of this.#sources.values()) consumer.wake();
-  }
-
   #all<Result>(work: (source: Source) => Result): readonly Result[] {
     return [...this.#sources.values().map(work)];
   }
@@ -241,11 +220,10 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     queues: readonly string[],
     order: ReadonlyMap<string, number>,
     args: RedisArgs,
-    options: GivenOptions,
-    onBatch: (batch: TakenBatch) => Promise<boolean>,
+    options: GivenOptions & { logger: Logger },
+    onBatch: OnBatch,
   ): Promise<void> {
-    const logger = options.logger ?? createLogger("redis");
-    const { heartbeatTimeout, batchSize } = options;
+    const { heartbeatTimeout, batchSize, logger } = options;
     const [first] = queues;
     const sources: Source[] = [];
     const connect = async (
@@ -332,8 +310,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         logger,
         stats,
         onBatch,
-        room: () => this.#maxBytes - this.#bytesInHand,
-        onBytes: (change) => this.#onBytes(change, logger),
+        memory: this.#memory,
         blocking,
         control,
         heartbeat,
