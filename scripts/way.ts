@@ -35,10 +35,10 @@ export interface Figures {
  * against the way. Whoever makes the way shorter writes the new figures here.
  */
 export const CEILING: Figures = {
-  functions: 97,
-  files: 32,
-  changes: 70,
-  returns: 39,
+  functions: 93,
+  files: 28,
+  changes: 65,
+  returns: 38,
   rooms: 16,
 };
 

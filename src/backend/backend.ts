@@ -51,7 +51,7 @@ import {
   SERVICE_OPTIONS,
   ServiceAdvertiser,
 } from "./service_advertiser.ts";
-import type { BackendStats } from "./counters.ts";
+import type { BackendStats } from "./redis_backend_options.ts";
 
 /**
  * Brings messages onto the bus, with the life cycle of Platypush's

@@ -3,14 +3,55 @@ import { toError } from "../bus/errors.ts";
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { Request } from "../message/mod.ts";
-import type { TakenBatch } from "../redis/consumer.ts";
-import type { Failure } from "../redis/mod.ts";
+import type { OnBatch, TakenBatch } from "../redis/consumer.ts";
+import type { Batch, Failure } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
 import { isForNamed, retryFor } from "../bus/receipt.ts";
 import type { Missed } from "../redis/named_subscribers.ts";
 import { settledWithin } from "../waiting.ts";
 import { refusedRequest } from "./refusal.ts";
-import { type Counters, isBad } from "./counters.ts";
+
+/** Counts what became of messages. */
+interface Handled {
+  /** Messages that every subscriber has handled. */
+  delivered: number;
+  /** Messages for another device. */
+  foreign: number;
+  /** Messages that could not be built, or were too large. */
+  malformed: number;
+}
+
+/** Counts what becomes of the messages of each queue. */
+export class Counters {
+  readonly #queues = new Map<string, Handled>();
+
+  /**
+   * Counts a batch.
+   *
+   * @param failures Its messages that were not handled, each once.
+   */
+  add({ queue, payloads }: Batch, failures: readonly Failure[]): void {
+    const handled = this.#queues.get(queue) ?? nothing();
+    this.#queues.set(queue, handled);
+    handled.delivered += payloads.length - failures.length;
+    for (const { reason } of failures) {
+      if (reason === "foreign") handled.foreign++;
+      else if (isBad(reason)) handled.malformed++;
+    }
+  }
+
+  /** Sums up what became of the messages of a queue, or of all of them. */
+  of(queue?: string): Readonly<Handled> {
+    const sum = nothing();
+    for (const [name, handled] of this.#queues) {
+      if (queue !== undefined && name !== queue) continue;
+      sum.delivered += handled.delivered;
+      sum.foreign += handled.foreign;
+      sum.malformed += handled.malformed;
+    }
+    return sum;
+  }
+}
 
 /** Says where a {@linkcode Consumption} posts batches, and which. */
 export interface ConsumptionOptions {
@@ -58,7 +99,7 @@ export class Consumption {
    * @returns `true` when the next one may come, or `false` where the bus takes
    * none.
    */
-  async post(batch: TakenBatch): Promise<boolean> {
+  readonly post: OnBatch = async (batch) => {
     const { bus, deviceId, target, maxSize, bigint } = this.#options;
     const { maxAge: ages } = this.#options;
     const maxAge = typeof ages === "object" ? ages[batch.queue] : ages;
@@ -86,7 +127,7 @@ export class Consumption {
       this.#failure.reject(error);
       return false;
     }
-  }
+  };
 
   /**
    * Waits until nothing is in hand any more.
@@ -207,4 +248,13 @@ function missedIn(
   ].map(({ index }) => index));
   return missed.filter(({ index }) => !others.has(index))
     .map((one) => ({ ...one, retry: retryFor(one.subscriber) }));
+}
+
+/** Tells whether a message was none, or too large to be one. */
+function isBad(reason: Failure["reason"]): boolean {
+  return reason === "malformed" || reason === "too-large";
+}
+
+function nothing(): Handled {
+  return { delivered: 0, foreign: 0, malformed: 0 };
 }

@@ -12,11 +12,13 @@ import { parseRedisArgs } from "../redis/settings.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { Backend } from "./backend.ts";
-import { Consumption } from "./consumption.ts";
-import { type BackendStats, Counters } from "./counters.ts";
+import { Consumption, Counters } from "./consumption.ts";
 import { Demand } from "./demand.ts";
 import { outsideRun } from "./life_cycle.ts";
-import type { RedisBackendOptions } from "./redis_backend_options.ts";
+import type {
+  BackendStats,
+  RedisBackendOptions,
+} from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";
@@ -290,7 +292,7 @@ export class RedisBackend extends Backend {
         signal: this.stopSignal,
         ...inboxOptions(this.#options),
       },
-      (batch) => consumption.post(batch),
+      consumption.post,
     );
     this.#removeMetrics = addMetricSource(
       new RedisMetrics({
