@@ -268,7 +268,6 @@ export const BUS_OPTIONS: Rows<BusOptions> = {
   logger: LOGGER,
 };
 
-/** Every option of posting. */
 export const POST_OPTIONS: Rows<PostOptions> = {
   target: TEXT,
   redelivered: NUMBERS,
@@ -286,13 +285,11 @@ export const POST_OPTIONS: Rows<PostOptions> = {
 /** Every option of waiting for a message. */
 export const GET_OPTIONS: Rows<{ signal?: AbortSignal }> = { signal: SIGNAL };
 
-/** Every option of a stream. */
 export const STREAM_OPTIONS: Rows<StreamOptions> = {
   condition: OBJECT,
   signal: SIGNAL,
 };
 
-/** Every option of a watch. */
 export const WATCH_OPTIONS: Rows<WatchOptions, "limit"> = {
   condition: OBJECT,
   limit: row(COUNT, { default: 1024 }),
@@ -300,7 +297,6 @@ export const WATCH_OPTIONS: Rows<WatchOptions, "limit"> = {
   signal: SIGNAL,
 };
 
-/** Every option of a handler. */
 export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
   signal: SIGNAL,
   timeout: TIME_LIMIT,
@@ -308,7 +304,6 @@ export const HANDLER_OPTIONS: Rows<HandlerOptions> = {
   concurrency: COUNT,
 };
 
-/** Every option of a hook. */
 export const HOOK_OPTIONS: Rows<HookOptions> = {
   ...HANDLER_OPTIONS,
   priority: {

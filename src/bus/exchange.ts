@@ -475,7 +475,6 @@ export class Exchange {
     }
   }
 
-  /** Tells that a subscriber was dropped. */
   #onSubscriberDropped(error: DroppedError): void {
     this.#dropped++;
     this.#reportDropped(error);

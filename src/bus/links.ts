@@ -19,7 +19,6 @@ export interface LinksOptions {
   onFrame(frame: Frame, receipt: Receipt): Promise<void>;
   /** Called with messages that are only watched; resolves when there is room for more. */
   onView(frame: Frame): Promise<void>;
-  /** Called when a subscriber was dropped. */
   onSubscriberDropped(error: DroppedError): void;
   /** Called when this isolate was dropped by a publisher. */
   onDropped(error: DroppedError): void;

@@ -42,7 +42,6 @@ export interface MembershipOptions {
    * group, beside it; left out for the isolate's own.
    */
   readonly host?: Membership | undefined;
-  /** The seat that it takes there. */
   readonly seat?: GroupSeat | undefined;
   /** Called when this isolate is on the roster, or on another one. */
   onEntered(): void;

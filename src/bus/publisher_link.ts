@@ -20,7 +20,6 @@ const LIVE = [RingState.Offered, RingState.Attached];
 interface Shared {
   /** Frames to the subscriber. */
   readonly data: Ring;
-  /** Reports from it. */
   readonly reports: Ring;
   readonly work: WorkMemory;
 }
@@ -31,7 +30,6 @@ let uses = 0;
 
 /** Connects a link with its exchange. */
 export interface PublisherLinkOptions {
-  /** The subscriber. */
   readonly member: Member;
   /**
    * The time in seconds for which the subscriber may give no sign of life while
@@ -79,7 +77,6 @@ interface Queued {
  * ```
  */
 export class PublisherLink {
-  /** The subscriber. */
   readonly member: Member;
   /** Who subscribes there, see {@linkcode Member.names}. */
   names: readonly string[];

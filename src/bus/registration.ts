@@ -119,7 +119,6 @@ function problemOfFilter(
   return undefined;
 }
 
-/** Tells whether a type is one of events. */
 export function isOfEvents(type: MessageClass | string): boolean {
   return typeof type === "string" || type === Event ||
     type.prototype instanceof Event;

@@ -30,7 +30,6 @@ export interface Found {
 export class SearchTooLongError extends Error {
   /** The class's name, as for every error. */
   override readonly name = "SearchTooLongError";
-  /** The number of steps that it was given. */
   readonly steps: number = MAX_STEPS;
 }
 

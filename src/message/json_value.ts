@@ -158,7 +158,6 @@ function outputOf(wire: unknown): unknown {
   return isRecord(response) ? response["output"] : undefined;
 }
 
-/** The error for nesting that is too deep. */
 export function tooDeep(detail = "which no message needs"): MessageError {
   return new MessageError(
     `The message is nested deeper than ${MAX_DEPTH} levels, ${detail}`,
@@ -172,7 +171,6 @@ export function protoKey(): MessageError {
   );
 }
 
-/** Tells whether a JSON value is an object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -135,7 +135,6 @@ function withoutNonNumbers(text: string): string {
   return result + text.slice(from);
 }
 
-/** Tells whether a text may have a key `__proto__`. */
 function mayHideProto(text: string): boolean {
   // Short patterns are found ten times as fast as the whole name would be; the
   // second is for escapes such as \u005f, in which it can hide.

@@ -208,7 +208,6 @@ function isQuote(code: number): boolean {
 
 /** A number, and what it is to Python beyond its value. */
 export interface PythonNumber {
-  /** Its value as a double. */
   readonly value: number;
   /** Its value, where it is an integer that no double holds for sure. */
   readonly exact?: bigint;

@@ -34,7 +34,6 @@ export function parseAddress(
 
 const ADDRESS = /^(?:\[([0-9a-f:.]+)\]|([^:%[\]]+))(?::(\d+))?$/i;
 
-/** Tells whether it is what {@linkcode parseAddress} reads. */
 export function isAddress(value: unknown): boolean {
   const match = typeof value === "string" ? ADDRESS.exec(value) : null;
   return match !== null && isPort(Number(match[3] ?? 1));
@@ -47,7 +46,6 @@ export function formatAddress(address: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Tells whether it is the number of a port. */
 export function isPort(value: unknown): boolean {
   return Number.isInteger(value) && Number(value) > 0 && Number(value) < 65536;
 }

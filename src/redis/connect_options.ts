@@ -54,7 +54,6 @@ export interface CommandOptions {
   isReply?: (reply: unknown) => boolean;
 }
 
-/** Every option of connecting. */
 export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   logger: LOGGER,
   signal: SIGNAL,

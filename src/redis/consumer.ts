@@ -177,7 +177,6 @@ export type OnBatch = (batch: TakenBatch) => Promise<boolean>;
 
 /** Names a queue, and says how it is consumed. */
 export interface ConsumerOptions {
-  /** The queue. */
   readonly queue: string;
   /** The consumer's name; each session appends something unique to it. */
   readonly consumer: string;
@@ -194,7 +193,6 @@ export interface ConsumerOptions {
   readonly foreign: "dead-letter" | "drop";
   /** Says what becomes of messages that are older than they may be. */
   readonly expired: "dead-letter" | "drop";
-  /** The dead letters of the queue. */
   readonly box: DeadLetterBox;
   /** The named subscribers of the queue. */
   readonly subscribers: NamedSubscribers;
@@ -209,7 +207,6 @@ export interface ConsumerOptions {
   readonly logger: Logger;
   /** The counts so far. */
   readonly stats: InboxStats;
-  /** Takes the batches. */
   readonly onBatch: OnBatch;
   /** Lets other queues go before this one; `undefined` where it is the only one. */
   readonly precedence:

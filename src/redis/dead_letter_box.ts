@@ -54,7 +54,6 @@ end
 /** The reply of {@link MAKE_ROOM}. */
 export type Room = readonly [lost: number, count: number, bytes: number];
 
-/** Tells whether a reply is a {@link Room}. */
 export function isRoom(reply: unknown): reply is Room {
   return Array.isArray(reply) && reply.length === 3 && reply.every(isNumber);
 }
@@ -71,7 +70,6 @@ export interface DeadLetterLimits {
 
 /** Names a queue, and what its dead letters may take. */
 export interface DeadLetterBoxOptions extends DeadLetterLimits {
-  /** The queue. */
   readonly queue: string;
   /** The logger to report to. */
   readonly logger: Logger;

@@ -17,7 +17,6 @@ const STEADY = 5;
 
 /** A consumer of one queue whose life the heartbeat shows. */
 export interface Member {
-  /** The keys of its queue. */
   readonly keys: QueueKeys;
   /**
    * Looks whether its session goes on, and after what others have left.

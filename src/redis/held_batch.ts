@@ -25,9 +25,7 @@ import { amount } from "../units.ts";
 
 /** Says where a batch is on the server. */
 export interface HeldPlace {
-  /** The session whose it is. */
   readonly session: Session;
-  /** Its number. */
   readonly number: number;
   /** When it was delivered, in seconds since the epoch. */
   readonly time: number;

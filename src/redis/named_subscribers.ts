@@ -44,7 +44,6 @@ end
 
 /** Says what the subscribers of a queue may miss, and whom that concerns. */
 export interface NamedSubscribersOptions {
-  /** The queue. */
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;

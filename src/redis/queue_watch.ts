@@ -15,7 +15,6 @@ const LONGEST_PAUSE = 60_000;
 
 /** Says which queue a {@link QueueWatch} watches. */
 export interface QueueWatchOptions {
-  /** The queue. */
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;

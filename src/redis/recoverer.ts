@@ -17,7 +17,6 @@ const LONGEST_DELAY = 60_000;
 
 /** Names a queue, and what its recoverer works with. */
 export interface RecovererOptions {
-  /** The queue. */
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;

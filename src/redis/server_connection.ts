@@ -75,7 +75,6 @@ const OLDEST = [6, 2] as const;
  * again; that is the business of whoever made it.
  */
 export class ServerConnection {
-  /** The server's address. */
   readonly address: Address;
   /** The server's version, such as `7.0.15`; empty where it may not be asked. */
   version = "";

@@ -69,7 +69,6 @@ export class Instances {
     this.#options = options;
   }
 
-  /** The number of them. */
   get size(): number {
     return this.#all.size;
   }
@@ -84,12 +83,10 @@ export class Instances {
     return this.#byHost.keys();
   }
 
-  /** Tells whether there is one with this key. */
   has(key: string): boolean {
     return this.#all.has(key);
   }
 
-  /** The keys of all. */
   get keys(): Iterable<string> {
     return this.#all.keys();
   }

@@ -87,7 +87,6 @@ function maySeeCarriers(): boolean {
     Deno.permissions.querySync({ name: "read" }).state === "granted";
 }
 
-/** Tells whether two lists say the same of an interface. */
 export function isSameInterface(
   a: NetworkInterface | undefined,
   b: NetworkInterface | undefined,

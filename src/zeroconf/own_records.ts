@@ -205,7 +205,6 @@ export class OwnRecords {
     return this.#addressesOf(host, on).own;
   }
 
-  /** Tells whether a host has services on an interface. */
   isOn({ services }: Host, on: string): boolean {
     return [...services].some(({ place }) => place.interfaceNames.has(on));
   }
