@@ -29,9 +29,10 @@ import {
   tellInterruption,
   withHub,
 } from "./sender.ts";
+import { onceOptions, scheduleOf, type When, whenOptions } from "./schedule.ts";
 import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, checkNumbers, filled, pair, seconds } from "./values.ts";
-import { printableJson, printLine } from "./print.ts";
+import { note, printableJson, printLine } from "./print.ts";
 import { Progress } from "./progress.ts";
 import { amount, number } from "../units.ts";
 
@@ -42,16 +43,21 @@ const sendEventCommand: Command = defineCommand("event", {
   examples: [
     "platypush-redis send event custom.Motion room=hall seen=true",
     "platypush-redis send event custom.Motion room=hall --to livingroom",
+    "platypush-redis send event custom.LightOff room=hall --delay 15m",
   ],
   options: object({
     type: argument(filled("TYPE", "the type of an event", "custom.Motion"), {
       description: message`The type of the event`,
     }),
     args: namedArguments("What else it says"),
+    when: whenOptions(),
+    once: onceOptions(),
     target: targetOption(),
     destination: destination(),
   }),
-  run: async ({ type, args, target, destination }, { signal }) => {
+  run: async (options, { signal }) => {
+    const { type, args, when, once, target, destination } = options;
+    const schedule = scheduleOf(destination, when, once);
     const event = {
       type: "event",
       ...(target !== undefined && { target }),
@@ -64,9 +70,17 @@ const sendEventCommand: Command = defineCommand("event", {
       });
     }
     await using sender = await Sender.open(destination, signal);
-    await sender.send([{ ...event, origin: sender.deviceId }]);
+    const message = { ...event, origin: sender.deviceId };
+    tellWhetherSent(await sender.send([message], schedule), once.deduplicate);
   },
 });
+
+/** Tells that a message was not sent since another one with its key was. */
+function tellWhetherSent(isSent: boolean, key: string | undefined): void {
+  if (isSent) return;
+  note(`Not sent: another one with the key "${key}" was sent before.`);
+  Deno.exitCode = ExitCode.No;
+}
 
 /** Posts a message to a hub, and tells if it did not get there. */
 async function postToHub(bus: HubBus, message: Message): Promise<void> {
@@ -90,13 +104,16 @@ const sendRequestCommand: Command = defineCommand("request", {
     args: namedArguments("How"),
     token: tokenOption(),
     wait: optional(option("--wait", seconds(), {
-      description: message`Wait so many seconds for the response, and print it`,
+      description:
+        message`Wait so many seconds, from when it is due, for the response, and print it`,
     })),
+    when: whenOptions(),
     target: targetOption(),
     destination: destination(),
   }),
   run: async (options, { signal }) => {
-    const { action, args, wait, target, destination } = options;
+    const { action, args, wait, when, target, destination } = options;
+    const schedule = scheduleOf(destination, when);
     const isOwn = destination.to === undefined && target === undefined;
     const token = await tokenOf(options, isOwn);
     const request = {
@@ -111,10 +128,11 @@ const sendRequestCommand: Command = defineCommand("request", {
       await using sender = await Sender.open(destination, signal);
       const id = newId();
       const origin = sender.deviceId;
-      await sender.send([{ type: "request", origin, id, ...request }]);
+      const message = { type: "request", origin, id, ...request };
+      await sender.send([message], schedule);
       await printLine(id);
     } else {
-      await requestAndWait(request, wait, destination, signal);
+      await requestAndWait(request, wait, schedule, destination, signal);
     }
   },
 });
@@ -144,6 +162,7 @@ async function requestOfHub(
 async function requestAndWait(
   request: Asked,
   wait: number,
+  { delay, at }: When,
   destination: Destination,
   signal: AbortSignal,
 ): Promise<void> {
@@ -156,7 +175,7 @@ async function requestAndWait(
   whenAborted(signal, () => backend.stop());
   const asking = backend.sendRequest(
     { target, origin: backend.deviceId, ...request },
-    { responseTimeout: left },
+    { responseTimeout: left, delay, at },
   );
   await printResponse(asking, signal);
 }
@@ -198,20 +217,29 @@ const sendMessageCommand: Command = defineCommand("message", {
       description:
         message`The message, as JSON or as a Python literal. Default: one on each line of the standard input`,
     })),
+    when: whenOptions(),
+    once: onceOptions(),
     destination: destination(),
   }),
-  run: async ({ text, destination }, { signal }) => {
+  run: async ({ text, when, once, destination }, { signal }) => {
+    const schedule = scheduleOf(destination, when, once);
     await using sender = await Sender.open(destination, signal);
     if (text !== undefined) {
       check(text, "The argument", sender);
-      return await sender.send([text]);
+      const isSent = await sender.send([text], schedule);
+      return tellWhetherSent(isSent, once.deduplicate);
+    }
+    if (once.deduplicate !== undefined) {
+      throw new UsageError(
+        "--deduplicate is for one message, given as an argument: of those on the standard input it would keep out all but the first",
+      );
     }
     if (Deno.stdin.isTerminal()) {
       throw new UsageError(
         "Nothing to send: expected a message, or messages on the standard input, one a line. See --help",
       );
     }
-    await sendLines(sender, signal);
+    await sendLines(sender, schedule, signal);
   },
 });
 
@@ -219,7 +247,11 @@ const sendMessageCommand: Command = defineCommand("message", {
 const BATCH = 256;
 
 /** Sends what is on the standard input, one message a line. */
-async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
+async function sendLines(
+  sender: Sender,
+  schedule: When,
+  signal: AbortSignal,
+): Promise<void> {
   using progress = new Progress();
   const total = lengthOfStdin();
   const start = performance.now();
@@ -240,7 +272,7 @@ async function sendLines(sender: Sender, signal: AbortSignal): Promise<void> {
         }
       } finally {
         // What is in front of a line that is no message was right.
-        if (messages.length > 0) await sender.send(messages);
+        if (messages.length > 0) await sender.send(messages, schedule);
         next = line;
       }
       sent += messages.length;

@@ -7,6 +7,7 @@ import {
   RedisBackend,
   type RedisBackendOptions,
   RedisError,
+  type ScheduleOptions,
   type ServiceInfo,
 } from "../../mod.ts";
 import { object } from "@optique/core/constructs";
@@ -225,21 +226,26 @@ export class Sender implements AsyncDisposable {
    * Sends messages, all or none; where one has no target, that is the peer, or
    * our own device.
    *
+   * @param schedule When they are due, and what keeps them out; for our own queue.
+   * @returns Whether they were sent; `false` where they are duplicates.
    * @throws {RedisError} The server could not be reached or refused.
    * @throws {Error} A signal came before the server had confirmed them.
    */
-  async send(messages: readonly MessageInput[]): Promise<void> {
-    const sending: Promise<unknown> = this.#to === undefined
-      ? this.#backend.sendMessage(messages)
+  async send(
+    messages: readonly MessageInput[],
+    schedule: ScheduleOptions = {},
+  ): Promise<boolean> {
+    const sending: Promise<boolean | void> = this.#to === undefined
+      ? this.#backend.sendMessage(messages, schedule)
       : this.#backend.sendTo(this.#to, messages, this.#trust);
-    await tellInterruption(
+    return await tellInterruption(
       sending,
       this.#signal,
       (error) =>
         error instanceof RedisError && error.mayHaveRun
           ? "while it was sent; the server may or may not have received it"
           : "before everything was sent",
-    );
+    ) ?? true;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -24,6 +24,9 @@ interface ValueKind<T> {
     | "NAME=VALUE"
     | "PATH=VALUE"
     | "AGE"
+    | "DELAY"
+    | "TIME"
+    | "KEY"
     | "TYPE"
     | "ACTION"
     | "TOKEN"
@@ -250,6 +253,7 @@ export function filled(
     | "PEER"
     | "ADDRESS"
     | "NAME"
+    | "KEY"
     | "PATH",
   expected: string,
   example: string,
@@ -270,7 +274,7 @@ export function file(): ValueParser<"sync", string> {
   };
 }
 
-/** The number of seconds in a unit of an age. */
+/** The number of seconds in each unit of a time. */
 const UNITS: Readonly<Record<string, number>> = {
   s: 1,
   m: 60,
@@ -278,10 +282,12 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400,
 };
 
-/** An age, in seconds. */
-export function age(): ValueParser<"sync", number> {
+/** An age or a delay, in seconds. */
+export function age(
+  metavar: "AGE" | "DELAY" = "AGE",
+): ValueParser<"sync", number> {
   return value({
-    metavar: "AGE",
+    metavar,
     expected: "a number of seconds, or one with the unit s, m, h or d",
     example: "2h",
     read: (text) => {
