@@ -56,10 +56,7 @@ export interface Result {
   rows: readonly Row[];
 }
 
-/**
- * Prints a table and writes it to `bench/results/<name>.json`, with the
- * machine, the versions and the date.
- */
+/** Prints a table and writes it as {@linkcode writeResult} does. */
 export async function report(
   name: string,
   rows: readonly Row[],
@@ -74,6 +71,18 @@ export async function report(
       : `${format.format(ratio.value)} × ${ratio.to}`,
     must: ratio?.must ?? "",
   })));
+  await writeResult(name, rows, versions);
+}
+
+/**
+ * Writes a table to `bench/results/<name>.json`, with the machine, the versions
+ * and the date.
+ */
+export async function writeResult(
+  name: string,
+  rows: readonly Row[],
+  versions: Record<string, string> = {},
+): Promise<void> {
   const result: Result = {
     date: new Date().toISOString(),
     machine: {

@@ -83,7 +83,25 @@ def host_name():
     return output.strip()
 
 
-def look():
+def read(line, found):
+    """Adds what a line of avahi-browse tells of a service; returns its name if it does."""
+    parts = line.rstrip("\n").split(";", 9)
+    if parts[0] != "=":
+        return None
+    name = f"{plain(parts[3])}.{TYPE}.local."
+    service = found.setdefault(name, {"addresses": []})
+    service["port"] = int(parts[8])
+    service["addresses"].append(parts[7])
+    # It gives the strings as they are; the first of equal keys counts.
+    properties = service["properties"] = {}
+    for part in re.findall(r'"([^"]*)"', parts[9]):
+        key, _, value = part.partition("=")
+        if key:
+            properties.setdefault(key, value)
+    return name
+
+
+def list_services():
     """What is there now, by name; avahi-browse does not follow changes of TXT.
 
     None where it does not end, as when what it resolves is withdrawn meanwhile.
@@ -100,26 +118,14 @@ def look():
     except subprocess.TimeoutExpired:
         return None
     for line in output.splitlines():
-        parts = line.split(";", 9)
-        name = f"{plain(parts[3])}.{TYPE}.local."
-        if parts[0] != "=":
-            continue
-        service = found.setdefault(name, {"addresses": []})
-        service["port"] = int(parts[8])
-        service["addresses"].append(parts[7])
-        # It gives the strings as they are; the first of equal keys counts.
-        properties = service["properties"] = {}
-        for part in re.findall(r'"([^"]*)"', parts[9]):
-            key, _, value = part.partition("=")
-            if key:
-                properties.setdefault(key, value)
+        read(line, found)
     return found
 
 
 def follow():
     before = {}
     while True:
-        now = look()
+        now = list_services()
         if now is None:
             continue
         for name, service in now.items():
@@ -136,6 +142,19 @@ def browse():
     # A browser that stays keeps the daemon asking.
     start("avahi-browse", "-p", "-k", TYPE, stdout=subprocess.DEVNULL)
     threading.Thread(target=follow, daemon=True).start()
+
+
+def tell_added():
+    """Tells of what a browser that stays finds, and of nothing else."""
+    browser = start(
+        "stdbuf", "-oL", "avahi-browse", "-p", "-r", "-k", TYPE, stdout=subprocess.PIPE
+    )
+    found = {}
+    for line in browser.stdout:
+        before = len(found)
+        name = read(line, found)
+        if len(found) > before:
+            say(event="added", name=name, **found[name])
 
 
 publisher = None
@@ -172,6 +191,8 @@ for line in sys.stdin:
     what = command["do"]
     if what == "browse":
         browse()
+    elif what == "look":
+        threading.Thread(target=tell_added, daemon=True).start()
     elif what in ("register", "update"):
         publish(command)
     elif what == "unregister":

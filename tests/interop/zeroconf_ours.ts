@@ -53,8 +53,9 @@ async function obey(command: Command): Promise<void> {
       return say({ done: "jump" });
     }
     case "browse":
+    case "look":
       await browser.start();
-      return say({ done: "browse" });
+      return say({ done: command.do });
     case "register":
     case "update": {
       const name = await advertiser.register({

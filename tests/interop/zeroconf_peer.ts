@@ -29,6 +29,7 @@ export class Peer implements AsyncDisposable {
   readonly #heard: Said[] = [];
   #news = Promise.withResolvers<void>();
   readonly #mark = { next: 0 };
+  #hasEnded = false;
 
   /**
    * Starts a stack.
@@ -77,6 +78,8 @@ export class Peer implements AsyncDisposable {
       this.#news.resolve();
       this.#news = Promise.withResolvers();
     }
+    this.#hasEnded = true;
+    this.#news.resolve();
   }
 
   /** Resolves once the program runs. */
@@ -102,6 +105,14 @@ export class Peer implements AsyncDisposable {
   /** Begins to look for services. */
   async browse(): Promise<void> {
     await this.#command({ do: "browse" });
+  }
+
+  /**
+   * Begins to look for services, and tells of what is added alone, as soon as
+   * the stack does: Avahi is not asked time and again what has changed.
+   */
+  async look(): Promise<void> {
+    await this.#command({ do: "look" });
   }
 
   /** Announces a service and returns its final name. */
@@ -168,11 +179,11 @@ export class Peer implements AsyncDisposable {
           const said = this.#heard[mark.next++]!;
           if (fits(said)) return said;
         }
-        if (over) {
+        if (over || this.#hasEnded) {
           throw new Error(
-            `${this.#stack} did not see ${label} within ${seconds} s, but: ${
-              JSON.stringify(this.#heard)
-            }`,
+            `${this.#stack} did not see ${label} ${
+              over ? `within ${seconds} s` : "before it ended"
+            }, but: ${JSON.stringify(this.#heard)}`,
           );
         }
         await Promise.race([news, late.promise]);
@@ -198,7 +209,7 @@ export class Peer implements AsyncDisposable {
     return await this.sees(
       `"${command.do}" done`,
       ({ done }) => done === command.do,
-      30,
+      90,
       mark,
     );
   }

@@ -74,9 +74,9 @@ for line in sys.stdin:
     what = command["do"]
     if what == "hello":
         say(done="hello")
-    elif what == "browse":
+    elif what in ("browse", "look"):
         ServiceBrowser(zeroconf, TYPE, Listener())
-        say(done="browse")
+        say(done=what)
     elif what == "register":
         info = info_of(command)
         zeroconf.register_service(info, allow_name_change=True)
