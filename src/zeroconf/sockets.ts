@@ -15,10 +15,13 @@ import { decodeMessage, encodeMessage } from "./wire_format.ts";
 const PORT = 5353;
 const GROUP = { IPv4: "224.0.0.251", IPv6: "ff02::fb" } as const;
 /** Milliseconds between two looks at the interfaces of the host, and where an address is on trial. */
-const LOOK_AGAIN = 2_000;
+const LOOK_AGAIN = 3_000;
 const LOOK_SOON = 500;
-/** Milliseconds by which the clock may run apart from the time of day before the host counts as having slept. */
-const SLEPT = 5_000;
+/**
+ * Milliseconds by which the clock may run apart from the time of day, or a look
+ * may be late, before the host counts as having slept.
+ */
+const SLEPT = 4_000;
 /** The most bytes in a packet (RFC 6762, section 17). */
 const MAX_PACKET = 9_000;
 /** Bytes that Deno makes room for anew with each packet that it reads. */

@@ -66,7 +66,7 @@ function isProbe({ type, authorities }: Heard): boolean {
 
 /** Waits until a host that looks and announces begins anew with both. */
 async function beginsAnew(probe: Probe, after: number): Promise<void> {
-  const seconds = 6;
+  const seconds = 90;
   const again = { after, seconds };
   assert.ok(await probe.hears(isProbe, again), "a probe");
   const announced = await probe.hears(
