@@ -51,7 +51,7 @@ export class OwnRecords {
   readonly #networks: () => readonly NetworkInterface[];
   readonly #services = new Set<Service>();
   readonly #hosts = new Set<Host>();
-  /** The services by name and by type, and the hosts by name; made anew when one has changed. */
+  /** Made anew when a name has changed or is gone. */
   #index: Index | undefined;
   readonly #made = new WeakMap<Service, Made>();
   readonly #addresses = new WeakMap<Host, {
@@ -80,7 +80,7 @@ export class OwnRecords {
     this.#services.add(service);
     this.#hosts.add(service.host);
     service.host.services.add(service);
-    this.renamed();
+    this.#index?.add(service);
   }
 
   /** Takes a service away, and its host with the last one. */
@@ -253,53 +253,62 @@ export class OwnRecords {
   }
 
   get #indexed(): Index {
-    if (this.#index !== undefined) return this.#index;
-    const index: Index = {
-      services: new Map(),
-      hosts: new Map(),
-      types: new Map(),
-      probers: new Map(),
-      labels: new Set(),
-    };
-    const add = <Value>(
-      map: Map<string, Value[]>,
-      key: string,
-      value: Value,
-    ): void => {
-      const values = map.get(key);
-      if (values === undefined) map.set(key, [value]);
-      else values.push(value);
-    };
-    for (const service of this.#services) {
-      const name = fold(service.prober.name);
-      const type = fold(service.records.type);
-      add(index.services, name, service);
-      add(index.probers, name, service.prober);
-      add(index.types, type, service);
-      add(index.types, ALL_TYPES, service);
-      index.labels.add(type.split(".", 1)[0]!);
-      for (const subtype of service.records.subtypes ?? []) {
-        add(index.types, fold(subtype), service);
-        index.labels.add(fold(subtype).split(".", 1)[0]!);
-      }
-    }
-    for (const host of this.#hosts) {
-      const name = fold(host.prober.name);
-      index.hosts.set(name, host);
-      add(index.probers, name, host.prober);
-      index.labels.add(name.split(".", 1)[0]!);
-    }
-    if (this.#services.size > 0) index.labels.add(ALL_TYPES.split(".", 1)[0]!);
-    return this.#index = index;
+    return this.#index ??= new Index(this.#services, this.#hosts);
   }
 }
 
-interface Index {
-  readonly services: Map<string, Service[]>;
-  readonly hosts: Map<string, Host>;
-  readonly types: Map<string, Service[]>;
-  readonly probers: Map<string, Prober[]>;
-  readonly labels: Set<string>;
+/** The services by name and by type, and the hosts by name. */
+class Index {
+  readonly services = new Map<string, Service[]>();
+  readonly hosts = new Map<string, Host>();
+  readonly types = new Map<string, Service[]>();
+  readonly probers = new Map<string, Prober[]>();
+  /** Another set whenever one has come. */
+  labels: ReadonlySet<string> = new Set();
+
+  constructor(services: Iterable<Service>, hosts: Iterable<Host>) {
+    for (const service of services) this.#add(service);
+    for (const host of hosts) this.#addHost(host);
+  }
+
+  /** Adds a service, and its host where that has none yet. */
+  add(service: Service): void {
+    this.#add(service);
+    if (service.host.services.size === 1) this.#addHost(service.host);
+  }
+
+  #add(service: Service): void {
+    const { prober, records: { type, subtypes = [] } } = service;
+    const name = fold(prober.name);
+    push(this.services, name, service);
+    push(this.probers, name, prober);
+    for (const each of [ALL_TYPES, fold(type), ...subtypes.map(fold)]) {
+      push(this.types, each, service);
+      this.#addLabelOf(each);
+    }
+  }
+
+  #addHost(host: Host): void {
+    const name = fold(host.prober.name);
+    this.hosts.set(name, host);
+    push(this.probers, name, host.prober);
+    this.#addLabelOf(name);
+  }
+
+  #addLabelOf(name: string): void {
+    const [label] = name.split(".", 1) as [string];
+    if (!this.labels.has(label)) this.labels = new Set([...this.labels, label]);
+  }
+}
+
+function push<Value>(
+  map: Map<string, Value[]>,
+  key: string,
+  value: Value,
+): void {
+  const values = map.get(key);
+  if (values === undefined) map.set(key, [value]);
+  else values.push(value);
 }
 
 interface Made {

@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+
+Deno.test("Ten times as many services on one host are ten times the work, and no more", async () => {
+  const program = new URL("work_of_services.ts", import.meta.url).pathname;
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--no-check", "--quiet", "--v8-flags=--jitless"],
+      ...[program, "40", "400"],
+    ],
+    stderr: "inherit",
+  }).output();
+  assert.ok(success);
+  const [few, many] = new TextDecoder().decode(stdout).trim().split("\n")
+    .map((line) => JSON.parse(line));
+  assert.equal(few.found, 40);
+  assert.equal(many.found, 400);
+  for (const what of ["announcing", "answering", "finding"]) {
+    const times = many[what] / few[what];
+    assert.ok(times < 12, `${what} is ${times.toFixed(1)} times the work`);
+  }
+});
