@@ -6,7 +6,7 @@ import {
   type RedisBackendOptions,
   type ServiceInfo,
 } from "../../mod.ts";
-import { KnownPeers } from "../../src/backend/identity.ts";
+import { Identity, isSigned, KnownPeers } from "../../src/backend/identity.ts";
 import { Connection } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, QUEUE } from "../listener.ts";
@@ -227,6 +227,33 @@ Deno.test("A device is remembered whatever its id is made of", async () => {
   for (const [i, id] of ids.entries()) {
     assert.equal(await known.keyOf(id), `SHA256:${i}`, JSON.stringify(id));
     assert.equal(await known.certificateOf(id), `SHA256:c${i}`);
+  }
+});
+
+Deno.test("A signature is for one question, one device and one address alone", async () => {
+  using folder = new Folder();
+  const identity = await Identity.open(folder.path);
+  const { fingerprint } = identity;
+  const statement = {
+    nonce: "ab".repeat(32),
+    deviceId: "kitchen",
+    host: "192.0.2.1",
+    port: 6379,
+  };
+  const proof = await identity.sign(statement);
+  assert.equal(await isSigned(statement, proof, fingerprint), true);
+  for (
+    const other of [
+      { nonce: "cd".repeat(32) },
+      // Another device may have the same key, by a copy of the folder.
+      { deviceId: "garage" },
+      { host: "192.0.2.2" },
+      { port: 6380 },
+    ]
+  ) {
+    const changed = { ...statement, ...other };
+    const counts = await isSigned(changed, proof, fingerprint);
+    assert.equal(counts, false, JSON.stringify(other));
   }
 });
 

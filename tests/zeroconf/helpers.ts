@@ -222,6 +222,8 @@ export class Host {
   networks: NetworkInterface[];
   readonly renames: string[] = [];
   readonly services: Service[] = [];
+  /** The addresses of all its interfaces. */
+  readonly ownAddresses: Set<string>;
 
   constructor(
     readonly cable: Cable,
@@ -229,6 +231,7 @@ export class Host {
     readonly host = `host-${address.split(".").at(-1)}`,
     random: () => number = () => 0,
   ) {
+    this.ownAddresses = new Set([address]);
     this.networks = [{
       name: "eth0",
       loopback: false,
@@ -240,7 +243,7 @@ export class Host {
       random,
       send: (message, _on, to) => cable.transmit(this, message, to?.address),
       networks: () => this.networks,
-      isOwnAddress: (own) => own === this.address,
+      isOwnAddress: (own) => this.ownAddresses.has(own),
     });
     cable.hosts.push(this);
   }

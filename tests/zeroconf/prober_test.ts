@@ -58,6 +58,26 @@ Deno.test("Responder renames the host alone when only its name is taken", () => 
   assert.deepEqual(hosts.flatMap(({ renames }) => renames), []);
 });
 
+Deno.test("Responder takes no address of this host for a conflict, whoever announces it", () => {
+  const { cable, host, service } = announced();
+  host.ownAddresses.add("172.17.0.1");
+  /** Whether the name is doubted when a program here announces that it has this address, too. */
+  const doubts = (address: string): boolean => {
+    const from = cable.packets.length;
+    const { a } = serviceRecords({ host: "host-1.local", address });
+    host.registry.receive(received({ type: "response", answers: [a] }), {
+      interfaceName: "eth0",
+      address: host.address,
+      port: 5353,
+    });
+    cable.clock.advance(5_000);
+    return cable.packets.slice(from).some(({ message }) => isProbe(message));
+  };
+  assert.equal(doubts("172.17.0.1"), false);
+  assert.equal(doubts("192.0.2.99"), true);
+  assert.equal(service.host.prober.name, "host-1.local");
+});
+
 Deno.test("Responder announces where its services are when the host is renamed", () => {
   const cable = new Cable();
   const hosts = [
