@@ -88,6 +88,33 @@ export function unlessAborted<Value>(
   });
 }
 
+/**
+ * Does something that may take a limited time.
+ *
+ * @param limit How long it may take, in seconds.
+ * @param signal Ends it before that.
+ * @param work Called with a signal that is aborted with the other one, and when
+ * the time is over.
+ * @returns What `work` returns.
+ */
+export async function withTimeLimit<Value>(
+  limit: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  const end = new AbortController();
+  const abort = (): void => end.abort();
+  if (signal.aborted) abort();
+  signal.addEventListener("abort", abort);
+  const timer = setTimeout(abort, Math.min(limit * 1000, LONGEST_TIMER));
+  try {
+    return await work(end.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** Says how the pauses between attempts grow, in seconds. */
 export interface Backoff {
   /** The first pause. Default: 0.05. */

@@ -1,4 +1,4 @@
-import { backoff, LONGEST_TIMER, sleep, unlessAborted } from "../waiting.ts";
+import { backoff, sleep, unlessAborted, withTimeLimit } from "../waiting.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
@@ -48,40 +48,37 @@ export class Router {
    * @throws {RedisError} The server refused, or could not be reached in time.
    */
   async connect(key: string, deadline: number): Promise<Connection> {
-    const late = new AbortController();
-    const abort = (): void => late.abort();
-    const left = Math.max(0, deadline - performance.now());
-    const timer = setTimeout(abort, Math.min(left, LONGEST_TIMER));
-    this.#abort.signal.addEventListener("abort", abort);
-    try {
-      if (this.#abort.signal.aborted) throw closed();
-      return this.isCluster
-        ? await this.#connectToNode(keySlot(key), late.signal)
-        : await this.#use("", this.#args, late.signal);
-    } catch (error) {
-      if (this.#abort.signal.aborted) throw closed();
-      if (!late.signal.aborted) throw error;
-      const failure = this.#failure;
-      // A server that answers has said more than that there was no time.
-      if (failure instanceof RedisError && failure.code !== "connection") {
-        throw restate(failure, {
-          note: "It was tried until the time was over",
-        });
+    const left = Math.max(0, deadline - performance.now()) / 1000;
+    const { signal: closing } = this.#abort;
+    return await withTimeLimit(left, closing, async (signal) => {
+      try {
+        if (closing.aborted) throw closed();
+        return this.isCluster
+          ? await this.#connectToNode(keySlot(key), signal)
+          : await this.#use("", this.#args, signal);
+      } catch (error) {
+        if (closing.aborted) throw closed();
+        throw signal.aborted ? this.#lateError(error) : error;
       }
-      throw new RedisError(
-        {
-          attempted: "connect to Redis",
-          reason: "no connection to Redis in time",
-          note: failure?.message ??
-            `There is no answer from ${this.#place}`,
-        },
-        "connection",
-        { cause: failure ?? error },
-      );
-    } finally {
-      clearTimeout(timer);
-      this.#abort.signal.removeEventListener("abort", abort);
+    });
+  }
+
+  /** Says why there is no connection in time. */
+  #lateError(cause: unknown): RedisError {
+    const failure = this.#failure;
+    // A server that answers has said more than that there was no time.
+    if (failure instanceof RedisError && failure.code !== "connection") {
+      return restate(failure, { note: "It was tried until the time was over" });
     }
+    return new RedisError(
+      {
+        attempted: "connect to Redis",
+        reason: "no connection to Redis in time",
+        note: failure?.message ?? `There is no answer from ${this.#place}`,
+      },
+      "connection",
+      { cause: failure ?? cause },
+    );
   }
 
   /** Forgets which node serves which slots. */
@@ -148,35 +145,26 @@ export class Router {
     signal: AbortSignal,
   ): Promise<Connection> {
     const { cluster: _, ...rest } = expandUrl(this.#args);
-    const impatient = new AbortController();
-    const abort = (): void => impatient.abort();
-    const timer = setTimeout(abort, patience * 1000);
-    signal.addEventListener("abort", abort);
     const name = formatAddress(address);
-    try {
-      return await this.#use(
-        name,
-        { ...rest, ...address },
-        impatient.signal,
-      );
-    } catch (error) {
-      const made = this.#connections.get(name);
-      this.#connections.delete(name);
-      made?.then((connection) => connection.close(), () => {});
-      if (signal.aborted || !impatient.signal.aborted) throw error;
-      throw new RedisError(
-        {
-          attempted: "connect to Redis",
-          place: name,
-          reason: `no answer within ${patience} s`,
-        },
-        "connection",
-        { cause: error },
-      );
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
-    }
+    return await withTimeLimit(patience, signal, async (impatient) => {
+      try {
+        return await this.#use(name, { ...rest, ...address }, impatient);
+      } catch (error) {
+        const made = this.#connections.get(name);
+        this.#connections.delete(name);
+        made?.then((connection) => connection.close(), () => {});
+        if (signal.aborted || !impatient.aborted) throw error;
+        throw new RedisError(
+          {
+            attempted: "connect to Redis",
+            place: name,
+            reason: `no answer within ${patience} s`,
+          },
+          "connection",
+          { cause: error },
+        );
+      }
+    });
   }
 
   async #use(
