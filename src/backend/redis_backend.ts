@@ -10,6 +10,7 @@ import {
 import { addStats, emptyStats } from "../redis/consumer.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
+import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { Backend } from "./backend.ts";
 import { Consumption, Counters } from "./consumption.ts";
@@ -372,28 +373,10 @@ function pause(consumers: Consumers): void {
 
 /** Picks those of the backend's options that are the inbox's, as far as they are set. */
 function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
-  const { delivery, batchSize, maxDeliveries, retryPause, foreign } = options;
-  const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = options;
-  const { maxMissed, maxMissedBytes, missedAge } = options;
-  const { maxSize, maxMemory, expired } = options;
-  const { maxInFlight, heartbeatTimeout, logger } = options;
-  return {
-    ...(delivery !== undefined && { delivery }),
-    ...(batchSize !== undefined && { batchSize }),
-    ...(maxDeliveries !== undefined && { maxDeliveries }),
-    ...(retryPause !== undefined && { retryPause }),
-    ...(foreign !== undefined && { foreign }),
-    ...(expired !== undefined && { expired }),
-    ...(maxDeadLetters !== undefined && { maxDeadLetters }),
-    ...(maxDeadLetterBytes !== undefined && { maxDeadLetterBytes }),
-    ...(deadLetterAge !== undefined && { deadLetterAge }),
-    ...(maxMissed !== undefined && { maxMissed }),
-    ...(maxMissedBytes !== undefined && { maxMissedBytes }),
-    ...(missedAge !== undefined && { missedAge }),
-    ...(maxSize !== undefined && { maxSize }),
-    ...(maxMemory !== undefined && { maxMemory }),
-    ...(maxInFlight !== undefined && { maxInFlight }),
-    ...(heartbeatTimeout !== undefined && { heartbeatTimeout }),
-    ...(logger !== undefined && { logger }),
-  };
+  const names = new Set(["logger", ...Object.keys(DELIVERY_OPTIONS)]);
+  return Object.fromEntries(
+    Object.entries(options).filter(([name, value]) =>
+      names.has(name) && value !== undefined
+    ),
+  );
 }
