@@ -1,4 +1,5 @@
 import { getConfig, getLogger } from "@logtape/logtape";
+import { amount } from "./units.ts";
 
 /**
  * Takes what the library reports of its work: the console, the logger of
@@ -145,9 +146,7 @@ function showOnStderr(level: string, text: string): void {
   if (shown.size >= MAX_LINES) shown.clear();
   shown.set(line, { pause, next: now + pause, held: 0 });
   const held = last?.held ?? 0;
-  const times = held === 0
-    ? ""
-    : ` (${held} more ${held === 1 ? "time" : "times"} meanwhile)`;
+  const times = held === 0 ? "" : ` (${amount(held, "more time")} meanwhile)`;
   // deno-lint-ignore no-console -- nobody has said where else to
   console.error(line + times);
 }

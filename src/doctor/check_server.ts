@@ -259,8 +259,8 @@ async function* checkStanding(
   yield length > 0 && alive.length === 0
     ? warning(
       "queue",
-      `${length} ${
-        length === 1 ? "message waits" : "messages wait"
+      `${
+        amount(length, "message waits", "messages wait")
       } in "${queue}", and no consumer that takes them at least once is there.`,
       "Start a listener, or look whether it listens to another queue.",
     )
@@ -280,8 +280,8 @@ async function* checkStanding(
   if (astray > 0) {
     yield warning(
       "queue",
-      `Somebody has removed consumers that have ${astray} ${
-        astray === 1 ? "message" : "messages"
+      `Somebody has removed consumers that have ${
+        amount(astray, "message")
       } of "${queue}" in hand from ${queueKeys(queue, "").consumers}.`,
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
@@ -306,8 +306,8 @@ async function* checkStanding(
   if (deadLetters.count > 0) {
     yield warning(
       "queue",
-      `${deadLetters.count} ${
-        deadLetters.count === 1 ? "message" : "messages"
+      `${
+        amount(deadLetters.count, "message")
       } of "${queue}" could not be handled.`,
       "Look at them (dead list), then requeue or purge them.",
     );
