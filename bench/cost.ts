@@ -4,6 +4,7 @@
  * @module
  */
 import { type Connection, type RedisArgs } from "../src/redis/mod.ts";
+import { median, type Row } from "./report.ts";
 import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const QUEUE = "bench";
@@ -59,3 +60,48 @@ export async function costOf(
   const { seconds, cpu } = JSON.parse(new TextDecoder().decode(stdout));
   return { rate: messages / seconds, cpu: cpu / messages };
 }
+
+/** What came out of all rounds of some contenders, by their names. */
+export type Costs = Readonly<Record<string, readonly Cost[]>>;
+
+/** Says what figure is made of the rounds of a contender. */
+export interface Figure {
+  /** What stands before the name. */
+  readonly prefix?: string;
+  readonly pick: (costs: readonly Cost[]) => number;
+  readonly unit: string;
+  /** What the ratio has to be, of those that have to. */
+  readonly must?: (name: string) => string | undefined;
+}
+
+/** One figure of each contender, beside that of one without anything. */
+export function rowsOf(
+  costs: Costs,
+  without: string,
+  { prefix = "", pick, unit, must }: Figure,
+): Row[] {
+  const least = pick(costs[without]!);
+  return Object.entries(costs).map(([name, rounds]) => {
+    const value = pick(rounds);
+    const goal = must?.(name);
+    const ratio = {
+      to: without,
+      value: value / least,
+      ...(goal !== undefined && { must: goal }),
+    };
+    return {
+      what: prefix + name,
+      value,
+      unit,
+      ...(name !== without && { ratio }),
+    };
+  });
+}
+
+/** Messages a second. */
+export const rate = (costs: readonly Cost[]): number =>
+  median(costs.map(({ rate }) => rate));
+
+/** The least processor time of all rounds: what else runs only adds to it. */
+export const leastCpu = (costs: readonly Cost[]): number =>
+  Math.min(...costs.map(({ cpu }) => cpu));

@@ -12,8 +12,8 @@
  */
 // deno-lint-ignore-file no-console
 import { Connection, startRedis } from "../src/redis/mod.ts";
-import { type Cost, costOf } from "./cost.ts";
-import { median, report, type Row } from "./report.ts";
+import { type Cost, costOf, leastCpu, rate, rowsOf } from "./cost.ts";
+import { report } from "./report.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 500_000);
 const ROUNDS = Number(Deno.args[1] ?? 8);
@@ -46,46 +46,16 @@ for (let round = 0; round < ROUNDS; round++) {
   }
 }
 
-/** One figure for all rounds of a contender. */
-function row(
-  prefix: string,
-  name: string,
-  pick: (costs: readonly Cost[]) => number,
-  unit: string,
-  must?: string,
-): Row {
-  const value = pick(costs[name]!);
-  const ratio = {
-    to: WITHOUT,
-    value: value / pick(costs[WITHOUT]!),
-    ...(must && { must }),
-  };
-  return {
-    what: prefix + name,
-    value,
-    unit,
-    ...(name !== WITHOUT && { ratio }),
-  };
-}
-
-const names = Object.keys(CONTENDERS);
 await report("dashboard", [
-  ...names.map((name) =>
-    row(
-      "",
-      name,
-      (costs) => median(costs.map(({ rate }) => rate)),
-      "messages/s",
-      "≥ 0.97",
-    )
-  ),
-  ...names.map((name) =>
-    row(
-      "least processor time, ",
-      name,
-      (costs) => Math.min(...costs.map(({ cpu }) => cpu)),
-      "µs/message",
-      "≤ 1.03",
-    )
-  ),
+  ...rowsOf(costs, WITHOUT, {
+    pick: rate,
+    unit: "messages/s",
+    must: () => "≥ 0.97",
+  }),
+  ...rowsOf(costs, WITHOUT, {
+    prefix: "least processor time, ",
+    pick: leastCpu,
+    unit: "µs/message",
+    must: () => "≤ 1.03",
+  }),
 ], { redis: redis.version });

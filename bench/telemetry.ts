@@ -16,8 +16,8 @@
 // deno-lint-ignore-file no-console
 import config from "../deno.json" with { type: "json" };
 import { Connection, startRedis } from "../src/redis/mod.ts";
-import { type Cost, costOf } from "./cost.ts";
-import { median, report, type Row } from "./report.ts";
+import { type Cost, costOf, leastCpu, rate, rowsOf } from "./cost.ts";
+import { median, report } from "./report.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 300_000);
 /** Many, since what matters is small beside what else the machine does. */
@@ -105,41 +105,17 @@ for (let round = 0; round < ROUNDS; round++) {
 console.error("bytes collected", collected);
 await Deno.remove(importMap);
 
-/** One figure for all rounds of a contender. */
-function row(
-  prefix: string,
-  name: string,
-  pick: (costs: readonly Cost[]) => number,
-  unit: string,
-  must?: string,
-): Row {
-  const value = pick(costs[name]!);
-  return {
-    what: prefix + name,
-    value,
-    unit,
-    ...(name !== WITHOUT && {
-      ratio: {
-        to: WITHOUT,
-        value: value / pick(costs[WITHOUT]!),
-        ...(name === OFF && must && { must }),
-      },
-    }),
-  };
-}
-
-const rate = (costs: readonly Cost[]): number =>
-  median(costs.map(({ rate }) => rate));
-const cpu = (costs: readonly Cost[]): number =>
-  median(costs.map(({ cpu }) => cpu));
-const leastCpu = (costs: readonly Cost[]): number =>
-  Math.min(...costs.map(({ cpu }) => cpu));
-
-const names = Object.keys(contenders);
 await report("telemetry", [
-  ...names.map((name) => row("", name, rate, "messages/s")),
-  ...names.map((name) => row("processor time, ", name, cpu, "µs/message")),
-  ...names.map((name) =>
-    row("least processor time, ", name, leastCpu, "µs/message", "≤ 1.02")
-  ),
+  ...rowsOf(costs, WITHOUT, { pick: rate, unit: "messages/s" }),
+  ...rowsOf(costs, WITHOUT, {
+    prefix: "processor time, ",
+    pick: (costs) => median(costs.map(({ cpu }) => cpu)),
+    unit: "µs/message",
+  }),
+  ...rowsOf(costs, WITHOUT, {
+    prefix: "least processor time, ",
+    pick: leastCpu,
+    unit: "µs/message",
+    must: (name) => name === OFF ? "≤ 1.02" : undefined,
+  }),
 ], { redis: redis.version });
