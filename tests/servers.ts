@@ -43,11 +43,29 @@ interface TestServerOptions extends StartRedisOptions {
   socket?: boolean;
 }
 
+/** The folder of the certificates for tests; `server.crt` is of the CA `ca.crt`. */
+export const CERTIFICATES: string =
+  new URL("redis/certificates/", import.meta.url).pathname;
+
+interface TlsOptions {
+  /** The name of its certificate. */
+  certificate?: string;
+  /** Whether it wants to see a client's certificate. */
+  asksClients?: boolean;
+  port?: number;
+  /** More lines of its configuration. */
+  config?: readonly string[];
+  /** How to reach it, besides the port. */
+  redisArgs: RedisArgs;
+}
+
 /** A real server with a connection for the test itself. */
 export class TestServer implements AsyncDisposable {
   #server: PrivateRedis;
   /** The test's own connection. */
-  readonly redis: Connection;
+  redis: Connection;
+  /** What it is started with again, where its data outlive it. */
+  #lasting: StartRedisOptions & { directory: string } | undefined;
 
   private constructor(server: PrivateRedis, redis: Connection) {
     this.#server = server;
@@ -73,6 +91,41 @@ export class TestServer implements AsyncDisposable {
         if (!isTaken) throw error;
       }
     }
+  }
+
+  /** Starts one that only speaks TLS. */
+  static async startTls({
+    certificate = "server",
+    asksClients = false,
+    port = freePort(),
+    config = [],
+    redisArgs,
+  }: TlsOptions): Promise<TestServer> {
+    return await TestServer.start({
+      port: freePort(),
+      config: [
+        "port 0",
+        `tls-port ${port}`,
+        `tls-cert-file "${CERTIFICATES}${certificate}.crt"`,
+        `tls-key-file "${CERTIFICATES}${certificate}.key"`,
+        `tls-ca-cert-file "${CERTIFICATES}ca.crt"`,
+        ...(asksClients ? [] : ["tls-auth-clients no"]),
+        ...config,
+      ],
+      redisArgs: { ...redisArgs, port },
+    });
+  }
+
+  /** Starts one that writes down what it is told, for {@linkcode restart}. */
+  static async startLasting(): Promise<TestServer> {
+    const lasting = {
+      port: freePort(),
+      directory: await Deno.makeTempDir(),
+      config: ["appendonly yes", "appendfsync always"],
+    };
+    const server = await TestServer.start(lasting);
+    server.#lasting = lasting;
+    return server;
   }
 
   /** How to reach the server. */
@@ -108,7 +161,21 @@ export class TestServer implements AsyncDisposable {
     await this.#server.ended;
   }
 
+  /** Kills one that was started lasting, and starts it again with what it knows. */
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.#stop();
+    this.#server = await startRedis(this.#lasting!);
+    this.redis = await Connection.connect(this.args);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stop();
+    if (this.#lasting === undefined) return;
+    await Deno.remove(this.#lasting.directory, { recursive: true });
+  }
+
+  async #stop(): Promise<void> {
     await this.redis.close();
     await this.#server.stop();
   }

@@ -4,10 +4,8 @@ import { Event } from "../../src/bus/mod.ts";
 import { queueStatus } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { CERTIFICATES, freePort, TestServer } from "../servers.ts";
 
-const certificates = new URL("../redis/certificates/", import.meta.url)
-  .pathname;
 /** Commands that hosts of managed servers keep to themselves. */
 const KEPT = [
   ...["ACL", "BGREWRITEAOF", "BGSAVE", "CONFIG", "DEBUG", "FAILOVER"],
@@ -17,28 +15,18 @@ const KEPT = [
 
 Deno.test("A managed server does, which speaks TLS, wants a password and keeps commands to itself", async () => {
   const port = freePort();
-  await using _server = await TestServer.start({
-    port: freePort(),
+  const ssl_ca_certs = `${CERTIFICATES}ca.crt`;
+  await using _server = await TestServer.startTls({
+    port,
     config: [
-      "port 0",
-      `tls-port ${port}`,
-      `tls-cert-file "${certificates}server.crt"`,
-      `tls-key-file "${certificates}server.key"`,
-      `tls-ca-cert-file "${certificates}ca.crt"`,
-      "tls-auth-clients no",
       "requirepass sesame",
       ...KEPT.map((name) => `rename-command ${name} ""`),
     ],
-    redisArgs: {
-      port,
-      password: "sesame",
-      ssl: true,
-      ssl_ca_certs: `${certificates}ca.crt`,
-    },
+    redisArgs: { password: "sesame", ssl: true, ssl_ca_certs },
   });
   const redisArgs = {
     url: `rediss://default:sesame@127.0.0.1:${port}`,
-    ssl_ca_certs: `${certificates}ca.crt`,
+    ssl_ca_certs,
   };
   const logger = new LineLogger();
   const failed = Promise.withResolvers<void>();

@@ -394,9 +394,6 @@ Deno.test("A key that is none is named, and not replaced", async () => {
   );
 });
 
-const certificates = new URL("../redis/certificates/", import.meta.url)
-  .pathname;
-
 const NO_CA = { ssl_cert_reqs: "none", socket_connect_timeout: 3 } as const;
 
 /** Starts a server that only speaks TLS, with one of the certificates for tests. */
@@ -404,18 +401,8 @@ async function startTls(
   certificate: string,
   port: number = freePort(),
 ): Promise<TestServer> {
-  return await TestServer.start({
-    port: freePort(),
-    config: [
-      "port 0",
-      `tls-port ${port}`,
-      `tls-cert-file "${certificates}${certificate}.crt"`,
-      `tls-key-file "${certificates}${certificate}.key"`,
-      `tls-ca-cert-file "${certificates}ca.crt"`,
-      "tls-auth-clients no",
-    ],
-    redisArgs: { port, ssl: true, ...NO_CA },
-  });
+  const redisArgs = { ssl: true, ...NO_CA };
+  return await TestServer.startTls({ certificate, port, redisArgs });
 }
 
 Deno.test("The certificate of a peer is remembered beside its key, and another one refused", async (t) => {

@@ -10,28 +10,19 @@ const AOF = ["appendonly yes", "appendfsync always"];
 const IN_FLIGHT = 1700;
 
 Deno.test("Nothing is lost when the server is killed 10 times", async () => {
-  const directory = await Deno.makeTempDir();
-  const options = { port: freePort(), directory, config: AOF };
+  await using server = await TestServer.startLasting();
   await using flow = new Flow();
-  let server = await TestServer.start(options);
-  try {
-    const { stop } = await flow.consume(server.args);
-    const producing = flow.produce(server.args, 10_000, 2);
-    for (let kill = 1; kill <= 10; kill++) {
-      await flow.until(kill * 900);
-      await server.kill();
-      await server[Symbol.asyncDispose]();
-      server = await TestServer.start(options);
-    }
-    await producing;
-    await flow.complete();
-    await stop();
-    flow.verify(10 * IN_FLIGHT);
-    assert.ok(flow.doubtful.size <= 200, String(flow.doubtful.size));
-  } finally {
-    await server[Symbol.asyncDispose]();
-    await Deno.remove(directory, { recursive: true });
+  const { stop } = await flow.consume(server.args);
+  const producing = flow.produce(server.args, 10_000, 2);
+  for (let kill = 1; kill <= 10; kill++) {
+    await flow.until(kill * 900);
+    await server.restart();
   }
+  await producing;
+  await flow.complete();
+  await stop();
+  flow.verify(10 * IN_FLIGHT);
+  assert.ok(flow.doubtful.size <= 200, String(flow.doubtful.size));
 });
 
 Deno.test("Nothing is lost when the server is stopped for a while", async () => {

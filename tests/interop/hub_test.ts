@@ -258,13 +258,7 @@ testWithHub(
   "HubBus says that it may not listen",
   async ({ port, server, open }) => {
     await server.run(
-      "ACL",
-      "SETUSER",
-      "deaf",
-      "on",
-      "nopass",
-      "~*",
-      "+@all",
+      ...["ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all"],
       "resetchannels",
     );
     const redisArgs = { port: Number(port), username: "deaf", password: "any" };

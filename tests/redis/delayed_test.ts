@@ -12,7 +12,7 @@ import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -65,30 +65,18 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
 }
 
 Deno.test("What is delayed survives restarts of everyone, and comes to one of several queues", async () => {
-  const directory = await Deno.makeTempDir();
-  const port = freePort();
-  const config = ["appendonly yes", "appendfsync always"];
-  const start = (): Promise<TestServer> =>
-    TestServer.start({ port, directory, config });
-  let server = await start();
-  try {
-    {
-      await using outbox = new Outbox(server.args);
-      await using _inbox = await open(server);
-      await send(outbox, "one", { delay: 1 });
-    }
-    await server.kill();
-    await server[Symbol.asyncDispose]();
-    server = await start();
-    await using inbox = await open(server, { queue: ["other", "queue"] });
-    assert.deepEqual(await take(inbox, 1), ["one"]);
+  await using server = await TestServer.startLasting();
+  {
     await using outbox = new Outbox(server.args);
-    await send(outbox, "two", { delay: 0.2 });
-    assert.deepEqual(await take(inbox, 1), ["two"]);
-  } finally {
-    await server[Symbol.asyncDispose]();
-    await Deno.remove(directory, { recursive: true });
+    await using _inbox = await open(server);
+    await send(outbox, "one", { delay: 1 });
   }
+  await server.restart();
+  await using inbox = await open(server, { queue: ["other", "queue"] });
+  assert.deepEqual(await take(inbox, 1), ["one"]);
+  await using outbox = new Outbox(server.args);
+  await send(outbox, "two", { delay: 0.2 });
+  assert.deepEqual(await take(inbox, 1), ["two"]);
 });
 
 Deno.test("What is delayed comes although nobody tells consumers of it", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DeadLetters, Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
 import {
@@ -174,44 +174,31 @@ Deno.test("DeadLetters asks the server for as much of each, however many there a
 });
 
 Deno.test("DeadLetters loses and doubles none when the server is killed on the way", async () => {
-  const directory = await Deno.makeTempDir();
-  const options = {
-    port: freePort(),
-    directory,
-    config: ["appendonly yes", "appendfsync always"],
-  };
-  let server = await TestServer.start(options);
-  try {
-    await buryEverySecond(server, 0, 10_000);
-    await using dead = new DeadLetters(server.args, {
-      queue: "queue",
-      logger: new LineLogger(),
-      connectionTimeout: 60,
-    });
-    let reached = Promise.withResolvers<void>();
-    let goal = 1000;
-    const requeued = dead.requeue({ reason: "failed" }, {
-      onProgress: (count) => count >= goal && reached.resolve(),
-    });
-    for (; goal < 4000; goal += 1000) {
-      await reached.promise;
-      reached = Promise.withResolvers();
-      await server.kill();
-      await server[Symbol.asyncDispose]();
-      server = await TestServer.start(options);
-    }
-    assert.equal(await requeued, 5000);
-    const isEven = (id: string): boolean => Number(id) % 2 === 0;
-    const all = numbers(0, 10_000);
-    assert.deepEqual(await queued(server), messages(all.filter(isEven)));
-    assert.deepEqual(
-      await idsOf(dead),
-      all.filter((id) => !isEven(id)),
-    );
-  } finally {
-    await server[Symbol.asyncDispose]();
-    await Deno.remove(directory, { recursive: true });
+  await using server = await TestServer.startLasting();
+  await buryEverySecond(server, 0, 10_000);
+  await using dead = new DeadLetters(server.args, {
+    queue: "queue",
+    logger: new LineLogger(),
+    connectionTimeout: 60,
+  });
+  let reached = Promise.withResolvers<void>();
+  let goal = 1000;
+  const requeued = dead.requeue({ reason: "failed" }, {
+    onProgress: (count) => count >= goal && reached.resolve(),
+  });
+  for (; goal < 4000; goal += 1000) {
+    await reached.promise;
+    reached = Promise.withResolvers();
+    await server.restart();
   }
+  assert.equal(await requeued, 5000);
+  const isEven = (id: string): boolean => Number(id) % 2 === 0;
+  const all = numbers(0, 10_000);
+  assert.deepEqual(await queued(server), messages(all.filter(isEven)));
+  assert.deepEqual(
+    await idsOf(dead),
+    all.filter((id) => !isEven(id)),
+  );
 });
 
 Deno.test("DeadLetters keeps what the queue does not take", async () => {

@@ -11,7 +11,7 @@ import {
 } from "../../src/redis/mod.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -136,37 +136,25 @@ Deno.test("Nothing that is pushed after a pause is handed out, though nobody tel
 });
 
 Deno.test("A pause concerns one queue of several, and survives restarts of everyone", async () => {
-  const directory = await Deno.makeTempDir();
-  const port = freePort();
-  const config = ["appendonly yes", "appendfsync always"];
-  const start = (): Promise<TestServer> =>
-    TestServer.start({ port, directory, config });
-  let server = await start();
-  try {
-    const options = { queue: ["queue", "other"] };
-    await using taker = await Taker.open(server.args, options);
-    await pauseQueue(server.args, { queue: "queue" });
-    await taker.logger.line(/"queue" was paused/);
-    await server.run("RPUSH", "queue", "paused");
-    await server.run("RPUSH", "other", "1");
-    await until(() => taker.seen.length === 1);
-    await server.kill();
-    await server[Symbol.asyncDispose]();
-    server = await start();
-    await using second = await Taker.open(server.args, options);
-    await server.run("RPUSH", "other", "2", "3");
-    await until(() => taker.seen.length + second.seen.length === 3);
-    assert.deepEqual(await queued(server), ["paused"]);
-    await resumeQueue(server.args, { queue: "queue" });
-    await until(() => taker.seen.length + second.seen.length === 4);
-    assert.deepEqual(
-      [...taker.seen, ...second.seen].toSorted(),
-      ["1", "2", "3", "paused"],
-    );
-  } finally {
-    await server[Symbol.asyncDispose]();
-    await Deno.remove(directory, { recursive: true });
-  }
+  await using server = await TestServer.startLasting();
+  const options = { queue: ["queue", "other"] };
+  await using taker = await Taker.open(server.args, options);
+  await pauseQueue(server.args, { queue: "queue" });
+  await taker.logger.line(/"queue" was paused/);
+  await server.run("RPUSH", "queue", "paused");
+  await server.run("RPUSH", "other", "1");
+  await until(() => taker.seen.length === 1);
+  await server.restart();
+  await using second = await Taker.open(server.args, options);
+  await server.run("RPUSH", "other", "2", "3");
+  await until(() => taker.seen.length + second.seen.length === 3);
+  assert.deepEqual(await queued(server), ["paused"]);
+  await resumeQueue(server.args, { queue: "queue" });
+  await until(() => taker.seen.length + second.seen.length === 4);
+  assert.deepEqual(
+    [...taker.seen, ...second.seen].toSorted(),
+    ["1", "2", "3", "paused"],
+  );
 });
 
 Deno.test("A pause that ends while a consumer is cut off is over when it is back", async () => {

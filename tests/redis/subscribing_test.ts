@@ -57,13 +57,7 @@ for (const protocol of [2, 3] as const) {
 Deno.test("Connection says why it may not listen to a channel", async () => {
   await using server = await TestServer.start();
   await server.run(
-    "ACL",
-    "SETUSER",
-    "deaf",
-    "on",
-    "nopass",
-    "~*",
-    "+@all",
+    ...["ACL", "SETUSER", "deaf", "on", "nopass", "~*", "+@all"],
     "resetchannels",
   );
   await using connection = await Connection.connect({

@@ -6,14 +6,16 @@ import {
 } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { CERTIFICATES, freePort, TestServer } from "../servers.ts";
 
-const directory = new URL("./certificates/", import.meta.url).pathname;
-const authority: RedisArgs = { ssl: true, ssl_ca_certs: `${directory}ca.crt` };
+const authority: RedisArgs = {
+  ssl: true,
+  ssl_ca_certs: `${CERTIFICATES}ca.crt`,
+};
 const client: RedisArgs = {
   ...authority,
-  ssl_certfile: `${directory}client.crt`,
-  ssl_keyfile: `${directory}client.key`,
+  ssl_certfile: `${CERTIFICATES}client.crt`,
+  ssl_keyfile: `${CERTIFICATES}client.key`,
 };
 
 /** Starts a server that only speaks TLS and wants to see a client's certificate. */
@@ -22,16 +24,11 @@ async function startTls(
   args: RedisArgs = {},
 ): Promise<TestServer & { port: number }> {
   const port = freePort();
-  const server = await TestServer.start({
-    port: freePort(),
-    config: [
-      "port 0",
-      `tls-port ${port}`,
-      `tls-cert-file "${directory}${certificate}.crt"`,
-      `tls-key-file "${directory}${certificate}.key"`,
-      `tls-ca-cert-file "${directory}ca.crt"`,
-    ],
-    redisArgs: { ...client, ...args, port },
+  const server = await TestServer.startTls({
+    certificate,
+    asksClients: true,
+    port,
+    redisArgs: { ...client, ...args },
   });
   return Object.assign(server, { port });
 }
@@ -45,20 +42,20 @@ Deno.test("Connection speaks TLS", async () => {
   await using server = await startTls();
   const { port } = server;
   assert.equal(await ping({ ...client, port }), "PONG");
-  const ssl_ca_data = await Deno.readTextFile(`${directory}ca.crt`);
+  const ssl_ca_data = await Deno.readTextFile(`${CERTIFICATES}ca.crt`);
   const { ssl_ca_certs: _, ...rest } = client;
   const url = `rediss://127.0.0.1:${port}`;
   assert.equal(await ping({ ...rest, url, ssl_ca_data }), "PONG");
   assert.equal(await ping({ ...rest, url, ssl_cert_reqs: "none" }), "PONG");
   const ssl_ca_path = await Deno.makeTempDir();
-  await Deno.copyFile(`${directory}ca.crt`, `${ssl_ca_path}/5ed36f99.0`);
+  await Deno.copyFile(`${CERTIFICATES}ca.crt`, `${ssl_ca_path}/5ed36f99.0`);
   assert.equal(await ping({ ...rest, url, ssl_ca_path }), "PONG");
   await Deno.remove(ssl_ca_path, { recursive: true });
   assert.equal(
     await ping({
       ...client,
       port,
-      ssl_keyfile: `${directory}client_encrypted.key`,
+      ssl_keyfile: `${CERTIFICATES}client_encrypted.key`,
       ssl_password: "secret",
     }),
     "PONG",
@@ -82,7 +79,7 @@ Deno.test("Connection says that a certificate has expired", async () => {
     ping({
       ...client,
       port: server.port,
-      ssl_ca_certs: `${directory}expired_ca.crt`,
+      ssl_ca_certs: `${CERTIFICATES}expired_ca.crt`,
     }),
     (error: RedisError) => {
       assert.equal(error.code, "tls");
@@ -103,7 +100,7 @@ Deno.test("Connection says what is wrong with TLS", async () => {
     ["another authority", {
       ...client,
       port,
-      ssl_ca_certs: `${directory}other_ca.crt`,
+      ssl_ca_certs: `${CERTIFICATES}other_ca.crt`,
     }],
     ["no client certificate", { ...authority, port }],
   ];
@@ -129,7 +126,7 @@ Deno.test("Connection reads renewed certificates when it connects again", async 
   const folder = await Deno.makeTempDir();
   const authority = `${folder}/ca.crt`;
   try {
-    await Deno.copyFile(`${directory}ca.crt`, authority);
+    await Deno.copyFile(`${CERTIFICATES}ca.crt`, authority);
     const logger = new LineLogger();
     const distrusted = Promise.withResolvers<void>();
     logger.error = (text): void => {
@@ -141,10 +138,10 @@ Deno.test("Connection reads renewed certificates when it connects again", async 
       port: server.port,
       ssl_ca_certs: authority,
     }, { logger });
-    await Deno.copyFile(`${directory}other_ca.crt`, authority);
+    await Deno.copyFile(`${CERTIFICATES}other_ca.crt`, authority);
     await server.run("CLIENT", "KILL", "ID", String(connection.id));
     await inTime(distrusted.promise, "the other authority");
-    await Deno.copyFile(`${directory}ca.crt`, authority);
+    await Deno.copyFile(`${CERTIFICATES}ca.crt`, authority);
     await inTime(connection.ready(), "the connection");
     assert.equal(await connection.command(["PING"]), "PONG");
   } finally {
