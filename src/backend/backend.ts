@@ -29,7 +29,6 @@ import {
 } from "./backend_kinds.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { isKnownDevice, knownPeersIn } from "./identity.ts";
-import { firstProved } from "./peer_proof.ts";
 import { LifeCycle, outsideRun } from "./life_cycle.ts";
 import {
   listOf,
@@ -500,15 +499,11 @@ export class Backend extends LifeCycle {
       daemon: this.daemon,
       logger: this.logger,
     });
-    const sender = this.#peerSender;
-    await firstProved(services, (service) => {
-      const known = this.#options.peers?.[service.deviceId];
-      return sender.send(service, listOf(message), {
-        ...known,
-        ...(redisArgs && { redisArgs }),
-        ...(trust && { trust }),
-      });
-    });
+    await this.#peerSender.send(services, listOf(message), ({ deviceId }) => ({
+      ...this.#options.peers?.[deviceId],
+      ...(redisArgs && { redisArgs }),
+      ...(trust && { trust }),
+    }));
   }
 
   /**

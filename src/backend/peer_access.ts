@@ -131,6 +131,8 @@ export function peerRedisArgs(
 /** Says how to reach the Redis of a peer, and whether it is known to be the peer's. */
 export interface PeerAccess {
   readonly args: RedisArgs;
+  /** True if we were told where it is: what the peer announces does not count then. */
+  readonly isTold: boolean;
   /** True if we were told where it is, or its certificate will prove it. */
   readonly isProved: boolean;
 }
@@ -147,7 +149,7 @@ export function peerAccess(
   const [ours, theirs] = [expandUrl(own), expandUrl(given)];
   const common = pick(ours, "speech");
   if (Object.keys(pick(theirs, "place")).length > 0) {
-    return { args: { ...common, ...theirs }, isProved: true };
+    return { args: { ...common, ...theirs }, isTold: true, isProved: true };
   }
   const { host, port, db, tls } = announcedPlace(peer);
   const args: RedisArgs = { ...common, ...theirs, host, port, db };
@@ -165,7 +167,7 @@ export function peerAccess(
     }, "auth");
   }
   if (isProved && !isGiven) Object.assign(args, pick(ours, "identity"));
-  return { args, isProved };
+  return { args, isTold: false, isProved };
 }
 
 function announcedPlace(

@@ -42,36 +42,6 @@ interface Demand {
   readonly logger: Logger;
 }
 
-/**
- * Tries one after the other, as long as none has proved who it is: anybody may
- * announce the name or the address that another one has.
- *
- * @throws {RedisError} None has; why the first one has not.
- */
-export async function firstProved<T>(
-  candidates: readonly T[],
-  send: (candidate: T) => Promise<void>,
-): Promise<void> {
-  let failure: unknown;
-  for (const candidate of candidates) {
-    try {
-      return await send(candidate);
-    } catch (error) {
-      if (failure === undefined && !isRefusal(error)) throw error;
-      // Of several attempts, one at the most may have sent anything.
-      if (!(error instanceof RedisError) || error.mayHaveRun) throw error;
-      failure ??= error;
-    }
-  }
-  throw failure;
-}
-
-/** True where nothing was sent, because nothing proves who is there: others may be tried. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof RedisError && error.reply === undefined &&
-    (error.code === "auth" || error.code === "tls");
-}
-
 /** Connects to a peer that has something to prove. */
 export interface Proof {
   /** Asks the peer on each new connection; `undefined` where it need not be asked. */

@@ -1,4 +1,3 @@
-import { connect } from "node:net";
 import type { Kind, Rows } from "../options.ts";
 import {
   NAME,
@@ -23,14 +22,9 @@ import { parseRedisArgs } from "../redis/settings.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
-import { sleep } from "../waiting.ts";
 import type { KnownPeers } from "./identity.ts";
-import {
-  type PeerAccess,
-  peerAccess,
-  type PeerOptions,
-} from "./peer_access.ts";
-import { firstProved, proofOf } from "./peer_proof.ts";
+import type { PeerOptions } from "./peer_access.ts";
+import { firstWay, type PeerWay } from "./peer_ways.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions
@@ -84,12 +78,6 @@ interface PeerSenderOptions {
   readonly logger: Logger;
 }
 
-/**
- * The time that the next address of a peer waits for the one before it to
- * answer, in seconds.
- */
-const HEAD_START = 0.25;
-
 /** Changes with the addresses of a peer. */
 function hostOf({ addresses, port }: ServiceInfo): string {
   return `${addresses.join()} ${port}`;
@@ -119,9 +107,9 @@ export class PeerSender implements AsyncDisposable {
   /**
    * Sends messages to the queue of a peer, all or none.
    *
-   * @param peer The peer, as it was found.
+   * @param peers Those that may be meant, the likeliest first.
    * @param messages The messages; where they have no target, it is the peer.
-   * @param known What is known of the peer beforehand.
+   * @param known Tells what is known of a peer beforehand.
    * @throws {MessageError} One of them is no message.
    * @throws {TypeError} One of `redisArgs` is unknown or wrong.
    * @throws {RedisError} The peer's Redis cannot be reached or refuses, it does
@@ -129,37 +117,35 @@ export class PeerSender implements AsyncDisposable {
    * were given for it.
    */
   async send(
-    peer: ServiceInfo,
+    peers: readonly ServiceInfo[],
     messages: readonly MessageInput[],
-    known: PeerOptions = {},
+    known: (peer: ServiceInfo) => PeerOptions,
   ): Promise<void> {
-    const addressed = messages.map((message) => this.#address(message, peer));
-    const access = peerAccess(peer, this.#options.redisArgs, known);
-    await firstProved(
-      await this.#reach(peer, access.args),
-      async (args) => {
-        await this.#sendBy({ ...access, args }, peer, addressed, known);
-        this.#reached.set(hostOf(peer), args.host ?? "");
-      },
-    );
-  }
-
-  async #sendBy(
-    access: PeerAccess,
-    peer: ServiceInfo,
-    messages: readonly Message[],
-    known: PeerOptions,
-  ): Promise<void> {
-    const { deviceId, queue = this.#options.queue } = peer;
-    const { knownPeers, logger } = this.#options;
-    const { args } = access;
-    const { greet, pin } = await proofOf({
-      peer,
-      access,
+    const addressed = new Map<string, readonly Message[]>();
+    for (const { deviceId } of peers) {
+      if (addressed.has(deviceId)) continue;
+      const each = messages.map((message) => this.#address(message, deviceId));
+      addressed.set(deviceId, each);
+    }
+    const { redisArgs, knownPeers, logger } = this.#options;
+    await firstWay({
+      peers,
+      redisArgs,
       known,
       knownPeers,
       logger,
+      reached: (peer) => this.#reached.get(hostOf(peer)),
+    }, async (way) => {
+      await this.#sendBy(way, addressed.get(way.peer.deviceId)!);
+      this.#reached.set(hostOf(way.peer), way.access.args.host ?? "");
     });
+  }
+
+  async #sendBy(
+    { peer, access: { args }, proof: { greet, pin } }: PeerWay,
+    messages: readonly Message[],
+  ): Promise<void> {
+    const { deviceId, queue = this.#options.queue } = peer;
     const key = JSON.stringify([
       args,
       greet && [deviceId, peer.properties["key"]],
@@ -214,25 +200,6 @@ export class PeerSender implements AsyncDisposable {
     return this.close();
   }
 
-  /**
-   * Sorts the ways to the peer where it has several addresses: the one that was
-   * taken before, or that answers first, and then the others. At an address that
-   * others have too, there may be somebody else.
-   */
-  async #reach(peer: ServiceInfo, args: RedisArgs): Promise<RedisArgs[]> {
-    const candidates = peer.addresses.filter((each) =>
-      !/^fe[89ab]/i.test(each)
-    );
-    if (candidates.length < 2 || !candidates.includes(args.host!)) {
-      return [args];
-    }
-    const { connectTimeout } = parseRedisArgs(args);
-    const reached = this.#reached.get(hostOf(peer)) ??
-      await firstToAnswer(candidates, args.port!, connectTimeout) ?? args.host!;
-    return [...new Set([reached, ...candidates])]
-      .map((host) => ({ ...args, host }));
-  }
-
   #connect(
     key: string,
     args: RedisArgs,
@@ -268,7 +235,7 @@ export class PeerSender implements AsyncDisposable {
     await open?.outbox.close();
   }
 
-  #address(input: MessageInput, { deviceId: peer }: ServiceInfo): Message {
+  #address(input: MessageInput, peer: string): Message {
     const { deviceId } = this.#options;
     const message = Message.build(input, { deviceId, bigint: true });
     address(message, { target: peer });
@@ -279,49 +246,4 @@ export class PeerSender implements AsyncDisposable {
     }
     return message;
   }
-}
-
-/**
- * Finds out which of a peer's addresses leads to it: hosts announce also those
- * that others do not reach. The most promising one has a start on the others.
- */
-async function firstToAnswer(
-  addresses: readonly string[],
-  port: number,
-  timeout: number,
-): Promise<string | undefined> {
-  const end = new AbortController();
-  const late = AbortSignal.any([
-    end.signal,
-    AbortSignal.timeout(timeout * 1_000),
-  ]);
-  const attempts = addresses.map(async (host, index) => {
-    if (await sleep(index * HEAD_START, { signal: late })) throw late.reason;
-    await answers(host, port, late);
-    return host;
-  });
-  try {
-    return await Promise.any(attempts);
-  } catch {
-    return undefined;
-  } finally {
-    end.abort();
-  }
-}
-
-function answers(
-  host: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = connect({ host, port });
-  const abort = (): void => void socket.destroy(signal.reason);
-  signal.addEventListener("abort", abort);
-  socket.once("connect", resolve);
-  socket.once("error", reject);
-  return promise.finally(() => {
-    signal.removeEventListener("abort", abort);
-    socket.destroy();
-  });
 }

@@ -16,9 +16,9 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
-import { peerAccess, type PeerOptions } from "../backend/peer_access.ts";
+import type { PeerOptions } from "../backend/peer_access.ts";
 import { peersNamed } from "../backend/peer_browser.ts";
-import { firstProved, proofOf } from "../backend/peer_proof.ts";
+import { firstWay } from "../backend/peer_ways.ts";
 import { unlessAborted } from "../waiting.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
@@ -48,27 +48,25 @@ async function openAtPeer(
   const limit = AbortSignal.timeout(wait * 1000);
   const knownPeers = knownPeersIn(identity);
   const isDevice = await isKnownDevice(name, peers, knownPeers);
+  const logger = createLogger("cli");
   let opened: { backend: RedisBackend; target: string } | undefined;
-  await firstProved(
-    await findPeers(name, isDevice, signal, Math.min(wait, SEARCH)),
-    async (peer) => {
-      const { deviceId, queue } = peer;
-      const known = { ...peers[deviceId], ...trust };
-      const access = peerAccess(peer, own, known);
-      const logger = createLogger("cli");
-      const demand = { peer, access, known, knownPeers, logger };
-      const { greet, pin } = await proofOf(demand);
-      const redisArgs = await pin?.() ?? access.args;
-      if (greet !== undefined) {
-        await using _proved = await Connection.connect(redisArgs, {
-          signal: AbortSignal.any([signal, limit]),
-          greet,
-        });
-      }
-      const backend = new RedisBackend({ ...options, redisArgs, queue });
-      opened = { backend, target: deviceId };
-    },
-  );
+  await firstWay({
+    peers: await findPeers(name, isDevice, signal, Math.min(wait, SEARCH)),
+    redisArgs: own,
+    known: ({ deviceId }) => ({ ...peers[deviceId], ...trust }),
+    knownPeers,
+    logger,
+  }, async ({ peer: { deviceId, queue }, access, proof: { greet, pin } }) => {
+    const redisArgs = await pin?.() ?? access.args;
+    if (greet !== undefined) {
+      await using _proved = await Connection.connect(redisArgs, {
+        signal: AbortSignal.any([signal, limit]),
+        greet,
+      });
+    }
+    const backend = new RedisBackend({ ...options, redisArgs, queue });
+    opened = { backend, target: deviceId };
+  });
   return opened!;
 }
 

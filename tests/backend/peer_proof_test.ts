@@ -8,6 +8,8 @@ import {
 } from "../../mod.ts";
 import { Identity, isSigned, KnownPeers } from "../../src/backend/identity.ts";
 import { Connection } from "../../src/redis/mod.ts";
+import { Advertiser } from "../../src/zeroconf/mod.ts";
+import { HangingListener } from "../hanging_listener.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -192,6 +194,42 @@ Deno.test("A forger beside a known peer does not keep messages from it", async (
   );
   await backend.sendTo(kitchen.id, EVENT, place);
   assert.deepEqual([await forger.count(), await kitchen.count()], [0, 2]);
+});
+
+Deno.test("Forgers beside a known peer whose servers do not answer, or refuse, keep no message from it", async (t) => {
+  using theirs = new Folder();
+  using ours = new Folder();
+  await using kitchen = await Device.start({ identity: theirs.path });
+  await send(kitchen.found, { identity: ours.path });
+  await using hanging = await HangingListener.start();
+  await using closed = await TestServer.start({
+    port: freePort(),
+    config: ["requirepass secret"],
+    redisArgs: { password: "secret" },
+  });
+  const ports = {
+    "nobody answers": hanging.port,
+    "the connection is refused": freePort(),
+    "a password is wanted": closed.args.port!,
+  };
+  let count = 1;
+  for (const [title, port] of Object.entries(ports)) {
+    await t.step(title, async () => {
+      await using advertiser = new Advertiser({ interfaces });
+      // It is looked at first.
+      const name = ` ${crypto.randomUUID()}`;
+      const { type, properties } = kitchen.found;
+      await advertiser.register({ name, type, port, properties });
+      await using backend = new RedisBackend({ identity: ours.path });
+      await until(async () => {
+        const found = await discover({ interfaces, timeout: 1 });
+        const ids = found.map(({ deviceId }) => deviceId);
+        return ids.filter((id) => id === kitchen.id).length === 2;
+      });
+      await backend.sendTo(kitchen.id, EVENT, { interfaces, timeout: 20 });
+      assert.equal(await kitchen.count(), ++count);
+    });
+  }
 });
 
 Deno.test("An address of a peer at which somebody else is, is passed over", async () => {

@@ -262,6 +262,26 @@ Deno.test("Backend takes the address of a peer that answers", async () => {
   assert.equal(await theirs.run("LLEN", QUEUE), 2);
 });
 
+Deno.test("Backend goes to the place that it was told, and to no other address of a peer", async () => {
+  const port = freePort();
+  // Somebody announces the peer's address, and his own before it.
+  await using forger = await TestServer.start({ port });
+  await using theirs = await TestServer.start({
+    port: freePort(),
+    config: [`port ${port}`, "bind 127.0.0.3", "requirepass secret"],
+    redisArgs: { host: "127.0.0.3", port, password: "secret" },
+  });
+  const url = `redis://:secret@127.0.0.3:${port}`;
+  await using backend = new RedisBackend({
+    peers: { kitchen: { redisArgs: { url } } },
+  });
+  const addresses = ["127.0.0.1", "127.0.0.3"];
+  const event = { type: "event", args: { type: "custom.Motion" } };
+  await backend.sendTo(peerAt(port, { addresses }), event);
+  assert.equal(await theirs.run("LLEN", QUEUE), 1);
+  assert.equal(await forger.run("LLEN", QUEUE), 0);
+});
+
 Deno.test("Backend refuses what makes no sense about peers", () => {
   const peers = (peer: unknown): RedisBackend =>
     new RedisBackend({ peers: { kitchen: peer as PeerOptions } });

@@ -281,6 +281,31 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: `send --to goes by whichever way leads to a peer${noNamespace}`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    // Another service claims the device, and its name, at a port where nobody is.
+    await using other = new Program(["tests/cli/claimed_lamp.ts"], {
+      namespace,
+    });
+    await other.line();
+    await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
+    await lamp.line();
+    const run = (...args: string[]): ReturnType<typeof runProgram> =>
+      runProgram(["cli.ts", "send", ...args, "--to", "lamp", "--unproved"], {
+        namespace,
+      });
+    const asked = await run("request", "light.on", "n=1", "--wait", "60");
+    assert.equal(asked.code, 0, asked.stderr);
+    assert.deepEqual(JSON.parse(asked.stdout).response.output, { n: 1 });
+    const sent = await run("event", "custom.A");
+    assert.equal(sent.code, 0, sent.stderr);
+    assert.equal(await lamp.line(), "custom.A for lamp");
+  },
+});
+
 Deno.test("What listen prints and send message reads keeps all digits and meanings", async () => {
   await using server = await TestServer.start();
   const text = String
