@@ -14,6 +14,7 @@ import {
 } from "../message/mod.ts";
 import { fitted } from "../message/schema.ts";
 import { Outbox, type RedisArgs, type ScheduleOptions } from "../redis/mod.ts";
+import { RedisError, restate } from "../redis/redis_error.ts";
 import {
   isScheduled,
   SCHEDULE_OPTIONS,
@@ -274,25 +275,33 @@ export class MessageSender {
     return response;
   }
 
-  /** Takes a request back that nobody has taken in its time, and tells whether it was so. */
+  /**
+   * Takes a request back that nobody has taken in its time, or whose response this
+   * user may not read, and tells whether it was so.
+   */
   async #takeBack(
     queue: string,
     id: string,
     sent: string,
     error: unknown,
   ): Promise<unknown> {
-    if (!(error instanceof DOMException) || error.name !== "TimeoutError") {
-      return error;
-    }
+    const isRefused = error instanceof RedisError &&
+      error.code === "permission";
+    const isLate = error instanceof DOMException &&
+      error.name === "TimeoutError";
+    if (!isRefused && !isLate) return error;
     try {
       const isBack = await this.#outbox.takeBack(queue, sent) ||
         await this.#outbox.cancel(queue, id);
       const what = isBack
         ? `Nobody has taken it from "${queue}", and it was taken back`
         : "Somebody has taken it, and may still execute it";
-      return new DOMException(`${error.message}. ${what}`, error.name);
+      return isLate
+        ? new DOMException(`${error.message}. ${what}`, error.name)
+        : restate(error as RedisError, { note: what });
     } catch {
-      return error;
+      const note = "The request was sent, and may be executed";
+      return isRefused ? restate(error, { note }) : error;
     }
   }
 

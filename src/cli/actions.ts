@@ -13,6 +13,7 @@ import {
   type Destination,
   destination,
   isForHub,
+  needsOf,
   openRequester,
   targetOption,
   tellInterruption,
@@ -48,6 +49,7 @@ export const actionsCommand: Command = defineCommand("actions", {
     target: targetOption(),
     destination: destination(),
   }),
+  needs: ({ wait, destination }) => needsOf(destination, {}, wait),
   run: async (options, { signal, paint }) => {
     const { all, json } = options;
     const [plugins, enabled] = await ask(options, signal);

@@ -6,6 +6,7 @@ import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { readEnvironment } from "../config/find_config_file.ts";
+import { explainRefusal, type Needs } from "./missing_rights.ts";
 import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter } from "./print.ts";
@@ -38,6 +39,11 @@ interface CommandDefinition<Options> {
   readonly usage: string;
   /** The least level of the log where none is asked for. Default: `warning`. */
   readonly logLevel?: LogLevel;
+  /**
+   * Says what it does in our own Redis, for people who lack the right. Default:
+   * nothing that could be told beforehand.
+   */
+  needs?(options: Options): Needs | undefined;
   /**
    * Does it. Data goes to stdout by `printLine`, and nothing else does. Where to
    * be interrupted is how it usually ends, it returns then.
@@ -81,7 +87,9 @@ export function defineCommand<Options>(
         paint: painter(isTerminal && mayColor),
       });
     } catch (error) {
-      if (!isInterruption(error, signal)) throw error;
+      if (!isInterruption(error, signal)) {
+        throw await explainRefusal(error, definition.needs?.(own), signal);
+      }
       throw new Error(`Interrupted: ${error.message}`, { cause: error });
     }
   });

@@ -48,6 +48,7 @@ const deadListCommand: Command = defineCommand("list", {
     filter: deadFilterOptions(),
     redis: redisOptions(),
   }),
+  needs: ({ redis }) => ({ redis, deeds: ["list dead letters"] }),
   run: async (
     { json, limit = Infinity, filter, redis },
     { signal, paint },
@@ -120,6 +121,7 @@ const deadShowCommand: Command = defineCommand("show", {
     json: option("--json", { description: message`One JSON object a line` }),
     redis: redisOptions(),
   }),
+  needs: ({ redis }) => ({ redis, deeds: ["list dead letters"] }),
   run: async ({ names, json, redis }, { signal, paint }) => {
     if (names.length === 0) {
       throw new UsageError("Say which: an index or an id. See --help");
@@ -197,6 +199,7 @@ function defineDeadChange(
       }),
       redis: redisOptions(),
     }),
+    needs: ({ redis }) => ({ redis, deeds: [`${action} dead letters`] }),
     run: async ({ names, all, filter, json, redis }, { signal }) => {
       const chosen = filterOf(filter);
       const isChosen = names.length > 0 || Object.keys(chosen).length > 0;

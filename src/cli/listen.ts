@@ -167,6 +167,7 @@ export const listenCommand: Command = defineCommand("listen", {
     }),
     redis: redisOptions(),
   }),
+  needs: ({ bus, redis }) => bus ? undefined : { redis, deeds: ["consume"] },
   run: async (options, surroundings) => {
     const { filters, advertise, embedded } = options;
     if (embedded && options.redis.url !== undefined) {

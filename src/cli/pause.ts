@@ -33,6 +33,11 @@ function definePauseChange(
       })),
       redis: redisOptions(),
     }),
+    needs: ({ names, redis }) => ({
+      redis,
+      deeds: [name],
+      ...(names.length > 0 && { queues: names }),
+    }),
     run: async ({ names, redis }, { signal }) => {
       const { redisArgs, queues } = await resolvePlace(redis);
       const { deviceId } = await resolveOptions(redis);

@@ -23,6 +23,7 @@ import {
   type Destination,
   destination,
   isForHub,
+  needsOf,
   openRequester,
   Sender,
   targetOption,
@@ -55,6 +56,8 @@ const sendEventCommand: Command = defineCommand("event", {
     target: targetOption(),
     destination: destination(),
   }),
+  needs: ({ when, once, destination }) =>
+    needsOf(destination, { ...when, ...once }),
   run: async (options, { signal }) => {
     const { type, args, when, once, target, destination } = options;
     const schedule = scheduleOf(destination, when, once);
@@ -111,6 +114,7 @@ const sendRequestCommand: Command = defineCommand("request", {
     target: targetOption(),
     destination: destination(),
   }),
+  needs: ({ wait, when, destination }) => needsOf(destination, when, wait),
   run: async (options, { signal }) => {
     const { action, args, wait, when, target, destination } = options;
     const schedule = scheduleOf(destination, when);
@@ -221,6 +225,8 @@ const sendMessageCommand: Command = defineCommand("message", {
     once: onceOptions(),
     destination: destination(),
   }),
+  needs: ({ when, once, destination }) =>
+    needsOf(destination, { ...when, ...once }),
   run: async ({ text, when, once, destination }, { signal }) => {
     const schedule = scheduleOf(destination, when, once);
     await using sender = await Sender.open(destination, signal);

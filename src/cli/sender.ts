@@ -19,7 +19,9 @@ import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
 import type { PeerOptions } from "../backend/peer_access.ts";
 import { peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
+import { isScheduled } from "../redis/delayed.ts";
 import { unlessAborted } from "../waiting.ts";
+import type { Needs } from "./missing_rights.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
   type RedisOptions,
@@ -109,6 +111,23 @@ export interface Destination {
   readonly bus: boolean;
   /** Our own queue. */
   readonly redis: RedisOptions;
+}
+
+/** Says what sending does in our own Redis, where it goes there. */
+export function needsOf(
+  { to, bus, redis }: Destination,
+  schedule: ScheduleOptions,
+  wait?: number,
+): Needs | undefined {
+  if (to !== undefined || bus) return undefined;
+  const isAsking = wait !== undefined;
+  return {
+    redis,
+    deeds: [
+      isScheduled(schedule) ? "schedule" : "send",
+      ...isAsking ? ["ask"] as const : [],
+    ],
+  };
 }
 
 /** The options that every command that sends takes. */

@@ -24,6 +24,7 @@ export const statusCommand: Command = defineCommand("status", {
     }),
     redis: redisOptions(),
   }),
+  needs: ({ redis }) => ({ redis, deeds: ["survey"] }),
   run: async ({ json, redis }, { signal, paint }) => {
     const { redisArgs, queues } = await resolvePlace(redis);
     for (const [index, queue] of queues.entries()) {

@@ -83,124 +83,245 @@ export function explainReply(
   return error.reply === undefined ? undefined : REPLIES[error.reply];
 }
 
-/** Names something that people want to do, and the commands that it takes. */
+/** A piece of work, and the commands that it takes, with arguments as the module sends them. */
+export type Deed =
+  | "consume"
+  | "consume at most once"
+  | "send"
+  | "schedule"
+  | "cancel"
+  | "ask"
+  | "answer"
+  | "list dead letters"
+  | "purge dead letters"
+  | "requeue dead letters"
+  | "survey"
+  | "pause"
+  | "resume";
+
+/** Lists the commands of each piece of work about a queue, those in scripts included. */
+export function commandsFor(
+  queue: string,
+): Readonly<Record<Deed, readonly Words[]>> {
+  const keys = queueKeys(queue, "doctor");
+  const { processing, heartbeat, consumers, deliveries } = keys;
+  const { retry, delayed, dead, paused, subscribers } = keys;
+  const batch = `${keys.batch}1`;
+  const response = "platypush/responses/doctor";
+  const duplicate = `${keys.duplicates}doctor`;
+  const script = (key: string): Words[] => [
+    ["EVAL", "return 1", "1", key],
+    ["EVALSHA", "0".repeat(40), "1", key],
+  ];
+  const removal: Words[] = [
+    ...script(queue),
+    ["LLEN", dead],
+    ["LRANGE", dead, "0", "0"],
+    ["LSET", dead, "0", ""],
+    ["LREM", dead, "1", ""],
+  ];
+  return {
+    consume: [
+      ...script(queue),
+      ["TYPE", queue],
+      ["LLEN", queue],
+      ["LPUSH", queue, ""],
+      ["LPOS", queue, ""],
+      ["LREM", queue, "1", ""],
+      ["BLMOVE", queue, batch, "LEFT", "RIGHT", "1"],
+      ["RPUSH", batch, ""],
+      ["LRANGE", batch, "0", "-1"],
+      ["DEL", batch],
+      ["SET", heartbeat, "1", "PX", "1"],
+      ["GET", heartbeat],
+      ["PTTL", heartbeat],
+      ["EXISTS", heartbeat],
+      ["PEXPIRE", heartbeat, "1"],
+      ["HSET", processing, "1", ""],
+      ["HSETNX", processing, "1", ""],
+      ["HKEYS", processing],
+      ["HGET", consumers, "doctor"],
+      ["HGETALL", consumers],
+      ["HDEL", consumers, "doctor"],
+      ["EXPIRE", deliveries, "1"],
+      ["ZADD", retry, "0", ""],
+      ["ZRANGE", retry, "0", "0"],
+      ["ZRANGEBYSCORE", retry, "0", "0"],
+      ["ZREMRANGEBYRANK", retry, "0", "0"],
+      ["RPUSH", dead, ""],
+      ["LTRIM", dead, "0", "-1"],
+      ["SORT", queue, "BY", "nosort", "STORE", batch],
+      ["MEMORY", "USAGE", dead],
+      ["TIME"],
+    ],
+    "consume at most once": [
+      ["LPOP", queue, "1"],
+      ["BLPOP", queue, "1"],
+      ["BLMPOP", "1", "1", queue, "LEFT"],
+    ],
+    send: [["RPUSH", queue, ""]],
+    schedule: [
+      ...script(queue),
+      ["RPUSH", queue, ""],
+      ["TIME"],
+      ["GET", duplicate],
+      ["SET", duplicate, "", "PX", "1"],
+      // Takes it back where something else is refused.
+      ["DEL", duplicate],
+      ["ZRANGEBYSCORE", delayed, "0", "0"],
+      ["ZADD", delayed, "0", ""],
+      ["HGETALL", consumers],
+    ],
+    cancel: [
+      ...script(delayed),
+      ["ZRANGE", delayed, "0", "0"],
+      ["ZREM", delayed, ""],
+    ],
+    ask: [
+      ["RPUSH", queue, ""],
+      ["LRANGE", response, "0", "0"],
+      ["LTRIM", response, "1", "0"],
+      ["UNLINK", response],
+      // Takes it back where nobody answers.
+      ["LREM", queue, "-1", ""],
+    ],
+    answer: [
+      ...script(response),
+      ["RPUSH", response, ""],
+      ["EXPIRE", response, "1"],
+    ],
+    "list dead letters": [
+      ...script(dead),
+      ["LLEN", dead],
+      ["LRANGE", dead, "0", "0"],
+    ],
+    "purge dead letters": [...removal, ["HDEL", deliveries, ""]],
+    "requeue dead letters": [
+      ...removal,
+      ["HGET", deliveries, ""],
+      ["HSET", deliveries, "1", ""],
+      ["HDEL", deliveries, ""],
+      ["EXPIRE", deliveries, "1"],
+      ["RPUSH", queue, ""],
+      // Takes it back where something else is refused.
+      ["LTRIM", queue, "0", "-2"],
+    ],
+    survey: [
+      ["EVAL", "return 1", "1", queue],
+      ["LLEN", queue],
+      ["HGETALL", consumers],
+      ["HKEYS", subscribers],
+      ["PTTL", heartbeat],
+      ["GET", paused],
+      ["ZCARD", retry],
+      ["LRANGE", dead, "0", "0"],
+    ],
+    pause: [["SET", paused, "", "NX"]],
+    resume: [["DEL", paused]],
+  };
+}
+
+/** Names something that people want to do. */
 interface Purpose {
   /** To do what, as in "may …". */
   readonly name: string;
   /** True if nearly everybody wants it. */
   readonly isCommon: boolean;
-  /** Commands with arguments as the module sends them. */
-  readonly commands: readonly Words[];
+  /** The work that belongs to it. */
+  readonly deeds: readonly Deed[];
 }
 
-/**
- * All commands that the module sends about a queue, scripts included.
- */
-export function commandsFor(queue: string): readonly Purpose[] {
-  const keys = queueKeys(queue, "doctor");
-  const { processing, heartbeat, consumers, deliveries } = keys;
-  const { retry, delayed, dead } = keys;
-  const batch = `${keys.batch}1`;
-  const response = "platypush/responses/doctor";
-  return [
-    {
-      name: "take messages",
-      isCommon: true,
-      commands: [
-        ["EVAL", "return 1", "1", queue],
-        ["EVALSHA", "0".repeat(40), "1", queue],
-        ["TYPE", queue],
-        ["LLEN", queue],
-        ["LPUSH", queue, ""],
-        ["LPOS", queue, ""],
-        ["LREM", queue, "1", ""],
-        ["BLMOVE", queue, batch, "LEFT", "RIGHT", "1"],
-        ["RPUSH", batch, ""],
-        ["LRANGE", batch, "0", "-1"],
-        ["DEL", batch],
-        ["SET", heartbeat, "1", "PX", "1"],
-        ["GET", heartbeat],
-        ["PTTL", heartbeat],
-        ["EXISTS", heartbeat],
-        ["PEXPIRE", heartbeat, "1"],
-        ["HSET", processing, "1", ""],
-        ["HSETNX", processing, "1", ""],
-        ["HKEYS", processing],
-        ["HGET", consumers, "doctor"],
-        ["HGETALL", consumers],
-        ["HDEL", consumers, "doctor"],
-        ["EXPIRE", deliveries, "1"],
-        ["ZADD", retry, "0", ""],
-        ["ZRANGE", retry, "0", "0"],
-        ["ZRANGEBYSCORE", retry, "0", "0"],
-        ["ZREMRANGEBYRANK", retry, "0", "0"],
-        ["RPUSH", dead, ""],
-        ["LTRIM", dead, "0", "-1"],
-        ["SORT", queue, "BY", "nosort", "STORE", batch],
-        ["MEMORY", "USAGE", dead],
-        ["TIME"],
-      ],
-    },
-    {
-      name: "take messages at most once",
-      isCommon: false,
-      commands: [
-        ["LPOP", queue, "1"],
-        ["BLPOP", queue, "1"],
-        ["BLMPOP", "1", "1", queue, "LEFT"],
-      ],
-    },
-    {
-      name: "send messages",
-      isCommon: true,
-      commands: [["RPUSH", queue, ""]],
-    },
-    {
-      name: "cancel delayed messages",
-      isCommon: false,
-      commands: [["ZREM", delayed, ""]],
-    },
-    {
-      name: "send requests and responses",
-      isCommon: true,
-      commands: [
-        ["RPUSH", response, ""],
-        ["EXPIRE", response, "1"],
-        ["LRANGE", response, "0", "0"],
-        ["LTRIM", response, "1", "0"],
-        ["UNLINK", response],
-      ],
-    },
-    {
-      name: "look after dead letters",
-      isCommon: false,
-      commands: [
-        ["LLEN", dead],
-        ["LRANGE", dead, "0", "0"],
-        ["LSET", dead, "0", ""],
-        ["LREM", dead, "1", ""],
-        ["RPUSH", queue, ""],
-      ],
-    },
-    {
-      name: "see how the queue stands",
-      isCommon: false,
-      commands: [
-        ["PTTL", heartbeat],
-        ["ZCARD", retry],
-        ["HGETALL", consumers],
-        ["INFO", "server"],
-      ],
-    },
+const PURPOSES: readonly Purpose[] = [
+  { name: "take messages", isCommon: true, deeds: ["consume"] },
+  {
+    name: "take messages at most once",
+    isCommon: false,
+    deeds: ["consume at most once"],
+  },
+  { name: "send messages", isCommon: true, deeds: ["send"] },
+  {
+    name: "delay and cancel messages",
+    isCommon: false,
+    deeds: ["schedule", "cancel"],
+  },
+  {
+    name: "send requests and responses",
+    isCommon: true,
+    deeds: ["ask", "answer"],
+  },
+  {
+    name: "look after dead letters",
+    isCommon: false,
+    deeds: [
+      "list dead letters",
+      "purge dead letters",
+      "requeue dead letters",
+    ],
+  },
+  {
+    name: "see how the queue stands",
+    isCommon: false,
+    deeds: ["survey"],
+  },
+  {
+    name: "pause and resume the queue",
+    isCommon: false,
+    deeds: ["pause", "resume"],
+  },
+];
+
+/** Names what is missing, and the rule that grants it. */
+export interface Lack {
+  /** Continues `The user "…" `. */
+  readonly text: string;
+  /** The rules to give to `ACL SETUSER`. */
+  readonly rules: readonly string[];
+}
+
+/** Puts together what some commands lack; `undefined` where nothing is. */
+function lackOf(
+  commands: readonly Words[],
+  refusals: ReadonlyMap<Words, Denial>,
+  queue: string,
+): Lack | undefined {
+  const names = new Set<string>();
+  const patterns = new Set<string>();
+  for (const command of commands) {
+    const refused = refusals.get(command);
+    if (refused === "key") {
+      const touched = keyPatterns(command, queue);
+      // Another command tells which one of several it is.
+      if (touched.length === 1) patterns.add(touched[0]!);
+    } else if (refused !== undefined) names.add(command[0]!.toLowerCase());
+  }
+  if (names.size + patterns.size === 0) return undefined;
+  const parts = [
+    ...(names.size > 0 ? [`run ${[...names].join(", ")}`] : []),
+    ...(patterns.size > 0
+      ? [`touch ${[...patterns].map((text) => text.slice(1)).join(" and ")}`]
+      : []),
   ];
+  return {
+    text: `may not ${parts.join(", nor ")}`,
+    rules: [...patterns, ...[...names].map((name) => `+${name}`)],
+  };
 }
 
-/** The patterns of the keys that these commands touch, as in an ACL. */
-function keyPatterns(queue: string): string {
-  const { dead } = queueKeys(queue, "");
+/** The patterns of the keys that a command touches, as in an ACL. */
+function keyPatterns(command: Words, queue: string): readonly string[] {
   const escape = (key: string): string => key.replace(/[*?[\]\\]/g, "\\$&");
-  const others = escape(dead.slice(0, -"dead".length));
-  return `~${escape(queue)} ~${others}* ~platypush/responses/*`;
+  const start = queueKeys(queue, "").dead.slice(0, -"dead".length);
+  const responses = "platypush/responses/";
+  const patterns = command.slice(1).flatMap((word) =>
+    word === queue
+      ? [`~${escape(queue)}`]
+      : word.startsWith(start)
+      ? [`~${escape(start)}*`]
+      : word.startsWith(responses)
+      ? [`~${responses}*`]
+      : []
+  );
+  return [...new Set(patterns)];
 }
 
 /**
@@ -213,9 +334,12 @@ export async function* checkAccess(
   queue: string,
 ): AsyncGenerator<Finding> {
   const user = await whoAmI(connection);
-  const purposes = commandsFor(queue);
-  const commands = purposes.flatMap((purpose) => purpose.commands);
-  const refusals = await refusalsOf(connection, user, commands);
+  const commands = commandsFor(queue);
+  const refusals = await refusalsOf(
+    connection,
+    user,
+    Object.values(commands).flat(),
+  );
   if (refusals === undefined) {
     yield warning(
       "access",
@@ -225,28 +349,17 @@ export async function* checkAccess(
     return;
   }
   const permitted: string[] = [];
-  for (const { name, isCommon, commands } of purposes) {
-    const refused = commands.flatMap((command) => refusals.get(command) ?? []);
-    if (refused.length === 0) {
+  for (const { name, isCommon, deeds } of PURPOSES) {
+    const needed = deeds.flatMap((deed) => commands[deed]);
+    const lack = lackOf(needed, refusals, queue);
+    if (lack === undefined) {
       permitted.push(name);
       continue;
     }
-    const missing = new Set(
-      refused.flatMap(({ command }) => command ? [`+${command}`] : []),
-    );
-    const isKeyMissing = refused.some(({ command }) => command === undefined);
-    const parts = [
-      ...(missing.size > 0 ? [`run ${[...missing].join(" ")}`] : []),
-      ...(isKeyMissing ? ["touch all the keys"] : []),
-    ];
     yield (isCommon ? failure : warning)(
       "access",
-      `The user "${user}" may not ${name}: it may not ${
-        parts.join(", nor ").replaceAll("+", "")
-      }.`,
-      `ACL SETUSER ${user} ${
-        [...missing, ...(isKeyMissing ? [keyPatterns(queue)] : [])].join(" ")
-      }`,
+      `The user "${user}" may not ${name}: it ${lack.text}.`,
+      `ACL SETUSER ${user} ${lack.rules.join(" ")}`,
     );
   }
   if (permitted.length > 0) {
@@ -254,20 +367,45 @@ export async function* checkAccess(
   }
 }
 
+/**
+ * Says what the user lacks for some work.
+ *
+ * @param connection A connection to the server of the queue.
+ * @param error The server's refusal, which is all that is known where the user may
+ * not even ask.
+ * @returns The user's name and what is missing; `undefined` where that is nothing.
+ */
+export async function findLack(
+  connection: BriefConnection,
+  queue: string,
+  deeds: readonly Deed[],
+  error: RedisError,
+): Promise<Lack & { readonly user: string } | undefined> {
+  const user = await whoAmI(connection);
+  const commands = deeds.flatMap((deed) => commandsFor(queue)[deed]);
+  const refusals = await refusalsOf(connection, user, commands) ??
+    collect(commands, commands.map((command) => refusalBy(error, command)));
+  const lack = lackOf(commands, refusals, queue);
+  return lack && { user, ...lack };
+}
+
+/** Tells whether an error refuses a command; it may be any where none is named. */
+function refusalBy(error: RedisError, [name]: Words): Denial {
+  const named = /permissions to run the '(\w+)/.exec(error.reason)?.[1];
+  return named === undefined || named.toUpperCase() === name
+    ? error.refused
+    : undefined;
+}
+
 /** Names what a command lacks, if anything. */
 type Denial = RedisError["refused"];
-
-/** A command that the user may not run, or keys that it may not touch. */
-interface Refusal {
-  readonly command: string | undefined;
-}
 
 /** Finds out which commands would be refused, by one way or the other. */
 async function refusalsOf(
   connection: BriefConnection,
   user: string,
   commands: readonly Words[],
-): Promise<ReadonlyMap<Words, Refusal> | undefined> {
+): Promise<ReadonlyMap<Words, Denial> | undefined> {
   try {
     const errors = await rehearse(connection, commands);
     return collect(
@@ -299,16 +437,8 @@ async function refusalsOf(
 function collect(
   commands: readonly Words[],
   missing: readonly Denial[],
-): ReadonlyMap<Words, Refusal> {
-  const refusals = new Map<Words, Refusal>();
-  for (const [index, refused] of missing.entries()) {
-    if (refused === undefined) continue;
-    const [name] = commands[index]!;
-    refusals.set(commands[index]!, {
-      command: refused === "key" ? undefined : name!.toLowerCase(),
-    });
-  }
-  return refusals;
+): ReadonlyMap<Words, Denial> {
+  return new Map(commands.map((command, at) => [command, missing[at]]));
 }
 
 async function whoAmI(connection: BriefConnection): Promise<string> {

@@ -21,7 +21,6 @@ export interface BriefOptions {
  */
 export class BriefConnection implements Disposable {
   #server: ServerConnection;
-  #settings: Settings;
   #health: Health;
   #signal: AbortSignal;
   #abort = (): void => this.#server.close(closed());
@@ -32,7 +31,6 @@ export class BriefConnection implements Disposable {
     signal: AbortSignal,
   ) {
     this.#server = server;
-    this.#settings = settings;
     this.#signal = signal;
     this.#health = new Health(server, {
       ...settings,
@@ -67,7 +65,7 @@ export class BriefConnection implements Disposable {
 
   /** The user's name, as it was given. */
   get user(): string {
-    return this.#settings.username ?? "default";
+    return this.#server.user;
   }
 
   /** The server's version, as {@link ServerConnection} knows it. */
@@ -82,15 +80,15 @@ export class BriefConnection implements Disposable {
    * time.
    */
   async command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply> {
-    const what = { attempted: `run ${String(args[0])}`, place: this.address };
     const server = this.#server;
+    const what = { attempted: `run ${String(args[0])}`, place: this.address };
     const health = this.#health;
     health.begin(args, undefined);
     try {
       return await server.send<Reply>(args);
     } catch (error) {
       throw server.loss === undefined
-        ? toRedisError(error, what, true)
+        ? toRedisError(error, { ...what, user: server.user }, true)
         : restate(server.loss, { ...what, mayHaveRun: true });
     } finally {
       health.end(undefined);

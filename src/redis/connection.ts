@@ -519,8 +519,9 @@ export class Connection {
   #explain(cause: unknown, what: string, server: ServerConnection): RedisError {
     if (this.isClosed) return this.#closedError(what, cause, true);
     if (server.loss === undefined) {
-      const place = formatAddress(server.address);
-      return toRedisError(cause, { attempted: what, place }, true);
+      const { address, user } = server;
+      const place = formatAddress(address);
+      return toRedisError(cause, { attempted: what, place, user }, true);
     }
     return restate(server.loss, { attempted: what, mayHaveRun: true });
   }

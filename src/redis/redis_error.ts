@@ -185,17 +185,19 @@ const TRANSIENT: ReadonlySet<RedisError["code"]> = new Set([
  * {@linkcode RedisError} that tells a person what to do. It is the only place
  * that reads their words.
  *
- * @param what What was attempted, and on which server.
+ * @param what What was attempted, on which server, and as which user.
  * @param sent Whether a command was on its way when a connection failed.
  */
 export function toRedisError(
   error: unknown,
-  what: Pick<RedisProblem, "attempted" | "place">,
+  { user, ...what }: Pick<RedisProblem, "attempted" | "place"> & {
+    readonly user?: string;
+  },
   sent = false,
 ): RedisError {
   if (error instanceof RedisError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const { code, reason, advice, reply, refused } = classify(cause);
+  const { code, reason, advice, reply, refused } = classify(cause, user);
   return new RedisError(
     { ...what, reason: reason ?? cause.message.replace(/\.$/, ""), advice },
     code,
@@ -280,9 +282,15 @@ const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
 /** Says how to permit what a reply says is refused. */
-function permissionAdvice(text: string): string {
+function permissionAdvice(text: string, user: string | undefined): string {
   const command = /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
   const missing = command === undefined ? "what is missing" : `+${command}`;
+  if (user !== undefined && command !== undefined) {
+    return `ACL SETUSER ${user} ${missing}`;
+  }
+  if (user !== undefined && /access .*channel/.test(text)) {
+    return `let the user use that channel: ACL SETUSER ${user} '&CHANNEL', with its name`;
+  }
   return `give the user ${missing} with ACL SETUSER; the guide to Redis set-ups lists all that is needed`;
 }
 
@@ -297,7 +305,10 @@ const CONNECTION_REASONS: Readonly<
   ECONNRESET: ["the server broke the connection off"],
 };
 
-function classify(error: Error & { code?: unknown }): Finding {
+function classify(
+  error: Error & { code?: unknown },
+  user: string | undefined,
+): Finding {
   const text = error.message;
   // Redis 6.2 hides the reply that ended a script behind where it happened.
   const reply =
@@ -306,7 +317,7 @@ function classify(error: Error & { code?: unknown }): Finding {
   if (reply === "NOPERM" || /user executing the script can't/.test(text)) {
     return {
       code: "permission",
-      advice: permissionAdvice(text),
+      advice: permissionAdvice(text, user),
       reply,
       refused: readRefusal(text),
     };

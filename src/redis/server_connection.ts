@@ -82,6 +82,8 @@ export class ServerConnection {
   role = "";
   /** The number under which the server knows this connection. */
   id: number | undefined;
+  /** The user's name, as it was given. */
+  readonly user: string;
   /** Why it was lost, once it is. */
   loss: RedisError | undefined;
   /** Measures what the way from the server carries. */
@@ -106,6 +108,7 @@ export class ServerConnection {
     daemon: boolean,
   ) {
     this.address = address;
+    this.user = username ?? "default";
     if (settings.protocol === 3) this.#changedKeys = new ChangedKeys();
     // `createClient` makes methods of hundreds of commands, which takes its time
     // and memory; all that is needed here is there without them.
