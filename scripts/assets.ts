@@ -1,5 +1,5 @@
 /**
- * Makes the module with the script and the style of the dashboard's pages, from
+ * Makes the module with the scripts and the style of the dashboard's pages, from
  * `src/dashboard/browser`: one text each, so that whoever imports the package
  * needs no build step, no permission to read files, and no network.
  *
@@ -16,20 +16,25 @@ const TARGET = new URL("../src/dashboard/assets.ts", import.meta.url);
 /** Writes the module's text. */
 export async function assetsModule(): Promise<string> {
   const script = await bundle(new URL("page.ts", BROWSER));
+  const charts = await bundle(new URL("charts.ts", BROWSER));
   const style = minifyStyle(
     await Deno.readTextFile(new URL("style.css", BROWSER)),
   );
   return `/**
- * The script and the style of the pages, made by \`deno task assets\` from
- * \`src/dashboard/browser\`. The script contains uPlot, which draws the lines:
- * Copyright (c) 2022 Leon Sorokin, MIT License.
+ * The scripts and the style of the pages, made by \`deno task assets\` from
+ * \`src/dashboard/browser\`. The one for the lines contains uPlot, which draws
+ * them: Copyright (c) 2022 Leon Sorokin, MIT License.
  *
  * @module
  */
 
-/** The script. */
+/** The script of every page. */
 export const SCRIPT: string =
   ${JSON.stringify(script)};
+
+/** The script for the lines, which pages that have some load when they are painted. */
+export const CHARTS: string =
+  ${JSON.stringify(charts)};
 
 /** The style. */
 export const STYLE: string =

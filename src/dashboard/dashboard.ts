@@ -15,7 +15,7 @@ import {
   DASHBOARD_OPTIONS,
   type DashboardOptions,
 } from "./dashboard_options.ts";
-import { Guard, type RequestInfo } from "./guard.ts";
+import { Guard, isLedHere, type RequestInfo } from "./guard.ts";
 import { commonParts, documentOf, loginPage, noticePage } from "./layout.ts";
 import { KeptHistory } from "./kept_history.ts";
 import { Live, type Viewer } from "./live.ts";
@@ -51,7 +51,6 @@ const MAX_BODY = 16 * 2 ** 20;
 const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-  "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "permissions-policy": "camera=(), geolocation=(), microphone=()",
   "referrer-policy": "same-origin",
@@ -126,6 +125,11 @@ export function dashboard(options: DashboardOptions = {}): Dashboard {
     }
     if (!response.headers.has("cache-control")) {
       response.headers.set("cache-control", "no-store");
+    }
+    // Whoever has opened this page from elsewhere keeps no hold of it. That takes
+    // the browser a process of its own, so nobody else waits for that.
+    if (isLedHere(request)) {
+      response.headers.set("cross-origin-opener-policy", "same-origin");
     }
     return response;
   };

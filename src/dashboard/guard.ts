@@ -226,10 +226,15 @@ function isReading({ method }: Request): boolean {
  * Tells whether a page elsewhere asks, such as to follow what is live: it could
  * not read that, and would keep it running. A link from elsewhere may be followed.
  */
-function isFromElsewhere({ headers }: Request): boolean {
+function isFromElsewhere(request: Request): boolean {
+  return isLedHere(request) &&
+    request.headers.get("sec-fetch-mode") !== "navigate";
+}
+
+/** Tells whether a page elsewhere is behind a request, be it only by a link. */
+export function isLedHere({ headers }: Request): boolean {
   const site = headers.get("sec-fetch-site");
-  return (site === "cross-site" || site === "same-site") &&
-    headers.get("sec-fetch-mode") !== "navigate";
+  return site === "cross-site" || site === "same-site";
 }
 
 /** The name and the port that the browser has asked for. */

@@ -3,7 +3,7 @@ import { VERSION } from "../version.ts";
 import type { Change } from "./changes.ts";
 import type { Desk, Html, Page, Part } from "./page.ts";
 import { amount, number } from "../units.ts";
-import { ICON_PATH, SCRIPT_PATH, STYLE_PATH } from "./serve_asset.ts";
+import { CHARTS_PATH, ICON_PATH, SCRIPT_PATH, STYLE_PATH } from "./serve_asset.ts";
 import { verdictOf } from "./verdict.ts";
 
 /** Pictures beside the names of the pages, each drawn on 20 × 20. */
@@ -38,7 +38,8 @@ export function documentOf(
   const { deviceId } = desk.backend;
   return html`
     <!doctype html>
-    <html lang="en" data-base="${desk.path("")}" data-page="${page.name}">
+    <html lang="en" data-base="${desk.path("")}" data-page="${page.name}"
+      data-charts="${desk.path(CHARTS_PATH)}">
       <head>${headOf(desk.path, `${page.title} · ${deviceId}`)}</head>
       <body>
     <a class="skip" href="#main">To the content</a>

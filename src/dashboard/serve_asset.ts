@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { SCRIPT, STYLE } from "./assets.ts";
+import { CHARTS, SCRIPT, STYLE } from "./assets.ts";
 
 /** A file that pages need. */
 interface Asset {
@@ -17,13 +17,22 @@ function asset(name: string, type: string, text: string): Asset {
   return { name: name.replace(".", `-${hash}.`), type, text };
 }
 
-const SCRIPT_FILE = asset("page.js", "text/javascript; charset=utf-8", SCRIPT);
+const SCRIPT_TYPE = "text/javascript; charset=utf-8";
+const SCRIPT_FILE = asset("page.js", SCRIPT_TYPE, SCRIPT);
+const CHARTS_FILE = asset("charts.js", SCRIPT_TYPE, CHARTS);
 const STYLE_FILE = asset("page.css", "text/css; charset=utf-8", STYLE);
 const ICON_FILE = asset("icon.svg", "image/svg+xml", ICON);
-const ASSETS: readonly Asset[] = [SCRIPT_FILE, STYLE_FILE, ICON_FILE];
+const ASSETS: readonly Asset[] = [
+  SCRIPT_FILE,
+  CHARTS_FILE,
+  STYLE_FILE,
+  ICON_FILE,
+];
 
 /** The path of the script, below the prefix. */
 export const SCRIPT_PATH: string = `/assets/${SCRIPT_FILE.name}`;
+/** The path of the script for the lines, below the prefix. */
+export const CHARTS_PATH: string = `/assets/${CHARTS_FILE.name}`;
 /** The path of the style, below the prefix. */
 export const STYLE_PATH: string = `/assets/${STYLE_FILE.name}`;
 /** The path of the icon, below the prefix. */

@@ -77,7 +77,7 @@ export function followServer(options: FollowOptions): void {
     }
   });
   addEventListener("pagehide", close);
-  open();
+  if (!document.hidden) open();
 }
 
 /** Tries again, or asks for the password where the session is over. */

@@ -1,39 +1,53 @@
 /**
  * Runs in the browser: follows the server's events, sends what
- * somebody has changed, and draw lines. All texts come escaped from the server,
+ * somebody has changed, and draws lines. All texts come escaped from the server,
  * or are set as text.
  *
  * @module
  */
 
-import { Charts } from "./charts.ts";
+import type { Charts } from "./charts.ts";
 import { followServer } from "./follow.ts";
 import { handleForms } from "./forms.ts";
 import { Messages } from "./messages.ts";
 import { localTimes } from "./morph.ts";
 
+const { page = "", base = "", charts: chartsFile = "" } =
+  document.documentElement.dataset;
 const messages = new Messages(document);
 localTimes(document);
 handleForms(document);
 // On a phone the pages are beside each other, and more than fit.
-document.querySelector("nav [aria-current]")
-  ?.scrollIntoView({ inline: "center", block: "nearest" });
-// Nobody waits for lines before there is a page to see.
+if (matchMedia("(max-width: 760px)").matches) {
+  document.querySelector("nav [aria-current]")
+    ?.scrollIntoView({ inline: "center", block: "nearest" });
+}
+// Nobody waits for lines, nor for news, before there is a page to see.
 await painted();
-const charts = new Charts(document);
+const charts = drawLines();
 followServer({
-  page: document.documentElement.dataset["page"] ?? "",
-  base: document.documentElement.dataset["base"] ?? "",
+  page,
+  base,
   newest: () => messages.newest,
-  onPoints: (points) => charts.add(points),
+  onPoints: async (points) => (await charts)?.add(points),
   onRows: (html) => messages.add(html),
   onReconnect: () => messages.reload(),
 });
 
+/** Loads what draws lines, where there are any. */
+async function drawLines(): Promise<Charts | undefined> {
+  if (document.querySelector("[data-chart]") === null) return undefined;
+  const { Charts }: typeof import("./charts.ts") = await import(chartsFile);
+  return new Charts(document);
+}
+
 /** Waits until the page has been painted; one that is not in sight never is. */
-function painted(): Promise<void> {
-  return new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve));
-    if (document.hidden) resolve();
-  });
+function painted(): Promise<unknown> {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  document.addEventListener("visibilitychange", resolve, { once: true });
+  if (document.hidden) resolve(undefined);
+  if (PerformanceObserver.supportedEntryTypes.includes("paint")) {
+    new PerformanceObserver(resolve).observe({ type: "paint", buffered: true });
+  } else requestAnimationFrame(() => setTimeout(resolve));
+  return promise;
 }
