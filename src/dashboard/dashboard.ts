@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { html } from "hono/html";
 import { RedisBackend } from "../backend/mod.ts";
 import type { Bus } from "../bus/mod.ts";
 import { maskSecrets, type ResolvedConfig } from "../config/mod.ts";
@@ -16,11 +17,17 @@ import {
   type DashboardOptions,
 } from "./dashboard_options.ts";
 import { Guard, isLedHere, type RequestInfo } from "./guard.ts";
-import { commonParts, documentOf, loginPage, noticePage } from "./layout.ts";
+import {
+  beginningOf,
+  commonParts,
+  loginPage,
+  noticePage,
+  restOf,
+} from "./layout.ts";
 import { KeptHistory } from "./kept_history.ts";
 import { Live, type Viewer } from "./live.ts";
 import { Neighbours } from "./neighbours.ts";
-import type { Desk, Page } from "./page.ts";
+import type { Desk, Html, Page } from "./page.ts";
 import { actionsPage } from "./pages/actions.ts";
 import { deadPage } from "./pages/dead.ts";
 import { messagesPage } from "./pages/messages.ts";
@@ -302,13 +309,11 @@ function makeApp(desk: Desk, guard: Guard): Hono {
   });
   for (const page of PAGES) {
     page.routes?.(app, desk);
-    app.get(`/${page.name}`, async (context) => {
-      await settledWithin(desk.survey.read(), FIRST_LOOK, { unref: true });
-      const main = await page.render(
-        desk,
-        new URL(context.req.url).searchParams,
-      );
-      return context.html(documentOf(desk, PAGES, page, main));
+    app.get(`/${page.name}`, (context) => {
+      const query = new URL(context.req.url).searchParams;
+      const text = ReadableStream.from(documentOf(desk, page, query));
+      const type = { "content-type": "text/html; charset=utf-8" };
+      return context.body(text.pipeThrough(new TextEncoderStream()), 200, type);
     });
   }
   app.notFound((context) =>
@@ -318,24 +323,45 @@ function makeApp(desk: Desk, guard: Guard): Hono {
     )
   );
   app.onError((error, context) => {
-    const isExpected = error instanceof RedisError ||
-      error instanceof MessageError || error instanceof DOMException;
     // What somebody has typed may be refused by whatever it is handed to.
     const isReading = context.req.method === "GET";
     const isRefusal = !isReading &&
       (error instanceof TypeError || error instanceof RangeError ||
         error instanceof SyntaxError);
-    if (!isExpected && !isRefusal) {
-      desk.logger.error(`A page has failed: ${error.message}.`);
-    }
-    const text = isExpected || isRefusal
-      ? error.message
-      : "Something went wrong here; the log has more.";
+    const message = isRefusal ? error.message : problemOf(desk, error);
     return isReading
-      ? context.html(noticePage(path, "That did not work", text), 500)
-      : context.json({ message: text }, 400);
+      ? context.html(noticePage(path, "That did not work", message), 500)
+      : context.json({ message }, 400);
   });
   return app;
+}
+
+/** Writes a page, and waits for Redis only when the browser has something to do. */
+async function* documentOf(
+  desk: Desk,
+  page: Page,
+  query: URLSearchParams,
+): AsyncGenerator<string> {
+  yield beginningOf(desk, page);
+  await settledWithin(desk.survey.read(), FIRST_LOOK, { unref: true });
+  let main: Html;
+  try {
+    main = await page.render(desk, query);
+  } catch (error) {
+    main = html`<p class="card problem" role="alert">${
+      problemOf(desk, error as Error)
+    }</p>`;
+  }
+  yield String(await restOf(desk, PAGES, page, main));
+}
+
+/** Says what went wrong; what nobody expects is for the log. */
+function problemOf(desk: Desk, error: Error): string {
+  const isExpected = error instanceof RedisError ||
+    error instanceof MessageError || error instanceof DOMException;
+  if (isExpected) return error.message;
+  desk.logger.error(`A page has failed: ${error.message}.`);
+  return "Something went wrong here; the log has more.";
 }
 
 /** The path behind the prefix; a proxy may have taken that away. */

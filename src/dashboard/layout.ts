@@ -3,7 +3,12 @@ import { VERSION } from "../version.ts";
 import type { Change } from "./changes.ts";
 import type { Desk, Html, Page, Part } from "./page.ts";
 import { amount, number } from "../units.ts";
-import { CHARTS_PATH, ICON_PATH, SCRIPT_PATH, STYLE_PATH } from "./serve_asset.ts";
+import {
+  CHARTS_PATH,
+  ICON_PATH,
+  SCRIPT_PATH,
+  STYLE_PATH,
+} from "./serve_asset.ts";
 import { verdictOf } from "./verdict.ts";
 
 /** Pictures beside the names of the pages, each drawn on 20 × 20. */
@@ -28,8 +33,23 @@ function icon(name: string): Html {
   }</svg>`;
 }
 
-/** A whole page as a document. */
-export function documentOf(
+/**
+ * The beginning of a page: all that a browser needs to load what the page is made
+ * of, so it is sent before anybody is asked what is in it.
+ */
+export function beginningOf({ path, backend }: Desk, page: Page): string {
+  const head = headOf(path, `${page.title} · ${backend.deviceId}`);
+  return `<!doctype html>
+${html`
+    <html lang="en" data-base="${path("")}" data-page="${page.name}"
+      data-charts="${path(CHARTS_PATH)}">
+      <head>${head}</head>
+  `}
+`;
+}
+
+/** The rest of a page, with what is in it. */
+export function restOf(
   desk: Desk,
   pages: readonly Page[],
   page: Page,
@@ -37,11 +57,7 @@ export function documentOf(
 ): Html {
   const { deviceId } = desk.backend;
   return html`
-    <!doctype html>
-    <html lang="en" data-base="${desk.path("")}" data-page="${page.name}"
-      data-charts="${desk.path(CHARTS_PATH)}">
-      <head>${headOf(desk.path, `${page.title} · ${deviceId}`)}</head>
-      <body>
+    <body>
     <a class="skip" href="#main">To the content</a>
     <header class="top">
       <a class="brand" aria-label="Platypush on Redis" href="${desk.path(

@@ -176,6 +176,23 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     await page.locator("[data-range='3600'][aria-pressed=true]").waitFor();
   });
 
+  await t.step("Nothing is loaded before the paint that can wait", async () => {
+    const loaded = (name: string): Promise<[start: number, paint: number][]> =>
+      page.evaluate(`(() => {
+        const paint = performance.getEntriesByName("first-contentful-paint")[0];
+        return performance.getEntriesByType("resource")
+          .filter(({ name }) => name.includes(${JSON.stringify(name)}))
+          .map(({ startTime }) => [startTime, paint.startTime]);
+      })()`);
+    await go(page, scene, "");
+    await page.locator(".chart canvas").waitFor();
+    const [times] = await loaded("/assets/charts");
+    const [start, paint] = times!;
+    assert.ok(start >= paint, `${start} is before ${paint}`);
+    await go(page, scene, "settings");
+    assert.deepEqual(await loaded("/assets/charts"), []);
+  });
+
   await t.step("Messages come as they pass, and none is a script", async () => {
     await go(page, scene, "messages");
     await page.locator("#rows .message").first().waitFor();
@@ -271,12 +288,21 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     const text = await box.inputValue();
     assert.match(text, /\n {2}"args"/);
     await box.fill(text.replace('"attic"', '"cellar"'));
-    await letter.getByRole("button", { name: "Requeue as edited" }).click();
-    await until(async () => await scene.dead() === 2, "it is gone");
-    await page.fill("#q", "");
+    await letter.getByRole("checkbox").check();
+    // One more comes, and what was opened, typed and chosen stays.
+    await scene.send("attic", 2);
     await page.locator(".letter").nth(1).waitFor();
-    await page.getByRole("checkbox", { name: /^2 dead letters/ }).check();
-    await page.getByText("2 chosen").waitFor();
+    const opened = page.locator(".letter", { has: page.locator("[open]") });
+    const edited = opened.getByRole("textbox");
+    assert.match(await edited.inputValue(), /"cellar"/);
+    assert.ok(await opened.getByRole("checkbox").isChecked());
+    await page.getByText("1 chosen").waitFor();
+    await opened.getByRole("button", { name: "Requeue as edited" }).click();
+    await until(async () => await scene.dead() === 4, "it is gone");
+    await page.fill("#q", "");
+    await page.locator(".letter").nth(3).waitFor();
+    await page.getByRole("checkbox", { name: /^4 dead letters/ }).check();
+    await page.getByText("4 chosen").waitFor();
     await page.locator(".list-head").getByRole("button", { name: "Purge" })
       .click();
     await page.getByText("No dead letters. Good.").waitFor();

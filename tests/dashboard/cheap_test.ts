@@ -33,6 +33,19 @@ Deno.test("Redis is asked once a second while somebody looks, and never otherwis
   await until(async () => await clients(server) === 0, "no connection is left");
 });
 
+Deno.test("A browser can load what a page is made of before Redis is asked", async () => {
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({ redisArgs: server.args });
+  await using page = dashboard({ backend, bus: false });
+  const { body } = await ask(page, "/");
+  const chunks = await Array.fromAsync(
+    body!.pipeThrough(new TextDecoderStream()),
+  );
+  assert.match(chunks[0]!, /rel="stylesheet"/);
+  assert.doesNotMatch(chunks[0]!, /<main/);
+  assert.match(chunks.slice(1).join(""), /<main/);
+});
+
 Deno.test("One look is enough for all pages", async () => {
   await using server = await TestServer.start();
   await using backend = new RedisBackend({ redisArgs: server.args });

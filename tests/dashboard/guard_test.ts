@@ -265,6 +265,21 @@ Deno.test("A page elsewhere cannot keep anything running", async () => {
   }
 });
 
+Deno.test("A page elsewhere keeps no hold of one that it has opened, and others start no process for that", async () => {
+  await using opened = await open();
+  const policy = async (site?: string): Promise<string | null> => {
+    const headers: Record<string, string> = { "sec-fetch-mode": "navigate" };
+    if (site !== undefined) headers["sec-fetch-site"] = site;
+    const response = await ask(opened.page, "/", { headers });
+    await response.body?.cancel();
+    return response.headers.get("cross-origin-opener-policy");
+  };
+  assert.equal(await policy("cross-site"), "same-origin");
+  assert.equal(await policy("same-site"), "same-origin");
+  assert.equal(await policy("none"), null);
+  assert.equal(await policy("same-origin"), null);
+});
+
 Deno.test("What is live ends with the session", async () => {
   await using opened = await open({ token: TOKEN });
   const { page } = opened;

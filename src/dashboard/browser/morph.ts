@@ -61,14 +61,21 @@ function morphAttributes(from: Element, to: Element): void {
   }
 }
 
+/** The id of an element. Of a form, the property would be a field of that name. */
+function idOf(element: Element): string | null {
+  return element.getAttribute("id");
+}
+
 function morphChildren(from: Element, to: Element): void {
   const byId = new Map<string, Element>();
-  for (const child of from.children) if (child.id) byId.set(child.id, child);
+  for (const child of from.children) {
+    const id = idOf(child);
+    if (id) byId.set(id, child);
+  }
   let at = from.firstChild;
   for (const wanted of [...to.childNodes]) {
-    const same = wanted instanceof Element && wanted.id
-      ? byId.get(wanted.id)
-      : undefined;
+    const id = wanted instanceof Element ? idOf(wanted) : null;
+    const same = id ? byId.get(id) : undefined;
     if (same !== undefined && same !== at) {
       from.insertBefore(same, at);
       morph(same, wanted as Element);
@@ -76,8 +83,8 @@ function morphChildren(from: Element, to: Element): void {
       from.append(wanted);
     } else if (at instanceof Element && wanted instanceof Element) {
       const next: ChildNode | null = at.nextSibling;
-      const isOther = at.id !== wanted.id || at.tagName !== wanted.tagName;
-      if (isOther && wanted.id && !same) {
+      const isOther = idOf(at) !== id || at.tagName !== wanted.tagName;
+      if (isOther && id && !same) {
         from.insertBefore(wanted, at);
       } else {
         if (isOther) at.replaceWith(wanted);
