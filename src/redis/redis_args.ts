@@ -282,6 +282,7 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   port: argument(PORT, {
     description: "The server's TCP port",
     default: 6379,
+    defaultText: "6379",
     variable: "PLATYPUSH_REDIS_PORT",
   }),
   db: argument(INDEX, { description: "The database's number", default: 0 }),
