@@ -23,7 +23,7 @@ import { type Proof, proofOf } from "./peer_proof.ts";
 /** A way to a peer, and what has to be proved at its end. */
 export interface PeerWay {
   readonly peer: ServiceInfo;
-  /** How to reach its Redis by one of its addresses. */
+  /** Reaches its Redis by one of its addresses. */
   readonly access: PeerAccess;
   readonly proof: Proof;
 }
@@ -31,7 +31,7 @@ export interface PeerWay {
 interface Search {
   /** Those that may be meant, the likeliest first. */
   readonly peers: readonly ServiceInfo[];
-  /** How we reach our own Redis. */
+  /** Reaches our own Redis. */
   readonly redisArgs: RedisArgs;
   /** Tells what is known of a peer beforehand. */
   known(peer: ServiceInfo): PeerOptions;

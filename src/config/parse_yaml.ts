@@ -391,7 +391,7 @@ class PythonNumber {
   }
 }
 
-/** What `!!float` makes a number of where a plain scalar would be something else. */
+/** Scalars that are numbers with `!!float` only. */
 const EXPLICIT_FLOAT =
   /^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$/;
 
