@@ -22,8 +22,12 @@ const SHORT_BLOCK_SECONDS = 1;
 const UNBLOCK_PAUSE = 0.02;
 /** A shorter wait has begun after whatever cut the control connection, in seconds. */
 const DOUBTFUL_WAIT = 1;
-/** The number of bytes after which a batch is full on the fastest link. */
-export const MAX_BATCH_BYTES: number = 4 * 2 ** 20;
+/**
+ * The number of bytes after which a batch is full on the fastest link. What is
+ * larger does not stay in the cache of the processor while the server copies it,
+ * which costs it up to three times as much (`bench/load.ts`).
+ */
+export const MAX_BATCH_BYTES: number = 512 * 2 ** 10;
 
 /**
  * One message of a batch that could not be handled.

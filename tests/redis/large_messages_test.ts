@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { TestServer } from "../servers.ts";
+import { open } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
+
+const KIBIBYTE = 2 ** 10;
+const MEBIBYTE = 2 ** 20;
+
+/** The memory that the scripts' language has taken, in bytes. */
+async function scriptMemory(server: TestServer): Promise<number> {
+  const info = String(await server.run("INFO", "memory"));
+  return Number(/used_memory_(?:vm_eval|lua):(\d+)/.exec(info)![1]);
+}
+
+Deno.test("Large messages come to a handler without passing through the scripts", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, {});
+  // The scripts are there, and have the memory that they need.
+  await server.run("RPUSH", "queue", ..."abc");
+  for (let count = 0; count < 3;) {
+    const batch = await nextBatch(inbox);
+    count += batch!.payloads.length;
+    await batch!.settle();
+  }
+  const before = await scriptMemory(server);
+  const texts = Array.from({ length: 8 }, () => "x".repeat(MEBIBYTE));
+  await server.run("RPUSH", "queue", ...texts);
+  for (let count = 0; count < 8;) {
+    const batch = await nextBatch(inbox);
+    count += batch!.payloads.length;
+    await batch!.settle();
+    const grown = await scriptMemory(server) - before;
+    assert.ok(grown < MEBIBYTE, `they have taken ${grown} bytes more`);
+  }
+});
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`Large messages come in small batches (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    const texts = new Array<string>(1000).fill("x".repeat(4 * KIBIBYTE));
+    await server.run("RPUSH", "queue", ...texts);
+    await using inbox = await open(server, { delivery, batchSize: 512 });
+    let largest = 0;
+    for (let count = 0; count < 1000;) {
+      const batch = await nextBatch(inbox);
+      count += batch!.payloads.length;
+      const bytes = batch!.payloads
+        .reduce((sum, { byteLength }) => sum + byteLength, 0);
+      largest = Math.max(largest, bytes);
+      await batch!.settle();
+    }
+    // As much as one comes to know of a fast link, and a quarter more.
+    assert.ok(largest <= 640 * KIBIBYTE, `a batch had ${largest} bytes`);
+    assert.ok(largest >= 128 * KIBIBYTE, `no batch had more than ${largest}`);
+  });
+}
