@@ -47,7 +47,8 @@ export function servicePlace(
   return { port, properties: isOwn(host) ? reached : { ...reached, host } };
 }
 
-function isLoopback(host: string): boolean {
+/** Tells whether a name or an address leads nowhere but to this host. */
+export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 

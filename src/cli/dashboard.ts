@@ -8,6 +8,7 @@ import {
   type RedisBackendOptions,
   resolveConfig,
 } from "../../mod.ts";
+import { isLoopback } from "../backend/service_place.ts";
 import { readEnvironment } from "../config/find_config_file.ts";
 import { unlessAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
@@ -115,10 +116,6 @@ async function openHub(
     HubBus.open({ redisArgs, deviceId: own }),
     signal,
   );
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\./.test(host);
 }
 
 function urlHost(host: string): string {

@@ -2,7 +2,7 @@ import { type Address, parseAddress } from "./address.ts";
 import { reachable } from "./find_server.ts";
 import type { Settings } from "./settings.ts";
 import type { RedisError } from "./redis_error.ts";
-import { type SendOptions, ServerConnection } from "./server_connection.ts";
+import { type ReplyOptions, ServerConnection } from "./server_connection.ts";
 
 /**
  * Sends single commands to the nodes that a cluster names while a slot is being
@@ -29,7 +29,7 @@ export class AskedNodes {
   async send<Reply>(
     ask: RedisError,
     args: readonly (string | Uint8Array)[],
-    options: SendOptions,
+    options: ReplyOptions,
   ): Promise<Reply> {
     const server = await this.#connect(askedNode(ask));
     const [, reply] = await Promise.all([

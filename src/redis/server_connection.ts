@@ -53,7 +53,7 @@ class ChangedKeys extends BasicClientSideCache {
 }
 
 /** Tells {@linkcode ServerConnection.send} how to read the reply. */
-export interface SendOptions {
+export interface ReplyOptions {
   /** Bulk replies are to be bytes. */
   readonly bytes?: boolean | undefined;
   /**
@@ -349,7 +349,7 @@ export class ServerConnection {
    */
   async send<Reply>(
     args: readonly (string | Uint8Array)[],
-    { bytes = false, isReply }: SendOptions = {},
+    { bytes = false, isReply }: ReplyOptions = {},
   ): Promise<Reply> {
     const name = String(args[0]).toUpperCase();
     if (name === "MULTI") this.#isQueueing = true;
