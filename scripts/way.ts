@@ -1,6 +1,6 @@
 /**
  * Counts what somebody has to read who follows one message from Redis to a
- * handler in the same isolate, until it is acknowledged: functions, files, how
+ * handler in the same thread, until it is acknowledged: functions, files, how
  * often the next function is in another file, in one that was left before, or
  * in another room.
  *

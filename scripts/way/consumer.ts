@@ -1,6 +1,6 @@
 /**
  * The program whose way `deno task way` follows: a backend whose only handler is
- * in the same isolate.
+ * in the same thread.
  *
  *     way/consumer.ts TREE REDIS_ARGS QUEUE
  *

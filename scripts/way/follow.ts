@@ -36,7 +36,7 @@ interface Found extends Step {
 
 /**
  * Follows one message through a backend: from Redis to a handler in the same
- * isolate, until it is acknowledged.
+ * thread, until it is acknowledged.
  *
  * What runs for each of some messages, and does not run all the time without
  * any, is on the way. Another message then goes through these functions with a

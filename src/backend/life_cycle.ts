@@ -121,7 +121,7 @@ export abstract class LifeCycle implements AsyncDisposable {
     this.daemon = daemon;
   }
 
-  /** A number that no other backend of this isolate has, once it was started. */
+  /** A number that no other backend of this thread has, once it was started. */
   get ident(): number | undefined {
     return this.#ident;
   }

@@ -119,7 +119,7 @@ export interface BackendStats {
   readonly reconnects: number;
   /** Messages that subscribers are busy with at the moment. */
   readonly inFlight: number;
-  /** Isolates that subscribe to the bus at the moment. */
+  /** Threads that subscribe to the bus at the moment. */
   readonly subscribers: number;
   /** Requests that registered actions, or errors, have answered. */
   readonly answered: number;

@@ -87,7 +87,7 @@ export let lendDevice: (bus: Bus, deviceId: string) => void;
 
 /**
  * Carries messages between the threads of a process. Every `Bus` of the same
- * name, in any isolate, is the same bus, and each one that listens gets every
+ * name, in any thread, is the same bus, and each one that listens gets every
  * message: nothing is lost on the way, and the order is kept for each bus that
  * posts. A subscriber that falls behind makes {@linkcode Bus.post} wait.
  *
@@ -237,13 +237,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#leavePool = addToPool(this);
   }
 
-  /** The number of isolates of this process that subscribe; each member of a group counts. */
+  /** The number of threads of this process that subscribe; each member of a group counts. */
   get subscribers(): number {
     return this.#exchange.subscribers;
   }
 
   /**
-   * Waits until all isolates on the bus know whether this one subscribes, and
+   * Waits until all threads on the bus know whether this one subscribes, and
    * it knows of them: whatever they post from then on arrives.
    *
    * @example
@@ -271,7 +271,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options Says which messages are accepted, and how they came here.
    * @returns When every subscriber has room for more: a promise of what became
    * of the messages. Waiting for it only after the next post keeps subscribers
-   * busy. Handlers in two isolates that wait for posts to each other may, when
+   * busy. Handlers in two threads that wait for posts to each other may, when
    * both are full, wait for ever: such handlers should post without waiting.
    * @throws {MessageError} When an input is not a message. None is posted then.
    * @throws {TypeError} When there is no such option or it is of another kind.
@@ -521,7 +521,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /**
    * Calls a handler for each event that meets a condition, as Platypush's event
-   * hooks do, in any isolate. All other messages count as handled without it.
+   * hooks do, in any thread. All other messages count as handled without it.
    * Of the hooks of this `Bus` that match one event, those with the highest
    * priority are called, and those that match best: all of them, where none has
    * a priority. `docs/hooks.md` has the rules.
@@ -831,7 +831,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Tells what was counted since the bus was opened.
    *
    * @returns The counters of this moment, some of which count for all buses of
-   * this name in the isolate.
+   * this name in the thread.
    *
    * @example
    * ```ts

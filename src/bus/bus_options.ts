@@ -21,7 +21,7 @@ import type { Reception } from "../telemetry/mod.ts";
 export interface BusOptions {
   /** Buses of the same name are the same bus; without `#`. `"platypush/bus"` by default. */
   name?: string;
-  /** Names this isolate in errors and logs. The worker's name by default. */
+  /** Names this thread in errors and logs. The worker's name by default. */
   label?: string;
   /**
    * Names what subscribes here, so that it gets later what it has missed or left
@@ -39,7 +39,7 @@ export interface BusOptions {
    */
   plain?: boolean;
   /**
-   * The time in seconds for which a subscriber may neither read nor give a sign of life before it is dropped. 30 by default. The first bus of an isolate decides.
+   * The time in seconds for which a subscriber may neither read nor give a sign of life before it is dropped. 30 by default. The first bus of a thread decides.
    */
   stallTimeout?: number;
   /**
@@ -49,7 +49,7 @@ export interface BusOptions {
   handlerTimeout?: number;
   /**
    * True if the process may end although the bus is open. `false` by default.
-   * The first bus of an isolate decides. In a worker it changes nothing: Deno
+   * The first bus of a thread decides. In a worker it changes nothing: Deno
    * waits for every worker until it is closed or terminated.
    */
   daemon?: boolean;
@@ -102,7 +102,7 @@ export interface PostOptions {
   /**
    * Gives whole numbers beyond 2^53 in texts and bytes as `BigInt`, to every
    * subscriber. False by default: then they are rounded, and those of messages
-   * that have some are rounded on the way into other isolates.
+   * that have some are rounded on the way into other threads.
    */
   bigint?: boolean;
   /**
@@ -230,13 +230,13 @@ export interface WatchOptions {
 
 /** Counts since the bus was opened, as {@linkcode Bus.stats} gives them. */
 export interface BusStats {
-  /** Messages that were posted in this isolate. */
+  /** Messages that were posted in this thread. */
   readonly posted: number;
   /** Messages that went out to plain listeners. */
   readonly plainSent: number;
   /** Messages that did not, because there were too many at once. */
   readonly plainSkipped: number;
-  /** Subscribers that this isolate has dropped. */
+  /** Subscribers that this thread has dropped. */
   readonly dropped: number;
   /** Messages that a handler of this `Bus` has failed to handle. */
   readonly failed: number;

@@ -9,7 +9,7 @@ import { postTo } from "./plain_channel.ts";
 import { isRosterMemory } from "./roster.ts";
 
 /**
- * Everything that the isolates on a bus tell each other before they share any
+ * Everything that the threads on a bus tell each other before they share any
  * memory.
  */
 export type Control =
@@ -44,7 +44,7 @@ export type Control =
   };
 
 /**
- * The channel on which isolates meet. Anybody in the process can post there:
+ * The channel on which threads meet. Anybody in the process can post there:
  * what no bus has sent is passed over and counted.
  */
 export class ControlChannel {
@@ -54,7 +54,7 @@ export class ControlChannel {
 
   /**
    * @param daemon Whether the process may end all the same.
-   * @param onControl Called with what other isolates have sent.
+   * @param onControl Called with what other threads have sent.
    */
   constructor(
     name: string,
@@ -70,7 +70,7 @@ export class ControlChannel {
     };
   }
 
-  /** Posts to all other isolates on the bus. */
+  /** Posts to all other threads on the bus. */
   post(control: Control): void {
     postTo(this.#channel, control);
   }
@@ -110,7 +110,7 @@ function readControl(data: unknown): Control | undefined {
  *
  * Deno sends what is posted to a `BroadcastChannel` only then, and only if the
  * channel is still open; and a channel that is opened in the same turn in which
- * the isolate's last one was closed neither sends nor receives.
+ * the thread's last one was closed neither sends nor receives.
  */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));

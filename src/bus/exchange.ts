@@ -30,22 +30,22 @@ import type { WatchWindow } from "./watch.ts";
 const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 2 ** 18;
 
-/** The longest time that an isolate works on messages in one go, in milliseconds. */
+/** The longest time that a thread works on messages in one go, in milliseconds. */
 const SLICE = 8;
 
-/** The options of all buses of one name in an isolate. */
+/** The options of all buses of one name in a thread. */
 export interface ExchangeOptions {
   /** The bus's name. */
   readonly name: string;
-  /** Names the isolate for people. */
+  /** Names the thread for people. */
   readonly label: string;
   /** The time in seconds for which a subscriber may give no sign of life. */
   readonly stallTimeout: number;
   /** True if the process may end all the same. */
   readonly daemon: boolean;
-  /** Fills in the target and origin of what plain listeners and other isolates post. */
+  /** Fills in the target and origin of what plain listeners and other threads post. */
   readonly deviceId?: string;
-  /** The seat of a member of a group; the isolate's own exchange has none. */
+  /** The seat of a member of a group; the thread's own exchange has none. */
   readonly seat?: GroupSeat;
   /** The logger to report to. */
   readonly logger: Logger;
@@ -54,9 +54,9 @@ export interface ExchangeOptions {
 const exchanges = new Map<string, Exchange>();
 
 /**
- * The place in an isolate where all buses of one name meet: hands what is
+ * The place in a thread where all buses of one name meet: hands what is
  * posted here to the subscribers here and, over links, to those in other
- * isolates, and what comes over links to the subscribers here.
+ * threads, and what comes over links to the subscribers here.
  *
  * ```text
  * Bus.post ─► publish ─► chunk by chunk: room? ─┬─► Links: a frame for each subscriber elsewhere
@@ -154,7 +154,7 @@ export class Exchange {
     });
   }
 
-  /** The number of isolates that subscribe, this one included. */
+  /** The number of threads that subscribe, this one included. */
   get subscribers(): number {
     this.#membership.update();
     return Number(this.#membership.subscribes) + this.#membership.subscribers;
@@ -181,7 +181,7 @@ export class Exchange {
     return this.#membership.roster?.nextSerial() ?? 0;
   }
 
-  /** Resolves when everybody on the bus can see whether this isolate subscribes. */
+  /** Resolves when everybody on the bus can see whether this thread subscribes. */
   ready(): Promise<void> {
     return this.#membership.ready();
   }
@@ -216,7 +216,7 @@ export class Exchange {
     this.#watchRoom = Promise.withResolvers();
   }
 
-  /** True while any isolate on the bus offers actions, this one included. */
+  /** True while any thread on the bus offers actions, this one included. */
   get hasActions(): boolean {
     this.#membership.update();
     const { offers, members } = this.#membership;
@@ -292,7 +292,7 @@ export class Exchange {
     this.#isOpen = true;
   }
 
-  /** Hands messages to the subscribers in this isolate, to who watches here, and to plain listeners. */
+  /** Hands messages to the subscribers in this thread, to who watches here, and to plain listeners. */
   async #hand(chunk: Chunk, plain: boolean, receipt: Receipt): Promise<void> {
     if (plain) this.#plain.refill();
     if (!this.#isListening) {
@@ -358,7 +358,7 @@ export class Exchange {
     }
   }
 
-  /** Takes messages that have come from another isolate. */
+  /** Takes messages that have come from another thread. */
   async #onFrame(
     { messages, options }: Frame,
     receipt: Receipt,
@@ -366,7 +366,7 @@ export class Exchange {
     do await this.#room(); while (this.#subscribers.some(({ full }) => full));
     const building = { ...this.#ours, ...options };
     for (const [i, received] of receiveAll(messages, building).entries()) {
-      // The publisher may have given this isolate up, and the messages to others.
+      // The publisher may have given this thread up, and the messages to others.
       if (!receipt.hand(i)) break;
       if (!(received instanceof Message)) receipt.fail(received);
       else {
@@ -381,7 +381,7 @@ export class Exchange {
     await yieldToEventLoop();
   }
 
-  /** Shows messages of another isolate to who watches here. */
+  /** Shows messages of another thread to who watches here. */
   async #onView({ messages, options }: Frame): Promise<void> {
     if (options.skipped !== undefined) this.#skipWatches(options.skipped);
     const all = receiveAll(messages, { ...this.#ours, ...options });
@@ -481,7 +481,7 @@ export class Exchange {
     this.#onSubscribers();
   }
 
-  /** Takes notice that this isolate was dropped by a publisher. */
+  /** Takes notice that this thread was dropped by a publisher. */
   #onDropped(error: DroppedError): void {
     this.#reportDropped(error);
     for (const subscriber of this.#subscribers) subscriber.endQueues(error);

@@ -7,10 +7,10 @@ import type { Failure } from "./receipt.ts";
 /** Anything that can be posted: a message, or bytes of what may be one. */
 export type Postable = Message | Uint8Array;
 
-/** A message for other isolates. */
+/** A message for other threads. */
 export type Wire = string | Uint8Array;
 
-/** Makes of a message what other isolates can read; they fill in what it does not say. */
+/** Makes of a message what other threads can read; they fill in what it does not say. */
 export function toWire(input: Postable): Wire {
   if (input instanceof Uint8Array) return input;
   const [target, origin] = [
@@ -72,7 +72,7 @@ export interface Chunk {
   readonly end: number;
   /** The messages. */
   readonly inputs: readonly Postable[];
-  /** The same for other isolates, where anybody there wants them. */
+  /** The same for other threads, where anybody there wants them. */
   readonly wire: readonly Wire[] | undefined;
   /** The options of the post, as far as they concern these messages. */
   readonly options: FrameOptions;

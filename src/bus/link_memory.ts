@@ -12,7 +12,7 @@ export interface LinkMemory {
   readonly work: SharedArrayBuffer;
 }
 
-/** The memory that a publisher and an isolate that only watches share. */
+/** The memory that a publisher and a thread that only watches share. */
 export interface WatchMemory {
   /** The number of this use of the memory. */
   readonly use: number;

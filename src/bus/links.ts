@@ -15,16 +15,16 @@ export interface LinksOptions {
   readonly membership: Membership;
   /** The time in seconds for which a subscriber may give no sign of life. */
   readonly stallTimeout: number;
-  /** Called with messages from another isolate; resolves when there is room for more. */
+  /** Called with messages from another thread; resolves when there is room for more. */
   onFrame(frame: Frame, receipt: Receipt): Promise<void>;
   /** Called with messages that are only watched; resolves when there is room for more. */
   onView(frame: Frame): Promise<void>;
   onSubscriberDropped(error: DroppedError): void;
-  /** Called when this isolate was dropped by a publisher. */
+  /** Called when this thread was dropped by a publisher. */
   onDropped(error: DroppedError): void;
 }
 
-/** The links of an isolate: to those who subscribe or watch, and from those who publish. */
+/** The links of a thread: to those who subscribe or watch, and from those who publish. */
 export class Links {
   readonly #options: LinksOptions;
   readonly #toSubscribers = new Map<string, PublisherLink>();

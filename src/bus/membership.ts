@@ -31,19 +31,19 @@ interface Locks {
 export interface MembershipOptions {
   /** The bus's name. */
   readonly name: string;
-  /** Names this isolate for people. */
+  /** Names this thread for people. */
   readonly label: string;
   /** True if the process may end all the same. */
   readonly daemon: boolean;
   /** The time in seconds to wait for an answer before going on without. */
   readonly stallTimeout: number;
   /**
-   * The membership of the same isolate on whose roster this one takes a seat of a
-   * group, beside it; left out for the isolate's own.
+   * The membership of the same thread on whose roster this one takes a seat of a
+   * group, beside it; left out for the thread's own.
    */
   readonly host?: Membership | undefined;
   readonly seat?: GroupSeat | undefined;
-  /** Called when this isolate is on the roster, or on another one. */
+  /** Called when this thread is on the roster, or on another one. */
   onEntered(): void;
   /** Called with somebody who is new, or has begun or ceased to subscribe or to watch. */
   onMember(member: Member): void;
@@ -58,9 +58,9 @@ export interface MembershipOptions {
 }
 
 /**
- * Who is on a bus. All its isolates share a {@linkcode Roster} in memory, so
+ * Who is on a bus. All its threads share a {@linkcode Roster} in memory, so
  * that each knows at once what another one writes there, and nobody has to do
- * anything while nothing changes. How an isolate comes by that memory:
+ * anything while nothing changes. How a thread comes by that memory:
  *
  * ```text
  * it holds the lock "{name}#{its id}"  from before it can be seen until it has left
@@ -74,13 +74,13 @@ export interface MembershipOptions {
  * crashes loses it at once, and is struck off. When it is the keeper itself, the
  * next in line is granted that lock, and takes over.
  *
- * A lock keeps the process alive. The main isolate of a process that shall end
+ * A lock keeps the process alive. The main thread of a process that shall end
  * all the same (`daemon`) holds none and waits for none; if it is lost, so is
  * everybody. It is not seen while it is too busy to answer: a worker that has
  * made a roster of its own meanwhile then moves, with all who are on it.
  */
 export class Membership {
-  /** Tells this isolate from all others. */
+  /** Tells this thread from all others. */
   readonly id: string = crypto.randomUUID();
   readonly #options: MembershipOptions;
   readonly #channel: ControlChannel;
@@ -139,7 +139,7 @@ export class Membership {
     return count;
   }
 
-  /** The roster, as soon as this isolate is on it. */
+  /** The roster, as soon as this thread is on it. */
   get roster(): Roster | undefined {
     return this.#roster;
   }
@@ -149,13 +149,13 @@ export class Membership {
     return this.#channel.ignored;
   }
 
-  /** True while somebody in this isolate wants messages; publishers make a link to it then. */
+  /** True while somebody in this thread wants messages; publishers make a link to it then. */
   get subscribes(): boolean {
     return this.#names.length > 0;
   }
 
   /**
-   * Says who wants messages in this isolate.
+   * Says who wants messages in this thread.
    *
    * @param names See {@linkcode Member.names}; nobody does where there is none.
    */
@@ -166,7 +166,7 @@ export class Membership {
     this.renew();
   }
 
-  /** Tells the names of the subscribers that have one, in all isolates. */
+  /** Tells the names of the subscribers that have one, in all threads. */
   namesOnBus(): ReadonlySet<string> {
     this.update();
     return new Set(
@@ -184,12 +184,12 @@ export class Membership {
     return isNews;
   }
 
-  /** Who wants messages in this isolate, see {@linkcode Member.names}. */
+  /** Who wants messages in this thread, see {@linkcode Member.names}. */
   get names(): readonly string[] {
     return this.#names;
   }
 
-  /** True while somebody in this isolate wants to see what passes. */
+  /** True while somebody in this thread wants to see what passes. */
   get watches(): boolean {
     return this.#watches;
   }
@@ -200,7 +200,7 @@ export class Membership {
     this.#renewView();
   }
 
-  /** True while a `Bus` of this isolate offers actions; backends ask it for them then. */
+  /** True while a `Bus` of this thread offers actions; backends ask it for them then. */
   get offers(): boolean {
     return this.#offers;
   }
@@ -220,7 +220,7 @@ export class Membership {
     );
   }
 
-  /** Says again whether this isolate subscribes, also after a publisher has given it up. */
+  /** Says again whether this thread subscribes, also after a publisher has given it up. */
   renew(): void {
     if (this.#self === undefined) return;
     const roster = this.#roster!;
@@ -234,7 +234,7 @@ export class Membership {
     if (member !== undefined) this.#givenUp.set(id, member.epoch);
   }
 
-  /** Resolves when this isolate is on the roster, or nobody has answered for too long. */
+  /** Resolves when this thread is on the roster, or nobody has answered for too long. */
   ready(): Promise<void> {
     return this.#ready;
   }
@@ -254,7 +254,7 @@ export class Membership {
   /**
    * Looks who has come, gone or changed, if anybody has.
    *
-   * @returns The roster, as soon as this isolate is on it.
+   * @returns The roster, as soon as this thread is on it.
    */
   update(): Roster | undefined {
     const roster = this.#roster;
@@ -297,7 +297,7 @@ export class Membership {
     await nextTurn();
     this.#greet(0);
     const isAlone = IS_WORKER
-      // The main isolate may be there without a lock.
+      // The main thread may be there without a lock.
       ? false
       : this.#isLocked
       ? this.#isKeeper
@@ -311,7 +311,7 @@ export class Membership {
     await inTime.promise;
   }
 
-  /** Takes a seat on the roster that another membership of this isolate is on. */
+  /** Takes a seat on the roster that another membership of this thread is on. */
   async #follow(host: Membership): Promise<void> {
     if (this.#isLocked) await this.#takeLock();
     await host.ready();
@@ -365,7 +365,7 @@ export class Membership {
     );
   }
 
-  /** Holds this isolate's lock, and waits in line for the keeper's. */
+  /** Holds this thread's lock, and waits in line for the keeper's. */
   async #takeLocks(): Promise<void> {
     await this.#takeLock();
     this.#request(`${this.#options.name}#keeper`, () => {
@@ -447,7 +447,7 @@ export class Membership {
     for (const guest of this.#guests) guest.#adopt(roster);
   }
 
-  /** Notices what changes on the roster, for as long as this isolate is on it. */
+  /** Notices what changes on the roster, for as long as this thread is on it. */
   async #observe(roster: Roster): Promise<void> {
     while (!this.#closing.signal.aborted && this.#roster === roster) {
       const { version } = roster;
@@ -491,7 +491,7 @@ export class Membership {
     }
   }
 
-  /** Tells whether it is this isolate's turn to answer a greeting. */
+  /** Tells whether it is this thread's turn to answer a greeting. */
   #answers(attempt: number): boolean {
     if (this.#self === undefined) return false;
     return this.#isKeeper || !this.#isLocked ||

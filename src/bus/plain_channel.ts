@@ -13,7 +13,7 @@ const RATE = { frames: 20_000, bytes: 4 * 2 ** 20 };
 /**
  * The most that goes out in a second while there is more than that. Listeners miss
  * some in any case then, and every frame is time that the bus lacks: the
- * publisher copies it, and each isolate on the bus reads it and throws it away.
+ * publisher copies it, and each thread on the bus reads it and throws it away.
  */
 const FLOOD_RATE = { frames: 1000, bytes: 2 ** 20 };
 
@@ -153,7 +153,7 @@ export class PlainChannel {
 /**
  * Posts to a channel.
  *
- * Deno ends the one receiver of an isolate a while after the last channel was
+ * Deno ends the one receiver of a thread a while after the last channel was
  * closed, and a channel that was opened meanwhile has none: it hears nothing, and
  * posting fails. Whatever channel is opened then begins anew for all.
  */

@@ -65,7 +65,7 @@ interface Queued {
 }
 
 /**
- * A publisher's side of the connection to one subscriber in another isolate:
+ * A publisher's side of the connection to one subscriber in another thread:
  * one ring with frames there, and one with reports of what became of them back.
  *
  * ```text
@@ -222,7 +222,7 @@ export class PublisherLink {
     let still = 0;
     const look = (): void => {
       const now = performance.now();
-      // If this isolate was asleep itself, the subscriber may have been too.
+      // If this thread was asleep itself, the subscriber may have been too.
       still = pulse === this.#pulse
         ? still + Math.min(now - last, 2 * interval)
         : 0;

@@ -44,7 +44,7 @@ export interface Missed {
   readonly subscriber: string;
 }
 
-/** Takes note of what an isolate is at work on, so that it is known should it be lost. */
+/** Takes note of what a thread is at work on, so that it is known should it be lost. */
 export interface Work {
   /**
    * Notes that a handler is about to be called with a message.
@@ -109,8 +109,8 @@ export class Receipt {
    * Begins to collect what becomes of some messages.
    *
    * @param work Takes note of what is going on, so that whoever has sent the
-   * messages here knows it should this isolate be lost; left out for messages of
-   * this isolate.
+   * messages here knows it should this thread be lost; left out for messages of
+   * this thread.
    */
   constructor(work?: Work) {
     this.#work = work;
@@ -293,11 +293,11 @@ export class Retry {
   /**
    * Tells whether a subscription gets the message.
    *
-   * @param isolate The id of the isolate that it is in.
+   * @param thread The id of the thread that it is in.
    * @param name The name of its subscriber, see {@linkcode Member.names}.
    */
-  concerns(serial: number, isolate: string, name: string): boolean {
+  concerns(serial: number, thread: string, name: string): boolean {
     return serial > this.#since || this.#subscriptions.has(String(serial)) ||
-      this.#subscriptions.has(isolate) || this.#subscriptions.has(name);
+      this.#subscriptions.has(thread) || this.#subscriptions.has(name);
   }
 }

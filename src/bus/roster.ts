@@ -1,7 +1,7 @@
 /** "bus3" in ASCII, so that other memory is not taken for a roster. */
 const MAGIC = 0x62757333;
 
-/** Isolates that can be on one bus at the same time. */
+/** Threads that can be on one bus at the same time. */
 const PLACES = 512;
 
 // Words of the header.
@@ -13,7 +13,7 @@ const ECHOES = 8;
 /** Words before the hashes of the echoes. */
 const HEADER = 16;
 
-/** Hashes that are kept: several times the 256 frames that Deno keeps for an isolate. */
+/** Hashes that are kept: several times the 256 frames that Deno keeps for a thread. */
 const KEPT = 4096;
 
 /** Words of a place. */
@@ -29,7 +29,7 @@ const ID_BYTES = 36;
 const GROUP_BYTES = 64;
 const NAMES = 64;
 const LABEL_BYTES = 4 * (NAMES - ID) - ID_BYTES - GROUP_BYTES - 2;
-/** The bytes that the names of an isolate may have, with spaces between them. */
+/** The bytes that the names of a thread may have, with spaces between them. */
 const NAMES_BYTES = 4 * (PLACE - NAMES) - 1;
 
 const BYTES = 4 * HEADER + 8 * KEPT + 4 * PLACE * PLACES;
@@ -59,7 +59,7 @@ export function isGroupName(name: string): boolean {
   return name !== "" && encoder.encode(name).length <= GROUP_BYTES;
 }
 
-/** An isolate that has a bus of the same name, or a member of a group in it. */
+/** A thread that has a bus of the same name, or a member of a group in it. */
 export interface Member extends GroupSeat {
   /** Tells it from all others. */
   readonly id: string;
@@ -87,7 +87,7 @@ export interface Member extends GroupSeat {
   readonly generation: number;
 }
 
-/** Refuses names for which an isolate has no room, see {@linkcode Member.names}. */
+/** Refuses names for which a thread has no room, see {@linkcode Member.names}. */
 export function checkNames(bus: string, names: readonly string[]): void {
   if ([...new Set(names)].join(" ").length <= NAMES_BYTES) return;
   throw new RangeError(
@@ -102,7 +102,7 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
 }
 
 /**
- * Who is on a bus, in memory that all its isolates share.
+ * Who is on a bus, in memory that all its threads share.
  *
  * ```text
  * word 0    "bus3"
@@ -120,7 +120,7 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  * ```
  */
 export class Roster {
-  /** The memory, to be handed to other isolates. */
+  /** The memory, to be handed to other threads. */
   readonly buffer: SharedArrayBuffer;
   /** Tells this roster from others. */
   readonly name: string;

@@ -154,14 +154,14 @@ export class Subscriber {
    * @param index Its place in the post.
    * @param receipt Takes what becomes of it.
    * @param retry Tells which subscriptions get it; all do by default.
-   * @param isolate The id of this isolate, for `retry`.
+   * @param thread The id of this thread, for `retry`.
    */
   deliver(
     message: Message,
     index: number,
     receipt: Receipt,
     retry?: Retry,
-    isolate = "",
+    thread = "",
   ): void {
     const before = this.#subscriptions;
     const chosen = this.#hooks.size > 0 && message instanceof Event
@@ -178,7 +178,7 @@ export class Subscriber {
         : !hook.isIn();
       if (ended) continue;
       const { serial } = subscription;
-      if (retry?.concerns(serial, isolate, this.name) === false) continue;
+      if (retry?.concerns(serial, thread, this.name) === false) continue;
       try {
         const result = subscription.deliver(message, hook?.match);
         if (result instanceof LimitedCall) {

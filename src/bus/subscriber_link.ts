@@ -23,7 +23,7 @@ interface Queued {
   readonly work: FrameWork;
 }
 
-/** A subscriber's side of the connection to one publisher in another isolate. */
+/** A subscriber's side of the connection to one publisher in another thread. */
 export class SubscriberLink {
   /** The number of this use of the memory. */
   readonly use: number;
@@ -159,7 +159,7 @@ export class SubscriberLink {
   }
 }
 
-/** Notes what is at work of one frame, so that the publisher can read it should this isolate be lost. */
+/** Notes what is at work of one frame, so that the publisher can read it should this thread be lost. */
 class FrameWork implements Work {
   readonly #link: SubscriberLink;
   readonly #memory: WorkMemory;

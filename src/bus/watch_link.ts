@@ -14,7 +14,7 @@ const retired: Ring[] = [];
 let uses = 0;
 
 /**
- * A publisher's side of the connection to an isolate that only watches: a ring
+ * A publisher's side of the connection to a thread that only watches: a ring
  * with frames there. What finds no room is skipped, so that nobody ever waits,
  * and the next frame says how many messages that were. Nothing comes back.
  */
@@ -29,7 +29,7 @@ export class WatchedLink {
 
   /**
    * @param view The number of the member's view.
-   * @param offer Offers the link's memory to the isolate.
+   * @param offer Offers the link's memory to the thread.
    */
   constructor(view: number, offer: (memory: WatchMemory) => void) {
     this.view = view;
@@ -104,7 +104,7 @@ export class WatchedLink {
   }
 }
 
-/** The side of the isolate that watches. */
+/** The side of the thread that watches. */
 export class WatchingLink {
   /** The number of this use of the memory. */
   readonly use: number;

@@ -24,7 +24,7 @@ const MAX_REMEMBERED = 10_000;
  * Says which types of events a type of your own is derived from, as a class
  * would in Platypush: a hook on one of them is called for it too.
  *
- * Platypush's own 441 classes are known. The types of this isolate count, so a
+ * Platypush's own 441 classes are known. The types of this thread count, so a
  * worker defines what its hooks are to know.
  *
  * @param name The type's name, as in the events' `args.type`.

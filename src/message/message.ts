@@ -140,7 +140,7 @@ export type MessageClass<T extends Message = Message> =
  *
  * A message holds JSON values: what else it is made with is converted at once,
  * as {@linkcode jsonValue} describes, so that every subscriber sees the same,
- * in this isolate and in others. Objects that are JSON already are kept, not
+ * in this thread and in others. Objects that are JSON already are kept, not
  * copied.
  *
  * @example Build whatever came in

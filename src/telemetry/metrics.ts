@@ -91,7 +91,7 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
     "{request}",
   ),
   "platypush.redis.subscribers": gauge(
-    "Isolates that subscribe to the bus",
+    "Threads that subscribe to the bus",
     "{subscriber}",
   ),
   "platypush.redis.queue.length": gauge(

@@ -20,7 +20,7 @@ export const SCOPE = "@platypush/redis";
 
 let tracer: Tracer | undefined;
 
-/** Tells whether anybody collects spans in this isolate. */
+/** Tells whether anybody collects spans in this thread. */
 export function isTracing(): boolean {
   const provider = trace.getTracerProvider();
   // Until another provider is registered, the API's own stands for it.
@@ -88,7 +88,7 @@ export function inTraceOf<Result>(
   return context.with(contexts.get(message) ?? ROOT_CONTEXT, work);
 }
 
-/** A span from the reception of a message until it is handled in this isolate. */
+/** A span from the reception of a message until it is handled in this thread. */
 export class Processing {
   readonly #span: Span;
   readonly #context: Context;

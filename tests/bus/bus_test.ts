@@ -74,7 +74,7 @@ Deno.test("Bus calls a handler no more once it is unregistered", async () => {
   assert.equal(bus.subscribers, 0);
 });
 
-Deno.test("Bus hands one message to all buses of its name in the isolate, and to no other", async () => {
+Deno.test("Bus hands one message to all buses of its name in the thread, and to no other", async () => {
   await using bus = open();
   await using same = new Bus({ name: bus.name });
   await using other = open();

@@ -125,7 +125,7 @@ Deno.test("Bus keeps its subscribers when the publisher stands still", async () 
   assert.deepEqual(errors, []);
 });
 
-Deno.test("Bus does not wait for ever for an isolate that does not answer", async () => {
+Deno.test("Bus does not wait for ever for a thread that does not answer", async () => {
   using busy = new TestWorker("busy");
   await using first = open();
   await busy.tell({ do: "open", options: { name: first.name } });

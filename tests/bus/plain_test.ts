@@ -240,7 +240,7 @@ Deno.test("Bus with plain: false sends nothing to plain listeners", async () => 
   channel.close();
 });
 
-Deno.test("Bus takes what plain listeners post, once in every isolate", async () => {
+Deno.test("Bus takes what plain listeners post, once in every thread", async () => {
   await using bus = open();
   using subscriber = await TestWorker.listening("subscriber", bus);
   using plain = await PlainWorker.open(bus.name);

@@ -1,6 +1,6 @@
 /**
  * Resolves when a number has not changed for many turns of the event loop. That
- * something does not go on has no event; what could go on is in this isolate,
+ * something does not go on has no event; what could go on is in this thread,
  * and has its chance in each turn, however slow the machine is.
  */
 export async function standstill(number: () => number): Promise<void> {

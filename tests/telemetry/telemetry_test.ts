@@ -43,7 +43,7 @@ async function spanOf(
   );
 }
 
-/** Waits for the two spans of a message, one for each isolate that handles it. */
+/** Waits for the two spans of a message, one for each thread that handles it. */
 async function processSpans(
   collector: Collector,
   id: string,
