@@ -45,12 +45,6 @@ export class Engine {
     readonly addresses: Set<string>;
   }>();
 
-  #united: {
-    readonly ours?: ReadonlySet<string>;
-    readonly theirs?: ReadonlySet<string>;
-    readonly labels: ReadonlySet<string>;
-  } = { labels: new Set() };
-
   private constructor() {
     const { clock } = this;
     this.#sockets = this.#makeSockets();
@@ -170,7 +164,7 @@ export class Engine {
 
   #receive(packet: Uint8Array, source: Source): void {
     const { registry, querier } = this;
-    if (!mayConcern(packet, this.#labels)) return;
+    if (!mayConcern(packet, [registry.labels, querier.labels])) return;
     const message = decodeMessage(packet);
     if (message === undefined) return;
     const isDirect = message.questions.some(({ unicast }) => unicast);
@@ -178,15 +172,6 @@ export class Engine {
     // What came on two ways is answered once.
     if (!isRepeated) registry.receive(message, source);
     querier.receive(message, source);
-  }
-
-  /** The labels by which a packet is told to concern anybody here. */
-  get #labels(): ReadonlySet<string> {
-    const [ours, theirs] = [this.registry.labels, this.querier.labels];
-    if (ours !== this.#united.ours || theirs !== this.#united.theirs) {
-      this.#united = { ours, theirs, labels: ours.union(theirs) };
-    }
-    return this.#united.labels;
   }
 
   /**

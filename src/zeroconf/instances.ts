@@ -4,6 +4,7 @@ import {
   fold,
   type Source,
 } from "./dns_message.ts";
+import type { Labels } from "./labels.ts";
 import type { RecordCache } from "./record_cache.ts";
 
 /** The most services that are followed at once. */
@@ -22,6 +23,8 @@ const REST = 500;
 export interface InstancesOptions {
   /** The cache with the records of the services. */
   readonly cache: RecordCache;
+  /** Follows the names of the hosts that services are on. */
+  readonly labels: Labels;
   readonly random: () => number;
   /** The questions whose answers are missing of a service of a type. */
   missing(type: string, name: string): readonly DnsQuestion[];
@@ -76,11 +79,6 @@ export class Instances {
   /** When something missing has to be asked for, or earlier. */
   get nextAttempt(): number {
     return this.#nextAttempt;
-  }
-
-  /** The names of all hosts, folded. */
-  get hosts(): Iterable<string> {
-    return this.#byHost.keys();
   }
 
   has(key: string): boolean {
@@ -203,13 +201,12 @@ export class Instances {
     }
   }
 
-  /** Notes that a service is on a host; returns whether the host is a new one. */
-  noteHost(target: string, key: string): boolean {
+  /** Notes that a service is on a host. */
+  noteHost(target: string, key: string): void {
     const host = fold(target);
     this.#all.get(key)!.hosts.add(host);
-    const isNew = !this.#byHost.has(host);
+    if (!this.#byHost.has(host)) this.#options.labels.add(host);
     add(this.#byHost, host, key);
-    return isNew;
   }
 
   /** Notes that something was heard from an address: what is missing from there is asked for at once. */
@@ -263,6 +260,7 @@ export class Instances {
     cache.drop(key, "TXT");
     for (const host of hosts) {
       if (!remove(this.#byHost, host, key)) continue;
+      this.#options.labels.delete(host);
       cache.drop(host, "A");
       cache.drop(host, "AAAA");
     }

@@ -5,6 +5,7 @@ import {
   type RecordType,
 } from "./dns_message.ts";
 import type { NetworkInterface } from "./interfaces.ts";
+import { Labels } from "./labels.ts";
 import { ALL_TYPES } from "./names.ts";
 import type { Prober } from "./prober.ts";
 
@@ -103,7 +104,7 @@ export class OwnRecords {
   }
 
   /** The labels by which a packet is told to concern these names. */
-  get labels(): ReadonlySet<string> {
+  get labels(): Labels {
     return this.#indexed.labels;
   }
 
@@ -263,8 +264,7 @@ class Index {
   readonly hosts = new Map<string, Host>();
   readonly types = new Map<string, Service[]>();
   readonly probers = new Map<string, Prober[]>();
-  /** Another set whenever one has come. */
-  labels: ReadonlySet<string> = new Set();
+  readonly labels = new Labels();
 
   constructor(services: Iterable<Service>, hosts: Iterable<Host>) {
     for (const service of services) this.#add(service);
@@ -284,7 +284,7 @@ class Index {
     push(this.probers, name, prober);
     for (const each of [ALL_TYPES, fold(type), ...subtypes.map(fold)]) {
       push(this.types, each, service);
-      this.#addLabelOf(each);
+      this.labels.add(each);
     }
   }
 
@@ -292,12 +292,7 @@ class Index {
     const name = fold(host.prober.name);
     this.hosts.set(name, host);
     push(this.probers, name, host.prober);
-    this.#addLabelOf(name);
-  }
-
-  #addLabelOf(name: string): void {
-    const [label] = name.split(".", 1) as [string];
-    if (!this.labels.has(label)) this.labels = new Set([...this.labels, label]);
+    this.labels.add(name);
   }
 }
 

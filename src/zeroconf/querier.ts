@@ -9,10 +9,11 @@ import {
 } from "./dns_message.ts";
 import { channelOf } from "./interfaces.ts";
 import { Instances } from "./instances.ts";
+import { Labels } from "./labels.ts";
 import { ALL_TYPES, baseOf } from "./names.ts";
 import type { Place } from "./own_records.ts";
 import { packQuery } from "./packets.ts";
-import { RecordCache } from "./record_cache.ts";
+import { type CachedRecord, RecordCache } from "./record_cache.ts";
 import type { ReceivedMessage } from "./wire_format.ts";
 
 /** The most records that are remembered: about 20 MB when each is as large as can be. */
@@ -23,8 +24,10 @@ const FIRST_INTERVAL = 1_000;
 const LAST_INTERVAL = 3_600_000;
 /** Milliseconds for which a question that another host has asked stands for our own (section 7.3). */
 const RECENT = 1_000;
-/** Milliseconds between two looks at what is due, however much is. */
+/** Milliseconds between two looks at what is due, however much is; more where one takes longer. */
 const REST = 20;
+/** The most names that are looked at in one of these looks. */
+const MAX_REVIEWED = 500;
 
 /** When a record that is in doubt is asked for, in milliseconds, and when it goes (section 10.4). */
 const DOUBTS = [0, 1_000, 3_000];
@@ -71,6 +74,8 @@ interface Series {
   readonly followers: Set<Follower>;
   /** When other hosts asked the same, by channel. */
   readonly heard: Map<string, number>;
+  /** When it was last noted for each service that others ask for it, by interface. */
+  readonly noted: Map<string, number>;
   next: number;
   interval: number;
   /**
@@ -86,6 +91,8 @@ interface Series {
  * again for what is about to expire. It knows no sockets and no real time.
  */
 export class Querier {
+  /** The labels by which a packet is told to concern what is followed. */
+  readonly labels = new Labels();
   /** Holds what was heard of the services that are followed. */
   readonly cache: RecordCache;
   readonly #options: QuerierOptions;
@@ -97,7 +104,6 @@ export class Querier {
   readonly #left = new Map<string, number>();
   /** Since when an interface leads where it does. */
   readonly #changedAt = new Map<string, number>();
-  #labels: ReadonlySet<string> | undefined;
   #askedUnicastAt = -Infinity;
   #wakeAt = Infinity;
   #notBefore = 0;
@@ -108,6 +114,7 @@ export class Querier {
     this.cache = new RecordCache(MAX_RECORDS, options.random);
     this.#instances = new Instances({
       cache: this.cache,
+      labels: this.labels,
       random: options.random,
       missing: (type, name) => this.#missing(type, name),
       dropped: (key) => this.#touched.add(key),
@@ -117,17 +124,6 @@ export class Querier {
   /** Counts the records and names that are remembered. */
   get size(): { records: number; services: number } {
     return { records: this.cache.size, services: this.#instances.size };
-  }
-
-  /** The labels by which a packet is told to concern what is followed. */
-  get labels(): ReadonlySet<string> {
-    return this.#labels ??= new Set([
-      ...[...this.#series.keys()].flatMap((type) => [
-        firstLabel(type),
-        firstLabel(baseOf(type)),
-      ]),
-      ...[...this.#instances.hosts].map(firstLabel),
-    ]);
   }
 
   /** The names of the services of a type that were heard of. */
@@ -151,12 +147,14 @@ export class Querier {
         type: follower.type,
         followers: new Set(),
         heard: new Map(),
+        noted: new Map(),
         next: Infinity,
         interval: FIRST_INTERVAL,
         isFirst: true,
       };
       this.#series.set(key, series);
-      this.#labels = undefined;
+      this.labels.add(key);
+      this.labels.add(baseOf(key));
     }
     series.followers.add(follower);
     follower.review(new Set(this.#instances.ofType(key).map(fold)));
@@ -173,7 +171,8 @@ export class Querier {
     if (series.followers.size === 0) {
       this.#series.delete(key);
       this.#left.set(key, this.#options.clock.now());
-      this.#labels = undefined;
+      this.labels.delete(key);
+      this.labels.delete(baseOf(key));
     }
     if (this.#series.size === 0) {
       this.#cancel();
@@ -254,15 +253,16 @@ export class Querier {
     const now = this.#options.clock.now();
     this.#instances.noteAlive(address, now);
     if (message.truncated || source.port !== 5353) return;
-    if (!this.#options.isOwnAddress(address)) {
-      this.#noteAsked(message, source, now);
-    }
-    for (const { type, name, unicast } of message.questions) {
-      const series = type === "PTR" && !unicast
-        ? this.#series.get(fold(name))
-        : undefined;
+    if (this.#options.isOwnAddress(address)) return;
+    this.#noteAsked(message, source, now);
+    const types = new Set(
+      message.questions
+        .filter(({ type, unicast }) => type === "PTR" && !unicast)
+        .map(({ name }) => fold(name)),
+    );
+    for (const type of types) {
+      const series = this.#series.get(type);
       if (series === undefined || series.next > now + RECENT) continue;
-      if (this.#options.isOwnAddress(address)) continue;
       const known = new Set(
         this.#knownAnswers(series, interfaceName, now).map(recordKey),
       );
@@ -282,17 +282,22 @@ export class Querier {
     const known = new Set(answers.map(recordKey));
     for (const { type, name, unicast } of questions) {
       if (unicast || !isCached(type)) continue;
-      const cached = type === "PTR"
-        ? this.#instances.ofType(fold(name)).flatMap((target) =>
-          this.cache.get(name, type, target)
-        )
-        : this.cache.get(name, type);
+      const series = this.#series.get(fold(name));
+      let cached: readonly CachedRecord[];
+      if (type !== "PTR") cached = this.cache.get(name, type);
+      else {
+        // Only after a second it counts again, and there may be many services.
+        const before = series?.noted.get(interfaceName) ?? -Infinity;
+        if (series === undefined || now - before < RECENT) continue;
+        series.noted.set(interfaceName, now);
+        cached = this.#instances.ofType(fold(name))
+          .flatMap((target) => this.cache.get(name, type, target));
+      }
       for (const each of cached) {
         const isMeant = each.interfaceName === interfaceName &&
           !known.has(recordKey(each.record));
         if (!isMeant || !this.cache.noteAsked(each, now)) continue;
         // What is not answered need not be gone: then it is found again.
-        const series = this.#series.get(fold(name));
         if (series !== undefined) this.#begin(series, each.expiresAt);
       }
     }
@@ -321,9 +326,7 @@ export class Querier {
       if (!this.#instances.has(name)) continue;
       take(record, [name]);
       if (record.type !== "SRV") continue;
-      if (this.#instances.noteHost(record.data.target, name)) {
-        this.#labels = undefined;
-      }
+      this.#instances.noteHost(record.data.target, name);
     }
     for (const record of records) {
       if (record.type !== "A" && record.type !== "AAAA") continue;
@@ -406,7 +409,6 @@ export class Querier {
   #wake(): void {
     this.#wakeAt = Infinity;
     const now = this.#options.clock.now();
-    this.#notBefore = now + REST;
     this.#forgetLeft(now);
     const { gone, due } = this.cache.sweep(now);
     this.#touch(gone);
@@ -423,14 +425,17 @@ export class Querier {
       this.#askForServices(series, questions, now);
     }
     this.#ask(questions, now);
+    // However much comes, the process has as much time for everything else.
+    const end = this.#options.clock.now();
+    this.#notBefore = end + Math.max(REST, end - now);
     this.#schedule();
   }
 
   /** Lets the followers see what changed. */
   #review(now: number): void {
     if (this.#touched.size === 0) return;
-    const names = new Set(this.#touched);
-    this.#touched.clear();
+    const names = new Set(this.#touched.values().take(MAX_REVIEWED));
+    for (const name of names) this.#touched.delete(name);
     for (const { followers } of this.#series.values()) {
       for (const follower of followers) follower.review(names);
     }
@@ -536,8 +541,4 @@ function isCached(type: string): type is DnsRecord["type"] {
 
 function keyOf({ type, name }: DnsQuestion): string {
   return `${type} ${fold(name)}`;
-}
-
-function firstLabel(name: string): string {
-  return name.split(".", 1)[0]!;
 }

@@ -8,6 +8,7 @@ import {
   type Source,
 } from "./dns_message.ts";
 import type { NetworkInterface } from "./interfaces.ts";
+import type { Labels } from "./labels.ts";
 import { nextHost, nextInstance } from "./names.ts";
 import {
   type Host,
@@ -65,7 +66,7 @@ export class Registry {
   }
 
   /** The labels by which a packet is told to concern these services. */
-  get labels(): ReadonlySet<string> {
+  get labels(): Labels {
     return this.#records.labels;
   }
 

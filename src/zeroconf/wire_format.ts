@@ -7,6 +7,7 @@ import {
   type DnsRecord,
   fold,
 } from "./dns_message.ts";
+import type { Labels } from "./labels.ts";
 import { labelsOf } from "./names.ts";
 
 /**
@@ -102,15 +103,14 @@ function isRead(record: RawRecord): record is DnsRecord {
  * decoding it: most of what travels on a network concerns others.
  *
  * @param packet The bytes as they came.
- * @param labels The first or second labels of the names, folded.
+ * @param known The first or second labels of the names, folded.
  * @returns `false` where no name in it has such a label at its beginning.
  */
 export function mayConcern(
   packet: Uint8Array,
-  labels: ReadonlySet<string>,
+  known: readonly Labels[],
 ): boolean {
   const count = (at: number): number => packet[at]! << 8 | packet[at + 1]!;
-  const lengths = lengthsOf(labels);
   const questions = count(4);
   const total = questions + count(6) + count(8) + count(10);
   let at = 12;
@@ -119,8 +119,10 @@ export function mayConcern(
     const second = afterLabel(packet, at);
     for (const start of [target(packet, at), target(packet, second)]) {
       // Most labels are told apart by their lengths, for which none is decoded.
-      if (!lengths[packet[start] ?? 0]) continue;
-      if (labels.has(labelAt(packet, start))) return true;
+      const length = packet[start] ?? 0;
+      if (!known.some((labels) => labels.hasLength(length))) continue;
+      const label = labelAt(packet, start);
+      if (known.some((labels) => labels.has(label))) return true;
     }
     while (packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1;
     at += packet[at]! >= 0xc0 ? 2 : 1;
@@ -143,19 +145,6 @@ function afterLabel(packet: Uint8Array, at: number): number {
 function labelAt(packet: Uint8Array, start: number): string {
   const end = start + 1 + Math.min(packet[start] ?? 0, 63);
   return fold(decoder.decode(packet.subarray(start + 1, end)));
-}
-
-const lengthsBySet = new WeakMap<ReadonlySet<string>, readonly boolean[]>();
-
-/** Tells which lengths in bytes some of the labels have. */
-function lengthsOf(labels: ReadonlySet<string>): readonly boolean[] {
-  let lengths = lengthsBySet.get(labels);
-  if (lengths === undefined) {
-    const found = new Array<boolean>(256).fill(false);
-    for (const label of labels) found[encoder.encode(label).length] = true;
-    lengthsBySet.set(labels, lengths = found);
-  }
-  return lengths;
 }
 
 const decoder = new TextDecoder();

@@ -153,6 +153,15 @@ export class BrowserUnderTest {
     this.clock.advance(0);
   }
 
+  /** Lets it hear what another host asks. */
+  hearQuery(query: Omit<DnsMessage, "type">): void {
+    this.querier.receive(received({ type: "query", ...query }), {
+      interfaceName: "eth0",
+      address: "192.0.2.30",
+      port: 5353,
+    });
+  }
+
   /** Leaves it these interfaces. */
   keepInterfaces(names: readonly string[]): void {
     this.#place.interfaceNames = new Set(names);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { decode } from "dns-packet";
+import { Labels } from "../../src/zeroconf/labels.ts";
 import {
   decodeMessage,
   encodeMessage,
@@ -93,14 +94,18 @@ Deno.test("encodeMessage() lists the types that a name has", () => {
 });
 
 Deno.test("mayConcern() tells packets about others apart without decoding them", () => {
-  const labels = new Set(["_platypush-redis", "kitchen"]);
+  const types = new Labels();
+  const hosts = new Labels();
+  types.add("_platypush-redis._tcp.local");
+  for (const name of ["kitchen.local", "bath.local"]) hosts.add(name);
+  hosts.delete("bath.local");
   const concerns = (...names: string[]): boolean =>
     mayConcern(
       encodeMessage({
         type: "query",
         questions: names.map((name) => ({ name, type: "ANY" })),
       }),
-      labels,
+      [types, hosts],
     );
   assert.ok(concerns("_platypush-redis._tcp.local"));
   assert.ok(concerns("_PLATYPUSH-redis._tcp.local"));
@@ -108,6 +113,7 @@ Deno.test("mayConcern() tells packets about others apart without decoding them",
   assert.ok(concerns("kitchen.local"));
   // The second name points into the first one.
   assert.ok(concerns("_ipp._tcp.local", "kitchen.local"));
+  assert.ok(!concerns("bath.local"));
   assert.ok(!concerns("_ipp._tcp.local", "printer._ipp._tcp.local"));
   assert.ok(!concerns("kitchens.local", "_platypush._tcp.local"));
 });

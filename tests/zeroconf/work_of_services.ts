@@ -5,7 +5,14 @@
  *
  *     deno run -A --v8-flags=--jitless work_of_services.ts NUMBER…
  */
-import { BrowserUnderTest, Cable, Host, TYPE } from "./helpers.ts";
+import { encodeMessage, mayConcern } from "../../src/zeroconf/wire_format.ts";
+import {
+  BrowserUnderTest,
+  Cable,
+  Host,
+  serviceRecords,
+  TYPE,
+} from "./helpers.ts";
 import { workOf } from "./work.ts";
 
 async function count(services: number): Promise<Record<string, number>> {
@@ -28,10 +35,28 @@ async function count(services: number): Promise<Record<string, number>> {
     }
     browser.clock.advance(2_000);
   });
+  const others = new BrowserUnderTest();
+  const hosts = await workOf(() => {
+    for (let i = 0; i < services; i++) {
+      const records = { instance: `service ${i}`, host: `host-${i}.local` };
+      const answers = Object.values(serviceRecords(records));
+      const packet = encodeMessage({ type: "response", answers });
+      if (mayConcern(packet, [others.querier.labels])) others.hear(answers);
+      others.clock.advance(20);
+    }
+  });
+  // After its own first questions: what stands for these is looked at closely.
+  others.clock.advance(60_000);
+  const questions = Array(10).fill({ name: TYPE, type: "PTR" });
+  const asked = await workOf(() => {
+    for (let i = 0; i < 300; i++) others.hearQuery({ questions });
+  });
   return {
     announcing: announcing.total,
     answering: answering.total,
     finding: finding.total,
+    "finding as many hosts": hosts.total,
+    "hearing questions": asked.total,
     found: browser.kinds.filter((kind) => kind === "added").length,
   };
 }

@@ -14,8 +14,17 @@ Deno.test("Ten times as many services on one host are ten times the work, and no
     .map((line) => JSON.parse(line));
   assert.equal(few.found, 40);
   assert.equal(many.found, 400);
-  for (const what of ["announcing", "answering", "finding"]) {
+  for (
+    const [what, limit] of [
+      ["announcing", 12],
+      ["answering", 12],
+      ["finding", 12],
+      ["finding as many hosts", 12],
+      // Whoever asks for all of them, time and again, is not looked up in each.
+      ["hearing questions", 2],
+    ] as const
+  ) {
     const times = many[what] / few[what];
-    assert.ok(times < 12, `${what} is ${times.toFixed(1)} times the work`);
+    assert.ok(times < limit, `${what} is ${times.toFixed(1)} times the work`);
   }
 });
