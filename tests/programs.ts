@@ -79,6 +79,17 @@ export class Program implements AsyncDisposable {
     await this.#input!.write(new TextEncoder().encode(text));
   }
 
+  /** Gives its terminal another size, of which it hears (`SIGWINCH`). */
+  async resize(columns: number): Promise<void> {
+    const children = `/proc/${this.pid}/task/${this.pid}/children`;
+    const [child] = (await Deno.readTextFile(children)).split(" ");
+    const terminal = await Deno.readLink(`/proc/${child}/fd/1`);
+    const { success } = await new Deno.Command("stty", {
+      args: ["-F", terminal, "cols", String(columns)],
+    }).output();
+    if (!success) throw new Error(`Cannot resize ${terminal}`);
+  }
+
   /** Waits for the next line on stdout. */
   line(): Promise<string> {
     return this.#out.line();

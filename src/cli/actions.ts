@@ -50,7 +50,7 @@ export const actionsCommand: Command = defineCommand("actions", {
     destination: destination(),
   }),
   needs: ({ wait, destination }) => needsOf(destination, {}, wait),
-  run: async (options, { signal, paint }) => {
+  run: async (options, { signal, paint, width }) => {
     const { all, json } = options;
     const [plugins, enabled] = await ask(options, signal);
     if (plugins.errors.length > 0) {
@@ -72,7 +72,7 @@ export const actionsCommand: Command = defineCommand("actions", {
     const actions = actionsOf(plugins.output, names);
     const lines = json
       ? actions.map((action) => printableJson(JSON.stringify(action)))
-      : tableOf(actions, paint);
+      : tableOf(actions, paint, width);
     for (const line of lines) await printLine(line);
   },
 });
@@ -153,7 +153,11 @@ function actionsOf(
     .sort((a, b) => a.action < b.action ? -1 : 1);
 }
 
-function tableOf(actions: readonly ActionLine[], paint: Paint): string[] {
+function tableOf(
+  actions: readonly ActionLine[],
+  paint: Paint,
+  width: number,
+): string[] {
   const rows = actions.map((action) =>
     [
       action.action,
@@ -162,7 +166,7 @@ function tableOf(actions: readonly ActionLine[], paint: Paint): string[] {
     ].map(printable)
   );
   const titles = ["ACTION", "ARGUMENTS", "DESCRIPTION"];
-  return table(titles.map((title) => ({ title })), rows, paint);
+  return table(titles.map((title) => ({ title })), rows, paint, width);
 }
 
 /** Writes arguments as Python does: `room: str, level: int = 100`. */

@@ -9,7 +9,7 @@ import { readEnvironment } from "../config/find_config_file.ts";
 import { explainRefusal, type Needs } from "./missing_rights.ts";
 import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
-import { type Paint, painter } from "./print.ts";
+import { type Paint, painter, terminalWidth } from "./print.ts";
 
 /** Does what the arguments ask for. Its signal is aborted when it is to end. */
 export type Action = (signal: AbortSignal) => Promise<unknown>;
@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** True if stdout is for people's eyes: a terminal. */
   readonly isTerminal: boolean;
+  /** How many columns of a terminal a line may take; a line that goes elsewhere is whole. */
+  readonly width: number;
   /** Colours what goes to stdout, where that is wanted. */
   readonly paint: Paint;
 }
@@ -84,6 +86,7 @@ export function defineCommand<Options>(
       await definition.run(own, {
         signal,
         isTerminal,
+        width: isTerminal ? terminalWidth() : Infinity,
         paint: painter(isTerminal && mayColor),
       });
     } catch (error) {

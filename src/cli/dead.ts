@@ -5,7 +5,7 @@ import {
   type DeadLetterFilter,
   DeadLetters,
 } from "../../mod.ts";
-import { shorten, table } from "./layout.ts";
+import { table } from "./layout.ts";
 import {
   note,
   type Paint,
@@ -51,7 +51,7 @@ const deadListCommand: Command = defineCommand("list", {
   needs: ({ redis }) => ({ redis, deeds: ["list dead letters"] }),
   run: async (
     { json, limit = Infinity, filter, redis },
-    { signal, paint },
+    { signal, paint, width },
   ) => {
     await using dead = await openDead(redis, signal);
     const rows: string[][] = [];
@@ -66,7 +66,7 @@ const deadListCommand: Command = defineCommand("list", {
       note(`There are no ${isAny ? "" : "such "}dead letters.`);
       Deno.exitCode = ExitCode.No;
     }
-    for (const line of tableOf(rows, paint)) await printLine(line);
+    for (const line of tableOf(rows, paint, width)) await printLine(line);
   },
 });
 
@@ -79,9 +79,6 @@ const COLUMNS = [
   { title: "DELIVERIES", align: "right" },
   { title: "ERROR" },
 ] as const;
-/** An error is at most so long, so that a row is a line. */
-const LONGEST_ERROR = 80;
-
 function rowOf(
   { queue, index, id, time, reason, deliveries, error }: DeadLetter,
 ): string[] {
@@ -92,7 +89,7 @@ function rowOf(
     time > 0 ? span(Math.max(0, Date.now() / 1000 - time)) : "?",
     printable(reason),
     String(deliveries),
-    shorten(printable(error), LONGEST_ERROR),
+    printable(error),
   ];
 }
 
@@ -100,12 +97,13 @@ function rowOf(
 function tableOf(
   rows: readonly (readonly string[])[],
   paint: Paint,
+  width: number,
 ): readonly string[] {
   if (rows.length === 0) return [];
   const queues = new Set(rows.map(([queue]) => queue));
   return queues.size > 1
-    ? table(COLUMNS, rows, paint)
-    : table(COLUMNS.slice(1), rows.map((row) => row.slice(1)), paint);
+    ? table(COLUMNS, rows, paint, width)
+    : table(COLUMNS.slice(1), rows.map((row) => row.slice(1)), paint, width);
 }
 
 /** `dead show`: prints dead letters with their messages. */

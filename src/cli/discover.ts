@@ -4,7 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
-import { displayWidth, shorten, table } from "./layout.ts";
+import { displayWidth, table } from "./layout.ts";
 import {
   type Paint,
   painter,
@@ -45,7 +45,7 @@ export const discoverCommand: Command = defineCommand("discover", {
     }
     if (watch) return await follow(json, surroundings);
     const timeout = given ?? 2;
-    const { signal, paint } = surroundings;
+    const { signal, paint, width } = surroundings;
     const peers = await discover({ timeout, signal });
     if (peers.length === 0 && signal.aborted) {
       throw new DOMException("nobody was found until then", "AbortError");
@@ -57,7 +57,7 @@ export const discoverCommand: Command = defineCommand("discover", {
     }
     const lines = json
       ? peers.map((peer) => printableJson(JSON.stringify(peer)))
-      : tableOf(peers, paint);
+      : tableOf(peers, paint, width);
     for (const line of lines) await printLine(line);
   },
 });
@@ -76,9 +76,9 @@ async function follow(
       (sum, line) => sum + Math.max(1, Math.ceil(displayWidth(line) / width)),
       0,
     );
-    // A line that wraps could not be drawn over. Colours would be cut, too.
-    const [titles = "", ...rows] = tableOf([...peers.values()], painter(false))
-      .map((line) => shorten(line, width));
+    // A line that wraps could not be drawn over.
+    const all = [...peers.values()];
+    const [titles = "", ...rows] = tableOf(all, painter(false), width);
     const lines = [paint("bold", titles), ...rows];
     const start = height === 0 ? "" : `\x1b[${height}A\x1b[J`;
     drawn = [titles, ...rows];
@@ -106,12 +106,17 @@ function onResize(listener: () => void): Disposable | undefined {
   };
 }
 
-function tableOf(peers: readonly ServiceInfo[], paint: Paint): string[] {
+function tableOf(
+  peers: readonly ServiceInfo[],
+  paint: Paint,
+  width: number,
+): string[] {
   const columns = ["DEVICE", "REDIS", "QUEUE", "VERSION", "KEY", "SERVICE"];
   return table(
     columns.map((title) => ({ title })),
     peers.map(rowOf).toSorted(([a], [b]) => a! < b! ? -1 : 1),
     paint,
+    width,
   );
 }
 

@@ -58,23 +58,51 @@ interface Column {
   readonly align?: "left" | "right";
 }
 
+/** The columns between two of a table. */
+const GAP = 2;
+/** A column is made no narrower than that, before the last ones are cut off. */
+const LEAST = 6;
+
 /**
- * Lays out texts in columns, each as wide as its widest text.
+ * Makes the widest columns narrower until all fit, as far as that goes.
+ *
+ * @param width How many columns of a terminal there are for all of them.
+ */
+function fit(widths: readonly number[], width: number): readonly number[] {
+  const all = [...widths];
+  let excess = all.reduce((sum, each) => sum + each + GAP, -GAP) - width;
+  for (; excess > 0; excess--) {
+    const widest = Math.max(...all);
+    if (widest <= LEAST) break;
+    all[all.indexOf(widest)] = widest - 1;
+  }
+  return all;
+}
+
+/**
+ * Lays out texts in columns, each as wide as its widest text where there is room.
  *
  * @param rows A text for each column; fit for a terminal, and without colours.
+ * @param width How many columns of a terminal a line may take; what is more is
+ * cut off, of the widest columns first.
  * @returns The lines, the titles first.
  */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   paint: Paint,
+  width: number,
 ): string[] {
-  const widths = columns.map(({ title }, at) =>
+  const whole = columns.map(({ title }, at) =>
     Math.max(title.length, ...rows.map((row) => displayWidth(row[at]!)))
   );
-  const line = (texts: readonly string[]): string =>
-    texts.map((text, at) => pad(text, widths[at]!, columns[at]!.align))
-      .join("  ").trimEnd();
+  const widths = fit(whole, width);
+  const line = (texts: readonly string[]): string => {
+    const cells = texts.map((text, at) =>
+      pad(shorten(text, widths[at]!), widths[at]!, columns[at]!.align)
+    );
+    return shorten(cells.join(" ".repeat(GAP)).trimEnd(), width);
+  };
   const titles = line(columns.map(({ title }) => title));
   return [paint("bold", titles), ...rows.map(line)];
 }

@@ -25,20 +25,24 @@ export const statusCommand: Command = defineCommand("status", {
     redis: redisOptions(),
   }),
   needs: ({ redis }) => ({ redis, deeds: ["survey"] }),
-  run: async ({ json, redis }, { signal, paint }) => {
+  run: async ({ json, redis }, { signal, paint, width }) => {
     const { redisArgs, queues } = await resolvePlace(redis);
     for (const [index, queue] of queues.entries()) {
       const status = await queueStatus(redisArgs, { queue, signal });
       if (!json && index > 0) await printLine("");
       const lines = json
         ? [printableJson(JSON.stringify(status))]
-        : describe(status, paint);
+        : describe(status, paint, width);
       for (const line of lines) await printLine(line);
     }
   },
 });
 
-function describe(status: QueueStatus, paint: Paint): string[] {
+function describe(
+  status: QueueStatus,
+  paint: Paint,
+  width: number,
+): string[] {
   const { server, deadLetters, consumers } = status;
   const facts: [name: string, value: string][] = [
     ["queue", status.queue],
@@ -80,7 +84,7 @@ function describe(status: QueueStatus, paint: Paint): string[] {
     { title: "HEARTBEAT" },
     { title: "IN HAND", align: "right" },
   ] as const;
-  return [...lines, "", ...table(columns, rows, paint)];
+  return [...lines, "", ...table(columns, rows, paint, width)];
 }
 
 function nearly(...kept: Parameters<typeof nearLimit>): string {

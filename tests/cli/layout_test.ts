@@ -6,11 +6,13 @@ import { messageLine } from "../../src/cli/message_line.ts";
 import { painter } from "../../src/cli/print.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { letter } from "../redis/dead_letters.ts";
 import { TestServer } from "../servers.ts";
 
 const reason = await whyNoNamespaces() ??
   (hasTerminals() ? undefined : "there is no `script`");
 const skipped = reason ? ` (skipped: ${reason})` : "";
+const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
 const paint = painter(false);
 /** Each sign takes two columns. */
 const ROOM = "漢字の居間💡";
@@ -63,8 +65,29 @@ Deno.test("table puts columns below each other whatever is in them", () => {
     columns,
     [["漢字", "1"], ["hall", "💡"], ["a", "22"]],
     paint,
+    Infinity,
   );
   assert.deepEqual(lines, ["ROOM   N", "漢字   1", "hall  💡", "a     22"]);
+});
+
+Deno.test("table cuts off what a line has no room for, of the widest columns first", () => {
+  const columns = [{ title: "N", align: "right" }, { title: "ROOM" }, {
+    title: "ERROR",
+  }] as const;
+  const rows = [["1", ROOM, "e".repeat(50)], ["22", "hall", "no"]];
+  const whole = table(columns, rows, paint, Infinity);
+  assert.equal(whole[1], ` 1  ${ROOM}  ${"e".repeat(50)}`);
+  assert.deepEqual(table(columns, rows, paint, 100), whole);
+  assert.deepEqual(table(columns, rows, paint, 40), [
+    " N  ROOM          ERROR",
+    ` 1  ${ROOM}  ${"e".repeat(21)}…`,
+    "22  hall          no",
+  ]);
+  for (let width = 1; width < 80; width++) {
+    for (const line of table(columns, rows, paint, width)) {
+      assert.ok(columnsOf(line) <= width, `${width}: ${line}`);
+    }
+  }
 });
 
 Deno.test("messageLine fits into 40 columns, and into fewer", () => {
@@ -114,6 +137,37 @@ Deno.test("dead list and status put columns below each other whatever is in them
 
 Deno.test({
   name:
+    `dead list and status cut rows at 40 columns of a terminal, and nowhere else${noTerminal}`,
+  ignore: noTerminal !== "",
+  fn: async () => {
+    await using server = await TestServer.start();
+    const error = "漢字の居間".repeat(20);
+    await server.run("RPUSH", "{queue}:dead", letter(ROOM, { error }));
+    await using _room = await Inbox.open(server.args, {
+      queue: "queue",
+      consumer: ROOM.repeat(5),
+    });
+    const at = ["--queue", "queue", "--url", server.url];
+    for (const command of [["dead", "list"], ["status"]]) {
+      const args = ["cli.ts", ...command, ...at];
+      const whole = await runProgram(args);
+      const text = command[0] === "dead" ? error : ROOM.repeat(5);
+      assert.ok(whole.stdout.includes(text), whole.stdout);
+      const onTerminal = { isOnTerminal: true, columns: 40 };
+      const { stdout } = await runProgram(args, {
+        ...onTerminal,
+        env: { TERM: "dumb" },
+      });
+      assert.ok(!stdout.includes("\x1b"), stdout);
+      const row = stdout.trimEnd().split("\r\n").at(-1)!;
+      assert.match(row, /…/);
+      assert.ok(columnsOf(row) <= 40, row);
+    }
+  },
+});
+
+Deno.test({
+  name:
     `discover --watch fits into 40 columns whatever a device is called${skipped}`,
   ignore: reason !== undefined,
   fn: async () => {
@@ -130,6 +184,12 @@ Deno.test({
     );
     assert.ok(columnsOf(line) <= 40, line);
     assert.ok(line.endsWith("…"), line);
+    // When the terminal has another size, all is drawn again.
+    await watch.resize(60);
+    do line = (await watch.line()).replace("\r", ""); while (
+      !line.includes("漢字")
+    );
+    assert.ok(columnsOf(line) > 40 && columnsOf(line) <= 60, line);
     await watch.end("SIGTERM");
     await room.end("SIGTERM");
   },
