@@ -4,10 +4,18 @@ import { isRecord } from "../message/json_value.ts";
 /** A parameter of an action, as the device describes it. */
 export interface ActionParameter {
   readonly name: string;
-  readonly type: "text" | "number" | "whole number" | "yes or no" | "JSON";
+  readonly type:
+    | "text"
+    | "number"
+    | "whole number"
+    | "yes or no"
+    | "one of these"
+    | "list"
+    | "object"
+    | "anything";
   readonly description: string;
   readonly isRequired: boolean;
-  /** The only values that it may have, as JSON. */
+  /** The only values that it may have, as JSON; empty where there are others. */
   readonly choices: readonly string[];
   /** The value where it is not given, as JSON; empty without one. */
   readonly byDefault: string;
@@ -93,6 +101,8 @@ const TYPES: Readonly<Record<string, ActionParameter["type"]>> = {
   int: "whole number",
   float: "number",
   bool: "yes or no",
+  list: "list",
+  dict: "object",
 };
 
 function readParameter(
@@ -100,15 +110,17 @@ function readParameter(
   { type, doc, required, default: byDefault }: Record<string, unknown>,
   { enum: values }: Record<string, unknown>,
 ): ActionParameter {
-  const python = textOf(type).replace(/^Optional\[(.*)\]$/, "$1");
+  const python = textOf(type).replace(/^Optional\[(.*)\]$/, "$1")
+    .replace(/ \| None$/, "");
+  const choices = Array.isArray(values)
+    ? values.map((each) => JSON.stringify(each))
+    : [];
   return {
     name,
-    type: TYPES[python] ?? "JSON",
+    type: choices.length > 0 ? "one of these" : TYPES[python] ?? "anything",
     description: textOf(doc),
     isRequired: required === true,
-    choices: Array.isArray(values)
-      ? values.map((each) => JSON.stringify(each))
-      : [],
+    choices,
     byDefault: (byDefault ?? null) === null ? "" : JSON.stringify(byDefault),
   };
 }

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import axe, { type AxeResults } from "axe-core";
 import { Event, RedisBackend } from "../../mod.ts";
 import { type Dashboard, dashboard } from "../../src/dashboard/mod.ts";
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Locator, Page } from "playwright-core";
+import { z } from "zod";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { complaints, findChromium, openBrowser } from "./browser.ts";
@@ -26,6 +27,19 @@ if (ignore) {
     "The tests of the dashboard in a browser are skipped: there is no chromium; scripts/provision.ts --peers installs one.",
   );
 }
+
+/** What an action takes, with each kind of field that there is. */
+const SCENE = z.object({
+  room: z.string().min(2).describe("Where it is to be"),
+  level: z.number().max(1),
+  steps: z.int(),
+  on: z.boolean(),
+  mood: z.enum(["warm", "cold"]),
+  title: z.string().default("evening"),
+  lamps: z.array(z.string()).optional(),
+  place: z.object({ floor: z.number() }).optional(),
+  note: z.union([z.string(), z.number()]).optional(),
+});
 
 /** A backend with all that a page can show, on a server of its own. */
 class Scene implements AsyncDisposable {
@@ -65,6 +79,7 @@ class Scene implements AsyncDisposable {
       if (room === "attic") throw new Error("no light in the attic");
       return { lit: room };
     }, { description: "Switches a light on" });
+    backend.registerAction("scene.set", (args) => args, { schema: SCENE });
     await backend.start();
     await kitchen.registerService({ interfaces: ["127.0.0.1"] });
     await scene.serve();
@@ -359,6 +374,84 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     await event.getByLabel("Type").fill("custom.ByHand");
     await event.getByRole("button", { name: "Send" }).click();
     await page.getByText("Sent custom.ByHand to livingroom").waitFor();
+  });
+
+  await t.step("A form has a field for all that an action takes", async () => {
+    await page.locator("#can").getByText("scene.set").click();
+    const form = page.locator("#can li", { hasText: "scene.set" });
+    const rowOf = (name: string): Locator =>
+      form.locator(".field", { hasText: new RegExp(`^\s*${name} `) });
+    const field = (name: string): Locator =>
+      rowOf(name).locator("input, select, textarea");
+    const run = (): Promise<void> =>
+      form.getByRole("button", { name: "Run" }).click();
+    await form.getByText("Where it is to be").waitFor();
+    // The browser sends nothing without what is required.
+    await run();
+    await page.waitForFunction('document.activeElement.name === "text:room"');
+    assert.equal(await form.locator("output > *").count(), 0);
+    assert.deepEqual(await field("mood").locator("option").allTextContents(), [
+      "Choose…",
+      "warm",
+      "cold",
+    ]);
+    assert.equal(await field("title").getAttribute("placeholder"), "evening");
+
+    // What is of another type is told beside its field, all at once.
+    await field("room").fill("x");
+    await field("level").fill("bright");
+    await field("steps").fill("1.5");
+    await field("on").selectOption("yes");
+    await field("mood").selectOption("cold");
+    await field("lamps").fill('{"a": 1}');
+    await field("place").fill("[");
+    await run();
+    for (
+      const [name, problem] of [
+        ["level", /"bright" is not a number, such as 1\.5/],
+        ["steps", /"1\.5" is not a whole number/],
+        ["lamps", /not a list in JSON, such as/],
+        ["place", /not an object in JSON, such as/],
+      ] as const
+    ) {
+      const shown = rowOf(name).getByRole("alert");
+      await shown.filter({ hasText: problem }).waitFor();
+      assert.equal(await field(name).getAttribute("aria-invalid"), "true");
+    }
+    assert.equal(await field("room").getAttribute("aria-invalid"), null);
+
+    // What the schema refuses is told there, too.
+    await field("level").fill("2");
+    await field("steps").fill("3");
+    await field("lamps").fill('["left", "right"]');
+    await field("place").fill('{"floor": "first"}');
+    await run();
+    for (const name of ["room", "level", "place"]) {
+      await rowOf(name).getByRole("alert").filter({ hasText: `args.${name}` })
+        .waitFor();
+    }
+    await form.getByText("The fields above say what is wrong.").waitFor();
+    assert.deepEqual(await violations(page), []);
+
+    await field("room").fill("hall");
+    await field("level").fill("0.5");
+    await field("place").fill('{"floor": 1}');
+    await field("note").fill("as before");
+    await run();
+    await form.getByText(/Answered after/).waitFor();
+    const answer = await form.locator("output pre").textContent();
+    assert.deepEqual(JSON.parse(answer!), {
+      room: "hall",
+      level: 0.5,
+      steps: 3,
+      on: true,
+      mood: "cold",
+      title: "evening",
+      lamps: ["left", "right"],
+      place: { floor: 1 },
+      note: "as before",
+    });
+    assert.equal(await form.locator("[aria-invalid]").count(), 0);
   });
 
   await t.step("Settings are shown with where they come from", async () => {

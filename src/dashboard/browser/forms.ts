@@ -3,6 +3,8 @@ import { localTimes, morph, readHtml } from "./morph.ts";
 /** Answers a change, from the server. */
 interface Answer {
   readonly message?: string;
+  /** What is wrong with what was typed, by the names of the fields. */
+  readonly problems?: Readonly<Record<string, string>>;
   readonly shown?: {
     readonly title: string;
     readonly failed: boolean;
@@ -109,10 +111,36 @@ async function submit(
   const answer = await post(url, new FormData(form, submitter));
   if (submitter) submitter.ariaBusy = null;
   if (answer === undefined) return;
+  showProblems(form, answer.problems ?? {});
   for (const box of boxes(form)) box.checked = false;
   if (form.matches("[data-selection]")) countChosen(form);
   const output = form.querySelector("output");
-  if (answer.shown && output) showAnswer(output, answer.shown);
+  if (!output) return;
+  output.replaceChildren();
+  if (answer.shown) showAnswer(output, answer.shown);
+}
+
+/** Says beside each field what is wrong with it, and goes to the first of them. */
+function showProblems(
+  form: HTMLFormElement,
+  problems: Readonly<Record<string, string>>,
+): void {
+  let isFirst = true;
+  for (
+    const field of form.querySelectorAll<HTMLElement>("[aria-describedby]")
+  ) {
+    const place = document.getElementById(
+      field.getAttribute("aria-describedby")!,
+    );
+    const problem = problems[field.getAttribute("name") ?? ""];
+    if (place) {
+      place.textContent = problem ?? "";
+      place.hidden = problem === undefined;
+    }
+    field.ariaInvalid = problem === undefined ? null : "true";
+    if (problem !== undefined && isFirst) field.focus();
+    if (problem !== undefined) isFirst = false;
+  }
 }
 
 function showAnswer(

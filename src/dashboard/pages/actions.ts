@@ -1,10 +1,12 @@
-import { html, raw } from "hono/html";
+import { html } from "hono/html";
 import type { Context } from "hono";
 import {
-  type ActionDescription,
-  type ActionParameter,
-  askForActions,
-} from "../action_list.ts";
+  anythingField,
+  fieldsOf,
+  problemsIn,
+  readArgs,
+} from "../action_form.ts";
+import { type ActionDescription, askForActions } from "../action_list.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import { amount } from "../../units.ts";
 
@@ -78,58 +80,16 @@ function actionOf(
           "/actions/request",
         )}" data-post
           data-show><input type="hidden" name="action" value="${name}"><input type="hidden" name="target" value="${desk
-            .backend.deviceId}">${parameters.map((parameter) =>
-              fieldOf(name, parameter)
-            )}${takesMore ? anythingField() : ""}${desk.isReadOnly
+            .backend.deviceId}">${fieldsOf(
+              name,
+              parameters,
+              takesMore,
+            )}${desk.isReadOnly
             ? ""
             : html`<button class="primary">Run</button><output></output>`}</form>
       </details>
     </li>
   `;
-}
-
-/** The field for arguments that the action does not name. */
-function anythingField(): Html {
-  return html`<label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{}</textarea></label>`;
-}
-
-function fieldOf(
-  action: string,
-  { name, type, description, isRequired, choices, byDefault }: ActionParameter,
-): Html {
-  const isText = type === "text" && choices.length === 0;
-  const field = `${isText ? "text" : "json"}:${name}`;
-  const id = `${action}-${name}`.replace(/[^\w-]/g, "-");
-  const required = isRequired ? raw(" required") : "";
-  const options = type === "yes or no" ? ["true", "false"] : choices;
-  const input = options.length > 0
-    ? html`
-      <select id="${id}" name="${field}"
-        ${required}>${isRequired
-          ? ""
-          : html`<option value=""></option>`}${options.map((each) =>
-            html`<option value="${each}">${wordOf(each)}</option>`
-          )}</select>
-    `
-    : html`
-      <input id="${id}" name="${field}" ${required} placeholder="${byDefault}"
-        autocomplete="off" ${/number/.test(type)
-          ? raw(' inputmode="decimal"')
-          : ""}>
-    `;
-  return html`
-    <div
-      class="field"><label for="${id}"><span><span class="mono">${name}</span> <span class="quiet">${type}</span></span></label>${input}${description
-        ? html`<p class="quiet">${description}</p>`
-        : ""}</div>
-  `;
-}
-
-/** A choice as people read it: a text without its quotes. */
-function wordOf(json: string): string {
-  const value: unknown = JSON.parse(json);
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  return typeof value === "string" ? value : json;
 }
 
 function requestForm(desk: Desk): Html {
@@ -141,7 +101,10 @@ function requestForm(desk: Desk): Html {
       )}" data-post
         data-show><div class="row"><label>Target<input name="target" value="${desk
           .backend
-          .deviceId}" required></label><label>Action<input name="action" class="mono" placeholder="light.on" required></label><label class="short">Wait for, s<input name="wait" inputmode="decimal" value="5"></label></div><label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{}</textarea></label><button class="primary">Send</button><output></output></form>
+          .deviceId}" required></label><label>Action<input name="action" class="mono" placeholder="light.on" required></label><label class="short">Wait for, s<input name="wait" inputmode="decimal" value="5"></label></div>${anythingField(
+            "request",
+            "{}",
+          )}<button class="primary">Send</button><output></output></form>
     </section>
   `;
 }
@@ -153,19 +116,24 @@ function eventForm(desk: Desk): Html {
       <form class="fields" method="post" action="${desk.path("/actions/event")}"
         data-post><div class="row"><label>Target<input name="target" value="${desk
           .backend
-          .deviceId}" required></label><label>Type<input name="type" class="mono" placeholder="custom.Motion" required></label></div><label>Arguments, as JSON<textarea name="args" class="mono" rows="3" spellcheck="false">{"room": "hall"}</textarea></label><button class="primary">Send</button></form>
+          .deviceId}" required></label><label>Type<input name="type" class="mono" placeholder="custom.Motion" required></label></div>${anythingField(
+            "event",
+            '{"room": "hall"}',
+          )}<button class="primary">Send</button></form>
     </section>
   `;
 }
 
 async function sendRequest(context: Context, desk: Desk): Promise<Response> {
   const form = await context.req.formData();
+  const { args, problems } = readArgs(form);
+  if (Object.keys(problems).length > 0) return context.json({ problems });
   const target = String(form.get("target") ?? "");
   const action = String(form.get("action") ?? "").trim();
   const wait = Number(form.get("wait") ?? 5);
   const start = performance.now();
   const response = await desk.backend.sendRequest(
-    { target, action, args: argsOf(form) },
+    { target, action, args },
     { responseTimeout: Math.min(Math.max(wait || 5, 0.1), MAX_WAIT) },
   );
   const milliseconds = performance.now() - start;
@@ -173,60 +141,31 @@ async function sendRequest(context: Context, desk: Desk): Promise<Response> {
     ? `${Math.round(milliseconds)} ms`
     : `${(milliseconds / 1000).toFixed(1)} s`;
   const { output, errors } = response;
+  const refused = problemsIn(form, errors);
   return context.json({
-    shown: {
-      title: errors.length > 0
-        ? `Answered with an error after ${took}`
-        : `Answered after ${took}`,
-      failed: errors.length > 0,
-      value: JSON.stringify(errors.length > 0 ? errors : output, null, 2),
-    },
+    problems: refused.problems,
+    shown: errors.length > 0
+      ? {
+        title: `Answered with an error after ${took}`,
+        failed: true,
+        value: refused.others.length > 0
+          ? JSON.stringify(refused.others, null, 2)
+          : "The fields above say what is wrong.",
+      }
+      : {
+        title: `Answered after ${took}`,
+        failed: false,
+        value: JSON.stringify(output, null, 2),
+      },
   });
 }
 
 async function sendEvent(context: Context, desk: Desk): Promise<Response> {
   const form = await context.req.formData();
+  const { args, problems } = readArgs(form);
+  if (Object.keys(problems).length > 0) return context.json({ problems });
   const target = String(form.get("target") ?? "");
   const type = String(form.get("type") ?? "").trim();
-  await desk.backend.sendEvent({ target, args: { ...argsOf(form), type } });
+  await desk.backend.sendEvent({ target, args: { ...args, type } });
   return context.json({ message: `Sent ${type} to ${target}` });
-}
-
-/**
- * Reads arguments: one field each, in which JSON is JSON and all else a text, or
- * one JSON object.
- */
-function argsOf(form: FormData): Record<string, unknown> {
-  const args: Record<string, unknown> = Object.create(null);
-  for (const [name, value] of form) {
-    const [, kind, argument] = /^(text|json):(.+)$/s.exec(name) ?? [];
-    if (argument === undefined || value === "") continue;
-    args[argument] = kind === "text"
-      ? String(value)
-      : jsonOrText(String(value));
-  }
-  const text = String(form.get("args") ?? "").trim();
-  if (text === "") return { ...args };
-  let given: unknown;
-  try {
-    given = JSON.parse(text);
-  } catch (error) {
-    throw new SyntaxError(
-      `The arguments are no JSON: ${(error as Error).message}`,
-    );
-  }
-  if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    throw new TypeError(
-      'The arguments have to be an object, such as {"room": "hall"}',
-    );
-  }
-  return { ...given };
-}
-
-function jsonOrText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }
