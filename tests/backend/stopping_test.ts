@@ -14,6 +14,20 @@ function events(count: number): string[] {
     }));
 }
 
+/** Starts a backend with a handler that is busy until then; resolves when it is. */
+async function startBusy(
+  { bus, backend }: Listener,
+  until: Promise<void>,
+): Promise<void> {
+  const arrived = Promise.withResolvers<void>();
+  bus.registerHandler(Event, () => {
+    arrived.resolve();
+    return until;
+  });
+  await backend.start();
+  await arrived.promise;
+}
+
 Deno.test("RedisBackend finishes the batch in hand, and leaves the rest in order", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { batchSize: 10 });
@@ -49,15 +63,9 @@ Deno.test("RedisBackend finishes the batch in hand, and leaves the rest in order
 Deno.test("RedisBackend gives back what a handler does not finish in time", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { stopTimeout: 0.05 });
-  const arrived = Promise.withResolvers<void>();
   const never = Promise.withResolvers<void>();
-  listener.bus.registerHandler(Event, () => {
-    arrived.resolve();
-    return never.promise;
-  });
   await server.run("RPUSH", QUEUE, ...events(3));
-  await listener.backend.start();
-  await arrived.promise;
+  await startBusy(listener, never.promise);
   await listener.backend.stop();
   await listener.logger.line(/warn: Not everything in hand was handled/);
   assert.deepEqual(await server.run("LRANGE", QUEUE, "0", "-1"), events(3));
@@ -83,15 +91,9 @@ Deno.test("RedisBackend counts no failure where a handler gives up because it st
 Deno.test("RedisBackend stops although the server has gone", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, { stopTimeout: 0.1 });
-  const arrived = Promise.withResolvers<void>();
   const go = Promise.withResolvers<void>();
-  listener.bus.registerHandler(Event, () => {
-    arrived.resolve();
-    return go.promise;
-  });
   await server.run("RPUSH", QUEUE, ...events(1));
-  await listener.backend.start();
-  await arrived.promise;
+  await startBusy(listener, go.promise);
   await server.kill();
   go.resolve();
   await listener.backend.stop();

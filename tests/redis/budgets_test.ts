@@ -16,6 +16,11 @@ async function pushLarge(server: TestServer, bytes: number): Promise<void> {
   await server.run("RPUSH", "queue", "x".repeat(bytes));
 }
 
+/** The bytes that a key takes in Redis, all its elements looked at. */
+function memoryOf(server: TestServer, key: string): Promise<number> {
+  return server.run<number>("MEMORY", "USAGE", key, "SAMPLES", "0");
+}
+
 for (const how of ["that waits", "that comes"] as const) {
   Deno.test(`Inbox buries a message ${how} and is too large, without carrying it here`, async () => {
     await using server = await TestServer.start();
@@ -98,13 +103,7 @@ Deno.test("Dead letters do not fill the server, and it is warned of them once", 
     "all are buried",
     120,
   );
-  const bytes = await server.run<number>(
-    "MEMORY",
-    "USAGE",
-    DEAD,
-    "SAMPLES",
-    "0",
-  );
+  const bytes = await memoryOf(server, DEAD);
   assert.ok(bytes > 10 * MEBIBYTE && bytes <= 16 * MEBIBYTE, String(bytes));
   await server.run("SET", "others", "are not refused");
   const { lines } = listener.logger;
@@ -144,13 +143,7 @@ Deno.test("Dead letters of what is taken at most once keep to their limits", asy
     const batch = await nextBatch(inbox);
     await batch!.settle([{ index: 0, reason: "failed", error }]);
   }
-  const bytes = await server.run<number>(
-    "MEMORY",
-    "USAGE",
-    DEAD,
-    "SAMPLES",
-    "0",
-  );
+  const bytes = await memoryOf(server, DEAD);
   assert.ok(bytes > 50_000 && bytes <= 100_000, String(bytes));
 });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Inbox } from "../../src/redis/mod.ts";
+import { type Batch, Inbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -14,6 +14,26 @@ async function alive(server: TestServer): Promise<string[]> {
     "{queue}:consumers",
   );
   return Object.keys(states).filter((name) => states[name] === "alive");
+}
+
+/**
+ * Opens an inbox that takes nothing more while it has a message in hand, and whose
+ * heartbeat is too slow to be what notices that it was taken for dead.
+ */
+function openSlow(server: TestServer, logger: LineLogger): Promise<Inbox> {
+  return open(server, { logger, heartbeatTimeout: 600, maxInFlight: 1 });
+}
+
+/** Lets an inbox take a message, and others believe that it is dead. */
+async function loseHeartbeat(
+  server: TestServer,
+  inbox: Inbox,
+): Promise<Batch | undefined> {
+  await server.run("RPUSH", "queue", "one");
+  const batch = await nextBatch(inbox);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  return batch;
 }
 
 Deno.test("Inbox puts the messages of a dead consumer back in order, once", async () => {
@@ -70,17 +90,9 @@ Deno.test("Inbox puts what was not settled in time back when it stops", async ()
 
 Deno.test("Inbox notices that it was taken for dead", async () => {
   await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", "one");
   const logger = new LineLogger();
-  // It takes nothing more while it has a message in hand.
-  await using inbox = await open(server, {
-    logger,
-    heartbeatTimeout: 600,
-    maxInFlight: 1,
-  });
-  const batch = await nextBatch(inbox);
-  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
-  await server.run("DEL", heartbeat!);
+  await using inbox = await openSlow(server, logger);
+  const batch = await loseHeartbeat(server, inbox);
   await using other = await open(server);
   const again = await nextBatch(other);
   assert.deepEqual(again!.deliveries, [1]);
@@ -99,17 +111,9 @@ Deno.test("Inbox notices that it was taken for dead", async () => {
 
 Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", "one");
   const logger = new LineLogger();
-  // Its heartbeat is too slow to be what notices it.
-  await using inbox = await open(server, {
-    logger,
-    heartbeatTimeout: 600,
-    maxInFlight: 1,
-  });
-  const batch = await nextBatch(inbox);
-  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
-  await server.run("DEL", heartbeat!);
+  await using inbox = await openSlow(server, logger);
+  const batch = await loseHeartbeat(server, inbox);
   await using _other = await open(server, { paused: true });
   assert.deepEqual(await queued(server), ["one"]);
   await server.run("RPUSH", "queue", "two");

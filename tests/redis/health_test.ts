@@ -10,7 +10,7 @@ import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
-import { nextBatch } from "./next_batch.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
 
 /** Much more time than a connection gets that is to notice something soon. */
 const PATIENT: RedisArgs = { health_check_interval: 120 };
@@ -128,17 +128,19 @@ Deno.test("Connection does not keep the process alive if told so", async () => {
   }
 });
 
+function openThrough({ port }: TcpProxy, logger: LineLogger): Promise<Inbox> {
+  const args = { port, health_check_interval: 2 };
+  return Inbox.open(args, { queue: "queue", logger });
+}
+
 Deno.test("Inbox loses nothing when its connections are silently cut", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  const args = { port: proxy.port, health_check_interval: 2 };
   const logger = new LineLogger();
-  await using inbox = await Inbox.open(args, { queue: "queue", logger });
+  await using inbox = await openThrough(proxy, logger);
   const waiting = nextBatch(inbox);
-  await until(async () =>
-    /blocked_clients:1/.test(await server.run("INFO", "clients"))
-  );
+  await blocked(server);
   proxy.freeze();
   await server.run("RPUSH", "queue", "one");
   await logger.line(/warn: .* has not answered for .* Connecting again/);
@@ -153,13 +155,10 @@ Deno.test("Inbox waits no longer on a connection whose way was cut with the othe
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  const args = { port: proxy.port, health_check_interval: 2 };
   const logger = new LineLogger();
-  await using inbox = await Inbox.open(args, { queue: "queue", logger });
+  await using inbox = await openThrough(proxy, logger);
   const waiting = nextBatch(inbox);
-  await until(async () =>
-    /blocked_clients:1/.test(await server.run("INFO", "clients"))
-  );
+  await blocked(server);
   proxy.strand();
   // By itself the wait would end, and be missed, after more than half a minute.
   await until(() => inbox.stats().reconnects >= 2, "both are given up", 20);

@@ -3,9 +3,8 @@ import { Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
-import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
-import { nextBatch } from "./next_batch.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
 
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) reads in order what was and what will be pushed`, async () => {
@@ -120,9 +119,7 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using server = await TestServer.start();
     await using inbox = await open(server, { delivery });
     const waiting = nextBatch(inbox);
-    await until(async () =>
-      /blocked_clients:1/.test(await server.run("INFO", "clients"))
-    );
+    await blocked(server);
     await inbox.pause();
     await server.run("RPUSH", "queue", "one");
     assert.deepEqual(await queued(server), ["one"]);

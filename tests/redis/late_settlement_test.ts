@@ -13,7 +13,7 @@ class BusyInbox implements AsyncDisposable {
   #text = "";
   #isOver = false;
 
-  constructor(server: TestServer, end = "handles") {
+  private constructor(server: TestServer, end: string) {
     Deno.removeSync(this.#file);
     this.#process = new Deno.Command(Deno.execPath(), {
       args: [
@@ -29,6 +29,21 @@ class BusyInbox implements AsyncDisposable {
     }).spawn();
     this.#reader = this.#process.stdout
       .pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Starts one that is busy with a message, the only one. */
+  static async start(
+    server: TestServer,
+    message: string,
+    end: "handles" | "fails" = "handles",
+  ): Promise<BusyInbox> {
+    const busy = new BusyInbox(server, end);
+    await until(async () =>
+      await server.run<number>("EXISTS", "{queue}:consumers") === 1
+    );
+    await server.run("RPUSH", "queue", message);
+    await busy.hear("busy");
+    return busy;
   }
 
   async hear(word: string): Promise<void> {
@@ -60,12 +75,7 @@ for (
 ) {
   Deno.test(`Inbox gives nobody again what a busy consumer has handled late, while it waits (${message})`, async () => {
     await using server = await TestServer.start();
-    await using busy = new BusyInbox(server);
-    await until(async () =>
-      await server.run<number>("EXISTS", "{queue}:consumers") === 1
-    );
-    await server.run("RPUSH", "queue", message);
-    await busy.hear("busy");
+    await using busy = await BusyInbox.start(server, message);
     await using other = await open(server, { paused: true });
     await until(() => other.stats().reclaimed === 1);
     await busy.finish();
@@ -81,12 +91,7 @@ for (
 
   Deno.test(`Inbox delivers a second time, and no third time, what a busy consumer handles late (${message})`, async () => {
     await using server = await TestServer.start();
-    await using busy = new BusyInbox(server);
-    await until(async () =>
-      await server.run<number>("EXISTS", "{queue}:consumers") === 1
-    );
-    await server.run("RPUSH", "queue", message);
-    await busy.hear("busy");
+    await using busy = await BusyInbox.start(server, message);
     await using other = await open(server);
     const again = await nextBatch(other);
     assert.deepEqual(texts(again), [message]);
@@ -105,12 +110,7 @@ Deno.test("Inbox blames a message for no death of a busy consumer that fails wit
     const all = await server.run<string[]>("HVALS", "{queue}:deliveries");
     return all.map((history) => history.split(".").slice(0, 3).join("."));
   };
-  await using busy = new BusyInbox(server, "fails");
-  await until(async () =>
-    await server.run<number>("EXISTS", "{queue}:consumers") === 1
-  );
-  await server.run("RPUSH", "queue", "one");
-  await busy.hear("busy");
+  await using busy = await BusyInbox.start(server, "one", "fails");
   await using other = await open(server, { paused: true });
   await until(() => other.stats().reclaimed === 1);
   assert.deepEqual(await deaths(), ["1.0.1"]);
@@ -124,12 +124,7 @@ Deno.test("Inbox blames a message for no death of a busy consumer that fails wit
 
 Deno.test("Inbox blames a message that others have by then for no death, either", async () => {
   await using server = await TestServer.start();
-  await using busy = new BusyInbox(server, "fails");
-  await until(async () =>
-    await server.run<number>("EXISTS", "{queue}:consumers") === 1
-  );
-  await server.run("RPUSH", "queue", "one");
-  await busy.hear("busy");
+  await using busy = await BusyInbox.start(server, "one", "fails");
   await using other = await open(server);
   const again = await nextBatch(other);
   assert.deepEqual(again!.deliveries, [1]);

@@ -6,6 +6,7 @@ import { caughtUp, ReplicaPair } from "../replicas.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { handleAll } from "./inboxes.ts";
+import { blocked } from "./next_batch.ts";
 
 /** Makes the replica the master; the old master stays as its replica. */
 async function swap({ master, replica }: ReplicaPair): Promise<void> {
@@ -95,9 +96,7 @@ Deno.test("Connection does without HELLO where it is switched off", async () => 
   await batch!.settle();
   // The wait for the next one is ended by the number of its connection.
   const waiting = inbox.next();
-  await until(async () =>
-    /blocked_clients:1/.test(await server.run("INFO", "clients"))
-  );
+  await blocked(server);
   // By itself it would end after half a minute.
   await inTime(inbox.stop(60), "the wait is ended", 20);
   assert.equal(await waiting, undefined);
