@@ -1,3 +1,4 @@
+import { RedisError } from "../redis/mod.ts";
 import type { Desk } from "./page.ts";
 import type { QueueReading } from "./survey.ts";
 import { amount, span } from "../units.ts";
@@ -36,19 +37,7 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
       text: message,
       advice: advice ?? "",
     }));
-  if (reading.error !== undefined) {
-    const trouble: Trouble = {
-      level: "failure",
-      text: `${reading.error.message}.`,
-      advice:
-        "Start the server, or set the address at which it is. This page goes on as soon as it answers.",
-    };
-    return {
-      level: "failure",
-      title: "Redis does not answer",
-      troubles: [trouble],
-    };
-  }
+  if (reading.error !== undefined) return faultOf(reading.error);
   const isHere = (bus?.subscribers ?? 0) > 0;
   const troubles = [
     ...reading.queues.flatMap((queue) => troublesOf(queue, isHere)),
@@ -66,6 +55,40 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
       ? "One thing to look at"
       : `${troubles.length} things to look at`,
     troubles,
+  };
+}
+
+/** Names what is wrong with a server of which nothing could be read. */
+const FAULTS: Readonly<Record<RedisError["code"], string>> = {
+  "connection": "Redis does not answer",
+  "closed": "Redis does not answer",
+  "tls": "There is no secure connection to Redis",
+  "unavailable": "Redis is not ready",
+  "readonly": "Redis is not ready",
+  "moved": "Redis is not ready",
+  "memory": "Redis is out of memory",
+  "auth": "Redis does not let this user in",
+  "permission": "This user lacks rights in Redis",
+  "wrong-type": "A key in Redis is of another type",
+  "unsupported": "This server is not one that works here",
+  "no-script": "Redis refuses what is asked",
+  "taken": "Redis refuses what is asked",
+  "reply": "Redis refuses what is asked",
+};
+
+function faultOf(error: Error): Verdict {
+  const code = error instanceof RedisError ? error.code : undefined;
+  const advice = code === "connection"
+    ? "Start the server, or set the address at which it is."
+    : "";
+  return {
+    level: "failure",
+    title: code === undefined ? "Something went wrong here" : FAULTS[code],
+    troubles: [{
+      level: "failure",
+      text: `${error.message}.`,
+      advice: `${advice} This page goes on as soon as it can.`.trim(),
+    }],
   };
 }
 

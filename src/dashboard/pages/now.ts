@@ -165,9 +165,9 @@ function tilesPart({ survey, bus, path }: Desk): Part {
       "with consumers",
     ],
     [
-      "Retries",
+      "Retrying",
       show(sum(queues, ({ retrying }) => retrying)),
-      "failed, wait for another try",
+      "wait for another try",
       "/queues",
     ],
     [

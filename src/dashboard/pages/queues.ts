@@ -113,7 +113,7 @@ function queueCard(
       "Oldest",
       length === 0 ? "–" : age === undefined ? "not known" : span(age),
     ],
-    ["Retries", number(retrying)],
+    ["Retrying", number(retrying)],
     ["Delayed", number(delayed)],
     ["In hand", number(inFlight)],
     ["Consumers", number(consumers.length)],
