@@ -1,16 +1,17 @@
 import { DatabaseSync } from "node:sqlite";
-import { checkOptions, checkValue, type Rows } from "../options.ts";
-import { NAME, required, TIME_LIMIT } from "../kinds.ts";
+import { checkOptions, checkValue } from "../options.ts";
+import { NAME, required } from "../kinds.ts";
 import {
+  type CheckedOnceOptions,
   checkId,
   type Claim,
   type Memory,
   type Once,
+  ONCE_OPTIONS,
   type OnceOptions,
   runOnce,
 } from "./once.ts";
 
-const OPTIONS: Rows<OnceOptions> = { expiry: TIME_LIMIT, lease: TIME_LIMIT };
 const PATH = required({ ...NAME, expected: "the path of a file" });
 
 /**
@@ -59,9 +60,9 @@ export class FileOnce implements Once, Disposable {
    */
   constructor(path: string, options: OnceOptions = {}) {
     checkValue("open the memory", "path", path, PATH);
-    checkOptions("open the memory", options, OPTIONS);
+    const given = checkOptions("open the memory", options, ONCE_OPTIONS);
     this.database = openDatabase(path);
-    this.#memory = new FileMemory(this.database, options);
+    this.#memory = new FileMemory(this.database, given);
   }
 
   /**
@@ -122,8 +123,7 @@ class FileMemory implements Memory {
   readonly #database: DatabaseSync;
   readonly #expiry: number;
 
-  constructor(database: DatabaseSync, options: OnceOptions) {
-    const { expiry = 604_800, lease = 30 } = options;
+  constructor(database: DatabaseSync, { expiry, lease }: CheckedOnceOptions) {
     this.#database = database;
     this.#expiry = expiry;
     this.lease = lease;

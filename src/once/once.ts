@@ -1,3 +1,5 @@
+import { TIME_LIMIT } from "../kinds.ts";
+import { type Checked, row, type Rows } from "../options.ts";
 import { sleep } from "../waiting.ts";
 
 /** The shortest and the longest pause between two looks at another's work, in seconds. */
@@ -19,6 +21,18 @@ export interface OnceOptions {
    */
   lease?: number;
 }
+
+/** Options that have the same default for everybody. */
+export type FilledOnceOption = "expiry" | "lease";
+
+/** The options of every memory. */
+export const ONCE_OPTIONS: Rows<OnceOptions, FilledOnceOption> = {
+  expiry: row(TIME_LIMIT, { default: 604_800 }),
+  lease: row(TIME_LIMIT, { default: 30 }),
+};
+
+/** For how long ids are remembered and claimed, once that was checked. */
+export type CheckedOnceOptions = Checked<OnceOptions, FilledOnceOption>;
 
 /**
  * Does work once, though its message may come again: remembers the ids whose

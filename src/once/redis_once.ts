@@ -1,13 +1,15 @@
-import { checkOptions, type Rows } from "../options.ts";
-import { FLAG, LOGGER, NAME, TIME_LIMIT } from "../kinds.ts";
+import { type Checked, checkOptions, row, type Rows } from "../options.ts";
+import { FLAG, LOGGER, NAME } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Connection, type RedisArgs, RedisError } from "../redis/mod.ts";
 import { defineScript } from "../redis/script.ts";
 import { retry } from "../waiting.ts";
 import {
   type Claim,
+  type FilledOnceOption,
   type Memory,
   type Once,
+  ONCE_OPTIONS,
   type OnceOptions,
   runOnce,
 } from "./once.ts";
@@ -25,13 +27,16 @@ export interface RedisOnceOptions extends OnceOptions {
   logger?: Logger;
 }
 
-const OPTIONS: Rows<RedisOnceOptions> = {
-  expiry: TIME_LIMIT,
-  lease: TIME_LIMIT,
-  prefix: NAME,
-  daemon: FLAG,
+type Filled = FilledOnceOption | "prefix" | "daemon";
+
+const OPTIONS: Rows<RedisOnceOptions, Filled> = {
+  ...ONCE_OPTIONS,
+  prefix: row(NAME, { default: "platypush/once" }),
+  daemon: row(FLAG, { default: false }),
   logger: LOGGER,
 };
+
+type Given = Checked<RedisOnceOptions, Filled>;
 
 const DONE = "done";
 
@@ -62,7 +67,7 @@ export class RedisOnce implements Once, AsyncDisposable {
   readonly #connection: Connection;
   readonly #memory: Memory;
 
-  private constructor(connection: Connection, options: RedisOnceOptions) {
+  private constructor(connection: Connection, options: Given) {
     this.#connection = connection;
     this.#memory = new RedisMemory(connection, options);
   }
@@ -84,13 +89,13 @@ export class RedisOnce implements Once, AsyncDisposable {
     args: RedisArgs,
     options: RedisOnceOptions = {},
   ): Promise<RedisOnce> {
-    checkOptions("open the memory", options, OPTIONS);
-    const { daemon = false, logger } = options;
+    const given = checkOptions("open the memory", options, OPTIONS);
+    const { daemon, logger } = given;
     const connection = await Connection.connect(args, {
       daemon,
       ...(logger && { logger }),
     });
-    return new RedisOnce(connection, options);
+    return new RedisOnce(connection, given);
   }
 
   /**
@@ -124,8 +129,7 @@ class RedisMemory implements Memory {
   readonly #prefix: string;
   readonly #expiry: number;
 
-  constructor(connection: Connection, options: RedisOnceOptions) {
-    const { expiry = 604_800, lease = 30, prefix = "platypush/once" } = options;
+  constructor(connection: Connection, { expiry, lease, prefix }: Given) {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#expiry = expiry;
