@@ -17,7 +17,7 @@ import {
 } from "../bus/action_table.ts";
 import { inspection } from "./inspection.ts";
 import { WorkerActions } from "./worker_actions.ts";
-import type { BackendStats } from "./redis_backend_options.ts";
+import type { BackendStats } from "./consumption.ts";
 
 /**
  * Decides about a request by its token, before its action is looked for. One that

@@ -50,7 +50,7 @@ import {
   SERVICE_OPTIONS,
   ServiceAdvertiser,
 } from "./service_advertiser.ts";
-import type { BackendStats } from "./redis_backend_options.ts";
+import type { BackendStats } from "./consumption.ts";
 
 /**
  * Brings messages onto the bus, with the life cycle of Platypush's

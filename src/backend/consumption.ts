@@ -11,15 +11,38 @@ import type { Missed } from "../redis/named_subscribers.ts";
 import { settledWithin } from "../waiting.ts";
 import { refusedRequest } from "./refusal.ts";
 
-/** Counts what became of messages. */
-interface Handled {
+/**
+ * Counts of a backend since it was made, and how it stands, as
+ * {@linkcode RedisBackend.stats} gives them.
+ */
+export interface BackendStats {
+  /** Messages that came from Redis; a message that comes again counts again. */
+  readonly received: number;
   /** Messages that every subscriber has handled. */
-  delivered: number;
+  readonly delivered: number;
   /** Messages for another device. */
-  foreign: number;
+  readonly foreign: number;
   /** Messages that could not be built, or were too large. */
-  malformed: number;
+  readonly malformed: number;
+  /** Messages that were put into the dead letters. */
+  readonly deadLettered: number;
+  /** Messages that had been delivered before. */
+  readonly redelivered: number;
+  /** The number of times that the connection was lost and found again. */
+  readonly reconnects: number;
+  /** Messages that subscribers are busy with at the moment. */
+  readonly inFlight: number;
+  /** Threads that subscribe to the bus at the moment. */
+  readonly subscribers: number;
+  /** Requests that registered actions, or errors, have answered. */
+  readonly answered: number;
+  /** Registered actions that are being executed at the moment. */
+  readonly actionsRunning: number;
+  /** Requests that wait until one of these has finished. */
+  readonly actionsWaiting: number;
 }
+
+type Handled = Record<"delivered" | "foreign" | "malformed", number>;
 
 /** Counts what becomes of the messages of each queue. */
 export class Counters {

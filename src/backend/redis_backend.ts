@@ -13,13 +13,10 @@ import { addMetricSource } from "../telemetry/mod.ts";
 import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { Backend } from "./backend.ts";
-import { Consumption, Counters } from "./consumption.ts";
+import { type BackendStats, Consumption, Counters } from "./consumption.ts";
 import { Demand } from "./demand.ts";
 import { outsideRun } from "./life_cycle.ts";
-import type {
-  BackendStats,
-  RedisBackendOptions,
-} from "./redis_backend_options.ts";
+import type { RedisBackendOptions } from "./redis_backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";

@@ -5,8 +5,7 @@ import type { Consumers } from "../redis/consumers.ts";
 import type { Backlog } from "../redis/mod.ts";
 import { unlessAborted } from "../waiting.ts";
 import type { MetricSource, Observation } from "../telemetry/mod.ts";
-import type { Counters } from "./consumption.ts";
-import type { BackendStats } from "./redis_backend_options.ts";
+import type { BackendStats, Counters } from "./consumption.ts";
 
 /** Tells {@linkcode RedisMetrics} of their backend. */
 export interface RedisMetricsOptions {
