@@ -38,6 +38,7 @@ import {
   type SendOptions,
   type SendRequestOptions,
 } from "./message_sender.ts";
+import { peerOptions } from "./peer_access.ts";
 import { PeerBrowser } from "./peer_browser.ts";
 import {
   PEER,
@@ -500,7 +501,7 @@ export class Backend extends LifeCycle {
       logger: this.logger,
     });
     await this.#peerSender.send(services, listOf(message), ({ deviceId }) => ({
-      ...this.#options.peers?.[deviceId],
+      ...peerOptions(this.#options.peers, deviceId),
       ...(redisArgs && { redisArgs }),
       ...(trust && { trust }),
     }));

@@ -1,4 +1,5 @@
 import { isRecord } from "../message/json_value.ts";
+import { fold } from "../zeroconf/dns_message.ts";
 
 const encoder = new TextEncoder();
 const ALGORITHM = "Ed25519";
@@ -128,7 +129,9 @@ export class KnownPeers {
       if (!line.startsWith(kind)) continue;
       const [, fingerprint, name] =
         /^(SHA256:\S+) (.+?)\r?$/s.exec(line.slice(kind.length)) ?? [];
-      if (name === lineName(deviceId)) return fingerprint;
+      if (name !== undefined && isSameDevice(name, lineName(deviceId))) {
+        return fingerprint;
+      }
     }
     return undefined;
   }
@@ -160,8 +163,17 @@ export async function isKnownDevice(
   peers: Readonly<Record<string, unknown>> | undefined,
   knownPeers: KnownPeers | undefined,
 ): Promise<boolean> {
-  return Object.hasOwn(peers ?? {}, name) ||
+  return Object.keys(peers ?? {}).some((each) => isSameDevice(each, name)) ||
     await knownPeers?.keyOf(name) !== undefined;
+}
+
+/**
+ * Tells whether two ids are those of one device. Case does not count, as it does
+ * not in names on the network: else another device could be taken for one that
+ * we know, by an id that looks like it.
+ */
+export function isSameDevice(a: string, b: string): boolean {
+  return fold(a) === fold(b);
 }
 
 /** A device id is any text: one that would not stay on its line is quoted. */

@@ -3,6 +3,7 @@ import { OBJECT, oneOf } from "../kinds.ts";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { expandUrl } from "../redis/redis_args.ts";
+import { isSameDevice } from "./identity.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 
 /** Tells {@linkcode peerRedisArgs} what is known of a peer beforehand. */
@@ -31,7 +32,7 @@ export interface PeerOptions {
 const FINGERPRINT: Kind = {
   expected: "the fingerprint of a key, SHA256: and 43 letters and digits",
   accepts: (value) =>
-    typeof value === "string" && /^SHA256:[\w+/]{43}$/.test(value),
+    typeof value === "string" && /^SHA256:[A-Za-z\d+/]{43}$/.test(value),
 };
 
 const PEER_OPTIONS: Rows<Omit<PeerOptions, "redis_args">> = {
@@ -58,6 +59,16 @@ function peersProblem(peers: unknown): string | undefined {
     if (problem !== undefined) return `"${deviceId}": ${problem.text}`;
   }
   return undefined;
+}
+
+/** Finds what the option `peers` says of a device. */
+export function peerOptions(
+  peers: Readonly<Record<string, PeerOptions>> = {},
+  deviceId: string,
+): PeerOptions {
+  const [, options = {}] =
+    Object.entries(peers).find(([id]) => isSameDevice(id, deviceId)) ?? [];
+  return options;
 }
 
 /** The subject of an argument: how to speak to any server, who we are, or which server it is. */

@@ -9,7 +9,9 @@ import {
   type ServiceInfo,
   serviceType,
 } from "../zeroconf/mod.ts";
+import { fold } from "../zeroconf/dns_message.ts";
 import { sleep } from "../waiting.ts";
+import { isSameDevice } from "./identity.ts";
 
 /** The place to look for peers: a type, and network interfaces. */
 export type PeerPlace = Pick<BrowserOptions, "type" | "interfaces">;
@@ -156,15 +158,19 @@ export function peersNamed(
   name: string,
   isDevice: boolean,
 ): ServiceInfo[] {
+  const isMeant = ({ deviceId }: ServiceInfo): boolean =>
+    isSameDevice(deviceId, name);
   const rank = (service: ServiceInfo): number =>
-    2 * Number(service.deviceId === name) + Number(isNamed(service, name));
+    2 * Number(isMeant(service)) + Number(isNamed(service, name));
   return services
-    .filter((each) => isDevice ? each.deviceId === name : rank(each) > 0)
+    .filter((each) => isDevice ? isMeant(each) : rank(each) > 0)
     .sort((a, b) => rank(b) - rank(a));
 }
 
 function isNamed({ name: full, type }: ServiceInfo, name: string): boolean {
-  return full === name || full === `${name}.` || full === `${name}.${type}`;
+  return [name, `${name}.`, `${name}.${type}`].some((each) =>
+    fold(each) === fold(full)
+  );
 }
 
 function listOf(services: readonly ServiceInfo[]): string {

@@ -24,7 +24,7 @@ import { isPinned, pinCertificate } from "./peer_certificate.ts";
  */
 
 /** The seconds that a peer has for its answer. */
-const TIMEOUT = 2;
+export const PROOF_TIMEOUT = 5;
 /** The seconds that an answer waits for whoever has asked. */
 const ANSWER_EXPIRY = 10;
 /** The most questions that wait for their answers: signing takes time. */
@@ -77,7 +77,11 @@ export async function proofOf(
       attempted,
       reason: `it announces ${
         announced === null ? "no key" : `the key ${announced}`
-      }, but is known by the key ${expected}: either its key is a new one, or somebody else claims its name`,
+      }, but is known by the key ${expected}: ${
+        announced?.toLowerCase() === expected.toLowerCase()
+          ? "these differ in upper and lower case, which counts"
+          : "either its key is a new one, or somebody else claims its name"
+      }`,
       advice: `if it is a new one, ${
         known.key === undefined
           ? `remove the line of "${deviceId}" from ${knownPeers!.path}`
@@ -155,9 +159,13 @@ function proofBy(
     const { deviceId, host, port } = place;
     const question = JSON.stringify({ nonce, host, port });
     await send(["PUBLISH", channelOf(deviceId), question]);
-    const end = performance.now() + TIMEOUT * 1_000;
+    const end = performance.now() + PROOF_TIMEOUT * 1_000;
     // Whoever is on that Redis may answer too: what proves nothing is nothing.
-    for (let left = TIMEOUT; left > 0; left = (end - performance.now()) / 1e3) {
+    for (
+      let left = PROOF_TIMEOUT;
+      left > 0;
+      left = (end - performance.now()) / 1e3
+    ) {
       const reply = await send(["BLPOP", answerKey(nonce), left.toFixed(3)]);
       const [, proof] = Array.isArray(reply) ? reply : [];
       if (proof === undefined) break;
@@ -168,7 +176,7 @@ function proofBy(
     throw new RedisError({
       attempted: `send to "${deviceId}"`,
       reason:
-        `nobody there has proved within ${TIMEOUT} s to have the key ${fingerprint} of "${deviceId}"`,
+        `nobody there has proved within ${PROOF_TIMEOUT} s to have the key ${fingerprint} of "${deviceId}"`,
       advice:
         "see whether its backend runs; if so, somebody else has announced its name and key",
     }, "auth");

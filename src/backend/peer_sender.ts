@@ -24,6 +24,7 @@ import { traceSending } from "../telemetry/mod.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import type { KnownPeers } from "./identity.ts";
 import type { PeerOptions } from "./peer_access.ts";
+import { PROOF_TIMEOUT } from "./peer_proof.ts";
 import { firstWay, type PeerWay } from "./peer_ways.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
@@ -214,7 +215,8 @@ export class PeerSender implements AsyncDisposable {
     const outbox = new Outbox(args, {
       logger,
       daemon,
-      connectionTimeout: parseRedisArgs(args).connectTimeout,
+      connectionTimeout: parseRedisArgs(args).connectTimeout +
+        (greet === undefined ? 0 : PROOF_TIMEOUT),
       ...(greet && { greet }),
     });
     const open: Open = { outbox, idle: undefined, pending: 0 };

@@ -16,7 +16,7 @@ import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
-import type { PeerOptions } from "../backend/peer_access.ts";
+import { type PeerOptions, peerOptions } from "../backend/peer_access.ts";
 import { peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
 import { isScheduled } from "../redis/delayed.ts";
@@ -55,7 +55,7 @@ async function openAtPeer(
   await firstWay({
     peers: await findPeers(name, isDevice, signal, Math.min(wait, SEARCH)),
     redisArgs: own,
-    known: ({ deviceId }) => ({ ...peers[deviceId], ...trust }),
+    known: ({ deviceId }) => ({ ...peerOptions(peers, deviceId), ...trust }),
     knownPeers,
     logger,
   }, async ({ peer: { deviceId, queue }, access, proof: { greet, pin } }) => {
