@@ -108,7 +108,7 @@ function headOf(path: Desk["path"], title: string): Html {
 export function loginPage(path: Desk["path"], problem = ""): Html {
   return html`
     <!doctype html>
-    <html lang="en">
+    <html lang="en" data-base="${path("")}">
       <head>${headOf(path, "Log in")}</head>
       <body class="alone">
         <main id="main">

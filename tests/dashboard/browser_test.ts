@@ -225,10 +225,27 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     assert.equal(JSON.parse(copied).args.type, EVIL);
     await row.getByRole("button", { name: "Keep" }).click();
     await page.locator("#kept .message").waitFor();
+    await row.getByRole("button", { name: "Kept" }).waitFor();
     await row.getByRole("button", { name: "Send again" }).click();
     await page.getByText("Sent to platypush/backend/redis").waitFor();
     await page.locator("#rows .message", { hasText: EVIL }).nth(1).waitFor();
     assert.equal(await page.locator("main img").count(), 0);
+  });
+
+  await t.step("What is kept stays in the tab until it is let go", async () => {
+    await go(page, scene, "settings");
+    await go(page, scene, "messages");
+    const kept = page.locator("#kept .message", { hasText: EVIL });
+    await kept.getByText('"hall"').waitFor();
+    assert.equal(await page.locator("main img").count(), 0);
+    const row = page.locator("#rows .message", { hasText: EVIL }).nth(1);
+    await row.locator("summary").first().click();
+    await row.getByRole("button", { name: "Kept" }).waitFor();
+    await kept.getByRole("button", { name: "Let go" }).click();
+    await row.getByRole("button", { name: "Keep" }).waitFor();
+    await page.reload();
+    await page.locator("#rows .message").first().waitFor();
+    assert.equal(await page.locator("#kept .message").count(), 0);
   });
 
   await t.step("Messages are filtered while one types", async () => {

@@ -12,8 +12,11 @@ export class Messages {
   constructor(root: Document) {
     this.#root = root;
     this.#base = root.documentElement.dataset["base"] ?? "";
+    // Who has logged out leaves nothing in the browser.
+    if (root.querySelector(".login [name=token]")) this.#store("");
     const filter = root.querySelector<HTMLInputElement>("#filter");
     if (filter === null) return;
+    this.#restore();
     filter.addEventListener(
       "input",
       () => later(() => this.#filter(filter.value)),
@@ -59,6 +62,7 @@ export class Messages {
     const fragment = readHtml(await response.text());
     localTimes(fragment);
     shown.replaceWith(fragment);
+    this.#showKept();
   }
 
   #show(html: string): void {
@@ -70,6 +74,7 @@ export class Messages {
     rows.prepend(fragment);
     const limit = Number(rows.dataset["limit"]);
     while (rows.childElementCount > limit) rows.lastElementChild!.remove();
+    this.#showKept();
     this.#root.querySelector("[data-empty]")?.toggleAttribute("hidden", true);
   }
 
@@ -116,8 +121,8 @@ export class Messages {
   }
 
   async #act(button: HTMLElement, message: HTMLElement): Promise<void> {
-    if (button.matches("[data-keep]")) return this.#keep(message);
-    if (button.matches("[data-copy]")) {
+    if (button.matches("[data-keep]")) await this.#keep(message);
+    else if (button.matches("[data-copy]")) {
       const json = await this.#jsonOf(message);
       if (json !== undefined) await copy(json);
     } else if (button.matches("[data-send]")) {
@@ -127,20 +132,67 @@ export class Messages {
     }
   }
 
-  #keep(message: HTMLElement): void {
-    const kept = this.#root.querySelector("#kept")!;
-    const card = this.#root.querySelector("#kept-card")!;
-    const button = message.querySelector("[data-keep]")!;
-    if (message.parentElement === kept) {
-      message.remove();
-    } else {
+  /** Keeps a message as long as this tab is there, or lets it go. */
+  async #keep(message: HTMLElement): Promise<void> {
+    const kept = this.#kept;
+    const isKept = message.parentElement === kept;
+    if (isKept) message.remove();
+    else {
+      // The server forgets it some time.
+      if (await this.#jsonOf(message) === undefined) return;
       const copy = message.cloneNode(true) as HTMLElement;
       copy.querySelector("[data-keep]")!.textContent = "Let go";
       kept.prepend(copy);
-      button.textContent = "Kept";
-      button.setAttribute("disabled", "");
     }
-    card.toggleAttribute("hidden", kept.childElementCount === 0);
+    if (!this.#store(kept.innerHTML) && !isKept) {
+      kept.firstElementChild!.remove();
+      toast("There is no room for more: let another one go.", true);
+    }
+    this.#showKept();
+  }
+
+  get #kept(): HTMLElement {
+    return this.#root.querySelector("#kept")!;
+  }
+
+  #restore(): void {
+    const html = sessionStorage.getItem(this.#key) ?? "";
+    this.#kept.replaceChildren(readHtml(html));
+    this.#showKept();
+  }
+
+  /** Where the tab has what is kept: there may be more pages than one on this host. */
+  get #key(): string {
+    return `platypush-kept:${this.#base}`;
+  }
+
+  /** Stores what is kept; tells whether there was room for it. */
+  #store(html: string): boolean {
+    try {
+      if (html === "") sessionStorage.removeItem(this.#key);
+      else sessionStorage.setItem(this.#key, html);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Shows which messages are kept, above the list and in it. */
+  #showKept(): void {
+    const ids = new Set<string | undefined>();
+    for (const { dataset } of this.#kept.querySelectorAll<HTMLElement>("li")) {
+      ids.add(dataset["id"]);
+    }
+    this.#root.querySelector("#kept-card")!
+      .toggleAttribute("hidden", ids.size === 0);
+    for (
+      const row of this.#root.querySelectorAll<HTMLElement>("#rows .message")
+    ) {
+      const isKept = ids.has(row.dataset["id"]);
+      const button = row.querySelector("[data-keep]")!;
+      button.textContent = isKept ? "Kept" : "Keep";
+      button.toggleAttribute("disabled", isKept);
+    }
   }
 }
 

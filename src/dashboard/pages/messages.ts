@@ -30,8 +30,12 @@ export const messagesPage: Page = {
         ? html`
           <div class="card note">
             <p><strong>Messages can only be seen by the program that takes them off the queue.</strong></p>
-            <p
-              class="quiet">Give the page its backend there: <code>dashboard({ backend })</code>. Or start this command with <code>--bus</code>, to see what passes on the main bus of a Platypush.</p>
+            <p>Redis gives each message to one taker, so to show it here would be to take it away from there.</p>
+            <ul>
+              <li>In the program that takes them, <code>dashboard({ backend })</code> serves this page with all that passes.</li>
+              <li>The command line shows what passes on the main bus of a Platypush with <code>dashboard --bus</code>.</li>
+              <li>How many wait, are in hand and have failed is on the other pages, here, too.</li>
+            </ul>
           </div>
         `
         : html`
@@ -50,7 +54,7 @@ export const messagesPage: Page = {
             </details>
           </form>
           <section id="kept-card" class="card" hidden>
-            <h2>Kept</h2>
+            <h2>Kept <span class="quiet">in this tab, until it is closed</span></h2>
             <ol id="kept" class="messages"></ol>
           </section>
         `}
@@ -78,7 +82,10 @@ function sendAgain(app: Hono, { backend, passed }: Desk): void {
     const form = await context.req.formData();
     const kept = passed.find(String(form.get("id")));
     if (kept === undefined) {
-      return context.json({ message: "This message is no longer kept." }, 409);
+      return context.json({
+        message:
+          "The server has forgotten this message: copy it as JSON, and send that.",
+      }, 409);
     }
     await backend.sendMessage(kept.message);
     return context.json({ message: `Sent to ${[backend.queue].flat()[0]}` });
