@@ -16,8 +16,40 @@ const ADVICE: Partial<Record<RedisError["code"], string>> = {
   tls:
     "Use rediss:// only where the server speaks TLS, and name the authority that has signed its certificate (ssl_ca_certs).",
   unsupported: "Upgrade the server: Redis 6.2 or newer, or Valkey.",
-  permission: "Let the user run HELLO and PING: +@connection",
+  permission: "Let the user run HELLO and PING: +hello +ping",
 };
+
+const NO_NETWORK =
+  "Connect to the network that the server is in; on this host itself, switch the loopback interface on: ip link set lo up";
+const SILENCE =
+  "See whether something between swallows the packets: a firewall, or on this host itself a loopback interface that is down (ip link set lo up); or whether the server hangs.";
+const NO_NAME =
+  "Correct the host's name, or see whether a name server knows it: getent hosts NAME";
+
+/** Says what to do where no server is to blame, by the error of the system. */
+const SYSTEM_ADVICE: Readonly<Record<string, string>> = {
+  ENETUNREACH: NO_NETWORK,
+  ENETDOWN: NO_NETWORK,
+  EHOSTUNREACH:
+    "See whether the server's host is on and in this network, and whether its address is right.",
+  ENOTFOUND: NO_NAME,
+  EAI_AGAIN: NO_NAME,
+};
+
+/** Says what to do about an error of connecting. */
+function adviceFor(error: RedisError): string {
+  for (let cause: unknown = error; cause instanceof Error;) {
+    const { code } = cause as { code?: unknown };
+    const advice = SYSTEM_ADVICE[String(code)];
+    if (advice !== undefined) return advice;
+    cause = cause.cause;
+  }
+  const { advice, code, reason } = error;
+  if (code === "connection" && /^no answer within/.test(reason)) return SILENCE;
+  return advice?.startsWith("ACL SETUSER ")
+    ? advice
+    : ADVICE[code] ?? "Look into the server's log.";
+}
 
 /**
  * Connects to the server.
@@ -45,10 +77,7 @@ export async function checkServer(
     if (!(error instanceof RedisError) || error.code === "closed") throw error;
     // A server that takes nothing that is written refuses PING, too.
     const [message, advice] = explainReply(error) ??
-      [
-        `${error.message}.`,
-        ADVICE[error.code] ?? "Look into the server's log.",
-      ];
+      [`${error.message}.`, adviceFor(error)];
     return [failure("server", message, advice)];
   }
 }

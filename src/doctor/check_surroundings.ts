@@ -68,6 +68,11 @@ export async function* checkPermissions(
 /** The time that a packet to ourselves may take, in seconds. */
 const TIMEOUT = 1;
 
+const SHUT =
+  "Let UDP port 5353 and 224.0.0.251 pass the firewall; in a container, use the host's network.";
+const TAKEN =
+  "Another program has UDP port 5353 there to itself: find it (ss -ulpn 'sport = 5353'), and end it or let it share the port (SO_REUSEADDR).";
+
 /**
  * Looks at whether multicast works, by which Zeroconf finds and announces: on
  * each interface it joins the group and listens for its own packet.
@@ -86,7 +91,9 @@ export async function* checkMulticast(): AsyncGenerator<Finding> {
     yield (isAnyHeard ? warning : failure)(
       "multicast",
       `Does not work on ${interfaces[index]!.name}: ${problem}.`,
-      "Let UDP port 5353 and 224.0.0.251 pass the firewall; in a container, use the host's network. Without it, nobody is found and nothing announced there.",
+      `${
+        problem.includes("EADDRINUSE") ? TAKEN : SHUT
+      } Without it, nobody is found and nothing announced there.`,
     );
   }
   if (interfaces.length === 0) {

@@ -302,6 +302,12 @@ const CONNECTION_REASONS: Readonly<
   EAI_AGAIN: ["the host's name does not resolve at the moment"],
   ENOENT: ["there is no such socket", "check `unix_socket_path`"],
   EACCES: ["this user may not open the socket"],
+  ENETUNREACH: ["no network leads there", "is the network up?"],
+  ENETDOWN: ["the network is down", "is the network up?"],
+  EHOSTUNREACH: [
+    "nobody answers for that host in its network",
+    "is it on, and is `host` right?",
+  ],
   ECONNRESET: ["the server broke the connection off"],
 };
 

@@ -97,3 +97,51 @@ Deno.test({
     assert.match((await look()).join(), /^failure: Does not work on lo: /);
   },
 });
+
+Deno.test({
+  name: `doctor tells a network that is down from a server that is${
+    reason ? ` (skipped: ${reason})` : ""
+  }`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    const look = async (url: string): Promise<string[]> => {
+      const ended = await runProgram(
+        ["cli.ts", "doctor", "--json", "--url", url],
+        { namespace },
+      );
+      assert.equal(ended.code, 1, ended.stderr);
+      return linesOf(ended).filter(({ status }) => status !== "ok").map((
+        { check, message, advice },
+      ) => `${check}: ${message} | ${advice}`);
+    };
+    const [far] = await look("redis://10.1.2.3");
+    assert.match(far!, /^server: .*no network leads there; .*ENETUNREACH/);
+    assert.match(far!, /\| Connect to the network that the server is in/);
+    const [nameless] = await look("redis://host.invalid");
+    assert.match(nameless!, /does not resolve.*\| Correct the host's name/);
+    const [refused] = await look("redis://127.0.0.1");
+    assert.match(refused!, /refused; .*\| Start the server/);
+
+    // Another program that does not share the port.
+    const taking = namespace.start("python3", [
+      "-c",
+      "import socket, sys; s = socket.socket(2, 2); s.bind(('', 5353)); print('taken', flush=True); sys.stdin.read()",
+    ]);
+    assert.equal(await taking.line(), "taken");
+    const [, taken] = await look("redis://127.0.0.1");
+    assert.match(
+      taken!,
+      /^multicast: .*EADDRINUSE.*\| Another program has UDP/,
+    );
+    await taking.stop("SIGKILL");
+
+    await namespace.ip("link", "set", "lo", "down");
+    const [silent] = await look("redis://127.0.0.1");
+    assert.match(silent!, /no answer within .*\| See whether .* lo up/);
+    await namespace.ip("addr", "flush", "dev", "lo");
+    const [down, nowhere] = await look("redis://127.0.0.1");
+    assert.match(down!, /no network leads there.*ip link set lo up$/);
+    assert.match(nowhere!, /^multicast: There is no network interface/);
+  },
+});

@@ -63,12 +63,12 @@ for (const transport of ["a socket", "TCP"]) {
     const place = server.address;
     await using letters = new DeadLetters(args, { queue: "queue" });
     await using outbox = new Outbox(args);
-    const said: [Promise<unknown>, string, string][] = [
-      [letters.count(), 'count the dead letters of "queue"', "llen"],
-      [outbox.push("queue", "one"), 'send to "queue"', "rpush"],
+    const said: [() => Promise<unknown>, string, string][] = [
+      [() => letters.count(), 'count the dead letters of "queue"', "llen"],
+      [() => outbox.push("queue", "one"), 'send to "queue"', "rpush"],
     ];
     for (const [work, attempted, command] of said) {
-      await assert.rejects(work, (error: RedisError) => {
+      await assert.rejects(work(), (error: RedisError) => {
         assert.equal(error.code, "permission");
         assert.equal(error.refused, "command");
         assert.equal(error.reply, "NOPERM");
