@@ -36,7 +36,8 @@ export interface RedisBackendOptions extends BackendOptions {
   maxDeadLetters?: number;
   /**
    * The number of bytes that the dead letters of a queue may take in Redis; the
-   * oldest make room. Default: 16 MiB.
+   * oldest make room. The text of one that alone is larger is kept beside them; there
+   * is one such text at a time, the newest. Default: 16 MiB.
    */
   maxDeadLetterBytes?: number;
   /** For how many seconds a dead letter is kept. Default: 30 days. */

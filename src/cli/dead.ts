@@ -155,8 +155,14 @@ function describe(letter: DeadLetter, paint: Paint): string[] {
     ["error", letter.error],
     ["time", new Date(letter.time * 1000).toISOString()],
     ["deliveries", String(letter.deliveries)],
-    ["bytes", String(letter.payload.byteLength)],
-    text === undefined ? ["base64", base64Of(letter)] : ["message", text],
+    ["bytes", String(letter.size)],
+    letter.payload.length < letter.size
+      ? letter.key === undefined
+        ? ["message", "only its size is left: a newer one had the place"]
+        : ["key", letter.key]
+      : text === undefined
+      ? ["base64", base64Of(letter)]
+      : ["message", text],
   ];
   return facts.map(([name, value]) =>
     `${paint("dim", name.padEnd(12))}${printable(value)}`
@@ -351,12 +357,15 @@ export async function idsOf(
 
 /**
  * Writes a dead letter as one line of JSON: with the message as text under
- * `message`, or under `base64` where it is not UTF-8.
+ * `message`, or under `base64` where it is not UTF-8, or with the `key` where it is
+ * kept apart.
  */
 function deadLetterJson(letter: DeadLetter): string {
-  const { payload: _, ...rest } = letter;
+  const { payload, ...rest } = letter;
   const message = textOf(letter);
-  const whole = message === undefined
+  const whole = payload.length < letter.size
+    ? rest
+    : message === undefined
     ? { ...rest, base64: base64Of(letter) }
     : { ...rest, message };
   return printableJson(JSON.stringify(whole));

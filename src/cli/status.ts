@@ -59,7 +59,7 @@ function describe(
         ? String(deadLetters.count)
         : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}${
           nearly("deadLetters", deadLetters)
-        }`,
+        }${besideThem(deadLetters)}`,
     ],
     ...status.missed.map((missed): [string, string] => [
       "missed",
@@ -90,6 +90,14 @@ function describe(
 function nearly(...kept: Parameters<typeof nearLimit>): string {
   const near = nearLimit(...kept);
   return near === undefined ? "" : `; they ${near}`;
+}
+
+function besideThem(
+  { textBytes = 0 }: QueueStatus["deadLetters"],
+): string {
+  return textBytes === 0
+    ? ""
+    : `; the text of one takes ${size(textBytes)} more`;
 }
 
 function pauseOf({ since, by }: NonNullable<QueueStatus["pause"]>): string {

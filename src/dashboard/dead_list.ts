@@ -111,7 +111,8 @@ function isWanted(
 
 function rowOf(letter: DeadLetter): DeadRow {
   const text = textOf(letter);
-  return { letter, text, subject: subjectOf(text) };
+  const isApart = letter.payload.length < letter.size;
+  return { letter, text, subject: isApart ? "(large)" : subjectOf(text) };
 }
 
 /** A token, in JSON or in a Python literal. */
@@ -131,7 +132,9 @@ export function withTokens(text: string, { payload }: DeadLetter): string {
   });
 }
 
-function textOf({ payload }: DeadLetter): string | undefined {
+/** Reads its message; `undefined` where it is no text, or is not in the letter. */
+function textOf({ payload, size }: DeadLetter): string | undefined {
+  if (payload.length < size) return undefined;
   try {
     return decoder.decode(payload).replace(TOKEN, `$1"${MASK}"`);
   } catch {

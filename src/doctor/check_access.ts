@@ -95,6 +95,7 @@ export type Deed =
   | "list dead letters"
   | "purge dead letters"
   | "requeue dead letters"
+  | "requeue large dead letters"
   | "survey"
   | "pause"
   | "resume";
@@ -105,7 +106,7 @@ export function commandsFor(
 ): Readonly<Record<Deed, readonly Words[]>> {
   const keys = queueKeys(queue, "doctor");
   const { processing, heartbeat, consumers, deliveries } = keys;
-  const { retry, delayed, dead, paused, subscribers } = keys;
+  const { retry, delayed, dead, text, paused, subscribers } = keys;
   const batch = `${keys.batch}1`;
   const response = "platypush/responses/doctor";
   const duplicate = `${keys.duplicates}doctor`;
@@ -151,6 +152,7 @@ export function commandsFor(
       ["RPUSH", dead, ""],
       ["LTRIM", dead, "0", "-1"],
       ["SORT", queue, "BY", "nosort", "STORE", batch],
+      ["RENAME", batch, text],
       ["MEMORY", "USAGE", dead],
       ["TIME"],
     ],
@@ -206,6 +208,12 @@ export function commandsFor(
       // Takes it back where something else is refused.
       ["LTRIM", queue, "0", "-2"],
     ],
+    "requeue large dead letters": [
+      ["EXISTS", text],
+      ["LMOVE", text, queue, "LEFT", "RIGHT"],
+      ["DEL", text],
+      ["GET", text],
+    ],
     survey: [
       ["EVAL", "return 1", "1", queue],
       ["LLEN", queue],
@@ -257,6 +265,11 @@ const PURPOSES: readonly Purpose[] = [
       "purge dead letters",
       "requeue dead letters",
     ],
+  },
+  {
+    name: "requeue dead letters that are larger than maxDeadLetterBytes",
+    isCommon: false,
+    deeds: ["requeue large dead letters"],
   },
   {
     name: "see how the queue stands",

@@ -5,7 +5,7 @@ import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot, queueKeys } from "../redis/queue_keys.ts";
-import { amount } from "../units.ts";
+import { amount, size } from "../units.ts";
 import { nearLimit } from "./near_limit.ts";
 
 /** Says what to do when a server does not let us in. */
@@ -264,7 +264,7 @@ async function* checkStanding(
       queue,
     ).catch((error) => {
       if (error instanceof RedisError && error.code === "permission") {
-        const deadLetters = { count: 0, bytes: 0 };
+        const deadLetters = { count: 0, bytes: 0, textBytes: 0 };
         const nothing = {
           length: 0,
           consumers: [],
@@ -315,6 +315,15 @@ async function* checkStanding(
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
+  if (missed.some(({ isIndexed }) => !isIndexed)) {
+    yield warning(
+      "queue",
+      `Somebody has removed subscribers for which messages of "${queue}" wait from ${
+        queueKeys(queue, "").subscribers
+      }.`,
+      "Start a listener: it enters them again (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
+    );
+  }
   for (const { subscriber, count, bytes } of missed) {
     yield warning(
       "queue",
@@ -339,6 +348,16 @@ async function* checkStanding(
         amount(deadLetters.count, "message")
       } of "${queue}" could not be handled.`,
       "Look at them (dead list), then requeue or purge them.",
+    );
+  }
+  const { textBytes = 0 } = deadLetters;
+  if (textBytes > 0) {
+    yield warning(
+      "queue",
+      `The text of a dead letter of "${queue}" alone takes ${
+        size(textBytes)
+      }, beside the others.`,
+      "Requeue or purge it; otherwise it makes room for the next one of that kind.",
     );
   }
   const near = nearLimit("deadLetters", deadLetters);

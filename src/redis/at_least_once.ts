@@ -1,6 +1,7 @@
 import { retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
+import type { FoundKeys } from "./find_keys.ts";
 import { isLoss } from "./find_server.ts";
 import type { Member } from "./heartbeat.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
@@ -106,8 +107,11 @@ export class AtLeastOnce extends Consumer implements Member {
     await this.options.box.look(this.options.control);
   }
 
-  async reenter(found: readonly string[]): Promise<void> {
-    await this.#recoverer.reenter(found);
+  async reenter({ batches, subscribers, texts }: FoundKeys): Promise<void> {
+    const { options } = this;
+    if (batches.length > 0) await this.#recoverer.reenter(batches);
+    if (subscribers.length > 0) await options.subscribers.reenter(subscribers);
+    if (texts.length > 0) await options.box.reenter(texts, options.control);
   }
 
   protected override async checkRights(): Promise<void> {

@@ -1,12 +1,9 @@
+import { Burial } from "./burial.ts";
 import { Consumer, type Failure, TakenBatch, written } from "./consumer.ts";
-import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import { identify, type Identities } from "./history.ts";
-import { explainWrongType, queueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { explainWrongType } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
-import { defineScript } from "./script.ts";
-import { amount } from "../units.ts";
 
 /** The first batch is small, since nobody knows yet how large messages are. */
 const FIRST_COUNT = 16;
@@ -18,6 +15,7 @@ const FIRST_COUNT = 16;
 export class AtMostOnce extends Consumer {
   #hasBlmpop = false;
   #count = FIRST_COUNT;
+  readonly #burial = new Burial(this.options);
   #prefetched: Promise<readonly Uint8Array[]> | undefined;
 
   protected override async checkRights(): Promise<void> {
@@ -40,7 +38,8 @@ export class AtMostOnce extends Consumer {
   }
 
   protected override async leave(): Promise<void> {
-    // Nothing of ours is on the server.
+    // Nothing of ours is on the server, but something may still have to get there.
+    await this.#burial.stop();
   }
 
   protected override async takeOne(): Promise<void> {
@@ -50,7 +49,7 @@ export class AtMostOnce extends Consumer {
     let payloads = await reply;
     if (payloads.length === 0) payloads = await this.#wait();
     if (payloads.length === 0) return;
-    const batch = new PoppedBatch(this, payloads);
+    const batch = new PoppedBatch(this, payloads, this.#burial);
     this.#adapt(batch);
     if (payloads.length >= asked) {
       // There is more: the server looks it up while this batch is dealt with.
@@ -142,12 +141,23 @@ class PoppedBatch extends TakenBatch {
     time: Date.now() / 1000,
     known: {},
   };
+  readonly #burial: Burial;
+
+  /** @param burial Buries what could not be handled. */
+  constructor(
+    consumer: Consumer,
+    payloads: readonly Uint8Array[],
+    burial: Burial,
+  ) {
+    super(consumer, payloads);
+    this.#burial = burial;
+  }
 
   protected override async tell(
     failures: readonly Failure[],
     returned: readonly Failure[],
   ): Promise<void> {
-    const { stats, logger, queue, box } = this.consumer.options;
+    const { stats } = this.consumer.options;
     const notHandled = [...failures, ...returned];
     stats.acknowledged += this.payloads.length - notHandled.length;
     const buried = notHandled.filter(({ reason }) =>
@@ -155,52 +165,10 @@ class PoppedBatch extends TakenBatch {
     );
     stats.dropped += notHandled.length - buried.length;
     if (buried.length === 0) return;
-    try {
-      const room = await this.#bury(buried);
-      stats.deadLettered += buried.length;
-      for (const { reason, error } of buried) {
-        box.onBuried(reason === "left" ? "dropped" : reason, error.message);
-      }
-      box.onRoom(room);
-    } catch (error) {
-      logger.error(
-        `${(error as RedisError).message}. Lost ${
-          amount(buried.length, "message")
-        } of "${queue}", which could not be handled.`,
-      );
-    }
-  }
-
-  /** Appends dead letters, and lets the oldest make room for them. */
-  static readonly #BURY = defineScript(`
--- KEYS[1]  the list of the dead letters
--- ARGV[1…] what the dead letters may take, see makeRoom
--- ARGV[4…] the dead letters
--- Returns what makeRoom does.
-${MAKE_ROOM}
-for position = 4, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[position]) end
-return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
-`);
-
-  async #bury(failures: readonly Failure[]): Promise<Room> {
-    const { control, queue, box } = this.consumer.options;
-    const letters = failures.map(({ index, reason, error }) =>
-      box.encode({
-        id: identify(this.identities, index).id,
-        queue,
-        reason: reason === "left" ? "dropped" : reason,
-        error: error.message,
-        time: Date.now() / 1000,
-        deliveries: 1,
-        payload: this.payloads[index]!,
-      })
-    );
-    await control.ready();
-    return await control.script<Room>(
-      PoppedBatch.#BURY,
-      [queueKeys(queue, "").dead],
-      [...box.limits, ...letters],
-      { isReply: isRoom },
+    await this.#burial.bury(
+      buried,
+      this.payloads,
+      (index) => identify(this.identities, index).id,
     );
   }
 }

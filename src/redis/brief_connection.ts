@@ -13,6 +13,8 @@ export interface BriefOptions {
   key?: string;
   /** Gives up when aborted, also what is asked later on. */
   signal?: AbortSignal;
+  /** The largest answer that is wanted, in bytes: the connection is given up when a larger one is announced. */
+  maxReply?: number;
 }
 
 /**
@@ -53,8 +55,11 @@ export class BriefConnection implements Disposable {
     options: BriefOptions = {},
   ): Promise<BriefConnection> {
     const settings = parseRedisArgs(args);
-    const { signal = new AbortController().signal } = options;
-    const server = await connectToServer(settings, options.key, { signal });
+    const { signal = new AbortController().signal, maxReply } = options;
+    const server = await connectToServer(settings, options.key, {
+      signal,
+      maxReply,
+    });
     return new BriefConnection(server, settings, signal);
   }
 

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
+import { queueKeys } from "./queue_keys.ts";
 import { withoutToken } from "./shown.ts";
 
 /** Listed by key, so that the compiler finds one that is missing here. */
@@ -80,13 +81,19 @@ export interface DeadLetter {
   /** The number of times that it was delivered. */
   readonly deliveries: number;
   /**
-   * The number of bytes that the message had. Where that is more than it has
-   * now, its text was given up, since it alone took more than
-   * {@linkcode InboxOptions.maxDeadLetterBytes}.
+   * The number of bytes that the message had. Where the payload has fewer, it
+   * alone took more than {@linkcode InboxOptions.maxDeadLetterBytes}: then its text
+   * is at {@linkcode DeadLetter.key}.
    */
   readonly size: number;
-  /** The message as it arrived, byte for byte. */
+  /** The message as it arrived, byte for byte; empty where it is kept apart. */
   readonly payload: Uint8Array;
+  /**
+   * The key in Redis at which a text that is too large for the others is kept
+   * apart, as the only element of a list. It is `undefined` for all others, and
+   * where a newer one had to have the place.
+   */
+  readonly key: string | undefined;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -99,7 +106,7 @@ const LINE_END = 10;
  */
 export function encodeDeadLetter(
   letter:
-    & Omit<DeadLetter, "index" | "received" | "size">
+    & Omit<DeadLetter, "index" | "received" | "size" | "key">
     & Partial<DeadLetter>,
 ): string {
   const { payload, ...rest } = letter;
@@ -126,7 +133,7 @@ export function encodeDeadLetter(
  */
 export function encodeEnvelope(
   letter:
-    & Omit<DeadLetter, "index" | "payload" | "received" | "size">
+    & Omit<DeadLetter, "index" | "payload" | "received" | "size" | "key">
     & Partial<DeadLetter>,
   size = 0,
 ): string {
@@ -140,6 +147,8 @@ export function encodeEnvelope(
  *
  * @param queue The queue whose list it is.
  * @param index Where it is in the list.
+ * @returns The dead letter. Where its text is not in the list, the key is the one at
+ * which it is, if it is still there.
  */
 export function decodeDeadLetter(
   bytes: Uint8Array,
@@ -177,6 +186,7 @@ export function decodeDeadLetter(
         deliveries,
         size: isWhole ? payload.length : size,
         payload,
+        key: isWhole ? undefined : `${queueKeys(queue, "").text}:${id}`,
       });
     }
   } catch {
@@ -193,6 +203,7 @@ export function decodeDeadLetter(
     deliveries: 0,
     size: bytes.length,
     payload: bytes,
+    key: undefined,
   });
 }
 

@@ -9,6 +9,7 @@ import {
 import { queueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
+import { amount } from "../units.ts";
 
 /** The part of a limit from which on it is warned of, and below which again. */
 const NEAR = 0.8;
@@ -51,6 +52,40 @@ local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
 end
 `;
 
+/**
+ * Lua functions that keep a text which is too large for the list of dead letters
+ * at a key of its own. It gets there by a command that moves or copies it inside
+ * of Redis: through a script it would take seven times as much memory.
+ *
+ * There is one such text of a queue at a time, and the newest wins. It needs
+ * `add` and `commit` of `defineMove`.
+ */
+export const KEEP_TEXT = `
+local function textKey(text, letter)
+  return text .. ':' .. (letter:match('^{"id":"([^"]*)"') or '')
+end
+-- Notes that the text of a letter is at its key. Returns how many had to go.
+local function keepText(text, letter, maxCount, seconds)
+  local key = textKey(text, letter)
+  if tonumber(maxCount) == 0 then return redis.call('DEL', key) end
+  redis.call('EXPIRE', key, seconds)
+  local before = redis.call('GET', text)
+  redis.call('SET', text, letter, 'EX', seconds)
+  if not before or before == letter then return 0 end
+  return redis.call('DEL', textKey(text, before))
+end
+-- Buries the one message of a batch: its list becomes the key of its text.
+local function buryApart(batch, dead, text, letter, maxCount, seconds)
+  add({'LTRIM', dead, 0, -2}, 'RPUSH', dead, letter)
+  redis.call('RENAME', batch, textKey(text, letter))
+  commit()
+  return keepText(text, letter, maxCount, seconds)
+end
+`;
+
+/** The longest time for which a text is kept, in seconds. */
+const LONGEST_EXPIRY = 1e9;
+
 /** The reply of {@link MAKE_ROOM}. */
 export type Room = readonly [lost: number, count: number, bytes: number];
 
@@ -87,29 +122,48 @@ export class DeadLetterBox {
   #lookAt = 0;
   readonly #reports = new Map<string, { until: number; count: number }>();
 
+  /** See {@link DeadLetterLimits}. */
+  readonly maxDeadLetters: number;
+  /** See {@link DeadLetterLimits}. */
+  readonly maxDeadLetterBytes: number;
+
   constructor(options: DeadLetterBoxOptions) {
     this.#options = options;
+    this.maxDeadLetters = options.maxDeadLetters;
+    this.maxDeadLetterBytes = options.maxDeadLetterBytes;
   }
 
-  /** The largest number, the most bytes, and the time before which one is too old, for {@link MAKE_ROOM}. */
+  /**
+   * The largest number, the most bytes, and the time before which one is too old,
+   * for {@link MAKE_ROOM}; and for how many seconds a text is kept, for
+   * {@link KEEP_TEXT}.
+   */
   get limits(): readonly string[] {
     const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = this.#options;
     const oldest = Math.max(0, Date.now() / 1000 - deadLetterAge);
-    return [String(maxDeadLetters), String(maxDeadLetterBytes), String(oldest)];
+    const expiry = Math.ceil(Math.min(deadLetterAge, LONGEST_EXPIRY));
+    return [maxDeadLetters, maxDeadLetterBytes, oldest, expiry].map(String);
   }
 
   /**
    * Writes a dead letter as {@link encodeDeadLetter} does. Of one that alone takes
-   * more than all may, only the size is left: it would push out all others, and
-   * then go itself.
+   * more than all may, only the envelope comes into the list: it would push out all
+   * others, and then go itself.
+   *
+   * @returns The element of the list, and whether its text is to be kept apart.
    */
-  encode(letter: Parameters<typeof encodeDeadLetter>[0]): string {
-    const text = encodeDeadLetter(letter);
-    if (Buffer.byteLength(text) <= this.#options.maxDeadLetterBytes) {
-      return text;
-    }
+  encode(
+    letter: Parameters<typeof encodeDeadLetter>[0],
+  ): { readonly text: string; readonly isApart: boolean } {
     const { payload, ...rest } = letter;
-    return encodeEnvelope(rest, payload.length);
+    const { maxDeadLetterBytes } = this.#options;
+    if (payload.length <= maxDeadLetterBytes) {
+      const text = encodeDeadLetter(letter);
+      if (Buffer.byteLength(text) <= maxDeadLetterBytes) {
+        return { text, isApart: false };
+      }
+    }
+    return { text: encodeEnvelope(rest, payload.length), isApart: true };
   }
 
   /** Reports that messages have become dead letters. */
@@ -151,26 +205,104 @@ export class DeadLetterBox {
     this.#isNear = isNear;
   }
 
-  /** Lets those go that are too old. */
+  /** Lets those go that are too old, and enters the one again whose text is there. */
   static readonly #LOOK = defineMove(
-    ["list"],
+    ["list", "string"],
     `
 -- KEYS[1]  the list of the dead letters
+-- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
 -- ARGV[1…] what they may take, see makeRoom
 -- Returns what makeRoom does.
 ${MAKE_ROOM}
+${KEEP_TEXT}
+local letter = redis.call('GET', KEYS[2])
+if letter then
+  if redis.call('EXISTS', textKey(KEYS[2], letter)) == 0 then
+    redis.call('DEL', KEYS[2])
+  elseif not redis.call('LPOS', KEYS[1], letter) then
+    -- Somebody has removed the list, or the letter had to make room.
+    redis.call('RPUSH', KEYS[1], letter)
+  end
+end
 return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 `,
   );
+
+  /** Enters dead letters again of which only the text is there. */
+  static readonly #ENTER = defineMove(
+    ["list", "string"],
+    `
+-- KEYS[1]  the list of the dead letters
+-- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
+-- ARGV[1]  for how many seconds a text is kept
+-- ARGV[2…] in turns: an id, and a letter to be put into the list for it
+-- Returns how many were missing.
+${KEEP_TEXT}
+local known = redis.call('GET', KEYS[2])
+local missing = 0
+for at = 2, #ARGV, 2 do
+  local start, letter = '{"id":"' .. ARGV[at] .. '"', ARGV[at + 1]
+  local key = textKey(KEYS[2], letter)
+  local bytes = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
+  if bytes and not (known and textKey(KEYS[2], known) == key) then
+    local isThere = false
+    for first = 0, redis.call('LLEN', KEYS[1]) - 1, 100 do
+      for _, one in ipairs(redis.call('LRANGE', KEYS[1], first, first + 99)) do
+        isThere = isThere or one:sub(1, #start) == start
+      end
+    end
+    if not isThere then
+      redis.call('EXPIRE', key, ARGV[1])
+      redis.call('RPUSH', KEYS[1], (letter:gsub('"size":0', string.format('"size":%d', bytes), 1)))
+      missing = missing + 1
+    end
+  end
+end
+return missing
+`,
+  );
+
+  /** Enters the dead letters of texts that are in no list any more. */
+  async reenter(ids: readonly string[], connection: Connection): Promise<void> {
+    const { queue, logger } = this.#options;
+    const { dead, text } = queueKeys(queue, "");
+    const missing = await connection.script<number>(
+      DeadLetterBox.#ENTER,
+      [dead, text],
+      [
+        this.limits[3]!,
+        ...ids.flatMap((id) => [
+          id,
+          encodeEnvelope({
+            id,
+            queue,
+            reason: "too-large",
+            error:
+              "Somebody has removed this dead letter, so it is not known why the message could not be handled",
+            time: Date.now() / 1000,
+            deliveries: 0,
+          }),
+        ]),
+      ],
+      { isReply: isNumber },
+    );
+    if (missing === 0) return;
+    logger.warn(
+      `Somebody has removed ${
+        amount(missing, "dead letter")
+      } of "${queue}" from ${dead}, though their texts are there: they are listed again.`,
+    );
+  }
 
   /** Looks from time to time whether there are some that are too old. */
   async look(connection: Connection): Promise<void> {
     if (performance.now() < this.#lookAt) return;
     this.#lookAt = performance.now() + LOOK_INTERVAL;
+    const { dead, text } = queueKeys(this.#options.queue, "");
     this.onRoom(
       await connection.script<Room>(
         DeadLetterBox.#LOOK,
-        [queueKeys(this.#options.queue, "").dead],
+        [dead, text],
         this.limits,
         { isReply: isRoom },
       ),

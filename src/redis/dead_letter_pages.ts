@@ -158,9 +158,18 @@ return letters
         },
       )
     );
-    return letters?.map((raw, at) => ({
-      raw,
-      letter: decodeDeadLetter(raw, this.#queue, first + at),
+    if (letters === null) return undefined;
+    return await Promise.all(letters.map(async (raw, at) => {
+      const letter = decodeDeadLetter(raw, this.#queue, first + at);
+      const { key } = letter;
+      if (key === undefined) return { raw, letter };
+      const isThere = await this.#run((connection) =>
+        connection.command<number>(["EXISTS", key])
+      );
+      return {
+        raw,
+        letter: isThere === 1 ? letter : { ...letter, key: undefined },
+      };
     }));
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
+import { BriefConnection } from "./brief_connection.ts";
 import type { Connection } from "./connection.ts";
 import {
   DEAD_LETTER_FILTER,
@@ -72,6 +73,9 @@ const WHICH = required({
   accepts: (value) => value === "all" || OBJECT.accepts(value),
 });
 
+/** The largest answer that is read when a text moves, in bytes. */
+const MAX_MOVE_REPLY = 2 ** 16;
+
 /** The errors after which asking again may help. */
 const RETRIED: ReadonlySet<RedisError["code"]> = new Set([
   "connection",
@@ -106,6 +110,7 @@ const RETRIED: ReadonlySet<RedisError["code"]> = new Set([
  * ```
  */
 export class DeadLetters {
+  #args: RedisArgs;
   #queues: readonly string[];
   #router: Router;
   #timeout: number;
@@ -128,6 +133,7 @@ export class DeadLetters {
       connectionTimeout = 10,
     } = checkOptions("look after dead letters", options, OPTIONS);
     parseRedisArgs(args);
+    this.#args = args;
     this.#queues = [...new Set([queue].flat())];
     this.#timeout = connectionTimeout;
     this.#router = new Router(args, { logger, daemon });
@@ -265,9 +271,12 @@ export class DeadLetters {
             matches(letter) && (action === "purge" || isWhole(letter))
           );
           for (const { letter } of chosen) doubtful.delete(letter.id);
-          const removed = await this.#removeEntries(action, queue, chosen);
-          if (removed === chosen.length) {
-            pages.forget(chosen);
+          const moved = action === "purge"
+            ? chosen
+            : await this.#withoutTexts(queue, chosen);
+          const removed = await this.#removeEntries(action, queue, moved);
+          if (removed === moved.length) {
+            pages.forget(moved);
             left -= removed;
           } else {
             pages.readAgain();
@@ -287,29 +296,73 @@ export class DeadLetters {
   }
 
   /**
+   * Puts texts that are kept apart back at the end of the queue. They move inside
+   * of Redis, and not by a script, which would take several times their memory.
+   *
+   * @returns The dead letters without those whose text is gone.
+   */
+  async #withoutTexts(
+    queue: string,
+    entries: readonly Entry[],
+  ): Promise<readonly Entry[]> {
+    const moved: Entry[] = [];
+    for (const entry of entries) {
+      const { key } = entry.letter;
+      if (key === undefined || await this.#moveText(queue, key)) {
+        moved.push(entry);
+      }
+    }
+    return moved;
+  }
+
+  /** Tells whether a text was there, and is at the end of the queue by now. */
+  async #moveText(queue: string, key: string): Promise<boolean> {
+    const { signal } = this.#abort;
+    let mayHaveMoved = false;
+    return await this.#run("requeue", queue, async (connection) => {
+      // Redis answers with the text, which nobody wants here: as soon as its size
+      // is announced it has moved, and the connection is given up.
+      using mover = await BriefConnection.open(this.#args, {
+        key: queue,
+        signal,
+        maxReply: MAX_MOVE_REPLY,
+      });
+      try {
+        const move = ["LMOVE", key, queue, "LEFT", "RIGHT"];
+        return await mover.command(move) !== null || mayHaveMoved;
+      } catch (error) {
+        mayHaveMoved ||= (error as RedisError).mayHaveRun;
+        if (await connection.command(["EXISTS", key]) === 1) throw error;
+        return true;
+      }
+    });
+  }
+
+  /**
    * Removes dead letters, and puts their messages back at the end of the queue
    * if wanted. It looks where they were when they were read, so that it takes no
    * longer the more there are; and a bit before, as others may have removed some
    * in front of them. What it does not find may be gone, or further away.
    */
   static readonly #REMOVE = defineMove(
-    ["list", "list", "hash"],
+    ["list", "list", "hash", "string"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the list of the dead letters
 -- KEYS[3]  the hash of the histories
--- ARGV[1]  'requeue' or 'purge'
--- ARGV[2]  the index of the first of them
--- ARGV[3]  the index of the last of them
--- ARGV[4…] in turns: a dead letter, its message, and the history of that or ''
+-- KEYS[4]  the dead letter whose text is kept apart
+-- ARGV[1]  the index of the first of them
+-- ARGV[2]  the index of the last of them
+-- ARGV[3…] in turns: a dead letter, its message, the history of that, or 'none'
+--          where no message goes back, and the key of its text or ''
 -- Returns how many dead letters were removed.
 ${REMEMBER}
-local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
-if redis.call('LRANGE', KEYS[2], first, first)[1] ~= ARGV[4] then
+local first, last = tonumber(ARGV[1]), tonumber(ARGV[2])
+if redis.call('LRANGE', KEYS[2], first, first)[1] ~= ARGV[3] then
   first = math.max(0, first - (last - first + 1))
 end
 local wanted, found = {}, {}
-for position = 4, #ARGV, 3 do wanted[ARGV[position]] = position end
+for position = 3, #ARGV, 4 do wanted[ARGV[position]] = position end
 for at, letter in ipairs(redis.call('LRANGE', KEYS[2], first, last)) do
   local position = wanted[letter]
   if position then
@@ -322,10 +375,10 @@ if #found == 0 then return 0 end
 -- Redis can remove from the middle of a list only what is equal: so they are made
 -- equal first, and then removed at once, from the end that is nearer.
 local REMOVED = 'removed by DeadLetters'
-if ARGV[1] == 'purge' then begin(KEYS[3]) end
+if ARGV[5] == 'none' then begin(KEYS[3]) end
 for _, one in ipairs(found) do
   local letter, payload, history = unpack(ARGV, one.position, one.position + 2)
-  if ARGV[1] == 'requeue' then
+  if history ~= 'none' then
     remember(KEYS[3], payload, history)
     add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
   end
@@ -334,6 +387,15 @@ end
 local isInFront = last < redis.call('LLEN', KEYS[2]) / 2
 redis.call('LREM', KEYS[2], isInFront and #found or -#found, REMOVED)
 commit()
+for _, one in ipairs(found) do
+  local text = ARGV[one.position + 3]
+  if text ~= '' then
+    redis.call('DEL', text)
+    if redis.call('GET', KEYS[4]) == ARGV[one.position] then
+      redis.call('DEL', KEYS[4])
+    end
+  end
+end
 return #found
 `,
   );
@@ -347,18 +409,21 @@ return #found
     if (entries.length === 0) return 0;
     const [first, last] = [entries[0]!, entries.at(-1)!];
     const args: (string | Uint8Array)[] = [
-      action,
       String(first.letter.index),
       String(last.letter.index),
     ];
     for (const { raw, letter } of entries) {
+      const { payload, key } = letter;
       args.push(
         raw,
-        ...(action === "requeue" ? [letter.payload, renew(letter)] : ["", ""]),
+        ...(action === "requeue" && key === undefined
+          ? [payload, renew(letter)]
+          : ["", "none"]),
+        key ?? "",
       );
     }
-    const { dead, deliveries } = queueKeys(queue, "");
-    const keys = [queue, dead, deliveries];
+    const { dead, deliveries, text } = queueKeys(queue, "");
+    const keys = [queue, dead, deliveries, text];
     let isDoubtful = false;
     const count = await this.#run(
       action,
@@ -432,8 +497,8 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
 }
 
 /** Tells whether the message is still there, as it was. */
-function isWhole({ payload, size }: DeadLetter): boolean {
-  return payload.length >= size;
+function isWhole({ payload, size, key }: DeadLetter): boolean {
+  return payload.length >= size || key !== undefined;
 }
 
 /** Gives the history with which a dead letter is new, but keeps its identity. */

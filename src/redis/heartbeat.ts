@@ -2,7 +2,7 @@ import { formatAddress } from "./address.ts";
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import { findBatches } from "./find_batches.ts";
+import { findKeys, type FoundKeys } from "./find_keys.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { type RedisError, restate } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
@@ -25,8 +25,8 @@ export interface Member {
    * where the server's clock has not ended them.
    */
   look(stale: readonly string[]): Promise<void>;
-  /** Enters consumers into the index again that are missing there. */
-  reenter(found: readonly string[]): Promise<void>;
+  /** Enters what was found into the indexes again, where it is missing there. */
+  reenter(found: FoundKeys): Promise<void>;
 }
 
 /** Says how long a {@link Heartbeat} may be missing, and by which connection it beats. */
@@ -241,13 +241,11 @@ export class Heartbeat {
   async #audit(): Promise<void> {
     this.#auditAt = performance.now() + AUDIT_INTERVAL;
     const members = [...this.#members];
-    const found = await findBatches(
+    const found = await findKeys(
       this.#options.control,
       members.map(({ keys }) => keys),
       () => this.#members.size > 0,
     );
-    for (const [at, batches] of found.entries()) {
-      if (batches.length > 0) await members[at]!.reenter(batches);
-    }
+    for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
   }
 }

@@ -2,7 +2,7 @@ import { retry } from "../waiting.ts";
 import type { Acknowledger } from "./acknowledger.ts";
 import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
 import type { DeadLetter } from "./dead_letter.ts";
-import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
+import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {
   FIRST_TIME,
   formatHistory,
@@ -50,7 +50,7 @@ interface Plan {
 }
 
 /** The number of the first key of a list of what was missed. */
-const FIRST_LIST = 8;
+const FIRST_LIST = 9;
 
 /** A batch that stays on the server, on a list of its consumer, until it is settled. */
 export class HeldBatch extends TakenBatch {
@@ -222,7 +222,8 @@ export class HeldBatch extends TakenBatch {
           deliveries,
           payload: this.payloads[index]!,
         };
-        args.push("bury", box.encode(letter));
+        const { text, isApart } = box.encode(letter);
+        args.push(...(isApart ? ["apart", String(index)] : ["bury"]), text);
         buried.push({ reason, message: error.message });
       }
     }
@@ -251,7 +252,17 @@ export class HeldBatch extends TakenBatch {
    * end. What a named subscriber has missed is put on its list.
    */
   static readonly #SETTLE = defineMove(
-    ["hash", "list", "zset", "list", "list", "hash", "hash", "list"],
+    [
+      "hash",
+      "list",
+      "zset",
+      "list",
+      "list",
+      "hash",
+      "hash",
+      "string",
+      "list",
+    ],
     `
 -- KEYS[1]  the hash of this consumer's batches
 -- KEYS[2]  the list of the batch
@@ -260,14 +271,17 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[5]  the queue
 -- KEYS[6]  the hash of the histories
 -- KEYS[7]  the hash of the named subscribers
--- KEYS[8…] the lists of what they have missed
+-- KEYS[8]  the dead letter whose text is kept apart, see keepText
+-- KEYS[9…] the lists of what named subscribers have missed
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the number of messages in the batch
--- ARGV[3…] what the dead letters may take, see makeRoom
+-- ARGV[3…] what the dead letters may take, see makeRoom and keepText
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
 -- or
 --   'bury', the dead letter
+-- or
+--   'apart', its index, the dead letter without its text
 -- or
 --   'keep', its index, its history
 -- or
@@ -282,43 +296,48 @@ export class HeldBatch extends TakenBatch {
 -- missed messages had to make room.
 ${HISTORY_FUNCTIONS}
 ${MAKE_ROOM}
+${KEEP_TEXT}
 ${KEEP_MISSED}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return {-1, 0} end
-if #ARGV == 5 then
+if #ARGV == 6 then
   -- The list goes first: without its number nobody would find it.
   redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], ARGV[1])
   return {0, 0}
 end
-local payloads = redis.call('LRANGE', KEYS[2], 0, -1)
-if #payloads ~= tonumber(ARGV[2]) then return {-1, 0} end
+local count = redis.call('LLEN', KEYS[2])
+if count ~= tonumber(ARGV[2]) then return {-1, 0} end
+-- Only what has to be read is: a script takes several times as much memory.
+local function payload(index)
+  return redis.call('LRANGE', KEYS[2], index, index)[1]
+end
 
 begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
-local hasBuried, kept, position = false, {}, 6
+local hasBuried, kept, apart, position = false, {}, {}, 7
 local back, histories, room = {}, {}, nil
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
-    local member = name .. '@' .. pause .. ' ' .. history .. ' ' .. payloads[index + 1]
+    local member = name .. '@' .. pause .. ' ' .. history .. ' ' .. payload(index)
     add({'ZREM', KEYS[3], member}, 'ZADD', KEYS[3], milliseconds + pause, member)
     position = position + 5
   elseif ARGV[position] == 'back' then
     local index, history = unpack(ARGV, position + 1, position + 2)
-    back[#back + 1] = payloads[index + 1]
+    back[#back + 1] = payload(index)
     histories[#back] = history
     position = position + 3
   elseif ARGV[position] == 'keep' then
     local index, history = unpack(ARGV, position + 1, position + 2)
-    add({'LTRIM', KEYS[2], 0, -2}, 'RPUSH', KEYS[2], payloads[index + 1])
+    add({'LTRIM', KEYS[2], 0, -2}, 'RPUSH', KEYS[2], payload(index))
     kept[#kept + 1] = #kept .. ':' .. history
     position = position + 3
   elseif ARGV[position] == 'miss' then
     local index, name, key, head = unpack(ARGV, position + 1, position + 4)
     local list = KEYS[tonumber(key)]
-    add({'LTRIM', list, 0, -2}, 'RPUSH', list, head .. ' ' .. payloads[index + 1])
+    add({'LTRIM', list, 0, -2}, 'RPUSH', list, head .. ' ' .. payload(index))
     -- Somebody may have removed it from the hash.
     if not redis.call('HGET', KEYS[7], name) then
       add({'HDEL', KEYS[7], name},
@@ -327,6 +346,15 @@ while position <= #ARGV do
     position = position + 5
   elseif ARGV[position] == 'room' then
     room, position = position, position + 5
+  elseif ARGV[position] == 'apart' then
+    local index, letter = unpack(ARGV, position + 1, position + 2)
+    add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], letter)
+    if count > 1 then
+      local key = textKey(KEYS[8], letter)
+      add({'DEL', key}, 'SORT', KEYS[2], 'BY', 'nosort', 'LIMIT', index, 1, 'STORE', key)
+    end
+    apart[#apart + 1] = letter
+    hasBuried, position = true, position + 3
   else
     add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], ARGV[position + 1])
     hasBuried, position = true, position + 2
@@ -339,18 +367,29 @@ if #kept > 0 then
   redis.call('LTRIM', KEYS[2], -#kept, -1)
   commit()
 else
-  redis.call('DEL', KEYS[2])
+  if count == 1 and apart[1] then
+    redis.call('RENAME', KEYS[2], textKey(KEYS[8], apart[1]))
+  else
+    redis.call('DEL', KEYS[2])
+  end
   commit()
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
 
+local given = 0
+for _, letter in ipairs(apart) do
+  given = given + keepText(KEYS[8], letter, ARGV[3], ARGV[6])
+end
 local lost = 0
-for at = 8, #KEYS do
+for at = 9, #KEYS do
   redis.call('EXPIRE', KEYS[at], ARGV[room + 4])
   local made = makeMissedRoom(KEYS[at], unpack(ARGV, room + 1, room + 3))
   lost = lost + made[1]
 end
-return {hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0, lost}
+if not hasBuried then return {0, lost} end
+local made = makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5])
+made[1] = made[1] + given
+return {made, lost}
 `,
   );
 
@@ -372,6 +411,7 @@ return {hasBuried and makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5]) or 0, lost}
         keys.queue,
         keys.deliveries,
         keys.subscribers,
+        keys.text,
         ...names.map((name) => subscribers.list(name)),
       ],
       [

@@ -164,6 +164,50 @@ export class NamedSubscribers {
     Deno.unrefTimer(this.#timer);
   }
 
+  /** Enters subscribers into the index again whose lists are there. */
+  static readonly #ENTER = defineMove(
+    ["hash"],
+    `
+-- KEYS[1]  the hash of the named subscribers
+-- ARGV[1]  the start of the keys of what they have missed
+-- ARGV[2…] the names of those that were found
+-- It also reads the lists of what was missed, whose keys are made from ARGV and lie
+-- in the same slot.
+-- Returns the names that were missing.
+local time = redis.call('TIME')
+local now = string.format('%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local missing = {}
+begin(KEYS[1])
+for at = 2, #ARGV do
+  if redis.call('EXISTS', ARGV[1] .. ARGV[at]) == 1
+    and redis.call('HSETNX', KEYS[1], ARGV[at], now) == 1 then
+    missing[#missing + 1] = ARGV[at]
+  end
+end
+return missing
+`,
+  );
+
+  /** Enters named subscribers into the index that are missing there. */
+  async reenter(found: readonly string[]): Promise<void> {
+    const { queue, control, logger } = this.#options;
+    const { subscribers, allMissed } = queueKeys(queue, "");
+    const missing = await control.script<string[]>(
+      NamedSubscribers.#ENTER,
+      [subscribers],
+      [allMissed, ...found],
+      { isReply: isTexts },
+    );
+    if (missing.length === 0) return;
+    logger.warn(
+      `Somebody has removed ${
+        amount(missing.length, "subscriber")
+      } of "${queue}" from ${subscribers}, though messages wait for them: these are looked after again.`,
+    );
+    this.learn([...this.names, ...missing]);
+    this.#lookIn(SOON);
+  }
+
   static readonly #LOOK = defineMove(
     ["list", "hash", "hash", "hash"],
     `

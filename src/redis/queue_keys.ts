@@ -30,6 +30,11 @@ export interface QueueKeys {
   readonly retry: string;
   /** The list of the dead letters. */
   readonly dead: string;
+  /**
+   * The dead letter whose text is too large for the list, as it is in the list.
+   * The text itself is at a key of its own, which ends in `:` and the letter's id.
+   */
+  readonly text: string;
   /** Since when the queue is paused for all its consumers, and by whom; none while it is not. */
   readonly paused: string;
   /** A sorted set with the messages that were sent with a delay. */
@@ -62,6 +67,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     handled: `${prefix}:handled`,
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
+    text: `${prefix}:dead:text`,
     paused: `${prefix}:paused`,
     delayed: `${prefix}:delayed`,
     duplicates: `${prefix}:duplicates:`,

@@ -1,7 +1,8 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
-import { findBatches } from "./find_batches.ts";
+import { KEEP_TEXT } from "./dead_letter_box.ts";
+import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { parsePause, type QueuePause } from "./queue_pause.ts";
 import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
@@ -57,6 +58,12 @@ export interface QueueStatus {
     readonly count: number;
     /** The bytes that they take in Redis; `undefined` where that may not be asked. */
     readonly bytes: number | undefined;
+    /**
+     * Is `false` if somebody has removed the subscriber from the queue's index. Then
+     * the next listener that starts enters it again, or one that runs does so
+     * within ten minutes.
+     */
+    readonly isIndexed: boolean;
   }[];
   /** The messages that could not be handled. */
   readonly deadLetters: {
@@ -66,6 +73,12 @@ export interface QueueStatus {
     readonly oldest: number | undefined;
     /** The bytes that they take in Redis; `undefined` where that may not be asked. */
     readonly bytes: number | undefined;
+    /**
+     * The bytes that a text takes beside them that alone is more than
+     * {@linkcode InboxOptions.maxDeadLetterBytes}; 0 without one, `undefined` where
+     * that may not be asked.
+     */
+    readonly textBytes: number | undefined;
   };
   /** The server. */
   readonly server: {
@@ -105,8 +118,9 @@ type Survey = [
   oldest: string,
   consumers: [name: string, state: string, left: number, inFlight: number][],
   delayed: number,
-  missed: [subscriber: string, count: number, bytes: number][],
+  missed: [subscriber: string, count: number, bytes: number, known: number][],
   deadBytes: number,
+  textBytes: number,
   pause: string | null,
 ];
 
@@ -153,7 +167,7 @@ export async function queueStatus(
 
 /** Looks at a queue and its consumers, all at one moment. */
 const SURVEY = defineMove(
-  ["list", "hash", "zset", "list", "string", "zset", "hash"],
+  ["list", "hash", "zset", "list", "string", "zset", "hash", "string"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -162,11 +176,12 @@ const SURVEY = defineMove(
 -- KEYS[5]  says that the queue is paused
 -- KEYS[6]  the sorted set of the messages that are delayed
 -- KEYS[7]  the hash of the named subscribers
+-- KEYS[8]  the dead letter whose text is kept apart
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3]  the start of the keys of what named subscribers have missed
--- ARGV[4…] in turns: a consumer that may be missing in the hash, and the number
---          of one of its batches or ''
+-- ARGV[4…] what an index may not know: 'batch', a consumer, the number of one of its
+--          batches or ''; 'missed', a named subscriber; 'text', the id of a letter
 -- It also reads the heartbeats, hashes and batches of the consumers, whose keys
 -- are made from ARGV and lie in the same slot.
 -- Returns the length of the queue, how many messages pause, how many dead
@@ -174,9 +189,11 @@ const SURVEY = defineMove(
 -- its name, its state ('missing' where it is not in the hash), the milliseconds
 -- left of its heartbeat (-2 without one), and how many messages it has in hand;
 -- how many messages are delayed; the named subscribers that have missed some, how
--- many, and their bytes; the bytes of the dead letters; and what the queue's pause
--- holds, or nil. Bytes are -1 where the user may not ask for them.
+-- many, their bytes, and 1 where the index knows them; the bytes of the dead
+-- letters, and of texts that are kept apart; and what the queue's pause holds, or
+-- nil. Bytes are -1 where the user may not ask for them.
 ${HEARTBEAT_FUNCTIONS}
+${KEEP_TEXT}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
   if not states[name] then
@@ -189,9 +206,23 @@ local function enter(name, state)
 end
 local index = redis.call('HGETALL', KEYS[2])
 for at = 1, #index, 2 do enter(index[at], index[at + 1]) end
-for at = 4, #ARGV, 2 do
-  local known = enter(ARGV[at], 'missing')
-  if ARGV[at + 1] ~= '' then known[ARGV[at + 1]] = true end
+local subscribers, isKnown = redis.call('HKEYS', KEYS[7]), {}
+for _, name in ipairs(subscribers) do isKnown[name] = true end
+local texts = {}
+local apart = redis.call('GET', KEYS[8])
+if apart then texts[textKey(KEYS[8], apart)] = true end
+local at = 4
+while at <= #ARGV do
+  local kind, name = ARGV[at], ARGV[at + 1]
+  if kind == 'batch' then
+    local known = enter(name, 'missing')
+    if ARGV[at + 2] ~= '' then known[ARGV[at + 2]] = true end
+    at = at + 3
+  else
+    if kind == 'text' then texts[KEYS[8] .. ':' .. name] = true
+    elseif not isKnown[name] then subscribers[#subscribers + 1] = name end
+    at = at + 2
+  end
 end
 local consumers = {}
 for position, name in ipairs(names) do
@@ -207,10 +238,17 @@ local function size(list)
   return type(bytes) == 'number' and bytes or -1
 end
 local missed = {}
-for _, name in ipairs(redis.call('HKEYS', KEYS[7])) do
+for _, name in ipairs(subscribers) do
   local list = ARGV[3] .. name
   local count = redis.call('LLEN', list)
-  if count > 0 then missed[#missed + 1] = {name, count, size(list)} end
+  if count > 0 then
+    missed[#missed + 1] = {name, count, size(list), isKnown[name] and 1 or 0}
+  end
+end
+local textBytes = 0
+for key in pairs(texts) do
+  local bytes = size(key)
+  textBytes = (bytes < 0 or textBytes < 0) and -1 or textBytes + bytes
 end
 -- Inside of a text the quotes would be escaped.
 local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
@@ -218,7 +256,7 @@ return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
   redis.call('ZCARD', KEYS[6]), missed, size(KEYS[4]),
-  redis.call('GET', KEYS[5]),
+  textBytes, redis.call('GET', KEYS[5]),
 }
 `,
 );
@@ -235,16 +273,17 @@ export async function readQueueStatus(
   { scan = true }: { readonly scan?: boolean } = {},
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = queueKeys(queue, "");
-  const [batches = []] = scan ? await findBatches(connection, [keys]) : [];
+  const [found] = scan ? await findKeys(connection, [keys]) : [];
   const [
     length,
     retrying,
     count,
     oldest,
-    found,
+    listed,
     delayed,
     missed,
     deadBytes,
+    textBytes,
     pause,
   ] = await connection.script<Survey>(
     SURVEY,
@@ -256,12 +295,18 @@ export async function readQueueStatus(
       keys.paused,
       keys.delayed,
       keys.subscribers,
+      keys.text,
     ],
-    [keys.allHeartbeats, keys.allProcessing, keys.allMissed, ...batches],
+    [
+      keys.allHeartbeats,
+      keys.allProcessing,
+      keys.allMissed,
+      ...found === undefined ? [] : inWords(found),
+    ],
   ).catch((error) => {
     throw explainWrongType(error, queue);
   });
-  const consumers = found
+  const consumers = listed
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
     .map(([name, state, left, inFlight]) => ({
@@ -278,10 +323,11 @@ export async function readQueueStatus(
     pause: parsePause(pause),
     inFlight: consumers.reduce((sum, { inFlight }) => sum + inFlight, 0),
     consumers,
-    missed: missed.map(([subscriber, count, bytes]) => ({
+    missed: missed.map(([subscriber, count, bytes, known]) => ({
       subscriber,
       count,
       bytes: bytesOf(bytes),
+      isIndexed: known === 1,
     })),
     deadLetters: {
       count,
@@ -289,8 +335,20 @@ export async function readQueueStatus(
         ? undefined
         : Math.max(Date.now() / 1000 - Number(oldest), 0),
       bytes: bytesOf(deadBytes),
+      textBytes: bytesOf(textBytes),
     },
   };
+}
+
+/** Says what was found, in the words of the script that looks at a queue. */
+function inWords({ batches, subscribers, texts }: FoundKeys): string[] {
+  const words: string[] = [];
+  for (let at = 0; at < batches.length; at += 2) {
+    words.push("batch", batches[at]!, batches[at + 1]!);
+  }
+  for (const subscriber of subscribers) words.push("missed", subscriber);
+  for (const id of texts) words.push("text", id);
+  return words;
 }
 
 function bytesOf(bytes: number): number | undefined {

@@ -66,6 +66,8 @@ export async function checkRights(
       ["LPOS", probe, ""],
       ["LREM", probe, "1", "0"],
       ["SORT", probe, "BY", "nosort", "STORE", probe],
+      ["RPUSH", probe, ""],
+      ["RENAME", probe, probe],
       ["DEL", probe],
       ["HSET", probe, "", ""],
       ["HSETNX", probe, "", ""],
@@ -94,6 +96,12 @@ export async function checkRights(
       ["LTRIM", queue, "0", "-1"],
       ["LTRIM", dead, "0", "-1"],
       ["MEMORY", "USAGE", dead],
+      ["LREM", probe, "1", "0"],
+      ["LPOS", probe, ""],
+      ["SET", probe, "", "PX", "1000"],
+      ["GET", probe],
+      ["EXPIRE", probe, "1"],
+      ["DEL", probe],
     ];
   const errors = await connection.script<(number | string)[]>(
     TRY,

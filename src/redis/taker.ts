@@ -1,6 +1,6 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { encodeEnvelope } from "./dead_letter.ts";
-import { isRoom, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
+import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import { HISTORY_FUNCTIONS, identify } from "./history.ts";
 import { isNumber, isPayloads, isText } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -53,7 +53,7 @@ export class Taker {
    * to the dead letters.
    */
   static readonly #TAKE = defineMove(
-    ["list", "hash", "hash", "list", "hash", "list", "string"],
+    ["list", "hash", "hash", "list", "hash", "list", "string", "string"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -62,6 +62,7 @@ export class Taker {
 -- KEYS[5]  the hash of the histories
 -- KEYS[6]  the list of the dead letters
 -- KEYS[7]  exists while the queue is paused: then it is as good as empty
+-- KEYS[8]  the dead letter whose text is kept apart, see keepText
 -- ARGV[1]  the consumer
 -- ARGV[2]  the number of the batch
 -- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
@@ -70,12 +71,13 @@ export class Taker {
 -- ARGV[5]  the time, in milliseconds
 -- ARGV[6]  the size from which on a message is too large
 -- ARGV[7]  what a message that is too large has in front as a dead letter
--- ARGV[8…] what the dead letters may take, see makeRoom
+-- ARGV[8…] what the dead letters may take, see makeRoom and keepText
 -- Returns the time and the histories, as '@time index:history …', how many
 -- messages there are, how many are left in the queue, and what makeRoom does
 -- where one was too large.
 ${HISTORY_FUNCTIONS}
 ${MAKE_ROOM}
+${KEEP_TEXT}
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
@@ -128,15 +130,24 @@ end
 
 if count == 1 and bytes > tonumber(ARGV[6]) then
   local letter = ARGV[7]:gsub('"size":0', string.format('"size":%d', bytes), 1)
+  if limit > 0 then
+    -- From here on it is in hand, as any other batch.
+    add({'HDEL', KEYS[3], ARGV[2]}, 'HSET', KEYS[3], ARGV[2], '@' .. ARGV[5] .. ' ')
+    redis.call('LTRIM', KEYS[1], 1, -1)
+    commit()
+  end
+  local lost = 0
   if bytes <= tonumber(ARGV[9]) then
     letter = letter .. '\\n' .. redis.call('LRANGE', KEYS[4], 0, 0)[1]
+    add({'LTRIM', KEYS[6], 0, -2}, 'RPUSH', KEYS[6], letter)
+    redis.call('DEL', KEYS[4])
+    commit()
+  else
+    lost = buryApart(KEYS[4], KEYS[6], KEYS[8], letter, ARGV[8], ARGV[11])
   end
-  add({'LTRIM', KEYS[6], 0, -2}, 'RPUSH', KEYS[6], letter)
-  if limit > 0 then redis.call('LTRIM', KEYS[1], 1, -1) end
-  commit()
-  redis.call('DEL', KEYS[4])
   redis.call('HDEL', KEYS[3], ARGV[2])
   local room = makeRoom(KEYS[6], ARGV[8], ARGV[9], ARGV[10])
+  room[1] = room[1] + lost
   return {'', 0, redis.call('LLEN', KEYS[1]), room}
 end
 
@@ -191,6 +202,7 @@ return {histories, count, left}
         keys.deliveries,
         keys.dead,
         keys.paused,
+        keys.text,
       ],
       [
         session.name,

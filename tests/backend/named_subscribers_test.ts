@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   Bus,
+  diagnose,
   Event,
   queueStatus,
   type RedisBackendOptions,
@@ -232,4 +233,42 @@ Deno.test("Bus refuses names of subscribers that are none, and more than a threa
   } finally {
     for (const bus of buses) await bus.close();
   }
+});
+
+Deno.test("RedisBackend finds what a named subscriber has missed whom somebody has removed from the index", async () => {
+  await using server = await TestServer.start();
+  const now = String(Date.now() / 1000);
+  const retry = btoa("- 0 =lights");
+  await server.run(
+    "RPUSH",
+    MISSED,
+    `${now} 1.0.0.0~${retry} ${message(1)}`,
+  );
+  const state = async (): Promise<unknown> =>
+    (await queueStatus(server.args)).missed
+      .map(({ subscriber, count, isIndexed }) => [
+        subscriber,
+        count,
+        isIndexed,
+      ]);
+  assert.deepEqual(await state(), [["lights", 1, false]]);
+  const findings = await Array.fromAsync(
+    diagnose({ redisArgs: server.args, multicast: false }),
+  );
+  assert.ok(
+    findings.some(({ message }) =>
+      /^Somebody has removed subscribers .*:subscribers\.$/.test(message)
+    ),
+  );
+  const { listener, others } = open(server);
+  await using _ = listener;
+  await listener.backend.start();
+  await listener.logger.line(
+    /^warn: Somebody has removed 1 subscriber of .*:subscribers, though messages wait/,
+  );
+  assert.deepEqual(await state(), [["lights", 1, true]]);
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await until(() => seen.length === 1);
+  assert.deepEqual([seen, others], [[1], []]);
 });

@@ -101,6 +101,51 @@ Deno.test("dead show prints messages, also those that are no text", async () => 
   );
 });
 
+Deno.test("dead show names the key of a text that is kept apart, and dead requeue puts it back", async () => {
+  await using server = await TestServer.start();
+  const envelope = (id: string): string =>
+    JSON.stringify({
+      id,
+      queue: QUEUE,
+      reason: "too-large",
+      error: "too large",
+      time: Date.now() / 1000,
+      deliveries: 0,
+      size: 12,
+    });
+  await server.run("RPUSH", DEAD, envelope("gone"), envelope("large"));
+  await server.run("SET", `${DEAD}:text`, envelope("large"));
+  await server.run("RPUSH", `${DEAD}:text:large`, "a large text");
+  const [gone, large, json, status] = await Promise.all([
+    dead(server, "show", "gone"),
+    dead(server, "show", "large"),
+    dead(server, "show", "gone", "large", "--json"),
+    runProgram(["cli.ts", "status", "--url", server.url]),
+  ]);
+  assert.match(gone.stdout, /^message +only its size is left/m);
+  assert.match(large.stdout, /^key +\{[^{}]*\}:dead:text:large$/m);
+  assert.match(large.stdout, /^bytes +12$/m);
+  const letters = json.stdout.trim().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+  assert.deepEqual(letters.map(({ key }) => key), [
+    undefined,
+    `${DEAD}:text:large`,
+  ]);
+  assert.ok(letters.every((letter) => !("message" in letter)));
+  assert.match(
+    status.stdout,
+    /^dead letters +2, .*; the text of one takes \d+ B more$/m,
+  );
+  const requeued = await dead(server, "requeue", "--all");
+  assert.equal(requeued.stdout, "1 requeued\n");
+  assert.deepEqual(
+    await server.run("LRANGE", QUEUE, "0", "-1"),
+    ["a large text"],
+  );
+  assert.equal(await left(server), "gone");
+});
+
 Deno.test("dead requeue puts messages back, and dead purge removes them", async () => {
   await using server = await withLetters();
   assert.deepEqual(await dead(server, "requeue", "3", "b"), {

@@ -168,3 +168,39 @@ Deno.test("A dead letter's token is neither shown nor lost", async () => {
   assert.equal(JSON.parse(sent!).token, "t0ken");
   assert.equal(JSON.parse(sent!).target, "hall");
 });
+
+Deno.test("A dead letter whose text is kept apart is not shown as an empty message", async () => {
+  await using server = await TestServer.start();
+  const envelope = (id: string): string =>
+    JSON.stringify({
+      id,
+      queue: "jobs",
+      reason: "too-large",
+      error: "too large",
+      time: Date.now() / 1000,
+      deliveries: 0,
+      size: 3 * 2 ** 20,
+    });
+  await server.run("RPUSH", "{jobs}:dead", envelope("gone"), envelope("kept"));
+  await server.run("RPUSH", "{jobs}:dead:text:kept", "a large text");
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: "jobs",
+  });
+  await using page = dashboard({ backend, bus: false, undoTime: 0 });
+  const text = await (await ask(page, "/dead")).text();
+  assert.ok(!text.includes("<textarea"));
+  assert.match(text, /<dd>3 MiB<\/dd>/);
+  assert.match(text, /<code>\{jobs\}:dead:text:kept<\/code>/);
+  assert.match(text, /only the size is left/);
+  assert.match(text, /name="only" value="kept">Requeue</);
+  assert.ok(!text.includes('value="gone">Requeue<'));
+  await ask(page, "/dead/requeue", { form: { only: "kept" } });
+  await until(
+    async () => await server.run<number>("LLEN", "jobs") === 1,
+    "requeued",
+  );
+  assert.deepEqual(await server.run("LRANGE", "jobs", "0", "-1"), [
+    "a large text",
+  ]);
+});

@@ -29,7 +29,7 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
   const sender = (await look("sender")).filter((line) =>
     line.includes(" access:")
   );
-  assert.equal(sender.length, 7, sender.join("\n"));
+  assert.equal(sender.length, 8, sender.join("\n"));
   assert.match(
     sender[0]!,
     /^failure access: The user "sender" may not take messages: it may not run .*\bblmove\b.*ACL SETUSER sender \+eval .*\+blmove/,
@@ -41,6 +41,10 @@ Deno.test("diagnose names the commands and keys that a user lacks", async () => 
   );
   assert.match(sender[3]!, /^failure .* requests .*: .*lrem, eval, evalsha\./);
   assert.match(sender[4]!, /^warning .* dead letters: .*llen, lset, lrem/);
+  assert.match(
+    sender[5]!,
+    /^warning .* requeue dead letters that are larger .*: .*lmove/,
+  );
   const keyless = await look("keyless");
   assert.match(
     keyless[0]!,

@@ -67,6 +67,7 @@ async function useEverything(
     await using inbox = await Inbox.open(args, {
       ...options,
       maxDeadLetters: 1,
+      maxDeadLetterBytes: 50_000,
     });
     for (let count = 0; count < 2;) {
       const batch = (await inTime(inbox.next(), "what waits"))!;
@@ -76,8 +77,16 @@ async function useEverything(
     const waiting = inTime(inbox.next(), "a message");
     await outbox.push(QUEUE, "one");
     await (await waiting)!.settle([{ index: 0, reason: "failed", error }]);
+    await outbox.push(
+      QUEUE,
+      "larger than all dead letters may be ".repeat(2000),
+    );
+    while (inbox.stats().deadLettered < 1) {
+      const batch = (await inTime(inbox.next(), "a large message"))!;
+      await batch.settle([{ index: 0, reason: "malformed", error }]);
+    }
     await outbox.push(QUEUE, ["two", "three"]);
-    while (inbox.stats().deadLettered < 3) {
+    while (inbox.stats().deadLettered < 4) {
       const batch = (await inTime(inbox.next(), "more messages"))!;
       const indexes = [...batch.payloads.keys()];
       await batch.settle(indexes.map((index) => ({
@@ -185,6 +194,7 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
     "+blpop",
     "+multi",
     "+discard",
+    "+lmove",
   ];
   const redisArgs = await createUser(server, [...rules, ...more]);
   const findings = await Array.fromAsync(

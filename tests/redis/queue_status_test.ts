@@ -128,7 +128,7 @@ Deno.test("queueStatus tells about the server, also to those who may not ask muc
   assert.equal(status.server.usedMemory, undefined);
   assert.deepEqual(
     status.deadLetters,
-    { count: 0, oldest: undefined, bytes: undefined },
+    { count: 0, oldest: undefined, bytes: undefined, textBytes: 0 },
   );
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });

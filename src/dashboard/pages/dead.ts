@@ -230,6 +230,8 @@ function listOf(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
 function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
   const { id, reason, error, time, deliveries, queue, payload } = letter;
   const isText = text !== undefined;
+  const isInLetter = payload.length >= letter.size;
+  const mayRequeue = isInLetter || letter.key !== undefined;
   return html`
     <li class="letter"
       id="letter-${id}">${desk.isReadOnly ? "" : html`
@@ -249,7 +251,7 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
           deliveries,
           "time",
         )}</dd></div><div><dt>Queue</dt><dd class="mono">${queue}</dd></div><div><dt>Size</dt><dd>${size(
-          payload.byteLength,
+          letter.size,
         )}</dd></div></dl>${isText
         ? html`
           <label for="text-${id}">Message</label><textarea id="text-${id}"
@@ -265,10 +267,16 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
         `
         : html`
           <p
-            class="quiet">It is not a text, so it can be requeued or purged, but not shown.</p>
+            class="quiet">${isInLetter
+              ? "It is not a text, so it can be requeued or purged, but not shown."
+              : mayRequeue
+              ? html`It is too large to be shown; it can be requeued or purged. In Redis it is at <code>${letter.key}</code>.`
+              : "Of its text only the size is left: a newer one that is as large had the place."}</p>
         `}${desk.isReadOnly ? "" : html`
         <div
-          class="actions"><button name="only" value="${id}">Requeue</button>${isText
+          class="actions">${mayRequeue
+            ? html`<button name="only" value="${id}">Requeue</button>`
+            : ""}${isText
             ? html`<button type="button" data-edit="${
               desk.path("/dead/edit")
             }">Requeue as edited</button>`

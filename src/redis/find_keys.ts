@@ -1,0 +1,78 @@
+import type { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
+
+/** A consumer's name, and the number of one of its batches. */
+const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
+
+/** The texts between the name of a queue and that of what belongs to it. */
+const INFIXES = [":processing:", ":missed:", ":dead:text:"];
+
+/** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
+interface Sender {
+  command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply>;
+}
+
+/** Names what belongs to a queue, whether or not an index knows it. */
+export interface FoundKeys {
+  /** In turns: a consumer, and the number of one of its batches, or `""` for its hash of batches. */
+  readonly batches: readonly string[];
+  /** The named subscribers that have missed something. */
+  readonly subscribers: readonly string[];
+  /** The ids of the dead letters whose text is kept apart. */
+  readonly texts: readonly string[];
+}
+
+/**
+ * Goes through the names of all keys (`SCAN`) for what belongs to queues: an
+ * index may have been removed by somebody.
+ *
+ * @returns What was found of each queue. Nothing where the user may not scan.
+ * @throws {RedisError} The connection was lost.
+ */
+export async function findKeys(
+  connection: Sender,
+  queues: readonly QueueKeys[],
+  isWanted: () => boolean = () => true,
+): Promise<readonly FoundKeys[]> {
+  const found = queues.map(() => ({
+    batches: [] as string[],
+    subscribers: [] as string[],
+    texts: [] as string[],
+  }));
+  const takers = new Map<string, (rest: string) => void>();
+  for (const [at, { allProcessing, allMissed, text }] of queues.entries()) {
+    const { batches, subscribers, texts } = found[at]!;
+    takers.set(allProcessing, (rest) => {
+      const match = BATCH_KEY.exec(rest);
+      if (match !== null) batches.push(match[1]!, match[2] ?? "");
+    });
+    takers.set(allMissed, (rest) => void subscribers.push(rest));
+    takers.set(`${text}:`, (rest) => void texts.push(rest));
+  }
+  // A pattern has no "or": these are the first letters of what is looked for.
+  const [own] = queues;
+  const start = queues.length === 1
+    ? own!.dead.slice(0, -"dead".length).replace(/[*?[\]\\]/g, "\\$&")
+    : "*:";
+  let cursor = "0";
+  do {
+    const scan = ["SCAN", cursor, "MATCH", `${start}[dmp]*`, "COUNT", "1000"];
+    const page = await connection.command<[string, string[]]>(scan).catch(
+      (error: RedisError) => {
+        // It is done without where it is not permitted.
+        if (error.code !== "permission") throw error;
+        return ["0", []] as [string, string[]];
+      },
+    );
+    cursor = page[0];
+    for (const key of page[1]) {
+      for (const infix of INFIXES) {
+        for (let at = 0; (at = key.indexOf(infix, at) + 1) > 0;) {
+          const end = at - 1 + infix.length;
+          takers.get(key.slice(0, end))?.(key.slice(end));
+        }
+      }
+    }
+  } while (cursor !== "0" && isWanted());
+  return found;
+}
