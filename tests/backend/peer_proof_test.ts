@@ -268,7 +268,7 @@ Deno.test("A known peer whose Redis has moved to another port is known by its ke
   assert.equal(ours.knownPeers.length, 1);
 });
 
-Deno.test("A device is the same one in other letters, and nobody else takes its place by them", async () => {
+Deno.test("A device is the same one in upper and in lower case, and nobody else takes its place by that", async () => {
   using theirs = new Folder();
   using forged = new Folder();
   using ours = new Folder();
@@ -291,7 +291,7 @@ Deno.test("A device is the same one in other letters, and nobody else takes its 
     await backend.sendTo(other, EVENT, { interfaces, timeout: 20 });
   }
   assert.deepEqual([await forger.count(), await kitchen.count()], [0, 3]);
-  // Of what people compare, each letter counts.
+  // In a fingerprint, case counts.
   const written = key.replace(/:.*/, (text) => text.toUpperCase());
   const peers = { [kitchen.id]: { key: written } };
   await assert.rejects(send(kitchen.found, { peers }), {

@@ -264,7 +264,7 @@ Deno.test("Backend takes the address of a peer that answers", async () => {
 
 Deno.test("Backend goes to the place that it was told, and to no other address of a peer", async () => {
   const port = freePort();
-  // Somebody announces the peer's address, and his own before it.
+  // Somebody announces the peer's address, and its own before it.
   await using forger = await TestServer.start({ port });
   await using theirs = await TestServer.start({
     port: freePort(),

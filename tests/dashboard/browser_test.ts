@@ -191,7 +191,7 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     await page.locator("[data-range='3600'][aria-pressed=true]").waitFor();
   });
 
-  await t.step("Nothing is loaded before the paint that can wait", async () => {
+  await t.step("Nothing that can wait is loaded before the paint", async () => {
     const loaded = (name: string): Promise<[start: number, paint: number][]> =>
       page.evaluate(`(() => {
         const paint = performance.getEntriesByName("first-contentful-paint")[0];
