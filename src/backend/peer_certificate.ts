@@ -22,8 +22,9 @@ export function isPinned({ ssl, ssl_cert_reqs }: RedisArgs): boolean {
 
 /**
  * Looks at the certificate that a peer's Redis shows, and has the connection
- * accept no other one. One that is issued by somebody who is not shown is only
- * compared: TLS takes nothing for its own CA that is none.
+ * accept no other one than what has issued it, itself where it has signed itself.
+ * If its CA is not shown, it is only compared: TLS takes nothing for its own CA
+ * that is none.
  *
  * @param args How to reach the Redis of the peer.
  * @throws {RedisError} It is not the one that is remembered, or there is none.
@@ -34,16 +35,15 @@ export async function pinCertificate(
   knownPeers: KnownPeers,
 ): Promise<Pinned> {
   const attempted = `send to "${deviceId}"`;
-  const shown = await certificateOf(args).catch((cause) => {
+  const { own, last } = await certificatesOf(args).catch((cause) => {
     throw new RedisError(
       { attempted, reason: `it shows no certificate: ${cause.message}` },
       "connection",
       { cause },
     );
   });
-  const { subject, issuer } = shown;
-  const bytes = new Uint8Array(shown.raw);
-  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  // A CA may issue others, for whoever asks: so it is the server's own that counts.
+  const hash = await crypto.subtle.digest("SHA-256", new Uint8Array(own.raw));
   const digits = new Uint8Array(hash).toBase64({ omitPadding: true });
   const fingerprint = `SHA256:${digits}`;
   const expected = await knownPeers.certificateOf(deviceId) ?? fingerprint;
@@ -56,11 +56,12 @@ export async function pinCertificate(
         `if it has a new one, remove the line of the certificate of "${deviceId}" from ${knownPeers.path}`,
     }, "tls");
   }
-  if (JSON.stringify(subject) !== JSON.stringify(issuer)) {
+  if (JSON.stringify(last.subject) !== JSON.stringify(last.issuer)) {
     return { args, fingerprint };
   }
+  const body = new Uint8Array(last.raw).toBase64();
   const pem =
-    `-----BEGIN CERTIFICATE-----\n${bytes.toBase64()}\n-----END CERTIFICATE-----\n`;
+    `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
   return {
     args: {
       ...args,
@@ -74,11 +75,16 @@ export async function pinCertificate(
   };
 }
 
-/** The certificate of a server, or of the last of those who vouch for it and are shown. */
-function certificateOf(args: RedisArgs): Promise<DetailedPeerCertificate> {
-  const { promise, resolve, reject } = Promise.withResolvers<
-    DetailedPeerCertificate
-  >();
+interface Shown {
+  /** The server's own. */
+  readonly own: DetailedPeerCertificate;
+  /** That of the last of those who vouch for it and are shown, or its own. */
+  readonly last: DetailedPeerCertificate;
+}
+
+/** The certificates that a server shows. */
+function certificatesOf(args: RedisArgs): Promise<Shown> {
+  const { promise, resolve, reject } = Promise.withResolvers<Shown>();
   const { connectTimeout } = parseRedisArgs(args);
   const socket = connect({
     host: args.host!,
@@ -92,13 +98,14 @@ function certificateOf(args: RedisArgs): Promise<DetailedPeerCertificate> {
     connectTimeout * 1_000,
   );
   socket.once("secureConnect", () => {
-    let certificate = socket.getPeerCertificate(true);
+    const own = socket.getPeerCertificate(true);
+    let last = own;
     const seen = new Set<string>();
-    while (!seen.has(certificate.fingerprint256)) {
-      seen.add(certificate.fingerprint256);
-      certificate = certificate.issuerCertificate ?? certificate;
+    while (!seen.has(last.fingerprint256)) {
+      seen.add(last.fingerprint256);
+      last = last.issuerCertificate ?? last;
     }
-    resolve(certificate);
+    resolve({ own, last });
   });
   socket.on("error", reject);
   return promise.finally(() => {

@@ -126,18 +126,24 @@ function pinnedProof(
 ): Proof {
   const { deviceId } = place;
   let certificate: string | undefined;
+  const pin = async (): Promise<RedisArgs> => {
+    const pinned = await pinCertificate(deviceId, access.args, knownPeers);
+    certificate = pinned.fingerprint;
+    return pinned.args;
+  };
+  const prove = proofBy(place, fingerprint, async () => {
+    await accepted();
+    if (certificate === undefined) return;
+    if (await knownPeers.certificateOf(deviceId) !== undefined) return;
+    await knownPeers.rememberCertificate(deviceId, certificate);
+  });
   return {
-    pin: async () => {
-      const pinned = await pinCertificate(deviceId, access.args, knownPeers);
-      certificate = pinned.fingerprint;
-      return pinned.args;
+    pin,
+    greet: async (send) => {
+      // Somebody else may be there since, with another one of the same CA.
+      await pin();
+      await prove(send);
     },
-    greet: proofBy(place, fingerprint, async () => {
-      await accepted();
-      if (certificate === undefined) return;
-      if (await knownPeers.certificateOf(deviceId) !== undefined) return;
-      await knownPeers.rememberCertificate(deviceId, certificate);
-    }),
   };
 }
 

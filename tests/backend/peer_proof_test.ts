@@ -493,7 +493,8 @@ Deno.test("The certificate of a peer is remembered beside its key, and another o
   for (
     const [title, first, second] of [
       ["its own", "self_signed", "self_signed_2"],
-      ["of a CA that it does not show", "server", "self_signed"],
+      ["of a CA", "server", "self_signed"],
+      ["of a CA that has issued another one, too", "server", "client"],
     ] as const
   ) {
     await t.step(title, async () => {
