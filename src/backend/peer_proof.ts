@@ -33,7 +33,7 @@ const MAX_WAITING = 100;
 const decoder = new TextDecoder();
 
 /** Gives {@linkcode proofOf} what is known. */
-interface Demand {
+interface ProofOptions {
   readonly peer: ServiceInfo;
   readonly access: PeerAccess;
   readonly known: PeerOptions;
@@ -59,7 +59,7 @@ export interface Proof {
  * @throws {RedisError} It has another key than before, or none and no trust.
  */
 export async function proofOf(
-  { peer, access, known, knownPeers, logger }: Demand,
+  { peer, access, known, knownPeers, logger }: ProofOptions,
 ): Promise<Proof> {
   const { deviceId, properties: { key: announced = null } } = peer;
   const { host = "", port = 0 } = access.args;
