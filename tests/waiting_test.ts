@@ -5,6 +5,7 @@ import {
   settledWithin,
   sleep,
   unlessAborted,
+  withTimeLimit,
 } from "../src/waiting.ts";
 
 Deno.test("sleep does not end at once where it has no end", async () => {
@@ -33,6 +34,25 @@ Deno.test("unlessAborted ends with the reason of the signal", async () => {
   abort.abort(new Error("enough"));
   await assert.rejects(waiting, /enough/);
   assert.equal(await unlessAborted(Promise.resolve(1), AbortSignal.any([])), 1);
+});
+
+Deno.test("withTimeLimit ends the work when the time is over, with the signal, or at once", async () => {
+  const untilEnd = (signal: AbortSignal): Promise<boolean> =>
+    sleep(undefined, { signal });
+  const never = new AbortController().signal;
+  assert.equal(await withTimeLimit(0.01, never, untilEnd), true);
+  assert.equal(await withTimeLimit(60, AbortSignal.abort(), untilEnd), true);
+  const abort = new AbortController();
+  const working = withTimeLimit(60, abort.signal, untilEnd);
+  abort.abort();
+  assert.equal(await working, true);
+  // What is done before leaves no timer behind, and tells what went wrong.
+  const failing = withTimeLimit(
+    60,
+    never,
+    () => Promise.reject(new Error("no")),
+  );
+  await assert.rejects(failing, /no/);
 });
 
 Deno.test("the pauses between attempts grow up to a limit", () => {
