@@ -20,6 +20,9 @@ import { filled, port } from "./values.ts";
 /** The port, where nobody says another. */
 const PORT = 8480;
 
+/** The fewest characters that a password has, as `dashboard()` wants it. */
+const LEAST_PASSWORD = 8;
+
 /** `dashboard`: serves a page to look at. */
 export const dashboardCommand: Command = defineCommand("dashboard", {
   brief: "Serve a page to look at: how everything stands, live",
@@ -75,6 +78,11 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
         `On ${host}, everybody on the network could use the page: set a password as PLATYPUSH_DASHBOARD_TOKEN, or leave --host out`,
       );
     }
+    if (token !== undefined && token.length < LEAST_PASSWORD) {
+      throw new UsageError(
+        `PLATYPUSH_DASHBOARD_TOKEN has to be a text of at least ${LEAST_PASSWORD} characters`,
+      );
+    }
     const { options: resolved, settings } = await resolveConfig({
       flags: options.redis,
     });
@@ -93,12 +101,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
       ...(basePath !== undefined && { basePath }),
     });
     const ended = new AbortController();
-    const server = Deno.serve({
-      hostname: host,
-      port: options.port,
-      signal: ended.signal,
-      onListen: () => {},
-    }, page);
+    const server = serve(host, options.port, ended.signal, page);
     const { port: taken } = server.addr as Deno.NetAddr;
     await printLine(`http://${urlHost(host)}:${taken}${basePath ?? ""}/`);
     note("Ctrl-C ends it.");
@@ -106,6 +109,34 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
     await server.finished;
   },
 });
+
+/** Listens, and says of an address that cannot be used which one it is. */
+function serve(
+  hostname: string,
+  port: number,
+  signal: AbortSignal,
+  page: Deno.ServeHandler,
+): Deno.HttpServer {
+  const onListen = (): void => {};
+  try {
+    return Deno.serve({ hostname, port, signal, onListen }, page);
+  } catch (cause) {
+    const attempted = `Cannot listen on port ${port} of ${hostname}`;
+    if (cause instanceof Deno.errors.AddrInUse) {
+      throw new Error(
+        `${attempted}: another program does; choose another --port, or 0 for any that is free`,
+        { cause },
+      );
+    }
+    if (cause instanceof Deno.errors.AddrNotAvailable) {
+      throw new UsageError(
+        `${attempted}: this host has no such address; --host takes one of its own`,
+        { cause },
+      );
+    }
+    throw cause;
+  }
+}
 
 async function openHub(
   { redisArgs = {}, deviceId }: RedisBackendOptions,

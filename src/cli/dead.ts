@@ -232,7 +232,13 @@ function defineDeadChange(
       );
       // All of none is done, too.
       const least = all ? 0 : Math.max(1, new Set(names).size);
-      if (count < least) Deno.exitCode = ExitCode.No;
+      if (count >= least) return;
+      Deno.exitCode = ExitCode.No;
+      note(
+        names.length > 1
+          ? `Not all that are named were there to be ${done}; \`dead list\` shows those there are.`
+          : "There is no such dead letter; `dead list` shows those there are.",
+      );
     },
   });
 }

@@ -82,6 +82,10 @@ function unexpected(
   if (similar !== undefined) {
     return message`Unexpected ${name}, did you mean ${similar}?`;
   }
+  const isInFront = before.length === 0 && name.startsWith("-");
+  if (isInFront) {
+    return message`Unexpected ${name}: options stand behind the command they are for.`;
+  }
   if (expected.length === 0) return message`Unexpected ${name}.`;
   return message`Unexpected ${name}, expected ${text(expected.join(", "))}.`;
 }

@@ -44,7 +44,7 @@ function definePauseChange(
       const by = deviceId === undefined || deviceId === "*"
         ? {}
         : { by: deviceId };
-      for (const queue of names.length > 0 ? names : queues) {
+      for (const queue of new Set(names.length > 0 ? names : queues)) {
         const isChanged = await change(redisArgs, { queue, signal, ...by });
         const [now, before] = done;
         await printLine(`${printable(queue)} ${isChanged ? now : before}`);

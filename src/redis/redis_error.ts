@@ -351,6 +351,14 @@ function classify(
       refused: "unknown-command",
     };
   }
+  if (/DB index is out of range/i.test(text)) {
+    return {
+      code: "reply",
+      reason: "the server has no database with this number",
+      advice: "check `db`",
+      reply,
+    };
+  }
   if (/max number of clients/i.test(text)) {
     return {
       code: "unavailable",

@@ -69,6 +69,7 @@ Deno.test("every command line in the guides can be read", async () => {
 Deno.test("the command line refuses what there is not, and says what there is", () => {
   const wrong: [args: string[], error: RegExp][] = [
     [["lissen"], /Unexpected "lissen", did you mean "listen"\?/],
+    [["--queue", "jobs"], /"--queue": options stand behind the command/],
     [["completion"], /did you mean "completions"\?/],
     [["--versoin"], /did you mean "--version"\?/],
     [

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Program } from "../programs.ts";
+import { Program, runProgram } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { at, push, queued } from "./helpers.ts";
@@ -80,4 +80,30 @@ Deno.test("dashboard --bus shows what passes on the bus of a Platypush", async (
   );
   const { code, stderr } = await program.end("SIGINT");
   assert.equal(code, 0, stderr);
+});
+
+Deno.test("dashboard says where it cannot listen, and refuses a short password", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const wrong: [args: string[], code: number, error: RegExp][] = [
+    [
+      ["--port", String(port)],
+      1,
+      new RegExp(`on port ${port} of 127.0.0.1: another program does; choose`),
+    ],
+    [["--host", "192.0.2.1"], 2, /of 192\.0\.2\.1: this host has no such addr/],
+  ];
+  for (const [args, code, error] of wrong) {
+    const ended = await runProgram(["cli.ts", "dashboard", ...args], {
+      env: { PLATYPUSH_DASHBOARD_TOKEN: "long enough" },
+    });
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, error);
+  }
+  const short = await runProgram(["cli.ts", "dashboard"], {
+    env: { PLATYPUSH_DASHBOARD_TOKEN: "short" },
+  });
+  assert.equal(short.code, 2);
+  assert.match(short.stderr, /PLATYPUSH_DASHBOARD_TOKEN has to be/);
+  assert.ok(!short.stderr.includes("short"));
 });

@@ -167,6 +167,7 @@ Deno.test("dead requeue puts messages back, and dead purge removes them", async 
   assert.equal(await left(server), "c");
   const again = await dead(server, "purge", "a", "c");
   assert.deepEqual([again.code, again.stdout], [1, "1 purged\n"]);
+  assert.match(again.stderr, /^Not all that are named were there to be purged/);
   const nothing = await dead(server, "requeue", "--all");
   assert.deepEqual([nothing.code, nothing.stdout], [0, "0 requeued\n"]);
 });
@@ -238,6 +239,10 @@ Deno.test("dead wants --all for all of them, and looks at the queue that is name
   assert.equal(await left(server), "abcd");
   const other = await dead(server, "purge", "--all", "--queue", "other");
   assert.equal(other.stdout, "0 purged\n");
+  assert.equal(other.stderr, "");
+  const missing = await dead(server, "requeue", "99");
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /^There is no such dead letter; `dead list`/);
   assert.equal(await left(server), "abcd");
   const all = await dead(server, "purge", "--all");
   assert.deepEqual([all.code, all.stdout], [0, "4 purged\n"]);
