@@ -4,8 +4,9 @@
  *
  *     consumer.ts CONTENDER SOCKET QUEUE [COUNT [BATCH]]
  *
- * It says "started", after each so many messages "done" and the milliseconds since
- * the first one, and ends with stdin. Those by hand take up to BATCH at once.
+ * It says "started", and after every COUNT messages "done" and the milliseconds
+ * since the first of them. It ends when stdin does. Those by hand take up to BATCH
+ * at once.
  */
 // deno-lint-ignore-file no-console -- this is a program
 import { createClient, RESP_TYPES } from "@redis/client";

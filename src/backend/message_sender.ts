@@ -276,8 +276,10 @@ export class MessageSender {
   }
 
   /**
-   * Takes a request back that nobody has taken in its time, or whose response this
-   * user may not read, and tells whether it was so.
+   * Takes back a request that nobody has taken in its time, or whose response this
+   * user may not read.
+   *
+   * @returns The error, which tells whether it was taken back.
    */
   async #takeBack(
     queue: string,

@@ -92,7 +92,7 @@ export async function firstWay(
   throw failure;
 }
 
-/** The ways to one peer. At an address that others have too, there may be somebody else. */
+/** Lists the ways to one peer. At an address that others have too, there may be somebody else. */
 function waysTo(peer: ServiceInfo, search: Search): Candidate[] {
   const access = peerAccess(peer, search.redisArgs, search.known(peer));
   const addresses = peer.addresses.filter((each) => !/^fe[89ab]/i.test(each));
@@ -107,7 +107,8 @@ function waysTo(peer: ServiceInfo, search: Search): Candidate[] {
 
 /**
  * Gives the way that was taken before, and then the others as they answer. One
- * that does not is none, unless none does: then the first one will tell why.
+ * that does not answer is left out. If none answers, the first one is given: trying
+ * it tells why.
  */
 async function* inOrder(
   ways: readonly Candidate[],
@@ -149,7 +150,7 @@ async function answers(
 ): Promise<boolean> {
   const { connectTimeout } = parseRedisArgs(args);
   if (await sleep(delay, { signal })) return false;
-  // Others than a host and its port are what we were told, and no guess.
+  // Without a host it is a place that we were told, and no guess.
   if (args.host === undefined) return true;
   const late = AbortSignal.any([
     signal,
@@ -157,14 +158,14 @@ async function answers(
   ]);
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({ host: args.host, port: args.port ?? 6379 });
-  const give = (): void => resolve(false);
-  late.addEventListener("abort", give);
+  const fail = (): void => resolve(false);
+  late.addEventListener("abort", fail);
   socket.once("connect", () => resolve(true));
-  socket.once("error", give);
+  socket.once("error", fail);
   try {
     return await promise;
   } finally {
-    late.removeEventListener("abort", give);
+    late.removeEventListener("abort", fail);
     socket.destroy();
   }
 }

@@ -21,11 +21,11 @@ export function whenOptions(): Parser<"sync", When, unknown> {
   return object("When it is sent", {
     delay: optional(option("--delay", age("DELAY"), {
       description:
-        message`Let it come to the queue so much later, such as 90s, 15m, 2h or 7d; seconds without a unit`,
+        message`Put it into the queue after this time, such as 90s, 15m, 2h or 7d; seconds without a unit`,
     })),
     at: optional(option("--at", time(), {
       description:
-        message`Let it come to the queue then, such as 07:30, the next time that it is so late here, or YYYY-MM-DDTHH:MM`,
+        message`Put it into the queue at this local time, such as 07:30, the next one, or YYYY-MM-DDTHH:MM`,
     })),
   });
 }
@@ -41,7 +41,7 @@ export function onceOptions(): Parser<"sync", Once, unknown> {
     ),
     deduplicateFor: optional(option("--deduplicate-for", age("DELAY"), {
       description:
-        message`So long after it is due the key keeps others out. Default: 60`,
+        message`How long after it is due the key keeps others out. Default: 60`,
     })),
   });
 }
@@ -91,7 +91,7 @@ export function scheduleOf(
   return { delay, at, deduplicate, deduplicateFor };
 }
 
-/** A time of a day, the next one, or one of a date; here, where no zone is named. */
+/** A time of the day, which is the next one, or of a date; local where no zone is named. */
 export function time(): ValueParser<"sync", Date> {
   return value({
     metavar: "TIME",
@@ -116,7 +116,7 @@ const CLOCK = /^(\d{1,2}):(\d\d)(?::(\d\d))?$/;
 const DATE_TIME =
   /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?$/i;
 
-/** The next moment at which it is so late here. */
+/** Finds the next moment at which the clock here shows this time. */
 function nextTime(text: string): Date | undefined {
   const [match, ...parts] = CLOCK.exec(text) ?? [];
   if (match === undefined) return undefined;

@@ -108,7 +108,7 @@ const sendRequestCommand: Command = defineCommand("request", {
     token: tokenOption(),
     wait: optional(option("--wait", seconds(), {
       description:
-        message`Wait so many seconds, from when it is due, for the response, and print it`,
+        message`Wait so many seconds for the response, counted from when the request is due, and print it`,
     })),
     when: whenOptions(),
     target: targetOption(),

@@ -133,8 +133,8 @@ export function dashboard(options: DashboardOptions = {}): Dashboard {
     if (!response.headers.has("cache-control")) {
       response.headers.set("cache-control", "no-store");
     }
-    // Whoever has opened this page from elsewhere keeps no hold of it. That takes
-    // the browser a process of its own, so nobody else waits for that.
+    // Whoever has opened this page from elsewhere keeps no hold of it. The browser
+    // starts a process for that, so no other page is to wait for one.
     if (isLedHere(request)) {
       response.headers.set("cross-origin-opener-policy", "same-origin");
     }

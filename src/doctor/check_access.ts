@@ -83,7 +83,7 @@ export function explainReply(
   return error.reply === undefined ? undefined : REPLIES[error.reply];
 }
 
-/** A piece of work, and the commands that it takes, with arguments as the module sends them. */
+/** Names a piece of work for which a user needs rights. */
 export type Deed =
   | "consume"
   | "consume at most once"
@@ -100,7 +100,10 @@ export type Deed =
   | "pause"
   | "resume";
 
-/** Lists the commands of each piece of work about a queue, those in scripts included. */
+/**
+ * Lists the commands that each piece of work about a queue takes, those in scripts
+ * included, with arguments as the module sends them.
+ */
 export function commandsFor(
   queue: string,
 ): Readonly<Record<Deed, readonly Words[]>> {
@@ -291,7 +294,7 @@ export interface Lack {
   readonly rules: readonly string[];
 }
 
-/** Puts together what some commands lack; `undefined` where nothing is. */
+/** Puts together what some commands lack; `undefined` where that is nothing. */
 function lackOf(
   commands: readonly Words[],
   refusals: ReadonlyMap<Words, Denial>,

@@ -74,7 +74,7 @@ interface Series {
   readonly followers: Set<Follower>;
   /** When other hosts asked the same, by channel. */
   readonly heard: Map<string, number>;
-  /** When it was last noted for each service that others ask for it, by interface. */
+  /** When its services were last noted as asked for by other hosts, by interface. */
   readonly noted: Map<string, number>;
   next: number;
   interval: number;

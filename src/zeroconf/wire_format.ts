@@ -103,7 +103,7 @@ function isRead(record: RawRecord): record is DnsRecord {
  * decoding it: most of what travels on a network concerns others.
  *
  * @param packet The bytes as they came.
- * @param known The first or second labels of the names, folded.
+ * @param known Sets of labels with which the names that concern us begin.
  * @returns `false` where no name in it has such a label at its beginning.
  */
 export function mayConcern(

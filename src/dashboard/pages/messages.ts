@@ -30,11 +30,11 @@ export const messagesPage: Page = {
         ? html`
           <div class="card note">
             <p><strong>Messages can only be seen by the program that takes them off the queue.</strong></p>
-            <p>Redis gives each message to one taker, so to show it here would be to take it away from there.</p>
+            <p>Redis hands each message out once: showing it here would take it away there.</p>
             <ul>
               <li>In the program that takes them, <code>dashboard({ backend })</code> serves this page with all that passes.</li>
               <li>The command line shows what passes on the main bus of a Platypush with <code>dashboard --bus</code>.</li>
-              <li>How many wait, are in hand and have failed is on the other pages, here, too.</li>
+              <li>The other pages show how many wait, are in hand and have failed, here, too.</li>
             </ul>
           </div>
         `
