@@ -41,7 +41,10 @@ Deno.test("withTimeLimit ends the work when the time is over, with the signal, o
     sleep(undefined, { signal });
   const never = new AbortController().signal;
   assert.equal(await withTimeLimit(0.01, never, untilEnd), true);
-  assert.equal(await withTimeLimit(60, AbortSignal.abort(), untilEnd), true);
+  const isOver = (signal: AbortSignal): Promise<boolean> =>
+    Promise.resolve(signal.aborted);
+  assert.equal(await withTimeLimit(60, never, isOver), false);
+  assert.equal(await withTimeLimit(60, AbortSignal.abort(), isOver), true);
   const abort = new AbortController();
   const working = withTimeLimit(60, abort.signal, untilEnd);
   abort.abort();
