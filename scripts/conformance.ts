@@ -18,11 +18,11 @@ const stacks = Object.keys(STACKS) as (keyof typeof STACKS)[];
 // One after the other: a busy machine would make all of them late.
 const failed = new Map<string, Set<unknown>>();
 for (const stack of stacks) {
-  const clauses = new Set<unknown>();
-  for (const [clause, error] of await conformance(stack)) {
-    if (error !== undefined) clauses.add(clause);
-  }
-  failed.set(stack, clauses);
+  const outcomes = await conformance(stack, CLAUSES);
+  const wrong = CLAUSES.filter((clause) => outcomes.get(clause) !== undefined);
+  failed.set(stack, new Set(wrong));
+  // deno-lint-ignore no-console -- it is what the program is for
+  console.log(`${STACKS[stack]}: ${CLAUSES.length - wrong.length}`);
 }
 
 const table = [

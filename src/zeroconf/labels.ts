@@ -6,9 +6,9 @@ const encoder = new TextEncoder();
  * many hosts, each packet may bring some.
  */
 export class Labels {
-  /** How many names begin with each. */
+  /** The number of names that begin with each. */
   readonly #counts = new Map<string, number>();
-  /** How many names begin with one of so many bytes. */
+  /** The number of names that begin with one of so many bytes. */
   readonly #lengths = new Uint32Array(256);
 
   /** Adds a name, folded. */
