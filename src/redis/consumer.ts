@@ -131,7 +131,7 @@ export interface InboxStats {
   deadLettered: number;
   /** Messages that were dropped because they were for another device, or too old. */
   dropped: number;
-  /** The oldest dead letters, which had to make room. */
+  /** Dead letters, or texts of them, that were lost. */
   deadLettersLost: number;
   /** Messages that were put aside for a named subscriber that was away. */
   missed: number;

@@ -53,7 +53,7 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
   ),
   "platypush.redis.dead_lettered": counter("Messages that became dead letters"),
   "platypush.redis.dead_letters_lost": counter(
-    "The oldest dead letters, which had to make room",
+    "Dead letters, or texts of them, that were lost",
   ),
   "platypush.redis.missed": counter(
     "Messages that were put aside for a named subscriber that was away",
