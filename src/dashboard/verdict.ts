@@ -35,7 +35,7 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
     .map(({ status, message, advice }): Trouble => ({
       level: status === "failure" ? "failure" : "warning",
       text: message,
-      advice: advice ?? "",
+      advice: advice?.replace(/(?<!\.)$/, ".") ?? "",
     }));
   if (reading.error !== undefined) return faultOf(reading.error);
   const isHere = (bus?.subscribers ?? 0) > 0;

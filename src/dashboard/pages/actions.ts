@@ -61,7 +61,7 @@ async function listOf(desk: Desk): Promise<Html> {
     const { name, message } = error as Error;
     return html`<p class="empty">${
       name === "TimeoutError"
-        ? "It does not answer: no backend that runs for this device has actions."
+        ? "Nobody answers: no program that takes the messages of this device runs now."
         : message
     }</p>`;
   }

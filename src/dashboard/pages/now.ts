@@ -151,6 +151,7 @@ function tilesPart({ survey, bus, path }: Desk): Part {
   const show = (value: number): string => known ? number(value) : "–";
   const age = Math.max(0, ...queues.map(({ age }) => age ?? 0));
   const dead = sum(queues, ({ deadLetters }) => deadLetters.count);
+  const consumers = sum(queues, ({ consumers }) => consumers.length);
   const { usedMemory, maxMemory } = server ?? {};
   const tiles: [title: string, value: string, note: string, link?: string][] = [
     [
@@ -178,8 +179,12 @@ function tilesPart({ survey, bus, path }: Desk): Part {
     ],
     [
       "Consumers",
-      show(sum(queues, ({ consumers }) => consumers.length)),
-      "take messages",
+      show(consumers),
+      consumers === 0
+        ? "nobody takes any"
+        : consumers === 1
+        ? "takes messages"
+        : "take messages",
     ],
     [
       "Subscribers",
