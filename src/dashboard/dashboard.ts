@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { html } from "hono/html";
 import { RedisBackend } from "../backend/mod.ts";
@@ -53,6 +53,8 @@ const PAGES: readonly Page[] = [
 const FIRST_LOOK = 0.05;
 /** The largest form, in bytes. */
 const MAX_BODY = 16 * 2 ** 20;
+/** The largest form with a password, which anybody may send, in bytes. */
+const MAX_LOGIN = 4096;
 
 /** Tells browsers to take nothing from elsewhere, and no script in a page. */
 const HEADERS: Readonly<Record<string, string>> = {
@@ -126,7 +128,10 @@ export function dashboard(options: DashboardOptions = {}): Dashboard {
     request: Request,
     info: RequestInfo = {},
   ): Promise<Response> => {
-    const response = await app.fetch(request, { info });
+    // Whoever makes up a name writes nothing into our log.
+    const response = URL.canParse(request.url)
+      ? await app.fetch(request, { info })
+      : new Response("This is no address.\n", { status: 400 });
     for (const [name, value] of Object.entries(HEADERS)) {
       response.headers.set(name, value);
     }
@@ -260,16 +265,18 @@ function makeApp(desk: Desk, guard: Guard): Hono {
     "/assets/:name",
     (context) => serveAsset(context.req.param("name"), context.req.raw),
   );
-  app.use(bodyLimit({
-    maxSize: MAX_BODY,
-    onError: (context) => context.json({ message: "That is too large." }, 413),
-  }));
+  const limit = (maxSize: number): MiddlewareHandler =>
+    bodyLimit({
+      maxSize,
+      onError: (context) =>
+        context.json({ message: "That is too large." }, 413),
+    });
   app.get("/login", (context) => {
     return guard.isKnown(context.req.raw)
       ? context.redirect(path("/"))
       : context.html(loginPage(path));
   });
-  app.post("/login", async (context) => {
+  app.post("/login", limit(MAX_LOGIN), async (context) => {
     const form = await context.req.formData();
     const result = guard.logIn(
       String(form.get("token") ?? ""),
@@ -290,6 +297,8 @@ function makeApp(desk: Desk, guard: Guard): Hono {
       ? context.redirect(path("/login"), 303)
       : context.text("Log in first.\n", 401);
   });
+  // Nobody reads what strangers send.
+  app.use(limit(MAX_BODY));
   app.post("/logout", (context) => {
     context.header("set-cookie", guard.logOut(context.req.raw));
     return context.redirect(path("/login"), 303);
@@ -328,7 +337,10 @@ function makeApp(desk: Desk, guard: Guard): Hono {
     const isRefusal = !isReading &&
       (error instanceof TypeError || error instanceof RangeError ||
         error instanceof SyntaxError);
-    const message = isRefusal ? error.message : problemOf(desk, error);
+    // Whoever has gone reads no answer, and it is nothing of ours that has failed.
+    const message = isRefusal || context.req.raw.signal.aborted
+      ? error.message
+      : problemOf(desk, error);
     return isReading
       ? context.html(noticePage(path, "That did not work", message), 500)
       : context.json({ message }, 400);

@@ -96,7 +96,7 @@ export class Guard {
       };
     }
     if (isReading(request)) return undefined;
-    if (!isSameOrigin(request, host)) {
+    if (isLedHere(request) || !isSameOrigin(request, host)) {
       return {
         status: 403,
         reason:
@@ -117,9 +117,9 @@ export class Guard {
   /** True for everybody where there is no password, else for who has logged in. */
   isKnown(request: Request): boolean {
     if (this.#options.token === undefined) return true;
-    const id = sessionOf(request);
-    const until = id === undefined ? undefined : this.#sessions.get(digest(id));
-    return until !== undefined && until > Date.now();
+    return sessionsOf(request).some((id) =>
+      (this.#sessions.get(digest(id)) ?? 0) > Date.now()
+    );
   }
 
   /**
@@ -161,8 +161,7 @@ export class Guard {
 
   /** Ends a session; gives the cookie that says so. */
   logOut(request: Request): string {
-    const id = sessionOf(request);
-    if (id !== undefined) this.#sessions.delete(digest(id));
+    for (const id of sessionsOf(request)) this.#sessions.delete(digest(id));
     return this.#cookie("", 0, request);
   }
 
@@ -181,7 +180,7 @@ export class Guard {
     const isSecure = new URL(request.url).protocol === "https:" ||
       request.headers.get("x-forwarded-proto") === "https";
     return [
-      `${COOKIE}=${id}`,
+      `${cookieOf(request)}=${id}`,
       `Path=${this.#options.cookiePath}`,
       `Max-Age=${age}`,
       "HttpOnly",
@@ -212,10 +211,19 @@ function equals(one: string, other: string): boolean {
   return timingSafeEqual(a!, b!);
 }
 
-function sessionOf(request: Request): string | undefined {
+/** The name of the cookie: those of all ports of a host are in one place. */
+function cookieOf(request: Request): string {
+  const [, port = ""] = /:(\d+)$/.exec(hostOf(request)) ?? [];
+  return port === "" ? COOKIE : `${COOKIE}_${port}`;
+}
+
+/** All that a browser has under our name: others on this host may have set some. */
+function sessionsOf(request: Request): string[] {
+  const name = cookieOf(request);
   const cookies = request.headers.get("cookie") ?? "";
-  const pattern = new RegExp(`(?:^|;\\s*)${COOKIE}=([\\w-]+)`);
-  return pattern.exec(cookies)?.[1];
+  return cookies.split(";").map((cookie) => cookie.trim().split("="))
+    .filter(([key, id]) => key === name && /^[\w-]+$/.test(id ?? ""))
+    .map(([, id]) => id!);
 }
 
 function isReading({ method }: Request): boolean {
@@ -249,8 +257,8 @@ function nameOf(host: string): string {
 }
 
 function isLocal(name: string): boolean {
-  return name === "localhost" || name.endsWith(".localhost") ||
-    name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
+  return /^([\w-]+\.)*localhost$/.test(name) || name === "::1" ||
+    /^127(\.\d{1,3}){3}$/.test(name);
 }
 
 /** An address cannot be made to point elsewhere, as a name can. */
@@ -274,9 +282,9 @@ function isSameOrigin(request: Request, host: string): boolean {
   if (origin === null) {
     return request.headers.get("sec-fetch-site") === "same-origin";
   }
-  try {
-    return new URL(origin).host === host.toLowerCase();
-  } catch {
-    return false; // It is "null", or rubbish.
-  }
+  // A proxy may speak TLS for us, so that what the browser has asked by is not known.
+  return ["http:", "https:"].some((protocol) =>
+    URL.canParse(`${protocol}//${host}`) &&
+    new URL(`${protocol}//${host}`).origin === origin.toLowerCase()
+  );
 }

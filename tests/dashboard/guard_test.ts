@@ -64,6 +64,41 @@ Deno.test("A page elsewhere that has made its name point here gets nothing", asy
   }
 });
 
+Deno.test("What is no name is not taken for one of this host, and is nothing for the log", async () => {
+  const logged: string[] = [];
+  const log = (text: string): unknown => logged.push(text);
+  const logger = { debug: log, info: log, warn: log, error: log };
+  await using opened = await open({ logger });
+  const options = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
+  await using http = Deno.serve({
+    ...options,
+    onError: (error) => {
+      logged.push(String(error));
+      return new Response(null, { status: 500 });
+    },
+  }, opened.page);
+  for (
+    const [host, status] of [
+      ["evil.example#.localhost", 421],
+      ["evil.example/.localhost", 421],
+      ["127.0.0.1, evil.example", 400],
+      ["127.999.999.999", 400],
+      ["localhost:80:80", 400],
+      ["hub.localhost", 200],
+    ] as const
+  ) {
+    using connection = await Deno.connect({ port: http.addr.port });
+    await connection.write(
+      new TextEncoder().encode(
+        `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+      ),
+    );
+    const answer = await new Response(connection.readable).text();
+    assert.match(answer, new RegExp(`^HTTP/1.1 ${status} `), host);
+  }
+  assert.deepEqual(logged, []);
+});
+
 Deno.test("Without a password only who is on this host sees the page", async () => {
   await using opened = await open();
   const { page } = opened;
@@ -124,6 +159,29 @@ Deno.test("Who has the password gets a session that no script reads", async () =
   assert.equal((await ask(page, "/", { headers: { cookie } })).status, 303);
 });
 
+Deno.test("A session outlives what others on the same host do with cookies", async () => {
+  await using opened = await open({ token: TOKEN });
+  await using other = await open({ token: TOKEN });
+  const [host, elsewhere] = ["127.0.0.1:8480", "127.0.0.1:8481"];
+  const cookie = await logIn(opened.page, host);
+  const second = await logIn(other.page, elsewhere);
+  // A browser has one place for all ports of a host, and one value for a name.
+  assert.notEqual(cookie.split("=")[0], second.split("=")[0]);
+  const [name] = cookie.split("=");
+  for (
+    const cookies of [
+      `${cookie}; ${second}`,
+      `${name}=of-somebody-else; ${cookie}`,
+      `${cookie}; ${name}="rubbish"`,
+    ]
+  ) {
+    const headers = { cookie: cookies };
+    const { status, body } = await ask(opened.page, "/", { host, headers });
+    await body?.cancel();
+    assert.equal(status, 200, cookies);
+  }
+});
+
 Deno.test("Behind TLS the session's cookie is not sent without it", async () => {
   await using opened = await open({ token: TOKEN });
   const response = await ask(opened.page, "/login", {
@@ -158,10 +216,13 @@ Deno.test("What another page sends changes nothing", async () => {
     { origin: "null" },
     { origin: "http://127.0.0.1:9999" },
     { origin: "rubbish" },
+    { origin: "ftp://127.0.0.1:8480" },
+    { origin: "http://evil.example@127.0.0.1:8480" },
+    { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" },
   ];
   for (const headers of attacks) {
     const response = await ask(page, "/actions/event", { form, headers });
-    assert.equal(response.status, 403, headers["origin"]);
+    assert.equal(response.status, 403, JSON.stringify(headers));
   }
   const silent = await page(
     new Request("http://127.0.0.1:8480/actions/event", {
@@ -176,6 +237,12 @@ Deno.test("What another page sends changes nothing", async () => {
   assert.equal(await server.run("LLEN", key), 0);
   assert.equal((await ask(page, "/actions/event", { form })).status, 200);
   assert.equal(await server.run("LLEN", key), 1);
+  // A proxy may name the port that browsers leave out.
+  const named = await ask(page, "/actions/event", {
+    form,
+    headers: { host: "localhost:443", origin: "https://localhost" },
+  });
+  assert.equal(named.status, 200);
 });
 
 Deno.test("A page that only shows changes nothing, and offers nothing to change", async () => {
@@ -251,6 +318,10 @@ Deno.test("A form that is too large is refused", async () => {
     form: { args: "x".repeat(17 * 2 ** 20) },
   });
   assert.equal(response.status, 413);
+  await using shut = await open({ token: TOKEN });
+  const form = { token: "x".repeat(5000) };
+  const login = await ask(shut.page, "/login", { form });
+  assert.equal(login.status, 413, "nobody reads what strangers send");
 });
 
 Deno.test("A page elsewhere cannot keep anything running", async () => {
