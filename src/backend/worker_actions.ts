@@ -5,7 +5,7 @@ import { type Action, ActionTable, Misfit } from "../bus/action_table.ts";
 import {
   actionBusOf,
   ActionCalls,
-  type OfferedAction,
+  type Offer,
 } from "../bus/offered_actions.ts";
 import type { Logger } from "../logger.ts";
 import { newId, type Request } from "../message/mod.ts";
@@ -18,12 +18,6 @@ interface WorkerActionsOptions {
   readonly logger: Logger;
   /** Called when there are actions in other threads, and when there are none any more. */
   readonly onChange: () => void;
-}
-
-/** The actions that a thread offers. */
-interface Offer {
-  readonly label: string;
-  readonly actions: readonly OfferedAction[];
 }
 
 interface Answer {
@@ -39,6 +33,8 @@ export class WorkerActions {
   readonly #options: WorkerActionsOptions;
   readonly #id = newId();
   readonly #offers = new Map<string, Offer>();
+  /** The number of actions that each thread has at work. */
+  readonly #busy = new Map<string, number>();
   readonly #answers = new Map<string, (answer: Answer) => void>();
   #table = new ActionTable();
   #bus: Bus | undefined;
@@ -122,21 +118,30 @@ export class WorkerActions {
     return calls;
   }
 
-  /** Makes a table of the offers: of two of a name, the first counts. */
+  /**
+   * Makes a table of the offers: of two of a name the first counts, together with
+   * the members of its group.
+   */
   #refill(): void {
-    const all = [...this.#offers].flatMap(([thread, { label, actions }]) =>
-      actions.map((action) => ({ thread, label, action }))
+    const all = [...this.#offers.values()].flatMap((offer) =>
+      offer.actions.map((action) => ({ offer, action }))
     );
     all.sort((a, b) => a.action.since - b.action.since);
-    const names = new Set<string>();
+    const sharers = new Map<string, Offer[]>();
     this.#table = new ActionTable();
-    for (const { thread, label, action } of all) {
+    for (const { offer, action } of all) {
       const { name, timeout, description, args, output } = action;
-      if (names.has(name)) continue;
-      names.add(name);
+      const others = sharers.get(name);
+      if (others !== undefined) {
+        const { group } = others[0]!;
+        if (group !== undefined && offer.group === group) others.push(offer);
+        continue;
+      }
+      const threads = [offer];
+      sharers.set(name, threads);
       this.#table.add(name, {
         execute: (request, signal) =>
-          this.#call(thread, label, name, request, signal),
+          this.#call(this.#leastBusy(threads), name, request, signal),
         timeout,
         description,
         argsSchema: args && (() => args),
@@ -145,9 +150,20 @@ export class WorkerActions {
     }
   }
 
+  /** The thread that has the fewest actions at work; of equals, whoever was asked longest ago. */
+  #leastBusy(threads: Offer[]): Offer {
+    const [first, ...others] = threads;
+    const busy = ({ thread }: Offer): number => this.#busy.get(thread) ?? 0;
+    const chosen = others.reduce(
+      (best, each) => busy(each) < busy(best) ? each : best,
+      first!,
+    );
+    threads.push(...threads.splice(threads.indexOf(chosen), 1));
+    return chosen;
+  }
+
   async #call(
-    thread: string,
-    label: string,
+    { thread, label }: Offer,
     name: string,
     request: Request,
     signal: AbortSignal,
@@ -164,6 +180,7 @@ export class WorkerActions {
       bus.post(event).catch(() => {});
     };
     this.#answers.set(call, answered.resolve);
+    this.#busy.set(thread, (this.#busy.get(thread) ?? 0) + 1);
     signal.addEventListener("abort", cancel, { once: true });
     try {
       const receipt = await bus.post(ActionCalls.call({
@@ -186,6 +203,9 @@ export class WorkerActions {
     } finally {
       signal.removeEventListener("abort", cancel);
       this.#answers.delete(call);
+      const left = this.#busy.get(thread)! - 1;
+      if (left > 0) this.#busy.set(thread, left);
+      else this.#busy.delete(thread);
     }
   }
 

@@ -657,7 +657,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const { signal, ...others } = options;
     checkValue("register an action", "signal", signal, SIGNAL);
     const action = toAction(name, handler, others);
-    const { label = defaultLabel(), daemon, logger } = this.#options;
+    const { label = defaultLabel(), daemon, logger, group } = this.#options;
     const actions = this.#actions ??= new OfferedActions({
       bus: new Bus({
         name: actionBusOf(this.name),
@@ -668,6 +668,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
         ...(logger && { logger }),
       }),
       label,
+      group,
       onOffered: (isOffered) => this.#exchange.offerActions(isOffered),
       logger: logger ?? createLogger("bus"),
     });

@@ -29,6 +29,17 @@ export interface OfferedAction {
   readonly output?: JsonSchema | undefined;
 }
 
+/** What a thread offers. */
+export interface Offer {
+  /** The id of the thread. */
+  readonly thread: string;
+  /** Names the thread for people. */
+  readonly label: string;
+  /** The group whose members share the actions that they have in common. */
+  readonly group?: string | undefined;
+  readonly actions: readonly OfferedAction[];
+}
+
 /**
  * The messages between the threads with actions and the backends that have them
  * executed, on a bus of their own, so that nobody else is troubled with them.
@@ -41,11 +52,7 @@ export interface OfferedAction {
  */
 export const ActionCalls: {
   readonly who: EventDefinition<object>;
-  readonly offer: EventDefinition<{
-    readonly thread: string;
-    readonly label: string;
-    readonly actions: readonly OfferedAction[];
-  }>;
+  readonly offer: EventDefinition<Offer>;
   readonly call: EventDefinition<{
     readonly call: string;
     readonly thread: string;
@@ -87,6 +94,8 @@ interface OfferedActionsOptions {
   readonly bus: Bus;
   /** Names the thread for people. */
   readonly label: string;
+  /** The group that the thread is a member of. */
+  readonly group: string | undefined;
   /** Called when others can call the actions, and with `false` when they cannot. */
   readonly onOffered: (isOffered: boolean) => void;
   readonly logger: Logger;
@@ -176,7 +185,7 @@ export class OfferedActions {
   }
 
   async #offer(): Promise<void> {
-    const { label } = this.#options;
+    const { label, group } = this.#options;
     const actions = this.#table.list().map(([name, action]) => ({
       name,
       since: this.#since.get(name) ?? 0,
@@ -188,17 +197,15 @@ export class OfferedActions {
     await this.#tell(ActionCalls.offer({
       thread: this.#id,
       label,
+      ...(group !== undefined && { group }),
       actions: JSON.parse(JSON.stringify(actions)),
     }, this.#addresses));
   }
 
-  /** Notices that another thread has offered an action of the same name before. */
-  #compare(
-    { thread, label, actions }: { thread: string; label: string } & {
-      readonly actions: readonly OfferedAction[];
-    },
-  ): void {
-    if (thread === this.#id) return;
+  /** Notices that a thread of no group with us has offered an action of the same name before. */
+  #compare({ thread, label, group, actions }: Offer): void {
+    const isShared = group !== undefined && group === this.#options.group;
+    if (thread === this.#id || isShared) return;
     for (const { name, since } of actions) {
       const own = this.#since.get(name);
       if (own === undefined || own < since) continue;

@@ -23,7 +23,7 @@ export interface Surroundings {
   readonly signal: AbortSignal;
   /** True if stdout is for people's eyes: a terminal. */
   readonly isTerminal: boolean;
-  /** How many columns of a terminal a line may take; a line that goes elsewhere is whole. */
+  /** The columns of a terminal that a line may take; a line that goes elsewhere is whole. */
   readonly width: number;
   /** Colours what goes to stdout, where that is wanted. */
   readonly paint: Paint;

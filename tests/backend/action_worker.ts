@@ -2,7 +2,7 @@ import { Bus } from "../../src/bus/mod.ts";
 
 /** What the tests let a worker with actions do. */
 export type Command =
-  | { do: "open"; name: string }
+  | { do: "open"; name: string; group?: string }
   | { do: "register"; action: string; timeout?: number }
   | { do: "unregister"; action: string }
   | { do: "close" };
@@ -20,7 +20,10 @@ const registered = new Map<string, Disposable>();
 scope.onmessage = async ({ data }) => {
   switch (data.do) {
     case "open":
-      bus = new Bus({ name: data.name });
+      bus = new Bus({
+        name: data.name,
+        ...(data.group !== undefined && { group: data.group }),
+      });
       break;
     case "register": {
       const { action, timeout } = data;

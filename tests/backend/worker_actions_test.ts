@@ -23,10 +23,18 @@ class ActionWorker implements Disposable {
   static async with(
     action: string,
     bus: Bus,
-    { name = "lights", timeout }: { name?: string; timeout?: number } = {},
+    { name = "lights", timeout, group }: {
+      name?: string;
+      timeout?: number;
+      group?: string;
+    } = {},
   ): Promise<ActionWorker> {
     const worker = new ActionWorker(name);
-    await worker.tell({ do: "open", name: bus.name });
+    await worker.tell({
+      do: "open",
+      name: bus.name,
+      ...(group !== undefined && { group }),
+    });
     await worker.tell({
       do: "register",
       action,
@@ -43,6 +51,10 @@ class ActionWorker implements Disposable {
   async says(text: string): Promise<void> {
     await until(() => this.#said.includes(text), text, 120);
     this.#said.splice(this.#said.indexOf(text), 1);
+  }
+
+  hasSaid(text: string): boolean {
+    return this.#said.includes(text);
   }
 
   [Symbol.dispose](): void {
@@ -116,6 +128,33 @@ Deno.test("Of two workers with one action the first is asked until it is gone, a
   assert.deepEqual(await by(), { by: "first", args: {}, from: "kitchen" });
   await first.tell({ do: "close" });
   assert.equal(await by(), "here");
+});
+
+Deno.test("The members of a group share an action: each request goes to whoever has the least to do", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  await using client = new Client(server);
+  await listener.backend.start();
+  const offer = (name: string, group = "lights"): Promise<ActionWorker> =>
+    ActionWorker.with("lights.on", listener.bus, { name, group });
+  using first = await offer("first");
+  using second = await offer("second");
+  using _stranger = await offer("stranger", "others");
+  const by = async (): Promise<string> =>
+    ((await client.ask("lights.on")).output as { by: string }).by;
+  const all = [await by(), await by(), await by(), await by()];
+  assert.deepEqual(all.toSorted(), ["first", "first", "second", "second"]);
+
+  // Whoever is busy is asked no more while another one is not.
+  const hanging = client.ask("lights.on", { hang: true });
+  await until(() => first.hasSaid("hangs") || second.hasSaid("hangs"));
+  const [worker, free] = first.hasSaid("hangs")
+    ? [first, "second"]
+    : [second, "first"];
+  assert.deepEqual([await by(), await by()], [free, free]);
+  worker[Symbol.dispose]();
+  assert.match((await hanging).errors.join(), /was at work on the action/);
+  assert.deepEqual([await by(), await by()], [free, free]);
 });
 
 Deno.test("The backend's own actions go before those of workers, and a token counts for all", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { type Bus, pool, type PoolOptions } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { runProgram } from "../programs.ts";
 import { until } from "../until.ts";
 import { open } from "./worker_buses.ts";
 
@@ -121,4 +122,18 @@ Deno.test("pool refuses an address that is relative, and options that are none",
     name: "TypeError",
     message: /`size`/,
   });
+});
+
+Deno.test("The workers of a pool may do no more than `permissions` says", async () => {
+  const tell = async (permissions: unknown): Promise<string> => {
+    const { stdout, stderr } = await runProgram(
+      ["tests/bus/limited_pool.ts", JSON.stringify(permissions)],
+      { permissions: ["-A", "--unstable-worker-options"] },
+    );
+    return stdout || stderr;
+  };
+  const some = { read: true, net: false, env: false };
+  assert.equal(await tell("none"), '["prompt","prompt","prompt"]\n');
+  assert.match(await tell(some), /^\["granted","(prompt|denied)"/);
+  assert.equal(await tell("inherit"), '["granted","granted","granted"]\n');
 });
