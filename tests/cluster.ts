@@ -1,5 +1,6 @@
 import { Connection, type RedisArgs } from "../src/redis/mod.ts";
 import { freePort, TestServer } from "./servers.ts";
+import { setUp } from "./set_up.ts";
 import { until } from "./until.ts";
 
 const SLOTS = 16384;
@@ -12,15 +13,10 @@ export class ClusterSetup implements AsyncDisposable {
   private constructor() {}
 
   static async start(): Promise<ClusterSetup> {
-    const setup = new ClusterSetup();
-    try {
+    return await setUp(new ClusterSetup(), async (setup) => {
       await setup.#startNodes();
       await setup.#form();
-      return setup;
-    } catch (error) {
-      await setup[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   get args(): RedisArgs {

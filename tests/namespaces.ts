@@ -1,5 +1,6 @@
 import process from "node:process";
 import { PYTHON } from "./python.ts";
+import { setUp } from "./set_up.ts";
 
 /** What a program did in a namespace. */
 export interface Output {
@@ -197,8 +198,7 @@ export class Lan implements AsyncDisposable {
     hosts: number,
     { loss = 0, ipv6Only = false }: LanOptions = {},
   ): Promise<Lan> {
-    const lan = new Lan(await Namespace.make());
-    try {
+    return await setUp(new Lan(await Namespace.make()), async (lan) => {
       const cable = lan.#cable;
       if (loss === 0) {
         await cable.ip("link", "add", "br0", "type", "bridge");
@@ -228,11 +228,7 @@ export class Lan implements AsyncDisposable {
         ]);
         await lan.#wire.line();
       }
-      return lan;
-    } catch (error) {
-      await lan[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   /** Lays a cable to an interface of a host, numbered from 1, and gives it its address. */

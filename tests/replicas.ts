@@ -1,4 +1,5 @@
 import { freePort, TestServer } from "./servers.ts";
+import { setUp } from "./set_up.ts";
 import { TcpProxy } from "./tcp_proxy.ts";
 import { until } from "./until.ts";
 
@@ -17,8 +18,7 @@ export class ReplicaPair implements AsyncDisposable {
 
   /** Starts both, and waits until the replica has what the master has. */
   static async start(): Promise<ReplicaPair> {
-    const pair = new ReplicaPair();
-    try {
+    return await setUp(new ReplicaPair(), async (pair) => {
       pair.master = await pair.#server();
       pair.replica = await pair.#server();
       pair.proxy = pair.#stack.use(new TcpProxy(pair.master.args.port!));
@@ -32,11 +32,7 @@ export class ReplicaPair implements AsyncDisposable {
           await pair.replica.run("INFO", "replication"),
         )
       );
-      return pair;
-    } catch (error) {
-      await pair[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   async #server(): Promise<TestServer> {

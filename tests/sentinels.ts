@@ -1,5 +1,6 @@
 import { Connection, type RedisArgs } from "../src/redis/mod.ts";
 import { freePort, TestServer } from "./servers.ts";
+import { setUp } from "./set_up.ts";
 import { until } from "./until.ts";
 
 /** A master, a replica, and three sentinels that watch them. */
@@ -12,16 +13,11 @@ export class SentinelSetup implements AsyncDisposable {
   private constructor() {}
 
   static async start(): Promise<SentinelSetup> {
-    const setup = new SentinelSetup();
-    try {
+    return await setUp(new SentinelSetup(), async (setup) => {
       await setup.#startServers();
       await setup.#startSentinels();
       await setup.#agree();
-      return setup;
-    } catch (error) {
-      await setup[Symbol.asyncDispose]();
-      throw error;
-    }
+    });
   }
 
   get args(): RedisArgs {
