@@ -156,6 +156,7 @@ export function commandsFor(
       ["LTRIM", dead, "0", "-1"],
       ["SORT", queue, "BY", "nosort", "STORE", batch],
       ["RENAME", batch, text],
+      ["LMOVE", batch, queue, "RIGHT", "LEFT"],
       ["MEMORY", "USAGE", dead],
       ["TIME"],
     ],

@@ -263,8 +263,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       if (key !== undefined) byKey.get(key)?.();
       else for (const look of byKey.values()) look();
     });
-    const isShared = isTold && queues.length > 1 &&
-      await mayMove(control, first!);
+    const isShared = isTold && queues.length > 1;
     const user = parseRedisArgs(args).username ?? "default";
     const add = async (queue: string): Promise<void> => {
       const stats = emptyStats();
@@ -359,17 +358,6 @@ return {redis.call('LLEN', KEYS[1]), first or false}
 /** Gives the largest answer with messages that is wanted. */
 function maxReply(maxSize: number): number {
   return Math.ceil(Math.max(maxSize, MAX_BATCH_BYTES) * 1.25) + 2 ** 20;
-}
-
-/**
- * Tells whether this user may move a message without waiting for one, so that one
- * connection does for many queues.
- */
-async function mayMove(control: Connection, queue: string): Promise<boolean> {
-  const { dead } = queueKeys(queue, "");
-  const probe = dead.replace(/dead$/, "probe");
-  return await control.command(["LMOVE", probe, probe, "LEFT", "RIGHT"])
-    .then(() => true, () => false);
 }
 
 function checkQueues(

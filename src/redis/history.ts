@@ -226,21 +226,28 @@ local function recall(deliveries, payloads)
   return table.concat(found, ' ')
 end
 
--- Adds messages to the head of the queue, in their order, with their histories;
--- but not those that somebody has handled who was taken for dead meanwhile.
-local function putBack(queue, deliveries, payloads, histories)
-  local reversed = {}
+-- Makes the function that gives the history with which a message goes back; nil
+-- where somebody has handled it who was taken for dead meanwhile.
+local function judge(deliveries)
   local handled = deliveries:gsub('deliveries$', 'handled')
   local isLate = redis.call('EXISTS', handled) == 1
-  for index = #payloads, 1, -1 do
-    local history = histories[index] or ''
+  return function(history)
     local id = isLate and history:match('~([^~@]+)@')
     local verdict = id and redis.call('HGET', handled, id)
-    if verdict and verdict ~= '1' then
-      history = acquit(history, verdict)
-      add({'HSET', handled, id, verdict}, 'HDEL', handled, id)
-    end
-    if verdict ~= '1' then
+    if not verdict then return history end
+    if verdict == '1' then return nil end
+    add({'HSET', handled, id, verdict}, 'HDEL', handled, id)
+    return acquit(history, verdict)
+  end
+end
+
+-- Adds messages to the head of the queue, in their order, with their histories.
+local function putBack(queue, deliveries, payloads, histories)
+  local reversed = {}
+  local judged = judge(deliveries)
+  for index = #payloads, 1, -1 do
+    local history = judged(histories[index] or '')
+    if history then
       reversed[#reversed + 1] = payloads[index]
       remember(deliveries, payloads[index], history)
     end
@@ -255,31 +262,44 @@ end
 -- Puts the messages of a batch back at the head of the queue, and counts one
 -- delivery more, one death more, or neither. The prefix is that of the ids of
 -- messages that were delivered first with this batch.
+--
+-- They move inside of Redis, the last one first: the script never has more than one
+-- of them, and each is somewhere, with its history, whatever is refused then.
 local function restore(queue, deliveries, batch, histories, delivered, died, prefix)
-  local payloads = redis.call('LRANGE', batch, 0, -1)
-  if #payloads == 0 then return 0 end
+  local total = redis.call('LLEN', batch)
+  if total == 0 then return 0 end
   -- '?' is a batch for BLMOVE: the histories are still where they were.
-  if histories == '?' then histories = recall(deliveries, payloads) end
+  local isElsewhere = histories == '?' and redis.call('EXISTS', deliveries) == 1
   local marks
   histories, marks = histories:gsub('!$', '')
   local time = histories:match('^@(%d+)') or ''
-  local known, after = {}, {}
+  local known = {}
   for index, history in histories:gmatch('(%d+):(%S+)') do
     known[tonumber(index) + 1] = history
   end
-  for index = 1, #payloads do
+  local judged = judge(deliveries)
+  for index = total, 1, -1 do
+    if isElsewhere then
+      local last = redis.call('LRANGE', batch, -1, -1)
+      known[index] = recall(deliveries, last):match('^0:(.*)$')
+    end
     local count, failures, deaths, crashes, rest =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
     if delivered > 0 and not rest:find('~.*~') then
       if rest == '' then rest = '~' end
       rest = string.format('%s~%s%010x@%s', rest, prefix, index - 1, time)
     end
-    after[index] = string.format('%d.%d.%d.%d%s',
-      count + delivered, failures, deaths + died, crashes + marks * died, rest)
+    local history = judged(string.format('%d.%d.%d.%d%s',
+      count + delivered, failures, deaths + died, crashes + marks * died, rest))
+    if history then
+      local payload = add({'LMOVE', queue, batch, 'LEFT', 'RIGHT'},
+        'LMOVE', batch, queue, 'RIGHT', 'LEFT')
+      remember(deliveries, payload, history)
+    else
+      redis.call('LTRIM', batch, 0, -2)
+    end
+    commit()
   end
-  putBack(queue, deliveries, payloads, after)
-  redis.call('DEL', batch)
-  commit()
-  return #payloads
+  return total
 end
 `;

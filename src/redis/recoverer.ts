@@ -1,6 +1,7 @@
 import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
+import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
 import { DUE_FUNCTIONS } from "./due.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
@@ -8,6 +9,7 @@ import { type QueueKeys, queueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
+import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";
 import { amount } from "../units.ts";
 
 /** The number of messages that go back at once when their pause is over. */
@@ -22,8 +24,16 @@ export interface RecovererOptions {
   readonly control: Connection;
   /** The logger to report to. */
   readonly logger: Logger;
-  /** The counts of what it has put back. */
-  readonly stats: { reclaimed: number };
+  /** The limit for one message, in bytes. */
+  readonly maxSize: number;
+  /** The dead letters of the queue. */
+  readonly box: DeadLetterBox;
+  /** The counts so far. */
+  readonly stats: {
+    reclaimed: number;
+    deadLettered: number;
+    deadLettersLost: number;
+  };
 }
 
 /**
@@ -151,22 +161,30 @@ return missing
    * before it died can still arrive, and what that moves must be found.
    */
   static readonly #RECLAIM = defineMove(
-    ["list", "hash", "hash"],
+    ["list", "hash", "hash", "list", "string"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
 -- KEYS[3]  the hash of the histories
+-- KEYS[4]  the list of the dead letters
+-- KEYS[5]  the dead letter whose text is kept apart, see keepText
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3]  the consumer that leaves and has nothing on its way, or ''
--- ARGV[4…] heartbeats that beat no more, as 'key value'
+-- ARGV[4]  the size from which on a message is too large
+-- ARGV[5]  what a message that is too large has in front as a dead letter, but for
+--          its id
+-- ARGV[6…] what the dead letters may take, see makeRoom and keepText
+-- ARGV[10…] heartbeats that beat no more, as 'key value'
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
--- Returns how many messages went back, and the consumers whose they were.
+-- Returns how many messages went back, the consumers whose they were, and how many
+-- were too large, of which that many had to make room.
 ${HISTORY_FUNCTIONS}
 ${HEARTBEAT_FUNCTIONS}
+${KEEP_TEXT}
 local stale = {}
-for at = 4, #ARGV do stale[ARGV[at]] = true end
+for at = 10, #ARGV do stale[ARGV[at]] = true end
 -- Who was taken for dead stays so, though the process may live on.
 local function isAlive(consumer, state)
   if state ~= 'alive' or consumer == ARGV[3] then return false end
@@ -175,7 +193,21 @@ local function isAlive(consumer, state)
 end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])
-local total, owners = 0, {}
+local total, owners, buried, lost = 0, {}, 0, 0
+-- What BLMOVE has moved may be of any size, and nobody has looked at it yet. It
+-- cannot go back to the queue but through the script, so it goes where it would
+-- come to from there.
+local function buryTooLarge(list, prefix)
+  if redis.call('LLEN', list) ~= 1 then return false end
+  local bytes = redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0)
+  local isLarge = bytes > tonumber(ARGV[4]) and bytes > tonumber(ARGV[7])
+  if not isLarge then return false end
+  local letter = ARGV[5]:gsub('"id":""', '"id":"' .. prefix .. '0000000000"', 1)
+    :gsub('"size":0', string.format('"size":%d', bytes), 1)
+  lost = lost + buryApart(list, KEYS[4], KEYS[5], letter, ARGV[6], ARGV[9])
+  buried = buried + 1
+  return true
+end
 local consumers = redis.call('HGETALL', KEYS[2])
 
 for position = 1, #consumers, 2 do
@@ -200,10 +232,14 @@ for position = 1, #consumers, 2 do
       local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
       -- What came after its death was not handed out any more.
       local delivered = state == 'alive' and 1 or 0
-      local count = restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
-      moved = moved + count
-      -- An announced batch that is still empty may be filled by a late BLMOVE.
-      if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end
+      if histories == '?' and buryTooLarge(list, prefix) then
+        redis.call('HDEL', hash, number)
+      else
+        local count = restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
+        moved = moved + count
+        -- An announced batch that is still empty may be filled by a late BLMOVE.
+        if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end
+      end
     end
     if moved > 0 then
       total = total + moved
@@ -224,24 +260,40 @@ for position = 1, #consumers, 2 do
 end
 -- The others look after what waits for another try from now on.
 if ARGV[3] ~= '' then poke(KEYS[2], ARGV[1], ARGV[3]) end
-return {total, owners}
+return {total, owners, buried, lost}
 `,
   );
 
-  #reclaim(
+  async #reclaim(
     leaving: string,
     stale: readonly string[],
-  ): Promise<[count: number, owners: string[]]> {
+  ): Promise<readonly [count: number, owners: string[]]> {
     const keys = this.#keys;
-    return this.#options.control.script(
+    const { queue, maxSize, box, control, stats } = this.#options;
+    const [count, owners, buried, lost] = await control.script<
+      [count: number, owners: string[], buried: number, lost: number]
+    >(
       Recoverer.#RECLAIM,
-      [keys.queue, keys.consumers, keys.deliveries],
-      [keys.allHeartbeats, keys.allProcessing, leaving, ...stale],
+      [keys.queue, keys.consumers, keys.deliveries, keys.dead, keys.text],
+      [
+        keys.allHeartbeats,
+        keys.allProcessing,
+        leaving,
+        String(sizeInRedis(maxSize)),
+        tooLargeLetter(queue, maxSize, ""),
+        ...box.limits,
+        ...stale,
+      ],
       {
         isReply: (reply) =>
-          Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]),
+          Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]) &&
+          isNumber(reply[2]) && isNumber(reply[3]),
       },
     );
+    stats.deadLettered += buried;
+    stats.deadLettersLost += lost;
+    if (buried > 0) box.onBuried("too-large", tooLarge(maxSize), buried);
+    return [count, owners];
   }
 
   /** Puts failed messages whose pause is over back at the head of the queue. */

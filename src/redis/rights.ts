@@ -68,6 +68,7 @@ export async function checkRights(
       ["SORT", probe, "BY", "nosort", "STORE", probe],
       ["RPUSH", probe, ""],
       ["RENAME", probe, probe],
+      ["LMOVE", probe, probe, "LEFT", "RIGHT"],
       ["DEL", probe],
       ["HSET", probe, "", ""],
       ["HSETNX", probe, "", ""],

@@ -26,12 +26,12 @@ function isTaken(reply: unknown): boolean {
 }
 
 /** Gives the largest number of bytes that a message of a size takes in a list. */
-function sizeInRedis(size: number): number {
+export function sizeInRedis(size: number): number {
   // Memory is given out in steps of up to a quarter.
   return Math.ceil(size * 1.25) + 1024;
 }
 
-function tooLarge(maxSize: number): string {
+export function tooLarge(maxSize: number): string {
   return `The message has more than the ${maxSize} bytes that are allowed; send less, or raise maxSize`;
 }
 
@@ -240,16 +240,27 @@ return {histories, count, left}
   /** Writes what the first message of a batch has in front if it is too large. */
   #envelope(session: Session, number: number): string {
     const { queue, maxSize } = this.#options;
-    const now = Date.now() / 1000;
+    const time = Date.now() / 1000;
     const prefix = session.prefix(number);
-    return encodeEnvelope({
-      id: identify({ prefix, time: now, known: {} }, 0).id,
-      queue,
-      reason: "too-large",
-      error: tooLarge(maxSize),
-      time: now,
-      received: now,
-      deliveries: 0,
-    });
+    const { id } = identify({ prefix, time, known: {} }, 0);
+    return tooLargeLetter(queue, maxSize, id);
   }
+}
+
+/** Writes what a message that is too large has in front as a dead letter. */
+export function tooLargeLetter(
+  queue: string,
+  maxSize: number,
+  id: string,
+): string {
+  const now = Date.now() / 1000;
+  return encodeEnvelope({
+    id,
+    queue,
+    reason: "too-large",
+    error: tooLarge(maxSize),
+    time: now,
+    received: now,
+    deliveries: 0,
+  });
 }

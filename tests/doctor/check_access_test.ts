@@ -101,8 +101,6 @@ Deno.test("diagnose knows every command that scripts call", async () => {
       "HELLO",
       // Without it, little is told of the server.
       "INFO",
-      // Without it, each of several queues has a connection of its own.
-      "LMOVE",
       "PING",
       "SCAN",
       // An answer.

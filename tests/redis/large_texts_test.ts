@@ -9,6 +9,8 @@ import {
   type RedisError,
 } from "../../src/redis/mod.ts";
 import { diagnose } from "../../src/doctor/mod.ts";
+import { DeadLetterBox } from "../../src/redis/dead_letter_box.ts";
+import { Recoverer } from "../../src/redis/recoverer.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -176,6 +178,49 @@ for (const lost of [[DEAD], [DEAD, TEXT]]) {
     assert.ok(after!.size >= message.length);
     equal(await textAt(server, after!.key!), message);
     await inbox.stop();
+  });
+}
+
+for (const how of ["has died", "leaves"] as const) {
+  Deno.test(`What a consumer that ${how} had not looked at yet is buried where it is too large`, async () => {
+    await using server = await TestServer.start();
+    const name = "gone.00000001";
+    await server.run("HSET", "{queue}:consumers", name, "alive");
+    await server.run("HSET", `{queue}:processing:${name}`, "1", "?", "2", "?");
+    const message = rubbish(TOO_LARGE);
+    await server.run("RPUSH", `{queue}:processing:${name}:1`, message);
+    await server.run("RPUSH", `{queue}:processing:${name}:2`, "small");
+    if (how === "has died") {
+      await using inbox = await openSmall(server);
+      await (await nextBatch(inbox))!.settle();
+      await until(() => inbox.stats().deadLettered === 1);
+      await inbox.stop();
+    } else {
+      const logger = new LineLogger();
+      const control = server.redis;
+      const stats = { reclaimed: 0, deadLettered: 0, deadLettersLost: 0 };
+      const box = new DeadLetterBox({
+        queue: "queue",
+        maxDeadLetters: 10,
+        maxDeadLetterBytes: 100 * KIBIBYTE,
+        deadLetterAge: 3600,
+        logger,
+        stats,
+      });
+      const maxSize = 300 * KIBIBYTE;
+      const options = { queue: "queue", control, logger, box, maxSize, stats };
+      const recoverer = new Recoverer(options);
+      await recoverer.putBack(name);
+      await recoverer.stop();
+      assert.equal(stats.deadLettered, 1);
+      assert.deepEqual(await server.run("LRANGE", "queue", "0", "-1"), [
+        "small",
+      ]);
+    }
+    const [{ reason, key } = {} as DeadLetter] = await lettersOf(server);
+    assert.equal(reason, "too-large");
+    equal(await textAt(server, key!), message);
+    assert.deepEqual(await server.run("KEYS", "*:processing:*:*"), []);
   });
 }
 

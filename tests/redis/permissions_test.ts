@@ -194,7 +194,6 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
     "+blpop",
     "+multi",
     "+discard",
-    "+lmove",
   ];
   const redisArgs = await createUser(server, [...rules, ...more]);
   const findings = await Array.fromAsync(
