@@ -74,7 +74,7 @@ async function compareTimes(): Promise<void> {
     const what = `time to find ${count} services`;
     for (const stack of STACKS) {
       const figure = await attempt(stack, what, () => host.foundBy(stack));
-      await note(stack, what, figure, "s");
+      await note(stack, what, inMilliseconds(figure), "ms");
     }
   }
   await using network = await BusyNetwork.make();
@@ -85,8 +85,12 @@ async function compareTimes(): Promise<void> {
       while (rounds.length < ROUNDS) rounds.push(await network.seenBy(stack));
       return median(rounds);
     });
-    await note(stack, what, figure, "s");
+    await note(stack, what, inMilliseconds(figure), "ms");
   }
+}
+
+function inMilliseconds(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1_000;
 }
 
 /** What stacks cost, ours beside python-zeroconf. */
