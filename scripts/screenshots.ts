@@ -152,6 +152,8 @@ async function takePictures(): Promise<void> {
     `${url}/messages`,
     { dark: true },
     async (page) => {
+      // What comes would push it away.
+      await page.getByRole("button", { name: "Pause" }).click();
       await page.locator("#rows .message", { hasText: "Sinnerman" }).first()
         .locator("summary").first().click();
       await page.locator(".tree").getByText('"Sinnerman"').waitFor();

@@ -8,7 +8,7 @@ const ANYTHING = "args";
 
 /** Says how a type is asked for, and reads what was typed. */
 interface FieldType {
-  /** What stands beside the name. */
+  /** The words beside the name. */
   readonly label: string;
   /** True for what takes more than one line. */
   readonly isLong?: boolean;

@@ -3,7 +3,7 @@ import { localTimes, morph, readHtml } from "./morph.ts";
 /** Answers a change, from the server. */
 interface Answer {
   readonly message?: string;
-  /** What is wrong with what was typed, by the names of the fields. */
+  /** The mistakes in what was typed, by the names of the fields. */
   readonly problems?: Readonly<Record<string, string>>;
   readonly shown?: {
     readonly title: string;

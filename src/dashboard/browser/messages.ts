@@ -161,7 +161,7 @@ export class Messages {
     this.#showKept();
   }
 
-  /** Where the tab has what is kept: there may be more pages than one on this host. */
+  /** The name under which the tab has what is kept: a host may have more pages than one. */
   get #key(): string {
     return `platypush-kept:${this.#base}`;
   }
