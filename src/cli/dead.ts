@@ -5,6 +5,7 @@ import {
   type DeadLetterFilter,
   DeadLetters,
 } from "../../mod.ts";
+import { hasPayload, isWhole } from "../redis/dead_letter.ts";
 import { table } from "./layout.ts";
 import {
   note,
@@ -156,10 +157,10 @@ function describe(letter: DeadLetter, paint: Paint): string[] {
     ["time", new Date(letter.time * 1000).toISOString()],
     ["deliveries", String(letter.deliveries)],
     ["bytes", String(letter.size)],
-    letter.payload.length < letter.size
-      ? letter.key === undefined
-        ? ["message", "only its size is left: a newer one had the place"]
-        : ["key", letter.key]
+    !isWhole(letter)
+      ? ["message", "only its size is left: a newer one has taken the place"]
+      : letter.key !== undefined
+      ? ["key", letter.key]
       : text === undefined
       ? ["base64", base64Of(letter)]
       : ["message", text],
@@ -367,9 +368,9 @@ export async function idsOf(
  * kept apart.
  */
 function deadLetterJson(letter: DeadLetter): string {
-  const { payload, ...rest } = letter;
+  const { payload: _, ...rest } = letter;
   const message = textOf(letter);
-  const whole = payload.length < letter.size
+  const whole = !hasPayload(letter)
     ? rest
     : message === undefined
     ? { ...rest, base64: base64Of(letter) }

@@ -1,4 +1,5 @@
 import { Message, summarize } from "../message/mod.ts";
+import { hasPayload } from "../redis/dead_letter.ts";
 import type { DeadLetter, DeadLetters } from "../redis/mod.ts";
 import { shorten } from "./words.ts";
 
@@ -111,8 +112,8 @@ function isWanted(
 
 function rowOf(letter: DeadLetter): DeadRow {
   const text = textOf(letter);
-  const isApart = letter.payload.length < letter.size;
-  return { letter, text, subject: isApart ? "(large)" : subjectOf(text) };
+  const subject = hasPayload(letter) ? subjectOf(text) : "(large)";
+  return { letter, text, subject };
 }
 
 /** A token, in JSON or in a Python literal. */
@@ -133,10 +134,10 @@ export function withTokens(text: string, { payload }: DeadLetter): string {
 }
 
 /** Reads its message; `undefined` where it is no text, or is not in the letter. */
-function textOf({ payload, size }: DeadLetter): string | undefined {
-  if (payload.length < size) return undefined;
+function textOf(letter: DeadLetter): string | undefined {
+  if (!hasPayload(letter)) return undefined;
   try {
-    return decoder.decode(payload).replace(TOKEN, `$1"${MASK}"`);
+    return decoder.decode(letter.payload).replace(TOKEN, `$1"${MASK}"`);
   } catch {
     return undefined;
   }

@@ -91,9 +91,19 @@ export interface DeadLetter {
   /**
    * The key in Redis at which a text that is too large for the others is kept
    * apart, as the only element of a list. It is `undefined` for all others, and
-   * where a newer one had to have the place.
+   * where a newer one has taken the place.
    */
   readonly key: string | undefined;
+}
+
+/** Tells whether a dead letter has its message in it, which is not too large for that. */
+export function hasPayload({ payload, size }: DeadLetter): boolean {
+  return payload.length >= size;
+}
+
+/** Tells whether the message of a dead letter is still there, in it or at its key. */
+export function isWhole(letter: DeadLetter): boolean {
+  return hasPayload(letter) || letter.key !== undefined;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -17,6 +17,7 @@ import {
   type DeadLetter,
   type DeadLetterFilter,
   isEmpty,
+  isWhole,
   matcher,
   setOf,
 } from "./dead_letter.ts";
@@ -494,11 +495,6 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
     "closed",
     { cause, mayHaveRun: cause.mayHaveRun },
   );
-}
-
-/** Tells whether the message is still there, as it was. */
-function isWhole({ payload, size, key }: DeadLetter): boolean {
-  return payload.length >= size || key !== undefined;
 }
 
 /** Gives the history with which a dead letter is new, but keeps its identity. */

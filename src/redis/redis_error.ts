@@ -281,9 +281,14 @@ const TLS_HINTS: Readonly<Record<string, string>> = {
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
+/** Reads which command a reply refuses, such as `memory|usage`, if it names one. */
+export function refusedCommand(text: string): string | undefined {
+  return /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
+}
+
 /** Says how to permit what a reply says is refused. */
 function permissionAdvice(text: string, user: string | undefined): string {
-  const command = /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
+  const command = refusedCommand(text);
   const missing = command === undefined ? "what is missing" : `+${command}`;
   if (user !== undefined && command !== undefined) {
     return `ACL SETUSER ${user} ${missing}`;

@@ -1,6 +1,7 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
 import { Message } from "../../message/mod.ts";
+import { hasPayload, isWhole } from "../../redis/dead_letter.ts";
 import { amount, number, size } from "../../units.ts";
 import {
   type DeadGroup,
@@ -228,10 +229,9 @@ function listOf(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
 }
 
 function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
-  const { id, reason, error, time, deliveries, queue, payload } = letter;
+  const { id, reason, error, time, deliveries, queue } = letter;
   const isText = text !== undefined;
-  const isInLetter = payload.length >= letter.size;
-  const mayRequeue = isInLetter || letter.key !== undefined;
+  const mayRequeue = isWhole(letter);
   return html`
     <li class="letter"
       id="letter-${id}">${desk.isReadOnly ? "" : html`
@@ -267,11 +267,11 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
         `
         : html`
           <p
-            class="quiet">${isInLetter
+            class="quiet">${hasPayload(letter)
               ? "It is not a text, so it can be requeued or purged, but not shown."
               : mayRequeue
               ? html`It is too large to be shown; it can be requeued or purged. In Redis it is at <code>${letter.key}</code>.`
-              : "Of its text only the size is left: a newer one that is as large had the place."}</p>
+              : "Of its text only the size is left: a newer one that is as large has taken the place."}</p>
         `}${desk.isReadOnly ? "" : html`
         <div
           class="actions">${mayRequeue
