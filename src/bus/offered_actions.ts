@@ -29,7 +29,7 @@ export interface OfferedAction {
   readonly output?: JsonSchema | undefined;
 }
 
-/** What a thread offers. */
+/** Lists the actions that a thread offers. */
 export interface Offer {
   /** The id of the thread. */
   readonly thread: string;

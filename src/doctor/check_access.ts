@@ -1,5 +1,9 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
-import { readRefusal, RedisError, refusedCommand } from "../redis/redis_error.ts";
+import {
+  readRefusal,
+  RedisError,
+  refusedCommand,
+} from "../redis/redis_error.ts";
 import { queueKeys } from "../redis/queue_keys.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
