@@ -13,16 +13,16 @@ const DELAY = 0.005;
 /** So many lists of a session stay announced. */
 const MAX_SLOTS = 64;
 
-/** A batch of one message that was handled, and who wants to know that the server knows. */
+/** A batch that was handled as a whole, and who wants to know that the server knows. */
 interface Handled {
   readonly batch: HeldBatch;
   readonly resolve: () => void;
 }
 
 /**
- * Acknowledges messages that lie alone on a list, by removing the list, together
- * with the next command that waits for a message, or after a few milliseconds.
- * Afterwards the list can be used again.
+ * Acknowledges batches that were handled as a whole, by removing their lists,
+ * together with the next command that takes or waits for messages, or after a few
+ * milliseconds. The list of a message that lay alone can be used again afterwards.
  */
 export class Acknowledger {
   readonly #options: ConsumerOptions;
@@ -36,7 +36,7 @@ export class Acknowledger {
     this.#signal = signal;
   }
 
-  /** Acknowledges a message soon; resolves when the server knows, and never rejects. */
+  /** Acknowledges a batch soon; resolves when the server knows, and never rejects. */
   add(batch: HeldBatch): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#handled.push({ batch, resolve });
@@ -52,7 +52,7 @@ export class Acknowledger {
   }
 
   /**
-   * Acknowledges now, by the connection with which the next message is waited for.
+   * Acknowledges now, by the connection with which the next messages are taken.
    * Never rejects.
    */
   async flush(connection: Connection): Promise<void> {
@@ -64,38 +64,58 @@ export class Acknowledger {
       .catch(() => this.#insist(handled));
     if (found !== undefined) {
       const { stats } = this.#options;
-      const taken = handled.length - found;
-      stats.acknowledged += found;
-      stats.taken += taken;
-      if (taken > 0) await this.#settleLate(handled, taken);
+      const late: HeldBatch[] = [];
+      for (const [at, { batch }] of handled.entries()) {
+        const { length } = batch.payloads;
+        if (found[at] === 1) stats.acknowledged += length;
+        else {
+          stats.taken += length;
+          late.push(batch);
+        }
+      }
+      if (late.length > 0) await this.#settleLate(late);
     }
     for (const { batch: { place }, resolve } of handled) {
-      const { session, number } = place;
+      const { session, number, isSlot } = place;
       if (found !== undefined) {
-        if (session.slots.length < MAX_SLOTS) session.slots.push(number);
+        if (!isSlot) session.known.delete(number);
+        else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
         else this.#forget(place);
       }
       resolve();
     }
   }
 
-  /** Removes the lists; tells how many there were. */
-  #remove(
+  /** Removes the lists; tells of each whether it was there, as 1 or 0. */
+  async #remove(
     connection: Connection,
     handled: readonly Handled[],
-  ): Promise<number> {
-    const lists = handled.map(({ batch: { place } }) =>
-      place.session.list(place.number)
-    );
-    return connection.command(["DEL", ...lists], { isReply: isNumber });
+  ): Promise<readonly number[]> {
+    const run = (...command: string[]): Promise<number> =>
+      connection.command<number>(command, { isReply: isNumber });
+    const lists: Promise<number>[] = [];
+    const numbers: Promise<number>[] = [];
+    for (const { batch: { place: { session, number, isSlot } } } of handled) {
+      // The list goes first: without its number nobody would find it.
+      lists.push(run("DEL", session.list(number)));
+      if (isSlot) continue;
+      numbers.push(run("HDEL", session.keys.processing, String(number)));
+    }
+    const [found] = await Promise.all([
+      Promise.all(lists),
+      Promise.all(numbers),
+    ]);
+    return found;
   }
 
   /**
    * Tells the server again and again until it knows.
    *
-   * @returns How many messages it knows of, all or none.
+   * @returns What {@link #remove} tells where all were there, or nothing.
    */
-  async #insist(handled: readonly Handled[]): Promise<number | undefined> {
+  async #insist(
+    handled: readonly Handled[],
+  ): Promise<readonly number[] | undefined> {
     const { control, logger, queue } = this.#options;
     try {
       await retry(async () => {
@@ -108,32 +128,30 @@ export class Acknowledger {
         },
         signal: this.#signal,
       });
-      return handled.length;
+      return handled.map(() => 1);
     } catch (error) {
       logger.warn(
         `${(error as RedisError).message}. ${
-          amount(handled.length, "message")
+          amount(countOf(handled.map(({ batch }) => batch)), "message")
         } of "${queue}" will be delivered again, though handled.`,
       );
       return undefined;
     }
   }
 
-  /** Tells whoever has some of the messages now that they were handled. */
-  async #settleLate(
-    handled: readonly Handled[],
-    taken: number,
-  ): Promise<void> {
+  /** Tells whoever has the messages now that they were handled. */
+  async #settleLate(batches: readonly HeldBatch[]): Promise<void> {
     const { logger, queue } = this.#options;
-    const messages = handled.map(({ batch: { identities, payloads } }) => ({
-      id: identify(identities, 0).id,
-      payload: payloads[0]!,
-      verdict: "handled" as const,
-    }));
+    const messages = batches.flatMap(({ identities, payloads }) =>
+      payloads.map((payload, index) => ({
+        id: identify(identities, index).id,
+        payload,
+        verdict: "handled" as const,
+      }))
+    );
     try {
-      // Nobody knows which of them; the others are nowhere any more.
       const cancelled = await settleLate(this.#options, messages);
-      logger.warn(tooLate(taken, queue, cancelled));
+      logger.warn(tooLate(messages.length, queue, cancelled));
     } catch (error) {
       logger.warn(`${(error as RedisError).message}.`);
     }
@@ -146,4 +164,8 @@ export class Acknowledger {
       ["HDEL", session.keys.processing, String(number)],
     ).catch(() => {});
   }
+}
+
+function countOf(batches: readonly HeldBatch[]): number {
+  return batches.reduce((sum, { payloads }) => sum + payloads.length, 0);
 }

@@ -263,6 +263,7 @@ export class AtLeastOnce extends Consumer implements Member {
     const session = this.#session;
     const number = session.next();
     const limit = this.#isIsolating ? 1 : this.options.batchSize;
+    void this.#acknowledger.flush(this.options.blocking);
     const reply = this.#take(session, number, limit);
     // It may be awaited late.
     reply.catch(() => {});

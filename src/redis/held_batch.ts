@@ -66,7 +66,7 @@ export class HeldBatch extends TakenBatch {
   /**
    * @param consumer The consumer that has taken it.
    * @param recoverer Puts back the messages that are tried again.
-   * @param acknowledger Acknowledges lists that are used again.
+   * @param acknowledger Acknowledges batches that were handled as a whole.
    * @param signal Ends the attempts to tell the server.
    */
   constructor(
@@ -104,9 +104,7 @@ export class HeldBatch extends TakenBatch {
     missed: readonly Missed[] = [],
   ): Promise<void> {
     const open = failures.length + returned.length + missed.length;
-    if (this.place.isSlot && open === 0) {
-      return await this.#acknowledger.add(this);
-    }
+    if (open === 0) return await this.#acknowledger.add(this);
     const { stats, logger, queue, control, box, subscribers } =
       this.consumer.options;
     const { length } = this.payloads;

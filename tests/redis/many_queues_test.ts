@@ -61,7 +61,7 @@ Deno.test("Inbox shows by one key that it is alive, and finds in every queue wha
   await using server = await TestServer.start();
   const heartbeat = "{queue0}:consumer:gone.1";
   // It would count for an hour, if it did not say for how long it counts.
-  await server.run("SET", heartbeat, "700 x1", "PX", "3600000");
+  await server.run("SET", heartbeat, "5000 x1", "PX", "3600000");
   for (const queue of QUEUES.slice(1)) {
     await server.run("HSET", `{${queue}}:consumers`, "gone.1", "alive");
     await server.run("SET", `{${queue}}:consumer:gone.1`, `=${heartbeat}`);
