@@ -22,8 +22,8 @@ interface Unburied {
   readonly error: string;
   /** The element of the list. */
   readonly text: string;
-  /** The message, where it is kept apart from the list. */
-  readonly payload: Uint8Array | undefined;
+  /** The message, where it is kept apart from the list and no newer one is. */
+  payload: Uint8Array | undefined;
 }
 
 /**
@@ -137,22 +137,28 @@ export class Burial {
     }
   }
 
-  /** Gives up the oldest ones where they are more than the server would keep. */
+  /**
+   * Gives up the oldest ones where they are more than the server would keep. As
+   * there, the newest of the texts that are kept apart stays beside all others.
+   */
   #makeRoom(): void {
     const { maxDeadLetters, maxDeadLetterBytes } = this.#options.box;
     const waiting = this.#waiting;
     let bytes = 0;
-    for (const one of waiting) bytes += sizeOf(one);
+    for (const { text } of waiting) bytes += text.length;
     let count = 0;
     while (
       count < waiting.length - 1 &&
       (waiting.length - count > maxDeadLetters || bytes > maxDeadLetterBytes)
     ) {
-      bytes -= sizeOf(waiting[count++]!);
+      bytes -= waiting[count++]!.text.length;
     }
     waiting.splice(0, count);
+    const apart = waiting.filter(({ payload }) => payload !== undefined);
+    const older = apart.slice(0, -1);
+    for (const one of older) one.payload = undefined;
     this.#lose(
-      count,
+      count + older.length,
       "More wait to be buried than may be dead letters (maxDeadLetters, maxDeadLetterBytes)",
     );
   }
@@ -198,6 +204,16 @@ return room
 `,
   );
 
+  /** Removes texts without a letter: one of each attempt would fill the server. */
+  async #removeTexts(chunk: readonly Unburied[]): Promise<void> {
+    const { control, queue } = this.#options;
+    const { text } = queueKeys(queue, "");
+    for (const { id, payload } of chunk) {
+      if (payload === undefined) continue;
+      await control.command(["DEL", `${text}:${id}`]).catch(() => {});
+    }
+  }
+
   /** Buries some of those that wait; returns how many. */
   async #buryChunk(): Promise<number> {
     const { control, queue, box, stats } = this.#options;
@@ -232,13 +248,10 @@ return room
     } catch (error) {
       this.#isDoubtful ||= (error as RedisError).mayHaveRun;
       this.#waiting.unshift(...chunk);
+      if (!isLoss(error as RedisError)) await this.#removeTexts(chunk);
       throw restate(error as RedisError, {
         attempted: `bury what could not be handled of "${queue}"`,
       });
     }
   }
-}
-
-function sizeOf({ text, payload }: Unburied): number {
-  return text.length + (payload?.length ?? 0);
 }

@@ -153,6 +153,29 @@ Deno.test("What cannot be buried keeps to the limits of dead letters, and the ol
   await inbox.stop();
 });
 
+Deno.test("A large text that cannot be buried pushes out no other, and leaves nothing on the server", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await openOnce(server, logger, {
+    maxDeadLetterBytes: 10_000,
+  });
+  await server.run("SET", DEAD, "no list");
+  const large = ["x", "y", "z"].map((letter) => letter.repeat(20_000));
+  await fail(server, inbox, ["a", large[0]!, "b", large[1]!, large[2]!, "c"]);
+  await logger.line(/^error: More wait .*Lost 1 message of "queue"/);
+  // The newest of the large ones is kept; of the others, reason and size.
+  assert.equal(inbox.stats().deadLettersLost, 2);
+  await until(async () =>
+    (await server.run<string[]>("KEYS", "*")).join() === DEAD
+  );
+  await server.run("DEL", DEAD);
+  await logger.line(/^info: Buried 6 messages of "queue"/);
+  assert.deepEqual(await buried(server), ["a", "", "b", "", "", "c"]);
+  await using dead = openDead(server);
+  assert.equal(await dead.requeue("all"), 4);
+  await inbox.stop();
+});
+
 /** Lets the connection break once, after the server has done what a script says. */
 function loseAnswer(part: string): Disposable {
   const { script } = Connection.prototype;
