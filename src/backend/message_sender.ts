@@ -264,6 +264,8 @@ export class MessageSender {
       start,
       (payload) => refusalOf(payload, message, this.#options),
     ).catch(async (error) => {
+      // Whoever has ended the wait gets their own reason, of whatever name.
+      if (signal?.aborted && error === signal.reason) throw error;
       throw await this.#takeBack(queue, message.id, sent, error);
     });
     const response = readResponse(payload, message, this.#options);

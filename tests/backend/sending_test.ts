@@ -9,6 +9,7 @@ import {
 } from "../../mod.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 function sender(server: TestServer): RedisBackend {
   return new RedisBackend({ redisArgs: server.args, deviceId: "livingroom" });
@@ -147,6 +148,22 @@ Deno.test("Backend ends the wait for a response when the signal is aborted", asy
   });
   await assert.rejects(early, reason);
   assert.equal((await queued(server)).length, 0);
+});
+
+Deno.test("A wait that a signal ends because of its own time rejects with its reason, and the request stays sent", async () => {
+  await using server = await TestServer.start();
+  await using backend = sender(server);
+  const abort = new AbortController();
+  const waiting = backend.sendRequest({ action: "count" }, {
+    signal: abort.signal,
+    responseTimeout: 60,
+  });
+  await until(async () => (await queued(server)).length === 1);
+  // As `AbortSignal.timeout()` has it.
+  const reason = new DOMException("late", "TimeoutError");
+  abort.abort(reason);
+  await assert.rejects(waiting, (error) => error === reason);
+  assert.equal((await queued(server)).length, 1);
 });
 
 Deno.test("A request that nobody waits for does not end the process", async () => {
