@@ -41,7 +41,7 @@ export const doctorCommand: Command = defineCommand("doctor", {
     redis: redisOptions(),
   }),
   run: async ({ json, noMulticast, redis }, { signal, paint }) => {
-    const { redisArgs, queues } = await resolvePlace(redis);
+    const { redisArgs, queues, limits } = await resolvePlace(redis);
     const tell = async (finding: Finding): Promise<void> => {
       if (finding.status === "failure") Deno.exitCode = ExitCode.No;
       const lines = json
@@ -54,6 +54,7 @@ export const doctorCommand: Command = defineCommand("doctor", {
       redisArgs,
       queue: queues,
       multicast: !noMulticast,
+      ...limits,
       signal,
     });
     for await (const finding of findings) await tell(finding);

@@ -9,6 +9,7 @@ import {
   resolveConfig,
 } from "../../mod.ts";
 import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { type Limits, limitsIn } from "../doctor/near_limit.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import { file, flagOf } from "./values.ts";
@@ -53,11 +54,14 @@ export interface Place {
   readonly redisArgs: RedisArgs;
   /** The queues, at least one. */
   readonly queues: readonly [string, ...string[]];
+  /** The limits of what the queues may keep, where they are configured. */
+  readonly limits: Limits;
 }
 
 /** The same as {@linkcode resolveOptions}, for commands that look at queues. */
 export async function resolvePlace(flags: RedisOptions): Promise<Place> {
-  const { redisArgs = {}, queue } = await resolveOptions(flags);
+  const options = await resolveOptions(flags);
+  const { redisArgs = {}, queue } = options;
   const [first = DEFAULT_QUEUE, ...others] = [queue ?? []].flat();
-  return { redisArgs, queues: [first, ...others] };
+  return { redisArgs, queues: [first, ...others], limits: limitsIn(options) };
 }

@@ -5,7 +5,7 @@ import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./layout.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
-import { nearLimit } from "../doctor/near_limit.ts";
+import { type Limits, nearLimit } from "../doctor/near_limit.ts";
 import { size, span } from "../units.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
 
@@ -26,13 +26,13 @@ export const statusCommand: Command = defineCommand("status", {
   }),
   needs: ({ redis }) => ({ redis, deeds: ["survey"] }),
   run: async ({ json, redis }, { signal, paint, width }) => {
-    const { redisArgs, queues } = await resolvePlace(redis);
+    const { redisArgs, queues, limits } = await resolvePlace(redis);
     for (const [index, queue] of queues.entries()) {
       const status = await queueStatus(redisArgs, { queue, signal });
       if (!json && index > 0) await printLine("");
       const lines = json
         ? [printableJson(JSON.stringify(status))]
-        : describe(status, paint, width);
+        : describe(status, limits, paint, width);
       for (const line of lines) await printLine(line);
     }
   },
@@ -40,6 +40,7 @@ export const statusCommand: Command = defineCommand("status", {
 
 function describe(
   status: QueueStatus,
+  limits: Limits,
   paint: Paint,
   width: number,
 ): string[] {
@@ -58,13 +59,13 @@ function describe(
       deadLetters.oldest === undefined
         ? String(deadLetters.count)
         : `${deadLetters.count}, the oldest for ${span(deadLetters.oldest)}${
-          nearly("deadLetters", deadLetters)
+          nearly("deadLetters", deadLetters, limits)
         }${besideThem(deadLetters)}`,
     ],
     ...status.missed.map((missed): [string, string] => [
       "missed",
       `${missed.count}, by the subscriber ${missed.subscriber}${
-        nearly("missed", missed)
+        nearly("missed", missed, limits)
       }`,
     ]),
     ["server", `${server.name} ${server.version} at ${server.address}`],

@@ -6,7 +6,7 @@ import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot, queueKeys } from "../redis/queue_keys.ts";
 import { amount, size } from "../units.ts";
-import { nearLimit } from "./near_limit.ts";
+import { type Limits, nearLimit } from "./near_limit.ts";
 
 /** Says what to do when a server does not let us in. */
 const ADVICE: Partial<Record<RedisError["code"], string>> = {
@@ -220,6 +220,7 @@ export async function* checkQueue(
   connection: BriefConnection,
   queue: string,
   isCluster: boolean,
+  limits: Limits,
 ): AsyncGenerator<Finding> {
   const keys = queueKeys(queue, "");
   if (isCluster && keySlot(keys.dead) !== keySlot(queue)) {
@@ -251,12 +252,13 @@ export async function* checkQueue(
       "Use another queue, or remove the key where nobody needs it.",
     );
   }
-  if (isSound) yield* checkStanding(connection, queue);
+  if (isSound) yield* checkStanding(connection, queue, limits);
 }
 
 async function* checkStanding(
   connection: BriefConnection,
   queue: string,
+  limits: Limits,
 ): AsyncGenerator<Finding> {
   const { length, consumers, missed, deadLetters, pause } =
     await readQueueStatus(
@@ -332,7 +334,7 @@ async function* checkStanding(
       } for the subscriber "${subscriber}", which is away.`,
       "Start it. When missedAge is over, they go.",
     );
-    const near = nearLimit("missed", { count, bytes });
+    const near = nearLimit("missed", { count, bytes }, limits);
     if (near !== undefined) {
       yield warning(
         "queue",
@@ -360,7 +362,7 @@ async function* checkStanding(
       "Requeue or purge it; otherwise it makes room for the next one of that kind.",
     );
   }
-  const near = nearLimit("deadLetters", deadLetters);
+  const near = nearLimit("deadLetters", deadLetters, limits);
   if (near !== undefined) {
     yield warning(
       "queue",

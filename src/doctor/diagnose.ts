@@ -1,4 +1,5 @@
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
+import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { FLAG, NAMES, OBJECT, SIGNAL } from "../kinds.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
@@ -16,6 +17,7 @@ import {
   checkQueue,
   checkServer,
 } from "./check_server.ts";
+import { type Limits, limitsIn } from "./near_limit.ts";
 import { failure, type Finding, warning } from "./finding.ts";
 
 /** Says which parts {@linkcode diagnose} looks at, and when it gives up. */
@@ -26,6 +28,14 @@ export interface DiagnoseOptions {
   queue?: string | readonly string[];
   /** True to look at the network, too. Default: `true`. */
   multicast?: boolean;
+  /** The option of those who consume, to say when little is left of it. Default: 10,000. */
+  maxDeadLetters?: number;
+  /** The option of those who consume, likewise. Default: 16 MiB. */
+  maxDeadLetterBytes?: number;
+  /** The option of those who consume, likewise. Default: 10,000. */
+  maxMissed?: number;
+  /** The option of those who consume, likewise. Default: 8 MiB. */
+  maxMissedBytes?: number;
   /** Gives up when aborted. Default: never. */
   signal?: AbortSignal;
 }
@@ -34,6 +44,10 @@ const OPTIONS: Rows<DiagnoseOptions> = {
   redisArgs: OBJECT,
   queue: NAMES,
   multicast: FLAG,
+  maxDeadLetters: DELIVERY_OPTIONS.maxDeadLetters,
+  maxDeadLetterBytes: DELIVERY_OPTIONS.maxDeadLetterBytes,
+  maxMissed: DELIVERY_OPTIONS.maxMissed,
+  maxMissedBytes: DELIVERY_OPTIONS.maxMissedBytes,
   signal: SIGNAL,
 };
 
@@ -82,7 +96,14 @@ export async function* diagnose(
   const told = new Set<string>();
   for (const queue of mayConnect ? new Set(queues) : []) {
     signal.throwIfAborted();
-    for await (const finding of diagnoseRedis(redisArgs, queue, signal)) {
+    for await (
+      const finding of diagnoseRedis(
+        redisArgs,
+        queue,
+        limitsIn(options),
+        signal,
+      )
+    ) {
       // What is the same for every queue is told once.
       const text = JSON.stringify(finding);
       if (!told.has(text)) yield finding;
@@ -98,6 +119,7 @@ export async function* diagnose(
 async function* diagnoseRedis(
   redisArgs: RedisArgs,
   queue: string,
+  limits: Limits,
   signal: AbortSignal,
 ): AsyncGenerator<Finding> {
   const [finding, opened] = await checkServer(redisArgs, queue, signal);
@@ -110,7 +132,7 @@ async function* diagnoseRedis(
     writing: checkWriting(connection, queue),
     memory: checkMemory(connection),
     persistence: checkPersistence(connection),
-    queue: checkQueue(connection, queue, isCluster),
+    queue: checkQueue(connection, queue, isCluster, limits),
   };
   for (const [name, check] of Object.entries(checks)) {
     try {

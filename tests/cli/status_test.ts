@@ -65,6 +65,30 @@ Deno.test("status tells when little room is left for what is kept", async () => 
   );
 });
 
+Deno.test("status and doctor hold what is kept against the limits of the configuration", async () => {
+  await using server = await TestServer.start();
+  await buryMany(server, 8_000);
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = `${folder}/config.yaml`;
+    await Deno.writeTextFile(
+      config,
+      "backend.redis:\n  queue: queue\n  max_dead_letters: 20000\n  max_dead_letter_bytes: 1000000000\n",
+    );
+    const options = ["--config", config, "--url", server.url];
+    const [status, doctor] = await Promise.all([
+      runProgram(["cli.ts", "status", ...options]),
+      runProgram(["cli.ts", "doctor", "--no-multicast", ...options]),
+    ]);
+    for (const { stdout, stderr } of [status, doctor]) {
+      assert.match(stdout, /8,?000/, stderr);
+      assert.doesNotMatch(stdout, /80 %/);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("status ends with 3 where there is no server, and with 1 where the queue is no list", async () => {
   await using server = await TestServer.start();
   await server.run("SET", "jobs", "text");

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { diagnose, Inbox, type RedisArgs } from "../../mod.ts";
+import {
+  diagnose,
+  type DiagnoseOptions,
+  Inbox,
+  type RedisArgs,
+} from "../../mod.ts";
 import { checkDeno } from "../../src/doctor/check_surroundings.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -227,6 +232,27 @@ Deno.test("diagnose tells when little room is left for dead letters and missed m
     dead!,
     /^warning queue: The dead letters of "queue" take .* by default: 8,000 of 10,000 \(maxDeadLetters\), [^|]* of 16 MiB \(maxDeadLetterBytes\)\. \| Requeue or purge/,
   );
+  // Whoever knows the limits of those who consume gives them.
+  const wide = {
+    maxDeadLetters: 20_000,
+    maxDeadLetterBytes: 2 ** 30,
+    maxMissed: 20_000,
+    maxMissedBytes: 2 ** 30,
+  };
+  const findings = async (limits: DiagnoseOptions): Promise<string> =>
+    (await Array.fromAsync(
+      diagnose({
+        redisArgs: server.args,
+        queue: "queue",
+        multicast: false,
+        ...limits,
+      }),
+      ({ message }) => message,
+    )).join("\n");
+  assert.doesNotMatch(await findings(wide), /80 %/);
+  const narrow = await findings({ maxDeadLetters: 9_000, maxMissed: 9_000 });
+  assert.match(narrow, /of what they may: 8,000 of 9,000 \(maxDeadLetters\)/);
+  assert.match(narrow, /of what they may: 8,000 of 9,000 \(maxMissed\)/);
   await server.run("DEL", DEAD, missed);
   for (const [list, count] of [[DEAD, 13], [missed, 7]] as const) {
     await server.run("RPUSH", list, ...Array(count).fill(large));
