@@ -260,3 +260,29 @@ Deno.test("Inbox puts back at once, without a failure, what somebody has left, a
   ]);
   assert.deepEqual(await server.run("KEYS", "{queue}:d*"), []);
 });
+
+Deno.test("Batches that are handled as a whole are acknowledged without a script of their own", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, {
+    batchSize: 100,
+    heartbeatTimeout: 60,
+  });
+  const scripts = async (): Promise<number> => {
+    const stats = String(await server.run("INFO", "commandstats"));
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
+  };
+  await server.run("RPUSH", "queue", ...numbers(2000));
+  const before = await scripts();
+  let batches = 0;
+  for (let count = 0; count < 2000; batches++) {
+    const batch = await nextBatch(inbox);
+    count += batch!.payloads.length;
+    await batch!.settle();
+  }
+  // Each batch is taken by one, and one finds the queue empty.
+  const taken = await scripts() - before;
+  assert.ok(taken <= batches + 5, `${taken} scripts for ${batches} batches`);
+  assert.equal(inbox.stats().acknowledged, 2000);
+  await inbox.stop();
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
