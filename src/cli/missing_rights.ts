@@ -28,8 +28,8 @@ export async function explainRefusal(
 ): Promise<unknown> {
   const isRefusal = error instanceof RedisError && error.code === "permission";
   if (!isRefusal || needs === undefined) return error;
-  // That of a consumer names everything already.
-  if (error.reason.startsWith("the user ")) return error;
+  // What the server has not said, a consumer has found out, and names everything.
+  if (error.reply === undefined) return error;
   try {
     const { redisArgs, queues } = await resolvePlace(needs.redis);
     for (const queue of needs.queues ?? queues) {

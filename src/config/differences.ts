@@ -168,9 +168,10 @@ function* hook(name: string, entry: Entry): Iterable<Difference> {
       `The \`type\` in the hook ${name} is no text.`,
       "Name the class of the events.",
     );
-  } else if (
-    typeName !== undefined && isUnknownType(canonicalType(typeName))
-  ) {
+  }
+  const isUnknown = typeName !== undefined &&
+    isUnknownType(canonicalType(typeName));
+  if (isUnknown) {
     yield found(
       type!.place,
       `The class in the hook ${name} is not known here: only events of this very name match, and none of classes that are derived from it.`,
@@ -179,7 +180,8 @@ function* hook(name: string, entry: Entry): Iterable<Difference> {
   }
   for (const [argument, value] of condition.entries) {
     if (argument === "type") continue;
-    yield* argumentOf(name, typeName, argument, value);
+    // An unknown class is complained of above, and has no phrases.
+    yield* argumentOf(name, isUnknown ? undefined : typeName, argument, value);
   }
   yield* afterText(name, condition);
 }
@@ -191,8 +193,8 @@ function* argumentOf(
   argument: string,
   entry: Entry,
 ): Iterable<Difference> {
-  const complaints: string[] = [];
-  const note = (text: string): void => void complaints.push(text);
+  let isWrong = false;
+  const note = (): void => void (isWrong = true);
   const pass = (): void => {};
   const logger = { debug: pass, info: pass, warn: note, error: note };
   try {
@@ -214,10 +216,7 @@ function* argumentOf(
     );
     return;
   }
-  // The class was looked at before.
-  if (!complaints.some((text) => text.startsWith("The condition on args"))) {
-    return;
-  }
+  if (!isWrong) return;
   yield found(
     entry.place,
     `What the hook ${hook} says of ${

@@ -34,21 +34,21 @@ const SYSTEM_ADVICE: Readonly<Record<string, string>> = {
     "See whether the server's host is on and in this network, and whether its address is right.",
   ENOTFOUND: NO_NAME,
   EAI_AGAIN: NO_NAME,
+  TimeoutError: SILENCE,
 };
 
 /** Says what to do about an error of connecting. */
 function adviceFor(error: RedisError): string {
   for (let cause: unknown = error; cause instanceof Error;) {
-    const { code } = cause as { code?: unknown };
-    const advice = SYSTEM_ADVICE[String(code)];
+    const { code, name } = cause as { code?: unknown; name: string };
+    const advice = SYSTEM_ADVICE[String(code)] ?? SYSTEM_ADVICE[name];
     if (advice !== undefined) return advice;
     cause = cause.cause;
   }
-  const { advice, code, reason } = error;
-  if (code === "connection" && /^no answer within/.test(reason)) return SILENCE;
-  return advice?.startsWith("ACL SETUSER ")
-    ? advice
-    : ADVICE[code] ?? "Look into the server's log.";
+  const { advice, code } = error;
+  // A refusal names the rule that grants what is missing.
+  if (code === "permission" && advice !== undefined) return advice;
+  return ADVICE[code] ?? "Look into the server's log.";
 }
 
 /**

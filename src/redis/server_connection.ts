@@ -243,12 +243,16 @@ export class ServerConnection {
     const timer = setTimeout(
       () =>
         server.close(
-          new RedisError({
-            ...what,
-            reason: `no answer within ${settings.connectTimeout} s${
-              tls === undefined ? "" : " (does the server speak TLS?)"
-            }`,
-          }, "connection"),
+          new RedisError(
+            {
+              ...what,
+              reason: `no answer within ${settings.connectTimeout} s${
+                tls === undefined ? "" : " (does the server speak TLS?)"
+              }`,
+            },
+            "connection",
+            { cause: new DOMException("", "TimeoutError") },
+          ),
         ),
       settings.connectTimeout * 1000,
     );
