@@ -101,12 +101,15 @@ export class HeldBatch extends TakenBatch {
   override async tell(
     failures: readonly Failure[],
     returned: readonly Failure[],
-    missed: readonly Missed[] = [],
+    allMissed: readonly Missed[] = [],
   ): Promise<void> {
+    const { subscribers } = this.consumer.options;
+    const missed = allMissed.filter(({ index, subscriber }) =>
+      subscribers.mayWait(subscriber, this.payloads[index]!)
+    );
     const open = failures.length + returned.length + missed.length;
     if (open === 0) return await this.#acknowledger.add(this);
-    const { stats, logger, queue, control, box, subscribers } =
-      this.consumer.options;
+    const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);

@@ -114,6 +114,20 @@ export class NamedSubscribers {
     this.names = [...new Set([...names, ...this.#present, ...this.#arrived])];
   }
 
+  /**
+   * Tells whether a message that a subscriber has missed may wait for it. One that
+   * alone takes more than all may would push out all others, and is lost instead.
+   */
+  mayWait(subscriber: string, { length }: Uint8Array): boolean {
+    const { maxMissedBytes, queue, logger, stats } = this.#options;
+    if (length <= maxMissedBytes) return true;
+    stats.missedLost++;
+    logger.warn(
+      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes).`,
+    );
+    return false;
+  }
+
   /** Takes note of what was missed; who is there by now gets it at once. */
   onMissed(names: Iterable<string>, lost: number): void {
     this.#onLost(lost);

@@ -98,6 +98,29 @@ Deno.test("RedisBackend keeps for a named subscriber in a worker what it misses 
   assert.equal(await server.run("EXISTS", MISSED), 0);
 });
 
+Deno.test("RedisBackend lets a message that is too large to wait for a named subscriber push out no other", async () => {
+  await using server = await TestServer.start();
+  const { listener, others } = open(server, { maxMissedBytes: 10_000 });
+  await using _ = listener;
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () =>
+      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+    );
+  }
+  await server.run("RPUSH", QUEUE, message(1));
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+  const large = message(2).replace("{", `{${" ".repeat(20_000)}`);
+  await server.run("RPUSH", QUEUE, large, message(3));
+  await until(() => others.length === 3);
+  await until(async () => await server.run("LLEN", MISSED) === 2);
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen.toSorted(), [1, 3]);
+});
+
 Deno.test("RedisBackend gives a named subscriber what it had left in hand, also after it stopped, and nobody else", async () => {
   await using server = await TestServer.start();
   const first = open(server, { stopTimeout: 0.1 });
