@@ -255,6 +255,8 @@ export class AtLeastOnce extends Consumer implements Member {
       await this.#receive(session, number, taken);
     } catch {
       session.known.delete(number);
+      // It is tried again: a right may come back, or memory.
+      this.options.heartbeat.doubt({ now: false });
     }
   }
 

@@ -251,6 +251,23 @@ Deno.test("Who may not move a large text back is told, and it stays", async () =
   assert.equal(await server.run("EXISTS", "queue"), 0);
 });
 
+Deno.test("A large text that could not be moved is buried when the right is given back", async () => {
+  await using server = await TestServer.start();
+  const user = ["ACL", "SETUSER", "listener"];
+  await server.run(...user, "on", ">s", "~*", "&*", "+@all");
+  const args = { ...server.args, username: "listener", password: "s" };
+  const logger = new LineLogger();
+  await using inbox = await openSmall({ args } as TestServer, { logger });
+  await server.run(...user, "-rename");
+  await server.run("RPUSH", "queue", rubbish(TOO_LARGE));
+  await logger.line(/may not run rename/);
+  await server.run(...user, "+rename");
+  await until(() => inbox.stats().deadLettered === 1);
+  const [{ key } = {} as DeadLetter] = await lettersOf(server);
+  equal(await textAt(server, key!), rubbish(TOO_LARGE));
+  await inbox.stop();
+});
+
 Deno.test("Status and doctor tell of a large text", async () => {
   await using server = await TestServer.start();
   await using inbox = await openSmall(server);
