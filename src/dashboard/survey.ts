@@ -9,11 +9,19 @@ export interface QueueReading extends Omit<QueueStatus, "server"> {
   readonly age: number | undefined;
 }
 
+/** A queue that cannot be read, and why: a key of another type, a right that is missing. */
+export interface UnreadQueue {
+  readonly queue: string;
+  readonly error: Error;
+}
+
 /** Holds what was read at one moment. */
 export interface Reading {
   /** When it was read, in seconds since the epoch. */
   readonly time: number;
   readonly queues: readonly QueueReading[];
+  /** The queues of which nothing could be read, where that is their own fault. */
+  readonly unread: readonly UnreadQueue[];
   /** The server; `undefined` where it does not answer. */
   readonly server: QueueStatus["server"] | undefined;
   /** Why nothing could be read. */
@@ -23,8 +31,8 @@ export interface Reading {
 /** Tells how many messages each queue had at one moment. */
 export interface Level {
   readonly time: number;
-  /** For each queue, how many wait, retries included. */
-  readonly lengths: readonly number[];
+  /** For each queue, how many wait, retries included; `null` where that cannot be read. */
+  readonly lengths: readonly (number | null)[];
 }
 
 /** So many levels are kept: an hour, one a second. */
@@ -79,18 +87,28 @@ export class Survey implements Disposable {
   async #read(): Promise<Reading> {
     try {
       const queues: QueueReading[] = [];
+      const unread: UnreadQueue[] = [];
       let server: QueueStatus["server"] | undefined;
       for (const queue of this.#queues) {
         const connection = await this.#connect(queue);
-        queues.push(await readQueue(connection, queue));
+        try {
+          queues.push(await readQueue(connection, queue));
+        } catch (error) {
+          // What is wrong with one queue hides no other.
+          if (!isOfItsKeys(error)) throw error;
+          unread.push({ queue, error });
+        }
         server ??= await serverStatus(connection);
       }
-      return { time: Date.now() / 1000, queues, server, error: undefined };
+      if (queues.length === 0 && unread.length > 0) throw unread[0]!.error;
+      const time = Date.now() / 1000;
+      return { time, queues, unread, server, error: undefined };
     } catch (error) {
       this.rest();
       return {
         time: Date.now() / 1000,
         queues: [],
+        unread: [],
         server: undefined,
         error: error as Error,
       };
@@ -110,10 +128,19 @@ export class Survey implements Disposable {
 
   #note({ time, queues }: Reading): void {
     if (queues.length === 0) return;
-    const lengths = queues.map(({ length, retrying }) => length + retrying);
+    const lengths = this.#queues.map((name) => {
+      const reading = queues.find(({ queue }) => queue === name);
+      return reading === undefined ? null : reading.length + reading.retrying;
+    });
     this.levels.push({ time, lengths });
     if (this.levels.length > MAX_LEVELS) this.levels.shift();
   }
+}
+
+/** Tells whether it is the keys that cannot be read, and not the server. */
+function isOfItsKeys(error: unknown): error is RedisError {
+  return error instanceof RedisError &&
+    (error.code === "wrong-type" || error.code === "permission");
 }
 
 /** Looks at the head of a queue, of which a part is enough. */

@@ -40,6 +40,11 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
   if (reading.error !== undefined) return faultOf(reading.error);
   const isHere = (bus?.subscribers ?? 0) > 0;
   const troubles = [
+    ...reading.unread.map(({ queue, error }): Trouble => ({
+      level: "failure",
+      text: `${queue} cannot be read: ${error.message}.`,
+      advice: "This page shows it again as soon as it can.",
+    })),
     ...reading.queues.flatMap((queue) => troublesOf(queue, isHere)),
     ...found,
   ].toSorted((a, b) => a.level.localeCompare(b.level));

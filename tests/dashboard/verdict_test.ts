@@ -7,8 +7,11 @@ import { until } from "../until.ts";
 import { ask } from "./ask.ts";
 
 /** What the first page says in one glance, when it has looked and found a fault. */
-async function verdict(redisArgs: RedisArgs): Promise<string> {
-  await using backend = new RedisBackend({ redisArgs, queue: "queue" });
+async function verdict(
+  redisArgs: RedisArgs,
+  queue: string | string[] = "queue",
+): Promise<string> {
+  await using backend = new RedisBackend({ redisArgs, queue });
   await using page = dashboard({ backend, bus: false });
   let shown = "";
   await until(async () => {
@@ -44,4 +47,23 @@ Deno.test("The page says which kind of fault it is that it cannot read how Redis
     "Redis does not answer",
   );
   assert.match(shown, /Start the server/);
+});
+
+Deno.test("A queue that cannot be read hides no other", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", "{broken}:dead", "a text");
+  await server.run("RPUSH", "sound", "{}", "{}");
+  const queues = ["broken", "sound"];
+  const shown = await verdict(server.args, queues);
+  assert.match(shown, /Something does not work/);
+  assert.match(shown, /broken cannot be read: .*\{broken\}:dead/);
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: queues,
+  });
+  await using page = dashboard({ backend, bus: false });
+  const text = await (await ask(page, "/queues")).text();
+  assert.match(text, /<h2 class="mono">broken<\/h2>[\s\S]*role="alert"/);
+  assert.match(text, /<h2 class="mono">sound<\/h2>/);
+  assert.match(text, /<dt>Waiting<\/dt>\s*<dd>2<\/dd>/);
 });

@@ -7,7 +7,7 @@ const HEIGHT = 180;
 
 interface Chart {
   readonly element: HTMLElement;
-  readonly columns: number[][];
+  readonly columns: (number | null)[][];
   plot: uPlot | undefined;
 }
 
@@ -49,7 +49,7 @@ export class Charts {
     const found = this.#charts.get(chart);
     if (found === undefined) return;
     const { columns } = found;
-    const times = columns[0]!;
+    const times = columns[0] as number[];
     const last = times.at(-1);
     if (last !== undefined && time < last) return;
     if (last === time) { for (const column of columns) column.pop(); }

@@ -4,7 +4,8 @@ import { localTimes, morph, readHtml } from "./morph.ts";
 export interface Points {
   readonly chart: string;
   readonly time: number;
-  readonly values: readonly number[];
+  /** One for each line; `null` where there is none. */
+  readonly values: readonly (number | null)[];
 }
 
 /** Gives {@linkcode followServer} what it needs. */

@@ -50,7 +50,12 @@ function sendPoint(desk: Desk, viewer: Viewer): void {
 
 function levelNow({ survey }: Desk): number[] {
   const level = survey.levels.at(-1);
-  return [level?.lengths.reduce((sum, length) => sum + length, 0) ?? 0];
+  return [sumOf(level?.lengths ?? [])];
+}
+
+/** Sums up what is known. */
+function sumOf(lengths: readonly (number | null)[]): number {
+  return lengths.reduce<number>((sum, length) => sum + (length ?? 0), 0);
 }
 
 function rateHead(desk: Desk): Html {
@@ -89,9 +94,7 @@ function lineOf(desk: Desk): Html {
       "Waiting",
       [
         stepsOf(desk.survey.levels.map(({ time }) => Math.floor(time))),
-        desk.survey.levels.map(({ lengths }) =>
-          lengths.reduce((sum, length) => sum + length, 0)
-        ),
+        desk.survey.levels.map(({ lengths }) => sumOf(lengths)),
       ],
     ]
     : [

@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
 import type { Desk, Html, Page, Part } from "../page.ts";
-import type { QueueReading } from "../survey.ts";
+import type { QueueReading, UnreadQueue } from "../survey.ts";
 import { amount, number, span } from "../../units.ts";
 import { chip, pausedFor, stepsOf } from "../words.ts";
 
@@ -63,7 +63,7 @@ function lineOf({ queues, survey }: Desk): Html {
   const columns = [
     stepsOf(survey.levels.map(({ time }) => Math.floor(time))),
     ...queues.map((_, at) =>
-      survey.levels.map(({ lengths }) => lengths[at] ?? 0)
+      survey.levels.map(({ lengths }) => lengths[at] ?? null)
     ),
   ];
   return html`
@@ -88,9 +88,23 @@ function queuesPart(desk: Desk): Part {
         ? html`<p class="card empty">Looking at ${
           amount(queues.length, "queue")
         }…</p>`
-        : rows.map((reading) => queueCard(desk, reading))
+        : [
+          ...reading!.unread.map(unreadCard),
+          ...rows.map((reading) => queueCard(desk, reading)),
+        ]
     }</div>`,
   };
+}
+
+function unreadCard({ queue, error }: UnreadQueue): Html {
+  return html`
+    <section class="card">
+      <div class="card-head">
+        <h2 class="mono">${queue}</h2>
+      </div>
+      <p class="problem" role="alert">${error.message}</p>
+    </section>
+  `;
 }
 
 function queueCard(
