@@ -32,6 +32,7 @@ const FUNCTION = /^local function (\w+)\([\s\S]*?\nend$/gm;
 const SURVIVORS = [
   "d0",
   "d1",
+  "d2",
   "m0",
   "q0",
   "q1",
@@ -127,6 +128,9 @@ async function lay(server: TestServer): Promise<void> {
   await server.run("HSET", "{queue}:consumers", "gone.1", "alive");
   await server.run("HSET", "{queue}:processing:gone.1", "1", "0:1.1.0.0");
   await server.run("RPUSH", "{queue}:processing:gone.1:1", "d0", "d1");
+  // It died before it knew of this one.
+  await server.run("HSET", "{queue}:processing:gone.1", "2", "?");
+  await server.run("RPUSH", "{queue}:processing:gone.1:2", "d2");
   await server.run("ZADD", "{queue}:retry", "1", "a:1:1 1.1.0.0 r0");
   // The clock was an hour further when it failed.
   const score = String(Date.now() + 3_600_000);
