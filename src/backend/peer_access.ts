@@ -63,11 +63,12 @@ function peersProblem(peers: unknown): string | undefined {
 
 /** Finds what the option `peers` says of a device. */
 export function peerOptions(
-  peers: Readonly<Record<string, PeerOptions>> = {},
+  peers: Readonly<Record<string, PeerOptions>> | undefined,
   deviceId: string,
 ): PeerOptions {
   const [, options = {}] =
-    Object.entries(peers).find(([id]) => isSameDevice(id, deviceId)) ?? [];
+    Object.entries(peers ?? {}).find(([id]) => isSameDevice(id, deviceId)) ??
+      [];
   return options;
 }
 

@@ -92,7 +92,7 @@ interface Series {
  */
 export class Querier {
   /** The labels by which a packet is told to concern what is followed. */
-  readonly labels = new Labels();
+  readonly labels: Labels = new Labels();
   /** Holds what was heard of the services that are followed. */
   readonly cache: RecordCache;
   readonly #options: QuerierOptions;
