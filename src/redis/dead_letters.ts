@@ -190,9 +190,12 @@ export class DeadLetters {
    * order, as if they were new: earlier deliveries no longer count, but what its
    * sender has left out of a message stays what it was. A message is always
    * either a dead letter or in the queue, and never in both, also where the
-   * connection breaks or somebody else does the same at the same time. One whose
-   * text was given up (its {@linkcode DeadLetter.size} is larger than what is
-   * left of it) stays where it is.
+   * connection breaks or somebody else does the same at the same time.
+   *
+   * A text that is kept apart ({@linkcode DeadLetter.key}) is moved first, and its
+   * letter removed then: where the connection breaks in between, a letter without
+   * its text stays. What the sender has left out of such a message is made up anew.
+   * A letter whose text is gone stays where it is.
    *
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is moved.
