@@ -150,8 +150,9 @@ for await (const { name } of Deno.readDir(RESULTS)) {
   for (const [measure, finding] of Object.entries(FINDINGS)) {
     const found = rows.filter(({ what }) => what.endsWith(`: ${measure}`));
     const ours = found.find(({ what }) => what.startsWith("ours:"));
-    if (ours?.ratio === undefined) continue;
-    const title = finding(format.format(ours.ratio.value));
+    if (ours === undefined) continue;
+    // Where the bare client has taken nothing, there is no ratio to tell.
+    const title = ours.ratio && finding(format.format(ours.ratio.value));
     const slug = measure.replaceAll(/\W+/g, "-");
     const named = found.map((row) => ({
       ...row,
