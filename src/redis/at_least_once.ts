@@ -177,11 +177,14 @@ export class AtLeastOnce extends Consumer implements Member {
         await this.#release(session, number).catch(() => {});
       }
       if (error.code !== "taken") throw error;
-      // What BLMOVE has just moved is in the hands of a session that is over.
-      await this.options.control.command(
-        ["HSETNX", session.keys.processing, String(number), "?"],
-      );
-      await this.#release(session, number);
+      // What BLMOVE has just moved is in the hands of a session that is over, where
+      // nobody looks for it: so this is tried until the server answers.
+      await this.#insist(async () => {
+        await this.options.control.command(
+          ["HSETNX", session.keys.processing, String(number), "?"],
+        );
+        await this.#release(session, number);
+      });
       await this.#rejoin(session);
     }
   }
@@ -381,7 +384,12 @@ export class AtLeastOnce extends Consumer implements Member {
    * data, nobody else knows of it, so this is tried until the server answers.
    */
   async #takeMoved(session: Session, number: number): Promise<Taken> {
-    return await retry(() => this.#take(session, number, READ_MOVED), {
+    return await this.#insist(() => this.#take(session, number, READ_MOVED));
+  }
+
+  /** Tries something again as long as the connection is lost. */
+  #insist<T>(run: () => Promise<T>): Promise<T> {
+    return retry(run, {
       signal: this.closing.signal,
       mayHelp: (error) =>
         error instanceof RedisError && error.code !== "closed" &&

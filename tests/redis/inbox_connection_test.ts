@@ -36,18 +36,21 @@ Deno.test("Inbox waits with BLPOP where the server has no BLMPOP", async () => {
 });
 
 Deno.test("Inbox can be paused while the server is gone", async () => {
-  const options = { port: freePort() };
-  const server = await TestServer.start(options);
-  await using inbox = await open(server);
-  await server[Symbol.asyncDispose]();
-  await inbox.pause();
-  const waiting = nextBatch(inbox);
-  await using again = await TestServer.start(options);
-  await again.run("RPUSH", "queue", "one");
-  inbox.resume();
-  const batch = await waiting;
-  assert.deepEqual(texts(batch), ["one"]);
-  await batch!.settle();
+  // Which of its connections is back first is a matter of luck.
+  for (let round = 0; round < 12; round++) {
+    const options = { port: freePort() };
+    const server = await TestServer.start(options);
+    await using inbox = await open(server);
+    await server[Symbol.asyncDispose]();
+    await inbox.pause();
+    const waiting = nextBatch(inbox);
+    await using again = await TestServer.start(options);
+    await again.run("RPUSH", "queue", "one");
+    inbox.resume();
+    const batch = await waiting;
+    assert.deepEqual(texts(batch), ["one"]);
+    await batch!.settle();
+  }
 });
 
 Deno.test("Inbox does not start with wrong credentials", async () => {
