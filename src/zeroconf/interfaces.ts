@@ -99,6 +99,11 @@ export function channelOf(interfaceName: string, address: string): string {
   return `${interfaceName} ${address.includes(":") ? "IPv6" : "IPv4"}`;
 }
 
+/** Tells whether an address of IPv6 needs a zone to be of use (RFC 4291, section 2.5.6). */
+export function isLinkLocal(address: string): boolean {
+  return /^fe[89ab][0-9a-f]:/i.test(address);
+}
+
 /**
  * Tells whether an IPv4 packet from this address came over this interface's own
  * network.

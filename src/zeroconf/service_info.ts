@@ -1,3 +1,4 @@
+import { isLinkLocal } from "./interfaces.ts";
 import { decodeTxt } from "./txt.ts";
 
 /**
@@ -123,10 +124,6 @@ function rank(address: string): number {
 function bestAddress(addresses: readonly string[]): string | undefined {
   return addresses.filter((address) => !isLinkLocal(address))
     .sort((a, b) => rank(a) - rank(b))[0];
-}
-
-function isLinkLocal(address: string): boolean {
-  return /^fe[89ab][0-9a-f]:/i.test(address);
 }
 
 function bracketed(host: string): string {

@@ -6,6 +6,7 @@ import { sleep } from "../waiting.ts";
 import type { Send, Source } from "./dns_message.ts";
 import {
   allInterfaces,
+  isLinkLocal,
   isOnLink,
   isSameInterface,
   type NetworkInterface,
@@ -550,10 +551,6 @@ function channelsOf(
 
 function addressOf({ ipv4, ipv6 }: NetworkInterface, family: Family): string {
   return family === "IPv4" ? ipv4[0]!.address : ipv6.find(isLinkLocal)!;
-}
-
-function isLinkLocal(address: string): boolean {
-  return /^fe[89ab]/i.test(address);
 }
 
 /**
