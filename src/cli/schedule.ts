@@ -67,13 +67,13 @@ export function scheduleOf(
       "--deduplicate-for says how long a key counts, and there is none; give --deduplicate, too",
     );
   }
-  if (delay !== undefined && delay > LONGEST_DELAY) {
-    throw new UsageError("--delay is longer than a year, the longest there is");
-  }
-  if (deduplicateFor !== undefined && deduplicateFor > LONGEST_DELAY) {
-    throw new UsageError(
-      "--deduplicate-for is longer than a year, the longest there is",
-    );
+  const lengths = { "--delay": delay, "--deduplicate-for": deduplicateFor };
+  for (const [name, seconds = 0] of Object.entries(lengths)) {
+    if (seconds > LONGEST_DELAY) {
+      throw new UsageError(
+        `${name} is longer than a year, the longest there is`,
+      );
+    }
   }
   const given = Object.entries({
     "--delay": delay,
