@@ -6,7 +6,10 @@
  * @module
  */
 
-import { BACKEND_OPTIONS, TOP_OPTIONS } from "../src/backend/backend_kinds.ts";
+import {
+  BACKEND_OPTIONS,
+  TOP_OPTIONS,
+} from "../src/backend/backend_options.ts";
 import { REQUEST_OPTIONS } from "../src/backend/message_sender.ts";
 import { SERVICE_OPTIONS } from "../src/backend/service_advertiser.ts";
 import { DASHBOARD_OPTIONS } from "../src/dashboard/dashboard_options.ts";

@@ -26,7 +26,7 @@ import { applyAliases, type BackendAliases } from "./aliases.ts";
 import {
   BACKEND_OPTIONS,
   type CheckedBackendOptions,
-} from "./backend_kinds.ts";
+} from "./backend_options.ts";
 import type { BackendOptions } from "./backend_options.ts";
 import { isKnownDevice, knownPeersIn } from "./identity.ts";
 import { LifeCycle, outsideRun } from "./life_cycle.ts";

@@ -1,8 +1,33 @@
-import type { Bus } from "../bus/mod.ts";
+import { Bus } from "../bus/mod.ts";
+import {
+  type Checked,
+  type Kind,
+  problemIn,
+  row,
+  type Rows,
+} from "../options.ts";
+import {
+  COUNT,
+  FLAG,
+  FUNCTION,
+  LOGGER,
+  NAME,
+  NAMES,
+  OBJECT,
+  SECONDS,
+  TEXT,
+  TIME_LIMIT,
+} from "../kinds.ts";
+import {
+  DELIVERY_OPTIONS,
+  type FilledInboxOption,
+} from "../redis/inbox_options.ts";
+import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
+import { type PeerOptions, PEERS } from "./peer_access.ts";
+import { PEER_PLACE } from "./peer_browser.ts";
 import type { Logger } from "../logger.ts";
 import type { RedisArgs } from "../redis/mod.ts";
 import type { TokenCheck } from "./actions.ts";
-import type { PeerOptions } from "./peer_access.ts";
 import type { BrowserOptions } from "../zeroconf/mod.ts";
 
 /** Configures a {@linkcode Backend}. Everything has a default. */
@@ -86,3 +111,280 @@ export interface BackendOptions {
   /** {@linkcode BackendOptions.deviceId}. */
   device_id?: string | undefined;
 }
+
+/** The options of a {@linkcode RedisBackend}. */
+export interface RedisBackendOptions extends BackendOptions {
+  /**
+   * The queue to consume, or several: while there are messages in one, nothing is
+   * taken from those that are named after it. `send…` sends to the first one.
+   * Default: `platypush/backend/redis`.
+   */
+  queue?: string | readonly string[] | undefined;
+  /**
+   * `at-least-once` keeps each message in Redis until it is handled, so that
+   * none is lost, but one may come again; `at-most-once` removes it as it is
+   * taken. Default: `at-least-once`.
+   */
+  delivery?: "at-least-once" | "at-most-once";
+  /** The largest number of messages that are taken at once. Default: 512. */
+  batchSize?: number;
+  /**
+   * The number of times that a message that fails is delivered before it
+   * becomes a dead letter. Deliveries to a process that died do not count. But
+   * one that was in hand so often, less one, when the process died is handed
+   * out alone from then on, and becomes a dead letter when the process dies of
+   * it twice more. Default: 3.
+   */
+  maxDeliveries?: number;
+  /**
+   * The pause before a message that failed is delivered again, in seconds; it
+   * doubles each time, up to 300. Default: 1.
+   */
+  retryPause?: number;
+  /**
+   * The number of dead letters that a queue keeps; the oldest make room.
+   * Default: 10,000.
+   */
+  maxDeadLetters?: number;
+  /**
+   * The number of bytes that the dead letters of a queue may take in Redis; the
+   * oldest make room. The text of one that alone is larger is kept beside them; there
+   * is one such text at a time, the newest. Default: 16 MiB.
+   */
+  maxDeadLetterBytes?: number;
+  /** For how many seconds a dead letter is kept. Default: 30 days. */
+  deadLetterAge?: number;
+  /**
+   * The number of messages that wait for a named subscriber that is away, see
+   * {@linkcode BusOptions.subscriber}; the oldest make room. Default: 10,000.
+   */
+  maxMissed?: number;
+  /**
+   * The number of bytes that these may take in Redis, for each subscriber.
+   * Default: 8 MiB.
+   */
+  maxMissedBytes?: number;
+  /**
+   * For how many seconds they wait, and a named subscriber that is away is
+   * remembered. Default: a day.
+   */
+  missedAge?: number;
+  /**
+   * The number of bytes that may be with subscribers at a time, of all queues
+   * together; no more are taken until some of them are handled. Default: 64 MiB.
+   */
+  maxMemory?: number;
+  /**
+   * The number of messages that may be with subscribers at a time; no more are
+   * taken until some of them are handled. Default: 16 times `batchSize`, and
+   * `batchSize` for each queue that is not the first.
+   */
+  maxInFlight?: number;
+  /**
+   * After how many seconds without a heartbeat a consumer is dead, so that
+   * others get what it had in hand. Default: 10.
+   */
+  heartbeatTimeout?: number;
+  /**
+   * Says what becomes of messages for another device: they are kept among the dead
+   * letters, or dropped as Platypush does. Default: `dead-letter`.
+   */
+  foreign?: "dead-letter" | "drop";
+  /**
+   * For how many seconds a message is valid, by its `_timestamp`: a number for
+   * all queues, or an object with a number for some of them. Older ones come to
+   * nobody; requests among them are answered with an error. Default: no limit.
+   * Actions have one of their own, {@linkcode BackendOptions.actionMaxAge}.
+   */
+  maxAge?: number | Readonly<Record<string, number>>;
+  /**
+   * Says what becomes of messages that are older than `maxAge`: they are kept among
+   * the dead letters, or dropped. Default: `dead-letter`.
+   */
+  expired?: "dead-letter" | "drop";
+  /**
+   * The time in seconds to wait for the first subscriber of the bus before
+   * consuming for plain listeners alone; 0 does not wait, `Infinity` never
+   * consumes without a subscriber. While `registerService()` is under way it
+   * does not pass. Default: 1.
+   */
+  subscriberGrace?: number;
+}
+
+const BUS: Kind = {
+  expected: "a Bus",
+  accepts: (value) => value instanceof Bus,
+};
+const POST_EVENTS: Kind = {
+  expected: "true, false, or an object that says where to look",
+  accepts: (value) =>
+    FLAG.accepts(value) ||
+    (OBJECT.accepts(value) && placeProblem(value) === undefined),
+  explain: (value) => OBJECT.accepts(value) ? placeProblem(value) : undefined,
+};
+
+function placeProblem(place: unknown): string | undefined {
+  return problemIn(place as object, PEER_PLACE)?.text;
+}
+
+/** An empty one, as of a shell variable that is not set, is the usual queue. */
+const QUEUE: Kind = {
+  expected:
+    "a name or a list of names, at least one, none empty or with a blank at an end",
+  accepts: (value) =>
+    value === "" ||
+    (NAMES.accepts(value) &&
+      [value as string | string[]].flat().every((name) =>
+        name.trim() === name
+      )),
+};
+const FOLDER: Kind = { ...NAME, expected: "the path of a folder" };
+const MAX_AGE: Kind = {
+  expected: "a number of seconds above 0, or an object with one for each queue",
+  accepts: (value) =>
+    TIME_LIMIT.accepts(value) || OBJECT.accepts(value) &&
+      Object.values(value as object).every(TIME_LIMIT.accepts),
+};
+const TOKEN: Kind = {
+  expected: "a text that is not empty, or in code a function",
+  accepts: (value) => NAME.accepts(value) || FUNCTION.accepts(value),
+};
+
+/** Every option of a backend, in camelCase. */
+export const BACKEND_OPTIONS: Rows<
+  RedisBackendOptions,
+  FilledBackendOption
+> = {
+  queue: row(QUEUE, {
+    description:
+      "The queue, or several, the first one first; `send…` sends to that",
+    default: DEFAULT_QUEUE,
+    variable: "PLATYPUSH_REDIS_QUEUE",
+    flag: {
+      name: "--queue",
+      metavar: "NAME",
+      example: "lights",
+      help: "The queue",
+    },
+  }),
+  redisArgs: row(OBJECT, {
+    description: "How to reach Redis: redis-py's arguments, or a `url`",
+    aliases: ["redis_args"],
+    isNullable: true,
+    defaultText: "127.0.0.1:6379",
+  }),
+  bus: row(BUS, {
+    description: "The bus to post to",
+    isNullable: true,
+    defaultText: "a new `Bus`",
+    isCodeOnly: true,
+  }),
+  pollSeconds: row(SECONDS, {
+    description: "The pause between two `loop()`s; Redis needs no polling",
+    aliases: ["poll_seconds"],
+    isNullable: true,
+    defaultText: "none",
+  }),
+  deviceId: row(TEXT, {
+    description: "This device; `*` takes messages for all",
+    aliases: ["device_id"],
+    defaultText: "the host's name",
+    variable: "PLATYPUSH_DEVICE_ID",
+    flag: {
+      name: "--device-id",
+      metavar: "ID",
+      example: "kitchen",
+      help: "Who we are",
+    },
+  }),
+  name: row(TEXT, {
+    isNullable: true,
+    description: "The backend's name, for people",
+    defaultText: "the class's name",
+  }),
+  daemon: row(FLAG, {
+    isNullable: true,
+    description: "The process may end while it runs",
+    default: false,
+  }),
+  ...DELIVERY_OPTIONS,
+  postEvents: row(POST_EVENTS, {
+    description:
+      "Post Zeroconf events of other hosts: `true`, or where to look for them",
+    default: false,
+  }),
+  subscriberGrace: row(SECONDS, {
+    description: "How long to wait for the bus's first subscriber",
+    default: 1,
+  }),
+  peers: row(PEERS, {
+    description:
+      "Who we are on the Redis of other devices, and where that is, by their ids",
+    defaultText: "none",
+    isSecret: true,
+  }),
+  identity: row(FOLDER, {
+    description:
+      "The folder with our key, and with those by which we know our peers",
+    defaultText: "none",
+  }),
+  bigint: row(FLAG, {
+    description: "Whole numbers beyond 2⁵³ keep all their digits",
+    default: false,
+  }),
+  stopTimeout: row(SECONDS, {
+    description: "How long `stop()` waits for handlers",
+    default: 10,
+  }),
+  token: row(TOKEN, {
+    description:
+      "What requests for actions need: a text, or a function that checks it",
+    defaultText: "nothing",
+    isSecret: true,
+    isProtection: true,
+  }),
+  actionConcurrency: row(COUNT, {
+    description: "Actions that are executed at a time",
+    default: 16,
+  }),
+  actionTimeout: row(TIME_LIMIT, {
+    description: "How long an action may take",
+    default: 30,
+  }),
+  actionMaxAge: row(TIME_LIMIT, {
+    description: "How old the request for an action may be",
+    default: 300,
+  }),
+  maxAge: row(MAX_AGE, {
+    description:
+      "How old a message may be: a number for all queues, or one for some by name",
+    defaultText: "no limit",
+  }),
+  logger: row(LOGGER, {
+    description: "An object with `debug`, `info`, `warn` and `error`",
+    defaultText: "LogTape's `platypush`, `redis`",
+    isCodeOnly: true,
+  }),
+};
+
+/** Options that have the same default for everybody. */
+type FilledBackendOption =
+  | FilledInboxOption
+  | "queue"
+  | "bigint"
+  | "daemon"
+  | "postEvents"
+  | "subscriberGrace"
+  | "stopTimeout"
+  | "actionConcurrency"
+  | "actionTimeout"
+  | "actionMaxAge";
+
+/** Options that a file has at its top, not under `backend.redis`. */
+export const TOP_OPTIONS = ["deviceId", "token"] as const;
+
+/** The options of a backend, checked and with the defaults of their rows. */
+export type CheckedBackendOptions = Checked<
+  RedisBackendOptions,
+  FilledBackendOption
+>;

@@ -9,7 +9,7 @@ import { isTracing } from "../telemetry/mod.ts";
 import { isForNamed, retryFor } from "../bus/receipt.ts";
 import type { Missed } from "../redis/named_subscribers.ts";
 import { settledWithin } from "../waiting.ts";
-import { refusedRequest } from "./refusal.ts";
+import { refusedRequest } from "./message_forms.ts";
 
 /**
  * Counts of a backend since it was made, and how it stands, as

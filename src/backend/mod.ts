@@ -16,6 +16,6 @@ export type { SendOptions, SendRequestOptions } from "./message_sender.ts";
 export { type PeerOptions, peerRedisArgs } from "./peer_access.ts";
 export type { SendToOptions } from "./peer_sender.ts";
 export { RedisBackend } from "./redis_backend.ts";
-export type { RedisBackendOptions } from "./redis_backend_options.ts";
+export type { RedisBackendOptions } from "./backend_options.ts";
 export type { RegisterServiceOptions } from "./service_advertiser.ts";
 export { zeroconfEvent } from "./zeroconf_event.ts";

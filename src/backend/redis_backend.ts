@@ -16,7 +16,7 @@ import { Backend } from "./backend.ts";
 import { type BackendStats, Consumption, Counters } from "./consumption.ts";
 import { Demand } from "./demand.ts";
 import { outsideRun } from "./life_cycle.ts";
-import type { RedisBackendOptions } from "./redis_backend_options.ts";
+import type { RedisBackendOptions } from "./backend_options.ts";
 import { RedisMetrics } from "./redis_metrics.ts";
 import { servicePlace } from "./service_place.ts";
 import type { RegisterServiceOptions } from "./service_advertiser.ts";

@@ -6,7 +6,7 @@ import { Request, type Response } from "../../mod.ts";
 import { isRecord } from "../message/json_value.ts";
 import { unlessAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { table } from "./layout.ts";
+import { table } from "./table.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { whenAborted } from "./program.ts";
 import {

@@ -6,7 +6,7 @@ import { command, option } from "@optique/core/primitives";
 import { extractCommandNames, type Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { readEnvironment } from "../config/find_config_file.ts";
-import { explainRefusal, type Needs } from "./missing_rights.ts";
+import { explainRefusal, type Needs } from "./explain_refusal.ts";
 import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter, terminalWidth } from "./print.ts";

@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { resolveConfig, type ResolvedConfig } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { displayWidth, pad } from "./layout.ts";
+import { displayWidth, pad } from "./table.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { redisOptions } from "./redis_options.ts";
 

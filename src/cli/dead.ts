@@ -6,7 +6,7 @@ import {
   DeadLetters,
 } from "../../mod.ts";
 import { hasPayload, isWhole } from "../redis/dead_letter.ts";
-import { table } from "./layout.ts";
+import { table } from "./table.ts";
 import {
   note,
   type Paint,

@@ -4,7 +4,7 @@ import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
-import { displayWidth, table } from "./layout.ts";
+import { displayWidth, table } from "./table.ts";
 import {
   type Paint,
   painter,

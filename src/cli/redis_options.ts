@@ -8,7 +8,7 @@ import {
   type RedisBackendOptions,
   resolveConfig,
 } from "../../mod.ts";
-import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import { type Limits, limitsIn } from "../doctor/near_limit.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";

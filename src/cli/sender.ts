@@ -21,7 +21,7 @@ import { peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
 import { isScheduled } from "../redis/delayed.ts";
 import { unlessAborted } from "../waiting.ts";
-import type { Needs } from "./missing_rights.ts";
+import type { Needs } from "./explain_refusal.ts";
 import { isInterruption, UsageError, whenAborted } from "./program.ts";
 import {
   type RedisOptions,

@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { option } from "@optique/core/primitives";
 import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { table } from "./layout.ts";
+import { table } from "./table.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import { type Limits, nearLimit } from "../doctor/near_limit.ts";
 import { size, span } from "../units.ts";

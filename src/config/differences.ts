@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import { canonicalType, isUnknownType } from "../message/event_types.ts";
 import { compileCondition, RegexError } from "../message/mod.ts";
 import { nameInFile, type Row } from "../options.ts";

@@ -1,4 +1,4 @@
-import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import {
   problemIn,

@@ -1,4 +1,4 @@
-import { BACKEND_OPTIONS } from "../backend/backend_kinds.ts";
+import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import type { Row } from "../options.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 

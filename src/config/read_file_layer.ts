@@ -1,4 +1,4 @@
-import { BACKEND_OPTIONS, TOP_OPTIONS } from "../backend/backend_kinds.ts";
+import { BACKEND_OPTIONS, TOP_OPTIONS } from "../backend/backend_options.ts";
 import { FLAG } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { nearest, spellingDistance } from "../nearest.ts";

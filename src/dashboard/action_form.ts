@@ -1,6 +1,6 @@
 import { html, raw } from "hono/html";
 import { isRecord } from "../message/json_value.ts";
-import type { ActionParameter } from "./action_list.ts";
+import type { ActionParameter } from "./ask_for_actions.ts";
 import type { Html } from "./page.ts";
 
 /** The name of the field for arguments that an action does not name. */

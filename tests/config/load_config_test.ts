@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError, loadConfig, RedisBackend } from "../../mod.ts";
-import { BACKEND_OPTIONS } from "../../src/backend/backend_kinds.ts";
+import { BACKEND_OPTIONS } from "../../src/backend/backend_options.ts";
 import type { Row } from "../../src/options.ts";
 import { Folder } from "./folder.ts";
 import { load } from "./load.ts";

@@ -6,7 +6,7 @@ import {
   problemsIn,
   readArgs,
 } from "../action_form.ts";
-import { type ActionDescription, askForActions } from "../action_list.ts";
+import { type ActionDescription, askForActions } from "../ask_for_actions.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import { amount } from "../../units.ts";
 

@@ -11,7 +11,7 @@ import {
   idsOf,
   readDead,
   withTokens,
-} from "../dead_list.ts";
+} from "../dead_view.ts";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import { ago, chip, clock, shorten, typeChip } from "../words.ts";
 

@@ -1,6 +1,6 @@
 import { html } from "hono/html";
 import type { Hono } from "hono";
-import { readFilter, type Wanted } from "../filter_text.ts";
+import { readFilter, type Wanted } from "../read_filter.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";

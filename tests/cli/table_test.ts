@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Event, Inbox } from "../../mod.ts";
-import { displayWidth, shorten, table } from "../../src/cli/layout.ts";
-import { messageLine } from "../../src/cli/message_line.ts";
+import { displayWidth, shorten, table } from "../../src/cli/table.ts";
+import { messageLine } from "../../src/cli/listen.ts";
 import { painter } from "../../src/cli/print.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { hasTerminals, Program, runProgram } from "../programs.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Message } from "../../mod.ts";
-import { readFilter } from "../../src/dashboard/filter_text.ts";
+import { readFilter } from "../../src/dashboard/read_filter.ts";
 
 const MOTION = Message.build({
   type: "event",
