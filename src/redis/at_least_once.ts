@@ -2,9 +2,8 @@ import { retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
-import { isLoss } from "./find_server.ts";
 import type { Member } from "./heartbeat.ts";
-import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
@@ -16,7 +15,7 @@ import {
 } from "./history.ts";
 import { explainWrongType, type QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
-import { RedisError } from "./redis_error.ts";
+import { isLoss, RedisError } from "./redis_error.ts";
 import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineMove, defineScript } from "./script.ts";

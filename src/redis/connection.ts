@@ -1,7 +1,6 @@
 import { checkOptions } from "../options.ts";
 import { createLogger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { AskedNodes } from "./asking.ts";
 import { backoff, retry, sleep, unlessAborted } from "../waiting.ts";
 import {
   type CommandOptions,
@@ -10,11 +9,16 @@ import {
 } from "./connect_options.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
-import { connectToServer, meansWrongServer } from "./find_server.ts";
+import { AskedNodes, connectToServer } from "./find_server.ts";
 import { NameWatch } from "./name_watch.ts";
 import { type RedisArgs, unsetPlace } from "./redis_args.ts";
 import { parseRedisArgs, type Settings } from "./settings.ts";
-import { RedisError, restate, toRedisError } from "./redis_error.ts";
+import {
+  meansWrongServer,
+  RedisError,
+  restate,
+  toRedisError,
+} from "./redis_error.ts";
 import type { Script } from "./script.ts";
 import { Trouble } from "./trouble.ts";
 

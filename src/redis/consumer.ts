@@ -5,13 +5,12 @@ import type { Connection } from "./connection.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import type { DeadLetterBox } from "./dead_letter_box.ts";
-import { isLoss } from "./find_server.ts";
 import type { Identities } from "./history.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
-import { RedisError } from "./redis_error.ts";
+import { isLoss, RedisError } from "./redis_error.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */

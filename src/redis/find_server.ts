@@ -1,5 +1,10 @@
 import { settledWithin } from "../waiting.ts";
-import { type Address, formatAddress, isPort } from "./address.ts";
+import {
+  type Address,
+  formatAddress,
+  isPort,
+  parseAddress,
+} from "./address.ts";
 import { keySlot } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import {
@@ -9,29 +14,11 @@ import {
 } from "./settings.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { type Facts, isFacts, isNumber, isText, pairs } from "./reply_shape.ts";
-import { ServerConnection, type ServerOptions } from "./server_connection.ts";
-
-/** The first words of the answers that say that this is not the right server. */
-const WRONG_SERVER: ReadonlySet<string | undefined> = new Set(
-  "READONLY UNBLOCKED MASTERDOWN LOADING MOVED CLUSTERDOWN NOAUTH".split(
-    " ",
-  ),
-);
-
-/**
- * Tells whether an answer means that another server is the right one by now: a
- * replica, or a node without the key. The connection is dropped then, and the
- * server looked up again.
- */
-export function meansWrongServer({ reply }: RedisError): boolean {
-  return WRONG_SERVER.has(reply);
-}
-
-/** Tells whether an error ends a connection, which reports that itself. */
-export function isLoss(error: RedisError): boolean {
-  const { code } = error;
-  return code === "connection" || code === "closed" || meansWrongServer(error);
-}
+import {
+  type ReplyOptions,
+  ServerConnection,
+  type ServerOptions,
+} from "./server_connection.ts";
 
 /** Tells {@link connectToServer} whom to connect to. */
 export interface SearchOptions extends ServerOptions {
@@ -72,7 +59,7 @@ export async function connectToServer(
 }
 
 /** The address at which a server is reached that names another one. */
-export function reachable(named: Address, { addressMap }: Settings): Address {
+function reachable(named: Address, { addressMap }: Settings): Address {
   return addressMap.get(formatAddress(named)) ?? named;
 }
 
@@ -380,4 +367,77 @@ async function slotsOf(
     place: formatAddress(server.address),
     reason: "this node knows of no slots",
   }, "connection");
+}
+
+/**
+ * Sends single commands to the nodes that a cluster names while a slot is being
+ * moved: `ASK` means that the key is not here any more, or not yet, and that this
+ * one command belongs there. The slot itself is still served here.
+ */
+export class AskedNodes {
+  readonly #settings: Settings;
+  readonly #signal: AbortSignal;
+  readonly #nodes = new Map<string, Promise<ServerConnection>>();
+
+  /** @param signal Aborted when the nodes are not needed any more. */
+  constructor(settings: Settings, signal: AbortSignal) {
+    this.#settings = settings;
+    this.#signal = signal;
+    signal.addEventListener("abort", () => this.close());
+  }
+
+  /**
+   * Sends a command to the node that an answer names.
+   *
+   * @throws Whatever the client reports, as {@link ServerConnection.send} does.
+   */
+  async send<Reply>(
+    ask: RedisError,
+    args: readonly (string | Uint8Array)[],
+    options: ReplyOptions,
+  ): Promise<Reply> {
+    const server = await this.#connect(askedNode(ask));
+    const [, reply] = await Promise.all([
+      server.send(["ASKING"]),
+      server.send<Reply>(args, options),
+    ]);
+    return reply;
+  }
+
+  /** Closes the connections to all of them. */
+  close(): void {
+    for (const node of this.#nodes.values()) {
+      node.then((server) => server.close(), () => {});
+    }
+    this.#nodes.clear();
+  }
+
+  #connect(named: Address): Promise<ServerConnection> {
+    const name = JSON.stringify(named);
+    const known = this.#nodes.get(name);
+    if (known !== undefined) return known;
+    const forget = (): void => {
+      this.#nodes.delete(name);
+    };
+    const address = reachable(named, this.#settings);
+    const made = ServerConnection.open(address, this.#settings, {
+      signal: this.#signal,
+      daemon: true,
+      onLost: forget,
+    });
+    this.#nodes.set(name, made);
+    made.catch(forget);
+    return made;
+  }
+}
+
+/** The node that an answer names: `ASK 3999 127.0.0.1:6381`. */
+function askedNode({ cause }: RedisError): Address {
+  const [, , place = ""] = (cause as Error).message.split(" ");
+  const at = place.lastIndexOf(":");
+  const host = place.slice(0, at);
+  return parseAddress(
+    host.includes(":") ? `[${host}]${place.slice(at)}` : place,
+    6379,
+  );
 }

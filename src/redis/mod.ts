@@ -29,9 +29,9 @@ export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
 export {
   pauseQueue,
   type PauseQueueOptions,
-  type QueuePause,
   resumeQueue,
 } from "./queue_pause.ts";
+export type { QueuePause } from "./queue_watch.ts";
 export {
   type QueueStatus,
   queueStatus,

@@ -1,11 +1,10 @@
 import type { Logger } from "../logger.ts";
 import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
-import { isLoss } from "./find_server.ts";
-import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { queueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 

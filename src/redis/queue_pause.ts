@@ -2,15 +2,8 @@ import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { DEFAULT_QUEUE, queueKeys } from "./queue_keys.ts";
+import type { QueuePause } from "./queue_watch.ts";
 import type { RedisArgs } from "./redis_args.ts";
-
-/** Tells since when a queue is paused for all its consumers, and by whom; see {@linkcode pauseQueue}. */
-export interface QueuePause {
-  /** When it was paused, in seconds since the epoch. */
-  readonly since: number;
-  /** Names who has paused it: a device's id. */
-  readonly by: string;
-}
 
 /** Which queue {@linkcode pauseQueue} and {@linkcode resumeQueue} are about. */
 export interface PauseQueueOptions {
@@ -120,15 +113,4 @@ function open(
   signal: AbortSignal | undefined,
 ): Promise<BriefConnection> {
   return BriefConnection.open(args, { key: queue, ...(signal && { signal }) });
-}
-
-/** Reads what the key of a pause holds; whatever it holds, the queue is paused. */
-export function parsePause(text: string | null): QueuePause | undefined {
-  if (text === null) return undefined;
-  try {
-    const { since, by } = JSON.parse(text);
-    return { since: Number(since) || 0, by: String(by ?? "somebody") };
-  } catch {
-    return { since: 0, by: "somebody" };
-  }
 }

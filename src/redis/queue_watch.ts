@@ -1,10 +1,8 @@
-import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDue } from "./delayed.ts";
-import { parsePause, type QueuePause } from "./queue_pause.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
-import { RedisError } from "./redis_error.ts";
+import { isLoss, RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 
 /** The time between two looks at a paused queue where the server does not tell, in milliseconds. */
@@ -12,6 +10,25 @@ const LOOK_INTERVAL = 5_000;
 
 /** The longest time until the next look for messages that are due, in milliseconds. */
 const LONGEST_PAUSE = 60_000;
+
+/** Tells since when a queue is paused for all its consumers, and by whom; see {@linkcode pauseQueue}. */
+export interface QueuePause {
+  /** When it was paused, in seconds since the epoch. */
+  readonly since: number;
+  /** Names who has paused it: a device's id. */
+  readonly by: string;
+}
+
+/** Reads what the key of a pause holds; whatever it holds, the queue is paused. */
+export function parsePause(text: string | null): QueuePause | undefined {
+  if (text === null) return undefined;
+  try {
+    const { since, by } = JSON.parse(text);
+    return { since: Number(since) || 0, by: String(by ?? "somebody") };
+  } catch {
+    return { since: 0, by: "somebody" };
+  }
+}
 
 /** Says which queue a {@link QueueWatch} watches. */
 export interface QueueWatchOptions {

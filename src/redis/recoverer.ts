@@ -1,12 +1,11 @@
-import { isLoss } from "./find_server.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
-import { DUE_FUNCTIONS } from "./due.ts";
-import { HEARTBEAT_FUNCTIONS } from "./heartbeat_functions.ts";
+import { DUE_FUNCTIONS } from "./delayed.ts";
+import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { type QueueKeys, queueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";

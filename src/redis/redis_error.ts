@@ -180,6 +180,28 @@ const TRANSIENT: ReadonlySet<RedisError["code"]> = new Set([
   "no-script",
 ]);
 
+/** The first words of the answers that say that this is not the right server. */
+const WRONG_SERVER: ReadonlySet<string | undefined> = new Set(
+  "READONLY UNBLOCKED MASTERDOWN LOADING MOVED CLUSTERDOWN NOAUTH".split(
+    " ",
+  ),
+);
+
+/**
+ * Tells whether an answer means that another server is the right one by now: a
+ * replica, or a node without the key. The connection is dropped then, and the
+ * server looked up again.
+ */
+export function meansWrongServer({ reply }: RedisError): boolean {
+  return WRONG_SERVER.has(reply);
+}
+
+/** Tells whether an error ends a connection, which reports that itself. */
+export function isLoss(error: RedisError): boolean {
+  const { code } = error;
+  return code === "connection" || code === "closed" || meansWrongServer(error);
+}
+
 /**
  * Turns whatever the client, a socket or the server reported into a
  * {@linkcode RedisError} that tells a person what to do. It is the only place

@@ -1,6 +1,5 @@
 import type { Logger } from "../logger.ts";
-import { meansWrongServer } from "./find_server.ts";
-import { RedisError } from "./redis_error.ts";
+import { meansWrongServer, RedisError } from "./redis_error.ts";
 
 /**
  * The time for which all connections have to be well before trouble counts as
