@@ -1,9 +1,5 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
-import {
-  readRefusal,
-  RedisError,
-  refusedCommand,
-} from "../redis/redis_error.ts";
+import { readRefusal, RedisError } from "../redis/redis_error.ts";
 import { queueKeys } from "../redis/queue_keys.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
@@ -412,7 +408,7 @@ export async function findLack(
 
 /** Tells whether an error refuses a command; it may be any where none is named. */
 function refusalBy(error: RedisError, [name]: Words): Denial {
-  const named = refusedCommand(error.reason)?.split("|", 1)[0];
+  const named = error.subject?.split("|", 1)[0];
   return named === undefined || named.toUpperCase() === name
     ? error.refused
     : undefined;

@@ -1,7 +1,9 @@
 import type { Settings } from "../redis/settings.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { allInterfaces } from "../zeroconf/interfaces.ts";
-import { hearOurselves } from "../zeroconf/sockets.ts";
+import { Sockets } from "../zeroconf/sockets.ts";
+import { decodeMessage } from "../zeroconf/wire_format.ts";
+import { sleep } from "../waiting.ts";
 
 /** The oldest version that has everything needed: Web Locks. */
 const OLDEST = [2, 9] as const;
@@ -80,19 +82,19 @@ const TAKEN =
 export async function* checkMulticast(): AsyncGenerator<Finding> {
   const interfaces = allInterfaces();
   const heard = await Promise.all(
-    interfaces.map(({ name }) => hearOurselves(name, TIMEOUT)),
+    interfaces.map(({ name }) => hearOurselves(name)),
   );
   const isAnyHeard = heard.includes(undefined);
   const names = interfaces.filter((_, index) => heard[index] === undefined)
     .map(({ name }) => name);
   if (isAnyHeard) yield ok("multicast", `Works on ${names.join(", ")}.`);
-  for (const [index, problem] of heard.entries()) {
-    if (problem === undefined) continue;
+  for (const [index, deafness] of heard.entries()) {
+    if (deafness === undefined) continue;
     yield (isAnyHeard ? warning : failure)(
       "multicast",
-      `Does not work on ${interfaces[index]!.name}: ${problem}.`,
+      `Does not work on ${interfaces[index]!.name}: ${deafness.reason}.`,
       `${
-        problem.includes("EADDRINUSE") ? TAKEN : SHUT
+        deafness.isPortTaken ? TAKEN : SHUT
       } Without it, nobody is found and nothing announced there.`,
     );
   }
@@ -103,4 +105,60 @@ export async function* checkMulticast(): AsyncGenerator<Finding> {
       "Connect to a network, or switch the loopback interface on: ip link set lo up",
     );
   }
+}
+
+/** Tells why a host does not hear what it sends to the group. */
+interface Deafness {
+  /** Says why, without a full stop. */
+  readonly reason: string;
+  /** True if another program has the port to itself. */
+  readonly isPortTaken: boolean;
+}
+
+/**
+ * Asks the network a question that nobody answers, and listens for it.
+ *
+ * @param interfaceName The interface on which to ask.
+ * @returns Why it did not come back, or `undefined` where it did.
+ */
+async function hearOurselves(
+  interfaceName: string,
+): Promise<Deafness | undefined> {
+  const question = `_${crypto.randomUUID().slice(0, 13)}._tcp.local`;
+  const heard = new AbortController();
+  let deafness: Deafness | undefined;
+  const note = (text: string, error: unknown): void => {
+    deafness ??= {
+      reason: text.replace(/\.$/, ""),
+      isPortTaken: error instanceof Error && "code" in error &&
+        error.code === "EADDRINUSE",
+    };
+  };
+  const sockets = new Sockets({
+    choose: (all) => all.filter(({ name }) => name === interfaceName),
+    warn: note,
+    debug: note,
+    onNetworkChange: () => {},
+    onPacket: (packet) => {
+      const { questions = [] } = decodeMessage(packet) ?? {};
+      if (questions.some(({ name }) => name === question)) heard.abort();
+    },
+  });
+  try {
+    await sockets.open(false);
+    sockets.send({
+      type: "query",
+      questions: [{ name: question, type: "PTR" }],
+    });
+    if (sockets.networks.length > 0) {
+      await sleep(TIMEOUT, { signal: heard.signal });
+    }
+  } catch (error) {
+    note((error as Error).message, error);
+  } finally {
+    await sockets.close();
+  }
+  if (heard.signal.aborted) return undefined;
+  return deafness ??
+    { reason: "Our own packets do not come back", isPortTaken: false };
 }

@@ -117,11 +117,12 @@ export function explainWrongType(error: unknown, queue: string): unknown {
   }
   const attempted = `read "${queue}"`;
   const advice = "use another queue or remove the key";
-  const isAnother = error.reason.startsWith('the key "') &&
-    !error.reason.startsWith(`the key "${queue}" `);
-  return isAnother ? restate(error, { attempted, advice }) : restate(error, {
-    attempted,
-    reason: "the key exists, but is no list",
-    advice,
-  });
+  const { subject = queue } = error;
+  return subject !== queue
+    ? restate(error, { attempted, advice })
+    : restate(error, {
+      attempted,
+      reason: "the key exists, but is no list",
+      advice,
+    });
 }

@@ -75,6 +75,11 @@ export class RedisError extends Error {
    */
   readonly refused: "command" | "key" | "unknown-command" | undefined;
   /**
+   * The command that the server refuses, such as `memory|usage`, or the key
+   * that is of another type, where its answer names one.
+   */
+  readonly subject: string | undefined;
+  /**
    * True if the server may have run the command although no answer came:
    * running it once more could then do its work twice.
    */
@@ -97,9 +102,11 @@ export class RedisError extends Error {
     code: RedisError["code"],
     options:
       & ErrorOptions
-      & Partial<Pick<RedisError, "mayHaveRun" | "reply" | "refused">> = {},
+      & Partial<
+        Pick<RedisError, "mayHaveRun" | "reply" | "refused" | "subject">
+      > = {},
   ) {
-    const { mayHaveRun = false, reply, refused, ...rest } = options;
+    const { mayHaveRun = false, reply, refused, subject, ...rest } = options;
     const parts: RedisProblem = typeof problem === "string"
       ? { reason: problem }
       : problem;
@@ -112,6 +119,7 @@ export class RedisError extends Error {
     this.note = parts.note;
     this.reply = reply;
     this.refused = refused;
+    this.subject = subject;
     this.mayHaveRun = mayHaveRun;
   }
 
@@ -155,7 +163,7 @@ export function restate(
     RedisProblem & Pick<RedisError, "mayHaveRun">
   >,
 ): RedisError {
-  const { attempted, place, reason, advice, reply, refused } = error;
+  const { attempted, place, reason, advice, reply, refused, subject } = error;
   const notes = [error.note, note].filter((text) => text !== undefined);
   return new RedisError(
     {
@@ -167,7 +175,7 @@ export function restate(
       ...changes,
     },
     error.code,
-    { cause: error, mayHaveRun, reply, refused },
+    { cause: error, mayHaveRun, reply, refused, subject },
   );
 }
 
@@ -219,11 +227,11 @@ export function toRedisError(
 ): RedisError {
   if (error instanceof RedisError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const { code, reason, advice, reply, refused } = classify(cause, user);
+  const { code, reason, advice, ...known } = classify(cause, user);
   return new RedisError(
     { ...what, reason: reason ?? cause.message.replace(/\.$/, ""), advice },
     code,
-    { cause, mayHaveRun: sent && code === "connection", reply, refused },
+    { cause, mayHaveRun: sent && code === "connection", ...known },
   );
 }
 
@@ -242,6 +250,7 @@ interface Finding {
   readonly advice?: string | undefined;
   readonly reply?: string | undefined;
   readonly refused?: RedisError["refused"];
+  readonly subject?: string | undefined;
 }
 
 /** The first word of an error reply, by which Redis tells kinds of errors apart. */
@@ -304,7 +313,7 @@ const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
 /** Reads which command a reply refuses, such as `memory|usage`, if it names one. */
-export function refusedCommand(text: string): string | undefined {
+function refusedCommand(text: string): string | undefined {
   return /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
 }
 
@@ -353,13 +362,16 @@ function classify(
       advice: permissionAdvice(text, user),
       reply,
       refused: readRefusal(text),
+      subject: refusedCommand(text),
     };
   }
   const known = reply === undefined ? undefined : REPLIES[reply];
   if (known !== undefined) {
     // Our scripts name the key.
-    const named = /^WRONGTYPE (the key ".*)$/s.exec(text)?.[1];
-    return { ...known, reply, ...(named !== undefined && { reason: named }) };
+    const [, reason, subject] =
+      /^WRONGTYPE (the key "(.*)" is a .*)$/s.exec(text) ?? [];
+    if (reason === undefined) return { ...known, reply };
+    return { ...known, reply, reason, subject };
   }
   if (/invalid password|AUTH .*without any password/i.test(text)) {
     return {

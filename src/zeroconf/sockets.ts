@@ -2,7 +2,6 @@ import type { Buffer } from "node:buffer";
 import type { RemoteInfo, Socket } from "node:dgram";
 // Loaded with the first socket, as most programs are not on the network.
 import defer * as dgram from "node:dgram";
-import { sleep } from "../waiting.ts";
 import type { Send, Source } from "./dns_message.ts";
 import {
   allInterfaces,
@@ -11,7 +10,7 @@ import {
   isSameInterface,
   type NetworkInterface,
 } from "./interfaces.ts";
-import { decodeMessage, encodeMessage } from "./wire_format.ts";
+import { encodeMessage } from "./wire_format.ts";
 
 const PORT = 5353;
 const GROUP = { IPv4: "224.0.0.251", IPv6: "ff02::fb" } as const;
@@ -51,9 +50,9 @@ interface Channel {
 export interface SocketsOptions {
   /** Chooses the interfaces to use from all that there are. */
   choose(all: readonly NetworkInterface[]): readonly NetworkInterface[];
-  /** Called for what whoever runs the program has to know. */
-  warn(text: string): void;
-  debug(text: string): void;
+  /** Called for what whoever runs the program has to know, and with why it is so. */
+  warn(text: string, error?: unknown): void;
+  debug(text: string, error?: unknown): void;
   /** Called with every packet that may be meant for us. */
   onPacket(packet: Uint8Array, source: Source): void;
   /**
@@ -198,6 +197,7 @@ export class Sockets {
     if (error === null) return;
     this.#options[isNews ? "warn" : "debug"](
       `Cannot send on ${channel.network.name}, so nobody there is found or hears of us; does a firewall forbid UDP port ${PORT}? (${error.message}).`,
+      error,
     );
   }
 
@@ -257,6 +257,7 @@ export class Sockets {
           `Cannot use ${network.name} by ${family}: ${
             (error as Error).message
           }.`,
+          error,
         );
       }
     }
@@ -318,6 +319,7 @@ export class Sockets {
         : "there is no network interface with an address";
       this.#options.warn(
         `Cannot use multicast, so Zeroconf waits until it can: ${reason}.`,
+        errors[0],
       );
     }
   }
@@ -513,7 +515,8 @@ function mayBindAddresses(): boolean {
  * another host has it.
  */
 function isOnTrial(error: unknown): boolean {
-  return error instanceof Error && /EADDRNOTAVAIL/.test(error.message);
+  return error instanceof Error && "code" in error &&
+    error.code === "EADDRNOTAVAIL";
 }
 
 /** Asks for the permission first: a socket without it fails where nobody can catch that. */
@@ -551,47 +554,4 @@ function channelsOf(
 
 function addressOf({ ipv4, ipv6 }: NetworkInterface, family: Family): string {
   return family === "IPv4" ? ipv4[0]!.address : ipv6.find(isLinkLocal)!;
-}
-
-/**
- * Asks the network a question that nobody answers, and listens for it.
- *
- * @param interfaceName The interface on which to ask.
- * @param timeout How long the packet may take, in seconds.
- * @returns Why it did not come back, or `undefined` where it did.
- */
-export async function hearOurselves(
-  interfaceName: string,
-  timeout: number,
-): Promise<string | undefined> {
-  const question = `_${crypto.randomUUID().slice(0, 13)}._tcp.local`;
-  const heard = new AbortController();
-  let problem: string | undefined;
-  const note = (text: string): void => void (problem ??= text);
-  const sockets = new Sockets({
-    choose: (all) => all.filter(({ name }) => name === interfaceName),
-    warn: note,
-    debug: note,
-    onNetworkChange: () => {},
-    onPacket: (packet) => {
-      const { questions = [] } = decodeMessage(packet) ?? {};
-      if (questions.some(({ name }) => name === question)) heard.abort();
-    },
-  });
-  try {
-    await sockets.open(false);
-    sockets.send({
-      type: "query",
-      questions: [{ name: question, type: "PTR" }],
-    });
-    if (sockets.networks.length > 0) {
-      await sleep(timeout, { signal: heard.signal });
-    }
-  } catch (error) {
-    note((error as Error).message);
-  } finally {
-    await sockets.close();
-  }
-  if (heard.signal.aborted) return undefined;
-  return (problem ?? "Our own packets do not come back").replace(/\.$/, "");
 }

@@ -213,6 +213,7 @@ Deno.test("DeadLetters keeps what the queue does not take", async () => {
       error.message,
       /^Cannot requeue the dead letters of "queue" at \S+: /,
     );
+    assert.equal(error.subject, "queue");
     return error.code === "wrong-type";
   });
   await server.run("DEL", "queue");

@@ -71,6 +71,7 @@ for (const transport of ["a socket", "TCP"]) {
       await assert.rejects(work(), (error: RedisError) => {
         assert.equal(error.code, "permission");
         assert.equal(error.refused, "command");
+        assert.equal(error.subject, command);
         assert.equal(error.reply, "NOPERM");
         assert.equal(error.attempted, attempted);
         assert.equal(error.place, place);
