@@ -34,13 +34,13 @@ export interface Figures {
  * The most that there may be to read; `tests/docs/architecture_test.ts` holds it
  * against the way. Whoever makes the way shorter writes the new figures here.
  * Changes and returns differ by up to four, as what the network answers does not
- * always come in the same order; they are mostly 65 and 38.
+ * always come in the same order; they are mostly 61 and 35.
  */
 export const CEILING: Figures = {
-  functions: 93,
-  files: 28,
-  changes: 67,
-  returns: 40,
+  functions: 84,
+  files: 27,
+  changes: 63,
+  returns: 37,
   rooms: 16,
 };
 

@@ -55,19 +55,9 @@ export class Event<Args = any> extends Message {
   constructor(fields: EventFields, checked = false) {
     super("event", fields);
     const args = checked ? fields.args : jsonValue(fields.args, 1);
-    if (!isRecord(args)) {
-      throw new MessageError(
-        `The event's "args" is ${
-          kindOf(args)
-        }, expected an object with the event's "type"`,
-      );
-    }
-    if (typeof args["type"] !== "string" || args["type"] === "") {
-      throw new MessageError(
-        `The event's "args.type" is ${
-          kindOf(args["type"])
-        }, expected the name of the event's type`,
-      );
+    const type = (args as Partial<EventFields["args"]> | undefined)?.type;
+    if (typeof type !== "string" || type === "" || Array.isArray(args)) {
+      throw untyped(args);
     }
     this.args = args as Args & { readonly type: string };
   }
@@ -126,6 +116,19 @@ export class Event<Args = any> extends Message {
   protected override content(): WireMessage {
     return { args: this.args };
   }
+}
+
+/** Says what is wrong with the `args` of an event that has no type. */
+function untyped(args: unknown): MessageError {
+  return new MessageError(
+    isRecord(args)
+      ? `The event's "args.type" is ${
+        kindOf(args["type"])
+      }, expected the name of the event's type`
+      : `The event's "args" is ${
+        kindOf(args)
+      }, expected an object with the event's "type"`,
+  );
 }
 
 defineKind<Event>({

@@ -1,4 +1,6 @@
+import { isRecord, kindOf } from "./json_value.ts";
 import type { Message, MessageClass, MessageFields } from "./message.ts";
+import { MessageError } from "./message_error.ts";
 
 /**
  * A message as the object on the wire, as {@linkcode Message.toJSON} gives it.
@@ -67,10 +69,22 @@ export function kindsOfClass(type: MessageClass): MessageKind<Message>[] {
   );
 }
 
-/** Lists the types on the wire as an error does: `"event", "request" or "response"`. */
-export function wireNames(): string {
+/** Says why a value is a message of none of the kinds. */
+export function unknownKind(value: unknown): MessageError {
+  if (!isRecord(value)) {
+    return new MessageError(
+      `The message is ${kindOf(value)}, expected an object`,
+    );
+  }
+  const { type } = value;
   const names = [...kinds.keys()].map((name) => JSON.stringify(name));
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+  return new MessageError(
+    `The message's "type" is ${
+      typeof type === "string"
+        ? JSON.stringify(type.slice(0, 40))
+        : kindOf(type)
+    }, expected ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
+  );
 }
 
 /**

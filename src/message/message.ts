@@ -6,7 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
-import { kinds, type WireMessage, wireNames } from "./kinds.ts";
+import { kinds, unknownKind, type WireMessage } from "./kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
   decodeText,
@@ -111,10 +111,8 @@ export let isGuessed: (message: Message, name: keyof Addresses) => boolean;
  */
 export let wireOf: (message: Message) => WireMessage;
 
-let noteGuesses: (
-  message: Message,
-  said: { readonly target?: unknown; readonly origin?: unknown },
-) => void;
+/** Fills in what a message has not been made with, and checks what is of another type. */
+let complete: (message: Message, fields: ReadFields) => void;
 
 /**
  * A class of messages, such as {@linkcode Event}, to build or to filter by.
@@ -201,15 +199,29 @@ export abstract class Message {
       // An empty one says as little, as Python's `None`.
       wire["target"] = target || null;
       wire["origin"] = origin || null;
-      wire["id"] = asSent(source?.["id"], id);
+      const sent = source?.["id"];
+      wire["id"] = typeof sent === "string" ? id : asSent(sent, id);
       wire["_timestamp"] = timestamp;
       return Object.assign(wire, message.content());
     };
-    noteGuesses = (message, { target, origin }) => {
-      message.#guess = {
-        ...(isLeftOut(target) && { target: message.target }),
-        ...(isLeftOut(origin) && { origin: message.origin }),
-      };
+    complete = (message, fields) => {
+      const target = textOr(fields.target, "target");
+      const origin = textOr(fields.origin, "origin");
+      message.target = target ?? (fields.deviceId || hostname());
+      message.origin = origin ?? (fields.deviceId || hostname());
+      if (target === undefined || origin === undefined) {
+        message.#guess = {
+          ...(target === undefined && { target: message.target }),
+          ...(origin === undefined && { origin: message.origin }),
+        };
+      }
+      const id = textOfNumber(fields.id) ?? textOr(fields.id, "id");
+      const timestamp = seconds(fields.timestamp);
+      const given = id === undefined || timestamp === undefined
+        ? identityOf(fields)
+        : undefined;
+      message.id = id ?? given?.id ?? newId();
+      message.timestamp = timestamp ?? given?.timestamp ?? Date.now() / 1000;
     };
   }
 
@@ -223,15 +235,19 @@ export abstract class Message {
    * name may not be read (`--allow-sys=hostname`).
    */
   constructor(type: string, fields: MessageFields) {
+    const { target, origin, id, timestamp, extra } = fields;
     this.type = type;
-    const { target, origin } = fields;
-    this.target = textOr(target, "target") ?? hostname();
-    this.origin = textOr(origin, "origin") ?? hostname();
-    if (!target || !origin) noteGuesses(this, fields);
-    this.id = textOfNumber(fields.id) ?? textOr(fields.id, "id") ?? newId();
-    this.timestamp = seconds(fields.timestamp) ?? Date.now() / 1000;
+    this.target = target!;
+    this.origin = origin!;
+    this.id = id!;
+    this.timestamp = timestamp!;
     this.redelivered = 0;
-    this.#source = fields.extra;
+    this.#source = extra;
+    // Most messages say all that; only the others need a closer look.
+    const isComplete = typeof target === "string" && target !== "" &&
+      typeof origin === "string" && origin !== "" &&
+      typeof id === "string" && id !== "" && Number.isFinite(timestamp);
+    if (!isComplete) complete(this, fields);
   }
 
   /**
@@ -359,38 +375,20 @@ export interface Identities {
 /** Gives messages that came together their ids and times, where they have none. */
 type BuildAllOptions = BuildOptions & { identities?: Identities };
 
-/** Tells what a message lacks; Platypush takes an empty text for nothing, too. */
-function isLeftOut(value: unknown): boolean {
-  return value === undefined || value === null || value === "";
-}
+/** The common fields as they were on the wire, and what stands in where they are missing. */
+type ReadFields = MessageFields & BuildAllOptions & { index?: number };
 
-/**
- * Gives the fields that messages of all kinds have on the wire, for a
- * constructor to check, and fills in what it could not know itself.
- */
-function commonFields(
-  wire: WireMessage,
-  { deviceId, identities }: BuildAllOptions,
-  index: number,
-): MessageFields {
-  const { target, origin, id, _timestamp: timestamp } = wire;
-  let given: Identities["known"][number] | undefined;
-  if (identities !== undefined && (isLeftOut(id) || isLeftOut(timestamp))) {
-    const { prefix, first, time, known } = identities;
-    const digits = (first + index).toString(16);
-    given = known[first + index] ??
-      {
-        id: prefix + digits.padStart(32 - prefix.length, "0"),
-        timestamp: time,
-      };
-  }
-  return {
-    target: isLeftOut(target) ? deviceId : target,
-    origin: isLeftOut(origin) ? deviceId : origin,
-    id: isLeftOut(id) ? given?.id : id,
-    timestamp: timestamp ?? given?.timestamp,
-    extra: wire,
-  } as MessageFields;
+/** Finds the id and the time that a message has where it came without. */
+function identityOf(
+  { identities, index = 0 }: ReadFields,
+): Identities["known"][number] | undefined {
+  if (identities === undefined) return undefined;
+  const { prefix, first, time, known } = identities;
+  const digits = (first + index).toString(16);
+  return known[first + index] ?? {
+    id: prefix + digits.padStart(32 - prefix.length, "0"),
+    timestamp: time,
+  };
 }
 
 function read(
@@ -398,9 +396,14 @@ function read(
   options: BuildAllOptions | undefined,
   index = 0,
 ): Message {
-  const maxSize = options?.maxSize ?? MAX_SIZE;
   if (typeof input === "string" || input instanceof Uint8Array) {
-    return readText(decodeText(input, maxSize), options, index);
+    const text = decodeText(input, options?.maxSize ?? MAX_SIZE);
+    const wire = parseText(text, options?.bigint);
+    try {
+      return readWire(wire, options, index);
+    } catch (error) {
+      return readExactly(text, wire, options, index, error);
+    }
   }
   if (input instanceof Message) {
     const deviceId = options?.deviceId;
@@ -410,26 +413,28 @@ function read(
   return readWire(wireValue(input), options, index);
 }
 
-/** Builds a message of a text, whose `id` and `token` have all their digits where they are numbers. */
-function readText(
+/**
+ * Builds a message whose `id` or `token` is a number with more digits than a
+ * double has.
+ *
+ * @param error Thrown where it is none of these.
+ */
+function readExactly(
   text: string,
+  wire: unknown,
   options: BuildAllOptions | undefined,
   index: number,
+  error: unknown,
 ): Message {
-  const wire = parseText(text, options?.bigint);
-  try {
-    return readWire(wire, options, index);
-  } catch (error) {
-    if (!isRecord(wire) || ![wire["id"], wire["token"]].some(isRounded)) {
-      throw error;
-    }
-    const { id, token } = parseText(text, true) as WireMessage;
-    const exact = {
-      ...(id !== undefined && { id }),
-      ...(token !== undefined && { token }),
-    };
-    return readWire({ ...wire, ...exact }, options, index);
+  if (!isRecord(wire) || ![wire["id"], wire["token"]].some(isRounded)) {
+    throw error;
   }
+  const { id, token } = parseText(text, true) as WireMessage;
+  const exact = {
+    ...(id !== undefined && { id }),
+    ...(token !== undefined && { token }),
+  };
+  return readWire({ ...wire, ...exact }, options, index);
 }
 
 function isRounded(value: unknown): boolean {
@@ -438,29 +443,25 @@ function isRounded(value: unknown): boolean {
 
 /** Builds a message of a JSON value. */
 function readWire(
-  wire: unknown,
+  value: unknown,
   options: BuildAllOptions | undefined,
   index: number,
 ): Message {
-  if (!isRecord(wire)) {
-    throw new MessageError(
-      `The message is ${kindOf(wire)}, expected an object`,
-    );
-  }
-  const kind = kinds.get(wire["type"]);
-  if (kind !== undefined) {
-    const fields = commonFields(wire, options ?? {}, index);
-    const message = kind.build(fields, wire);
-    if (!wire["target"] || !wire["origin"]) noteGuesses(message, wire);
-    return message;
-  }
-  throw new MessageError(
-    `The message's "type" is ${
-      typeof wire["type"] === "string"
-        ? JSON.stringify(wire["type"].slice(0, 40))
-        : kindOf(wire["type"])
-    }, expected ${wireNames()}`,
-  );
+  // What is no object has no type.
+  const wire = value as WireMessage;
+  const kind = kinds.get(wire?.["type"]);
+  if (kind === undefined) throw unknownKind(value);
+  const fields = {
+    target: wire["target"],
+    origin: wire["origin"],
+    id: wire["id"],
+    timestamp: wire["_timestamp"],
+    extra: wire,
+    deviceId: options?.deviceId,
+    identities: options?.identities,
+    index,
+  };
+  return kind.build(fields as ReadFields, wire);
 }
 
 /** Gives the text, or `undefined` where it is missing or empty, which Platypush takes for the same. */
@@ -531,11 +532,10 @@ export function buildAll(
   for (const [index, input] of inputs.entries()) {
     const wire = wires[index];
     try {
-      all.push(
-        wire === undefined
-          ? read(input, options, index)
-          : readWire(wire, options, index),
-      );
+      const message = wire === undefined
+        ? read(input, options, index)
+        : readWire(wire, options, index);
+      all.push(message);
     } catch (error) {
       all.push(
         wire === undefined ? toError(error) : attempt(input, options, index),

@@ -68,7 +68,8 @@ function checkSize(text: string, maxSize: number): void {
  */
 export function parseText(text: string, bigint = false): unknown {
   // No JSON starts so, and Python's dicts do; it saves them an exception.
-  if (text.startsWith("{'") || mayNestTooDeep(text)) {
+  const isLong = text.length > MAX_JOINABLE;
+  if (text.startsWith("{'") || isLong && mayNestTooDeep(text)) {
     return parseLiteral(text, bigint);
   }
   let value: unknown;
@@ -143,7 +144,6 @@ function mayHideProto(text: string): boolean {
 
 /** Tells whether brackets outside of strings nest deeper than a message may. */
 function mayNestTooDeep(text: string): boolean {
-  if (text.length <= 2 * MAX_DEPTH) return false;
   if (!hasManyBrackets(text)) return false;
   let depth = 0;
   let quote = 0;
