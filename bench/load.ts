@@ -1,6 +1,7 @@
 /**
- * What a message costs its consumer and Redis while 1,000 come in a second, and
- * what large ones cost, beside other ways to have a queue.
+ * What a message costs its consumer and Redis while 100 or 1,000 come in a second,
+ * how long it takes from being sent to being handled, and what large ones cost,
+ * beside other ways to have a queue.
  *
  *     deno task bench:load [rounds]
  *
@@ -13,13 +14,15 @@ import {
   commandsOf,
   type Contender,
   cpuOf,
+  eventOf,
   Peer,
+  push,
   rest,
+  sentNow,
 } from "./peers/process.ts";
-import { report, type Row, Series } from "./report.ts";
-import { sensorEvent } from "./sensor_event.ts";
+import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
-const ROUNDS = Number(Deno.args[0] ?? 15);
+const ROUNDS = Number(Deno.args[0] ?? 10);
 const CONTENDERS: readonly Contender[] = [
   "ours",
   "bare client",
@@ -27,23 +30,32 @@ const CONTENDERS: readonly Contender[] = [
   "streams by hand",
   "redis-py",
 ];
-/** So many are sent in a second, one each millisecond. */
-const PACED = 1000;
-const LARGE = { "4 KiB": 2 ** 12, "64 KiB": 2 ** 16, "1 MiB": 2 ** 20 };
+const RATES = { "100/s": 100, "1,000/s": 1000 };
+const SIZES = { "4 KiB": 2 ** 12, "64 KiB": 2 ** 16, "1 MiB": 2 ** 20 };
 /** So many bytes of large messages are pushed in one go. */
 const TURN_BYTES = 2 ** 24;
 const BATCH_BYTES = 2 ** 20;
 
-function event(size: number): string {
-  const { length } = JSON.stringify(sensorEvent({ text: "" }));
-  return JSON.stringify(sensorEvent({ text: "x".repeat(size - length) }));
+/** What is asked for. */
+function goalOf(_contender: string, measure: string): Goal {
+  const [load, what] = measure.split(", ");
+  if (load! in SIZES) {
+    return {
+      to: "bare client",
+      ...(what === "Redis" && { ratio: "≤ 1.3" }),
+    };
+  }
+  return {
+    to: "streams by hand",
+    ...(what === "commands" && { figure: "≤ 3" }),
+    ...((what === "consumer" || what === "Redis") && { ratio: "≤ 1.2" }),
+  };
 }
-
-const SMALL = event(330);
 
 await using server = await startRedis();
 const path = server.redisArgs.unix_socket_path!;
 await using redis = await Connection.connect(server.redisArgs);
+const comparison = new Comparison();
 
 /** Makes messages come all at once; tells what Redis has used until then. */
 async function release(
@@ -62,7 +74,7 @@ async function release(
   // No stream can take another one's place: the first batch is not counted.
   const pushed = Promise.all([
     redis.command(["MULTI"]),
-    ...texts.map((text) => push(contender, queue, text)),
+    ...texts.map((text) => push(redis, contender, queue, text)),
     redis.command(["EXEC"]),
   ]);
   const used = cpuOf(redis);
@@ -70,44 +82,24 @@ async function release(
   return await used;
 }
 
-function push(
+/** Pushes so many messages in a second, one after the other. */
+async function pace(
   contender: Contender,
   queue: string,
-  text: string,
-): Promise<unknown> {
-  const isStream = contender === "streams by hand";
-  return redis.command(
-    isStream ? ["XADD", queue, "*", "message", text] : ["RPUSH", queue, text],
-  );
-}
-
-/** Pushes one message each millisecond. */
-async function pace(contender: Contender, queue: string): Promise<void> {
-  const start = performance.now();
-  for (let sent = 0; sent < PACED;) {
-    const due = Math.min(performance.now() - start, PACED);
-    for (; sent < due; sent++) void push(contender, queue, SMALL);
-    await rest(0.001);
-  }
-}
-
-const series = new Series();
-const units: Record<string, string> = {};
-async function add(
-  contender: Contender,
-  what: string,
-  value: number,
-  unit: string,
+  count: number,
 ): Promise<void> {
-  units[`${contender}: ${what}`] = unit;
-  await series.measure(`${contender}: ${what}`, () => Promise.resolve(value));
+  const start = performance.now();
+  for (let sent = 0; sent < count;) {
+    const due = Math.min((performance.now() - start) * count / 1000, count);
+    for (; sent < due; sent++) void push(redis, contender, queue, sentNow());
+    await rest(1 / count);
+  }
 }
 
 /** One contender at a time works; all have a process that waits. */
 async function takeTurns(
   what: string,
-  count: number,
-  batch: number,
+  { count, batch }: { count: number; batch: number },
   turn: (contender: Contender, queue: string, peer: Peer) => Promise<void>,
 ): Promise<void> {
   await redis.command(["FLUSHALL"]);
@@ -115,7 +107,7 @@ async function takeTurns(
   const peers = new Map<Contender, Peer>();
   for (const contender of CONTENDERS) {
     const queue = `${what}, ${contender}`;
-    const peer = await Peer.start(contender, path, queue, count, batch);
+    const peer = await Peer.start(contender, { path, queue, count, batch });
     peers.set(contender, stack.use(peer));
   }
   for (let round = 0; round < ROUNDS; round++) {
@@ -125,52 +117,54 @@ async function takeTurns(
   }
 }
 
-await takeTurns("1,000/s", PACED, 512, async (contender, queue, peer) => {
-  const look = async (): Promise<number[]> => [
-    await cpuOf(redis),
-    await peer.cpu() * 1000,
-    await commandsOf(redis),
-  ];
-  const first = await look();
-  // What pushing costs without anybody who takes.
-  await pace(contender, "nobody's");
-  const before = await look();
-  await pace(contender, queue);
-  await peer.done();
-  const after = await look();
-  const [pushing] = before.map((value, at) => value - first[at]!);
-  const [served, used, sent] = after.map((value, at) => value - before[at]!);
-  await redis.command(["DEL", "nobody's"]);
-  await add(contender, "1,000/s, consumer", used! / PACED, "µs");
-  await add(contender, "1,000/s, Redis", (served! - pushing!) / PACED, "µs");
-  await add(contender, "1,000/s, commands", sent! / PACED, "a message");
-});
-for (const [name, size] of Object.entries(LARGE)) {
+for (const [name, count] of Object.entries(RATES)) {
+  const latencies = new Map<Contender, number[]>();
+  await takeTurns(
+    name,
+    { count, batch: 512 },
+    async (contender, queue, peer) => {
+      const look = async (): Promise<{ [what: string]: number }> => ({
+        consumer: (await peer.usage.look()).cpu * 1000,
+        redis: await cpuOf(redis),
+        commands: await commandsOf(redis),
+      });
+      const first = await look();
+      // What pushing costs without anybody who takes.
+      await pace(contender, "nobody's", count);
+      const before = await look();
+      await pace(contender, queue, count);
+      const turn = await peer.done();
+      const after = await look();
+      await redis.command(["DEL", "nobody's"]);
+      const used = (what: string): number => after[what]! - before[what]!;
+      const pushing = before.redis! - first.redis!;
+      const add = (what: string, value: number, unit: string): void =>
+        comparison.add(contender, `${name}, ${what}`, value, unit);
+      add("consumer", used("consumer") / count, "µs");
+      add("Redis", (used("redis") - pushing) / count, "µs");
+      add("commands", used("commands") / count, "a message");
+      latencies.getOrInsertComputed(contender, () => [])
+        .push(...turn.latencies);
+    },
+  );
+  for (const [contender, all] of latencies) {
+    const add = (what: string, value: number): void =>
+      comparison.add(contender, `${name}, latency, ${what}`, value, "µs");
+    add("median", median(all));
+    add("99th percentile", percentile(all, 0.99));
+  }
+}
+for (const [name, size] of Object.entries(SIZES)) {
   const count = TURN_BYTES / size;
   const batch = Math.min(512, BATCH_BYTES / size);
-  const text = event(size);
-  await takeTurns(name, count, batch, async (contender, queue, peer) => {
+  const text = eventOf(size);
+  await takeTurns(name, { count, batch }, async (contender, queue, peer) => {
     const before = await release(contender, queue, text, count);
-    const seconds = await peer.done() / 1000;
+    const { first, last } = await peer.done();
     const used = await cpuOf(redis) - before;
-    await add(contender, `${name}, rate`, (count - 1) / seconds, "messages/s");
-    await add(contender, `${name}, Redis`, used / count, "µs");
+    const rate = (count - 1) / (last - first) * 1000;
+    comparison.add(contender, `${name}, rate`, rate, "messages/s");
+    comparison.add(contender, `${name}, Redis`, used / count, "µs");
   });
 }
-
-await report(
-  "load",
-  Object.entries(units).map(([name, unit]): Row => {
-    const [contender, what] = name.split(": ") as [string, string];
-    const to = what.startsWith("1,000/s") ? "streams by hand" : "bare client";
-    const value = series.median(name);
-    const base = series.median(`${to}: ${what}`);
-    return {
-      what: name,
-      value,
-      unit,
-      ...(contender !== to && { ratio: { to, value: value / base } }),
-    };
-  }),
-  { redis: redis.version },
-);
+await report("load", comparison.rows(goalOf), { redis: redis.version });

@@ -1,29 +1,73 @@
 /**
- * What a queue costs at home, beside other ways to have one: a minute in which
- * nothing happens, and one with a message a second.
+ * What a queue costs at home, beside other ways to have one: until it is there,
+ * in a minute in which nothing happens, and in one with a message a second.
  *
  *     deno task bench:peers [seconds]
  *
- * Each consumer is a process of its own, on a server of its own. It needs Linux,
- * which tells in `/proc` what a process has used, and python3 with redis-py.
+ * Each consumer is a process of its own, on a server of its own. All of them rest
+ * at the same time, after as long a time in which V8 tidies up. Those by hand
+ * look every second whether they shall stop, as Platypush does; one waits without
+ * end. It needs Linux, which tells in `/proc` what a process has used, and
+ * python3 with redis-py.
  */
 import process from "node:process";
 import { Connection, startRedis } from "../src/redis/mod.ts";
-import { commandsOf, type Contender, Peer, rest } from "./peers/process.ts";
-import { report, type Row } from "./report.ts";
-import { CLIMATE, sensorEvent } from "./sensor_event.ts";
+import {
+  commandsOf,
+  type Contender,
+  cpuOf,
+  Peer,
+  push,
+  rest,
+  sentNow,
+} from "./peers/process.ts";
+import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
-const SECONDS = Number(Deno.args[0] ?? 15);
+const SECONDS = Number(Deno.args[0] ?? 60);
+const STARTS = 5;
 const QUEUE = "peers";
+/** So many messages are a turn of a consumer; the first one is not counted. */
+const TURN = 10;
 const CONTENDERS: readonly Contender[] = [
   "ours",
   "bare client",
+  "bare client, waiting without end",
   "streams by hand",
   "BullMQ",
   "bee-queue",
   "redis-py",
 ];
-const EVENT = JSON.stringify(sensorEvent(CLIMATE));
+/** Those that only rest. */
+const LARGE: readonly Contender[] = [
+  "ours, 1,000 queues",
+  "ours, 60 workers",
+  "bare client, 60 workers",
+];
+
+const AT_REST: Readonly<Record<string, Goal>> = {
+  "at rest, processor": { ratio: "≤ 1.5" },
+  "at rest, memory": { ratio: "≤ 1.2" },
+  "at rest, commands": { figure: "≤ 20" },
+};
+const ALONE: Readonly<Record<string, Goal>> = {
+  "a message a second, processor": { ratio: "≤ 1.2" },
+  "a message a second, Redis": { ratio: "≤ 1.2" },
+  "a message a second, commands": { figure: "≤ 3" },
+};
+
+/** What is asked for. */
+function goalOf(contender: string, measure: string): Goal {
+  if (measure.startsWith("a message a second")) {
+    return { to: "streams by hand", ...ALONE[measure] };
+  }
+  if (contender === "ours, 1,000 queues") {
+    if (measure === "connections") return { figure: "≤ 4" };
+    if (measure === "start()") return { to: "ours", figure: "≤ 300" };
+  }
+  const hasWorkers = contender.endsWith("workers");
+  const to = hasWorkers ? "bare client, 60 workers" : "bare client";
+  return { to, ...AT_REST[measure] };
+}
 
 /** Sends messages to a contender in the way that it expects. */
 interface Sender {
@@ -32,22 +76,16 @@ interface Sender {
 }
 
 /** Makes the sender for a contender. */
-async function sender(
+async function senderFor(
   contender: Contender,
   path: string,
   redis: Connection,
 ): Promise<Sender> {
-  if (contender === "streams by hand") {
-    return {
-      send: () => redis.command(["XADD", QUEUE, "*", "message", EVENT]),
-      close: () => Promise.resolve(),
-    };
-  }
   if (contender === "BullMQ") {
     const { Queue } = await import("bullmq");
     const queue = new Queue(QUEUE, { connection: { path } });
     return {
-      send: () => queue.add("event", JSON.parse(EVENT)),
+      send: () => queue.add("event", JSON.parse(sentNow())),
       close: () => queue.close(),
     };
   }
@@ -56,68 +94,149 @@ async function sender(
     const redis = { path } as { path: string };
     const queue = new Queue(QUEUE, { redis, isWorker: false });
     return {
-      send: () => queue.createJob(JSON.parse(EVENT)).save(),
+      send: () => queue.createJob(JSON.parse(sentNow())).save(),
       close: () => queue.close(),
     };
   }
   return {
-    send: () => redis.command(["RPUSH", QUEUE, EVENT]),
+    send: () => push(redis, contender, QUEUE, sentNow()),
     close: () => Promise.resolve(),
   };
 }
 
-const rows: Row[] = [];
-const bare = new Map<string, number>();
-function add(
+/** A contender, and the server that it has for itself. */
+interface Running {
+  readonly contender: Contender;
+  readonly peer: Peer;
+  readonly redis: Connection;
+  readonly path: string;
+}
+
+const comparison = new Comparison();
+
+/** Starts a contender several times; the last one goes on. */
+async function start(
   contender: Contender,
-  what: string,
-  value: number,
-  unit: string,
-): void {
-  if (contender === "bare client") bare.set(what, value);
-  rows.push({ what: `${contender}: ${what}`, value, unit });
-}
-
-let version = "";
-for (const contender of CONTENDERS) {
-  await using server = await startRedis();
-  const path = server.redisArgs.unix_socket_path!;
-  await using redis = await Connection.connect(server.redisArgs);
-  version = redis.version;
-  const begin = performance.now();
-  await using peer = await Peer.start(contender, path, QUEUE);
-  add(contender, "start", performance.now() - begin, "ms");
-  await rest(3);
-
-  const each = 60 / SECONDS;
-  const before = [await peer.cpu(), await commandsOf(redis)] as const;
-  await rest(SECONDS);
-  const used = await peer.cpu() - before[0];
-  add(contender, "at rest, processor", used * each, "ms/min");
-  const sent = await commandsOf(redis) - before[1];
-  add(contender, "at rest, commands", sent * each, "/min");
-  add(contender, "at rest, memory", await peer.memory(), "MiB");
-
-  const { send, close } = await sender(contender, path, redis);
-  await send();
-  await rest(1);
-  const quiet = await peer.cpu();
-  for (let second = 0; second < SECONDS; second++) {
-    await send();
-    await rest(1);
+  stack: AsyncDisposableStack,
+): Promise<Running> {
+  const { redisArgs } = stack.use(await startRedis());
+  const path = redisArgs.unix_socket_path!;
+  const redis = stack.use(await Connection.connect(redisArgs));
+  for (let left = LARGE.includes(contender) ? 1 : STARTS;; left--) {
+    await redis.command(["FLUSHALL"]);
+    const begin = performance.now();
+    const peer = await Peer.start(contender, {
+      path,
+      queue: QUEUE,
+      count: TURN,
+    });
+    comparison.add(contender, "start", performance.now() - begin, "ms");
+    if (contender.startsWith("ours") && !contender.endsWith("workers")) {
+      comparison.add(contender, "start()", peer.startTime, "ms");
+    }
+    if (left === 1) return { contender, peer: stack.use(peer), redis, path };
+    await peer[Symbol.asyncDispose]();
   }
-  const busy = await peer.cpu() - quiet;
-  add(contender, "a message a second, processor", busy * each, "ms/min");
-  await close();
 }
-await report(
-  "peers",
-  rows.map((row): Row => {
-    const value = bare.get(row.what.replace(/^.*?: /, ""));
-    if (!value || row.what.startsWith("bare")) return row;
-    return { ...row, ratio: { to: "bare client", value: row.value / value } };
-  }),
-  { redis: version },
-);
+
+/** What a contender and its server have used until now. */
+async function look({ peer, redis }: Running): Promise<
+  { cpu: number; switches: number; redis: number; commands: number }
+> {
+  return {
+    ...await peer.usage.look(),
+    redis: await cpuOf(redis) / 1000,
+    commands: await commandsOf(redis),
+  };
+}
+
+async function connectionsTo(redis: Connection): Promise<number> {
+  const text = String(await redis.command(["INFO", "clients"]));
+  // One is this program's.
+  return Number(/connected_clients:(\d+)/.exec(text)![1]) - 1;
+}
+
+/** Lets all of them rest, and measures the second half of it. */
+async function atRest(all: readonly Running[]): Promise<void> {
+  await rest(SECONDS);
+  const before = await Promise.all(all.map(look));
+  await rest(SECONDS);
+  const after = await Promise.all(all.map(look));
+  for (const [at, { contender, peer, redis }] of all.entries()) {
+    const add = (measure: string, value: number, unit: string): void =>
+      comparison.add(contender, measure, value, unit);
+    const perMinute = (what: "cpu" | "switches" | "commands"): number =>
+      (after[at]![what] - before[at]![what]) * 60 / SECONDS;
+    add("at rest, processor", perMinute("cpu"), "ms/min");
+    add("at rest, switches", perMinute("switches"), "/min");
+    add("at rest, commands", perMinute("commands"), "/min");
+    add("at rest, memory", await peer.usage.memory(), "MiB");
+    if (contender.startsWith("ours")) {
+      add("connections", await connectionsTo(redis), "in all");
+    }
+  }
+}
+
+/** Sends each of them a message a second, each at another time of it. */
+async function send(
+  all: readonly Running[],
+  turns: number,
+): Promise<number[][]> {
+  const latencies = all.map((): number[] => []);
+  await using stack = new AsyncDisposableStack();
+  const senders = await Promise.all(
+    all.map(({ contender, path, redis }) => senderFor(contender, path, redis)),
+  );
+  for (const { close } of senders) stack.defer(async () => void await close());
+  for (let turn = 0; turn < turns; turn++) {
+    const start = performance.now();
+    for (let sent = 0; sent < TURN; sent++) {
+      for (const [at, sender] of senders.entries()) {
+        const due = start + 1000 * (sent + at / senders.length);
+        await rest(Math.max(0, due - performance.now()) / 1000);
+        await sender.send();
+      }
+    }
+    for (const [at, { peer }] of all.entries()) {
+      latencies[at]!.push(...(await peer.done()).latencies);
+    }
+  }
+  return latencies;
+}
+
+async function aMessageASecond(all: readonly Running[]): Promise<void> {
+  await send(all, 1);
+  const before = await Promise.all(all.map(look));
+  const latencies = await send(all, Math.ceil(SECONDS / TURN));
+  const after = await Promise.all(all.map(look));
+  for (const [at, { contender }] of all.entries()) {
+    const add = (measure: string, value: number, unit: string): void =>
+      comparison.add(contender, `a message a second, ${measure}`, value, unit);
+    const perMessage = (what: "cpu" | "redis" | "commands"): number =>
+      (after[at]![what] - before[at]![what]) / latencies[at]!.length;
+    add("processor", perMessage("cpu") * 60, "ms/min");
+    add("Redis", perMessage("redis") * 60, "ms/min");
+    // Theirs are counted with those that send.
+    if (contender !== "BullMQ" && contender !== "bee-queue") {
+      add("commands", perMessage("commands"), "a message");
+    }
+    add("latency, median", median(latencies[at]!), "µs");
+    add("latency, 99th percentile", percentile(latencies[at]!, 0.99), "µs");
+  }
+}
+
+await using stack = new AsyncDisposableStack();
+const homes: Running[] = [];
+for (const contender of CONTENDERS) homes.push(await start(contender, stack));
+{
+  await using stack = new AsyncDisposableStack();
+  const large: Running[] = [];
+  for (const contender of LARGE) large.push(await start(contender, stack));
+  await atRest([...homes, ...large]);
+}
+await aMessageASecond(homes);
+const { version } = homes[0]!.redis;
+await report("peers", comparison.rows(goalOf), { redis: version });
+await stack.disposeAsync();
 // What the peers have open here would keep the process alive.
 process.exit(0);

@@ -32,6 +32,69 @@ export class Series {
   }
 }
 
+/** What is asked of a figure. */
+export interface Goal {
+  /** The contender whose figure it is divided by. */
+  readonly to?: string;
+  /** What the ratio has to be, such as "≤ 1.5". */
+  readonly ratio?: string;
+  /** What the figure itself has to be, in its unit. */
+  readonly figure?: string;
+}
+
+/** Figures of contenders, whose medians are put beside each other. */
+export class Comparison {
+  readonly #measures = new Map<
+    string,
+    { unit: string; figures: Map<string, number[]> }
+  >();
+
+  /** Takes figures of a contender down, one or those of a round. */
+  add(
+    contender: string,
+    measure: string,
+    values: number | readonly number[],
+    unit: string,
+  ): void {
+    const all = [values].flat();
+    console.error(`${contender}: ${measure}`, median(all).toPrecision(4), unit);
+    const { figures } = this.#measures.getOrInsertComputed(
+      measure,
+      () => ({ unit, figures: new Map() }),
+    );
+    figures.getOrInsertComputed(contender, () => []).push(...all);
+  }
+
+  /**
+   * Makes a row of each measure and contender.
+   *
+   * @param goalOf What is asked of a contender; that of a peer tells what it stands beside.
+   */
+  rows(goalOf: (contender: string, measure: string) => Goal): Row[] {
+    return [...this.#measures].flatMap(([measure, { unit, figures }]) =>
+      [...figures].map(([contender, values]): Row => {
+        const { to, ratio, figure } = goalOf(contender, measure);
+        const value = median(values);
+        const base = median(figures.get(to ?? "") ?? []);
+        const isAsked = contender.startsWith("ours");
+        return {
+          what: `${contender}: ${measure}`,
+          value,
+          unit,
+          ...(isAsked && figure !== undefined && { must: figure }),
+          ...(to !== undefined && to !== contender && base > 0 && {
+            ratio: {
+              to,
+              value: value / base,
+              ...(isAsked && ratio !== undefined && { must: ratio }),
+            },
+          }),
+        };
+      })
+    );
+  }
+}
+
 /** What was measured, for people and for `bench/results`. */
 export interface Row {
   /** What was measured. */
@@ -40,8 +103,23 @@ export interface Row {
   value: number;
   /** Such as "messages/s". */
   unit: string;
+  /** What is asked of the figure. */
+  must?: string;
   /** What it is compared with, and value divided by that. */
   ratio?: { to: string; value: number; must?: string };
+}
+
+/** What is asked of a figure or its ratio, and whether that is reached. */
+export function asked({ value, must, ratio }: Row): string {
+  const told: string[] = [];
+  for (const [figure, goal] of [[value, must], [ratio?.value, ratio?.must]]) {
+    const parts = /^([≤≥]) ([\d.]+)/.exec(String(goal));
+    if (parts === null) continue;
+    const [difference, sign] = [Number(figure) - Number(parts[2]), parts[1]];
+    const isReached = sign === "≤" ? difference <= 0 : difference >= 0;
+    told.push(isReached ? `${goal}` : `${goal}: missed`);
+  }
+  return told.join(", ");
 }
 
 /** What is in a file of `bench/results`. */
@@ -63,13 +141,13 @@ export async function report(
   versions: Record<string, string> = {},
 ): Promise<void> {
   const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
-  console.table(rows.map(({ what, value, unit, ratio }) => ({
-    what,
-    figure: `${format.format(value)} ${unit}`,
-    ratio: ratio === undefined
+  console.table(rows.map((row) => ({
+    what: row.what,
+    figure: `${format.format(row.value)} ${row.unit}`,
+    ratio: row.ratio === undefined
       ? ""
-      : `${format.format(ratio.value)} × ${ratio.to}`,
-    must: ratio?.must ?? "",
+      : `${format.format(row.ratio.value)} × ${row.ratio.to}`,
+    "asked for": asked(row),
   })));
   await writeResult(name, rows, versions);
 }

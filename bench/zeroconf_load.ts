@@ -1,6 +1,7 @@
 import { PYTHON } from "../tests/python.ts";
 import { Lan, type Namespace } from "../tests/namespaces.ts";
 import { Peer, type Stack } from "../tests/interop/zeroconf_peer.ts";
+import { Usage } from "./usage.ts";
 
 /** Packets a second that concern nobody here, as on a network with many things. */
 export const NOISE = 50;
@@ -105,14 +106,9 @@ async function usedBy(
     try {
       const name = await Deno.readTextFile(`/proc/${pid}/comm`);
       if (stack === "avahi" && name.trim() !== "avahi-daemon") continue;
-      for await (const thread of Deno.readDir(`/proc/${pid}/task`)) {
-        const path = `/proc/${pid}/task/${thread.name}/schedstat`;
-        const [nanoseconds] = (await Deno.readTextFile(path)).split(" ");
-        used.cpu += Number(nanoseconds) / 1e6;
-      }
-      const [, resident] = (await Deno.readTextFile(`/proc/${pid}/statm`))
-        .split(" ");
-      used.memory += Number(resident) * 4_096 / 2 ** 20;
+      const usage = new Usage(Number(pid));
+      used.cpu += (await usage.look()).cpu;
+      used.memory += await usage.memory();
     } catch {
       // It has just ended.
     }

@@ -1,59 +1,77 @@
 /**
  * One consumer of a queue, in a process of its own, by one of the ways that
- * `bench/peers.ts` and `bench/load.ts` compare:
+ * `bench/peers.ts`, `bench/load.ts` and `bench/redis.ts` compare:
  *
  *     consumer.ts CONTENDER SOCKET QUEUE [COUNT [BATCH]]
  *
- * It says "started", and after every COUNT messages "done" and the milliseconds
- * since the first of them. It ends when stdin does. Those by hand take up to BATCH
- * at once.
+ * It says "started" once it takes messages, and after every COUNT of them "done"
+ * with its {@linkcode Turn}. It ends when stdin does. Those by hand take up to
+ * BATCH at once, and look every second whether they shall stop, as Platypush does.
  */
 // deno-lint-ignore-file no-console -- this is a program
 import { createClient, RESP_TYPES } from "@redis/client";
+import type { RedisBackend, RedisBackendOptions } from "../../mod.ts";
+import type { Contender, Turn } from "./process.ts";
 
-const [contender, path, queue] = Deno.args as [string, string, string];
+const [contender, path, queue] = Deno.args as [Contender, string, string];
 const count = Number(Deno.args[3] ?? 0);
-const batch = Number(Deno.args[4] ?? 512);
+const batch = Deno.args[4] ?? "512";
 const decoder = new TextDecoder();
 const bytes = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
-let handled = 0;
-let first = 0;
 
-function countOne(): void {
-  if (handled++ === 0) first = performance.now();
+/** Milliseconds since 1970, which count alike in all processes. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+let begin = 0;
+let first = 0;
+let handled = 0;
+let latencies: number[] = [];
+
+/** Counts a message; `sent` is when that was, if it says so. */
+function countOne(sent?: unknown): void {
+  if (handled++ === 0) first = now();
+  if (typeof sent === "number") {
+    latencies.push(Math.round((now() - sent) * 1000));
+  }
   if (handled !== count) return;
+  const turn: Turn = { begin, first, last: now(), latencies };
+  console.log("done", JSON.stringify(turn));
   handled = 0;
-  console.log("done", performance.now() - first);
+  latencies = [];
 }
 
 function handle(payload: Uint8Array): void {
-  if (JSON.parse(decoder.decode(payload)).type === "event") countOne();
+  countOne(JSON.parse(decoder.decode(payload)).args.sent);
 }
 
-if (contender === "ours") {
-  const { Bus, Event, RedisBackend } = await import("../../mod.ts");
-  const bus = new Bus();
-  bus.registerHandler(Event, countOne);
-  const backend = new RedisBackend({
-    redisArgs: { unix_socket_path: path },
-    deviceId: "livingroom",
-    queue,
-    bus,
-  });
-  await backend.start();
-} else if (contender === "bare client") {
+/** The bare client: `BLMPOP`, and each message is read as JSON. */
+async function popBare(
+  {
+    timeout = "1",
+    isAhead = false,
+    take = (payloads: readonly Uint8Array[]): void => payloads.forEach(handle),
+  } = {},
+): Promise<void> {
   const client = createClient({ socket: { path, tls: false } });
   await client.connect();
+  const pop = (): Promise<[unknown, Uint8Array[]] | null> =>
+    client.sendCommand(
+      ["BLMPOP", timeout, "1", queue, "LEFT", "COUNT", batch],
+      bytes,
+    );
   void (async () => {
-    for (;;) {
-      const reply = await client.sendCommand<[unknown, Uint8Array[]] | null>(
-        ["BLMPOP", "20", "1", queue, "LEFT", "COUNT", String(batch)],
-        bytes,
-      );
-      for (const payload of reply?.[1] ?? []) handle(payload);
+    for (let next = pop();;) {
+      const reply = await next;
+      if (isAhead) next = pop();
+      take(reply?.[1] ?? []);
+      if (!isAhead) next = pop();
     }
   })();
-} else if (contender === "LMOVE by hand") {
+}
+
+async function moveByHand(): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
   const mine = `${queue}:mine`;
@@ -62,7 +80,7 @@ if (contender === "ours") {
   void (async () => {
     for (let others = 0;;) {
       const payloads = await Promise.all([
-        run("BLMOVE", queue, mine, "LEFT", "RIGHT", "20"),
+        run("BLMOVE", queue, mine, "LEFT", "RIGHT", "1"),
         ...Array.from(
           { length: others },
           () => run("LMOVE", queue, mine, "LEFT", "RIGHT"),
@@ -72,10 +90,14 @@ if (contender === "ours") {
       for (const payload of found) handle(payload);
       if (found.length > 0) void run("DEL", mine);
       // As many as there seem to be wait behind the first one.
-      others = found.length > others ? Math.min(2 * others + 1, batch - 1) : 0;
+      others = found.length > others
+        ? Math.min(2 * others + 1, Number(batch) - 1)
+        : 0;
     }
   })();
-} else if (contender === "streams by hand") {
+}
+
+async function readStream(): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
   await client.sendCommand(
@@ -85,7 +107,7 @@ if (contender === "ours") {
   void (async () => {
     for (;;) {
       const reply = await client.sendCommand<Reply>(
-        `XREADGROUP GROUP group me COUNT ${batch} BLOCK 20000 STREAMS`
+        `XREADGROUP GROUP group me COUNT ${batch} BLOCK 1000 STREAMS`
           .split(" ").concat(queue, ">"),
         bytes,
       );
@@ -97,20 +119,102 @@ if (contender === "ours") {
       void client.sendCommand(["XDEL", queue, ...ids]);
     }
   })();
-} else if (contender === "BullMQ") {
-  const { Worker } = await import("bullmq");
-  // deno-lint-ignore require-await -- it wants a promise
-  const worker = new Worker(queue, async () => countOne(), {
-    connection: { path, maxRetriesPerRequest: null },
-  });
-  await worker.waitUntilReady();
-} else {
-  const { default: Queue } = await import("bee-queue");
-  const bee = new Queue(queue, { redis: { path } as { path: string } });
-  // deno-lint-ignore require-await -- it wants a promise
-  bee.process(async () => countOne());
-  await bee.ready();
 }
-console.log("started");
+
+/** Ours; `listen` is what is done with the bus in place of a handler. */
+async function startOurs(
+  options: RedisBackendOptions = {},
+  listen?: (bus: RedisBackend["bus"]) => void,
+): Promise<void> {
+  const { Bus, Event, RedisBackend } = await import("../../mod.ts");
+  begin = now();
+  const bus = new Bus();
+  if (listen) listen(bus);
+  else bus.registerHandler(Event, ({ args }) => countOne(args.sent));
+  const backend = new RedisBackend({
+    redisArgs: { unix_socket_path: path },
+    deviceId: "livingroom",
+    queue,
+    bus,
+    ...options,
+  });
+  await backend.start();
+}
+
+/** Starts workers that listen, and waits for them. */
+async function listenInWorkers(
+  workers: number,
+  channel: "bus" | "BroadcastChannel",
+): Promise<void> {
+  const url = new URL(`listener.ts?${channel}`, import.meta.url);
+  await Promise.all(
+    Array.from({ length: workers }, () =>
+      new Promise((resolve) => {
+        new Worker(url, { type: "module" }).onmessage = resolve;
+      })),
+  );
+}
+
+/** What each contender does; it resolves when that takes messages. */
+const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
+  "ours": () => startOurs(),
+  "ours, at most once": () => startOurs({ delivery: "at-most-once" }),
+  "ours, async handler": async () => {
+    const { Event } = await import("../../mod.ts");
+    await startOurs({}, (bus) => {
+      // deno-lint-ignore require-await -- the promise is what is measured
+      bus.registerHandler(Event, async ({ args }) => countOne(args.sent));
+    });
+  },
+  "ours, for await": () =>
+    startOurs({}, async (bus) => {
+      for await (const _ of bus) countOne();
+    }),
+  "ours, 1,000 queues": () =>
+    startOurs({
+      queue: Array.from({ length: 1000 }, (_, at) => `${queue}${at}`),
+    }),
+  "ours, 60 workers": async () => {
+    await startOurs();
+    await listenInWorkers(60, "bus");
+  },
+  "bare client": () => popBare(),
+  "bare client, waiting without end": () => popBare({ timeout: "0" }),
+  "bare client, reading ahead": () => popBare({ isAhead: true }),
+  "bare client, unparsed": () =>
+    popBare({
+      isAhead: true,
+      take: (payloads) => payloads.forEach(() => countOne()),
+    }),
+  "bare client, 60 workers": async () => {
+    const channel = new BroadcastChannel("messages");
+    await popBare({
+      take: (payloads) => payloads.forEach((one) => channel.postMessage(one)),
+    });
+    await listenInWorkers(60, "BroadcastChannel");
+  },
+  "LMOVE by hand": moveByHand,
+  "streams by hand": readStream,
+  "BullMQ": async () => {
+    const { Worker } = await import("bullmq");
+    const handle = (
+      job: { data: { args: { sent?: unknown } } },
+    ): Promise<void> => Promise.resolve(countOne(job.data.args.sent));
+    const worker = new Worker(queue, handle, {
+      connection: { path, maxRetriesPerRequest: null },
+    });
+    await worker.waitUntilReady();
+  },
+  "bee-queue": async () => {
+    const { default: Queue } = await import("bee-queue");
+    const bee = new Queue(queue, { redis: { path } as { path: string } });
+    bee.process((job) => Promise.resolve(countOne(job.data.args.sent)));
+    await bee.ready();
+  },
+};
+
+begin = now();
+await ways[contender as keyof typeof ways]();
+console.log("started", now() - begin);
 for await (const _ of Deno.stdin.readable);
 Deno.exit(0);

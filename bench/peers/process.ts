@@ -1,57 +1,92 @@
 import type { Connection } from "../../src/redis/mod.ts";
+import { CLIMATE, sensorEvent } from "../sensor_event.ts";
+import { Usage } from "../usage.ts";
 
 /** The ways to have a queue that are measured beside each other. */
 export type Contender =
   | "ours"
+  | "ours, at most once"
+  | "ours, async handler"
+  | "ours, for await"
+  | "ours, 1,000 queues"
+  | "ours, 60 workers"
   | "bare client"
+  | "bare client, waiting without end"
+  | "bare client, reading ahead"
+  | "bare client, unparsed"
+  | "bare client, 60 workers"
   | "LMOVE by hand"
   | "streams by hand"
   | "BullMQ"
   | "bee-queue"
   | "redis-py";
 
+/** What a consumer says of some messages. Times are milliseconds since 1970. */
+export interface Turn {
+  /** When it began to connect, with its program loaded. */
+  readonly begin: number;
+  /** When the first message was handled. */
+  readonly first: number;
+  /** When the last one was. */
+  readonly last: number;
+  /** How long each took from being sent to being handled, in microseconds, if it said when it was sent. */
+  readonly latencies: readonly number[];
+}
+
 const PYTHON = `
 import json, redis, sys, time
 path, queue, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+begin = time.time() * 1000
 client = redis.Redis(unix_socket_path=path)
-print("started", flush=True)
-handled = 0
+client.ping()
+print("started", time.time() * 1000 - begin, flush=True)
+handled, latencies = 0, []
 while True:
-    found = client.blpop(queue, 20)
+    found = client.blpop(queue, 1)
     if not found: continue
-    json.loads(found[1])["type"]
-    if handled == 0: first = time.perf_counter()
+    sent = json.loads(found[1])["args"].get("sent")
+    now = time.time() * 1000
+    if handled == 0: first = now
+    if sent: latencies.append(round((now - sent) * 1000))
     handled += 1
     if handled == count:
-        handled = 0
-        print("done", (time.perf_counter() - first) * 1000, flush=True)
+        turn = dict(begin=begin, first=first, last=now, latencies=latencies)
+        print("done", json.dumps(turn), flush=True)
+        handled, latencies = 0, []
 `;
 
-/** A consumer in a process of its own. It needs Linux, which tells in `/proc` what a process has used. */
+/** Says how a consumer is to be. */
+export interface PeerOptions {
+  /** The socket of the server. */
+  readonly path: string;
+  readonly queue: string;
+  /** After so many messages, again and again, it says how that went. */
+  readonly count?: number;
+  /** Those by hand take up to so many messages at once. */
+  readonly batch?: number;
+}
+
+/** A consumer in a process of its own. */
 export class Peer implements AsyncDisposable {
+  /** What its process uses. */
+  readonly usage: Usage;
+  /** How long it took to connect until it took messages, in milliseconds. */
+  startTime = NaN;
   readonly #child: Deno.ChildProcess;
   readonly #output: ReadableStreamDefaultReader<string>;
   #text = "";
 
   private constructor(child: Deno.ChildProcess) {
+    this.usage = new Usage(child.pid);
     this.#child = child;
     this.#output = child.stdout.pipeThrough(new TextDecoderStream())
       .getReader();
   }
 
-  /**
-   * Starts one, which takes messages when this resolves.
-   *
-   * @param path The socket of the server.
-   * @param count After so many messages, again and again, it says how long they took.
-   * @param batch Those by hand take up to so many messages at once.
-   */
+  /** Starts one, which takes messages when this resolves. */
   static async start(
     contender: Contender,
-    path: string,
-    queue: string,
-    count = 0,
-    batch = 512,
+    { path, queue, count = 0, batch = 512 }: PeerOptions,
   ): Promise<Peer> {
     const isPython = contender === "redis-py";
     const consumer = new URL("consumer.ts", import.meta.url).pathname;
@@ -72,26 +107,13 @@ export class Peer implements AsyncDisposable {
       },
     ).spawn();
     const peer = new Peer(child);
-    await peer.#hear(/started/);
+    peer.startTime = Number(await peer.#hear(/started (\S+)\n/));
     return peer;
   }
 
-  /** Resolves with the milliseconds between its first message and the last one. */
-  async done(): Promise<number> {
-    return Number((await this.#hear(/done (\S+)\n/))[1]);
-  }
-
-  /** The processor time that it has used, in milliseconds: ticks of 10. */
-  async cpu(): Promise<number> {
-    const text = await Deno.readTextFile(`/proc/${this.#child.pid}/stat`);
-    const [user, system] = text.replace(/^.*\) /, "").split(" ").slice(11, 13);
-    return (Number(user) + Number(system)) * 10;
-  }
-
-  /** The memory that it has resident, in MiB. */
-  async memory(): Promise<number> {
-    const text = await Deno.readTextFile(`/proc/${this.#child.pid}/status`);
-    return Number(/VmRSS:\s*(\d+)/.exec(text)![1]) / 1024;
+  /** Resolves when it has handled as many messages as were to be counted. */
+  async done(): Promise<Turn> {
+    return JSON.parse(await this.#hear(/done (.*)\n/));
   }
 
   /** Ends it at once. */
@@ -102,18 +124,44 @@ export class Peer implements AsyncDisposable {
     await this.#child.status;
   }
 
-  async #hear(pattern: RegExp): Promise<RegExpExecArray> {
+  async #hear(pattern: RegExp): Promise<string> {
     for (;;) {
       const match = pattern.exec(this.#text);
       if (match) {
-        this.#text = this.#text.slice(match.index + match[0].length);
-        return match;
+        // A fast one is done before it has started: that stays to be heard.
+        this.#text = this.#text.replace(match[0], "");
+        return match[1]!;
       }
       const { value, done } = await this.#output.read();
       if (done) throw new Error(`The consumer ended: ${this.#text}`);
       this.#text += value;
     }
   }
+}
+
+/** An event of that many bytes. */
+export function eventOf(size: number): string {
+  const { length } = JSON.stringify(sensorEvent({ text: "" }));
+  return JSON.stringify(sensorEvent({ text: "x".repeat(size - length) }));
+}
+
+/** An event of a sensor, which says when it was sent. */
+export function sentNow(): string {
+  const sent = performance.timeOrigin + performance.now();
+  return JSON.stringify(sensorEvent({ ...CLIMATE, sent }));
+}
+
+/** Adds a message to a contender's queue, as those expect it that need no library for it. */
+export function push(
+  redis: Connection,
+  contender: Contender,
+  queue: string,
+  text: string,
+): Promise<unknown> {
+  const isStream = contender === "streams by hand";
+  return redis.command(
+    isStream ? ["XADD", queue, "*", "message", text] : ["RPUSH", queue, text],
+  );
 }
 
 /** The number of commands that a server has run, also within scripts. */
