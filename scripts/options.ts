@@ -109,7 +109,8 @@ function platypushName(name: string, { aliases }: Row): string {
   return SAME.includes(name) ? `\`${name}\`` : "–";
 }
 
-function defaultOf({ default: value, defaultText }: Row): string {
+/** Writes the default of an option, as it stands in tables and docstrings. */
+export function defaultOf({ default: value, defaultText }: Row): string {
   if (defaultText !== undefined) return defaultText;
   if (value === undefined) return "none";
   return typeof value === "number"

@@ -37,7 +37,11 @@ export const FLAG: Kind = {
 };
 
 /** Lets the process end; Deno calls that `unref`. */
-export const DAEMON: Row = { ...FLAG, aliases: ["unref"] };
+export const DAEMON: Row & { readonly default: false } = {
+  ...FLAG,
+  aliases: ["unref"],
+  default: false,
+};
 
 export const OBJECT: Kind = {
   expected: "an object",

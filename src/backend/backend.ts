@@ -479,9 +479,12 @@ export class Backend extends LifeCycle {
     options: SendToOptions = {},
   ): Promise<void> {
     this.throwIfClosed();
-    checkOptions("send to the peer", options, SEND_TO_OPTIONS);
+    const { timeout, redisArgs, trust, ...place } = checkOptions(
+      "send to the peer",
+      options,
+      SEND_TO_OPTIONS,
+    );
     checkValue("send to the peer", "peer", peer, PEER);
-    const { timeout = 2, redisArgs, trust, ...place } = options;
     const knownPeers = knownPeersIn(this.#options.identity);
     const services = typeof peer === "string"
       ? await this.#browsing().find(

@@ -1,5 +1,5 @@
 import { Bus, type BusOptions } from "../bus/mod.ts";
-import { BUS_OPTIONS } from "../bus/bus_options.ts";
+import { BUS_OPTIONS, type FilledBusOption } from "../bus/bus_options.ts";
 import { NAME, OBJECT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import {
@@ -11,7 +11,7 @@ import {
   type RequestFields,
   type Response,
 } from "../message/mod.ts";
-import { checkOptions, row, type Rows } from "../options.ts";
+import { type Checked, checkOptions, row, type Rows } from "../options.ts";
 import {
   Connection,
   Outbox,
@@ -24,10 +24,8 @@ import { nodesOf } from "../redis/find_server.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse, refusalOf } from "./message_forms.ts";
-import { RESPONSE_TIME, type SendRequestOptions } from "./message_sender.ts";
+import { REQUEST_OPTIONS, type SendRequestOptions } from "./message_sender.ts";
 
-/** The name of the hub's bus in Redis, by default. */
-const DEFAULT_CHANNEL = "platypush/bus";
 /** So many messages from the hub may wait for slow subscribers here. */
 const MAX_WAITING = 10_000;
 /** The shortest time between two looks for a hub, in seconds. */
@@ -41,20 +39,20 @@ export interface HubBusOptions extends BusOptions {
   channel?: string;
 }
 
-const OPTIONS: Rows<HubBusOptions> = {
+const OPTIONS: Rows<HubBusOptions, FilledHubOption> = {
   ...BUS_OPTIONS,
-  redisArgs: row(OBJECT, { aliases: ["redis_args"] }),
-  channel: row(NAME, { aliases: ["redis_queue"] }),
+  redisArgs: row(OBJECT, { aliases: ["redis_args"], default: {} }),
+  channel: row(NAME, { aliases: ["redis_queue"], default: "platypush/bus" }),
 };
 
-const REQUEST_OPTIONS: Rows<
+/** Options that have the same default for everybody. */
+type FilledHubOption = FilledBusOption | "redisArgs" | "channel";
+
+const ANSWER_OPTIONS: Rows<
   Pick<SendRequestOptions, "responseTimeout" | "response_timeout">,
   "responseTimeout"
 > = {
-  responseTimeout: row(RESPONSE_TIME, {
-    aliases: ["response_timeout"],
-    default: 5,
-  }),
+  responseTimeout: REQUEST_OPTIONS.responseTimeout,
 };
 
 /**
@@ -140,7 +138,10 @@ export class HubBus extends Bus {
   #overflowAt: number | undefined;
 
   private constructor(
-    { redisArgs = {}, channel = DEFAULT_CHANNEL, ...options }: HubBusOptions,
+    { redisArgs, channel, ...options }: Checked<
+      HubBusOptions,
+      FilledHubOption
+    >,
     control: Connection,
   ) {
     super(options);
@@ -151,7 +152,7 @@ export class HubBus extends Bus {
     this.#control = control;
     this.#outbox = new Outbox(redisArgs, {
       logger: this.#logger,
-      daemon: options.daemon ?? false,
+      daemon: options.daemon,
     });
     this.registerHandler(Message, (message) => this.#tell(message));
   }
@@ -169,17 +170,13 @@ export class HubBus extends Bus {
    * to the channel.
    */
   static async open(options: HubBusOptions = {}): Promise<HubBus> {
-    const given: HubBusOptions = checkOptions(
-      "open the hub's bus",
-      options,
-      OPTIONS,
-    );
-    const { redisArgs = {}, daemon = false, logger } = given;
+    const given = checkOptions("open the hub's bus", options, OPTIONS);
+    const { redisArgs, channel, daemon, logger } = given;
     const common = {
       daemon,
       logger: logger ?? createLogger("hub"),
       // In a cluster: a hub's list is there, and mostly its listeners are.
-      key: given.channel ?? DEFAULT_CHANNEL,
+      key: channel,
     };
     const control = await Connection.connect(redisArgs, common);
     let bus: HubBus | undefined;
@@ -268,7 +265,7 @@ export class HubBus extends Bus {
     const { responseTimeout } = checkOptions(
       "send the request",
       options,
-      REQUEST_OPTIONS,
+      ANSWER_OPTIONS,
     );
     const deviceId = this.#deviceId ?? Deno.hostname();
     const message = readMessage(Request, request, { deviceId });

@@ -90,7 +90,7 @@ export interface SendRequestOptions<Output = unknown> {
 }
 
 /** A time limit for a response; `null` as Python's `None`. */
-export const RESPONSE_TIME: Kind = {
+const RESPONSE_TIME: Kind = {
   ...SECONDS,
   accepts: (value) => value === null || SECONDS.accepts(value),
 };

@@ -1,13 +1,5 @@
 import type { Kind, Rows } from "../options.ts";
-import {
-  NAME,
-  OBJECT,
-  oneOf,
-  required,
-  SECONDS,
-  TEXT,
-  TEXTS,
-} from "../kinds.ts";
+import { NAME, OBJECT, oneOf, required, TEXT, TEXTS } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { address } from "../message/message.ts";
 import { Message, type MessageInput } from "../message/mod.ts";
@@ -21,6 +13,7 @@ import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
+import { LOOK_TIMEOUT } from "../zeroconf/discover.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import type { KnownPeers } from "./identity.ts";
 import type { PeerOptions } from "./peer_access.ts";
@@ -54,8 +47,8 @@ export const PEER: Kind = required({
 });
 
 /** Every option of {@linkcode Backend.sendTo}. */
-export const SEND_TO_OPTIONS: Rows<SendToOptions> = {
-  timeout: SECONDS,
+export const SEND_TO_OPTIONS: Rows<SendToOptions, "timeout"> = {
+  timeout: LOOK_TIMEOUT,
   redisArgs: OBJECT,
   trust: oneOf("unproved"),
   type: TEXT,

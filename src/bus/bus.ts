@@ -24,6 +24,7 @@ import {
   BUS_OPTIONS,
   type BusOptions,
   type BusStats,
+  type CheckedBusOptions,
   GET_OPTIONS,
   HANDLER_OPTIONS,
   type HandlerOptions,
@@ -61,9 +62,6 @@ import { type Watch, WatchWindow } from "./watch.ts";
 
 /** In Python, `None` is for ever too. */
 const WAIT = row(SECONDS, { isNullable: true });
-
-/** The name that buses have by default, as in Platypush's own. */
-const DEFAULT_NAME = "platypush/bus";
 
 /**
  * Posts payloads to a bus as {@linkcode Bus.post} does, for a backend: it says
@@ -121,7 +119,7 @@ export let lendDevice: (bus: Bus, deviceId: string) => void;
 export class Bus extends EventTarget implements AsyncDisposable {
   /** The bus's name. */
   readonly name: string;
-  readonly #options: BusOptions;
+  readonly #options: CheckedBusOptions;
   /** The exchange on which it posts and watches. */
   readonly #exchange: Exchange;
   readonly #poster: Subscriber;
@@ -151,17 +149,13 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BusOptions = {}) {
     super();
-    const given: BusOptions = checkOptions(
-      "open the bus",
-      options,
-      BUS_OPTIONS,
-    );
+    const given = checkOptions("open the bus", options, BUS_OPTIONS);
     const {
-      name = DEFAULT_NAME,
+      name,
       label = defaultLabel(),
-      stallTimeout = 30,
-      handlerTimeout = 300,
-      daemon = false,
+      stallTimeout,
+      handlerTimeout,
+      daemon,
       deviceId,
       group,
       concurrency = group === undefined ? undefined : 1,
@@ -327,7 +321,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
     expected?: readonly string[],
   ): Promise<Receipt> {
     this.#checkOpen("post");
-    const { plain = true } = this.#options;
+    const { plain } = this.#options;
     const receipt = new Receipt();
     if (expected !== undefined) receipt.expected = expected;
     this.#receipts.add(receipt);

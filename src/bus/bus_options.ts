@@ -1,4 +1,4 @@
-import { type Kind, row, type Rows } from "../options.ts";
+import { type Checked, type Kind, row, type Rows } from "../options.ts";
 import {
   COUNT,
   FLAG,
@@ -251,15 +251,15 @@ const SUBSCRIBER: Kind = {
 };
 
 /** Every option of a {@linkcode Bus}. */
-export const BUS_OPTIONS: Rows<BusOptions> = {
-  name: TEXT,
+export const BUS_OPTIONS: Rows<BusOptions, FilledBusOption> = {
+  name: row(TEXT, { default: "platypush/bus" }),
   label: TEXT,
   subscriber: SUBSCRIBER,
   deviceId: TEXT,
-  plain: FLAG,
-  stallTimeout: TIME_LIMIT,
-  handlerTimeout: TIME_LIMIT,
-  daemon: FLAG,
+  plain: row(FLAG, { default: true }),
+  stallTimeout: row(TIME_LIMIT, { default: 30 }),
+  handlerTimeout: row(TIME_LIMIT, { default: 300 }),
+  daemon: row(FLAG, { default: false }),
   group: {
     expected: "a name of 1 to 64 bytes",
     accepts: (value) => typeof value === "string" && isGroupName(value),
@@ -267,6 +267,17 @@ export const BUS_OPTIONS: Rows<BusOptions> = {
   concurrency: COUNT,
   logger: LOGGER,
 };
+
+/** Options that have the same default for everybody. */
+export type FilledBusOption =
+  | "name"
+  | "plain"
+  | "stallTimeout"
+  | "handlerTimeout"
+  | "daemon";
+
+/** The options of a bus, checked and with the defaults of their rows. */
+export type CheckedBusOptions = Checked<BusOptions, FilledBusOption>;
 
 export const POST_OPTIONS: Rows<PostOptions> = {
   target: TEXT,

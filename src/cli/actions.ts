@@ -3,6 +3,7 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { Request, type Response } from "../../mod.ts";
+import { REQUEST_OPTIONS } from "../backend/message_sender.ts";
 import { isRecord } from "../message/json_value.ts";
 import { unlessAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
@@ -20,7 +21,10 @@ import {
   withHub,
 } from "./sender.ts";
 import { tokenOf, tokenOption } from "./token.ts";
-import { seconds } from "./values.ts";
+import { helpOf, seconds } from "./values.ts";
+
+/** The time to wait where nobody says another, in seconds. */
+const WAIT = REQUEST_OPTIONS.responseTimeout.default;
 
 /** `actions`: lists what a device can do. */
 export const actionsCommand: Command = defineCommand("actions", {
@@ -38,9 +42,9 @@ export const actionsCommand: Command = defineCommand("actions", {
     }),
     wait: withDefault(
       option("--wait", seconds(), {
-        description: message`How long to wait for the response. Default: 5`,
+        description: helpOf("How long to wait for the response", WAIT),
       }),
-      5,
+      WAIT,
     ),
     json: option("--json", {
       description: message`One JSON object a line, with the schemas`,

@@ -15,7 +15,7 @@ import { type Command, defineCommand } from "./command.ts";
 import { note, printLine } from "./print.ts";
 import { UsageError, whenAborted } from "./program.ts";
 import { redisOptions } from "./redis_options.ts";
-import { filled, port } from "./values.ts";
+import { filled, helpOf, port } from "./values.ts";
 
 /** The port, where nobody says another. */
 const PORT = 8480;
@@ -35,7 +35,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
   options: object({
     port: withDefault(
       option("--port", port(), {
-        description: message`The port; 0 for any that is free. Default: 8480`,
+        description: helpOf("The port; 0 for any that is free", PORT),
       }),
       PORT,
     ),

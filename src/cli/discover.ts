@@ -3,6 +3,7 @@ import { message } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { browse, discover, type ServiceInfo } from "../../mod.ts";
+import { LOOK_TIMEOUT } from "../zeroconf/discover.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
 import { displayWidth, table } from "./table.ts";
 import {
@@ -15,7 +16,7 @@ import {
   terminalWidth,
 } from "./print.ts";
 import { UsageError } from "./program.ts";
-import { seconds } from "./values.ts";
+import { helpOf, seconds } from "./values.ts";
 
 /** `discover`: prints the listeners on the local network. */
 export const discoverCommand: Command = defineCommand("discover", {
@@ -28,7 +29,7 @@ export const discoverCommand: Command = defineCommand("discover", {
   ],
   options: object({
     timeout: optional(option("--timeout", seconds(), {
-      description: message`How long to look. Default: 2`,
+      description: helpOf("How long to look", LOOK_TIMEOUT.default),
     })),
     watch: option("--watch", {
       description: message`Go on, and follow who comes, changes and goes`,
@@ -44,7 +45,7 @@ export const discoverCommand: Command = defineCommand("discover", {
       );
     }
     if (watch) return await follow(json, surroundings);
-    const timeout = given ?? 2;
+    const timeout = given ?? LOOK_TIMEOUT.default;
     const { signal, paint, width } = surroundings;
     const peers = await discover({ timeout, signal });
     if (peers.length === 0 && signal.aborted) {

@@ -5,10 +5,10 @@ import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
 import type { ScheduleOptions } from "../../mod.ts";
-import { LONGEST_DELAY } from "../redis/delayed.ts";
+import { LONGEST_DELAY, SCHEDULE_OPTIONS } from "../redis/delayed.ts";
 import { UsageError } from "./program.ts";
 import type { Destination } from "./sender.ts";
-import { age, filled, value } from "./values.ts";
+import { age, filled, helpOf, value } from "./values.ts";
 
 /** Says when a message is due; at most one of them may be given. */
 export type When = Pick<ScheduleOptions, "delay" | "at">;
@@ -40,8 +40,10 @@ export function onceOptions(): Parser<"sync", Once, unknown> {
       }),
     ),
     deduplicateFor: optional(option("--deduplicate-for", age("DELAY"), {
-      description:
-        message`How long after it is due the key keeps others out. Default: 60`,
+      description: helpOf(
+        "How long after it is due the key keeps others out",
+        SCHEDULE_OPTIONS.deduplicateFor.default,
+      ),
     })),
   });
 }

@@ -1,4 +1,4 @@
-import { message, text } from "@optique/core/message";
+import { type Message, message, text } from "@optique/core/message";
 import { optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
@@ -88,6 +88,11 @@ export function port(): ValueParser<"sync", number> {
   });
 }
 
+/** Says in a line of help what an option is for, and what counts without it. */
+export function helpOf(help: string, byDefault: string | number): Message {
+  return [text(`${help}. Default: ${byDefault}`)];
+}
+
 /** Makes the option of a row; an empty text, as of an unset variable in a shell, is none. */
 export function flagOf(
   { flag, variable, default: byDefault, defaultText }: Row,
@@ -98,7 +103,7 @@ export function flagOf(
     .filter((part) => part !== undefined).join(", ");
   const read = (text: string): string | undefined => text || undefined;
   return optional(option(name, value({ metavar, expected, example, read }), {
-    description: [text(`${help}. Default: ${otherwise}`)],
+    description: helpOf(help, otherwise),
   }));
 }
 

@@ -1,6 +1,14 @@
-import type { Rows } from "../options.ts";
+import { type Row, row, type Rows } from "../options.ts";
 import type { Logger } from "../logger.ts";
-import { DAEMON, FUNCTION, LOGGER, SIGNAL, SIZE, TEXT } from "../kinds.ts";
+import {
+  DAEMON,
+  FUNCTION,
+  LOGGER,
+  SECONDS,
+  SIGNAL,
+  SIZE,
+  TEXT,
+} from "../kinds.ts";
 
 /** Says what a {@linkcode Connection} takes of a server, and who hears of losses. */
 export interface ConnectOptions {
@@ -53,6 +61,12 @@ export interface CommandOptions {
    */
   isReply?: (reply: unknown) => boolean;
 }
+
+/** The time that a server may take to be there. */
+export const CONNECTION_TIMEOUT: Row & { readonly default: number } = row(
+  SECONDS,
+  { default: 10 },
+);
 
 export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   logger: LOGGER,

@@ -1,16 +1,9 @@
 import { checkOptions, checkValue, type Rows } from "../options.ts";
-import {
-  DAEMON,
-  FUNCTION,
-  LOGGER,
-  NAMES,
-  OBJECT,
-  required,
-  SECONDS,
-} from "../kinds.ts";
+import { DAEMON, FUNCTION, LOGGER, NAMES, OBJECT, required } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
 import { BriefConnection } from "./brief_connection.ts";
+import { CONNECTION_TIMEOUT } from "./connect_options.ts";
 import type { Connection } from "./connection.ts";
 import {
   DEAD_LETTER_FILTER,
@@ -62,11 +55,11 @@ interface RemoveOptions {
 
 const REMOVE_OPTIONS: Rows<RemoveOptions> = { onProgress: FUNCTION };
 
-const OPTIONS: Rows<DeadLettersOptions> = {
+const OPTIONS: Rows<DeadLettersOptions, "connectionTimeout" | "daemon"> = {
   queue: required(NAMES),
   logger: LOGGER,
   daemon: DAEMON,
-  connectionTimeout: SECONDS,
+  connectionTimeout: CONNECTION_TIMEOUT,
 };
 
 const WHICH = required({
@@ -130,8 +123,8 @@ export class DeadLetters {
     const {
       queue,
       logger = createLogger("redis"),
-      daemon = false,
-      connectionTimeout = 10,
+      daemon,
+      connectionTimeout,
     } = checkOptions("look after dead letters", options, OPTIONS);
     parseRedisArgs(args);
     this.#args = args;

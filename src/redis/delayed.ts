@@ -59,7 +59,7 @@ const DATE: Kind = {
 };
 
 /** Every option of sending later, or only once. */
-export const SCHEDULE_OPTIONS: Rows<ScheduleOptions> = {
+export const SCHEDULE_OPTIONS: Rows<ScheduleOptions, "deduplicateFor"> = {
   delay: row(DELAY, {
     description: "In how many seconds it is in the queue, up to a year",
     defaultText: "at once",
@@ -74,12 +74,9 @@ export const SCHEDULE_OPTIONS: Rows<ScheduleOptions> = {
   }),
   deduplicateFor: row(DELAY, {
     description: "That time, in seconds",
-    defaultText: "60",
+    default: 60,
   }),
 };
-
-/** The time for which a key keeps others out, in seconds. */
-const DEDUPLICATE_FOR = 60;
 
 /** Tells whether anything is asked for that is not just to push. */
 export function isScheduled(options: ScheduleOptions): boolean {
@@ -233,7 +230,7 @@ export async function schedule(
       `Cannot send to "${queue}": \`delay\` and \`at\` say both when it is due; give one of them`,
     );
   }
-  const { deduplicateFor = DEDUPLICATE_FOR } = options;
+  const { deduplicateFor = SCHEDULE_OPTIONS.deduplicateFor.default } = options;
   const keys = queueKeys(queue, "");
   const period = deduplicate === undefined ? 0 : deduplicateFor * 1000;
   const result = await connection.script<number>(

@@ -80,7 +80,7 @@ export interface InboxOptions {
   maxMissedBytes?: number;
   /**
    * For how many seconds they wait, and a named subscriber that is away is
-   * remembered. Default: a day.
+   * remembered. Default: 1 day.
    */
   missedAge?: number;
   /**

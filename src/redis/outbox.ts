@@ -20,7 +20,7 @@ import {
 } from "./delayed.ts";
 import { formatAddress } from "./address.ts";
 import type { Connection } from "./connection.ts";
-import type { ConnectOptions } from "./connect_options.ts";
+import { CONNECTION_TIMEOUT, type ConnectOptions } from "./connect_options.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { RedisError, restate } from "./redis_error.ts";
@@ -52,10 +52,10 @@ export interface OutboxOptions {
   greet?: NonNullable<ConnectOptions["greet"]>;
 }
 
-const OPTIONS: Rows<OutboxOptions> = {
+const OPTIONS: Rows<OutboxOptions, "connectionTimeout" | "daemon"> = {
   logger: LOGGER,
   daemon: DAEMON,
-  connectionTimeout: SECONDS,
+  connectionTimeout: CONNECTION_TIMEOUT,
   greet: FUNCTION,
 };
 
@@ -105,8 +105,8 @@ export class Outbox {
   constructor(args: RedisArgs, options: OutboxOptions = {}) {
     const {
       logger = createLogger("redis"),
-      daemon = false,
-      connectionTimeout = 10,
+      daemon,
+      connectionTimeout,
       greet,
     } = checkOptions("send to Redis", options, OPTIONS);
     parseRedisArgs(args);

@@ -76,7 +76,7 @@ export interface ServiceOptions {
   onRename?: (name: string) => void;
 }
 
-const OPTIONS: Rows<AdvertiserOptions> = {
+const OPTIONS: Rows<AdvertiserOptions, "daemon"> = {
   interfaces: TEXTS,
   host: TEXT,
   daemon: DAEMON,
@@ -143,7 +143,7 @@ export class Advertiser implements AsyncDisposable {
   constructor(options: AdvertiserOptions = {}) {
     const {
       interfaces,
-      daemon = false,
+      daemon,
       host = hostLabel(),
       logger = createLogger("zeroconf"),
     } = checkOptions("advertise", options, OPTIONS);

@@ -1,4 +1,4 @@
-import { checkOptions, type Rows } from "../options.ts";
+import { checkOptions, row, type Rows } from "../options.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
@@ -37,8 +37,8 @@ export interface BrowserOptions {
   logger?: Logger;
 }
 
-const OPTIONS: Rows<BrowserOptions> = {
-  type: TEXT,
+const OPTIONS: Rows<BrowserOptions, "daemon" | "type"> = {
+  type: row(TEXT, { default: PLATYPUSH_REDIS }),
   interfaces: TEXTS,
   onChange: FUNCTION,
   daemon: DAEMON,
@@ -83,8 +83,8 @@ export class Browser implements AsyncDisposable {
   constructor(options: BrowserOptions = {}) {
     const {
       interfaces,
-      daemon = false,
-      type = PLATYPUSH_REDIS,
+      daemon,
+      type,
       logger = createLogger("zeroconf"),
     } = checkOptions("browse", options, OPTIONS);
     this.#type = serviceType(type).slice(0, -1);

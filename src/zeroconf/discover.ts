@@ -1,4 +1,4 @@
-import { checkOptions, type Rows } from "../options.ts";
+import { checkOptions, type Row, row, type Rows } from "../options.ts";
 import { DAEMON, LOGGER, SECONDS, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { Browser, type BrowserOptions } from "./browser.ts";
@@ -17,12 +17,17 @@ export interface DiscoverOptions extends Omit<BrowserOptions, "onChange"> {
   signal?: AbortSignal;
 }
 
-const OPTIONS: Rows<DiscoverOptions> = {
+/** The time to look. */
+export const LOOK_TIMEOUT: Row & { readonly default: number } = row(SECONDS, {
+  default: 2,
+});
+
+const OPTIONS: Rows<DiscoverOptions, "daemon" | "timeout"> = {
   type: TEXT,
   interfaces: TEXTS,
   daemon: DAEMON,
   logger: LOGGER,
-  timeout: SECONDS,
+  timeout: LOOK_TIMEOUT,
   signal: SIGNAL,
 };
 
@@ -48,7 +53,7 @@ const OPTIONS: Rows<DiscoverOptions> = {
 export async function discover(
   options: DiscoverOptions = {},
 ): Promise<ServiceInfo[]> {
-  const { timeout = 2, signal, ...place } = checkOptions(
+  const { timeout, signal, ...place } = checkOptions(
     "discover",
     options,
     OPTIONS,
@@ -59,8 +64,11 @@ export async function discover(
   return browser.services;
 }
 
-const TYPES_OPTIONS: Rows<Omit<DiscoverOptions, "type">> = {
-  timeout: SECONDS,
+const TYPES_OPTIONS: Rows<
+  Omit<DiscoverOptions, "type">,
+  "daemon" | "timeout"
+> = {
+  timeout: LOOK_TIMEOUT,
   signal: SIGNAL,
   interfaces: TEXTS,
   daemon: DAEMON,
@@ -88,10 +96,10 @@ export async function discoverTypes(
   options: Omit<DiscoverOptions, "type"> = {},
 ): Promise<string[]> {
   const {
-    timeout = 2,
+    timeout,
     signal,
     interfaces,
-    daemon = false,
+    daemon,
     logger = createLogger("zeroconf"),
   } = checkOptions("discover", options, TYPES_OPTIONS);
   const place = new Participant({ interfaces, daemon, logger });

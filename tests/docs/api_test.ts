@@ -1,4 +1,17 @@
 import assert from "node:assert/strict";
+import { defaultOf } from "../../scripts/options.ts";
+import { BACKEND_OPTIONS } from "../../src/backend/backend_options.ts";
+import { REQUEST_OPTIONS } from "../../src/backend/message_sender.ts";
+import { SEND_TO_OPTIONS } from "../../src/backend/peer_sender.ts";
+import { SERVICE_OPTIONS } from "../../src/backend/service_advertiser.ts";
+import { BUS_OPTIONS, WATCH_OPTIONS } from "../../src/bus/bus_options.ts";
+import { ONCE_OPTIONS } from "../../src/once/once.ts";
+import type { Row } from "../../src/options.ts";
+import { CONNECTION_TIMEOUT } from "../../src/redis/connect_options.ts";
+import { SCHEDULE_OPTIONS } from "../../src/redis/delayed.ts";
+import { INBOX_OPTIONS } from "../../src/redis/inbox_options.ts";
+import { REDIS_ARGUMENTS } from "../../src/redis/redis_args.ts";
+import { LOOK_TIMEOUT } from "../../src/zeroconf/discover.ts";
 import {
   type Docstring,
   type Entry,
@@ -147,4 +160,37 @@ Deno.test("Docstrings say in which unit times and sizes are", () => {
         : [`the unit of ${name}`];
     });
   });
+});
+
+/** The options of an interface, and the rows in which their defaults are. */
+const ROWS: readonly [string, Readonly<Record<string, Row>>][] = [
+  ["BackendOptions", BACKEND_OPTIONS],
+  ["RedisBackendOptions", BACKEND_OPTIONS],
+  ["SendRequestOptions", REQUEST_OPTIONS],
+  ["RegisterServiceOptions", SERVICE_OPTIONS],
+  ["SendToOptions", SEND_TO_OPTIONS],
+  ["BusOptions", BUS_OPTIONS],
+  ["WatchOptions", WATCH_OPTIONS],
+  ["InboxOptions", INBOX_OPTIONS],
+  ["ScheduleOptions", SCHEDULE_OPTIONS],
+  ["RedisArgs", REDIS_ARGUMENTS],
+  ["OnceOptions", ONCE_OPTIONS],
+  ["DiscoverOptions", { timeout: LOOK_TIMEOUT }],
+  ["OutboxOptions", { connectionTimeout: CONNECTION_TIMEOUT }],
+  ["DeadLettersOptions", { connectionTimeout: CONNECTION_TIMEOUT }],
+];
+
+Deno.test("A docstring says the default that the option's row has", () => {
+  const wrong = ROWS.flatMap(([owner, rows]) =>
+    Object.entries(rows).flatMap(([option, row]) => {
+      const { doc } = find(`${owner}.${option}`)?.doc ?? {};
+      if (doc === undefined || row.default === undefined) return [];
+      const said = doc.replace(/\s+/g, " ").replaceAll(/[`"]/g, "");
+      const byDefault = defaultOf(row).replaceAll("`", "");
+      const isSaid = [`Default: ${byDefault}`, `${byDefault} by default`]
+        .some((text) => said.includes(text));
+      return isSaid ? [] : [`${owner}.${option}: ${byDefault}`];
+    })
+  );
+  assert.deepEqual(wrong, []);
 });

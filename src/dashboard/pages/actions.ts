@@ -1,5 +1,6 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
+import { REQUEST_OPTIONS } from "../../backend/message_sender.ts";
 import {
   anythingField,
   fieldsOf,
@@ -12,6 +13,8 @@ import { amount } from "../../units.ts";
 
 /** The longest time that somebody waits for a response, in seconds. */
 const MAX_WAIT = 60;
+/** The time to wait where nobody says another, in seconds. */
+const WAIT = REQUEST_OPTIONS.responseTimeout.default;
 
 /** The page with what the device can do, and to send something by hand. */
 export const actionsPage: Page = {
@@ -101,7 +104,9 @@ function requestForm(desk: Desk): Html {
       )}" data-post
         data-show><div class="row"><label>Target<input name="target" value="${desk
           .backend
-          .deviceId}" required></label><label>Action<input name="action" class="mono" placeholder="light.on" required></label><label class="short">Wait for, s<input name="wait" inputmode="decimal" value="5"></label></div>${anythingField(
+          .deviceId}" required></label><label>Action<input name="action" class="mono" placeholder="light.on" required></label><label class="short">Wait for, s<input name="wait" inputmode="decimal" value="${String(
+            WAIT,
+          )}"></label></div>${anythingField(
             "request",
             "{}",
           )}<button class="primary">Send</button><output></output></form>
@@ -130,11 +135,11 @@ async function sendRequest(context: Context, desk: Desk): Promise<Response> {
   if (Object.keys(problems).length > 0) return context.json({ problems });
   const target = String(form.get("target") ?? "");
   const action = String(form.get("action") ?? "").trim();
-  const wait = Number(form.get("wait") ?? 5);
+  const wait = Number(form.get("wait") ?? WAIT);
   const start = performance.now();
   const response = await desk.backend.sendRequest(
     { target, action, args },
-    { responseTimeout: Math.min(Math.max(wait || 5, 0.1), MAX_WAIT) },
+    { responseTimeout: Math.min(Math.max(wait || WAIT, 0.1), MAX_WAIT) },
   );
   const milliseconds = performance.now() - start;
   const took = milliseconds < 1000
