@@ -103,7 +103,7 @@ export interface ConsumptionOptions {
 /** Posts batches to the bus, and settles each when it was handled. */
 export class Consumption {
   readonly #options: ConsumptionOptions;
-  readonly #inHand = new Set<Promise<void>>();
+  readonly #inHand = new Map<TakenBatch, Promise<void>>();
   readonly #failure = Promise.withResolvers<never>();
 
   constructor(options: ConsumptionOptions) {
@@ -139,10 +139,7 @@ export class Consumption {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
       }),
     }, batch.subscribers);
-    const work: Promise<void> = this.#settle(batch, posted)
-      .finally(() => this.#inHand.delete(work));
-    this.#inHand.add(work);
-    work.catch(() => {});
+    this.#inHand.set(batch, this.#settle(batch, posted));
     try {
       await posted;
       return true;
@@ -159,18 +156,33 @@ export class Consumption {
    * @returns Whether nothing is.
    */
   async settled(timeout: number): Promise<boolean> {
-    return await settledWithin(Promise.allSettled(this.#inHand), timeout);
+    return await settledWithin(Promise.all(this.#inHand.values()), timeout);
   }
 
-  /** Settles a batch when its messages are handled. */
+  /** Settles a batch when its messages are handled. Never rejects. */
   async #settle(batch: TakenBatch, posted: Promise<Receipt>): Promise<void> {
-    const { counters, logger, signal } = this.#options;
-    const receipt = await posted;
-    const handled = await receipt.handled;
-    if (handled.length + receipt.missed.length === 0) {
-      counters.add(batch, []);
-      return await batch.settle();
+    try {
+      const receipt = await posted;
+      const handled = await receipt.handled;
+      if (handled.length + receipt.missed.length > 0) {
+        return await this.#settleInParts(batch, receipt, handled);
+      }
+      this.#options.counters.add(batch, []);
+      await batch.settle();
+    } catch {
+      // What was not posted goes back to the queue.
+    } finally {
+      this.#inHand.delete(batch);
     }
+  }
+
+  /** Settles a batch of which somebody has not handled everything. */
+  async #settleInParts(
+    batch: TakenBatch,
+    receipt: Receipt,
+    handled: Awaited<Receipt["handled"]>,
+  ): Promise<void> {
+    const { counters, logger, signal } = this.#options;
     const answered = await this.#refuse(batch, handled);
     const failures = onePerMessage(handled, receipt)
       .filter(({ index }) => !answered.has(index));

@@ -64,12 +64,12 @@ import { type Watch, WatchWindow } from "./watch.ts";
 const WAIT = row(SECONDS, { isNullable: true });
 
 /**
- * Posts payloads to a bus as {@linkcode Bus.post} does, for a backend: it says
- * whose messages they are, and its options need no check.
+ * Posts to a bus, for {@linkcode Bus.post} and for a backend: it says whose
+ * messages they are, and its options need no check.
  */
 export let postBatch: (
   bus: Bus,
-  payloads: readonly Uint8Array[],
+  payloads: readonly Postable[],
   options: FrameOptions,
   expected?: readonly string[],
 ) => Promise<Receipt>;
@@ -295,13 +295,30 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const inputs = (isArray(input) ? input : [input]).map((one) =>
       one instanceof Uint8Array ? one : Message.build(one, building)
     );
-    return await this.#publish(inputs, building);
+    return await postBatch(this, inputs, building);
   }
 
   static {
     hasActions = (bus) => bus.#exchange.hasActions;
-    postBatch = (bus, payloads, options, expected) =>
-      bus.#publish(payloads, options, expected);
+    postBatch = async (bus, payloads, options, expected) => {
+      bus.#checkOpen("post");
+      const { plain } = bus.#options;
+      const receipt = new Receipt(undefined, bus.#receipts);
+      if (expected !== undefined) receipt.expected = expected;
+      // One post after the other keeps the order.
+      const before = bus.#posts;
+      const isOver = Promise.withResolvers<void>();
+      bus.#posts = isOver.promise;
+      try {
+        await before;
+        const from = bus.#poster;
+        await bus.#exchange.publish(from, payloads, options, plain, receipt);
+        return receipt;
+      } finally {
+        receipt.finish();
+        isOver.resolve();
+      }
+    };
     namesOn = (bus) => bus.#exchange.names;
     lendDevice = (bus, deviceId) => {
       bus.#exchange.deviceId ??= deviceId;
@@ -313,32 +330,6 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const { deviceId = options.target ?? this.#exchange.deviceId } =
       this.#options;
     return deviceId === undefined ? options : { deviceId, ...options };
-  }
-
-  async #publish(
-    inputs: readonly Postable[],
-    options: FrameOptions,
-    expected?: readonly string[],
-  ): Promise<Receipt> {
-    this.#checkOpen("post");
-    const { plain } = this.#options;
-    const receipt = new Receipt();
-    if (expected !== undefined) receipt.expected = expected;
-    this.#receipts.add(receipt);
-    receipt.handled.then(() => this.#receipts.delete(receipt));
-    // One post after the other keeps the order.
-    const before = this.#posts;
-    const isOver = Promise.withResolvers<void>();
-    this.#posts = isOver.promise;
-    try {
-      await before;
-      const from = this.#poster;
-      await this.#exchange.publish(from, inputs, options, plain, receipt);
-      return receipt;
-    } finally {
-      receipt.finish();
-      isOver.resolve();
-    }
   }
 
   /** Waits until every subscriber has finished with all that was posted before. */

@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers";
+import { setImmediate } from "node:timers/promises";
 import type { Logger } from "../logger.ts";
 import { buildAll } from "../message/message.ts";
 import { Message, MessageError, type WireMessage } from "../message/mod.ts";
@@ -12,7 +12,6 @@ import {
   type Frame,
   type FrameOptions,
   type Postable,
-  toWire,
   type Wire,
 } from "./frame.ts";
 import { Links } from "./links.ts";
@@ -22,13 +21,6 @@ import { type Failure, Receipt, Retry } from "./receipt.ts";
 import { checkNames, type GroupSeat } from "./roster.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { WatchWindow } from "./watch.ts";
-
-/**
- * A chunk ends at so many messages, or bytes of messages, whichever comes first:
- * several fit into a link, so that one is read while another one is written.
- */
-const CHUNK_MESSAGES = 512;
-const CHUNK_BYTES = 2 ** 18;
 
 /** The longest time that a thread works on messages in one go, in milliseconds. */
 const SLICE = 8;
@@ -265,21 +257,31 @@ export class Exchange {
     if (!this.#isOpen) await this.#open();
     this.#posted += inputs.length;
     for (let first = 0; first < inputs.length;) {
-      await this.#room(from);
-      const roster = this.#membership.update();
-      const chunk = cut(inputs, first, options, this.#links.isWanted);
-      // Whoever comes from here on has not got it.
-      if (roster !== undefined) {
-        receipt.handOut(chunk.end, `${roster.name} ${roster.serial}`);
+      for (const subscriber of this.#subscribers) {
+        while (subscriber !== from && subscriber.full) await subscriber.room();
       }
+      const stamp = this.#membership.update();
+      const { chunk, rooms } = this.#links.send(
+        inputs,
+        first,
+        options,
+        receipt,
+      );
+      // Whoever comes from here on has not got it.
+      if (stamp !== undefined) receipt.handOut(chunk.end, stamp);
       if (receipt.expected.length > 0) {
-        const { names } = this.#membership;
+        const { names, roster } = this.#membership;
         const present = new Set([...names, ...this.#links.names]);
         receipt.noteMissed(chunk, present, roster?.name);
       }
-      const rooms = this.#links.send(chunk, receipt);
-      await this.#hand(chunk, plain, receipt);
-      await Promise.all(rooms);
+      if (this.#isListening) this.#hand(chunk, plain, receipt);
+      else await this.#handToOnlookers(chunk, plain, receipt);
+      if (plain) {
+        // Handlers go on first: to post takes longer than to deliver.
+        await undefined;
+        this.#plain.post();
+      }
+      if (rooms.length > 0) await Promise.all(rooms);
       await yieldToEventLoop();
       first = chunk.end;
     }
@@ -293,12 +295,11 @@ export class Exchange {
   }
 
   /** Hands messages to the subscribers in this thread, to who watches here, and to plain listeners. */
-  async #hand(chunk: Chunk, plain: boolean, receipt: Receipt): Promise<void> {
-    if (plain) this.#plain.refill();
-    if (!this.#isListening) {
-      return await this.#handToOnlookers(chunk, plain, receipt);
-    }
-    const { inputs, first, options } = chunk;
+  #hand(
+    { inputs, first, options }: Chunk,
+    plain: boolean,
+    receipt: Receipt,
+  ): void {
     for (const [i, received] of receiveAll(inputs, options).entries()) {
       if (!(received instanceof Message)) {
         receipt.fail({ ...received, index: first + i });
@@ -306,16 +307,11 @@ export class Exchange {
       }
       // Only subscribers get it again.
       if (typeof options.retries?.[i] !== "string") {
-        if (plain && this.#plain.admit()) {
-          this.#plain.take(received, inputs[i]!);
-        }
+        if (plain) this.#plain.take(received, inputs[i]!);
         for (const watch of this.#watches) watch.offer(received);
       }
       this.#deliver(received, i, first + i, options, receipt);
     }
-    // Handlers go on first: to post takes longer than to deliver.
-    await undefined;
-    this.#plain.post();
   }
 
   /**
@@ -363,7 +359,11 @@ export class Exchange {
     { messages, options }: Frame,
     receipt: Receipt,
   ): Promise<void> {
-    do await this.#room(); while (this.#subscribers.some(({ full }) => full));
+    for (;;) {
+      const busy = this.#subscribers.find(({ full }) => full);
+      if (busy === undefined) break;
+      await busy.room();
+    }
     const building = { ...this.#ours, ...options };
     for (const [i, received] of receiveAll(messages, building).entries()) {
       // The publisher may have given this thread up, and the messages to others.
@@ -467,14 +467,6 @@ export class Exchange {
     return deviceId === undefined ? {} : { deviceId };
   }
 
-  /** Resolves when the subscribers have room for more. */
-  async #room(except?: Subscriber): Promise<void> {
-    for (const subscriber of this.#subscribers) {
-      if (subscriber === except) continue;
-      while (subscriber.full) await subscriber.room();
-    }
-  }
-
   #onSubscriberDropped(error: DroppedError): void {
     this.#dropped++;
     this.#reportDropped(error);
@@ -518,35 +510,6 @@ export class Exchange {
   }
 }
 
-/** Cuts the chunk out of a post that begins at a place; on the wire, too, if `isWired`. */
-function cut(
-  inputs: readonly Postable[],
-  first: number,
-  options: FrameOptions,
-  isWired: boolean,
-): Chunk {
-  let end = Math.min(first + CHUNK_MESSAGES, inputs.length);
-  let wire: Wire[] | undefined;
-  if (isWired) {
-    wire = [];
-    for (let bytes = 0; first + wire.length < end && bytes < CHUNK_BYTES;) {
-      const message = toWire(inputs[first + wire.length]!);
-      wire.push(message);
-      bytes += message.length;
-    }
-    end = first + wire.length;
-  }
-  return {
-    first,
-    end,
-    inputs: inputs.slice(first, end),
-    wire,
-    options: end - first === inputs.length
-      ? options
-      : cutOptions(options, first, end),
-  };
-}
-
 /** Builds what was posted into messages, or tells why there is none. */
 function receiveAll(
   inputs: readonly (Postable | Wire | WireMessage)[],
@@ -578,22 +541,15 @@ function receiveAll(
   return all;
 }
 
-let workingSince = 0;
-let isWorking = false;
+/** When timers and sockets had their turn, as far as is known. */
+let yielded = performance.now();
 
 /**
  * Lets timers and sockets have their turn in the middle of a long stream of
  * messages.
- *
- * @returns A promise to wait for, when it is time.
  */
-function yieldToEventLoop(): Promise<void> | undefined {
-  if (!isWorking) {
-    isWorking = true;
-    workingSince = performance.now();
-    setImmediate(() => isWorking = false);
-    return undefined;
-  }
-  if (performance.now() - workingSince < SLICE) return undefined;
-  return new Promise((resolve) => setImmediate(resolve));
+async function yieldToEventLoop(): Promise<void> {
+  if (performance.now() - yielded < SLICE) return;
+  await setImmediate();
+  yielded = performance.now();
 }

@@ -1,5 +1,14 @@
 import type { DroppedError } from "./errors.ts";
-import { type Chunk, encodeFrame, type Frame } from "./frame.ts";
+import {
+  type Chunk,
+  cutOptions,
+  encodeFrame,
+  type Frame,
+  type FrameOptions,
+  type Postable,
+  toWire,
+  type Wire,
+} from "./frame.ts";
 import { Group } from "./group.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import type { Membership } from "./membership.ts";
@@ -8,6 +17,13 @@ import type { Receipt } from "./receipt.ts";
 import type { Member } from "./roster.ts";
 import { SubscriberLink } from "./subscriber_link.ts";
 import { WatchedLink, WatchingLink } from "./watch_link.ts";
+
+/**
+ * A chunk ends at so many messages, or bytes of messages, whichever comes first:
+ * several fit into a link, so that one is read while another one is written.
+ */
+const CHUNK_MESSAGES = 512;
+const CHUNK_BYTES = 2 ** 18;
 
 /** Connects the links with their exchange. */
 export interface LinksOptions {
@@ -50,13 +66,6 @@ export class Links {
     return [...this.#toSubscribers.values()].flatMap(({ names }) => names);
   }
 
-  /** Tells whether anybody elsewhere takes messages now. */
-  get isWanted(): boolean {
-    return this.#toSubscribers.size > 0 ||
-      this.#groups.values().some(({ isWanting }) => isWanting) ||
-      this.#toWatchers.values().some(({ isFull }) => !isFull);
-  }
-
   /** Makes links to whoever subscribes or watches, now and later. */
   open(): void {
     if (this.#isOpen) return;
@@ -67,13 +76,37 @@ export class Links {
   }
 
   /**
-   * Sends messages to the subscribers, and to those who watch. Those who watch
-   * are told how many they do not get.
+   * Sends the first messages of those from a place on, as many as travel together,
+   * to the subscribers and to those who watch. Those who watch are told how many
+   * they do not get.
    *
+   * @param first The place in the post.
    * @param receipt Takes what becomes of them.
-   * @returns Promises of room, of those who have none.
+   * @returns Which messages these were, and promises of room, of those who have none.
    */
-  send(chunk: Chunk, receipt: Receipt): Promise<void>[] {
+  send(
+    inputs: readonly Postable[],
+    first: number,
+    options: FrameOptions,
+    receipt: Receipt,
+  ): { chunk: Chunk; rooms: readonly Promise<void>[] } {
+    const isAlone = this.#toSubscribers.size === 0 && this.#groups.size === 0 &&
+      this.#toWatchers.size === 0;
+    const chunk = isAlone && inputs.length <= CHUNK_MESSAGES
+      ? { first: 0, end: inputs.length, inputs, wire: undefined, options }
+      : cut(inputs, first, options, this.#isWanted());
+    const rooms = isAlone ? [] : this.#sendChunk(chunk, receipt);
+    return { chunk, rooms };
+  }
+
+  /** Tells whether anybody elsewhere takes messages now. */
+  #isWanted(): boolean {
+    return this.#toSubscribers.size > 0 ||
+      this.#groups.values().some(({ isWanting }) => isWanting) ||
+      this.#toWatchers.values().some(({ isFull }) => !isFull);
+  }
+
+  #sendChunk(chunk: Chunk, receipt: Receipt): Promise<void>[] {
     const { first, inputs: { length: count }, wire, options } = chunk;
     if (wire === undefined) {
       for (const link of this.#toWatchers.values()) link.skip(count);
@@ -231,4 +264,33 @@ export class Links {
     for (const link of this.#toWatchers.values()) link.end();
     this.#toWatchers.clear();
   }
+}
+
+/** Cuts the chunk out of a post that begins at a place; on the wire, too, if `isWired`. */
+function cut(
+  inputs: readonly Postable[],
+  first: number,
+  options: FrameOptions,
+  isWired: boolean,
+): Chunk {
+  let end = Math.min(first + CHUNK_MESSAGES, inputs.length);
+  let wire: Wire[] | undefined;
+  if (isWired) {
+    wire = [];
+    for (let bytes = 0; first + wire.length < end && bytes < CHUNK_BYTES;) {
+      const message = toWire(inputs[first + wire.length]!);
+      wire.push(message);
+      bytes += message.length;
+    }
+    end = first + wire.length;
+  }
+  return {
+    first,
+    end,
+    inputs: inputs.slice(first, end),
+    wire,
+    options: end - first === inputs.length
+      ? options
+      : cutOptions(options, first, end),
+  };
 }

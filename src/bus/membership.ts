@@ -99,6 +99,7 @@ export class Membership {
   #isAnchored = false;
   #members = new Map<number, Member>();
   #version = -1;
+  #stamp: string | undefined;
   #names: readonly string[] = [];
   #told = "";
   #watches = false;
@@ -254,12 +255,16 @@ export class Membership {
   /**
    * Looks who has come, gone or changed, if anybody has.
    *
-   * @returns The roster, as soon as this thread is on it.
+   * @returns Names the roster, as soon as this thread is on it, and the last number
+   * that was given out before the look.
    */
-  update(): Roster | undefined {
+  update(): string | undefined {
     const roster = this.#roster;
-    if (roster === undefined || roster.version === this.#version) return roster;
-    this.#version = roster.version;
+    if (roster === undefined) return undefined;
+    const version = Atomics.load(roster.version, 0);
+    if (version === this.#version) return this.#stamp;
+    this.#version = version;
+    this.#stamp = `${roster.name} ${version}`;
     const before = this.#members;
     const members = roster.members(before);
     members.delete(this.#self!.place);
@@ -275,7 +280,7 @@ export class Membership {
       this.#watch(member);
       this.#options.onMember(member);
     }
-    return roster;
+    return this.#stamp;
   }
 
   /** Leaves the bus. */
@@ -450,9 +455,9 @@ export class Membership {
   /** Notices what changes on the roster, for as long as this thread is on it. */
   async #observe(roster: Roster): Promise<void> {
     while (!this.#closing.signal.aborted && this.#roster === roster) {
-      const { version } = roster;
+      const version = Atomics.load(roster.version, 0);
       this.update();
-      await roster.changed(version);
+      await Atomics.waitAsync(roster.version, 0, version).value;
     }
   }
 

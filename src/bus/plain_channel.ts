@@ -23,9 +23,6 @@ const FLOOD_RATE = { frames: 1000, bytes: 2 ** 20 };
  */
 const BURST = { frames: 64, bytes: 2 ** 20 };
 
-/** In a flood, one message of so many looks at the clock, which is slow. */
-const PATIENCE = 16;
-
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
  * BroadcastChannel as plain objects, and what the listeners post comes in.
@@ -47,7 +44,7 @@ export class PlainChannel {
   #bytes = BURST.bytes;
   #filled = performance.now();
   #rate = RATE;
-  #looks = 0;
+  #hasLooked = false;
   #taken: WireMessage[] = [];
 
   /**
@@ -79,9 +76,12 @@ export class PlainChannel {
   /** Tells whether one more message may go out. Where none may, a flood has begun. */
   admit(): boolean {
     if (this.#frames >= 1 && this.#bytes > 0) return true;
-    const inFlood = this.#rate === FLOOD_RATE;
-    if (!inFlood || ++this.#looks % PATIENCE === 0) this.refill();
-    if (this.#frames >= 1 && this.#bytes > 0) return true;
+    // Once between two posts is enough: a look at the clock is slow.
+    if (!this.#hasLooked) {
+      this.#hasLooked = true;
+      this.#refill();
+      if (this.#frames >= 1 && this.#bytes > 0) return true;
+    }
     this.#rate = FLOOD_RATE;
     if (this.skipped++ === 0) {
       this.#logger.debug(
@@ -93,12 +93,14 @@ export class PlainChannel {
   }
 
   /**
-   * Takes a message, as it is now, to {@linkcode post} it.
+   * Takes a message, as it is now, to {@linkcode post} it, if there is room.
    *
    * @param source What it comes of: bytes of which it has just been built, or a
    * message that its author may have put anything into.
    */
   take(message: Message, source: Postable): void {
+    const hasRoom = this.#frames >= 1 && this.#bytes > 0;
+    if (!hasRoom && !this.admit()) return;
     const isBuilt = source instanceof Uint8Array;
     const wire = isBuilt ? wireOf(message) : message.toJSON();
     const size = isBuilt ? source.length : roughSize(wire);
@@ -109,8 +111,9 @@ export class PlainChannel {
 
   /** Resolves when a frame may go out, however large, since nobody else is kept waiting. */
   async pace(): Promise<void> {
+    this.#bytes = Math.max(this.#bytes, 1);
     while (this.#frames < 1) {
-      this.refill();
+      this.#refill();
       if (this.#frames >= 1) return;
       // Timers are too coarse for single frames.
       const missing = BURST.frames - this.#frames;
@@ -121,7 +124,7 @@ export class PlainChannel {
   }
 
   /** Adds what has become free since the last look at the clock. */
-  refill(): void {
+  #refill(): void {
     const now = performance.now();
     const seconds = (now - this.#filled) / 1000;
     const { frames, bytes } = this.#rate;
@@ -135,6 +138,8 @@ export class PlainChannel {
 
   /** Posts what it has taken. */
   post(): void {
+    this.#hasLooked = false;
+    if (this.#taken.length === 0) return;
     const taken = this.#taken;
     this.#taken = [];
     for (const wire of taken) {

@@ -98,8 +98,9 @@ export class Receipt {
    */
   readonly missed: Missed[] = [];
   // The first one stands for handing the messages out.
-  #open = 1;
+  #busy = 1;
   readonly #work: Work | undefined;
+  readonly #open: Set<Receipt> | undefined;
   readonly #failures: Failure[] = [];
   readonly #known = new Set<string>();
   readonly #handed: { end: number; stamp: string }[] = [];
@@ -111,9 +112,12 @@ export class Receipt {
    * @param work Takes note of what is going on, so that whoever has sent the
    * messages here knows it should this thread be lost; left out for messages of
    * this thread.
+   * @param open Has this receipt in it until everybody is finished.
    */
-  constructor(work?: Work) {
+  constructor(work?: Work, open?: Set<Receipt>) {
     this.#work = work;
+    this.#open = open;
+    open?.add(this);
     const handled = Promise.withResolvers<readonly Failure[]>();
     this.handled = handled.promise;
     this.#resolve = handled.resolve;
@@ -218,7 +222,7 @@ export class Receipt {
    * @returns What `finish` takes.
    */
   begin(index?: number): number {
-    this.#open++;
+    this.#busy++;
     return index === undefined || this.#work === undefined
       ? -1
       : this.#work.begin(index);
@@ -247,7 +251,9 @@ export class Receipt {
    */
   finish(token = -1): void {
     if (token >= 0) this.#work!.end(token);
-    if (--this.#open === 0) this.#resolve(this.#failures);
+    if (--this.#busy > 0) return;
+    this.#open?.delete(this);
+    this.#resolve(this.#failures);
   }
 }
 

@@ -1,13 +1,12 @@
-/** "bus3" in ASCII, so that other memory is not taken for a roster. */
-const MAGIC = 0x62757333;
+/** "bus4" in ASCII, so that other memory is not taken for a roster. */
+const MAGIC = 0x62757334;
 
 /** Threads that can be on one bus at the same time. */
 const PLACES = 512;
 
 // Words of the header.
 const VERSION = 1;
-const SERIAL = 2;
-const USED = 3;
+const USED = 2;
 const NAME = 4;
 const ECHOES = 8;
 /** Words before the hashes of the echoes. */
@@ -105,10 +104,10 @@ export function isRosterMemory(memory: unknown): memory is SharedArrayBuffer {
  * Who is on a bus, in memory that all its threads share.
  *
  * ```text
- * word 0    "bus3"
- *      1    version     counted up with every change; who waits for one sleeps on it
- *      2    serial      the number that was given out last
- *      3    used        places that were ever taken
+ * word 0    "bus4"
+ *      1    version     counted up with every change, and for every number that is
+ *                       given out; who waits for a change sleeps on it
+ *      2    used        places that were ever taken
  *      4    name        two random words, which tell this roster from others
  *      8    echoes      frames on the plain channel, see `Echoes`
  *     16    hashes      4096 f64
@@ -124,6 +123,8 @@ export class Roster {
   readonly buffer: SharedArrayBuffer;
   /** Tells this roster from others. */
   readonly name: string;
+  /** A word that is another number after everything that is written here. */
+  readonly version: Int32Array;
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
 
@@ -131,6 +132,7 @@ export class Roster {
   constructor(buffer?: SharedArrayBuffer) {
     this.buffer = buffer ?? new SharedArrayBuffer(BYTES);
     this.#words = new Int32Array(this.buffer);
+    this.version = this.#words.subarray(VERSION, VERSION + 1);
     this.#bytes = new Uint8Array(this.buffer);
     if (buffer === undefined) {
       this.#words.set(crypto.getRandomValues(new Int32Array(2)), NAME);
@@ -138,16 +140,6 @@ export class Roster {
     }
     this.name = [...this.#words.subarray(NAME, NAME + 2)]
       .map((word) => (word >>> 0).toString(36)).join("-");
-  }
-
-  /** Changes with everything that is written here. */
-  get version(): number {
-    return Atomics.load(this.#words, VERSION);
-  }
-
-  /** The number that was given out last. */
-  get serial(): number {
-    return Atomics.load(this.#words, SERIAL);
   }
 
   /** The memory of the frames on the plain channel: their count, and their hashes. */
@@ -160,12 +152,7 @@ export class Roster {
 
   /** Gives out a number that nobody else gets, greater than all before. */
   nextSerial(): number {
-    return Atomics.add(this.#words, SERIAL, 1) + 1;
-  }
-
-  /** Resolves when the version is another one. */
-  async changed(version: number): Promise<void> {
-    await Atomics.waitAsync(this.#words, VERSION, version).value;
+    return Atomics.add(this.version, 0, 1) + 1;
   }
 
   /**
@@ -323,8 +310,8 @@ export class Roster {
   }
 
   #change(): void {
-    Atomics.add(this.#words, VERSION, 1);
-    Atomics.notify(this.#words, VERSION);
+    Atomics.add(this.version, 0, 1);
+    Atomics.notify(this.version, 0);
   }
 }
 

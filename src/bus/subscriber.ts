@@ -185,7 +185,7 @@ export class Subscriber {
           this.#followInTurn(subscription, message, index, receipt, result);
           continue;
         }
-        if (!isPending(result)) continue;
+        if (result === undefined || !isPending(result)) continue;
         this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
         this.#fail({ subscription, message, index, receipt }, error);
