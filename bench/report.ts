@@ -66,31 +66,35 @@ export class Comparison {
   }
 
   /**
-   * Makes a row of each measure and contender.
+   * Makes a row of each measure and contender, or one for each of its goals.
    *
-   * @param goalOf What is asked of a contender; that of a peer tells what it stands beside.
+   * @param goalsOf What is asked of a contender, and what a peer stands beside.
    */
-  rows(goalOf: (contender: string, measure: string) => Goal): Row[] {
+  rows(
+    goalsOf: (contender: string, measure: string) => Goal | readonly Goal[],
+  ): Row[] {
     return [...this.#measures].flatMap(([measure, { unit, figures }]) =>
-      [...figures].map(([contender, values]): Row => {
-        const { to, ratio, figure } = goalOf(contender, measure);
-        const value = median(values);
-        const base = median(figures.get(to ?? "") ?? []);
-        const isAsked = contender.startsWith("ours");
-        return {
-          what: `${contender}: ${measure}`,
-          value,
-          unit,
-          ...(isAsked && figure !== undefined && { must: figure }),
-          ...(to !== undefined && to !== contender && base > 0 && {
-            ratio: {
-              to,
-              value: value / base,
-              ...(isAsked && ratio !== undefined && { must: ratio }),
-            },
-          }),
-        };
-      })
+      [...figures].flatMap(([contender, values]) =>
+        [goalsOf(contender, measure)].flat().map((goal): Row => {
+          const { to, ratio, figure } = goal as Goal;
+          const value = median(values);
+          const base = median(figures.get(to ?? "") ?? []);
+          const isAsked = contender.startsWith("ours");
+          return {
+            what: `${contender}: ${measure}`,
+            value,
+            unit,
+            ...(isAsked && figure !== undefined && { must: figure }),
+            ...(to !== undefined && to !== contender && base > 0 && {
+              ratio: {
+                to,
+                value: value / base,
+                ...(isAsked && ratio !== undefined && { must: ratio }),
+              },
+            }),
+          };
+        })
+      )
     );
   }
 }

@@ -4,43 +4,20 @@
  *
  *     consumer.ts CONTENDER SOCKET QUEUE [COUNT [BATCH]]
  *
- * It says "started" once it takes messages, and after every COUNT of them "done"
- * with its {@linkcode Turn}. It ends when stdin does. Those by hand take up to
+ * It says "started" once it takes messages, and what `count.ts` says. It ends when
+ * stdin does. Those by hand take up to
  * BATCH at once, and look every second whether they shall stop, as Platypush does.
  */
 // deno-lint-ignore-file no-console -- this is a program
 import { createClient, RESP_TYPES } from "@redis/client";
 import type { RedisBackend, RedisBackendOptions } from "../../mod.ts";
-import type { Contender, Turn } from "./process.ts";
+import { beginNow, countOne, sinceBegin } from "./count.ts";
+import type { Contender } from "./process.ts";
 
 const [contender, path, queue] = Deno.args as [Contender, string, string];
-const count = Number(Deno.args[3] ?? 0);
 const batch = Deno.args[4] ?? "512";
 const decoder = new TextDecoder();
 const bytes = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
-
-/** Milliseconds since 1970, which count alike in all processes. */
-function now(): number {
-  return performance.timeOrigin + performance.now();
-}
-
-let begin = 0;
-let first = 0;
-let handled = 0;
-let latencies: number[] = [];
-
-/** Counts a message; `sent` is when that was, if it says so. */
-function countOne(sent?: unknown): void {
-  if (handled++ === 0) first = now();
-  if (typeof sent === "number") {
-    latencies.push(Math.round((now() - sent) * 1000));
-  }
-  if (handled !== count) return;
-  const turn: Turn = { begin, first, last: now(), latencies };
-  console.log("done", JSON.stringify(turn));
-  handled = 0;
-  latencies = [];
-}
 
 function handle(payload: Uint8Array): void {
   countOne(JSON.parse(decoder.decode(payload)).args.sent);
@@ -127,7 +104,7 @@ async function startOurs(
   listen?: (bus: RedisBackend["bus"]) => void,
 ): Promise<void> {
   const { Bus, Event, RedisBackend } = await import("../../mod.ts");
-  begin = now();
+  beginNow();
   const bus = new Bus();
   if (listen) listen(bus);
   else bus.registerHandler(Event, ({ args }) => countOne(args.sent));
@@ -170,6 +147,10 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
     startOurs({}, async (bus) => {
       for await (const _ of bus) countOne();
     }),
+  "ours, handler in a worker": async () => {
+    await startOurs({}, () => {});
+    await listenInWorkers(1, "bus");
+  },
   "ours, 1,000 queues": () =>
     startOurs({
       queue: Array.from({ length: 1000 }, (_, at) => `${queue}${at}`),
@@ -213,8 +194,8 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   },
 };
 
-begin = now();
+beginNow();
 await ways[contender as keyof typeof ways]();
-console.log("started", now() - begin);
+console.log("started", sinceBegin());
 for await (const _ of Deno.stdin.readable);
 Deno.exit(0);

@@ -8,6 +8,7 @@ export type Contender =
   | "ours, at most once"
   | "ours, async handler"
   | "ours, for await"
+  | "ours, handler in a worker"
   | "ours, 1,000 queues"
   | "ours, 60 workers"
   | "bare client"
@@ -162,6 +163,21 @@ export function push(
   return redis.command(
     isStream ? ["XADD", queue, "*", "message", text] : ["RPUSH", queue, text],
   );
+}
+
+/** Adds a message to a contender's queue many times, at once. */
+export async function fill(
+  redis: Connection,
+  contender: Contender,
+  queue: string,
+  text: string,
+  count: number,
+): Promise<void> {
+  const add = contender === "streams by hand"
+    ? "redis.call('XADD', KEYS[1], '*', 'message', ARGV[1])"
+    : "redis.call('RPUSH', KEYS[1], ARGV[1])";
+  const script = `for _ = 1, tonumber(ARGV[2]) do ${add} end`;
+  await redis.command(["EVAL", script, "1", queue, text, String(count)]);
 }
 
 /** The number of commands that a server has run, also within scripts. */
