@@ -1,26 +1,27 @@
 /**
  * What a message costs that none of many hooks wants.
  *
- *     deno run bench/conditions.ts
+ *     deno task bench:conditions
  *
  * Each round measures every number of hooks once, so that a machine that grows
- * slower or faster meanwhile favours none. The medians of the rounds are
- * printed.
+ * slower or faster meanwhile favours none.
  */
-// deno-lint-ignore-file no-console
 import { createLogger } from "../src/logger.ts";
 import { readCondition } from "../src/message/condition.ts";
 import { HookTable } from "../src/message/hook_table.ts";
 import { type Condition, Event } from "../src/message/mod.ts";
-import { median } from "./report.ts";
+import { Comparison, report } from "./report.ts";
 import { CLIMATE, sensorEvent } from "./sensor_event.ts";
 
 const ROUNDS = 15;
 const MESSAGES = 5_000;
-const COUNTS = [0, 10, 100, 1_000, 10_000] as const;
+const COUNTS = [1, 10, 100, 1_000, 10_000] as const;
 
 const event = Event.build(sensorEvent(CLIMATE));
 const logger = createLogger("message");
+
+const label = (count: number): string =>
+  `${count.toLocaleString("en")} ${count === 1 ? "hook" : "hooks"}`;
 
 /** Hooks as a home has them: on classes, on rooms, on numbers. */
 const kinds: Readonly<Record<string, (index: number) => Condition>> = {
@@ -57,26 +58,24 @@ function measure(table: HookTable<number>, messages: number): number {
   return (performance.now() - start) / messages * 1e6;
 }
 
-console.log(
-  "hooks".padEnd(34) + COUNTS.map((count) => `${count}`.padStart(12)).join(""),
-);
+const comparison = new Comparison(/hook/);
 for (const [name, condition] of Object.entries(kinds)) {
   const tables = COUNTS.map((count) => tableOf(count, condition));
-  const times = COUNTS.map((): number[] => []);
   for (let round = -3; round < ROUNDS; round++) {
-    for (const [index, table] of tables.entries()) {
+    for (const [at, table] of tables.entries()) {
       const messages = name.startsWith("the same")
-        ? Math.min(MESSAGES, Math.ceil(1e5 / COUNTS[index]!))
+        ? Math.min(MESSAGES, Math.ceil(1e5 / COUNTS[at]!))
         : MESSAGES;
       const time = measure(table, messages);
       // The first rounds are for the compiler.
-      if (round >= 0) times[index]!.push(time);
+      if (round >= 0) comparison.add(label(COUNTS[at]!), name, time, "ns");
     }
   }
-  console.log(
-    name.padEnd(34) +
-      times.map((list) => `${median(list).toFixed(0)} ns`.padStart(12)).join(
-        "",
-      ),
-  );
 }
+await report(
+  "conditions",
+  comparison.rows((contender) => ({
+    to: label(10),
+    ...(contender === label(10_000) && { ratio: "≤ 1.5" }),
+  })),
+);

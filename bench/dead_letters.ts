@@ -8,7 +8,7 @@
  */
 import { encodeDeadLetter } from "../src/redis/dead_letter.ts";
 import { Connection, DeadLetters, startRedis } from "../src/redis/mod.ts";
-import { report, type Row } from "./report.ts";
+import { percentile, report, type Row } from "./report.ts";
 
 const COUNTS = Deno.args.length > 0 ? Deno.args.map(Number) : [10_000, 100_000];
 const QUEUE = "bench";
@@ -18,7 +18,7 @@ const payload = new TextEncoder().encode("x".repeat(330));
 await using server = await startRedis();
 await using redis = await Connection.connect(server.redisArgs);
 await using dead = new DeadLetters(server.redisArgs, { queue: QUEUE });
-await redis.command(["CONFIG", "SET", "slowlog-log-slower-than", "200"]);
+await redis.command(["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
 await redis.command(["CONFIG", "SET", "slowlog-max-len", "100000"]);
 
 async function bury(count: number): Promise<void> {
@@ -45,14 +45,13 @@ async function serverTime(): Promise<number> {
   return times.reduce((sum, [, seconds]) => sum + Number(seconds) * 1e6, 0);
 }
 
-/** The longest time that a script has held the server up, in milliseconds. */
-async function longestScript(): Promise<number> {
+/** How long each script has held the server up, in milliseconds. */
+async function scriptTimes(): Promise<number[]> {
   const log = await redis.command<[number, number, number, string[]][]>(
     ["SLOWLOG", "GET", "100000"],
   );
-  const scripts = log.filter(([, , , [name]]) => name?.startsWith("EVAL"));
-  return Math.max(0, ...scripts.map(([, , microseconds]) => microseconds)) /
-    1000;
+  return log.filter(([, , , [name]]) => name?.startsWith("EVAL"))
+    .map(([, , microseconds]) => microseconds / 1000);
 }
 
 const rows: Row[] = [];
@@ -65,6 +64,7 @@ for (const verb of ["purge", "requeue"] as const) {
     const start = performance.now();
     const done = await dead[verb]({ reason: "failed" });
     const value = (performance.now() - start) * 1000 / count;
+    const scripts = await scriptTimes();
     if (done !== count / 2) throw new Error(`${done} of ${count / 2} ${verb}d`);
     first ??= value;
     const what = `${verb} every second one of ${count}`;
@@ -77,12 +77,17 @@ for (const verb of ["purge", "requeue"] as const) {
       value,
       unit: "µs",
       ...(value !== first && {
-        ratio: { to: `with ${COUNTS[0]}`, value: value / first, must: "≤ 2" },
+        ratio: { to: `with ${COUNTS[0]}`, value: value / first, must: "≤ 1.5" },
       }),
     }, {
-      what: `${what}, longest script`,
-      value: await longestScript(),
+      what: `${what}, 99 of 100 scripts`,
+      value: percentile(scripts, 0.99),
       unit: "ms",
+    }, {
+      what: `${what}, longest script`,
+      value: Math.max(...scripts),
+      unit: "ms",
+      must: "≤ 2",
     });
   }
 }

@@ -49,6 +49,13 @@ export class Comparison {
     { unit: string; figures: Map<string, number[]> }
   >();
 
+  readonly #ours: RegExp;
+
+  /** @param ours Who those are of whom something is asked, by their names. */
+  constructor(ours = /^ours/) {
+    this.#ours = ours;
+  }
+
   /** Takes figures of a contender down, one or those of a round. */
   add(
     contender: string,
@@ -79,7 +86,7 @@ export class Comparison {
           const { to, ratio, figure } = goal as Goal;
           const value = median(values);
           const base = median(figures.get(to ?? "") ?? []);
-          const isAsked = contender.startsWith("ours");
+          const isAsked = this.#ours.test(contender);
           return {
             what: `${contender}: ${measure}`,
             value,
