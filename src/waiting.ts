@@ -45,6 +45,31 @@ export function sleep(
   return promise;
 }
 
+/** Keeps the process alive until the end of the block, which promises alone do not. */
+export function keepAwake(): Disposable {
+  const timer = setInterval(() => {}, LONGEST_TIMER);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/**
+ * Calls a function when a signal is aborted, and at once where it was before.
+ *
+ * @param signal The signal; without one, nothing is called.
+ * @param act Called without arguments, once at most.
+ * @returns Ends it: from then on, nothing is called.
+ */
+export function whenAborted(
+  signal: AbortSignal | undefined,
+  act: () => unknown,
+): Disposable {
+  const listener = (): void => void act();
+  if (signal?.aborted) act();
+  else signal?.addEventListener("abort", listener, { once: true });
+  return {
+    [Symbol.dispose]: () => signal?.removeEventListener("abort", listener),
+  };
+}
+
 /**
  * Waits for a promise, but not beyond a time limit.
  *
@@ -74,18 +99,13 @@ export async function settledWithin(
  * @returns The promise's value.
  * @throws What the promise rejects with, or the signal's reason.
  */
-export function unlessAborted<Value>(
+export async function unlessAborted<Value>(
   promise: Promise<Value>,
   signal: AbortSignal,
 ): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() =>
-      signal.removeEventListener("abort", abort)
-    );
-  });
+  const aborted = Promise.withResolvers<never>();
+  using _watch = whenAborted(signal, () => aborted.reject(signal.reason));
+  return await Promise.race([aborted.promise, promise]);
 }
 
 /**
@@ -104,14 +124,12 @@ export async function withTimeLimit<Value>(
 ): Promise<Value> {
   const end = new AbortController();
   const abort = (): void => end.abort();
-  if (signal.aborted) abort();
-  signal.addEventListener("abort", abort);
+  using _watch = whenAborted(signal, abort);
   const timer = setTimeout(abort, Math.min(limit * 1000, LONGEST_TIMER));
   try {
     return await work(end.signal);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
   }
 }
 

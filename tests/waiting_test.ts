@@ -5,6 +5,7 @@ import {
   settledWithin,
   sleep,
   unlessAborted,
+  whenAborted,
   withTimeLimit,
 } from "../src/waiting.ts";
 
@@ -34,6 +35,23 @@ Deno.test("unlessAborted ends with the reason of the signal", async () => {
   abort.abort(new Error("enough"));
   await assert.rejects(waiting, /enough/);
   assert.equal(await unlessAborted(Promise.resolve(1), AbortSignal.any([])), 1);
+});
+
+Deno.test("whenAborted calls once, at once where it is over, and not after its block", () => {
+  const calls: string[] = [];
+  const abort = new AbortController();
+  const { signal } = abort;
+  using _never = whenAborted(undefined, () => calls.push("never"));
+  {
+    using _left = whenAborted(signal, () => calls.push("left"));
+  }
+  using _once = whenAborted(signal, () => calls.push("once"));
+  assert.equal(calls.length, 0);
+  abort.abort();
+  abort.abort();
+  assert.deepEqual(calls, ["once"]);
+  using _late = whenAborted(AbortSignal.abort(), () => calls.push("late"));
+  assert.deepEqual(calls, ["once", "late"]);
 });
 
 Deno.test("withTimeLimit ends the work when the time is over, with the signal, or at once", async () => {

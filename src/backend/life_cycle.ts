@@ -2,17 +2,11 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { checkOptions, checkValue, row, type Rows } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
-import {
-  LONGEST_TIMER,
-  settledWithin,
-  sleep,
-  unlessAborted,
-} from "../waiting.ts";
-import type { BackendOptions } from "./backend_options.ts";
+import { keepAwake, settledWithin, sleep, unlessAborted } from "../waiting.ts";
+import { BACKEND_OPTIONS, type BackendOptions } from "./backend_options.ts";
 
 /** The pause after an error in `loop()` where `pollSeconds` does not say, in seconds. */
 const ERROR_PAUSE = 5;
-const STOP_TIMEOUT = 10;
 /** Closing itself may take so long beyond that, in seconds. */
 const CLOSING_TIME = 3;
 
@@ -79,7 +73,8 @@ export abstract class LifeCycle implements AsyncDisposable {
     this.name = options.name ?? new.target.name;
     this.pollSeconds = options.pollSeconds;
     this.logger = logger;
-    this.stopTimeout = options.stopTimeout ?? STOP_TIMEOUT;
+    this.stopTimeout = options.stopTimeout ??
+      BACKEND_OPTIONS.stopTimeout.default;
     this.#daemon = options.daemon ?? false;
   }
 
@@ -388,12 +383,6 @@ const running = new AsyncLocalStorage<LifeCycle | undefined>();
 export function outsideRun<Result>(work: () => Result): Result {
   // Deno's `exit()` forgets it where the work waits for something.
   return running.run(undefined, work);
-}
-
-/** Keeps the process alive, which promises alone do not. */
-function keepAwake(): Disposable {
-  const timer = setInterval(() => {}, LONGEST_TIMER);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 function stoppedEarly(): DOMException {

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import type { Logger } from "../logger.ts";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
-import { sleep } from "../waiting.ts";
+import { sleep, whenAborted } from "../waiting.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 import type { KnownPeers } from "./identity.ts";
 import {
@@ -159,13 +159,12 @@ async function answers(
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({ host: args.host, port: args.port ?? 6379 });
   const fail = (): void => resolve(false);
-  late.addEventListener("abort", fail);
+  using _end = whenAborted(late, fail);
   socket.once("connect", () => resolve(true));
   socket.once("error", fail);
   try {
     return await promise;
   } finally {
-    late.removeEventListener("abort", fail);
     socket.destroy();
   }
 }

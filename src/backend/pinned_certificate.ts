@@ -1,6 +1,7 @@
 import { connect, type DetailedPeerCertificate } from "node:tls";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
+import { settledWithin } from "../waiting.ts";
 import type { KnownPeers } from "./identity.ts";
 
 /**
@@ -83,7 +84,7 @@ interface Shown {
 }
 
 /** The certificates that a server shows. */
-function certificatesOf(args: RedisArgs): Promise<Shown> {
+async function certificatesOf(args: RedisArgs): Promise<Shown> {
   const { promise, resolve, reject } = Promise.withResolvers<Shown>();
   const { connectTimeout } = parseRedisArgs(args);
   const socket = connect({
@@ -93,10 +94,6 @@ function certificatesOf(args: RedisArgs): Promise<Shown> {
     // It is the look at the certificate, and nothing is sent.
     rejectUnauthorized: false,
   });
-  const timer = setTimeout(
-    () => reject(new Error(`no answer within ${connectTimeout} s`)),
-    connectTimeout * 1_000,
-  );
   socket.once("secureConnect", () => {
     const own = socket.getPeerCertificate(true);
     let last = own;
@@ -108,8 +105,10 @@ function certificatesOf(args: RedisArgs): Promise<Shown> {
     resolve({ own, last });
   });
   socket.on("error", reject);
-  return promise.finally(() => {
-    clearTimeout(timer);
+  try {
+    if (await settledWithin(promise, connectTimeout)) return await promise;
+    throw new Error(`no answer within ${connectTimeout} s`);
+  } finally {
     socket.destroy();
-  });
+  }
 }

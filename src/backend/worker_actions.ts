@@ -1,3 +1,4 @@
+import { whenAborted } from "../waiting.ts";
 import { Bus } from "../bus/mod.ts";
 import { hasActions } from "../bus/bus.ts";
 import { toError } from "../bus/errors.ts";
@@ -181,8 +182,8 @@ export class WorkerActions {
     };
     this.#answers.set(call, answered.resolve);
     this.#busy.set(thread, (this.#busy.get(thread) ?? 0) + 1);
-    signal.addEventListener("abort", cancel, { once: true });
     try {
+      using _end = whenAborted(signal, cancel);
       const receipt = await bus.post(ActionCalls.call({
         call,
         thread,
@@ -201,7 +202,6 @@ export class WorkerActions {
       if (errors !== undefined) throw new Misfit(errors);
       return output;
     } finally {
-      signal.removeEventListener("abort", cancel);
       this.#answers.delete(call);
       const left = this.#busy.get(thread)! - 1;
       if (left > 0) this.#busy.set(thread, left);

@@ -5,11 +5,10 @@ import { option } from "@optique/core/primitives";
 import { Request, type Response } from "../../mod.ts";
 import { REQUEST_OPTIONS } from "../backend/message_sender.ts";
 import { isRecord } from "../message/json_value.ts";
-import { unlessAborted } from "../waiting.ts";
+import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./table.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
-import { whenAborted } from "./program.ts";
 import {
   type Destination,
   destination,

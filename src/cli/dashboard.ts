@@ -10,10 +10,10 @@ import {
 } from "../../mod.ts";
 import { isLoopback } from "../backend/service_place.ts";
 import { readEnvironment } from "../config/find_config_file.ts";
-import { unlessAborted } from "../waiting.ts";
+import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { note, printLine } from "./print.ts";
-import { UsageError, whenAborted } from "./program.ts";
+import { UsageError } from "./program.ts";
 import { redisOptions } from "./redis_options.ts";
 import { filled, helpOf, port } from "./values.ts";
 

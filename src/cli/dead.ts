@@ -28,7 +28,8 @@ import {
   resolvePlace,
 } from "./redis_options.ts";
 import { age, count } from "./values.ts";
-import { ExitCode, UsageError, whenAborted } from "./program.ts";
+import { ExitCode, UsageError } from "./program.ts";
+import { whenAborted } from "../waiting.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 
 /** `dead list`: prints a table of the dead letters. */

@@ -11,7 +11,8 @@ import {
   RedisBackend,
   summarize,
 } from "../../mod.ts";
-import { isInterruption, UsageError, whenAborted } from "./program.ts";
+import { isInterruption, UsageError } from "./program.ts";
+import { whenAborted } from "../waiting.ts";
 import { count, readPair, value } from "./values.ts";
 import {
   note,

@@ -23,12 +23,6 @@ export function isInterruption(
     : error instanceof DOMException && error.name === "AbortError";
 }
 
-/** Calls a function when a signal is aborted, also one that was before. */
-export function whenAborted(signal: AbortSignal, act: () => unknown): void {
-  if (signal.aborted) act();
-  else signal.addEventListener("abort", act, { once: true });
-}
-
 /**
  * The meaning of each exit code of a {@linkcode program}.
  *

@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import { ExitCode, UsageError, whenAborted } from "./program.ts";
+import { ExitCode, UsageError } from "./program.ts";
 import { object } from "@optique/core/constructs";
 import { message, text } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
@@ -16,7 +16,7 @@ import {
   type RequestFields,
   type Response,
 } from "../../mod.ts";
-import { unlessAborted } from "../waiting.ts";
+import { unlessAborted, whenAborted } from "../waiting.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
@@ -361,7 +361,7 @@ async function* readLines(
   const decoder = new TextDecoder();
   const reader = Deno.stdin.readable.getReader();
   const cancel = (): Promise<void> => reader.cancel();
-  signal.addEventListener("abort", cancel);
+  using _end = whenAborted(signal, cancel);
   let rest = "";
   let bytes = 0;
   try {
@@ -383,7 +383,6 @@ async function* readLines(
       if (done) return;
     }
   } finally {
-    signal.removeEventListener("abort", cancel);
     // A read that is still waiting would keep the process alive.
     await cancel();
   }

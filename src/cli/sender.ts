@@ -20,9 +20,9 @@ import { type PeerOptions, peerOptions } from "../backend/peer_access.ts";
 import { peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
 import { isScheduled } from "../redis/delayed.ts";
-import { unlessAborted } from "../waiting.ts";
+import { keepAwake, unlessAborted, whenAborted } from "../waiting.ts";
 import type { Needs } from "./explain_refusal.ts";
-import { isInterruption, UsageError, whenAborted } from "./program.ts";
+import { isInterruption, UsageError } from "./program.ts";
 import {
   type RedisOptions,
   redisOptions,
@@ -177,14 +177,10 @@ export async function withHub<T>(
   const { redisArgs = {}, deviceId } = await resolveOptions(flags);
   const own = !deviceId || deviceId === "*" ? Deno.hostname() : deviceId;
   // A server that is not there would keep the program alive for ever.
-  const awake = setInterval(() => {}, 2 ** 30);
-  try {
-    const opening = HubBus.open({ redisArgs, deviceId: own, daemon: true });
-    await using bus = await unlessAborted(opening, signal);
-    return await act(bus, own);
-  } finally {
-    clearInterval(awake);
-  }
+  using _awake = keepAwake();
+  const opening = HubBus.open({ redisArgs, deviceId: own, daemon: true });
+  await using bus = await unlessAborted(opening, signal);
+  return await act(bus, own);
 }
 
 const ONE_PLACE =

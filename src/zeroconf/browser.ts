@@ -1,3 +1,4 @@
+import { whenAborted } from "../waiting.ts";
 import { checkOptions, row, type Rows } from "../options.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
@@ -239,7 +240,7 @@ export async function* browse(
   const changes: ServiceChange[] = [];
   let more = Promise.withResolvers<void>();
   const wake = (): void => more.resolve();
-  signal?.addEventListener("abort", wake);
+  using _end = whenAborted(signal, wake);
   await using browser = new Browser({
     ...place,
     onChange: (change) => {
@@ -247,15 +248,11 @@ export async function* browse(
       wake();
     },
   });
-  try {
-    if (!signal?.aborted) await browser.start();
-    while (!signal?.aborted) {
-      yield* changes.splice(0);
-      if (signal?.aborted) return;
-      if (changes.length === 0) await more.promise;
-      more = Promise.withResolvers();
-    }
-  } finally {
-    signal?.removeEventListener("abort", wake);
+  if (!signal?.aborted) await browser.start();
+  while (!signal?.aborted) {
+    yield* changes.splice(0);
+    if (signal?.aborted) return;
+    if (changes.length === 0) await more.promise;
+    more = Promise.withResolvers();
   }
 }
