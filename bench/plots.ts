@@ -1,49 +1,175 @@
 /**
  * Shows what the benchmarks have measured last: for each file in
  * `bench/results` a table in `docs/performance.md`, where that has room for one,
- * and a bar chart in `docs/plots` for each picture that the page shows.
+ * and the pictures whose figures are there. What a picture says on top is made
+ * from its figures.
  *
  *     deno task bench:plots
  */
 // deno-lint-ignore-file no-console
-import * as echarts from "echarts";
 import { asked, type Result, type Row } from "./report.ts";
 
 const RESULTS = new URL("./results/", import.meta.url);
 const PAGE = new URL("../docs/performance.md", import.meta.url);
 const PLOTS = new URL("../docs/plots/", import.meta.url);
 
-/** What the rows with these units show, as in the names of the files. */
-const SUBJECTS: Record<string, string> = {
-  "messages/s": "rates",
-  "µs": "latencies",
-  "s": "times",
-};
+/** A picture of one measure: a bar for each contender. */
+interface Picture {
+  /** The part of the page that it belongs to. */
+  readonly part: string;
+  /** The file of `bench/results` that has its figures. */
+  readonly benchmark: string;
+  /** What is measured, as the rows name it behind the contender. */
+  readonly measure: string;
+  /** The peer that the finding is about. */
+  readonly peer: string;
+  /** The figures' unit, in words. */
+  readonly unit: string;
+  /** The finding, from our figure as a multiple of the peer's. */
+  readonly finding: (times: string) => string;
+  /** Those who are not shown. */
+  readonly without?: RegExp;
+}
 
-/** The findings about us and our peers, each by one measure: N times as much as the bare client. */
-const FINDINGS: Record<string, (times: string) => string> = {
-  "at rest, processor": (times) =>
-    `At rest: ${times} × the bare client's processor time`,
-  "at rest, commands": (times) =>
-    `At rest, with its heartbeat: ${times} × the bare client's commands`,
-  "at rest, memory": (times) =>
-    `In memory: ${times} × what the bare client takes`,
-  "a message a second, processor": (times) =>
-    `A message a second: ${times} × the bare client's processor time`,
-};
-const OURS = "#2f6fde";
-const PEER = "#a9adb5";
-/** What one would use instead of us. */
-const PEERS =
-  /^(bare|streams|BullMQ|bee|redis-py|python|Avahi|Broadcast|Worker|without|idle queue, BLPOP)/;
-/** Narrow enough for a phone. */
-const WIDTH = 480;
-const LABELS = 190;
+const BARE = "bare client";
+const STREAMS = "streams by hand";
+/** Those with many queues or workers stand in the table. */
+const without = /queues|workers|without end/;
 
-const BAR = 40;
-const MARGIN = 90;
+const PICTURES: readonly Picture[] = [
+  {
+    part: "at rest",
+    benchmark: "peers",
+    measure: "at rest, processor",
+    unit: "ms of processor time a minute",
+    peer: BARE,
+    finding: (times) =>
+      `At rest: ${times} as much processor time as the bare client`,
+    without: /queues|workers/,
+  },
+  {
+    part: "at rest",
+    benchmark: "peers",
+    measure: "at rest, memory",
+    unit: "MiB resident, at rest",
+    peer: BARE,
+    finding: (times) => `In memory: ${times} as much as the bare client`,
+    without,
+  },
+  {
+    part: "a message a second",
+    benchmark: "peers",
+    measure: "a message a second, processor",
+    unit: "ms of processor time a minute",
+    peer: STREAMS,
+    finding: (times) =>
+      `A message a second: ${times} as much processor time as streams by hand`,
+    without,
+  },
+  {
+    part: "a message a second",
+    benchmark: "peers",
+    measure: "a message a second, latency, median",
+    unit: "µs from being sent to being handled, median",
+    peer: STREAMS,
+    finding: (times) =>
+      `A message a second: handled after ${times} as long as by streams`,
+    without,
+  },
+  {
+    part: "start",
+    benchmark: "peers",
+    measure: "start",
+    unit: "ms until it waits for messages",
+    peer: BARE,
+    finding: (times) =>
+      `From an empty process to the first wait: ${times} as long as the bare client`,
+    without,
+  },
+  {
+    part: "a thousand a second",
+    benchmark: "load",
+    measure: "1,000/s, consumer",
+    unit: "µs of processor time a message",
+    peer: STREAMS,
+    finding: (times) =>
+      `A thousand a second: ${times} as much processor time as streams by hand`,
+  },
+  {
+    part: "a thousand a second",
+    benchmark: "load",
+    measure: "1,000/s, latency, median",
+    unit: "µs from being sent to being handled, median",
+    peer: STREAMS,
+    finding: (times) =>
+      `A thousand a second: handled after ${times} as long as by streams`,
+  },
+  {
+    part: "backlog",
+    benchmark: "redis",
+    measure: "backlog, warm",
+    unit: "messages a second",
+    peer: BARE,
+    finding: (times) =>
+      `A backlog: ${times} as many messages a second as the bare client`,
+  },
+  {
+    part: "backlog",
+    benchmark: "redis",
+    measure: "backlog, fresh",
+    unit: "messages a second",
+    peer: BARE,
+    finding: (times) =>
+      `100,000 messages, from a fresh process: ${times} as fast as the bare client`,
+  },
+  {
+    part: "large messages",
+    benchmark: "load",
+    measure: "64 KiB, Redis",
+    unit: "µs of the server's processor time a message",
+    peer: BARE,
+    finding: (times) =>
+      `Messages of 64 KiB: ${times} as much of the server's time as BLMPOP`,
+    without: /redis-py/,
+  },
+  {
+    part: "threads",
+    benchmark: "bus",
+    measure: "to a worker",
+    unit: "messages a second",
+    peer: "Worker.postMessage",
+    finding: (times) =>
+      `To a worker: ${times} as many messages a second as Worker.postMessage`,
+  },
+  {
+    part: "threads",
+    benchmark: "bus",
+    measure: "there and back, median",
+    unit: "µs, median",
+    peer: "Worker.postMessage",
+    finding: (times) =>
+      `To a worker and back: ${times} as long as by Worker.postMessage`,
+  },
+  {
+    part: "network",
+    benchmark: "zeroconf",
+    measure: "from registering to being seen, median of 5",
+    unit: "seconds from registering to being seen",
+    peer: "Avahi",
+    finding: (times) =>
+      `A new service is seen after ${times} as long as Avahi's`,
+  },
+];
+
+/** What contenders are called on a picture, where their name is short. */
+const LABELS: Readonly<Record<string, string>> = {
+  "ours": "@platypush/redis",
+  "bare client": "bare client (BLMPOP)",
+  "streams by hand": "Redis Streams by hand",
+};
 
 const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const two = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 
 /** A table of the rows, and where and when they were measured. */
 function tabulate({ date, machine, versions, rows }: Result): string {
@@ -61,111 +187,111 @@ function tabulate({ date, machine, versions, rows }: Result): string {
   return `${lines.join("\n")}\n\n${date.slice(0, 10)}: ${where}.`;
 }
 
-/** A bar for each row, the first one on top: ours in colour, the others in grey. */
-function draw(title: string, rows: readonly Row[]): string {
-  const height = MARGIN + BAR * rows.length;
-  const chart = echarts.init(null, null, {
-    renderer: "svg",
-    ssr: true,
-    width: WIDTH,
-    height,
+/** Narrow enough for a phone to show it as it is. */
+const WIDTH = 360;
+const LINE = 20;
+const BAR = 40;
+
+/**
+ * Draws a bar below the name of each contender, ours in colour and the others in
+ * grey. It has a ground of its own, dark where the reader's screen is.
+ */
+function draw(title: string, unit: string, rows: readonly Row[]): string {
+  const most = Math.max(...rows.map(({ value }) => value));
+  const lines = title.replaceAll(/(.{1,38})(?: |$)/g, "$1\n").trim().split(
+    "\n",
+  );
+  const top = 24 + LINE * lines.length;
+  const height = top + 18 + BAR * rows.length;
+  const right = WIDTH - 12;
+  const bars = rows.flatMap(({ what, value }, at) => {
+    const y = top + 26 + BAR * at;
+    const width = Math.max(1, (WIDTH - 24) * value / most).toFixed(1);
+    const kind = what.startsWith("ours") ? "ours" : "peer";
+    const name = LABELS[what] ?? what.replace(/^ours, /, "… ");
+    return [
+      `<text x="12" y="${y}">${name}</text>`,
+      `<text x="${right}" y="${y}" class="value">${
+        format.format(value)
+      }</text>`,
+      `<rect x="12" y="${
+        y + 6
+      }" width="${width}" height="10" rx="2" class="${kind}"/>`,
+    ];
   });
-  chart.setOption({
-    animation: false,
-    // A ground of its own, so that a dark page does not swallow the text.
-    backgroundColor: "#ffffff",
-    title: {
-      text: inLines(title),
-      subtext: rows[0]!.unit,
-      left: 10,
-      textStyle: { fontSize: 15 },
-    },
-    grid: { left: LABELS, right: 80, top: MARGIN - 10, bottom: 10 },
-    xAxis: { type: "value", show: false },
-    yAxis: {
-      type: "category",
-      inverse: true,
-      data: rows.map(({ what }) => what),
-      axisLabel: {
-        fontSize: 12,
-        color: "#222222",
-        width: LABELS - 45,
-        overflow: "break",
-      },
-      axisTick: { show: false },
-    },
-    series: [{
-      type: "bar",
-      data: rows.map(({ what, value }) => ({
-        value,
-        itemStyle: { color: PEERS.test(what) ? PEER : OURS },
-      })),
-      label: {
-        show: true,
-        position: "right",
-        fontSize: 13,
-        formatter: ({ value }: { value: unknown }) =>
-          format.format(Number(value)),
-      },
-    }],
-  });
-  const svg = chart.renderToSVGString();
-  chart.dispose();
-  return svg;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img">
+<title>${title}</title>
+<style>
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 15px; font-weight: bold }
+.unit { fill: #59636e }
+.value { text-anchor: end; font-variant-numeric: tabular-nums }
+.ground { fill: #ffffff }
+.ours { fill: #2f6fde }
+.peer { fill: #a9adb5 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 }
+.unit { fill: #9198a1 }
+.ground { fill: #0d1117 }
+.ours { fill: #5b93f5 }
+.peer { fill: #6e7681 }
 }
-
-/** Breaks a title where a line is full. */
-function inLines(title: string): string {
-  return title.replaceAll(/(.{1,46})(?: |$)/g, "$1\n").trim();
-}
-
-/** Draws a picture, if the page shows it: what it says of it is the title. */
-async function picture(
-  name: string,
-  rows: readonly Row[],
-  title?: string,
-): Promise<void> {
-  const shown = new RegExp(`!\\[([^\\]]*)\\]\\(plots/${name}\\.svg\\)`).exec(
-    page,
-  );
-  if (shown === null) return;
-  const file = new URL(`${name}.svg`, PLOTS);
-  await Deno.writeTextFile(file, draw(title ?? shown[1]!, rows));
-  console.log(file.pathname);
-}
-
-await Deno.mkdir(PLOTS, { recursive: true });
-let page = await Deno.readTextFile(PAGE);
-for await (const { name } of Deno.readDir(RESULTS)) {
-  const result: Result = JSON.parse(
-    await Deno.readTextFile(new URL(name, RESULTS)),
-  );
-  const { rows } = result;
-  const benchmark = name.replace(".json", "");
-  page = page.replace(
-    new RegExp(`(<!-- ${benchmark} -->\n)[^]*?(<!-- end -->)`),
-    (_, start, end) => `${start}\n${tabulate(result)}\n\n${end}`,
-  );
-  for (const [measure, finding] of Object.entries(FINDINGS)) {
-    const found = rows.filter(({ what }) => what.endsWith(`: ${measure}`));
-    const ours = found.find(({ what }) => what.startsWith("ours:"));
-    if (ours === undefined) continue;
-    // Where the bare client has taken nothing, there is no ratio to tell.
-    const title = ours.ratio && finding(format.format(ours.ratio.value));
-    const slug = measure.replaceAll(/\W+/g, "-");
-    const named = found.map((row) => ({
-      ...row,
-      what: row.what.replace(/:.*/, ""),
-    }));
-    await picture(`${benchmark}-${slug}`, named, title);
+</style>
+<rect width="${WIDTH}" height="${height}" rx="6" class="ground"/>
+${
+    lines.map((line, at) =>
+      `<text x="12" y="${24 + LINE * at}" class="title">${line}</text>`
+    ).join("\n")
   }
+<text x="12" y="${top}" class="unit">${unit}</text>
+${bars.join("\n")}
+</svg>
+`;
+}
+
+/** Draws a picture, if its figures are there, and gives what shows it on the page. */
+async function show(
+  { benchmark, measure, unit, peer, finding, without }: Picture,
+): Promise<string | undefined> {
+  const suffix = `: ${measure}`;
+  const found = results.get(benchmark)?.rows
+    .filter(({ what }) => what.endsWith(suffix))
+    .map((row) => ({ ...row, what: row.what.slice(0, -suffix.length) })) ?? [];
   // A figure that is compared with two others has two rows.
-  const unique = new Map(rows.map((row) => [row.what, row]));
-  const units = Map.groupBy(unique.values(), ({ unit }) => unit);
-  for (const [unit, rows] of units) {
-    const subject = SUBJECTS[unit];
-    if (subject !== undefined) await picture(`${benchmark}-${subject}`, rows);
-  }
+  const rows = [...new Map(found.map((row) => [row.what, row])).values()]
+    .filter(({ what }) => !without?.test(what));
+  const of = (name: string): number =>
+    rows.find(({ what }) => what === name)?.value ?? 0;
+  if (!(of("ours") > 0 && of(peer) > 0)) return undefined;
+  const times = two.format(of("ours") / of(peer));
+  const title = finding(times === "1" ? "just" : `${times} ×`);
+  const name = `${benchmark}-${measure.toLowerCase().replaceAll(/\W+/g, "-")}`;
+  await Deno.writeTextFile(
+    new URL(`${name}.svg`, PLOTS),
+    draw(title, unit, rows),
+  );
+  return `![${title}](plots/${name}.svg)`;
+}
+
+/** Puts something between a mark on the page and the end of what belongs to it. */
+function put(mark: string, text: string): void {
+  const place = new RegExp(`(<!-- ${mark} -->\n)[^]*?(<!-- end -->)`);
+  page = page.replace(place, (_, start, end) => `${start}\n${text}\n\n${end}`);
+}
+
+let page = await Deno.readTextFile(PAGE);
+const results = new Map<string, Result>();
+for await (const { name } of Deno.readDir(RESULTS)) {
+  const text = await Deno.readTextFile(new URL(name, RESULTS));
+  results.set(name.replace(".json", ""), JSON.parse(text));
+}
+for (const [benchmark, result] of results) put(benchmark, tabulate(result));
+await Deno.remove(PLOTS, { recursive: true });
+await Deno.mkdir(PLOTS);
+for (const [part, pictures] of Map.groupBy(PICTURES, ({ part }) => part)) {
+  const shown = await Promise.all(pictures.map(show));
+  put(`pictures: ${part}`, shown.filter((one) => one !== undefined).join("\n"));
+  console.log(part, shown.filter((one) => one !== undefined).length);
 }
 await Deno.writeTextFile(PAGE, page);
 await new Deno.Command(Deno.execPath(), {
