@@ -34,13 +34,13 @@ export interface Figures {
  * The most that there may be to read; `tests/docs/architecture_test.ts` holds it
  * against the way. Whoever makes the way shorter writes the new figures here.
  * Changes and returns differ by up to four, as what the network answers does not
- * always come in the same order; they are mostly 51 and 26.
+ * always come in the same order; they are mostly 49 and 24.
  */
 export const CEILING: Figures = {
-  functions: 72,
+  functions: 70,
   files: 26,
-  changes: 53,
-  returns: 28,
+  changes: 51,
+  returns: 26,
   rooms: 13,
 };
 

@@ -39,7 +39,7 @@ import {
 } from "./bus_options.ts";
 import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
 import { MessageLoop } from "./message_loop.ts";
 import { addToPool } from "./pool.ts";
@@ -295,7 +295,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const inputs = (isArray(input) ? input : [input]).map((one) =>
       one instanceof Uint8Array ? one : Message.build(one, building)
     );
-    return await postBatch(this, inputs, building);
+    const receipt = await postBatch(this, inputs, building);
+    await yieldToEventLoop();
+    return receipt;
   }
 
   static {

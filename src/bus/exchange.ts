@@ -268,7 +268,7 @@ export class Exchange {
         receipt,
       );
       // Whoever comes from here on has not got it.
-      if (stamp !== undefined) receipt.handOut(chunk.end, stamp);
+      if (stamp !== undefined) receipt.handed.push({ end: chunk.end, stamp });
       if (receipt.expected.length > 0) {
         const { names, roster } = this.#membership;
         const present = new Set([...names, ...this.#links.names]);
@@ -282,8 +282,8 @@ export class Exchange {
         this.#plain.post();
       }
       if (rooms.length > 0) await Promise.all(rooms);
-      await yieldToEventLoop();
       first = chunk.end;
+      if (first < inputs.length) await yieldToEventLoop();
     }
   }
 
@@ -546,9 +546,10 @@ let yielded = performance.now();
 
 /**
  * Lets timers and sockets have their turn in the middle of a long stream of
- * messages.
+ * messages, of one post or of many. Messages that come by a socket need it not:
+ * each batch has waited for its own turn.
  */
-async function yieldToEventLoop(): Promise<void> {
+export async function yieldToEventLoop(): Promise<void> {
   if (performance.now() - yielded < SLICE) return;
   await setImmediate();
   yielded = performance.now();

@@ -97,13 +97,20 @@ export class Receipt {
    * @internal
    */
   readonly missed: Missed[] = [];
+  /**
+   * Tells when messages were handed out, so that a retry can tell who has
+   * subscribed since: `end` is the place behind the last of them, and `stamp` names
+   * the bus and the last subscription before.
+   *
+   * @internal
+   */
+  readonly handed: { readonly end: number; readonly stamp: string }[] = [];
   // The first one stands for handing the messages out.
   #busy = 1;
   readonly #work: Work | undefined;
   readonly #open: Set<Receipt> | undefined;
   readonly #failures: Failure[] = [];
   readonly #known = new Set<string>();
-  readonly #handed: { end: number; stamp: string }[] = [];
   readonly #resolve: (failures: readonly Failure[]) => void;
 
   /**
@@ -154,7 +161,7 @@ export class Receipt {
     const failures = this.#failures.filter((failure) =>
       failure.index === index
     );
-    const stamp = this.#handed.find(({ end }) => index < end)?.stamp;
+    const stamp = this.handed.find(({ end }) => index < end)?.stamp;
     // What is wrong with the message itself is for everybody to find out again.
     const isWhole = failures.some(({ subscription }) =>
       subscription === undefined
@@ -164,17 +171,6 @@ export class Receipt {
     }
     const subscriptions = failures.map(({ subscription }) => subscription);
     return [stamp, ...new Set(subscriptions)].join(" ");
-  }
-
-  /**
-   * Notes when messages were handed out, so that a retry can tell who has
-   * subscribed since.
-   *
-   * @param end The place behind the last of them.
-   * @param stamp Names the bus and the last subscription before.
-   */
-  handOut(end: number, stamp: string): void {
-    this.#handed.push({ end, stamp });
   }
 
   /**
