@@ -1,7 +1,7 @@
 /**
  * Takes the pictures of the dashboard in `docs/images`, from a scene that is
  * played for them: a server, a backend with a house that has sensors, and two
- * neighbours. It needs a Chromium (`scripts/provision.ts --peers`).
+ * peers. It needs a Chromium (`scripts/provision.ts --peers`).
  *
  * ```sh
  * deno task screenshots
@@ -209,14 +209,14 @@ async function takePictures(): Promise<void> {
   await workshop.registerService({ interfaces: LOOPBACK });
   await picture(
     browser,
-    "neighbours",
-    `${url}/neighbours`,
+    "peers",
+    `${url}/peers`,
     { dark: true },
     async (page) => {
-      await page.locator(".neighbour").nth(2).waitFor();
+      await page.locator(".peer").nth(2).waitFor();
       await workshop.unregisterService();
-      await page.locator(".neighbour .chip-gone").waitFor();
-      await page.locator(".neighbour .chip-unreachable").first().waitFor();
+      await page.locator(".peer .chip-gone").waitFor();
+      await page.locator(".peer .chip-unreachable").first().waitFor();
     },
   );
 }

@@ -146,6 +146,12 @@ export class TestServer implements AsyncDisposable {
       : `unix://${unix_socket_path}`;
   }
 
+  /** Counts the connections beside the test's own. */
+  async clients(): Promise<number> {
+    const list = await this.run<string>("CLIENT", "LIST");
+    return list.trim().split("\n").length - 1;
+  }
+
   get pid(): number {
     return this.#server.pid;
   }

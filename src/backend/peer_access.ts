@@ -10,17 +10,17 @@ import type { ServiceInfo } from "../zeroconf/mod.ts";
 export interface PeerOptions {
   /**
    * Who we are on its Redis. With a `url`, `host` or the like it also says where
-   * that is, and what the peer announces of it does not count.
+   * that is, and what the peer advertises of it does not count.
    */
   redisArgs?: RedisArgs;
   /**
    * `"unproved"` lets messages, and the user and password of `redisArgs`, go to
-   * whoever announces itself under the peer's device id, in clear where it says
+   * whoever advertises itself under the peer's device id, in clear where it says
    * so.
    */
   trust?: "unproved";
   /**
-   * The fingerprint of the peer's key, as it announces it: `SHA256:…`. Default:
+   * The fingerprint of the peer's key, as it advertises it: `SHA256:…`. Default:
    * the one that is remembered of it, see {@linkcode BackendOptions.identity}.
    */
   key?: string;
@@ -103,7 +103,7 @@ const SUBJECTS: Readonly<Partial<Record<keyof RedisArgs, Subject>>> = {
 };
 
 /**
- * Says how to reach the Redis of a peer. Whoever likes can announce a service
+ * Says how to reach the Redis of a peer. Whoever likes can advertise a service
  * under any name, so what the peer says of itself is no reason to trust it:
  *
  * - our own user and password go to nobody but a server with a certificate of a
@@ -143,7 +143,7 @@ export function peerRedisArgs(
 /** Says how to reach the Redis of a peer, and whether it is known to be the peer's. */
 export interface PeerAccess {
   readonly args: RedisArgs;
-  /** True if we were told where it is: what the peer announces does not count then. */
+  /** True if we were told where it is: what the peer advertises does not count then. */
   readonly isTold: boolean;
   /** True if we were told where it is, or its certificate will prove it. */
   readonly isProved: boolean;
@@ -163,7 +163,7 @@ export function peerAccess(
   if (Object.keys(pick(theirs, "place")).length > 0) {
     return { args: { ...common, ...theirs }, isTold: true, isProved: true };
   }
-  const { host, port, db, tls } = announcedPlace(peer);
+  const { host, port, db, tls } = advertisedPlace(peer);
   const args: RedisArgs = { ...common, ...theirs, host, port, db };
   args.ssl = tls || ours.ssl === true || theirs.ssl === true;
   const isProved = args.ssl && args.ssl_cert_reqs !== "none" &&
@@ -173,7 +173,7 @@ export function peerAccess(
     throw new RedisError({
       attempted: `send to "${peer.deviceId}"`,
       reason:
-        `the credentials for it would go to whoever announces itself as "${peer.deviceId}"`,
+        `the credentials for it would go to whoever advertises itself as "${peer.deviceId}"`,
       advice:
         'add to its `redisArgs` where its Redis is (`url`), have it speak TLS with a CA that you name (`ssl_ca_certs`), or allow it with `trust: "unproved"`',
     }, "auth");
@@ -182,7 +182,7 @@ export function peerAccess(
   return { args, isTold: false, isProved };
 }
 
-function announcedPlace(
+function advertisedPlace(
   { deviceId, redisUrl, properties, addresses }: ServiceInfo,
 ): { host: string; port: number; db: number; tls: boolean } {
   const attempted = `send to "${deviceId}"`;

@@ -52,7 +52,7 @@ export interface Proof {
 
 /**
  * Decides what a peer has to prove before anything is sent to it: the key that
- * it is known by; or the one that it announces, which is remembered then (trust
+ * it is known by; or the one that it advertises, which is remembered then (trust
  * on first use); or nothing, where we know already, or were told not to ask.
  *
  * @returns What asks it.
@@ -61,7 +61,7 @@ export interface Proof {
 export async function proofOf(
   { peer, access, known, knownPeers, logger }: ProofOptions,
 ): Promise<Proof> {
-  const { deviceId, properties: { key: announced = null } } = peer;
+  const { deviceId, properties: { key: advertised = null } } = peer;
   const { host = "", port = 0 } = access.args;
   const place = { deviceId, host, port };
   const attempted = `send to "${deviceId}"`;
@@ -72,13 +72,13 @@ export async function proofOf(
       ? { greet: proofBy(place, fingerprint, accepted) }
       : pinnedProof({ place, fingerprint, accepted, access, knownPeers });
   if (expected !== undefined) {
-    if (announced === expected) return proof(expected);
+    if (advertised === expected) return proof(expected);
     throw new RedisError({
       attempted,
-      reason: `it announces ${
-        announced === null ? "no key" : `the key ${announced}`
+      reason: `it advertises ${
+        advertised === null ? "no key" : `the key ${advertised}`
       }, but is known by the key ${expected}: ${
-        announced?.toLowerCase() === expected.toLowerCase()
+        advertised?.toLowerCase() === expected.toLowerCase()
           ? "these differ in upper and lower case, which counts"
           : "either its key is a new one, or somebody else claims its name"
       }`,
@@ -90,12 +90,12 @@ export async function proofOf(
     }, "auth");
   }
   if (access.isProved) return {};
-  if (announced !== null && knownPeers !== undefined) {
-    return proof(announced, async () => {
+  if (advertised !== null && knownPeers !== undefined) {
+    return proof(advertised, async () => {
       if (await knownPeers.keyOf(deviceId) !== undefined) return;
-      await knownPeers.remember(deviceId, announced);
+      await knownPeers.remember(deviceId, advertised);
       logger.info(
-        `From now on, "${deviceId}" is who has the key ${announced}.`,
+        `From now on, "${deviceId}" is who has the key ${advertised}.`,
       );
     });
   }
@@ -103,10 +103,10 @@ export async function proofOf(
   throw new RedisError({
     attempted,
     reason:
-      `nothing proves that it is "${deviceId}" who announces that name, and not somebody else on the network`,
-    advice: announced === null
+      `nothing proves that it is "${deviceId}" who advertises that name, and not somebody else on the network`,
+    advice: advertised === null
       ? 'say in the option `peers` where its Redis is, or allow it with `trust: "unproved"`'
-      : `give its key in the option \`peers\` (\`key: "${announced}"\`), or a folder that remembers it in \`identity\``,
+      : `give its key in the option \`peers\` (\`key: "${advertised}"\`), or a folder that remembers it in \`identity\``,
   }, "auth");
 }
 
@@ -184,7 +184,7 @@ function proofBy(
       reason:
         `nobody there has proved within ${PROOF_TIMEOUT} s to have the key ${fingerprint} of "${deviceId}"`,
       advice:
-        "see whether its backend runs; if so, somebody else has announced its name and key",
+        "see whether its backend runs; if so, somebody else has advertised its name and key",
     }, "auth");
   };
 }

@@ -14,8 +14,8 @@ import { type Proof, proofOf } from "./peer_proof.ts";
 
 /**
  * The ways to a peer: by each address of each service that may be meant.
- * Anybody may announce the name or the address that another one has, and hosts
- * announce also addresses that others do not reach.
+ * Anybody may advertise the name or the address that another one has, and hosts
+ * advertise also addresses that others do not reach.
  *
  * @module
  */

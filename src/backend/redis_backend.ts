@@ -203,10 +203,10 @@ export class RedisBackend extends Backend {
   }
 
   /**
-   * Announces the backend as {@linkcode Backend.registerService} does. The
+   * Advertises the backend as {@linkcode Backend.registerService} does. The
    * grace time for the first subscriber begins when that is done.
    *
-   * @param options What to announce; everything has a default.
+   * @param options What to advertise; everything has a default.
    * @returns The full name of the service, which may differ from the one asked
    * for where that was taken.
    * @throws {TypeError} If there is no such option or it is of another kind, a
@@ -325,7 +325,7 @@ export class RedisBackend extends Backend {
    * Where they may not reach it, that is logged.
    *
    * @param given The options that the application has given.
-   * @returns What to announce where nothing else is asked for.
+   * @returns What to advertise where nothing else is asked for.
    * @throws {TypeError} If an argument for Redis is unknown or wrong.
    */
   protected override serviceDefaults(

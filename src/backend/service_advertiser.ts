@@ -263,7 +263,7 @@ export class ServiceAdvertiser {
   /**
    * Answers peers who ask who we are, where we have a key.
    *
-   * @returns The key's fingerprint, to be announced.
+   * @returns The key's fingerprint, to be advertised.
    */
   async #prove(): Promise<string | undefined> {
     const { identity: folder, deviceId, redisArgs, daemon, logger } =

@@ -167,7 +167,7 @@ export const listenCommand: Command = defineCommand("listen", {
       description: message`End after so many messages`,
     })),
     advertise: option("--advertise", {
-      description: message`Announce this listener on the local network`,
+      description: message`Advertise this listener on the local network`,
     }),
     bus: option("--bus", {
       description:

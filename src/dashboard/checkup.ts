@@ -47,7 +47,7 @@ export class Checkup implements AsyncDisposable {
       const found = diagnose({
         redisArgs: this.#redisArgs,
         queue: this.#queues,
-        // The page for neighbours asks the network, and says what is wrong there.
+        // The page for peers asks the network, and says what is wrong there.
         multicast: false,
         signal,
       });

@@ -26,12 +26,12 @@ import {
 } from "./layout.ts";
 import { KeptHistory } from "./kept_history.ts";
 import { Live, type Viewer } from "./live.ts";
-import { Neighbours } from "./neighbours.ts";
+import { Peers } from "./peers.ts";
 import type { Desk, Html, Page } from "./page.ts";
 import { actionsPage } from "./pages/actions.ts";
 import { deadPage } from "./pages/dead.ts";
 import { messagesPage } from "./pages/messages.ts";
-import { neighboursPage } from "./pages/neighbours.ts";
+import { peersPage } from "./pages/peers.ts";
 import { nowPage } from "./pages/now.ts";
 import { queuesPage } from "./pages/queues.ts";
 import { settingsPage } from "./pages/settings.ts";
@@ -44,7 +44,7 @@ const PAGES: readonly Page[] = [
   messagesPage,
   queuesPage,
   deadPage,
-  neighboursPage,
+  peersPage,
   actionsPage,
   settingsPage,
 ];
@@ -160,7 +160,7 @@ class OwnDesk implements Desk, AsyncDisposable {
   readonly passed: Passed = new Passed();
   readonly dead: DeadLetters;
   readonly changes: Changes;
-  readonly neighbours: Neighbours;
+  readonly peers: Peers;
   readonly settings: ResolvedConfig["settings"];
   readonly live: Live;
   readonly logger: Desk["logger"];
@@ -199,11 +199,11 @@ class OwnDesk implements Desk, AsyncDisposable {
       connectionTimeout: 2,
     });
     this.changes = new Changes(options.undoTime, wake);
-    this.neighbours = new Neighbours(this.logger, options.interfaces, wake);
+    this.peers = new Peers(this.logger, options.interfaces, wake);
     this.settings = settings ?? settingsOf(this.backend);
     this.live = new Live(() => this.survey.read(), () => {
       this.survey.rest();
-      this.neighbours.rest();
+      this.peers.rest();
     });
     if (options.history && this.bus !== undefined) {
       const [queue = ""] = this.queues;
@@ -221,7 +221,7 @@ class OwnDesk implements Desk, AsyncDisposable {
     await this.live[Symbol.asyncDispose]();
     await this.changes[Symbol.asyncDispose]();
     await this.checkup[Symbol.asyncDispose]();
-    await this.neighbours[Symbol.asyncDispose]();
+    await this.peers[Symbol.asyncDispose]();
     this.survey[Symbol.dispose]();
     await this.dead.close();
     if (this.#ownsBackend) await this.backend.stop();
@@ -325,6 +325,8 @@ function makeApp(desk: Desk, guard: Guard): Hono {
       return context.body(text.pipeThrough(new TextEncoderStream()), 200, type);
     });
   }
+  // The page of the peers was called so before.
+  app.get("/neighbours", (context) => context.redirect(desk.path("/peers")));
   app.notFound((context) =>
     context.html(
       noticePage(path, "Not here", "There is no page at this address."),

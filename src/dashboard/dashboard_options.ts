@@ -41,7 +41,7 @@ export interface DashboardOptions {
   /** The time in which a change can be undone, in seconds. Default: 6. */
   undoTime?: number;
   /**
-   * Names or addresses of the network interfaces where neighbours are looked for.
+   * Names or addresses of the network interfaces where peers are looked for.
    * Default: all that lead to other hosts.
    */
   interfaces?: readonly string[];
@@ -129,7 +129,7 @@ export const DASHBOARD_OPTIONS: Rows<
     default: 6,
   }),
   interfaces: row(TEXTS, {
-    description: "The network interfaces where neighbours are looked for",
+    description: "The network interfaces where peers are looked for",
     defaultText: "all that lead to other hosts",
   }),
   logger: row(LOGGER, {

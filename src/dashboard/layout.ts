@@ -19,7 +19,7 @@ const ICONS: Readonly<Record<string, string>> = {
   queues: '<path d="M3 5h14M3 10h14M3 15h9"/>',
   dead:
     '<path d="M2.5 11 5 4h10l2.5 7v5h-15z"/><path d="M2.5 11H7l1 2h4l1-2h4.5"/>',
-  neighbours:
+  peers:
     '<circle cx="10" cy="4.5" r="2"/><circle cx="4.5" cy="15" r="2"/><circle cx="15.5" cy="15" r="2"/><path d="m9 6.3-3.6 6.900M11 6.300l3.6 6.900M6.5 15h7"/>',
   actions: '<path d="M11.5 2 4 11.500h5L8.5 18 16 8.500h-5z"/>',
   settings:

@@ -8,7 +8,7 @@ import type { DeadLetters } from "../redis/mod.ts";
 import type { Changes } from "./changes.ts";
 import type { Checkup } from "./checkup.ts";
 import type { Live, Viewer } from "./live.ts";
-import type { Neighbours } from "./neighbours.ts";
+import type { Peers } from "./peers.ts";
 import type { Passed } from "./passed.ts";
 import type { Survey } from "./survey.ts";
 
@@ -26,7 +26,7 @@ export interface Desk {
   readonly passed: Passed;
   readonly dead: DeadLetters;
   readonly changes: Changes;
-  readonly neighbours: Neighbours;
+  readonly peers: Peers;
   readonly settings: ResolvedConfig["settings"];
   readonly live: Live;
   readonly logger: Logger;

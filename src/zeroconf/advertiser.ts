@@ -47,7 +47,7 @@ export interface AdvertiserOptions {
   logger?: Logger;
 }
 
-/** A service that an {@linkcode Advertiser} announces. */
+/** A service that an {@linkcode Advertiser} advertises. */
 export interface ServiceOptions {
   /** The instance name, at most 63 bytes; longer ones are cut with a warning. */
   name: string;
@@ -62,7 +62,7 @@ export interface ServiceOptions {
   protocol?: "tcp" | "udp";
   /**
    * The TXT record: up to 1,300 bytes, each key with its value up to 255; `null`
-   * announces the key alone, without `=`. Default: empty.
+   * advertises the key alone, without `=`. Default: empty.
    */
   properties?: Readonly<
     Record<string, string | number | boolean | Uint8Array | null>
@@ -103,7 +103,7 @@ interface Registered {
 }
 
 /**
- * Announces services on the local network by multicast DNS, and answers for
+ * Advertises services on the local network by multicast DNS, and answers for
  * them until it is closed.
  *
  * It probes for the name first and takes another one when it is taken
@@ -155,13 +155,13 @@ export class Advertiser implements AsyncDisposable {
     });
   }
 
-  /** The services that are announced, under the names that they have won. */
+  /** The services that are advertised, under the names that they have won. */
   get services(): ServiceInfo[] {
     return [...this.#services.values()].map((each) => this.#describe(each));
   }
 
   /**
-   * Announces a service, or changes what is announced under the same name and
+   * Advertises a service, or changes what is advertised under the same name and
    * type: then no goodbye is sent.
    *
    * @param options The service: its name, type, port and properties.
@@ -233,7 +233,7 @@ export class Advertiser implements AsyncDisposable {
   }
 
   /**
-   * Changes what is announced of a service, and leaves the rest.
+   * Changes what is advertised of a service, and leaves the rest.
    *
    * @param options The name and the type that were asked for, and what is to be
    * different; of the properties, those that are not named stay.

@@ -28,7 +28,7 @@ let resting: { engine: WeakRef<Engine>; since: number } | undefined;
 
 /**
  * Zeroconf in this process: one set of sockets, one cache and one clock for all
- * that announce and look for services. It is there while somebody takes part.
+ * that advertise and look for services. It is there while somebody takes part.
  */
 export class Engine {
   readonly clock: Clock = systemClock;

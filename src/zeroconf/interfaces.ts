@@ -18,7 +18,7 @@ export interface NetworkInterface {
 }
 
 /**
- * Chooses the interfaces on which services are announced and looked for.
+ * Chooses the interfaces on which services are advertised and looked for.
  *
  * @param all Every interface that has an address.
  * @param only Names or addresses of interfaces. Where it is missing: all that

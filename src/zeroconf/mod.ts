@@ -1,5 +1,5 @@
 /**
- * Zeroconf: an {@linkcode Advertiser} announces services on the local network,
+ * Zeroconf: an {@linkcode Advertiser} advertises services on the local network,
  * {@linkcode discover} and {@linkcode browse} find those of others, by multicast
  * DNS (RFC 6762) and DNS service discovery (RFC 6763).
  *

@@ -49,7 +49,7 @@ export interface ServiceInfo {
    * The address of the Redis server: at the property `host`, or else the best
    * of the addresses; by TLS (`rediss://`) where the property `ssl` is `true`,
    * and with the database of the property `db`. Missing where the network does
-   * not reach the server, or what is announced makes no address.
+   * not reach the server, or what is advertised makes no address.
    */
   redisUrl: string | undefined;
 }
@@ -94,7 +94,7 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
 }
 
 /**
- * Whoever likes may announce a service, so nothing goes into the URL that could
+ * Whoever likes may advertise a service, so nothing goes into the URL that could
  * be read as more than a host and a database.
  */
 function redisUrl(

@@ -2,6 +2,11 @@ import type { ServiceInfo } from "../../mod.ts";
 
 const TYPE = "_platypush-redis._tcp.local.";
 
+/** A device id that no other test advertises. */
+export function newDeviceId(): string {
+  return `test ${crypto.randomUUID().slice(0, 8)}`;
+}
+
 /** A peer as it would be found, on this host. */
 export function peerAt(
   port: number,

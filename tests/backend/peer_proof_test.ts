@@ -126,7 +126,7 @@ Deno.test("A forger under a known peer's name is refused, and an honest change t
     kitchen.id,
   );
   const refused = new RegExp(
-    `announces the key SHA256:.* known by the key SHA256:.* remove the line of "${kitchen.id}" from ${ours.path}/known_peers`,
+    `advertises the key SHA256:.* known by the key SHA256:.* remove the line of "${kitchen.id}" from ${ours.path}/known_peers`,
   );
   const trust = { peers: { [kitchen.id]: { trust: "unproved" } } } as const;
   for (const options of [{}, trust]) {
@@ -137,7 +137,7 @@ Deno.test("A forger under a known peer's name is refused, and an honest change t
   }
   await using keyless = await Device.start({}, kitchen.id);
   await assert.rejects(send(keyless.found, { identity: ours.path }), {
-    message: /announces no key, but is known by the key/,
+    message: /advertises no key, but is known by the key/,
   });
   assert.equal(await forger.count() + await keyless.count(), 0);
   await Deno.writeTextFile(`${ours.path}/known_peers`, "");
@@ -285,7 +285,7 @@ Deno.test("A device is the same one in upper and in lower case, and nobody else 
   ) {
     await assert.rejects(send(forger.found, options), {
       code: "auth",
-      message: /announces the key SHA256:.* known by the key SHA256:/,
+      message: /advertises the key SHA256:.* known by the key SHA256:/,
     });
     await using backend = new RedisBackend(options);
     await backend.sendTo(other, EVENT, { interfaces, timeout: 20 });
@@ -341,14 +341,14 @@ Deno.test("A signature is for one question, one device and one address alone", a
   }
 });
 
-/** Puts the key of one device into what is announced of another. */
+/** Puts the key of one device into what is advertised of another. */
 function disguised({ found }: Device, as: Device): ServiceInfo {
   const { key } = as.found.properties;
   const properties = { ...found.properties, key: key! };
   return { ...found, properties, deviceId: as.id };
 }
 
-Deno.test("A forger who announces a known peer's key gets nothing", async () => {
+Deno.test("A forger who advertises a known peer's key gets nothing", async () => {
   using theirs = new Folder();
   using forged = new Folder();
   using ours = new Folder();
@@ -358,7 +358,7 @@ Deno.test("A forger who announces a known peer's key gets nothing", async () => 
     { identity: forged.path },
     kitchen.id,
   );
-  // Even where nothing is remembered yet: the key that is announced has to be proved.
+  // Even where nothing is remembered yet: the key that is advertised has to be proved.
   await assert.rejects(
     send(disguised(forger, kitchen), { identity: ours.path }),
     { code: "auth", message: /nobody there has proved within 5 s/ },
@@ -460,7 +460,7 @@ Deno.test("A peer without a key gets nothing until we say that we trust it", asy
     await assert.rejects(send(kitchen.found, options), {
       code: "auth",
       message:
-        /nothing proves that it is "[^"]*" who announces .*`trust: "unproved"`/,
+        /nothing proves that it is "[^"]*" who advertises .*`trust: "unproved"`/,
     });
   }
   const peers = { [kitchen.id]: { trust: "unproved" } } as const;

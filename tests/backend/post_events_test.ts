@@ -7,7 +7,7 @@ import { until } from "../until.ts";
 
 const interfaces = ["127.0.0.1"];
 
-/** A type that no other test announces. */
+/** A type that no other test advertises. */
 function privateType(): string {
   return `_pr-${crypto.randomUUID().slice(0, 8)}._tcp.local.`;
 }

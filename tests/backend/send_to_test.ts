@@ -16,15 +16,10 @@ import { LineLogger } from "../line_logger.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { peerAt } from "./peer_at.ts";
+import { newDeviceId, peerAt } from "./peer_at.ts";
 
 const interfaces = ["127.0.0.1"];
 const unproved = { trust: "unproved" } as const;
-
-/** A device id that no other test announces. */
-function deviceId(): string {
-  return `test ${crypto.randomUUID().slice(0, 8)}`;
-}
 
 /** A peer as it is found. */
 async function found(id: string): Promise<ServiceInfo> {
@@ -39,7 +34,7 @@ Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async (
   const port = freePort();
   await using ours = await TestServer.start();
   await using theirs = await TestServer.start({ port });
-  const id = deviceId();
+  const id = newDeviceId();
   await using peer = new Listener(theirs, { deviceId: id, queue: "my/queue" });
   await peer.start();
   await peer.backend.registerService({ interfaces, srvName: `of ${id}` });
@@ -89,7 +84,7 @@ Deno.test("Backend keeps the connection to a peer until it stops", async () => {
 
 Deno.test("Backend names the peers it saw where there is no such peer", async () => {
   await using bus = privateBus();
-  const id = deviceId();
+  const id = newDeviceId();
   await using other = new RedisBackend({ bus, deviceId: id });
   await other.registerService({ interfaces });
   await using backend = new RedisBackend();
@@ -176,7 +171,7 @@ Deno.test("Backend shows a peer's Redis no password but the one for that peer", 
   const redisArgs = { password: "secret" };
   await assert.rejects(ours.sendTo(peerAt(port), event, { redisArgs }), {
     code: "auth",
-    message: /whoever announces itself as "kitchen"; .*`trust: "unproved"`/,
+    message: /whoever advertises itself as "kitchen"; .*`trust: "unproved"`/,
   });
   const trust = "unproved";
   await ours.sendTo(peerAt(port), event, { redisArgs, trust });
@@ -186,7 +181,7 @@ Deno.test("Backend shows a peer's Redis no password but the one for that peer", 
     peers: { kitchen: { redisArgs: { url } } },
   });
   await other.sendTo(peerAt(port), event);
-  // Where it is said where the peer is, what it announces does not count.
+  // Where it is said where the peer is, what it advertises does not count.
   await other.sendTo(peerAt(1), event);
   assert.equal(await theirs.run("LLEN", QUEUE), 3);
 });
@@ -264,7 +259,7 @@ Deno.test("Backend takes the address of a peer that answers", async () => {
 
 Deno.test("Backend goes to the place that it was told, and to no other address of a peer", async () => {
   const port = freePort();
-  // Somebody announces the peer's address, and its own before it.
+  // Somebody advertises the peer's address, and its own before it.
   await using forger = await TestServer.start({ port });
   await using theirs = await TestServer.start({
     port: freePort(),
@@ -302,8 +297,8 @@ Deno.test("Backend warns of a message for someone else than its peer", async () 
   assert.equal(await theirs.run("LLEN", QUEUE), 1);
 });
 
-/** Announces a service on this host from another process, which is killed at the end. */
-function announceElsewhere(id: string, port: number): AsyncDisposable {
+/** Advertises a service on this host from another process, which is killed at the end. */
+function advertiseElsewhere(id: string, port: number): AsyncDisposable {
   const zeroconf = new URL("../../src/zeroconf/mod.ts", import.meta.url).href;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -328,9 +323,9 @@ function announceElsewhere(id: string, port: number): AsyncDisposable {
 }
 
 Deno.test("Backend asks for a peer again whose Redis cannot be reached, and finds that it is gone", async () => {
-  const id = deviceId();
+  const id = newDeviceId();
   const port = freePort();
-  const announced = announceElsewhere(id, port);
+  const advertised = advertiseElsewhere(id, port);
   const appeared = Promise.withResolvers<void>();
   const gone = Promise.withResolvers<void>();
   await using browser = new Browser({
@@ -343,7 +338,7 @@ Deno.test("Backend asks for a peer again whose Redis cannot be reached, and find
   await browser.start();
   await inTime(appeared.promise, "the service", 60);
   // It says no goodbye, and its records are valid for two minutes.
-  await announced[Symbol.asyncDispose]();
+  await advertised[Symbol.asyncDispose]();
   await using backend = new RedisBackend({
     redisArgs: { socket_connect_timeout: 1 },
   });

@@ -23,6 +23,14 @@ async function queued(
   return texts.map((text) => JSON.parse(text));
 }
 
+/** Sends a request whose response a signal ends the wait for. */
+function ask(backend: RedisBackend): [AbortController, Promise<Response>] {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const request = { action: "count" };
+  return [abort, backend.sendRequest(request, { signal, responseTimeout: 60 })];
+}
+
 Deno.test("Backend sends events before it was started", async () => {
   await using server = await TestServer.start();
   await using backend = sender(server);
@@ -134,11 +142,7 @@ Deno.test("Backend waits for no response where there is no time for one", async 
 Deno.test("Backend ends the wait for a response when the signal is aborted", async () => {
   await using server = await TestServer.start();
   await using backend = sender(server);
-  const abort = new AbortController();
-  const waiting = backend.sendRequest({ action: "count" }, {
-    signal: abort.signal,
-    responseTimeout: 60,
-  });
+  const [abort, waiting] = ask(backend);
   await server.run("BLPOP", QUEUE, "0");
   const reason = new Error("nobody is interested any more");
   abort.abort(reason);
@@ -153,11 +157,7 @@ Deno.test("Backend ends the wait for a response when the signal is aborted", asy
 Deno.test("A wait that a signal ends because of its own time rejects with its reason, and the request stays sent", async () => {
   await using server = await TestServer.start();
   await using backend = sender(server);
-  const abort = new AbortController();
-  const waiting = backend.sendRequest({ action: "count" }, {
-    signal: abort.signal,
-    responseTimeout: 60,
-  });
+  const [abort, waiting] = ask(backend);
   await until(async () => (await queued(server)).length === 1);
   // As `AbortSignal.timeout()` has it.
   const reason = new DOMException("late", "TimeoutError");

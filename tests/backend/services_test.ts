@@ -12,15 +12,11 @@ import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, privateBus, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { newDeviceId } from "./peer_at.ts";
 
 const interfaces = ["127.0.0.1"];
 const TYPE = "_platypush-redis._tcp.local.";
 const EVENTS = "platypush.message.event.zeroconf.";
-
-/** A device id that no other test announces. */
-function deviceId(): string {
-  return `test ${crypto.randomUUID().slice(0, 8)}`;
-}
 
 /** What a browser sees of one device. */
 class Changes implements AsyncDisposable {
@@ -47,7 +43,7 @@ class Changes implements AsyncDisposable {
 }
 
 Deno.test("Backend changes one property of its service and leaves the rest", async () => {
-  const id = deviceId();
+  const id = newDeviceId();
   await using bus = privateBus();
   await using backend = new RedisBackend({ bus, deviceId: id });
   await assert.rejects(backend.updateService({}), /none is registered/);
@@ -64,8 +60,8 @@ Deno.test("Backend changes one property of its service and leaves the rest", asy
   });
 });
 
-Deno.test("Backend announces its service under subtypes, also when something else changes", async () => {
-  const id = deviceId();
+Deno.test("Backend advertises its service under subtypes, also when something else changes", async () => {
+  const id = newDeviceId();
   await using bus = privateBus();
   await using backend = new RedisBackend({ bus, deviceId: id });
   await using changes = new Changes(id, "_lamp._sub._platypush-redis._tcp");
@@ -81,7 +77,7 @@ Deno.test("Backend announces its service under subtypes, also when something els
 
 Deno.test("RedisBackend does not consume for plain listeners while it registers its service", async () => {
   await using server = await TestServer.start();
-  const id = deviceId();
+  const id = newDeviceId();
   await using listener = new Listener(server, {
     deviceId: id,
     // Registering takes longer.
@@ -105,7 +101,7 @@ Deno.test("RedisBackend does not consume for plain listeners while it registers 
 Deno.test("RedisBackend consumes for plain listeners once it has registered its service", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server, {
-    deviceId: deviceId(),
+    deviceId: newDeviceId(),
     subscriberGrace: 0.02,
   });
   await listener.backend.start();
@@ -115,10 +111,10 @@ Deno.test("RedisBackend consumes for plain listeners once it has registered its 
   ]);
 });
 
-Deno.test("Backend announces its service with Platypush's defaults, and withdraws it", async () => {
+Deno.test("Backend advertises its service with Platypush's defaults, and withdraws it", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
-  const id = deviceId();
+  const id = newDeviceId();
   await using listener = new Listener(server, { deviceId: id });
   await listener.start();
   await using changes = new Changes(id, TYPE);
@@ -182,7 +178,7 @@ Deno.test("Backend announces its service with Platypush's defaults, and withdraw
 
 Deno.test("Backend withdraws its service when it stops", async () => {
   await using bus = privateBus();
-  const id = deviceId();
+  const id = newDeviceId();
   const backend = new Backend({ bus, deviceId: id });
   await backend.registerService({
     interfaces,
@@ -199,10 +195,10 @@ Deno.test("Backend withdraws its service when it stops", async () => {
   assert.equal((await changes.next()).kind, "removed");
 });
 
-Deno.test("Backend announces under the names it is given", async () => {
+Deno.test("Backend advertises under the names it is given", async () => {
   await using bus = privateBus();
-  await using backend = new Backend({ bus, deviceId: deviceId() });
-  const instance = deviceId();
+  await using backend = new Backend({ bus, deviceId: newDeviceId() });
+  const instance = newDeviceId();
   const name = await backend.register_service({
     interfaces,
     port: 1234,
@@ -223,36 +219,36 @@ Deno.test("Backend without a port has to be told one", async () => {
 
 Deno.test("RedisBackend tells peers where its server really is", async () => {
   const logger = new LineLogger();
-  const announce = async (
+  const advertise = async (
     redisArgs: Record<string, unknown>,
   ): Promise<Record<string, unknown>> => {
     await using bus = privateBus();
-    const id = deviceId();
+    const id = newDeviceId();
     await using backend = new RedisBackend({
       bus,
       logger,
       redisArgs,
       deviceId: id,
     });
-    const announced = bus.get();
+    const advertised = bus.get();
     await backend.registerService({ interfaces });
-    const { args } = await announced as Event;
+    const { args } = await advertised as Event;
     // The message in hand is handled.
     await bus.get(0);
     return args.service_info as Record<string, unknown>;
   };
   const host = "192.0.2.1";
-  const elsewhere = await announce({ host, port: 7000 });
+  const elsewhere = await advertise({ host, port: 7000 });
   assert.equal(elsewhere.port, 7000);
   assert.equal((elsewhere.properties as Record<string, string>).host, host);
   assert.deepEqual(logger.lines.filter((line) => /^warn/.test(line)), []);
-  const here = await announce({});
+  const here = await advertise({});
   assert.equal(here.port, 6379);
   await logger.line(/warn: Redis is reached at 127.0.0.1:6379: if it listens/);
-  const further = await announce({ host, port: 7000, db: 3, ssl: true });
+  const further = await advertise({ host, port: 7000, db: 3, ssl: true });
   const { db, ssl } = further.properties as Record<string, string>;
   assert.deepEqual({ db, ssl }, { db: "3", ssl: "true" });
-  const socket = await announce({ unix_socket_path: "/run/redis.sock" });
+  const socket = await advertise({ unix_socket_path: "/run/redis.sock" });
   assert.equal(socket.port, 0);
   await logger.line(/warn: Redis is reached through a Unix socket/);
 });

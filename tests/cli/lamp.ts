@@ -2,7 +2,7 @@ import { Event, RedisBackend, startRedis } from "../../mod.ts";
 import { printLine, program } from "../../cli.ts";
 import { freePort } from "../servers.ts";
 
-// Announces itself (by the name that is given, or as lamp), answers requests, and prints the events that it gets.
+// Advertises itself (by the name that is given, or as lamp), answers requests, and prints the events that it gets.
 await program(async (signal) => {
   const port = freePort();
   await using server = await startRedis({ port });

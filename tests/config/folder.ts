@@ -1,4 +1,6 @@
+import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
+import { ConfigError, loadConfig } from "../../mod.ts";
 import { LineLogger } from "../line_logger.ts";
 
 /** A temporary folder with files in it, and a logger that keeps its lines. */
@@ -37,4 +39,26 @@ export class Folder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path, { recursive: true });
   }
+}
+
+/** Asserts that such files are refused with such a message, which has no secret. */
+export async function refuses(
+  files: Record<string, string>,
+  message: string,
+): Promise<void> {
+  await using folder = await Folder.make(files);
+  const { logger } = folder;
+  await assert.rejects(
+    loadConfig(folder.file(), { env: {}, logger }),
+    (error) => {
+      assert.ok(error instanceof ConfigError, String(error));
+      assert.equal(
+        error.message.replaceAll(folder.path, ""),
+        `Cannot load the configuration: ${message}`,
+      );
+      assert.doesNotMatch(Deno.inspect(error), /hunter2/);
+      return true;
+    },
+  );
+  assert.doesNotMatch(folder.lines.join(), /hunter2/);
 }

@@ -1,34 +1,7 @@
 import assert from "node:assert/strict";
-import {
-  ConfigError,
-  loadConfig,
-  type RedisBackendOptions,
-} from "../../mod.ts";
-import { Folder } from "./folder.ts";
-
-async function load(
-  files: Record<string, string>,
-): Promise<{ options: RedisBackendOptions; lines: string[] }> {
-  await using folder = await Folder.make(files);
-  const { logger } = folder;
-  const options = await loadConfig(folder.file(), { env: {}, logger });
-  return { options, lines: folder.lines };
-}
-
-async function refuses(
-  files: Record<string, string>,
-  message: string,
-): Promise<void> {
-  await using folder = await Folder.make(files);
-  await assert.rejects(loadConfig(folder.file(), { env: {} }), (error) => {
-    assert.ok(error instanceof ConfigError, String(error));
-    assert.equal(
-      error.message.replaceAll(folder.path, ""),
-      `Cannot load the configuration: ${message}`,
-    );
-    return true;
-  });
-}
+import { loadConfig } from "../../mod.ts";
+import { Folder, refuses } from "./folder.ts";
+import { loadFiles as load } from "./load.ts";
 
 Deno.test("`include` takes sections from other files, the last one counts", async () => {
   const { options, lines } = await load({

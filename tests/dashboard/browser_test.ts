@@ -15,7 +15,7 @@ const PAGES = [
   "messages",
   "queues",
   "dead",
-  "neighbours",
+  "peers",
   "actions",
   "settings",
 ];
@@ -362,9 +362,9 @@ Deno.test({ name: "The dashboard in a browser", ignore }, async (t) => {
     await card.getByRole("button", { name: "Pause" }).waitFor();
   });
 
-  await t.step("A neighbour is seen, and gets a message", async () => {
-    await go(page, scene, "neighbours");
-    const card = page.locator(".neighbour", { hasText: "kitchen" });
+  await t.step("A peer is seen, and gets a message", async () => {
+    await go(page, scene, "peers");
+    const card = page.locator(".peer", { hasText: "kitchen" });
     await card.waitFor();
     await card.getByText("Send a message").click();
     await card.getByRole("checkbox", { name: "Also if it does not prove" })

@@ -8,16 +8,11 @@ import { until } from "../until.ts";
 import { ask } from "./ask.ts";
 
 /** The number of connections to a server, the test's own not counted. */
-async function clients(server: TestServer): Promise<number> {
-  const list = await server.run<string>("CLIENT", "LIST");
-  return list.trim().split("\n").length - 1;
-}
-
 Deno.test("Redis is asked once a second while somebody looks, and never otherwise", async () => {
   await using server = await TestServer.start();
   await using backend = new RedisBackend({ redisArgs: server.args });
   await using page = dashboard({ backend, bus: false });
-  assert.equal(await clients(server), 0);
+  assert.equal(await server.clients(), 0);
 
   const response = await ask(page, "/live?page=queues");
   assert.equal(response.headers.get("content-type"), "text/event-stream");
@@ -28,9 +23,12 @@ Deno.test("Redis is asked once a second while somebody looks, and never otherwis
     const { value } = await inTime(reader.read(), "the queues");
     text += value;
   }
-  assert.ok(await clients(server) > 0);
+  assert.ok(await server.clients() > 0);
   await reader.cancel();
-  await until(async () => await clients(server) === 0, "no connection is left");
+  await until(
+    async () => await server.clients() === 0,
+    "no connection is left",
+  );
 });
 
 Deno.test("A browser can load what a page is made of before Redis is asked", async () => {
@@ -57,8 +55,8 @@ Deno.test("One look is enough for all pages", async () => {
   await Promise.all(
     readers.map((reader) => inTime(reader.read(), "the first event")),
   );
-  await until(async () => await clients(server) > 0, "it looks");
-  assert.equal(await clients(server), 1);
+  await until(async () => await server.clients() > 0, "it looks");
+  assert.equal(await server.clients(), 1);
   for (const reader of readers) await reader.cancel();
 });
 

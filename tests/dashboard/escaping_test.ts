@@ -44,7 +44,7 @@ Deno.test("Every text from the network is shown as a text", async () => {
       "/dead",
       `/dead${query}`,
       `/dead?q=${encodeURIComponent(EVIL)}&error=${encodeURIComponent(EVIL)}`,
-      "/neighbours",
+      "/peers",
       "/actions",
       "/actions/list",
       "/settings",

@@ -256,7 +256,7 @@ Deno.test("A page that only shows changes nothing, and offers nothing to change"
     "/dead/requeue",
     "/dead/edit",
     "/messages/send",
-    "/neighbours/send",
+    "/peers/send",
     "/changes/1/undo",
   ];
   for (const path of paths) {

@@ -8,7 +8,7 @@ import { exists } from "../exists.ts";
 const QUEUE = "platypush/backend/redis";
 const reason = await whyNoNamespaces();
 
-/** A test of what announces itself, on a network where nobody else is. */
+/** A test of what advertises itself, on a network where nobody else is. */
 function testAlone(
   name: string,
   test: (alone: Namespace) => Promise<void>,
@@ -34,7 +34,7 @@ async function socketOf(program: Program): Promise<string> {
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   testAlone(
-    `examples/listen.ts starts a private server, announces itself, prints messages, and ends with ${signal}`,
+    `examples/listen.ts starts a private server, advertises itself, prints messages, and ends with ${signal}`,
     async (namespace) => {
       await using listen = new Program(["examples/listen.ts"], { namespace });
       const path = await socketOf(listen);

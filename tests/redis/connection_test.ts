@@ -7,7 +7,7 @@ import { LoadingServer } from "../loading_server.ts";
 import { freePort, TestServer } from "../servers.ts";
 
 Deno.test("Connection runs commands over a Unix socket and over TCP", async () => {
-  await using unix = await TestServer.start();
+  await using unix = await TestServer.start({ socket: true });
   assert.equal(await unix.run("PING"), "PONG");
   await using tcp = await TestServer.start({ port: freePort() });
   assert.equal(await tcp.run("ECHO", "ä"), "ä");

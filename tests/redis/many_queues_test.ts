@@ -15,22 +15,17 @@ async function commands(server: TestServer): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-async function clients(server: TestServer): Promise<number> {
-  const text = await server.run<string>("CLIENT", "LIST");
-  return text.trim().split("\n").length;
-}
-
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) has one connection for many queues, and misses nothing`, async () => {
     await using server = await TestServer.start();
-    const before = await clients(server);
+    const before = await server.clients();
     await server.run("RPUSH", QUEUES[3]!, "early");
     await using inbox = await Inbox.open(server.args, {
       queue: QUEUES,
       delivery,
       logger: new LineLogger(),
     });
-    assert.equal(await clients(server) - before, 1);
+    assert.equal(await server.clients() - before, 1);
     const seen: string[] = [];
     const reading = (async () => {
       for (let batch: Batch | undefined; (batch = await inbox.next());) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DeadLetters, Outbox, RedisError } from "../../src/redis/mod.ts";
 import { restate } from "../../src/redis/redis_error.ts";
-import { freePort, TestServer } from "../servers.ts";
+import { TestServer } from "../servers.ts";
 
 const REFUSED = {
   attempted: "run LLEN",
@@ -47,8 +47,8 @@ Deno.test("An error that is told again keeps what is known of it", () => {
 
 for (const transport of ["a socket", "TCP"]) {
   Deno.test(`An error over ${transport} says once what was attempted, where and why`, async () => {
-    const port = transport === "TCP" ? { port: freePort() } : {};
-    await using server = await TestServer.start(port);
+    const socket = transport === "a socket";
+    await using server = await TestServer.start({ socket });
     await server.run(
       "ACL",
       "SETUSER",

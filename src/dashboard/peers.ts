@@ -2,7 +2,7 @@ import { Browser, type ServiceInfo } from "../zeroconf/mod.ts";
 import type { Logger } from "../logger.ts";
 
 /** Somebody on the network. */
-export interface Neighbour {
+export interface Peer {
   readonly service: ServiceInfo;
   /** `here`: it says so. `unreachable`: nobody answers at its Redis. `gone`: it has left. */
   readonly state: "here" | "unreachable" | "gone";
@@ -13,16 +13,16 @@ export interface Neighbour {
 }
 
 /** So many are remembered, those that are gone included. */
-const MAX_NEIGHBOURS = 200;
+const MAX_PEERS = 200;
 /** The time that a server may take to answer, in seconds. */
 const ANSWER_TIMEOUT = 2;
 
 /** Follows who is on the network while somebody looks, and remembers who was. */
-export class Neighbours implements AsyncDisposable {
+export class Peers implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #interfaces: readonly string[] | undefined;
   readonly #onChange: () => void;
-  readonly #known = new Map<string, Neighbour>();
+  readonly #known = new Map<string, Peer>();
   #browser: Browser | undefined;
   #starting: Promise<void> | undefined;
   #startedAt = 0;
@@ -41,7 +41,7 @@ export class Neighbours implements AsyncDisposable {
   }
 
   /** Those that are known, by their names. */
-  get known(): Neighbour[] {
+  get known(): Peer[] {
     return [...this.#known.values()]
       .toSorted((a, b) => a.service.deviceId < b.service.deviceId ? -1 : 1);
   }
@@ -93,7 +93,7 @@ export class Neighbours implements AsyncDisposable {
       since: isBack && kind !== "removed" ? now : known?.since ?? now,
       changed: now,
     });
-    if (this.#known.size > MAX_NEIGHBOURS) {
+    if (this.#known.size > MAX_PEERS) {
       this.#known.delete(this.#known.keys().next().value!);
     }
     if (kind !== "removed") this.#try(service);

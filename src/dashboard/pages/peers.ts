@@ -1,31 +1,31 @@
 import { html, raw } from "hono/html";
-import type { Neighbour } from "../neighbours.ts";
+import type { Peer } from "../peers.ts";
 import type { Desk, Html, Page, Part } from "../page.ts";
 import { amount } from "../../units.ts";
 import { ago, chip, shorten } from "../words.ts";
 
 /** The page with who is on the network. */
-export const neighboursPage: Page = {
-  name: "neighbours",
-  title: "Neighbours",
+export const peersPage: Page = {
+  name: "peers",
+  title: "Peers",
   render: (desk) =>
     html`
       <div class="page-head">
-        <h1>Neighbours</h1>
+        <h1>Peers</h1>
         <p
           class="quiet">Who is on the local network, as they say of themselves by Zeroconf.</p>
       </div>
-      ${neighboursPart(desk).html}
+      ${peersPart(desk).html}
     `,
   parts: (desk) => {
-    desk.neighbours.look();
-    return [neighboursPart(desk)];
+    desk.peers.look();
+    return [peersPart(desk)];
   },
   routes: (app, desk) => {
-    app.post("/neighbours/send", async (context) => {
+    app.post("/peers/send", async (context) => {
       const form = await context.req.formData();
       const name = String(form.get("name") ?? "");
-      const peer = desk.neighbours.known
+      const peer = desk.peers.known
         .find(({ service }) => service.name === name)?.service;
       if (peer === undefined) {
         return context.json({ message: "It is not known any more." }, 409);
@@ -38,11 +38,11 @@ export const neighboursPage: Page = {
   },
 };
 
-function neighboursPart(desk: Desk): Part {
-  const { known, problem, isLooking } = desk.neighbours;
+function peersPart(desk: Desk): Part {
+  const { known, problem, isLooking } = desk.peers;
   return {
-    id: "neighbours",
-    html: html`<div id="neighbours" class="stack">${
+    id: "peers",
+    html: html`<div id="peers" class="stack">${
       problem === undefined
         ? ""
         : html`<p class="card problem" role="alert">${problem}</p>`
@@ -71,23 +71,23 @@ function neighboursPart(desk: Desk): Part {
 const MAX_DRAWN = 12;
 
 /** Draws this device in the middle, and the others around it. */
-function pictureOf({ backend }: Desk, all: readonly Neighbour[]): Html {
+function pictureOf({ backend }: Desk, all: readonly Peer[]): Html {
   const drawn = all.slice(0, MAX_DRAWN);
-  const places = drawn.map((neighbour, at) => {
+  const places = drawn.map((peer, at) => {
     const angle = Math.PI * (2 * at / drawn.length - 0.5);
     return {
-      neighbour,
+      peer,
       x: Math.round(360 + 250 * Math.cos(angle)),
       y: Math.round(150 + 100 * Math.sin(angle)),
     };
   });
   const title = `${backend.deviceId} and ${
-    amount(all.length, "neighbour")
+    amount(all.length, "peer")
   } on the network`;
   return html`
     <figure class="card picture">
       <svg viewBox="0 0 720 300" role="img"
-        aria-label="${title}">${places.map(({ neighbour: { state }, x, y }) =>
+        aria-label="${title}">${places.map(({ peer: { state }, x, y }) =>
           html`
             <line class="wire wire-${state}" x1="360" y1="150" x2="${String(x)}"
               y2="${String(y)}" />
@@ -95,7 +95,7 @@ function pictureOf({ backend }: Desk, all: readonly Neighbour[]): Html {
         )}<circle class="node node-own" cx="360" cy="150" r="14"/><text x="360" y="186" class="own">${shorten(
           backend.deviceId,
           20,
-        )}</text>${places.map(({ neighbour: { state, service }, x, y }) =>
+        )}</text>${places.map(({ peer: { state, service }, x, y }) =>
           html`
             <circle class="node node-${state}" cx="${String(x)}" cy="${String(
               y,
@@ -115,7 +115,7 @@ function pictureOf({ backend }: Desk, all: readonly Neighbour[]): Html {
 
 function cardOf(
   desk: Desk,
-  { service, state, since, changed }: Neighbour,
+  { service, state, since, changed }: Peer,
 ): Html {
   const { deviceId, queue, redisUrl, addresses, properties, name } = service;
   const fingerprint = properties["key"];
@@ -132,7 +132,7 @@ function cardOf(
   ];
   const isSelf = deviceId === desk.backend.deviceId;
   return html`
-    <section class="card neighbour"
+    <section class="card peer"
       id="peer-${name.replace(
         /[^\w-]/g,
         "-",
@@ -154,7 +154,7 @@ function cardOf(
         : html`
           <details class="send">
             <summary>Send a message</summary>
-            <form method="post" action="${desk.path("/neighbours/send")}"
+            <form method="post" action="${desk.path("/peers/send")}"
               data-post><input type="hidden" name="name" value="${name}"><label>Message<textarea name="message" class="mono" rows="5" spellcheck="false">${JSON
                 .stringify(
                   {
