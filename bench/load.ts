@@ -1,7 +1,8 @@
 /**
  * What a message costs its consumer and Redis while 100 or 1,000 come in a second,
- * how long it takes from being sent to being handled, and what small and
- * large ones cost that wait, beside other ways to have a queue.
+ * how long it takes from being sent to being handled, also where the next one is
+ * only sent when one is handled, and what small and large ones cost that wait,
+ * beside other ways to have a queue.
  *
  *     deno task bench:load [rounds]
  *
@@ -32,6 +33,13 @@ const CONTENDERS: readonly Contender[] = [
 ];
 const WORKER = "ours, handler in a worker";
 const RATES = { "100/s": 100, "1,000/s": 1000 };
+/** The next message is sent when one of so many is handled. */
+const LOOPS = { "1 in the air": 1, "8 in the air": 8 };
+const LOOPING: readonly Contender[] = [
+  "ours",
+  "bare client",
+  "streams by hand",
+];
 const SIZES = {
   "330 bytes": 330,
   "4 KiB": 2 ** 12,
@@ -45,7 +53,7 @@ const BATCH_BYTES = 2 ** 20;
 /** What is asked for. */
 function goalOf(contender: string, measure: string): Goal {
   const [load, what] = measure.split(/, (.*)/);
-  if (load! in RATES) {
+  if (load! in RATES || load! in LOOPS) {
     return {
       to: "streams by hand",
       ...(what === "commands" && { figure: "≤ 3" }),
@@ -165,6 +173,29 @@ for (const [name, count] of Object.entries(RATES)) {
     add("median", median(all));
     add("99th percentile", percentile(all, 0.99));
   }
+}
+for (const [name, inTheAir] of Object.entries(LOOPS)) {
+  await takeTurns(
+    LOOPING,
+    name,
+    { count: 1, batch: 512 },
+    async (contender, queue, peer) => {
+      const send = (): void => void push(redis, contender, queue, sentNow());
+      const latencies: number[] = [];
+      const start = performance.now();
+      for (let sent = 0; sent < inTheAir; sent++) send();
+      while (performance.now() - start < 1000) {
+        latencies.push(...(await peer.done()).latencies);
+        send();
+      }
+      for (let left = inTheAir; left > 0; left--) await peer.done();
+      const add = (what: string, value: number, unit: string): void =>
+        comparison.add(contender, `${name}, ${what}`, value, unit);
+      add("rate", latencies.length, "messages/s");
+      add("latency, median", median(latencies), "µs");
+      add("latency, 99th percentile", percentile(latencies, 0.99), "µs");
+    },
+  );
 }
 for (const [name, size] of Object.entries(SIZES)) {
   const count = Math.floor(TURN_BYTES / size);
