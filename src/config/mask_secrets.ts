@@ -19,8 +19,8 @@ const URL_PATTERN =
  * token, and the password in a `url`.
  *
  * @param options Options for a backend, arguments for Redis, or any part.
- * @returns A copy to show. Functions and class instances become their kind in
- * parentheses.
+ * @returns A copy to show. What JSON has no value for is a text: functions and
+ * class instances become their kind in parentheses, an infinity `Infinity`.
  *
  * @example
  * ```ts
@@ -46,6 +46,7 @@ export function mask(name: string, value: unknown): unknown {
   if (SECRETS.includes(name)) return (value ?? "") === "" ? value : MASK;
   if (typeof value === "string") return name === "url" ? maskUrl(value) : value;
   if (Array.isArray(value)) return value.map((item) => mask(name, item));
+  if (value === Infinity) return "Infinity";
   if (typeof value === "function") return "(function)";
   if (typeof value !== "object" || value === null) return value;
   const { constructor } = value;

@@ -13,7 +13,7 @@ async function configured(
 
 Deno.test("config --show tells where each setting comes from, and no secret", async () => {
   await using file = await configured(
-    "device_id: hall\nbackend.redis: {queue: lights}\nredis: {host: r.example, password: secret}\n",
+    "device_id: hall\nbackend.redis: {queue: lights, stop_timeout: .inf}\nredis: {host: r.example, password: secret}\n",
   );
   const show = (...more: string[]): ReturnType<typeof runProgram> =>
     runProgram(["cli.ts", "config", "--show", ...more], {
@@ -33,6 +33,8 @@ Deno.test("config --show tells where each setting comes from, and no secret", as
     text.stdout,
     /^redisArgs.host: "r.example" +\(file, .*\.yaml:3:\d+\)$/m,
   );
+  // JSON has no infinity, and null would be a default.
+  assert.match(text.stdout, /^stopTimeout: "Infinity" +\(file, /m);
   assert.match(text.stdout, /^redisArgs.password: "\*\*\*"/m);
   assert.doesNotMatch(text.stdout, /secret/);
   const json = await show("--json", "--url", "redis://:secret@u.example");
