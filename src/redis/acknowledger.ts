@@ -1,4 +1,4 @@
-import { retry, sleep } from "../waiting.ts";
+import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch, HeldPlace } from "./held_batch.ts";
@@ -22,34 +22,31 @@ interface Handled {
 /**
  * Acknowledges batches that were handled as a whole, by removing their lists,
  * together with the next command that takes or waits for messages, or after a few
- * milliseconds. The list of a message that lay alone can be used again afterwards.
+ * milliseconds. A list that BLMOVE moves to can be used again afterwards.
  */
 export class Acknowledger {
   readonly #options: ConsumerOptions;
   readonly #signal: AbortSignal;
   #handled: Handled[] = [];
-  #isDelayed = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param signal Ends the attempts to tell the server. */
   constructor(options: ConsumerOptions, signal: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
+    signal.addEventListener("abort", () => this.#flushLate());
   }
 
   /** Acknowledges a batch soon; resolves when the server knows, and never rejects. */
   add(batch: HeldBatch): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#handled.push({ batch, resolve });
-    if (!this.#isDelayed) void this.#flushLater();
+    if (this.#signal.aborted) void this.#flushLate();
+    else this.#timer ??= setTimeout(this.#flushLate, DELAY * 1000);
     return promise;
   }
 
-  async #flushLater(): Promise<void> {
-    this.#isDelayed = true;
-    await sleep(DELAY, { signal: this.#signal });
-    this.#isDelayed = false;
-    await this.flush(this.#options.control);
-  }
+  readonly #flushLate = (): Promise<void> => this.flush(this.#options.control);
 
   /**
    * Acknowledges now, by the connection with which the next messages are taken.
@@ -59,6 +56,8 @@ export class Acknowledger {
     const handled = this.#handled;
     if (handled.length === 0) return;
     this.#handled = [];
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const found = await this.#remove(connection, handled)
       // The answer may be all that was lost.
       .catch(() => this.#insist(handled));

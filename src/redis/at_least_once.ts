@@ -3,7 +3,6 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
 import type { Member } from "./heartbeat.ts";
-import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
@@ -13,12 +12,13 @@ import {
   NO_NOTES,
   parseNotes,
 } from "./history.ts";
-import { explainWrongType, type QueueKeys } from "./queue_keys.ts";
+import { Pace } from "./pace.ts";
+import type { QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
-import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
+import { isNumber, isPayload } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
-import { defineMove, defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 import { Session } from "./session.ts";
 import { NOTHING, READ_LOST, READ_MOVED, type Taken, Taker } from "./taker.ts";
 
@@ -36,7 +36,7 @@ const FULL_PAUSE = 0.05;
 interface Asked {
   readonly session: Session;
   readonly number: number;
-  /** The largest number of messages; 0 where it waits for one. */
+  /** The largest number of messages; 0 where it waits for some. */
   readonly limit: number;
   readonly reply: Promise<Taken>;
 }
@@ -58,8 +58,10 @@ export class AtLeastOnce extends Consumer implements Member {
   #isIsolating = false;
   /** True when there may be more in the queue than one message. */
   #isBacklog: boolean;
-  /** The number of messages in a row that had others behind them. */
-  #followed = 0;
+  /** The number of bytes that the last messages had on average. */
+  #size = 0;
+  /** Learns how messages come while the queue is empty. */
+  readonly #pace = new Pace();
   readonly #ending = new AbortController();
   /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
   readonly #facts: readonly string[];
@@ -94,7 +96,13 @@ export class AtLeastOnce extends Consumer implements Member {
    */
   async look(stale: readonly string[]): Promise<void> {
     const session = this.#session;
-    const numbers = await this.#inspect(session);
+    const numbers = await session.inspect(this.options).catch(
+      async (error): Promise<readonly number[]> => {
+        if ((error as RedisError).code !== "taken") throw error;
+        await this.#rejoin(session);
+        return [];
+      },
+    );
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
@@ -125,7 +133,7 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   protected override async enter(): Promise<void> {
-    await this.#join();
+    await this.#session.join(this.options);
     this.options.heartbeat.add(this);
   }
 
@@ -165,6 +173,10 @@ export class AtLeastOnce extends Consumer implements Member {
         await written();
       }
       await this.#receive(session, number, taken);
+      const { pause } = this.#pace;
+      if (limit === 0 && length > 0 && pause > 0) {
+        await sleep(pause, { signal: this.closing.signal });
+      }
     } catch (error) {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
@@ -246,6 +258,7 @@ export class AtLeastOnce extends Consumer implements Member {
         ["HSET", session.keys.processing, String(number), `${text}!`],
       );
     }
+    this.#size = batch.bytes / payloads.length;
     if (!await this.handOut(batch)) await this.#putBack(session, number);
   }
 
@@ -289,21 +302,19 @@ export class AtLeastOnce extends Consumer implements Member {
   }
 
   /**
-   * Moves one message to a list of this session, as soon as there is one. The
-   * list is announced once, and used again and again. What has to be known about
-   * the message travels with it, and so does the acknowledgement of what was
-   * handled before: the usual case takes three commands and one round trip.
+   * Moves the first messages of the queue to a list of this session, as soon as
+   * there are some. The list is announced once, and used again and again. What has
+   * to be known about the messages travels with them, and so does the
+   * acknowledgement of what was handled before: a message that comes alone takes
+   * three commands and one round trip.
    */
   async #move(
     session: Session,
     number: number,
     isNew: boolean,
   ): Promise<Taken> {
-    const { blocking, control, queue } = this.options;
+    const { blocking, control } = this.options;
     const { keys } = session;
-    const beat = this.#beat;
-    const list = session.list(number);
-    const block = this.blockSeconds;
     // Those whose handlers are done in this turn are acknowledged on the way.
     if (this.inHand > 0) await written();
     if (!this.isOpen) {
@@ -316,71 +327,101 @@ export class AtLeastOnce extends Consumer implements Member {
         ["HSET", keys.processing, String(number), "?"],
         { isReply: isNumber },
       );
-    const [announced, moved, known] = await this.blocked(Promise.allSettled([
-      announcing,
-      blocking.command<Uint8Array | null>(
-        this.isShared
-          ? ["LMOVE", queue, list, "LEFT", "RIGHT"]
-          : ["BLMOVE", queue, list, "LEFT", "RIGHT", String(block)],
-        {
-          ...(!this.isShared && { block }),
-          bytes: true,
-          isReply: isPayload,
-        },
-      ),
-      // A key that is named several times counts as often: see FACTS.
-      blocking.command<number>(
-        ["EXISTS", beat, ...this.#facts],
-        { isReply: isNumber },
-      ),
-    ]));
-    if (moved.status === "rejected") {
-      const { reason } = moved;
-      // A server out of memory refuses BLMOVE; scripts that only move go on.
-      const isFull = reason instanceof RedisError && reason.code === "memory";
-      if (!isFull) throw reason;
-      this.#isBacklog = true;
-      session.known.delete(number);
-      await sleep(FULL_PAUSE, { signal: this.closing.signal });
-      return NOTHING;
+    const list = session.list(number);
+    const moving = this.#sendMoves(list);
+    // A key that is named several times counts as often: see FACTS.
+    const knowing = blocking.command<number>(
+      ["EXISTS", this.#beat, ...this.#facts],
+      { isReply: isNumber },
+    );
+    const [announced, known, ...moved] = await this.blocked(
+      Promise.allSettled([announcing, knowing, ...moving]),
+    );
+    const payloads: Uint8Array[] = [];
+    let failure: RedisError | undefined;
+    for (const answer of moved) {
+      if (answer.status === "fulfilled") {
+        if (answer.value !== null) payloads.push(answer.value);
+      } else if (failure === undefined || isLoss(answer.reason)) {
+        failure = answer.reason as RedisError;
+      }
+    }
+    if (failure !== undefined) {
+      this.#pace.most = 1;
+      if (isLoss(failure)) throw failure;
+      // What was moved before the server refused is as good as any other.
+      if (payloads.length === 0) {
+        if (failure.code !== "memory") throw failure;
+        // It refuses BLMOVE then; scripts that only move go on.
+        this.#isBacklog = true;
+        session.known.delete(number);
+        await sleep(FULL_PAUSE, { signal: this.closing.signal });
+        return NOTHING;
+      }
     }
     if (known.status === "rejected") throw known.reason;
     // This look is what the server tells changes of.
     const isFollowed = (known.value & FACTS.isFollowed) > 0;
     if (isFollowed) this.ring();
-    const payload = moved.value;
     if ((known.value & FACTS.isPaused) > 0) {
       this.watch.suspect();
-      if (payload !== null) {
+      if (payloads.length > 0) {
         await this.#putBack(session, number);
         return NOTHING;
       }
     }
-    if (payload === null) {
+    if (payloads.length === 0) {
       if (announced.status === "fulfilled") session.slots.push(number);
       return NOTHING;
     }
-    this.#followed = isFollowed ? this.#followed + 1 : 0;
-    this.#isBacklog = this.#followed > 1;
+    this.#pace.note(moving.length, payloads.length, isFollowed);
+    this.#isBacklog = this.#pace.isFlood;
     const isAlive = (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     if (announced.status === "rejected" || hasHistories || !isAlive) {
       return await this.#takeMoved(session, number);
     }
-    if (isComplete(payload)) return ["", [payload], 0];
-    // Its place and the time become its own. They are to be known also after we
-    // have died, so that the list is not used again.
+    if (payloads.every(isComplete)) return ["", payloads, 0];
+    // Their places and the time become their own. They are to be known also after
+    // we have died, so that the list is not used again.
     const notes = `@${Date.now()} `;
     await control.command(
       ["HSET", keys.processing, String(number), notes],
       { isReply: isNumber },
     ).catch(() => {});
-    return [notes, [payload], 0];
+    return [notes, payloads, 0];
+  }
+
+  /** Asks for as many messages as there probably are, and waits for the first one. */
+  #sendMoves(list: string): Promise<Uint8Array | null>[] {
+    const { blocking, queue, batchSize } = this.options;
+    const block = this.blockSeconds;
+    const options = { bytes: true, isReply: isPayload };
+    const move = ["LMOVE", queue, list, "LEFT", "RIGHT"];
+    const moving = [
+      this.isShared
+        ? blocking.command<Uint8Array | null>(move, options)
+        : blocking.command<Uint8Array | null>(
+          ["BLMOVE", queue, list, "LEFT", "RIGHT", String(block)],
+          { ...options, block },
+        ),
+    ];
+    if (this.#pace.most === 1) return moving;
+    const most = Math.min(
+      this.#pace.most,
+      batchSize,
+      this.maxInHand - this.inHand,
+      this.maxBytes / this.#size,
+    );
+    while (moving.length + 1 <= most) {
+      moving.push(blocking.command(move, options));
+    }
+    return moving;
   }
 
   /**
-   * Looks at a message that has left the queue. Where the server has lost its
-   * data, nobody else knows of it, so this is tried until the server answers.
+   * Looks at messages that have left the queue. Where the server has lost its
+   * data, nobody else knows of them, so this is tried until the server answers.
    */
   async #takeMoved(session: Session, number: number): Promise<Taken> {
     return await this.#insist(() => this.#take(session, number, READ_MOVED));
@@ -404,142 +445,8 @@ export class AtLeastOnce extends Consumer implements Member {
     logger.warn(
       `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
     );
-    await this.#join();
+    await this.#session.join(this.options);
     heartbeat.doubt({ now: true });
-  }
-
-  /** Enters the session into the hash of the queue's consumers. */
-  static readonly #JOIN = defineScript(`
--- KEYS[1]  the queue
--- KEYS[2]  the hash of the queue's consumers
--- KEYS[3]  the consumer's heartbeat
--- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
---          the list of the dead letters, the hash of the named subscribers
--- ARGV[1]  the consumer
--- ARGV[2]  the key of the process' heartbeat
--- ARGV[3]  what that holds
--- ARGV[4]  after how many milliseconds without a heartbeat it is dead
--- ARGV[5]  the start of the keys of the heartbeats
--- It also touches the heartbeats of the other consumers, whose keys are made from
--- ARGV and lie in the same slot.
--- Returns the names of the named subscribers.
-for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list', 'hash'}) do
-  local kind = redis.call('TYPE', KEYS[at]).ok
-  if kind ~= 'none' and kind ~= expected then
-    return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
-      ', but has to be a ' .. expected}
-  end
-end
-${HEARTBEAT_FUNCTIONS}
--- A server that is out of memory refuses a script's first write if that needs
--- memory, but not the later ones: so the first one frees some.
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], 'alive')
-redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
-if KEYS[3] ~= ARGV[2] then redis.call('SET', KEYS[3], '=' .. ARGV[2]) end
-poke(KEYS[2], ARGV[5], ARGV[1])
-return redis.call('HKEYS', KEYS[7])
-`);
-
-  async #join(): Promise<void> {
-    const { control, queue, heartbeat, subscribers } = this.options;
-    const { keys, name } = this.#session;
-    try {
-      const names = await control.script<string[]>(
-        AtLeastOnce.#JOIN,
-        [
-          keys.queue,
-          keys.consumers,
-          keys.heartbeat,
-          keys.deliveries,
-          keys.retry,
-          keys.dead,
-          keys.subscribers,
-        ],
-        [
-          name,
-          this.#beat,
-          heartbeat.value,
-          heartbeat.lifetime,
-          keys.allHeartbeats,
-        ],
-        { isReply: isTexts },
-      );
-      subscribers.learn(names);
-    } catch (error) {
-      throw explainWrongType(error, queue);
-    }
-  }
-
-  /** Tells what the server knows of this session, and who else is there. */
-  static readonly #INSPECT = defineScript(`
--- KEYS[1]  the hash of the queue's consumers
--- KEYS[2]  the hash of the consumer's batches
--- KEYS[3]  the hash of the named subscribers
--- ARGV[1]  the consumer
--- ARGV[2]  the key of the process' heartbeat
--- ARGV[3]  what that holds
--- ARGV[4]  after how many milliseconds without a heartbeat it is dead
--- ARGV[5]  the start of the keys of the heartbeats
--- It also reads the heartbeats of the other consumers, whose keys are made from
--- ARGV and lie in the same slot.
--- Returns the numbers of the batches, in turns the keys of others' heartbeats and
--- what they hold, and the names of the named subscribers.
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
-  return {err = 'TAKEN another consumer has put the messages back'}
-end
-${HEARTBEAT_FUNCTIONS}
-if redis.call('EXISTS', ARGV[2]) == 0 then
-  redis.call('HDEL', KEYS[1], '')
-  redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
-end
-local others = {}
-local list = redis.call('HGETALL', KEYS[1])
-for at = 1, #list, 2 do
-  if list[at + 1] == 'alive' and list[at] ~= ARGV[1] then
-    local key, beat = heartOf(ARGV[5] .. list[at])
-    if beat and key ~= ARGV[2] then
-      others[#others + 1] = key
-      others[#others + 1] = beat
-    end
-  end
-end
-return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
-`);
-
-  /** Returns the numbers of the batches that the session has on the server. */
-  async #inspect(session: Session): Promise<readonly number[]> {
-    const { control, heartbeat, subscribers } = this.options;
-    const { keys, name } = session;
-    try {
-      const [numbers, others, names] = await control.script<
-        [string[], string[], string[]]
-      >(
-        AtLeastOnce.#INSPECT,
-        [keys.consumers, keys.processing, keys.subscribers],
-        [
-          name,
-          this.#beat,
-          heartbeat.value,
-          heartbeat.lifetime,
-          keys.allHeartbeats,
-        ],
-        {
-          isReply: (reply) =>
-            Array.isArray(reply) && reply.length === 3 &&
-            reply.every(isTexts),
-        },
-      );
-      subscribers.learn(names);
-      for (let at = 0; at < others.length; at += 2) {
-        heartbeat.watch(others[at]!, others[at + 1]!);
-      }
-      return numbers.map(Number);
-    } catch (error) {
-      if (!(error instanceof RedisError) || error.code !== "taken") throw error;
-      await this.#rejoin(session);
-      return [];
-    }
   }
 
   /** Puts a batch back, and before it what was asked for after it. */

@@ -31,7 +31,7 @@ export interface HeldPlace {
   readonly time: number;
   /** The histories of some of its messages, by index. */
   readonly histories: ReadonlyMap<number, History>;
-  /** True where one message without a history lies on a list that is used again. */
+  /** True where messages without histories lie on a list that is used again. */
   readonly isSlot: boolean;
 }
 

@@ -65,7 +65,7 @@ export class Taker {
 -- KEYS[8]  the dead letter whose text is kept apart, see keepText
 -- ARGV[1]  the consumer
 -- ARGV[2]  the number of the batch
--- ARGV[3]  the largest number of messages; 0 reads what BLMOVE has just moved
+-- ARGV[3]  the largest number of messages; 0 reads what was just moved by BLMOVE
 --          there; -1 reads what a lost answer left there
 -- ARGV[4]  the number of bytes after which the batch is full
 -- ARGV[5]  the time, in milliseconds
@@ -125,7 +125,17 @@ else
     if limit == 0 then redis.call('HDEL', KEYS[3], ARGV[2]) end
     return {'', 0, 0}
   end
-  if count == 1 then bytes = size(KEYS[4], 0) end
+  local isMoved = not before or before == '?'
+  if count == 1 or isMoved then bytes = size(KEYS[4], 0) end
+  -- Of what was moved unseen, one may be too large: that has to be alone. The
+  -- others go back to where they were.
+  if count > 1 and isMoved then begin(KEYS[3]) end
+  while count > 1 and isMoved and bytes > tonumber(ARGV[6]) do
+    redis.call('LMOVE', KEYS[4], KEYS[1], 'RIGHT', 'LEFT')
+    commit()
+    count = count - 1
+    bytes = size(KEYS[4], 0)
+  end
 end
 
 if count == 1 and bytes > tonumber(ARGV[6]) then

@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { Inbox } from "../../src/redis/mod.ts";
+import { LineLogger } from "../line_logger.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
+import { until } from "../until.ts";
+import { numbers, open, queued, texts } from "./inboxes.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
+
+const HELD = "{queue}:processing:*:*";
+
+/** A message that has an id and a time of its own. */
+function complete(name: string): string {
+  return JSON.stringify({ id: name, _timestamp: 1 });
+}
+
+/** Lets three messages come at once, until that many are asked for. */
+async function expectThree(
+  server: TestServer,
+  inbox: Inbox,
+  queue = "queue",
+): Promise<void> {
+  // What is there from the start is taken by a script.
+  await server.run("RPUSH", queue, complete("w"));
+  await take(inbox, 1);
+  for (let together = 0; together < 3;) {
+    await server.run("RPUSH", queue, ...["x", "y", "z"].map(complete));
+    together = await take(inbox, 3);
+  }
+}
+
+/** Settles so many messages; tells how many came at once at most. */
+async function take(inbox: Inbox, count: number): Promise<number> {
+  let most = 0;
+  for (let left = count; left > 0;) {
+    const batch = await nextBatch(inbox);
+    left -= batch!.payloads.length;
+    most = Math.max(most, batch!.payloads.length);
+    await batch!.settle();
+  }
+  return most;
+}
+
+async function calls(server: TestServer, command: string): Promise<number> {
+  const info = await server.run<string>("INFO", "commandstats");
+  const found = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info);
+  return Number(found?.[1] ?? 0);
+}
+
+for (const queue of ["queue", ["other", "queue"]]) {
+  const name = typeof queue === "string" ? "one queue" : "several queues";
+  Deno.test(`Messages that come together are taken together, in their order (${name})`, async () => {
+    await using server = await TestServer.start();
+    await using inbox = await open(server, { queue });
+    await expectThree(server, inbox);
+    const scripts = await calls(server, "evalsha");
+    const asked = await calls(server, "exists");
+    const goal = numbers(30).map(complete);
+    const seen: string[] = [];
+    for (let at = 0; at < goal.length; at += 3) {
+      await server.run("RPUSH", "queue", ...goal.slice(at, at + 3));
+      while (seen.length < at + 3) {
+        const batch = await nextBatch(inbox);
+        const lists = await server.run<string[]>("KEYS", HELD);
+        assert.equal(lists.length, 1);
+        seen.push(...texts(batch));
+        await batch!.settle();
+      }
+    }
+    assert.deepEqual(seen, goal);
+    assert.equal(await calls(server, "evalsha"), scripts);
+    assert.ok(await calls(server, "exists") - asked < goal.length);
+    await until(async () =>
+      (await server.run<string[]>("KEYS", HELD)).length === 0
+    );
+  });
+}
+
+Deno.test("Messages that were taken together go back in their order, with their ids, when their consumer dies", async () => {
+  await using server = await TestServer.start();
+  const dying = await open(server);
+  await expectThree(server, dying);
+  await blocked(server);
+  await server.run("RPUSH", "queue", ..."abc");
+  const batch = await nextBatch(dying);
+  assert.deepEqual(texts(batch), [..."abc"]);
+  await dying.pause();
+  await server.run("RPUSH", "queue", "d");
+  // Nothing is left of it but what it had in hand.
+  const beats = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", ...beats);
+  await using inbox = await open(server, { paused: true });
+  await until(() => inbox.stats().reclaimed === 3);
+  assert.deepEqual(await queued(server), [..."abcd"]);
+  inbox.resume();
+  const again = await nextBatch(inbox);
+  assert.deepEqual(texts(again), [..."abcd"]);
+  assert.deepEqual(again!.deliveries, [1, 1, 1, 0]);
+  const { prefix } = batch!.identities;
+  const { known } = again!.identities;
+  const ids = [0, 1, 2].map((index) => known[index]?.id);
+  assert.deepEqual(
+    ids,
+    ["0", "1", "2"].map((end) => prefix + end.padStart(10, "0")),
+  );
+  await again!.settle();
+  await dying.stop(0);
+});
+
+Deno.test("Nothing is lost when the connection breaks among messages that come together", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  await using inbox = await Inbox.open({ port: proxy.port }, {
+    queue: "queue",
+    logger: new LineLogger(),
+  });
+  await expectThree(server, inbox);
+  await blocked(server);
+  const [first, second, third] = [..."abc"].map(complete);
+  // Only the first of the three answers arrives.
+  const begun = proxy.forge(first!, (answer) => {
+    assert.ok(answer.includes(second!));
+    return answer.slice(0, answer.indexOf(first!) + first!.length + 2);
+  });
+  await server.run("RPUSH", "queue", first!, second!, third!);
+  await begun;
+  proxy.cut();
+  const seen: string[] = [];
+  while (seen.length < 3) {
+    const batch = await nextBatch(inbox);
+    seen.push(...texts(batch));
+    await batch!.settle();
+  }
+  assert.deepEqual(seen, [first, second, third]);
+  await until(() => inbox.stats().inFlight === 0);
+  assert.equal(inbox.stats().redelivered, 0);
+});
+
+Deno.test("Nothing is lost when the server refuses a move among messages that come together", async () => {
+  await using server = await TestServer.start();
+  await server.run(
+    ...["ACL", "SETUSER", "user", "on", ">x", "~*", "&*", "+@all"],
+  );
+  const args = { ...server.args, username: "user", password: "x" };
+  await using inbox = await Inbox.open(args, {
+    queue: "queue",
+    logger: new LineLogger(),
+  });
+  await expectThree(server, inbox);
+  await blocked(server);
+  await server.run("ACL", "SETUSER", "user", "-lmove");
+  const goal = [..."abcdef"].map(complete);
+  const seen: string[] = [];
+  for (const half of [goal.slice(0, 3), goal.slice(3)]) {
+    await server.run("RPUSH", "queue", ...half);
+    for (let left = 3; left > 0;) {
+      const batch = await nextBatch(inbox);
+      seen.push(...texts(batch));
+      left -= batch!.payloads.length;
+      await batch!.settle();
+    }
+  }
+  assert.deepEqual(seen, goal);
+});
+
+for (const queue of ["queue", ["other", "queue"]]) {
+  const name = typeof queue === "string" ? "one queue" : "several queues";
+  Deno.test(`A message that is too large keeps none of those back that come with it (${name})`, async () => {
+    await using server = await TestServer.start();
+    await using inbox = await open(server, { queue, maxSize: 2 ** 20 });
+    await expectThree(server, inbox);
+    await server.run("RPUSH", "queue", "a", "x".repeat(2 ** 22), "b");
+    const seen: string[] = [];
+    while (seen.length < 2) {
+      const batch = await nextBatch(inbox);
+      seen.push(...texts(batch));
+      await batch!.settle();
+    }
+    assert.deepEqual(seen.toSorted(), ["a", "b"]);
+    await until(() => inbox.stats().deadLettered === 1);
+    assert.equal(await server.run("LLEN", "queue"), 0);
+  });
+}
+
+Deno.test("No more messages come together than may be in hand", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { maxInFlight: 1 });
+  for (let round = 0; round < 5; round++) {
+    await blocked(server);
+    await server.run("RPUSH", "queue", ...["a", "b"].map(complete));
+    assert.equal(await take(inbox, 2), 1);
+  }
+});
