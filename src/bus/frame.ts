@@ -97,11 +97,11 @@ const REPORT_HEADER = 8;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const NOTHING = new Uint8Array();
-/** Fills frames up. */
-const NOTHING_MORE = new Uint8Array(7);
+/** Fills up what would begin at an odd place. */
+const GAP = new Uint8Array(7);
 
 /** Messages of so many bytes on average are not copied into a frame. */
-const LARGE = 2 ** 12;
+const LARGE = 2 ** 11;
 
 /**
  * Makes a frame of messages.
@@ -111,10 +111,13 @@ const LARGE = 2 ** 12;
  * u32  number of the frame
  * u32  count of messages
  * u32  bytes of the options
- * u32  bytes of message 1, of message 2, …
+ * u32  place and bytes of message 1, of message 2, …
  *      options (JSON, where there are any), message 1, message 2, …
  *      up to 7 bytes, so that the next frame begins at a multiple of 8
  * ```
+ *
+ * Bytes go to and from shared memory ten times faster where they are as far from a
+ * multiple of 8 as before. So there are up to 7 bytes before a large message, too.
  *
  * @param number Tells the frame from the publisher's others.
  * @param messages Texts or bytes of what may be messages.
@@ -133,25 +136,36 @@ export function encodeFrame(
   const isAgain = retries?.some((retry) => typeof retry === "string");
   const json = JSON.stringify(isAgain ? options : others);
   const head = json === "{}" ? NOTHING : encoder.encode(json);
-  const start = FRAME_HEADER + 4 * encoded.length;
+  const { length: count } = encoded;
+  const start = FRAME_HEADER + 8 * count;
   const bytes = encoded.reduce((sum, { length }) => sum + length, 0);
-  // Bytes go to and from shared memory several times faster in whole words.
-  const size = Math.ceil((start + head.length + bytes) / 8) * 8;
-  const isLarge = bytes > LARGE * encoded.length;
+  const isLarge = bytes > LARGE * count;
+  const places = new Uint32Array(2 * count);
+  let at = start + head.length;
+  for (let i = 0; i < count; i++) {
+    const { length, byteOffset } = encoded[i]!;
+    if (isLarge) at += (byteOffset - at) & 7;
+    places[2 * i] = at;
+    places[2 * i + 1] = length;
+    at += length;
+  }
+  const size = Math.ceil(at / 8) * 8;
   const frame = new Uint8Array(isLarge ? start + head.length : size);
   const words = new Uint32Array(frame.buffer, 0, start / 4);
-  words.set([size, number, encoded.length, head.length]);
-  words.set(encoded.map(({ length }) => length), FRAME_HEADER / 4);
+  words.set([size, number, count, head.length]);
+  words.set(places, FRAME_HEADER / 4);
   frame.set(head, start);
-  let at = start + head.length;
-  if (isLarge) {
-    return [frame, ...encoded, NOTHING_MORE.subarray(0, size - bytes - at)];
+  if (!isLarge) {
+    for (let i = 0; i < count; i++) frame.set(encoded[i]!, places[2 * i]);
+    return [frame];
   }
-  for (const message of encoded) {
-    frame.set(message, at);
-    at += message.length;
+  const pieces: Uint8Array[] = [frame];
+  let end = frame.length;
+  for (let i = 0; i < count; i++) {
+    pieces.push(GAP.subarray(0, places[2 * i]! - end), encoded[i]!);
+    end = places[2 * i]! + encoded[i]!.length;
   }
-  return [frame];
+  return [...pieces, GAP.subarray(0, size - end)];
 }
 
 /** Turns every message into bytes. */
@@ -173,31 +187,36 @@ function encodeAll(messages: readonly Wire[]): Uint8Array[] {
 export function decodeFrame(frame: Uint8Array): Frame {
   const fixed = new Uint32Array(frame.buffer, 0, FRAME_HEADER / 4);
   const count = fixed[2]!;
-  const lengths = new Uint32Array(frame.buffer, FRAME_HEADER, count);
-  const start = FRAME_HEADER + 4 * count;
+  const places = new Uint32Array(frame.buffer, FRAME_HEADER, 2 * count);
+  const start = FRAME_HEADER + 8 * count;
   const body = start + fixed[3]!;
   return {
     number: fixed[1]!,
     options: start === body
       ? {}
       : JSON.parse(decoder.decode(frame.subarray(start, body))),
-    messages: split(frame.subarray(body), lengths),
+    messages: split(frame, body, places),
   };
 }
 
 /** Cuts the messages out of a frame, as text when all of it is ASCII, as bytes otherwise. */
-function split(body: Uint8Array, lengths: Uint32Array): Wire[] {
-  const buffer = Buffer.from(body.buffer, body.byteOffset, body.length);
-  const text = isAscii(buffer) ? buffer.toString("latin1") : undefined;
-  const messages = new Array<Wire>(lengths.length);
-  let at = 0;
-  for (let i = 0; i < lengths.length; i++) {
-    const end = at + lengths[i]!;
-    messages[i] = text === undefined
+function split(frame: Uint8Array, body: number, places: Uint32Array): Wire[] {
+  const buffer = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
+  const count = places.length / 2;
+  const isText = isAscii(buffer.subarray(body));
+  // A text as large as all of them would be expensive memory.
+  const isLarge = frame.length - body > LARGE * count;
+  const text = isText && !isLarge ? buffer.toString("latin1", body) : "";
+  const messages = new Array<Wire>(count);
+  for (let i = 0; i < count; i++) {
+    const from = places[2 * i]!;
+    const to = from + places[2 * i + 1]!;
+    messages[i] = !isText
       // The frame's memory will be used for another one.
-      ? body.slice(at, end)
-      : text.substring(at, end);
-    at = end;
+      ? frame.slice(from, to)
+      : isLarge
+      ? buffer.toString("latin1", from, to)
+      : text.substring(from - body, to - body);
   }
   return messages;
 }

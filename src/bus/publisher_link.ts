@@ -333,7 +333,8 @@ export class PublisherLink {
     const { pieces } = queued;
     for (; queued.piece < pieces.length; queued.piece++, queued.written = 0) {
       const piece = pieces[queued.piece]!;
-      queued.written += this.#data.write(piece, queued.written);
+      const isLast = queued.piece === pieces.length - 1;
+      queued.written += this.#data.write(piece, queued.written, isLast);
       if (queued.written < piece.length) return false;
     }
     return true;

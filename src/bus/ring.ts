@@ -110,11 +110,18 @@ export class Ring {
    * Writes as much of the source as there is room for.
    *
    * @param from Where in the source to begin.
+   * @param isLast Whether the reader is told; it is in any case when the ring is full.
    * @returns The number of bytes written, 0 when the ring is full.
    */
-  write(source: Uint8Array, from = 0): number {
-    const count = Math.min(this.writable, source.length - from);
-    if (count === 0) return 0;
+  write(source: Uint8Array, from = 0, isLast = true): number {
+    const wanted = source.length - from;
+    const count = Math.min(this.writable, wanted);
+    if (count > 0) this.#copy(source, from, count);
+    if (isLast || count < wanted) this.#ring(READER_BELL);
+    return count;
+  }
+
+  #copy(source: Uint8Array, from: number, count: number): void {
     const head = Atomics.load(this.#slots, HEAD);
     const at = (head >>> 0) & (this.capacity - 1);
     const first = Math.min(count, this.capacity - at);
@@ -123,8 +130,6 @@ export class Ring {
       this.#data.set(source.subarray(from + first, from + count), 0);
     }
     Atomics.store(this.#slots, HEAD, head + count);
-    this.#ring(READER_BELL);
-    return count;
   }
 
   /**

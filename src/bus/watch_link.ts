@@ -89,7 +89,7 @@ export class WatchedLink {
       const bell = this.#data.bell("writer");
       while (this.#pieces.length > 0) {
         const [piece, ...others] = this.#pieces;
-        const written = this.#data.write(piece!);
+        const written = this.#data.write(piece!, 0, others.length === 0);
         this.#pieces = written === piece!.length
           ? others
           : [piece!.subarray(written), ...others];

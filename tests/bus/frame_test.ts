@@ -75,6 +75,20 @@ Deno.test("encodeFrame does not copy large messages", () => {
   }
 });
 
+Deno.test("encodeFrame puts large messages as far from whole words as they were", () => {
+  const memory = new Uint8Array(60_000).fill(0xff);
+  const messages = [3, 20_006, 40_001].map((from) =>
+    memory.subarray(from, from + 19_997)
+  );
+  let place = 0;
+  for (const piece of encodeFrame(0, messages, { target: "hall" })) {
+    if (piece.length > 7) assert.equal((place - piece.byteOffset) % 8, 0);
+    place += piece.length;
+  }
+  const frame = joined(encodeFrame(0, messages, { target: "hall" }));
+  assert.deepEqual(decodeFrame(frame).messages, messages);
+});
+
 Deno.test("encodeReport keeps failures with their errors", () => {
   const error = new TypeError("no light bulb in “Küche”");
   const failures = [{
