@@ -5,6 +5,8 @@
  * @module
  */
 
+import { setImmediate } from "node:timers/promises";
+
 /** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
 export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
@@ -132,6 +134,12 @@ export async function withTimeLimit<Value>(
     clearTimeout(timer);
   }
 }
+
+/**
+ * Resolves in the next turn of the event loop, when the client of Redis has
+ * written the commands of this one.
+ */
+export const nextTurn: () => Promise<void> = setImmediate;
 
 /** Says how the pauses between attempts grow, in seconds. */
 export interface Backoff {

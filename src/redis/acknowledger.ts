@@ -37,11 +37,15 @@ export class Acknowledger {
     signal.addEventListener("abort", () => this.#flushLate());
   }
 
-  /** Acknowledges a batch soon; resolves when the server knows, and never rejects. */
-  add(batch: HeldBatch): Promise<void> {
+  /**
+   * Acknowledges a batch soon; resolves when the server knows, and never rejects.
+   *
+   * @param isUrgent Whether nothing more is taken before.
+   */
+  add(batch: HeldBatch, isUrgent: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#handled.push({ batch, resolve });
-    if (this.#signal.aborted) void this.#flushLate();
+    if (isUrgent || this.#signal.aborted) void this.#flushLate();
     else this.#timer ??= setTimeout(this.#flushLate, DELAY * 1000);
     return promise;
   }

@@ -1,6 +1,6 @@
-import { retry, sleep } from "../waiting.ts";
+import { nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
-import { Consumer, type ConsumerOptions, written } from "./consumer.ts";
+import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
 import type { Member } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
@@ -170,7 +170,7 @@ export class AtLeastOnce extends Consumer implements Member {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());
-        await written();
+        await nextTurn();
       }
       await this.#receive(session, number, taken);
       const { pause } = this.#pace;
@@ -316,7 +316,7 @@ export class AtLeastOnce extends Consumer implements Member {
     const { blocking, control } = this.options;
     const { keys } = session;
     // Those whose handlers are done in this turn are acknowledged on the way.
-    if (this.inHand > 0) await written();
+    if (this.inHand > 0) await nextTurn();
     if (!this.isOpen) {
       session.slots.push(number);
       return NOTHING;

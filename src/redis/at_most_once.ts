@@ -1,5 +1,6 @@
+import { nextTurn } from "../waiting.ts";
 import { Burial } from "./burial.ts";
-import { Consumer, type Failure, TakenBatch, written } from "./consumer.ts";
+import { Consumer, type Failure, TakenBatch } from "./consumer.ts";
 import { identify, type Identities } from "./history.ts";
 import { explainWrongType } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
@@ -55,7 +56,7 @@ export class AtMostOnce extends Consumer {
       // There is more: the server looks it up while this batch is dealt with.
       this.#prefetched = this.#pop();
       this.#prefetched.catch(() => {});
-      await written();
+      await nextTurn();
     }
     if (await this.handOut(batch)) return;
     await this.drain();

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
@@ -241,6 +240,8 @@ export abstract class TakenBatch implements Batch {
   readonly subscribers: readonly string[];
   /** The consumer that has it in hand. */
   protected readonly consumer: Consumer;
+  /** True once it is in the counts. */
+  isCounted = false;
   #isSettled = false;
 
   /** @param consumer The consumer that has taken it. */
@@ -303,7 +304,6 @@ export abstract class Consumer {
   #blockedSince = Infinity;
   /** True when the queue may have changed since it was found empty. */
   #hasNews = true;
-  readonly #counted = new WeakSet<TakenBatch>();
   #waiting: (() => void)[] = [];
   /** The last report of what the user may not do. */
   #refusal = "";
@@ -407,6 +407,11 @@ export abstract class Consumer {
     this.options.memory.add(-batch.bytes);
   }
 
+  /** True while so much is in hand that no more is taken. */
+  get isFull(): boolean {
+    return this.inHand >= this.maxInHand || this.options.memory.room <= 0;
+  }
+
   /** Tells whether what is not handled for this reason becomes a dead letter. */
   keeps(reason: Failure["reason"]): boolean {
     const { foreign, expired } = this.options;
@@ -491,8 +496,8 @@ export abstract class Consumer {
   }
 
   #count(batch: TakenBatch): void {
-    if (this.#counted.has(batch)) return;
-    this.#counted.add(batch);
+    if (batch.isCounted) return;
+    batch.isCounted = true;
     const { stats } = this.options;
     stats.received += batch.payloads.length;
     stats.inFlight += batch.payloads.length;
@@ -511,8 +516,7 @@ export abstract class Consumer {
       this.#isIdle = false;
       this.#turn?.begin();
       try {
-        const mustWait = this.inHand >= this.maxInHand ||
-          this.options.memory.room <= 0 || this.#turn?.mustWait();
+        const mustWait = this.isFull || this.#turn?.mustWait();
         await (mustWait ? this.#change() : this.takeOne());
         if (failures > 0) this.#trouble.forget(this);
         failures = 0;
@@ -594,6 +598,3 @@ export abstract class Consumer {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
-
-/** Resolves in the next turn, when the client has written the commands of this one. */
-export const written: () => Promise<void> = setImmediate;

@@ -108,7 +108,9 @@ export class HeldBatch extends TakenBatch {
       subscribers.mayWait(subscriber, this.payloads[index]!)
     );
     const open = failures.length + returned.length + missed.length;
-    if (open === 0) return await this.#acknowledger.add(this);
+    if (open === 0) {
+      return await this.#acknowledger.add(this, this.consumer.isFull);
+    }
     const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
