@@ -12,7 +12,7 @@ import {
 } from "./event_types.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
 import { EXACT, Phrase } from "./phrase.ts";
-import { PythonRegex } from "./python_regex.ts";
+import { literalsIn, PythonRegex } from "./python_regex.ts";
 import { parsePythonFloat, pythonEquals } from "./python_text.ts";
 
 /**
@@ -36,11 +36,14 @@ export interface EventMatch {
   readonly captures: Readonly<Record<string, string>>;
 }
 
-/** A value that a condition asks for at one place of the `args`. */
+/** One thing that a condition asks for at one place of the `args`. */
 export interface ConditionKey {
   /** Names, from the outermost object on. */
   readonly path: readonly string[];
+  /** The value that has to be there, where no literals are given. */
   readonly value: unknown;
+  /** Texts, of which the one that is there contains one, where case does not count. */
+  readonly literals?: readonly string[];
   /** True if the value is a phrase to events that have some. */
   readonly isPhrase: boolean;
 }
@@ -49,8 +52,8 @@ export interface ConditionKey {
 export interface CompiledCondition {
   /** The class of events that it is for, where it names one. */
   readonly type: string;
-  /** A value that has to be somewhere in the `args`, to find the condition by. */
-  readonly key: ConditionKey | undefined;
+  /** Things that have to be somewhere in the `args`, to find it by; the best first. */
+  readonly keys: readonly ConditionKey[];
   /** Says how an event meets it, or nothing where it does not. */
   match(event: Event): EventMatch | undefined;
 }
@@ -150,7 +153,7 @@ export function readCondition(
   warnOfUnknownType(name, logger);
   return {
     type: name,
-    key: bestKey([...keysOf(others)]),
+    keys: [...keysOf(isNamed ? others : expected)].sort(byRarity),
     match({ args }): EventMatch | undefined {
       if (name !== ANY_EVENT && !typesOf(args.type).has(name)) return undefined;
       const matching: Matching = {
@@ -167,7 +170,7 @@ export function readCondition(
   };
 }
 
-/** Lists the values that a condition asks for, wherever they are. */
+/** Lists what a condition asks for, wherever it is. */
 function* keysOf(
   condition: Record<string, unknown>,
   outer: readonly string[] = [],
@@ -182,20 +185,26 @@ function* keysOf(
     }
     const [operator] = Object.keys(value);
     if (Object.keys(value).some((key) => key.startsWith("$"))) {
+      const { $eq: expected, $regex: pattern } = value;
       // After a numeric operator, `$eq` compares with the number that it has read.
-      const expected = value["$eq"];
       if (operator === "$eq" && typeof expected !== "object") {
         yield { path, value: expected, isPhrase: false };
+      }
+      if (typeof pattern !== "string") continue;
+      for (const literals of literalsIn(pattern)) {
+        yield { path, value: undefined, literals, isPhrase: false };
       }
     } else yield* keysOf(value, path);
   }
 }
 
-/** Prefers what few events share: a text or a number to `true`, `false` and `null`. */
-function bestKey(keys: readonly ConditionKey[]): ConditionKey | undefined {
-  const isRare = ({ value }: ConditionKey): boolean =>
-    value !== null && typeof value !== "boolean";
-  return keys.find(isRare) ?? keys[0];
+/** Prefers what few events share: a text or a number, then literals, then `true`, `false` and `null`. */
+function byRarity(a: ConditionKey, b: ConditionKey): number {
+  const rank = ({ value, literals }: ConditionKey): number => {
+    if (literals !== undefined) return 1;
+    return value === null || typeof value === "boolean" ? 2 : 0;
+  };
+  return rank(a) - rank(b);
 }
 
 /** Refuses values that no event has, and that would be passed over. */

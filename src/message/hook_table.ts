@@ -1,7 +1,13 @@
-import type { CompiledCondition, EventMatch } from "./condition.ts";
+import type {
+  CompiledCondition,
+  ConditionKey,
+  EventMatch,
+} from "./condition.ts";
 import type { Event } from "./event.ts";
 import { hasPhrases, typesOf } from "./event_types.ts";
 import { isRecord } from "./json_value.ts";
+import { LiteralIndex } from "./literal_index.ts";
+import { foldCase } from "./python_text.ts";
 
 /** A hook of the table. */
 interface Entry<Hook> {
@@ -10,6 +16,8 @@ interface Entry<Hook> {
   readonly priority: number;
   /** The later it was added, the greater. */
   readonly order: number;
+  /** The thing it is found by, if it is by anything but its class. */
+  key?: ConditionKey;
   isIn: boolean;
 }
 
@@ -21,59 +29,115 @@ export interface ChosenHook<Hook> {
   isIn(): boolean;
 }
 
-/** The hooks that ask for one value at the same place of the `args`, by the value. */
-interface PlaceIndex<Hook> {
+/** The hooks that ask for something at the same place of the `args`. */
+class Place<Hook> {
   readonly path: readonly string[];
-  readonly byValue: Map<unknown, Set<Entry<Hook>>>;
+  readonly #byValue = new Map<unknown, Set<Entry<Hook>>>();
+  readonly #byLiteral = new LiteralIndex<Entry<Hook>>();
+  /** Those that are found by a literal. */
+  readonly #patterns = new Set<Entry<Hook>>();
+
+  constructor(path: readonly string[]) {
+    this.path = path;
+  }
+
+  get isEmpty(): boolean {
+    return this.#byValue.size === 0 && this.#patterns.size === 0;
+  }
+
+  /** Counts the hooks that are found by the same as a key. */
+  count({ value, literals }: ConditionKey): number {
+    return literals === undefined
+      ? this.#byValue.get(asKey(value))?.size ?? 0
+      : Math.max(...literals.map((text) => this.#byLiteral.count(text)));
+  }
+
+  add(entry: Entry<Hook>, { value, literals }: ConditionKey): void {
+    if (literals !== undefined) {
+      literals.forEach((text) => this.#byLiteral.add(text, entry));
+      this.#patterns.add(entry);
+      return;
+    }
+    const entries = this.#byValue.get(asKey(value));
+    if (entries === undefined) {
+      this.#byValue.set(asKey(value), new Set([entry]));
+    } else entries.add(entry);
+  }
+
+  delete(entry: Entry<Hook>, { value, literals }: ConditionKey): void {
+    literals?.forEach((text) => this.#byLiteral.delete(text, entry));
+    if (this.#patterns.delete(entry)) return;
+    const entries = this.#byValue.get(asKey(value))!;
+    entries.delete(entry);
+    if (entries.size === 0) this.#byValue.delete(asKey(value));
+  }
+
+  /** Calls back for each hook that asks for what an event has here. */
+  candidates(value: unknown, found: (entry: Entry<Hook>) => void): void {
+    this.#byValue.get(asKey(value))?.forEach(found);
+    if (this.#patterns.size === 0) return;
+    if (typeof value === "string") {
+      this.#byLiteral.find(foldCase(value), found);
+    } else if (value !== undefined) {
+      // None of them matches; one says so in the log.
+      found(this.#patterns.values().next().value!);
+    }
+  }
 }
 
 /** The hooks on one class of events. */
 class TypeIndex<Hook> {
   /** By the first name of the path. */
-  readonly #places = new Map<string, PlaceIndex<Hook>[]>();
+  readonly #places = new Map<string, Place<Hook>[]>();
   /** Those that ask for a text, which in what was said is a phrase. */
   readonly #phrases = new Set<Entry<Hook>>();
-  /** Those that ask for no single value. */
+  /** Those that ask for nothing that they could be found by. */
   readonly #others = new Set<Entry<Hook>>();
 
   add(entry: Entry<Hook>): void {
-    const { key } = entry.condition;
+    // Of what a hook asks for, what the fewest others do tells most.
+    let fewest = Infinity;
+    for (const key of entry.condition.keys) {
+      const count = this.#placeOf(key)?.count(key) ?? 0;
+      if (count >= fewest) continue;
+      fewest = count;
+      entry.key = key;
+    }
+    const { key } = entry;
     if (key === undefined) {
       this.#others.add(entry);
       return;
     }
     if (key.isPhrase) this.#phrases.add(entry);
-    const [first] = key.path;
-    let places = this.#places.get(first!);
-    if (places === undefined) this.#places.set(first!, places = []);
-    const name = key.path.join("\0");
-    let place = places.find(({ path }) => path.join("\0") === name);
+    let place = this.#placeOf(key);
     if (place === undefined) {
-      places.push(place = { path: key.path, byValue: new Map() });
+      const [first] = key.path;
+      const places = this.#places.get(first!);
+      place = new Place(key.path);
+      if (places === undefined) this.#places.set(first!, [place]);
+      else places.push(place);
     }
-    const value = asKey(key.value);
-    const entries = place.byValue.get(value);
-    if (entries === undefined) place.byValue.set(value, new Set([entry]));
-    else entries.add(entry);
+    place.add(entry, key);
   }
 
   delete(entry: Entry<Hook>): void {
     this.#others.delete(entry);
     this.#phrases.delete(entry);
-    const { key } = entry.condition;
+    const { key } = entry;
     if (key === undefined) return;
+    const place = this.#placeOf(key)!;
+    place.delete(entry, key);
+    if (!place.isEmpty) return;
     const [first] = key.path;
     const places = this.#places.get(first!)!;
-    const name = key.path.join("\0");
-    const place = places.find(({ path }) => path.join("\0") === name)!;
-    const value = asKey(key.value);
-    const entries = place.byValue.get(value)!;
-    entries.delete(entry);
-    if (entries.size > 0) return;
-    place.byValue.delete(value);
-    if (place.byValue.size > 0) return;
     places.splice(places.indexOf(place), 1);
     if (places.length === 0) this.#places.delete(first!);
+  }
+
+  #placeOf({ path }: ConditionKey): Place<Hook> | undefined {
+    const name = path.join("\0");
+    return this.#places.get(path[0]!)
+      ?.find(({ path }) => path.join("\0") === name);
   }
 
   /** Calls back for each hook that an event may match. */
@@ -85,9 +149,9 @@ class TypeIndex<Hook> {
     this.#others.forEach(found);
     if (withPhrases) this.#phrases.forEach(found);
     for (const name in args) {
-      for (const { path, byValue } of this.#places.get(name) ?? []) {
-        byValue.get(asKey(valueAt(args, path)))?.forEach((entry) => {
-          if (!withPhrases || !entry.condition.key!.isPhrase) found(entry);
+      for (const place of this.#places.get(name) ?? []) {
+        place.candidates(valueAt(args, place.path), (entry) => {
+          if (!withPhrases || !entry.key!.isPhrase) found(entry);
         });
       }
     }
@@ -96,8 +160,9 @@ class TypeIndex<Hook> {
 
 /**
  * Hooks by what they ask for: the class of events, and a value that one of the
- * arguments has to equal. So an event meets only those hooks that it may match,
- * however many others there are.
+ * arguments has to equal, or a text that it has to contain to match a regular
+ * expression. So an event meets only those hooks that it may match, however many
+ * others there are.
  */
 export class HookTable<Hook> {
   readonly #byType = new Map<string, TypeIndex<Hook>>();

@@ -3,8 +3,9 @@ import type { RE2JS } from "re2js";
 import defer * as re2js from "re2js";
 import { BoundedSearch } from "./bounded_search.ts";
 import type { CharacterSet } from "./character_set.ts";
+import { literalsOf } from "./literal_index.ts";
 import { parsePythonRegex, type Part } from "./python_regex_syntax.ts";
-import { sameCase } from "./python_text.ts";
+import { foldCase, sameCase } from "./python_text.ts";
 
 /** The meaning of `\s` in Python, for use inside of brackets; and its opposite. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x{85}\\p{Z}";
@@ -48,8 +49,8 @@ const ASCII = /^[\x00-\x7f]*$/;
  * middle) is searched for in a limited number of steps.
  */
 export class PythonRegex {
-  /** A text that every match contains, since looking for that is far quicker. */
-  readonly #needle: string;
+  /** Lists of texts; every match contains one out of each, and looking for that is far quicker. */
+  readonly #literals: readonly (readonly string[])[];
   readonly #re2: RE2JS | undefined;
   /** True if RE2 finds the same only in texts that are ASCII. */
   readonly #onlyAscii: boolean;
@@ -63,7 +64,7 @@ export class PythonRegex {
    */
   constructor(pattern: string) {
     const expression = parsePythonRegex(pattern);
-    this.#needle = literalOf(expression.part);
+    this.#literals = literalsOf(expression.part);
     const writer = new Re2Writer();
     const re2 = writer.write(expression.part, true);
     this.#re2 = re2 === undefined ? undefined : compileRe2(re2);
@@ -79,7 +80,9 @@ export class PythonRegex {
    * @throws {SearchTooLongError} When that takes too many steps.
    */
   test(text: string): boolean {
-    if (!text.includes(this.#needle)) return false;
+    for (const list of this.#literals) {
+      if (!list.some((literal) => text.includes(literal))) return false;
+    }
     return this.#isForRe2(text)
       ? this.#re2!.test(text)
       : this.#bounded!.search(text) !== undefined;
@@ -105,33 +108,14 @@ export class PythonRegex {
   }
 }
 
-/** Finds the longest text that is a part of every match as it stands; empty where there is none. */
-function literalOf(part: Part): string {
-  let longest = "";
-  let current = "";
-  const visit = (part: Part): void => {
-    if (part.kind === "sequence") {
-      part.parts.forEach(visit);
-      return;
-    }
-    if (part.kind === "group") {
-      visit(part.part);
-      return;
-    }
-    // A place takes no characters, so that the text goes on behind it.
-    if (part.kind === "place") return;
-    const [item] = part.kind === "set" ? part.items : [];
-    if (
-      part.kind === "set" && part.items.length === 1 && !part.isNegated &&
-      !part.ignoresCase && item !== undefined && "from" in item &&
-      item.from === item.to
-    ) {
-      current += String.fromCodePoint(item.from);
-      if (current.length > longest.length) longest = current;
-    } else current = "";
-  };
-  visit(part);
-  return longest;
+/**
+ * Draws from an expression what texts contain that match it.
+ *
+ * @returns Lists of texts as {@linkcode foldCase} gives them: each text that
+ * matches, folded, contains one out of each list.
+ */
+export function literalsIn(pattern: string): (readonly string[])[] {
+  return literalsOf(parsePythonRegex(pattern).part, foldCase);
 }
 
 function compileRe2(expression: string): RE2JS | undefined {

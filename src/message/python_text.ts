@@ -9,16 +9,18 @@ export function isWordCode(code: number, isAscii: boolean): boolean {
   return !isAscii && WORD.test(String.fromCodePoint(code));
 }
 
-/** Gives the lower case of one character, which to Python's `re` is one. */
-function lowerOf(code: number): number {
-  if (code < 0x80) return code >= 0x41 && code <= 0x5A ? code + 32 : code;
-  return String.fromCodePoint(code).toLowerCase().codePointAt(0)!;
+/**
+ * Makes one of all characters that only differ in case to Python's `re`, one
+ * after the other: `İ` is an `i`, `ς` a `σ`, and `ſ` an `s`.
+ */
+export function foldCase(text: string): string {
+  return text.replaceAll("\u0130", "i").toLowerCase().toUpperCase();
 }
 
 /** Gives the same for all characters that only differ in case. */
 function caseKey(code: number, isAscii: boolean): string | number {
-  if (isAscii) return code < 0x80 ? lowerOf(code) : code;
-  return String.fromCodePoint(lowerOf(code)).toUpperCase();
+  if (isAscii) return code >= 0x41 && code <= 0x5A ? code + 32 : code;
+  return foldCase(String.fromCodePoint(code));
 }
 
 /** Tells whether two characters are one where the case is ignored. */
@@ -34,7 +36,7 @@ let variants: Map<string | number, number[]> | undefined;
 export function sameCase(code: number, isAscii: boolean): readonly number[] {
   if (isAscii) {
     if (code >= 0x80) return [code];
-    const lower = lowerOf(code);
+    const lower = caseKey(code, true) as number;
     return lower >= 0x61 && lower <= 0x7A ? [lower, lower - 32] : [code];
   }
   if (variants === undefined) {

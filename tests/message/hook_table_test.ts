@@ -11,7 +11,7 @@ const logger = createLogger("message");
 const type = fc.constantFrom("custom.A", "custom.B", SPEECH);
 const value = fc.constantFrom<unknown>(
   ...[0, -0, 1, true, false, null, 1.5, 2 ** 53, 2n ** 60n, 2 ** 60],
-  ...["hall", "Hall", "the hall", "", [1], [true], {}, { a: 1 }, {
+  ...["hall", "Hall", "the hall", "HALL 1", "", [1], [true], {}, { a: 1 }, {
     b: { a: "x" },
   }],
 );
@@ -23,11 +23,21 @@ const expected = fc.oneof(
     { $gt: 0, $eq: 1 },
     "${x}",
     "(the)? hall",
+    ...["^hall", "(?i)HALL", "the|1", "[Tt]he .*hall$", "h.*l", "[a-z]+$"]
+      .map(($regex) => ({ $regex })),
+    { $ne: "hall", $regex: "hall" },
+    { $eq: "hall", $regex: "a" },
   ),
 );
 const names = ["a", "b", "toString"];
 const condition = fc.record({
-  type: fc.oneof(type, fc.constant("platypush.message.event.Event")),
+  type: fc.oneof(
+    type,
+    fc.constantFrom<unknown>(
+      "platypush.message.event.Event",
+      ...[{ $regex: "[AB]$" }, { $regex: "Speech" }, { $eq: "custom.B" }],
+    ),
+  ),
   ...Object.fromEntries(names.map((name) => [name, expected])),
 }, { requiredKeys: [] }) as fc.Arbitrary<Condition>;
 const args = fc.record({
@@ -74,20 +84,14 @@ Deno.test("the table finds the hooks that match, and no others", () => {
   );
 });
 
-Deno.test("an event meets only those of 10,000 hooks that it may match", () => {
+/** Makes a table of hooks, and a function that says which it calls and how many it has looked at. */
+function lookingAt(
+  conditions: readonly Condition[],
+): (args: Record<string, unknown>) => { hooks: number[]; looked: number } {
   const table = new HookTable<number>();
   let looked = 0;
-  for (let index = 0; index < 10_000; index++) {
-    const read = readCondition(
-      [
-        { type: "custom.A", room: `room ${index}` },
-        { type: `custom.${index}`, level: { $gt: 3 } },
-        { type: "custom.A", data: { id: index } },
-        { type: "custom.A", [`key ${index}`]: 1 },
-        { type: "custom.A", room: { $eq: `room ${index}` } },
-      ][index % 5]! as Condition,
-      logger,
-    );
+  conditions.forEach((condition, index) => {
+    const read = readCondition(condition, logger);
     table.add(index, {
       ...read,
       match: (event) => {
@@ -95,14 +99,77 @@ Deno.test("an event meets only those of 10,000 hooks that it may match", () => {
         return read.match(event);
       },
     }, 0);
-  }
-  const choose = (args: Record<string, unknown>): number[] => {
+  });
+  return (args) => {
     looked = 0;
     const event = new Event({ args: { type: "custom.A", ...args } });
-    return table.choose(event).map(({ hook }) => hook);
+    const hooks = table.choose(event).map(({ hook }) => hook);
+    return { hooks, looked };
   };
-  assert.deepEqual(choose({ room: "attic", level: 5, data: { id: -1 } }), []);
-  assert.equal(looked, 0);
-  assert.deepEqual(choose({ room: "room 4", data: { id: 7 } }), [4, 7]);
-  assert.equal(looked, 2);
+}
+
+Deno.test("an event meets only those of 10,000 hooks that it may match", () => {
+  const choose = lookingAt(
+    Array.from({ length: 10_000 }, (_, index) =>
+      [
+        { type: "custom.A", room: `room ${index}` },
+        { type: `custom.${index}`, level: { $gt: 3 } },
+        { type: "custom.A", data: { id: index } },
+        { type: "custom.A", [`key ${index}`]: 1 },
+        { type: "custom.A", room: { $eq: `room ${index}` } },
+      ][index % 5]! as Condition),
+  );
+  assert.deepEqual(
+    choose({ room: "attic", level: 5, data: { id: -1 } }),
+    { hooks: [], looked: 0 },
+  );
+  assert.deepEqual(
+    choose({ room: "room 4", data: { id: 7 } }),
+    { hooks: [4, 7], looked: 2 },
+  );
+});
+
+Deno.test("an event meets only those of 10,000 patterns whose literals it contains", () => {
+  const choose = lookingAt(
+    Array.from({ length: 10_000 }, (_, index) => ({
+      type: "custom.A",
+      topic: {
+        $regex: [
+          `^sensor\\.kitchen_${index}\\.`,
+          `temperature_${index}_|humidity_${index}_`,
+          `.*door.*_${index}_.*open.*`,
+          `(?i)Window_${index}_`,
+        ][index % 4]!,
+      },
+    })),
+  );
+  const attic = "sensor.attic.temperature: the door is open";
+  // Whoever asks first for what all ask for may be found by that.
+  assert.deepEqual(choose({ topic: attic }), { hooks: [], looked: 2 });
+  assert.deepEqual(choose({}), { hooks: [], looked: 0 });
+  // One of them says in the log that this is no text.
+  assert.deepEqual(choose({ topic: 5 }), { hooks: [], looked: 1 });
+  assert.deepEqual(
+    choose({ topic: "sensor.kitchen_4.temperature_5_ and humidity_5_" }),
+    { hooks: [4, 5], looked: 2 },
+  );
+  assert.deepEqual(
+    choose({ topic: "door _6_ is ajar, then open: WINDOW_7_" }),
+    { hooks: [6, 7], looked: 3 },
+  );
+});
+
+Deno.test("a hook is found by what few others ask for", () => {
+  const choose = lookingAt(
+    Array.from({ length: 1_000 }, (_, index) => ({
+      type: "custom.A",
+      state: "on",
+      ...(index % 2 === 0
+        ? { room: `room ${index}` }
+        : { room: { $regex: `^door.*-${index}-` } }),
+    })),
+  );
+  const { hooks, looked } = choose({ state: "on", room: "door -5-" });
+  assert.deepEqual(hooks, [5]);
+  assert.ok(looked < 5, `${looked} were looked at`);
 });

@@ -5,8 +5,9 @@ import {
   SearchTooLongError,
 } from "../../src/message/bounded_search.ts";
 import { RegexError } from "../../src/message/mod.ts";
-import { PythonRegex } from "../../src/message/python_regex.ts";
+import { literalsIn, PythonRegex } from "../../src/message/python_regex.ts";
 import { parsePythonRegex } from "../../src/message/python_regex_syntax.ts";
+import { foldCase } from "../../src/message/python_text.ts";
 import { askPython, hasPython } from "../python.ts";
 
 const raw = String.raw;
@@ -194,7 +195,7 @@ async function foundByPython(
   return await askPython(PROGRAM, [patterns, texts]);
 }
 
-/** The texts that are found here, in each of the two ways to search. */
+/** The texts that are found here, in each of the two ways to search; they have the literals. */
 function found(pattern: string): string[] | null {
   let regex: PythonRegex;
   try {
@@ -207,6 +208,12 @@ function found(pattern: string): string[] | null {
   const first = texts.filter((text) => regex.test(text));
   const second = texts.filter((text) => bounded.search(text) !== undefined);
   assert.deepEqual(first, second, pattern);
+  for (const literals of literalsIn(pattern)) {
+    for (const text of first) {
+      const hasOne = literals.some((one) => foldCase(text).includes(one));
+      assert.ok(hasOne, `${pattern} finds ${text} without one of ${literals}`);
+    }
+  }
   return first;
 }
 
@@ -237,6 +244,32 @@ Deno.test({
     const used = expected.filter((texts) => texts !== null);
     assert.ok(used.length > 500, `only ${used.length} are expressions`);
   },
+});
+
+const literals: Record<string, string[][]> = {
+  [raw`^sensor\.kitchen_12\.`]: [["SENSOR.KITCHEN_12."]],
+  "temperature|humidity": [["TEMPERATURE", "HUMIDITY"]],
+  ".*front.*open.*": [["FRONT"], ["OPEN"]],
+  "(?i)kitchen": [["KITCHEN"]],
+  "[Kk]itchen [12]": [["KITCHEN 1", "KITCHEN 2"]],
+  [raw`\bdoor(s)?\b`]: [["DOOR"]],
+  [raw`(the )?room \d{3}[a-f]`]: [["ROOM "], [..."ABCDEF"]],
+  "(attic|hall.*door|(a|b)+ room)$": [["ATTIC", "HALL", " ROOM"]],
+  "(?<=the )room(?!s)": [["ROOM"]],
+  [raw`(a)?(?(1)door|window) \1`]: [["DOOR ", "WINDOW "]],
+  [raw`\d+|room`]: [],
+  "(room)?": [],
+  "[a-z]{2}[^a]": [[..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"]],
+  "[a-z][a-z]": [
+    [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+    [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"],
+  ],
+};
+
+Deno.test("what a text has to contain is drawn from the pattern", () => {
+  for (const [pattern, lists] of Object.entries(literals)) {
+    assert.deepEqual(literalsIn(pattern), lists, pattern);
+  }
 });
 
 const refused: [string, RegExp][] = [
