@@ -28,6 +28,7 @@ const STARTS = 5;
 const QUEUE = "peers";
 /** So many messages are a turn of a consumer; the first one is not counted. */
 const TURN = 10;
+const KILLED = "ours, after 100 were killed";
 const CONTENDERS: readonly Contender[] = [
   "ours",
   "bare client",
@@ -41,6 +42,7 @@ const CONTENDERS: readonly Contender[] = [
 const LARGE: readonly Contender[] = [
   "ours, 1,000 queues",
   "ours, 60 workers",
+  KILLED,
   "bare client, 60 workers",
 ];
 
@@ -124,6 +126,12 @@ async function start(
   const redis = stack.use(await Connection.connect(redisArgs));
   for (let left = LARGE.includes(contender) ? 1 : STARTS;; left--) {
     await redis.command(["FLUSHALL"]);
+    if (contender === KILLED) {
+      await using _ = await Peer.start("ours, 100 consumers", {
+        path,
+        queue: QUEUE,
+      });
+    }
     const begin = performance.now();
     const peer = await Peer.start(contender, {
       path,

@@ -159,6 +159,13 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
     await startOurs();
     await listenInWorkers(60, "bus");
   },
+  "ours, 100 consumers": async () => {
+    const { Inbox } = await import("../../src/redis/mod.ts");
+    for (let n = 0; n < 100; n++) {
+      await Inbox.open({ unix_socket_path: path }, { queue });
+    }
+  },
+  "ours, after 100 were killed": () => startOurs(),
   "bare client": () => popBare(),
   "bare client, waiting without end": () => popBare({ timeout: "0" }),
   "bare client, reading ahead": () => popBare({ isAhead: true }),

@@ -11,6 +11,8 @@ export type Contender =
   | "ours, handler in a worker"
   | "ours, 1,000 queues"
   | "ours, 60 workers"
+  | "ours, 100 consumers"
+  | "ours, after 100 were killed"
   | "bare client"
   | "bare client, waiting without end"
   | "bare client, reading ahead"
