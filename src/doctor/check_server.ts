@@ -234,6 +234,7 @@ export async function* checkQueue(
   const expected: [key: string, type: string][] = [
     [queue, "list"],
     [keys.dead, "list"],
+    [keys.front, "list"],
     [keys.consumers, "hash"],
     [keys.deliveries, "hash"],
     [keys.retry, "zset"],

@@ -6,6 +6,7 @@ import {
   encodeDeadLetter,
   encodeEnvelope,
 } from "./dead_letter.ts";
+import { partDeadLetters, RANGE } from "./dead_letter_front.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -120,6 +121,8 @@ export class DeadLetterBox {
   readonly #options: DeadLetterBoxOptions;
   #isNear = false;
   #lookAt = 0;
+  /** The number of dead letters that were in front at the last look. */
+  #inFront = 0;
   readonly #reports = new Map<string, { until: number; count: number }>();
 
   /** See {@link DeadLetterLimits}. */
@@ -207,10 +210,11 @@ export class DeadLetterBox {
 
   /** Lets those go that are too old, and enters the one again whose text is there. */
   static readonly #LOOK = defineMove(
-    ["list", "string"],
+    ["list", "string", "list"],
     `
 -- KEYS[1]  the list of the dead letters
 -- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
+-- KEYS[3]  the front of that list
 -- ARGV[1…] what they may take, see makeRoom
 -- Returns what makeRoom does.
 ${MAKE_ROOM}
@@ -219,7 +223,8 @@ local letter = redis.call('GET', KEYS[2])
 if letter then
   if redis.call('EXISTS', textKey(KEYS[2], letter)) == 0 then
     redis.call('DEL', KEYS[2])
-  elseif not redis.call('LPOS', KEYS[1], letter) then
+  elseif not redis.call('LPOS', KEYS[1], letter)
+    and not redis.call('LPOS', KEYS[3], letter) then
     -- Somebody has removed the list, or the letter had to make room.
     redis.call('RPUSH', KEYS[1], letter)
   end
@@ -230,14 +235,16 @@ return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 
   /** Enters dead letters again of which only the text is there. */
   static readonly #ENTER = defineMove(
-    ["list", "string"],
+    ["list", "string", "list"],
     `
 -- KEYS[1]  the list of the dead letters
 -- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
+-- KEYS[3]  the front of that list
 -- ARGV[1]  for how many seconds a text is kept
 -- ARGV[2…] in turns: an id, and a letter to be put into the list for it
 -- Returns how many were missing.
 ${KEEP_TEXT}
+${RANGE}
 local known = redis.call('GET', KEYS[2])
 local missing = 0
 for at = 2, #ARGV, 2 do
@@ -246,8 +253,9 @@ for at = 2, #ARGV, 2 do
   local bytes = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
   if bytes and not (known and textKey(KEYS[2], known) == key) then
     local isThere = false
-    for first = 0, redis.call('LLEN', KEYS[1]) - 1, 100 do
-      for _, one in ipairs(redis.call('LRANGE', KEYS[1], first, first + 99)) do
+    local total = redis.call('LLEN', KEYS[3]) + redis.call('LLEN', KEYS[1])
+    for first = 0, total - 1, 100 do
+      for _, one in ipairs(range(KEYS[3], KEYS[1], first, first + 99)) do
         isThere = isThere or one:sub(1, #start) == start
       end
     end
@@ -265,10 +273,10 @@ return missing
   /** Enters the dead letters of texts that are in no list any more. */
   async reenter(ids: readonly string[], connection: Connection): Promise<void> {
     const { queue, logger } = this.#options;
-    const { dead, text } = queueKeys(queue, "");
+    const { dead, front, text } = queueKeys(queue, "");
     const missing = await connection.script<number>(
       DeadLetterBox.#ENTER,
-      [dead, text],
+      [dead, text, front],
       [
         this.limits[3]!,
         ...ids.flatMap((id) => [
@@ -298,11 +306,18 @@ return missing
   async look(connection: Connection): Promise<void> {
     if (performance.now() < this.#lookAt) return;
     this.#lookAt = performance.now() + LOOK_INTERVAL;
-    const { dead, text } = queueKeys(this.#options.queue, "");
+    const { queue } = this.#options;
+    const { dead, front, text } = queueKeys(queue, "");
+    // As many as the last time: whoever has parted them does not go on any more.
+    const inFront = await connection.command<number>(["LLEN", front]);
+    if (inFront > 0 && inFront === this.#inFront) {
+      await partDeadLetters(queue, 0, (work) => work(connection));
+    }
+    this.#inFront = inFront;
     this.onRoom(
       await connection.script<Room>(
         DeadLetterBox.#LOOK,
-        [dead, text],
+        [dead, text, front],
         this.limits,
         { isReply: isRoom },
       ),

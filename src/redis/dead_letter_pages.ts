@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
-import type { Connection } from "./connection.ts";
 import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
+import { RANGE, type Run } from "./dead_letter_front.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { isPayloads } from "./reply_shape.ts";
+import { isNumber, isPayloads } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
 /**
@@ -10,18 +10,21 @@ import { defineScript } from "./script.ts";
  * more do.
  */
 const PAGE = 100;
-const PAGE_BYTES = 2 ** 20;
+const PAGE_BYTES = 2 ** 18;
+
+/**
+ * The number of dead letters on the way to an end of the list, and their bytes,
+ * from which on they cost the server a tenth of a millisecond or more: half of what
+ * there may be by default.
+ */
+const DEEP = 5000;
+const DEEP_BYTES = 2 ** 23;
 
 /** A dead letter, and the same as it is in the list. */
 export interface Entry {
   readonly letter: DeadLetter;
   readonly raw: Uint8Array;
 }
-
-/** Runs something on a connection to the server of the queue; again where the connection breaks. */
-type Run = <Reply>(
-  work: (connection: Connection) => Promise<Reply>,
-) => Promise<Reply>;
 
 const NONE: readonly Entry[] = [];
 
@@ -35,9 +38,11 @@ const NONE: readonly Entry[] = [];
 export class DeadLetterPages {
   #run: Run;
   #queue: string;
-  #key: string;
+  #keys: readonly [dead: string, front: string];
   #seen = new Set<string>();
   #total = 0;
+  /** The number that there were when the page was read, and of them in front. */
+  #extent = { total: 0, front: 0 };
   #left: number | undefined;
   #page: readonly Entry[] = [];
   /** Those of the page that this is the first time for. */
@@ -49,7 +54,8 @@ export class DeadLetterPages {
   /** @param run Runs something on a connection to the server of the queue. */
   constructor(queue: string, run: Run) {
     this.#queue = queue;
-    this.#key = queueKeys(queue, "").dead;
+    const { dead, front } = queueKeys(queue, "");
+    this.#keys = [dead, front];
     this.#run = run;
   }
 
@@ -59,15 +65,26 @@ export class DeadLetterPages {
   }
 
   /**
+   * True where so many others are between the page and the ends of the list that
+   * it has to be parted before some of the page are removed.
+   */
+  get isDeep(): boolean {
+    const { total, front } = this.#extent;
+    const place = this.#position;
+    const depth = Math.min(Math.abs(place - front), total - place);
+    const bytes = this.#page.reduce((sum, { raw }) => sum + raw.length, 0);
+    const average = bytes / Math.max(1, this.#page.length);
+    return depth > DEEP || depth * average > DEEP_BYTES;
+  }
+
+  /**
    * Reads the next page.
    *
    * @returns Some dead letters; none in the end.
    */
   async next(): Promise<readonly Entry[]> {
     if (this.#left === undefined) {
-      this.#total = await this.#run((connection) =>
-        connection.command<number>(["LLEN", this.#key])
-      );
+      this.#total = await countDeadLetters(this.#queue, this.#run);
       this.#left = this.#total;
     }
     while (this.#left > 0) {
@@ -112,31 +129,40 @@ export class DeadLetterPages {
   /** Reads some dead letters, and not more than fit into a reply. */
   static readonly #READ = defineScript(`
 -- KEYS[1]  the list of the dead letters
+-- KEYS[2]  the front of that list
 -- ARGV[1]  the index of the first dead letter of the page
 -- ARGV[2]  the largest number of dead letters
 -- ARGV[3]  the number of bytes after which the page is full
 -- ARGV[4]  the digest of the dead letter before the page, or ''
--- Returns the dead letters, or nil where another one is before them by now.
+-- Returns how many there are, how many of them in front, and the dead letters of
+-- the page, or nil where another one is before them by now.
+${RANGE}
+local front, rest = KEYS[2], KEYS[1]
 local first, limit, maxBytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if ARGV[4] ~= '' then
-  local before = redis.call('LRANGE', KEYS[1], first - 1, first - 1)[1]
+local letters
+if ARGV[4] == '' then
+  letters = range(front, rest, first, first)
+else
+  letters = range(front, rest, first - 1, first)
+  local before = table.remove(letters, 1)
   if redis.sha1hex(before or '') ~= ARGV[4] then return false end
 end
-local letters, bytes, some = {}, 0, 1
-while #letters < limit and bytes < maxBytes do
+local bytes = #(letters[1] or '')
+while #letters > 0 and #letters < limit and bytes < maxBytes do
+  -- Each look costs the way to its place: so the next one is for as many as are
+  -- likely to fit.
+  local fitting = math.floor((maxBytes - bytes) / (bytes / #letters + 1))
+  local some = math.max(1, math.min(fitting, 4 * #letters, limit - #letters))
   local start = first + #letters
-  local found = redis.call('LRANGE', KEYS[1], start, start + some - 1)
+  local found = range(front, rest, start, start + some - 1)
   for _, letter in ipairs(found) do
     letters[#letters + 1] = letter
     bytes = bytes + #letter
   end
   if #found < some then break end
-  -- Each look costs the way to its place: so the next one is for as many as are
-  -- likely to fit.
-  local fitting = math.floor((maxBytes - bytes) / (bytes / #letters + 1))
-  some = math.max(1, math.min(fitting, #letters, limit - #letters))
 end
-return letters
+local inFront = redis.call('LLEN', front)
+return {inFront + redis.call('LLEN', rest), inFront, letters}
 `);
 
   async #read(
@@ -147,18 +173,23 @@ return letters
     const digest = anchor === undefined
       ? ""
       : createHash("sha1").update(anchor).digest("hex");
-    const letters = await this.#run((connection) =>
-      connection.script<Uint8Array[] | null>(
+    const reply = await this.#run((connection) =>
+      connection.script<[number, number, Uint8Array[]] | null>(
         DeadLetterPages.#READ,
-        [this.#key],
+        this.#keys,
         [String(first), String(limit), String(PAGE_BYTES), digest],
         {
           bytes: true,
-          isReply: (reply) => reply === null || isPayloads(reply),
+          isReply: (reply) =>
+            reply === null ||
+            Array.isArray(reply) && isNumber(reply[0]) && isNumber(reply[1]) &&
+              isPayloads(reply[2]),
         },
       )
     );
-    if (letters === null) return undefined;
+    if (reply === null) return undefined;
+    const [total, front, letters] = reply;
+    this.#extent = { total, front };
     return await Promise.all(letters.map(async (raw, at) => {
       const letter = decodeDeadLetter(raw, this.#queue, first + at);
       const { key } = letter;
@@ -198,4 +229,18 @@ return letters
 /** Names a dead letter: a message that becomes one again keeps its id. */
 function nameOf({ id, time }: DeadLetter): string {
   return `${id} ${time}`;
+}
+
+/** Counts the dead letters of a queue. */
+export async function countDeadLetters(
+  queue: string,
+  run: Run,
+): Promise<number> {
+  const { dead, front } = queueKeys(queue, "");
+  const counts = await run((connection) =>
+    Promise.all(
+      [front, dead].map((key) => connection.command<number>(["LLEN", key])),
+    )
+  );
+  return counts.reduce((sum, count) => sum + count);
 }

@@ -14,7 +14,12 @@ import {
   matcher,
   setOf,
 } from "./dead_letter.ts";
-import { DeadLetterPages, type Entry } from "./dead_letter_pages.ts";
+import { partDeadLetters, RANGE, type Run } from "./dead_letter_front.ts";
+import {
+  countDeadLetters,
+  DeadLetterPages,
+  type Entry,
+} from "./dead_letter_pages.ts";
 import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
@@ -142,11 +147,9 @@ export class DeadLetters {
   async count(): Promise<number> {
     let count = 0;
     for (const queue of this.#queues) {
-      const { dead } = queueKeys(queue, "");
-      count += await this.#run(
-        "count",
+      count += await countDeadLetters(
         queue,
-        (connection) => connection.command<number>(["LLEN", dead]),
+        (work) => this.#run("count", queue, work),
       );
     }
     return count;
@@ -169,7 +172,10 @@ export class DeadLetters {
     const matches = matcher(filter);
     let left = (setOf(filter.id) ?? setOf(filter.index))?.size ?? Infinity;
     for (const queue of queues) {
-      const pages = this.#pages("list", queue);
+      const pages = new DeadLetterPages(
+        queue,
+        (work) => this.#run("list", queue, work),
+      );
       for (let page; left > 0 && (page = await pages.next()).length > 0;) {
         const found = page.filter(({ letter }) => matches(letter));
         left -= found.length;
@@ -262,7 +268,8 @@ export class DeadLetters {
     const doubtful = new Set<string>();
     try {
       for (const [at, queue] of queues.entries()) {
-        const pages = this.#pages(action, queue);
+        const run: Run = (work) => this.#run(action, queue, work);
+        const pages = new DeadLetterPages(queue, run);
         for (let page; left > 0 && (page = await pages.next()).length > 0;) {
           const chosen = page.filter(({ letter }) =>
             matches(letter) && (action === "purge" || isWhole(letter))
@@ -271,6 +278,9 @@ export class DeadLetters {
           const moved = action === "purge"
             ? chosen
             : await this.#withoutTexts(queue, chosen);
+          if (moved.length > 0 && pages.isDeep) {
+            await partDeadLetters(queue, moved[0]!.letter.index, run);
+          }
           const removed = await this.#removeEntries(action, queue, moved);
           if (removed === moved.length) {
             pages.forget(moved);
@@ -285,6 +295,7 @@ export class DeadLetters {
             (at + pages.part) / queues.length,
           );
         }
+        await partDeadLetters(queue, 0, run);
       }
     } catch (error) {
       throw tellExtent(error, count + doubtful.size);
@@ -342,54 +353,65 @@ export class DeadLetters {
    * in front of them. What it does not find may be gone, or further away.
    */
   static readonly #REMOVE = defineMove(
-    ["list", "list", "hash", "string"],
+    ["list", "list", "list", "hash", "string"],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the list of the dead letters
--- KEYS[3]  the hash of the histories
--- KEYS[4]  the dead letter whose text is kept apart
+-- KEYS[3]  the front of that list
+-- KEYS[4]  the hash of the histories
+-- KEYS[5]  the dead letter whose text is kept apart
 -- ARGV[1]  the index of the first of them
 -- ARGV[2]  the index of the last of them
 -- ARGV[3…] in turns: a dead letter, its message, the history of that, or 'none'
 --          where no message goes back, and the key of its text or ''
 -- Returns how many dead letters were removed.
 ${REMEMBER}
+${RANGE}
 local first, last = tonumber(ARGV[1]), tonumber(ARGV[2])
-if redis.call('LRANGE', KEYS[2], first, first)[1] ~= ARGV[3] then
+local inFront = redis.call('LLEN', KEYS[3])
+if range(KEYS[3], KEYS[2], first, first)[1] ~= ARGV[3] then
   first = math.max(0, first - (last - first + 1))
 end
+-- Where the list is parted in the midst of them, those behind have to wait.
+local list = KEYS[2]
+if first < inFront then
+  list, last = KEYS[3], math.min(last, inFront - 1)
+else
+  first, last = first - inFront, last - inFront
+end
 local wanted, found = {}, {}
-for position = 3, #ARGV, 4 do wanted[ARGV[position]] = position end
-for at, letter in ipairs(redis.call('LRANGE', KEYS[2], first, last)) do
+for position = #ARGV - 3, 3, -4 do wanted[ARGV[position]] = position end
+for at, letter in ipairs(redis.call('LRANGE', list, first, last)) do
   local position = wanted[letter]
   if position then
     found[#found + 1] = {index = first + at - 1, position = position}
     wanted[letter] = nil
   end
 end
-if #found == 0 then return 0 end
+-- Without the first of them it is not known which others come before these.
+if #found == 0 or found[1].position ~= 3 then return 0 end
 
 -- Redis can remove from the middle of a list only what is equal: so they are made
 -- equal first, and then removed at once, from the end that is nearer.
 local REMOVED = 'removed by DeadLetters'
-if ARGV[5] == 'none' then begin(KEYS[3]) end
+if ARGV[5] == 'none' then begin(KEYS[4]) end
 for _, one in ipairs(found) do
   local letter, payload, history = unpack(ARGV, one.position, one.position + 2)
   if history ~= 'none' then
-    remember(KEYS[3], payload, history)
+    remember(KEYS[4], payload, history)
     add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
   end
-  add({'LSET', KEYS[2], one.index, letter}, 'LSET', KEYS[2], one.index, REMOVED)
+  add({'LSET', list, one.index, letter}, 'LSET', list, one.index, REMOVED)
 end
-local isInFront = last < redis.call('LLEN', KEYS[2]) / 2
-redis.call('LREM', KEYS[2], isInFront and #found or -#found, REMOVED)
+local isNearHead = last < redis.call('LLEN', list) / 2
+redis.call('LREM', list, isNearHead and #found or -#found, REMOVED)
 commit()
 for _, one in ipairs(found) do
   local text = ARGV[one.position + 3]
   if text ~= '' then
     redis.call('DEL', text)
-    if redis.call('GET', KEYS[4]) == ARGV[one.position] then
-      redis.call('DEL', KEYS[4])
+    if redis.call('GET', KEYS[5]) == ARGV[one.position] then
+      redis.call('DEL', KEYS[5])
     end
   end
 end
@@ -419,8 +441,8 @@ return #found
         key ?? "",
       );
     }
-    const { dead, deliveries, text } = queueKeys(queue, "");
-    const keys = [queue, dead, deliveries, text];
+    const { dead, front, deliveries, text } = queueKeys(queue, "");
+    const keys = [queue, dead, front, deliveries, text];
     let isDoubtful = false;
     const count = await this.#run(
       action,
@@ -436,11 +458,6 @@ return #found
         ),
     );
     return isDoubtful ? undefined : count;
-  }
-
-  /** Begins to leaf through the dead letters of a queue. */
-  #pages(action: string, queue: string): DeadLetterPages {
-    return new DeadLetterPages(queue, (work) => this.#run(action, queue, work));
   }
 
   /** Checks a filter, and returns the queues that it concerns. */

@@ -30,6 +30,8 @@ export interface QueueKeys {
   readonly retry: string;
   /** The list of the dead letters. */
   readonly dead: string;
+  /** The front of that list, while some are taken out of its middle. */
+  readonly front: string;
   /**
    * The dead letter whose text is too large for the list, as it is in the list.
    * The text itself is at a key of its own, which ends in `:` and the letter's id.
@@ -67,6 +69,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
     handled: `${prefix}:handled`,
     retry: `${prefix}:retry`,
     dead: `${prefix}:dead`,
+    front: `${prefix}:dead:front`,
     text: `${prefix}:dead:text`,
     paused: `${prefix}:paused`,
     delayed: `${prefix}:delayed`,

@@ -2,6 +2,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { KEEP_TEXT } from "./dead_letter_box.ts";
+import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { parsePause, type QueuePause } from "./queue_watch.ts";
@@ -167,7 +168,7 @@ export async function queueStatus(
 
 /** Looks at a queue and its consumers, all at one moment. */
 const SURVEY = defineMove(
-  ["list", "hash", "zset", "list", "string", "zset", "hash", "string"],
+  ["list", "hash", "zset", "list", "string", "zset", "hash", "string", "list"],
   `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -177,6 +178,7 @@ const SURVEY = defineMove(
 -- KEYS[6]  the sorted set of the messages that are delayed
 -- KEYS[7]  the hash of the named subscribers
 -- KEYS[8]  the dead letter whose text is kept apart
+-- KEYS[9]  the front of the list of the dead letters
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3]  the start of the keys of what named subscribers have missed
@@ -194,6 +196,7 @@ const SURVEY = defineMove(
 -- nil. Bytes are -1 where the user may not ask for them.
 ${HEARTBEAT_FUNCTIONS}
 ${KEEP_TEXT}
+${RANGE}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
   if not states[name] then
@@ -251,11 +254,14 @@ for key in pairs(texts) do
   textBytes = (bytes < 0 or textBytes < 0) and -1 or textBytes + bytes
 end
 -- Inside of a text the quotes would be escaped.
-local oldest = redis.call('LRANGE', KEYS[4], 0, 0)[1] or ''
+local oldest = range(KEYS[9], KEYS[4], 0, 0)[1] or ''
+local dead = redis.call('LLEN', KEYS[9]) + redis.call('LLEN', KEYS[4])
+local deadBytes = size(KEYS[4])
+if deadBytes >= 0 then deadBytes = deadBytes + size(KEYS[9]) end
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
-  redis.call('LLEN', KEYS[4]), oldest:match('"time":([%d.]+)') or '', consumers,
-  redis.call('ZCARD', KEYS[6]), missed, size(KEYS[4]),
+  dead, oldest:match('"time":([%d.]+)') or '', consumers,
+  redis.call('ZCARD', KEYS[6]), missed, deadBytes,
   textBytes, redis.call('GET', KEYS[5]),
 }
 `,
@@ -296,6 +302,7 @@ export async function readQueueStatus(
       keys.delayed,
       keys.subscribers,
       keys.text,
+      keys.front,
     ],
     [
       keys.allHeartbeats,

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { DeadLetters, Inbox, type RedisError } from "../../src/redis/mod.ts";
+import { createConnection } from "node:net";
+import { createInterface } from "node:readline";
+import { DeadLetterBox } from "../../src/redis/dead_letter_box.ts";
+import {
+  Connection,
+  DeadLetters,
+  Inbox,
+  queueStatus,
+  type RedisError,
+} from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -273,3 +282,157 @@ Deno.test("DeadLetters that were requeued have their deliveries before them", as
   await retried!.settle();
   assert.equal(await dead.count(), 0);
 });
+
+Deno.test("DeadLetters takes some out of the middle without a deep search, however many there are", async () => {
+  const count = 14_000;
+  for (const verb of ["purge", "requeue"] as const) {
+    await using server = await TestServer.start();
+    await using dead = open(server);
+    for (let start = 0; start < count; start += 1000) {
+      const ids = numbers(start, start + 1000);
+      await server.run(
+        "RPUSH",
+        DEAD,
+        ...ids.map((id) =>
+          letter(id, { reason: isMiddle(id) ? "foreign" : "failed" })
+        ),
+      );
+    }
+    const scripts = await watchScripts(server, async () => {
+      assert.equal(await dead[verb]({ reason: "foreign" }), 200);
+    });
+    const removing = scripts.filter((script) => script.has("LREM"));
+    assert.ok(removing.length > 0);
+    for (const script of removing) {
+      for (const [, index] of script.get("LSET") ?? []) {
+        assert.ok(Number(index) < 5000, `LSET looks for the index ${index}`);
+      }
+    }
+    for (const script of scripts) {
+      assert.ok((script.get("LMOVE") ?? []).length <= 200);
+      assert.ok((script.get("LRANGE") ?? []).length <= 8);
+    }
+    assert.equal(await server.run("EXISTS", FRONT), 0);
+    assert.deepEqual(
+      await idsOf(dead),
+      numbers(0, count).filter((id) => !isMiddle(id)),
+    );
+  }
+});
+
+Deno.test("DeadLetters that were left in two by somebody who died are one list", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 1000);
+  for (let at = 0; at < 350; at++) {
+    await server.run("LMOVE", DEAD, FRONT, "LEFT", "RIGHT");
+  }
+  await using dead = open(server);
+  assert.equal(await dead.count(), 1000);
+  const status = await queueStatus(server.args, { queue: "queue" });
+  assert.equal(status.deadLetters.count, 1000);
+  assert.deepEqual(await idsOf(dead), numbers(0, 1000));
+  assert.equal(await dead.requeue({ id: ["348", "349", "350", "352"] }), 4);
+  assert.deepEqual(
+    await queued(server),
+    messages(["348", "349", "350", "352"]),
+  );
+  assert.equal(await server.run("EXISTS", FRONT), 0);
+  assert.equal(await dead.purge({ reason: "failed" }), 497);
+  assert.deepEqual(
+    await idsOf(dead),
+    numbers(0, 1000).filter((id) => Number(id) % 2 === 1 && id !== "349"),
+  );
+});
+
+Deno.test("Two people choose among many dead letters at once, from both ends", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 14_000);
+  await using one = open(server);
+  await using other = open(server);
+  const [purged, requeued] = await inTime(
+    Promise.all([
+      one.purge({ reason: "malformed" }),
+      other.requeue({ reason: "failed" }),
+    ]),
+    "both have chosen",
+  );
+  assert.deepEqual([purged, requeued], [7000, 7000]);
+  assert.equal(await one.count(), 0);
+  const isEven = (id: string): boolean => Number(id) % 2 === 0;
+  assert.deepEqual(
+    await queued(server),
+    messages(numbers(0, 14_000).filter(isEven)),
+  );
+});
+
+Deno.test("A consumer makes one list of dead letters that nobody chooses among any more", async () => {
+  await using server = await TestServer.start();
+  await buryMany(server, 1000);
+  for (let at = 0; at < 300; at++) {
+    await server.run("LMOVE", DEAD, FRONT, "LEFT", "RIGHT");
+  }
+  await using connection = await Connection.connect(server.args, {
+    logger: new LineLogger(),
+  });
+  const box = new DeadLetterBox({
+    queue: "queue",
+    maxDeadLetters: 10_000,
+    maxDeadLetterBytes: 2 ** 24,
+    deadLetterAge: 3600,
+    logger: new LineLogger(),
+    stats: { deadLettersLost: 0 },
+  });
+  const { now } = performance;
+  try {
+    await box.look(connection);
+    assert.equal(await server.run("LLEN", FRONT), 300);
+    performance.now = () => now.call(performance) + 601_000;
+    await box.look(connection);
+  } finally {
+    performance.now = now;
+  }
+  assert.equal(await server.run("EXISTS", FRONT), 0);
+  await using dead = open(server);
+  assert.deepEqual(await idsOf(dead), numbers(0, 1000));
+});
+
+const FRONT = "{queue}:dead:front";
+
+function isMiddle(id: string): boolean {
+  return Number(id) >= 6900 && Number(id) < 7100;
+}
+
+/** One script that ran: the arguments with which it called each command. */
+type Ran = Map<string, string[][]>;
+
+/** Tells what each script does that runs meanwhile (`MONITOR`). */
+async function watchScripts(
+  server: TestServer,
+  work: () => Promise<void>,
+): Promise<Ran[]> {
+  const { host, port, unix_socket_path: path } = server.args;
+  const socket = createConnection(path ? { path } : { host, port: port! });
+  const scripts: Ran[] = [];
+  const end = crypto.randomUUID();
+  socket.write("MONITOR\r\n");
+  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, "+OK");
+  await work();
+  await server.run("ECHO", end);
+  for (
+    let line;
+    !(line = (await lines.next()).value as string).includes(end);
+  ) {
+    const [, who, text] = /^\S+ \[\d+ ([^\]]*)\] (.*)$/.exec(line)!;
+    const [name, ...args] = [...text!.matchAll(/"((?:[^"\\]|\\.)*)"/g)]
+      .map(([, word]) => word!);
+    if (who !== "lua") {
+      if (name!.startsWith("EVAL")) scripts.push(new Map());
+      continue;
+    }
+    const script = scripts.at(-1)!;
+    script.set(name!, [...script.get(name!) ?? [], args]);
+  }
+  socket.destroy();
+  return scripts;
+}
