@@ -15,7 +15,7 @@ export interface WaitOptions {
   /** Ends the wait before its time. */
   readonly signal?: AbortSignal | undefined;
   /** True if the process may end meanwhile. Default: `false`. */
-  readonly unref?: boolean | undefined;
+  readonly daemon?: boolean | undefined;
 }
 
 /**
@@ -28,7 +28,7 @@ export interface WaitOptions {
  */
 export function sleep(
   duration: number | undefined,
-  { signal, unref = false }: WaitOptions = {},
+  { signal, daemon = false }: WaitOptions = {},
 ): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(true);
   const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -42,7 +42,7 @@ export function sleep(
     ? setTimeout(finish, milliseconds)
     // A wait without an end has a timer too: it keeps the process alive.
     : setInterval(() => {}, LONGEST_TIMER);
-  if (unref) Deno.unrefTimer(timer);
+  if (daemon) Deno.unrefTimer(timer);
   signal?.addEventListener("abort", finish);
   return promise;
 }
@@ -83,14 +83,14 @@ export function whenAborted(
 export async function settledWithin(
   promise: Promise<unknown>,
   timeout: number | undefined,
-  { signal, unref }: WaitOptions = {},
+  { signal, daemon }: WaitOptions = {},
 ): Promise<boolean> {
   const settled = new AbortController();
   promise.catch(() => {}).finally(() => settled.abort());
   const end = signal === undefined
     ? settled.signal
     : AbortSignal.any([signal, settled.signal]);
-  await sleep(timeout, { signal: end, unref });
+  await sleep(timeout, { signal: end, daemon });
   return settled.signal.aborted;
 }
 
@@ -189,7 +189,7 @@ export interface RetryOptions extends WaitOptions, Backoff {
  */
 export async function retry<Value>(
   work: (attempt: number) => Promise<Value>,
-  { mayHelp, signal, unref, ...pauses }: RetryOptions,
+  { mayHelp, signal, daemon, ...pauses }: RetryOptions,
 ): Promise<Value> {
   for (let attempt = 0;; attempt++) {
     try {
@@ -199,7 +199,7 @@ export async function retry<Value>(
       const again = mayHelp(error, attempt);
       if (!again) throw error;
       const pause = again === "at once" ? 0 : backoff(attempt, pauses);
-      if (pause > 0 && await sleep(pause, { signal, unref })) throw error;
+      if (pause > 0 && await sleep(pause, { signal, daemon })) throw error;
     }
   }
 }

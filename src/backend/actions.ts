@@ -249,7 +249,7 @@ export class Actions {
     work: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result> {
     const [late, done] = [new AbortController(), new AbortController()];
-    sleep(timeout, { signal: done.signal, unref: this.#options.daemon })
+    sleep(timeout, { signal: done.signal, daemon: this.#options.daemon })
       .then((isDone) =>
         isDone || late.abort(
           new DOMException(`${complaint} within ${timeout} s`, "TimeoutError"),
@@ -310,7 +310,7 @@ export class Actions {
           error instanceof RedisError && error.isTransient &&
           performance.now() < deadline,
         signal,
-        unref: daemon,
+        daemon,
       });
       this.#answered++;
     } catch (error) {

@@ -67,7 +67,7 @@ export class Demand implements Disposable {
     do {
       seen = settingUp();
       await seen;
-      if (await sleep(grace, { signal: end, unref: daemon })) return;
+      if (await sleep(grace, { signal: end, daemon })) return;
     } while (settingUp() !== seen);
     this.#isGraceOver = true;
     this.#update();

@@ -297,7 +297,7 @@ export abstract class LifeCycle implements AsyncDisposable {
     return await sleep(timeout ?? undefined, {
       signal: this.#stopping.signal,
       // A backend at work keeps the process alive by itself.
-      unref: this.#daemon || timeout == null,
+      daemon: this.#daemon || timeout == null,
     });
   }
 

@@ -88,7 +88,7 @@ export class PeerBrowser implements AsyncDisposable {
       if (kind === "removed") return;
       if (peersNamed([service], name, isDevice).length > 0) found.abort();
     });
-    await sleep(timeout, { signal, unref: this.#options.daemon });
+    await sleep(timeout, { signal, daemon: this.#options.daemon });
     end();
     if (this.#closed.signal.aborted) {
       throw new DOMException("The backend was stopped", "AbortError");

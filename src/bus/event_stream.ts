@@ -83,7 +83,7 @@ export function eventStream(
     start: (controller) => controller.enqueue(COMMENT),
     pull: async (controller) => {
       next ??= watch.next();
-      const isThere = await settledWithin(next, keepAlive, { unref: true });
+      const isThere = await settledWithin(next, keepAlive, { daemon: true });
       const lines = skipped > 0 ? `event: skipped\ndata: ${skipped}\n\n` : "";
       skipped = 0;
       if (!isThere) {

@@ -238,7 +238,7 @@ export class Group {
   async #awaitMember(): Promise<void> {
     this.#waits = new AbortController();
     const { signal } = this.#waits;
-    if (await sleep(this.#options.patience, { signal, unref: true })) return;
+    if (await sleep(this.#options.patience, { signal, daemon: true })) return;
     this.#waits = undefined;
     this.#isLost = true;
     for (const task of this.#waiting.splice(0)) this.#drop(task);

@@ -346,11 +346,11 @@ export class Membership {
 
   /** Repeats the greeting until there is an answer, or nobody who could give one. */
   async #insist(deadline: number, onLate: () => void): Promise<void> {
-    const unref = this.#options.daemon;
+    const { daemon } = this.#options;
     const signal = this.#welcomed.signal;
     for (let attempt = 0; !signal.aborted; attempt++) {
       if (attempt > 0) this.#greet(attempt);
-      await sleep(backoff(attempt, GREETINGS), { signal, unref });
+      await sleep(backoff(attempt, GREETINGS), { signal, daemon });
       if (signal.aborted) break;
       const isAlone = this.#isKeeper ||
         (!this.#isLocked && !await this.#isAnybodyThere());

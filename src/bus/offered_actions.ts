@@ -270,7 +270,7 @@ async function execute(
   const { signal } = running;
   const done = new AbortController();
   if (action.timeout !== undefined) {
-    sleep(action.timeout, { signal: done.signal, unref: true })
+    sleep(action.timeout, { signal: done.signal, daemon: true })
       .then((isDone) =>
         isDone || running.abort(
           new DOMException(

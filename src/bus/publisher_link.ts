@@ -209,7 +209,7 @@ export class PublisherLink {
     const { signal } = this.#over;
     for (let attempt = 0; this.#data.state === RingState.Offered; attempt++) {
       this.#options.offer(memory);
-      await sleep(backoff(attempt, OFFERS), { signal, unref: true });
+      await sleep(backoff(attempt, OFFERS), { signal, daemon: true });
     }
   }
 

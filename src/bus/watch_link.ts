@@ -79,7 +79,7 @@ export class WatchedLink {
     const { signal } = this.#over;
     for (let attempt = 0; this.#data.state === RingState.Offered; attempt++) {
       offer(memory);
-      await sleep(backoff(attempt, OFFERS), { signal, unref: true });
+      await sleep(backoff(attempt, OFFERS), { signal, daemon: true });
     }
   }
 

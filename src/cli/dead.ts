@@ -27,7 +27,7 @@ import {
   redisOptions,
   resolvePlace,
 } from "./redis_options.ts";
-import { age, count } from "./values.ts";
+import { count, duration } from "./values.ts";
 import { ExitCode, UsageError } from "./program.ts";
 import { whenAborted } from "../waiting.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
@@ -321,11 +321,11 @@ function deadFilterOptions(): Parser<
         },
       ),
     ),
-    olderThan: optional(option("--older-than", age(), {
+    olderThan: optional(option("--older-than", duration(), {
       description:
         message`Those that have been dead letters for longer, such as 90s, 15m, 2h or 7d`,
     })),
-    newerThan: optional(option("--newer-than", age(), {
+    newerThan: optional(option("--newer-than", duration(), {
       description: message`Those that have not been dead letters for longer`,
     })),
   });

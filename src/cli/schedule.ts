@@ -8,7 +8,7 @@ import type { ScheduleOptions } from "../../mod.ts";
 import { LONGEST_DELAY, SCHEDULE_OPTIONS } from "../redis/delayed.ts";
 import { UsageError } from "./program.ts";
 import type { Destination } from "./sender.ts";
-import { age, filled, helpOf, value } from "./values.ts";
+import { duration, filled, helpOf, value } from "./values.ts";
 
 /** Says when a message is due; at most one of them may be given. */
 export type When = Pick<ScheduleOptions, "delay" | "at">;
@@ -19,7 +19,7 @@ export type Once = Pick<ScheduleOptions, "deduplicate" | "deduplicateFor">;
 /** The options that say when a message is due. */
 export function whenOptions(): Parser<"sync", When, unknown> {
   return object("When it is sent", {
-    delay: optional(option("--delay", age("DELAY"), {
+    delay: optional(option("--delay", duration(), {
       description:
         message`Put it into the queue after this time, such as 90s, 15m, 2h or 7d; seconds without a unit`,
     })),
@@ -39,7 +39,7 @@ export function onceOptions(): Parser<"sync", Once, unknown> {
           message`Send it unless another one with this key was sent to the queue shortly before`,
       }),
     ),
-    deduplicateFor: optional(option("--deduplicate-for", age("DELAY"), {
+    deduplicateFor: optional(option("--deduplicate-for", duration(), {
       description: helpOf(
         "How long after it is due the key keeps others out",
         SCHEDULE_OPTIONS.deduplicateFor.default,

@@ -23,8 +23,7 @@ interface ValueKind<T> {
     | "URL"
     | "NAME=VALUE"
     | "PATH=VALUE"
-    | "AGE"
-    | "DELAY"
+    | "DURATION"
     | "TIME"
     | "KEY"
     | "TYPE"
@@ -287,12 +286,10 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400,
 };
 
-/** An age or a delay, in seconds. */
-export function age(
-  metavar: "AGE" | "DELAY" = "AGE",
-): ValueParser<"sync", number> {
+/** A length of time, such as an age or a delay, in seconds. */
+export function duration(): ValueParser<"sync", number> {
   return value({
-    metavar,
+    metavar: "DURATION",
     expected: "a number of seconds, or one with the unit s, m, h or d",
     example: "2h",
     read: (text) => {

@@ -98,7 +98,7 @@ export class Changes implements AsyncDisposable {
         this.#set(id, { state: "failed", error: (error as Error).message });
       }
     }
-    await sleep(SHOWN, { signal: this.#closed.signal, unref: true });
+    await sleep(SHOWN, { signal: this.#closed.signal, daemon: true });
     this.#changes.delete(id);
     this.#onChange();
   }

@@ -195,7 +195,7 @@ class OwnDesk implements Desk, AsyncDisposable {
     this.dead = new DeadLetters(redisArgs, {
       queue: this.queues,
       logger: this.logger,
-      unref: true,
+      daemon: true,
       connectionTimeout: 2,
     });
     this.changes = new Changes(options.undoTime, wake);
@@ -357,7 +357,7 @@ async function* documentOf(
   query: URLSearchParams,
 ): AsyncGenerator<string> {
   yield beginningOf(desk, page);
-  await settledWithin(desk.survey.read(), FIRST_LOOK, { unref: true });
+  await settledWithin(desk.survey.read(), FIRST_LOOK, { daemon: true });
   let main: Html;
   try {
     main = await page.render(desk, query);

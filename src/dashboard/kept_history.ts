@@ -83,7 +83,7 @@ export class KeptHistory implements AsyncDisposable {
   }
 
   async #write(): Promise<void> {
-    await sleep(PAUSE, { signal: this.#closed.signal, unref: true });
+    await sleep(PAUSE, { signal: this.#closed.signal, daemon: true });
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0);
       try {
@@ -111,7 +111,7 @@ export class KeptHistory implements AsyncDisposable {
 
   #connect(): Promise<Connection> {
     this.#connection ??= Connection.connect(this.#redisArgs, {
-      unref: true,
+      daemon: true,
       logger: this.#logger,
       signal: this.#closed.signal,
     }).catch((error) => {

@@ -143,7 +143,7 @@ export class Live implements AsyncDisposable {
     while (!signal.aborted) {
       await this.#look(signal);
       for (const viewer of [...this.#viewers]) await viewer.tick();
-      await sleep(INTERVAL, { signal, unref: true });
+      await sleep(INTERVAL, { signal, daemon: true });
     }
     if (this.#viewers.size === 0) this.#onRest();
   }

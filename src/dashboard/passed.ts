@@ -97,7 +97,7 @@ export class Passed {
         this.add(message);
         if (this.#isFull()) {
           const rest = 1 - Date.now() / 1000 % 1;
-          await sleep(rest, { signal, unref: true });
+          await sleep(rest, { signal, daemon: true });
         }
       }
     })();

@@ -57,7 +57,7 @@ export class Peers implements AsyncDisposable {
     if (this.#isClosed || this.#browser !== undefined) return;
     this.#startedAt = Date.now() / 1000;
     const browser = new Browser({
-      unref: true,
+      daemon: true,
       logger: this.#logger,
       ...(this.#interfaces && { interfaces: this.#interfaces }),
       onChange: ({ kind, service }) => this.#note(kind, service),

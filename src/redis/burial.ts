@@ -114,7 +114,7 @@ export class Burial {
         this.#retrying = undefined;
       }, {
         signal,
-        unref: true,
+        daemon: true,
         first: FIRST_PAUSE,
         longest: LONGEST_PAUSE,
         mayHelp: (error) => {

@@ -434,12 +434,12 @@ export class Connection {
     if (this.#wrong > 1) {
       await sleep(backoff(this.#wrong - 2), {
         signal,
-        unref: this.#options.daemon,
+        daemon: this.#options.daemon,
       });
     }
     const server = await retry(() => this.#open(), {
       signal,
-      unref: this.#options.daemon,
+      daemon: this.#options.daemon,
       mayHelp: (error) => {
         const isPassing = error instanceof RedisError && error.isTransient;
         this.#options.onFailure?.(error as Error);

@@ -122,7 +122,7 @@ async function ask<Answer>(
   try {
     const answer = question(server);
     if (
-      !await settledWithin(answer, connectTimeout, { signal, unref: daemon })
+      !await settledWithin(answer, connectTimeout, { signal, daemon })
     ) {
       const reason = `no answer within ${connectTimeout} s`;
       throw new RedisError({ ...what, reason }, "connection");

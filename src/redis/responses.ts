@@ -107,9 +107,7 @@ export class Responses {
       ...signal ? [signal] : [],
     ]);
     const left = Math.max(0, timeout - (performance.now() - start) / 1000);
-    const over = sleep(left, { signal: end, unref: daemon }).then(() =>
-      late.abort()
-    );
+    const over = sleep(left, { signal: end, daemon }).then(() => late.abort());
     let problem = "";
     try {
       // Another wait for the same response must not find what has arrived.
@@ -135,7 +133,7 @@ export class Responses {
           ? Math.max(timeout - elapsed - LAST_LOOK, LAST_LOOK)
           : Math.min(Math.max(FIRST_PAUSE, elapsed * LATENESS), LONGEST_PAUSE);
         const wake = AbortSignal.any([end, change.signal]);
-        await sleep(pause, { signal: wake, unref: daemon });
+        await sleep(pause, { signal: wake, daemon });
       }
     } finally {
       late.abort();
@@ -210,7 +208,7 @@ export class Responses {
   async #removeAll(): Promise<void> {
     while (this.#arrived.size > 0) {
       const { signal } = this.#closing;
-      await sleep(REMOVAL_PAUSE, { signal, unref: true });
+      await sleep(REMOVAL_PAUSE, { signal, daemon: true });
       const arrived = [...this.#arrived];
       this.#arrived.clear();
       const isCluster = this.#router.isCluster;
@@ -238,7 +236,7 @@ export class Responses {
           for (const [key, count] of group) this.#arrived.set(key, count);
         }
       }));
-      await settledWithin(removed, REMOVAL_TIMEOUT, { unref: true });
+      await settledWithin(removed, REMOVAL_TIMEOUT, { daemon: true });
     }
   }
 }
