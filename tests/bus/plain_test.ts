@@ -196,9 +196,9 @@ Deno.test("Bus sends plain listeners few large messages, when others subscribe",
   const seconds = (performance.now() - begin) / 1000;
   assert.equal(seen, 2000);
   const { plainSent } = bus.stats();
-  // A burst of 1 MiB, and what has become free until the flood began.
-  assert.ok(plainSent <= 17 + 4 * seconds * 16, `${plainSent} sent`);
-  assert.ok(plainSent >= 16, `${plainSent} sent`);
+  // A burst of 256 KiB, and what has become free until the flood began.
+  assert.ok(plainSent <= 5 + 2 * seconds * 16, `${plainSent} sent`);
+  assert.ok(plainSent >= 4, `${plainSent} sent`);
 });
 
 Deno.test("Bus gives plain listeners every message again when a flood is over", async () => {
