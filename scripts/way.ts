@@ -34,14 +34,14 @@ export interface Figures {
  * The most that there may be to read; `tests/docs/architecture_test.ts` holds it
  * against the way. Whoever makes the way shorter writes the new figures here.
  * Changes and returns differ by up to four, as what the network answers does not
- * always come in the same order; they are mostly 49 and 24.
+ * always come in the same order; they are mostly 50 and 26.
  */
 export const CEILING: Figures = {
-  functions: 70,
-  files: 26,
-  changes: 51,
-  returns: 26,
-  rooms: 13,
+  functions: 69,
+  files: 25,
+  changes: 52,
+  returns: 28,
+  rooms: 10,
 };
 
 /** Counts what there is to read on a way. */

@@ -1,5 +1,6 @@
 import { postBatch } from "../bus/bus.ts";
 import { toError } from "../bus/errors.ts";
+import type { FrameOptions } from "../bus/frame.ts";
 import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { Request } from "../message/mod.ts";
@@ -103,11 +104,22 @@ export interface ConsumptionOptions {
 /** Posts batches to the bus, and settles each when it was handled. */
 export class Consumption {
   readonly #options: ConsumptionOptions;
+  /** Holds for every batch. */
+  readonly #building: FrameOptions;
+  /** True where somebody collects spans: who does says so before the start. */
+  readonly #isTracing: boolean = isTracing();
   readonly #inHand = new Map<TakenBatch, Promise<void>>();
   readonly #failure = Promise.withResolvers<never>();
 
   constructor(options: ConsumptionOptions) {
     this.#options = options;
+    const { deviceId, target, maxSize, bigint } = options;
+    this.#building = {
+      deviceId,
+      ...(target !== undefined && { target }),
+      ...(maxSize !== undefined && { maxSize }),
+      ...(bigint && { bigint }),
+    };
     this.#failure.promise.catch(() => {});
   }
 
@@ -123,19 +135,15 @@ export class Consumption {
    * none.
    */
   readonly post: OnBatch = async (batch) => {
-    const { bus, deviceId, target, maxSize, bigint } = this.#options;
-    const { maxAge: ages } = this.#options;
+    const { bus, maxAge: ages } = this.#options;
     const maxAge = typeof ages === "object" ? ages[batch.queue] : ages;
     const posted = postBatch(bus, batch.payloads, {
-      deviceId,
+      ...this.#building,
       redelivered: batch.deliveries,
       identities: { ...batch.identities, first: 0 },
       retries: batch.retries,
-      ...(target !== undefined && { target }),
-      ...(maxSize !== undefined && { maxSize }),
       ...(maxAge !== undefined && { maxAge }),
-      ...(bigint && { bigint }),
-      ...(isTracing() && {
+      ...(this.#isTracing && {
         reception: { queue: batch.queue, time: Date.now() / 1000 },
       }),
     }, batch.subscribers);
