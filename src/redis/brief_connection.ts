@@ -1,3 +1,4 @@
+import { whenAborted } from "../waiting.ts";
 import { formatAddress } from "./address.ts";
 import { Health } from "./health.ts";
 import type { ServerConnection } from "./server_connection.ts";
@@ -24,8 +25,7 @@ export interface BriefOptions {
 export class BriefConnection implements Disposable {
   #server: ServerConnection;
   #health: Health;
-  #signal: AbortSignal;
-  #abort = (): void => this.#server.close(closed());
+  #aborting: Disposable;
 
   private constructor(
     server: ServerConnection,
@@ -33,14 +33,13 @@ export class BriefConnection implements Disposable {
     signal: AbortSignal,
   ) {
     this.#server = server;
-    this.#signal = signal;
     this.#health = new Health(server, {
       ...settings,
       // Nobody waits for one that is idle.
       healthCheckInterval: 0,
       replyTimeout: settings.replyTimeout ?? settings.connectTimeout,
     });
-    signal.addEventListener("abort", this.#abort);
+    this.#aborting = whenAborted(signal, () => server.close(closed()));
   }
 
   /**
@@ -138,7 +137,7 @@ export class BriefConnection implements Disposable {
 
   /** Closes the connection. */
   [Symbol.dispose](): void {
-    this.#signal.removeEventListener("abort", this.#abort);
+    this.#aborting[Symbol.dispose]();
     this.#health[Symbol.dispose]();
     this.#server.close();
   }

@@ -1,7 +1,13 @@
 import { checkOptions } from "../options.ts";
 import { createLogger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { backoff, retry, sleep, unlessAborted } from "../waiting.ts";
+import {
+  backoff,
+  retry,
+  sleep,
+  unlessAborted,
+  whenAborted,
+} from "../waiting.ts";
 import {
   type CommandOptions,
   CONNECT_OPTIONS,
@@ -117,16 +123,12 @@ export class Connection {
   ): Promise<Connection> {
     const given = checkOptions("connect to Redis", options, CONNECT_OPTIONS);
     const connection = new Connection(args, given);
-    const abort = (): void => connection.#abort.abort();
-    const { signal } = given;
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort);
-    try {
-      await connection.#establish(true);
-      return connection;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+    using _giving = whenAborted(
+      given.signal,
+      () => connection.#abort.abort(),
+    );
+    await connection.#establish(true);
+    return connection;
   }
 
   /** The address of the server that was connected to last. */
@@ -177,17 +179,12 @@ export class Connection {
    * @throws {RedisError} The connection was closed, or `signal` was aborted.
    */
   async ready(signal?: AbortSignal): Promise<void> {
-    const wake = (): void => this.#wake();
-    signal?.addEventListener("abort", wake);
-    try {
-      while (this.#server === undefined) {
-        if (this.isClosed || signal?.aborted) {
-          throw this.#closedError("wait for Redis");
-        }
-        await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    using _waking = whenAborted(signal, () => this.#wake());
+    while (this.#server === undefined) {
+      if (this.isClosed || signal?.aborted) {
+        throw this.#closedError("wait for Redis");
       }
-    } finally {
-      signal?.removeEventListener("abort", wake);
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }
 

@@ -1,7 +1,9 @@
+import { retry, settledWithin } from "../waiting.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
-import { Connection } from "./connection.ts";
+import { BriefConnection } from "./brief_connection.ts";
+import { RedisError } from "./redis_error.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { withoutSecrets } from "./shown.ts";
@@ -160,14 +162,21 @@ async function start(
   await input.close().catch(() => {});
 
   const abort = new AbortController();
+  const { signal } = abort;
   const ended = process.status.then(() => abort.abort());
   try {
-    const connection = await Connection.connect(redisArgs, {
-      signal: abort.signal,
-    });
-    await connection.close();
+    // It is not there at once, which is no trouble to be told of.
+    using _ready = await retry(
+      () => BriefConnection.open(redisArgs, { signal }),
+      {
+        signal,
+        mayHelp: (error) => error instanceof RedisError && error.isTransient,
+        first: 0.01,
+        longest: 0.5,
+      },
+    );
   } catch (cause) {
-    const hasEnded = abort.signal.aborted;
+    const hasEnded = signal.aborted;
     await dismiss(guard);
     await end(process, ended);
     if (!hasEnded) throw cause;
@@ -281,12 +290,9 @@ async function end(
   ended: Promise<void>,
 ): Promise<void> {
   kill(process, "SIGTERM");
-  const timer = setTimeout(
-    () => kill(process, "SIGKILL"),
-    STOP_TIMEOUT * 1000,
-  );
+  if (await settledWithin(ended, STOP_TIMEOUT)) return;
+  kill(process, "SIGKILL");
   await ended;
-  clearTimeout(timer);
 }
 
 function kill(process: Deno.ChildProcess, signal: Deno.Signal): void {

@@ -1,3 +1,4 @@
+import { whenAborted } from "../waiting.ts";
 import { Buffer } from "node:buffer";
 import {
   BasicClientSideCache,
@@ -257,8 +258,7 @@ export class ServerConnection {
       settings.connectTimeout * 1000,
     );
     if (options.daemon) Deno.unrefTimer(timer);
-    const abort = (): void => server.close();
-    signal.addEventListener("abort", abort);
+    using _closing = whenAborted(signal, () => server.close());
     try {
       await Promise.race([server.#client.connect(), server.#closed]);
       await Promise.race([server.#inspect(), server.#closed]);
@@ -284,7 +284,6 @@ export class ServerConnection {
         : cause;
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
     }
   }
 

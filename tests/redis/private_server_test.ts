@@ -66,6 +66,23 @@ Deno.test("startRedis warns that a server may outlive its owner", async () => {
   }
 });
 
+Deno.test("startRedis has nothing to say of a server that takes its time", async () => {
+  const folder = await Deno.makeTempDir();
+  const slow = `${folder}/slow-redis`;
+  const script = '#!/bin/sh\nsleep 1\nexec redis-server "$@"\n';
+  await Deno.writeTextFile(slow, script, { mode: 0o755 });
+  const program = `
+    import { startRedis } from "${new URL("../../mod.ts", import.meta.url)}";
+    await using server = await startRedis({ programs: ["${slow}"] });
+  `;
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", program],
+  }).output();
+  assert.equal(new TextDecoder().decode(stderr), "");
+  assert.ok(success);
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("startRedis names what installs a server", async () => {
   await assert.rejects(
     startRedis({ programs: ["no-such-redis"] }),
