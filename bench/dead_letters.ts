@@ -67,7 +67,7 @@ for (const verb of ["purge", "requeue"] as const) {
     const scripts = await scriptTimes();
     if (done !== count / 2) throw new Error(`${done} of ${count / 2} ${verb}d`);
     first ??= value;
-    const what = `${verb} every second one of ${count}`;
+    const what = `${verb} every second one of ${count.toLocaleString("en")}`;
     rows.push({
       what: `${what}, the server's processor time for each`,
       value: (await serverTime() - before) / count,
@@ -77,7 +77,11 @@ for (const verb of ["purge", "requeue"] as const) {
       value,
       unit: "µs",
       ...(value !== first && {
-        ratio: { to: `with ${COUNTS[0]}`, value: value / first, must: "≤ 1.5" },
+        ratio: {
+          to: `with ${COUNTS[0]!.toLocaleString("en")}`,
+          value: value / first,
+          must: "≤ 1.5",
+        },
       }),
     }, {
       what: `${what}, 99 of 100 scripts`,
