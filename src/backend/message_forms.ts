@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "../message/json_value.ts";
-import { kinds, kindsOfClass } from "../message/kinds.ts";
+import { kinds, kindsOfClass } from "../message/message_kinds.ts";
 import { isGuessed, textOfNumber } from "../message/message.ts";
 import {
   type EventFields,

@@ -1,5 +1,5 @@
 import { nearest, spellingDistance } from "../nearest.ts";
-import { kindsOfClass } from "../message/kinds.ts";
+import { kindsOfClass } from "../message/message_kinds.ts";
 import { Event, Message, type MessageClass } from "../message/mod.ts";
 
 /**

@@ -12,10 +12,10 @@ import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
 import { type Paint, painter, terminalWidth } from "./print.ts";
 
 /** Does what the arguments ask for. Its signal is aborted when it is to end. */
-export type Action = (signal: AbortSignal) => Promise<unknown>;
+export type CommandRun = (signal: AbortSignal) => Promise<unknown>;
 
 /** A command of the command line: reads its arguments into an action. */
-export type Command = Parser<"sync", Action, unknown>;
+export type Command = Parser<"sync", CommandRun, unknown>;
 
 /** Tells a command when to end, and for whom it prints. */
 export interface Surroundings {
@@ -77,25 +77,28 @@ export function defineCommand<Options>(
     { own: Options; general: GeneralOptions },
     unknown
   >;
-  const action = map(parser, ({ own, general }): Action => async (signal) => {
-    const mayColor = !general.noColor && !Deno.noColor &&
-      readEnvironment("TERM") !== "dumb";
-    await logToStderr(general.logLevel ?? logLevel, mayColor);
-    const isTerminal = Deno.stdout.isTerminal();
-    try {
-      await definition.run(own, {
-        signal,
-        isTerminal,
-        width: isTerminal ? terminalWidth() : Infinity,
-        paint: painter(isTerminal && mayColor),
-      });
-    } catch (error) {
-      if (!isInterruption(error, signal)) {
-        throw await explainRefusal(error, definition.needs?.(own), signal);
+  const action = map(
+    parser,
+    ({ own, general }): CommandRun => async (signal) => {
+      const mayColor = !general.noColor && !Deno.noColor &&
+        readEnvironment("TERM") !== "dumb";
+      await logToStderr(general.logLevel ?? logLevel, mayColor);
+      const isTerminal = Deno.stdout.isTerminal();
+      try {
+        await definition.run(own, {
+          signal,
+          isTerminal,
+          width: isTerminal ? terminalWidth() : Infinity,
+          paint: painter(isTerminal && mayColor),
+        });
+      } catch (error) {
+        if (!isInterruption(error, signal)) {
+          throw await explainRefusal(error, definition.needs?.(own), signal);
+        }
+        throw new Error(`Interrupted: ${error.message}`, { cause: error });
       }
-      throw new Error(`Interrupted: ${error.message}`, { cause: error });
-    }
-  });
+    },
+  );
   return command(name, action, {
     brief: [text(definition.brief)],
     footer: examplesOf(definition.examples),

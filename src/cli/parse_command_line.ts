@@ -8,7 +8,7 @@ import {
 } from "@optique/core/message";
 import { findSimilar } from "@optique/core/suggestion";
 import { VERSION } from "../version.ts";
-import { type Action, type Command, oneOf, usageOf } from "./command.ts";
+import { type Command, type CommandRun, oneOf, usageOf } from "./command.ts";
 import { printText, terminalWidth } from "./print.ts";
 import { UsageError } from "./program.ts";
 
@@ -28,9 +28,9 @@ const GENERAL = ["--help", "--version"];
 export function parseCommandLine(
   args: readonly string[],
   commands: readonly Command[],
-): Action {
+): CommandRun {
   const output: string[] = [];
-  const print: Action = () => printText(output.join(""));
+  const print: CommandRun = () => printText(output.join(""));
   const parser = oneOf(commands, {
     unexpectedInput: (token) => unexpected(token, args, commands),
   });

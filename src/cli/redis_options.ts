@@ -49,7 +49,7 @@ export async function resolveOptions(
 }
 
 /** Says where a command finds what it talks to. */
-export interface Place {
+export interface ServerPlace {
   /** The way to reach Redis. */
   readonly redisArgs: RedisArgs;
   /** The queues, at least one. */
@@ -59,7 +59,7 @@ export interface Place {
 }
 
 /** The same as {@linkcode resolveOptions}, for commands that look at queues. */
-export async function resolvePlace(flags: RedisOptions): Promise<Place> {
+export async function resolvePlace(flags: RedisOptions): Promise<ServerPlace> {
   const options = await resolveOptions(flags);
   const { redisArgs = {}, queue } = options;
   const [first = DEFAULT_QUEUE, ...others] = [queue ?? []].flat();

@@ -5,12 +5,12 @@ import { compileCondition, RegexError } from "../message/mod.ts";
 import { nameInFile, type Row } from "../options.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import {
-  type Entry,
+  type FilePlace,
   formatPlace,
   isEmpty,
   type MapEntry,
-  type Place,
   showName,
+  type YamlEntry,
 } from "./parse_yaml.ts";
 import { readSections, type Sections } from "./read_sections.ts";
 
@@ -93,7 +93,7 @@ function* settings(sections: Sections): Iterable<Difference> {
     yield found(entry.place, `\`${BACKEND}.${name}\` ${problem}.`, advice);
   }
   const own = entries.get("redis_args");
-  const args: [string, Entry | undefined] = own && !isEmpty(own)
+  const args: [string, YamlEntry | undefined] = own && !isEmpty(own)
     ? [`${BACKEND}.redis_args`, own]
     : ["redis", sections.get("redis")];
   const rows: Readonly<Record<string, Row>> = REDIS_ARGUMENTS;
@@ -140,7 +140,7 @@ function* hooks(sections: Sections): Iterable<Difference> {
   for (const [name, entry] of all) yield* hook(showName(name), entry);
 }
 
-function* hook(name: string, entry: Entry): Iterable<Difference> {
+function* hook(name: string, entry: YamlEntry): Iterable<Difference> {
   const condition = entriesOf(entry).get("if");
   if (condition === undefined || isEmpty(condition)) {
     yield found(
@@ -191,7 +191,7 @@ function* argumentOf(
   hook: string,
   type: string | undefined,
   argument: string,
-  entry: Entry,
+  entry: YamlEntry,
 ): Iterable<Difference> {
   let isWrong = false;
   const note = (): void => void (isWrong = true);
@@ -272,7 +272,7 @@ function* others(sections: Sections): Iterable<Difference> {
 const MAX_NAMED = 20;
 
 /** Names sections, with their lines. */
-function placesOf(sections: readonly [string, Entry][]): string {
+function placesOf(sections: readonly [string, YamlEntry][]): string {
   const named = sections.slice(0, MAX_NAMED).map(([name, { place }]) => {
     // The finding names the file of the first one.
     const isSame = place.file === sections[0]![1].place.file;
@@ -285,11 +285,11 @@ function placesOf(sections: readonly [string, Entry][]): string {
   return [...named, ...more > 0 ? [`and ${more} more`] : []].join(", ");
 }
 
-function entriesOf(entry: Entry | undefined): MapEntry["entries"] {
+function entriesOf(entry: YamlEntry | undefined): MapEntry["entries"] {
   return entry?.kind === "map" ? entry.entries : new Map();
 }
 
-function plain(entry: Entry): unknown {
+function plain(entry: YamlEntry): unknown {
   if (entry.kind === "list") return entry.items.map(plain);
   if (entry.kind === "map") {
     return Object.fromEntries(
@@ -299,6 +299,6 @@ function plain(entry: Entry): unknown {
   return entry.kind === "scalar" ? entry.value ?? null : null;
 }
 
-function found(place: Place, message: string, advice: string): Difference {
+function found(place: FilePlace, message: string, advice: string): Difference {
   return { place: formatPlace(place), message, advice };
 }

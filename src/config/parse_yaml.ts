@@ -12,14 +12,14 @@ import defer * as yaml from "yaml";
 import { ConfigError } from "./config_error.ts";
 
 /** Says where something is written. Lines and columns count from 1. */
-export interface Place {
+export interface FilePlace {
   readonly file: string;
   readonly line: number;
   readonly column: number;
 }
 
 /** A part of a YAML file that knows where it is written. */
-export type Entry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
+export type YamlEntry = ScalarEntry | ListEntry | MapEntry | IncludeEntry;
 
 /** A single value. */
 interface ScalarEntry {
@@ -27,37 +27,37 @@ interface ScalarEntry {
   readonly value: unknown;
   /** The number as Python writes it, with every digit. */
   readonly text?: string;
-  readonly place: Place;
+  readonly place: FilePlace;
 }
 
 /** A list of entries. */
 interface ListEntry {
   readonly kind: "list";
-  readonly items: readonly Entry[];
-  readonly place: Place;
+  readonly items: readonly YamlEntry[];
+  readonly place: FilePlace;
 }
 
 /** A mapping from names to entries. */
 export interface MapEntry {
   readonly kind: "map";
-  readonly entries: ReadonlyMap<string, Entry>;
-  readonly place: Place;
+  readonly entries: ReadonlyMap<string, YamlEntry>;
+  readonly place: FilePlace;
 }
 
 /** `!include`, which stands for what is in other files. */
 export interface IncludeEntry {
   readonly kind: "include";
   readonly files: readonly string[];
-  readonly place: Place;
+  readonly place: FilePlace;
 }
 
 /** Writes a place for people, in the way that editors understand. */
-export function formatPlace({ file, line, column }: Place): string {
+export function formatPlace({ file, line, column }: FilePlace): string {
   return `${file}:${line}:${column}`;
 }
 
 /** Tells whether an entry says nothing, as `redis:` with nothing behind it. */
-export function isEmpty(entry: Entry): boolean {
+export function isEmpty(entry: YamlEntry): boolean {
   return entry.kind === "scalar" && (entry.value ?? undefined) === undefined;
 }
 
@@ -67,7 +67,7 @@ export function isEmpty(entry: Entry): boolean {
  *
  * @param entry What it stands for, where that is known.
  */
-export function showName(name: string, entry?: Entry): string {
+export function showName(name: string, entry?: YamlEntry): string {
   const isName = /^[a-z_][\w.-]{0,40}$/i.test(name) &&
     !(entry && isEmpty(entry));
   return isName ? `\`${name}\`` : "what is here";
@@ -103,7 +103,7 @@ interface ParseYamlOptions {
  * @param options The name of the file, and what to read of it.
  * @throws {ConfigError} If it is no YAML, or too much of it.
  */
-export function parseYaml(text: string, options: ParseYamlOptions): Entry {
+export function parseYaml(text: string, options: ParseYamlOptions): YamlEntry {
   return new Reader(text, options).read();
 }
 
@@ -137,7 +137,7 @@ class Reader {
     }
   }
 
-  read(): Entry {
+  read(): YamlEntry {
     const { contents } = this.#document;
     return this.#entry(contents, 0, 0, this.#options.isWanted);
   }
@@ -148,7 +148,7 @@ class Reader {
     at: number,
     depth: number,
     isWanted?: (name: string) => boolean,
-  ): Entry {
+  ): YamlEntry {
     const start = yaml.isNode(node) ? node.range?.[0] ?? at : at;
     if (++this.#count > MAX_ENTRIES || depth > MAX_DEPTH) {
       throw this.#error(
@@ -232,9 +232,9 @@ class Reader {
     map: YAMLMap,
     depth: number,
     isWanted: (name: string) => boolean = () => true,
-  ): Map<string, Entry> {
-    const own = new Map<string, Entry>();
-    const merged = new Map<string, Entry>();
+  ): Map<string, YamlEntry> {
+    const own = new Map<string, YamlEntry>();
+    const merged = new Map<string, YamlEntry>();
     for (const { key, value } of map.items) {
       const at = yaml.isNode(key) ? key.range?.[0] ?? 0 : 0;
       if (isMergeKey(key)) {
@@ -261,7 +261,7 @@ class Reader {
     at: number,
     depth: number,
     isWanted: (name: string) => boolean,
-  ): [string, Entry][] {
+  ): [string, YamlEntry][] {
     const target = yaml.isAlias(node) ? this.#resolve(node) : node;
     return (yaml.isSeq(target) ? target.items : [target]).flatMap((part) => {
       const entry = this.#entry(part, at, depth + 1, isWanted);
@@ -291,7 +291,7 @@ class Reader {
     throw this.#error(at, explainYamlError("BAD_ALIAS"));
   }
 
-  #place(at: number): Place {
+  #place(at: number): FilePlace {
     const { line, col } = this.#lines.linePos(at);
     return { file: this.#options.file, line: line || 1, column: col || 1 };
   }

@@ -12,12 +12,12 @@ import {
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import { ConfigError } from "./config_error.ts";
 import {
-  type Entry,
+  type FilePlace,
   formatPlace,
   isEmpty,
   type MapEntry,
-  type Place,
   showName,
+  type YamlEntry,
 } from "./parse_yaml.ts";
 import type { Environment } from "./find_config_file.ts";
 import type { Given, Layer } from "./layers.ts";
@@ -150,7 +150,7 @@ class FileReader {
     return isOff ? undefined : map;
   }
 
-  #value(name: string, entry: Entry, row: Row): Given | undefined {
+  #value(name: string, entry: YamlEntry, row: Row): Given | undefined {
     const origin = formatPlace(entry.place);
     const plain = this.#plain(entry);
     // As an empty variable is an unset one.
@@ -163,7 +163,7 @@ class FileReader {
   }
 
   /** @param asText Numbers count as the texts that Python makes of them. */
-  #plain(entry: Entry, asText = false): unknown {
+  #plain(entry: YamlEntry, asText = false): unknown {
     if (entry.kind === "list") {
       return entry.items.map((item) => this.#plain(item, asText));
     }
@@ -233,7 +233,7 @@ class FileReader {
     }
   }
 
-  #warn(place: Place, problem: string): void {
+  #warn(place: FilePlace, problem: string): void {
     this.#logger.warn(`${formatPlace(place)}: ${problem}`);
   }
 }
@@ -258,7 +258,7 @@ const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
 function interpolate(
   text: string,
   environment: Environment,
-  place: Place,
+  place: FilePlace,
 ): string {
   return text.replace(
     PATTERN,

@@ -2,19 +2,19 @@ import { dirname, resolve } from "node:path";
 import { ConfigError } from "./config_error.ts";
 import { mayRead } from "./find_config_file.ts";
 import {
-  type Entry,
   formatPlace,
   type IncludeEntry,
   isEmpty,
   type MapEntry,
   parseYaml,
+  type YamlEntry,
 } from "./parse_yaml.ts";
 
 const MAX_FILES = 100;
 const MAX_DEPTH = 20;
 
 /** The entries at the top of a configuration, by name. */
-export type Sections = ReadonlyMap<string, Entry>;
+export type Sections = ReadonlyMap<string, YamlEntry>;
 
 /** Tells {@linkcode readSections} how to read. */
 interface ReadSectionsOptions {
@@ -57,7 +57,7 @@ class Includer {
       name === "include" || this.#options.isWanted(name);
     const root = await this.#read(path, chain, isWanted);
     if (isEmpty(root)) return new Map();
-    const sections = new Map<string, Entry>();
+    const sections = new Map<string, YamlEntry>();
     for (const [name, entry] of asMap(root, "a configuration").entries) {
       if (name === "include") {
         for (const file of fileNames(entry)) {
@@ -80,19 +80,19 @@ class Includer {
   }
 
   /** Replaces each `!include` by what is in the files. */
-  async #expand(entry: Entry, chain: Chain): Promise<Entry> {
+  async #expand(entry: YamlEntry, chain: Chain): Promise<YamlEntry> {
     switch (entry.kind) {
       case "include":
         return await this.#include(entry, [...chain, entry.place]);
       case "list": {
-        const items: Entry[] = [];
+        const items: YamlEntry[] = [];
         for (const item of entry.items) {
           items.push(await this.#expand(item, chain));
         }
         return { ...entry, items };
       }
       case "map": {
-        const entries = new Map<string, Entry>();
+        const entries = new Map<string, YamlEntry>();
         for (const [name, value] of entry.entries) {
           entries.set(name, await this.#expand(value, chain));
         }
@@ -103,13 +103,16 @@ class Includer {
     }
   }
 
-  async #include({ files, place }: IncludeEntry, chain: Chain): Promise<Entry> {
-    const contents: Entry[] = [];
+  async #include(
+    { files, place }: IncludeEntry,
+    chain: Chain,
+  ): Promise<YamlEntry> {
+    const contents: YamlEntry[] = [];
     for (const file of files) {
       const path = resolve(dirname(place.file), file);
       contents.push(await this.#expand(await this.#read(path, chain), chain));
     }
-    const [first, ...rest] = contents as [Entry, ...Entry[]];
+    const [first, ...rest] = contents as [YamlEntry, ...YamlEntry[]];
     if (rest.length === 0) return first;
     const entries = contents.flatMap((entry) =>
       isEmpty(entry)
@@ -123,7 +126,7 @@ class Includer {
     path: string,
     chain: Chain,
     isWanted?: (name: string) => boolean,
-  ): Promise<Entry> {
+  ): Promise<YamlEntry> {
     const name = nameFile(path, chain);
     if (chain.some(({ file }) => file === path)) {
       throw new ConfigError(`${name} includes itself`);
@@ -151,7 +154,7 @@ async function isMissing(path: string): Promise<boolean> {
 }
 
 /** Takes an entry for a mapping, or says that it has to be one. */
-export function asMap(entry: Entry, what: string): MapEntry {
+export function asMap(entry: YamlEntry, what: string): MapEntry {
   if (entry.kind === "map") return entry;
   throw new ConfigError(
     `${
@@ -166,7 +169,7 @@ function nameFile(path: string, chain: Chain): string {
   return by === "" ? path : `${path} (included by ${by})`;
 }
 
-function fileNames(entry: Entry): string[] {
+function fileNames(entry: YamlEntry): string[] {
   const items = entry.kind === "list" ? entry.items : [entry];
   return items.filter((item) => !isEmpty(item)).map((item) => {
     if (item.kind === "scalar" && typeof item.value === "string") {

@@ -1,6 +1,6 @@
 import { type Condition, conditionOf, type EventMatch } from "./condition.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./message_kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 

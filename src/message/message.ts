@@ -6,7 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
-import { kinds, unknownKind, type WireMessage } from "./kinds.ts";
+import { kinds, unknownKind, type WireMessage } from "./message_kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
   decodeText,

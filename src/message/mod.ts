@@ -15,7 +15,11 @@ export { defineEventType } from "./event_types.ts";
 export { defineEvent, type EventDefinition } from "./define_event.ts";
 export { Event, type EventFields } from "./event.ts";
 export { jsonText, jsonValue } from "./json_value.ts";
-export { type MessageSummary, summarize, type WireMessage } from "./kinds.ts";
+export {
+  type MessageSummary,
+  summarize,
+  type WireMessage,
+} from "./message_kinds.ts";
 export {
   type BuildOptions,
   Message,

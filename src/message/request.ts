@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./message_kinds.ts";
 import {
   asSent,
   Message,

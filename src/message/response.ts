@@ -1,5 +1,5 @@
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { defineKind, type WireMessage } from "./kinds.ts";
+import { defineKind, type WireMessage } from "./message_kinds.ts";
 import { Message, type MessageFields } from "./message.ts";
 import { MessageError } from "./message_error.ts";
 import { parseText } from "./parse_text.ts";

@@ -11,7 +11,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import { kinds } from "../message/kinds.ts";
+import { kinds } from "../message/message_kinds.ts";
 import { jsonText, type Message } from "../message/mod.ts";
 import { VERSION } from "../version.ts";
 

@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { DnsRecord, Send } from "./dns_message.ts";
-import type { OwnRecords, Place, Service } from "./own_records.ts";
+import type { NetworkPlace, OwnRecords, Service } from "./own_records.ts";
 import { packAnswers, packProbes } from "./packets.ts";
 import type { Prober } from "./prober.ts";
 
@@ -64,7 +64,10 @@ export class Announcer {
   }
 
   /** Says goodbye for records under names that others may have, too. */
-  withdraw(records: readonly DnsRecord[], { interfaceNames }: Place): void {
+  withdraw(
+    records: readonly DnsRecord[],
+    { interfaceNames }: NetworkPlace,
+  ): void {
     const answers = records.map((record) => ({ ...record, ttl: 0 }));
     for (const on of interfaceNames) {
       this.#options.send({ type: "response", answers }, on);

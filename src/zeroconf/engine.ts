@@ -2,7 +2,7 @@ import type { Logger } from "../logger.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Send, Source } from "./dns_message.ts";
 import { chooseInterfaces, type NetworkInterface } from "./interfaces.ts";
-import type { Place } from "./own_records.ts";
+import type { NetworkPlace } from "./own_records.ts";
 import { KEPT, Querier } from "./querier.ts";
 import { Registry } from "./registry.ts";
 import { Sockets } from "./sockets.ts";
@@ -218,7 +218,7 @@ export class Engine {
 const text = new TextDecoder("latin1");
 
 /** An advertiser or a browser, with the interfaces on which it takes part. */
-export class Participant implements Place {
+export class Participant implements NetworkPlace {
   /** The names of the interfaces as they are now. */
   interfaceNames: ReadonlySet<string> = new Set();
   readonly daemon: boolean;

@@ -27,7 +27,7 @@ export interface ServiceRecords {
 }
 
 /** Says where a service is announced. */
-export interface Place {
+export interface NetworkPlace {
   /** The names of the interfaces as they are now. */
   readonly interfaceNames: ReadonlySet<string>;
 }
@@ -44,7 +44,7 @@ export interface Service {
   readonly records: ServiceRecords;
   readonly prober: Prober;
   readonly host: Host;
-  readonly place: Place;
+  readonly place: NetworkPlace;
 }
 
 /** Keeps the records of this host's names and services, and answers from them. */

@@ -11,7 +11,7 @@ import { channelOf } from "./interfaces.ts";
 import { Instances } from "./instances.ts";
 import { Labels } from "./labels.ts";
 import { ALL_TYPES, baseOf } from "./names.ts";
-import type { Place } from "./own_records.ts";
+import type { NetworkPlace } from "./own_records.ts";
 import { packQuery } from "./packets.ts";
 import { type CachedRecord, RecordCache } from "./record_cache.ts";
 import type { ReceivedMessage } from "./wire_format.ts";
@@ -43,7 +43,7 @@ export interface Follower {
   /** The type without a dot at its end. */
   readonly type: string;
   /** The network on which they are looked for. */
-  readonly place: Place;
+  readonly place: NetworkPlace;
   /**
    * Looks at what is known of services, because it has changed.
    *

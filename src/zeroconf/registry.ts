@@ -12,8 +12,8 @@ import type { Labels } from "./labels.ts";
 import { nextHost, nextInstance } from "./names.ts";
 import {
   type Host,
+  type NetworkPlace,
   OwnRecords,
-  type Place,
   type Service,
   type ServiceRecords,
 } from "./own_records.ts";
@@ -82,7 +82,7 @@ export class Registry {
   add(
     records: ServiceRecords,
     host: string,
-    place: Place,
+    place: NetworkPlace,
     onRename: (instance: string) => void,
   ): Service {
     const { clock, random } = this.#options;
@@ -163,7 +163,7 @@ export class Registry {
    *
    * @param isAffected Tells whether a service is announced where it changed.
    */
-  networkChanged(isAffected: (place: Place) => boolean): void {
+  networkChanged(isAffected: (place: NetworkPlace) => boolean): void {
     const services = [...this.#records.services]
       .filter(({ place }) => isAffected(place));
     const hosts = new Set(services.map(({ host }) => host.prober));

@@ -1,6 +1,6 @@
 import { type DnsQuestion, type DnsRecord, fold } from "./dns_message.ts";
 import { baseOf } from "./names.ts";
-import type { Place } from "./own_records.ts";
+import type { NetworkPlace } from "./own_records.ts";
 import type { Follower } from "./querier.ts";
 import { type CachedRecord, newest, type RecordCache } from "./record_cache.ts";
 import {
@@ -14,7 +14,7 @@ import {
 export interface ServiceBrowserOptions {
   /** The type without a dot at its end. */
   readonly type: string;
-  readonly place: Place;
+  readonly place: NetworkPlace;
   readonly cache: RecordCache;
   /** Tells whether this is an address of this host, on any interface. */
   isOwnAddress(address: string): boolean;
@@ -46,7 +46,7 @@ export class ServiceBrowser implements Follower {
     return this.#options.type;
   }
 
-  get place(): Place {
+  get place(): NetworkPlace {
     return this.#options.place;
   }
 
