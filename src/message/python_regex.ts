@@ -51,7 +51,7 @@ const ASCII = /^[\x00-\x7f]*$/;
 export class PythonRegex {
   /** Lists of texts; every match contains one out of each, and looking for that is far quicker. */
   readonly #literals: readonly (readonly string[])[];
-  readonly #re2: RE2JS | undefined;
+  readonly #re2: (() => RE2JS) | undefined;
   /** True if RE2 finds the same only in texts that are ASCII. */
   readonly #onlyAscii: boolean;
   readonly #bounded: BoundedSearch | undefined;
@@ -67,7 +67,7 @@ export class PythonRegex {
     this.#literals = literalsOf(expression.part);
     const writer = new Re2Writer();
     const re2 = writer.write(expression.part, true);
-    this.#re2 = re2 === undefined ? undefined : compileRe2(re2);
+    this.#re2 = re2 === undefined ? undefined : compileRe2(re2, writer.counts);
     this.#onlyAscii = writer.onlyAscii;
     if (this.#re2 === undefined || this.#onlyAscii) {
       this.#bounded = new BoundedSearch(pattern, expression);
@@ -84,7 +84,7 @@ export class PythonRegex {
       if (!list.some((literal) => text.includes(literal))) return false;
     }
     return this.#isForRe2(text)
-      ? this.#re2!.test(text)
+      ? this.#re2!().test(text)
       : this.#bounded!.search(text) !== undefined;
   }
 
@@ -96,7 +96,7 @@ export class PythonRegex {
    */
   find(text: string): string | undefined {
     if (this.#isForRe2(text)) {
-      const matcher = this.#re2!.matcher(text);
+      const matcher = this.#re2!().matcher(text);
       return matcher.find() ? matcher.group() ?? "" : undefined;
     }
     const found = this.#bounded!.search(text);
@@ -118,18 +118,36 @@ export function literalsIn(pattern: string): (readonly string[])[] {
   return literalsOf(parsePythonRegex(pattern).part, foldCase);
 }
 
-function compileRe2(expression: string): RE2JS | undefined {
+/** RE2 takes every expression of this length, unless it counts. */
+const SURELY_TAKEN = 1_000;
+
+/**
+ * Compiles an expression when it is first searched for: of many patterns, few
+ * ever meet a text that has their literals.
+ *
+ * @returns Gives it compiled; nothing where RE2 does not take it.
+ */
+function compileRe2(
+  expression: string,
+  counts: boolean,
+): (() => RE2JS) | undefined {
+  let made: RE2JS | undefined;
+  const compile = (): RE2JS => made ??= re2js.RE2JS.compile(expression);
+  if (!counts && expression.length <= SURELY_TAKEN) return compile;
   try {
-    return re2js.RE2JS.compile(expression);
+    compile();
   } catch {
     // It repeats more often than RE2 does.
     return undefined;
   }
+  return compile;
 }
 
 /** Writes an expression in RE2's syntax, where that has the same meaning. */
 class Re2Writer {
   onlyAscii = false;
+  /** True if a part is repeated more than once, up to a number of times. */
+  counts = false;
 
   /**
    * @param isLast Whether the expression ends with this part.
@@ -157,6 +175,7 @@ class Re2Writer {
       case "repeat": {
         const { min, max, mode } = part;
         if (mode === "possessive") return undefined;
+        this.counts ||= min > 1 || max > 1 && max !== Infinity;
         const limits = `{${min},${max === Infinity ? "" : max}}`;
         const lazy = mode === "lazy" ? "?" : "";
         return around("(?:", this.write(part.part, false), `)${limits}${lazy}`);
