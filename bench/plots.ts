@@ -33,8 +33,8 @@ interface Picture {
 
 const BARE = "bare client";
 const STREAMS = "streams by hand";
-/** Those with many queues or workers stand in the table. */
-const without = /queues|workers|without end/;
+/** Those in rare places stand in the table. */
+const without = /queues|workers|killed|without end/;
 
 const PICTURES: readonly Picture[] = [
   {
@@ -45,7 +45,7 @@ const PICTURES: readonly Picture[] = [
     peer: BARE,
     finding: (times) =>
       `At rest: ${times} as much processor time as the bare client`,
-    without: /queues|workers/,
+    without: /queues|workers|killed/,
   },
   {
     part: "at rest",
@@ -264,7 +264,7 @@ async function show(
     rows.find(({ what }) => what === name)?.value ?? 0;
   if (!(of("ours") > 0 && of(peer) > 0)) return undefined;
   const times = two.format(of("ours") / of(peer));
-  const title = finding(times === "1" ? "just" : `${times} ×`);
+  const title = finding(times === "1" ? "just" : `${times}\u00a0×`);
   const name = `${benchmark}-${measure.toLowerCase().replaceAll(/\W+/g, "-")}`;
   await Deno.writeTextFile(
     new URL(`${name}.svg`, PLOTS),
