@@ -9,7 +9,7 @@ const RECIPE = "### A new kind of message";
 async function recipe(): Promise<{ name: string; file: string; line: string }> {
   const page = await Deno.readTextFile(new URL("CONTRIBUTING.md", ROOT));
   const text = page.slice(page.indexOf(RECIPE));
-  const name = /, in `(src\/message\/\w+\.ts)`:/.exec(text)?.[1];
+  const name = /,\sin\s`(src\/message\/\w+\.ts)`:/.exec(text)?.[1];
   const blocks = [...text.matchAll(/^```ts ignore\n([^]*?)^```$/gm)];
   assert.ok(name !== undefined && blocks.length === 2);
   return { name, file: blocks[0]![1]!, line: blocks[1]![1]! };
