@@ -2,7 +2,9 @@
 const MOST_MOVED = 7;
 /** So long messages gather, in seconds. */
 const PAUSE = 0.003;
-/** After so long a silence everything begins anew, in milliseconds. */
+/** Nothing pauses where no message has come for so long, in milliseconds. */
+const LULL = 9;
+/** After so long a silence, counting begins anew, in milliseconds. */
 const SILENCE = 50;
 /** So many messages tell how they come, with pauses or without. */
 const SAMPLE = 200;
@@ -12,11 +14,16 @@ const SMALL_SAMPLE = 16;
 const UNHINDERED = 0.8;
 /** The same while only few have come. */
 const HARDLY_HINDERED = 0.5;
+/** The part that counts of what came without pauses before, each time. */
+const FORGETTING = 0.9;
 /** So many times as many messages have to come together for a pause to pay. */
 const GAIN = 1.5;
-/** So long pauses are made until it is tried again whether they pay, in milliseconds. */
-const TRUST = 10_000;
-/** So long none are made after they did not, in milliseconds: at first, and at most. */
+/**
+ * With so many messages pauses are made until it is tried again whether they pay:
+ * at first, since a process that has just begun is slow by itself, and at most.
+ */
+const TRUST = [400, 16_000] as const;
+/** So long none are made after they did not pay, in milliseconds: at first, and at most. */
 const DISTRUST = [1000, 64_000] as const;
 
 /** Says that pauses are made, or not, or that it is found out whether they pay. */
@@ -52,6 +59,8 @@ export class Pace {
   /** When pauses may be tried again, and how long it takes the next time. */
   #tryAt = 0;
   #distrust: number = DISTRUST[0];
+  /** With so many messages pauses are made the next time. */
+  #trust: number = TRUST[0];
 
   /**
    * Notes messages that came together.
@@ -71,17 +80,19 @@ export class Pace {
     // One that is not there costs much less than waiting once more.
     if (found < asked) this.most = asked - 1;
     else if (isFollowed) this.most = Math.min(2 * this.most + 1, MOST_MOVED);
-    const isFirst = now - this.#last > SILENCE;
+    const gap = now - this.#last;
     this.#last = now;
     this.#messages += found;
     this.#bursts++;
-    const next = isFirst ? "without" : this.#decide(now);
+    const isOver = gap > SILENCE && this.#state !== "with";
+    const next = isOver ? "without" : this.#decide(now);
     if (next !== undefined) {
       this.#state = next;
       this.#since = now;
       this.#messages = this.#bursts = 0;
     }
-    this.pause = this.#state === "without" || isFollowed ? 0 : PAUSE;
+    const mayPause = this.#state !== "without" && gap < LULL && !isFollowed;
+    this.pause = mayPause ? PAUSE : 0;
   }
 
   /** Tells what to do from now on, where that is decided. */
@@ -90,10 +101,13 @@ export class Pace {
     const rate = this.#messages / time;
     const together = this.#messages / this.#bursts;
     const isEnough = this.#messages >= SAMPLE;
-    if (this.#state === "with") return time > TRUST ? "without" : undefined;
+    if (this.#state === "with") {
+      return this.#messages > this.#trust ? "without" : undefined;
+    }
     if (this.#state === "without") {
       if (!isEnough) return undefined;
-      this.#rate = rate;
+      // Others may keep the machine busy: what was possible may be again.
+      this.#rate = Math.max(rate, FORGETTING * this.#rate);
       this.#together = together;
       const mayPay = rate * PAUSE * 1000 > 0.5 && now >= this.#tryAt;
       return mayPay ? "trying" : "without";
@@ -104,8 +118,10 @@ export class Pace {
     if (pays && !isEnough) return undefined;
     if (pays) {
       this.#distrust = DISTRUST[0];
+      this.#trust = Math.min(2 * this.#trust, TRUST[1]);
       return "with";
     }
+    this.#trust = TRUST[0];
     this.#tryAt = now + this.#distrust;
     this.#distrust = Math.min(2 * this.#distrust, DISTRUST[1]);
     return "without";
