@@ -41,7 +41,6 @@ import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
-import { MessageLoop } from "./message_loop.ts";
 import { addToPool } from "./pool.ts";
 import { Receipt } from "./receipt.ts";
 import { UNNAMED } from "./roster.ts";
@@ -56,6 +55,7 @@ import {
   HandlerSubscription,
   type HookHandler,
   HookSubscription,
+  MessageLoop,
   QueueSubscription,
 } from "./subscription.ts";
 import { type Watch, WatchWindow } from "./watch.ts";

@@ -1,4 +1,5 @@
 import { BroadcastChannel } from "node:worker_threads";
+import { sleep } from "../waiting.ts";
 import {
   isLinkMemory,
   isWatchMemory,
@@ -112,6 +113,6 @@ function readControl(data: unknown): Control | undefined {
  * channel is still open; and a channel that is opened in the same turn in which
  * the thread's last one was closed neither sends nor receives.
  */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+export async function nextTurn(): Promise<void> {
+  await sleep(0);
 }

@@ -1,4 +1,4 @@
-import { backoff, sleep } from "../waiting.ts";
+import { backoff, sleep, whenAborted } from "../waiting.ts";
 import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
 import { BusError } from "./errors.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
@@ -400,12 +400,10 @@ export class Membership {
     return request;
   }
 
-  #closed(): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted) return Promise.resolve();
-    return new Promise((resolve) =>
-      signal.addEventListener("abort", () => resolve())
-    );
+  async #closed(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    using _end = whenAborted(this.#closing.signal, resolve);
+    await promise;
   }
 
   async #isAnybodyThere(): Promise<boolean> {

@@ -2,6 +2,7 @@ import { BroadcastChannel } from "node:worker_threads";
 import type { Logger } from "../logger.ts";
 import type { Message, WireMessage } from "../message/mod.ts";
 import { wireOf } from "../message/message.ts";
+import { sleep } from "../waiting.ts";
 import type { Postable } from "./frame.ts";
 
 /**
@@ -118,9 +119,7 @@ export class PlainChannel {
       if (this.#frames >= 1) return;
       // Timers are too coarse for single frames.
       const missing = BURST.frames - this.#frames;
-      await new Promise((resolve) =>
-        setTimeout(resolve, missing / this.#rate.frames * 1000)
-      );
+      await sleep(missing / this.#rate.frames);
     }
   }
 

@@ -2,7 +2,7 @@ import { COUNT, LOGGER, SECONDS, SIGNAL, TEXT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { checkOptions, row, type Rows } from "../options.ts";
 import { amount } from "../units.ts";
-import { backoff, settledWithin, sleep } from "../waiting.ts";
+import { backoff, settledWithin, sleep, whenAborted } from "../waiting.ts";
 import { BusError } from "./errors.ts";
 
 /** Pauses before a worker that has ended starts again, in seconds: they grow. */
@@ -252,11 +252,10 @@ export class Pool implements AsyncDisposable {
         ended.resolve({ reason: "the pool has stopped", isUnloadable: false })
       );
     };
-    signal.addEventListener("abort", stop);
+    using _end = whenAborted(signal, stop);
     try {
       return await ended.promise;
     } finally {
-      signal.removeEventListener("abort", stop);
       over.abort();
       stopped.resolve();
       worker.terminate();
