@@ -16,6 +16,8 @@ const MAX_SLOTS = 64;
 /** A batch that was handled as a whole, and who wants to know that the server knows. */
 interface Handled {
   readonly batch: HeldBatch;
+  /** True where its list may be used again. */
+  mayStay: boolean;
   readonly resolve: () => void;
 }
 
@@ -44,7 +46,7 @@ export class Acknowledger {
    */
   add(batch: HeldBatch, isUrgent: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ batch, resolve });
+    this.#handled.push({ batch, mayStay: batch.place.isSlot, resolve });
     if (isUrgent || this.#signal.aborted) void this.#flushLate();
     else this.#timer ??= setTimeout(this.#flushLate, DELAY * 1000);
     return promise;
@@ -62,9 +64,14 @@ export class Acknowledger {
     this.#handled = [];
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    for (const { batch } of handled) batch.place.session.leaving++;
     const found = await this.#remove(connection, handled)
-      // The answer may be all that was lost.
-      .catch(() => this.#insist(handled));
+      // The answer may be all that was lost, or what was sent may arrive late: then
+      // it must not find another message there.
+      .catch(() => {
+        for (const one of handled) one.mayStay = false;
+        return this.#insist(handled);
+      });
     if (found !== undefined) {
       const { stats } = this.#options;
       const late: HeldBatch[] = [];
@@ -78,12 +85,16 @@ export class Acknowledger {
       }
       if (late.length > 0) await this.#settleLate(late);
     }
-    for (const { batch: { place }, resolve } of handled) {
-      const { session, number, isSlot } = place;
+    for (
+      const [at, { batch: { place }, mayStay, resolve }] of handled.entries()
+    ) {
+      const { session, number } = place;
+      session.leaving--;
       if (found !== undefined) {
-        if (!isSlot) session.known.delete(number);
-        else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
-        else this.#forget(place);
+        // Who has put its messages back does not look there any more.
+        if (mayStay && found[at] === 1) session.slots.push(number);
+        else if (mayStay) this.#forget(place);
+        else session.known.delete(number);
       }
       resolve();
     }
@@ -98,10 +109,12 @@ export class Acknowledger {
       connection.command<number>(command, { isReply: isNumber });
     const lists: Promise<number>[] = [];
     const numbers: Promise<number>[] = [];
-    for (const { batch: { place: { session, number, isSlot } } } of handled) {
+    for (const one of handled) {
+      const { session, number } = one.batch.place;
       // The list goes first: without its number nobody would find it.
       lists.push(run("DEL", session.list(number)));
-      if (isSlot) continue;
+      one.mayStay &&= session.slots.length < MAX_SLOTS;
+      if (one.mayStay) continue;
       numbers.push(run("HDEL", session.keys.processing, String(number)));
     }
     const [found] = await Promise.all([

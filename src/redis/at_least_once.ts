@@ -155,6 +155,11 @@ export class AtLeastOnce extends Consumer implements Member {
 
   protected override async takeOne(): Promise<void> {
     const isQuiet = this.#prefetched.length === 0 && !this.#isBacklog;
+    if (isQuiet && this.inHand > 0) {
+      // Those whose handlers are done in this turn are acknowledged on the way.
+      await nextTurn();
+      if (!this.isOpen) return;
+    }
     if (isQuiet && this.isShared && !this.takeNews()) return await this.news();
     const request = this.#prefetched.shift() ??
       (this.#isBacklog ? this.#request() : this.#wait());
@@ -295,7 +300,13 @@ export class AtLeastOnce extends Consumer implements Member {
   /** Waits for a message in an empty queue. */
   #wait(): Asked {
     const session = this.#session;
-    const slot = session.slots.pop();
+    void this.#acknowledger.flush(this.options.blocking);
+    // What comes later has to have the larger number, as long as it may go back:
+    // so a list is used again only where nothing is in hand.
+    const { known, slots, leaving } = session;
+    const slot = known.size === slots.length + leaving
+      ? slots.pop()
+      : undefined;
     const number = slot ?? session.next();
     const reply = this.#move(session, number, slot === undefined);
     return { session, number, limit: 0, reply };
@@ -315,13 +326,6 @@ export class AtLeastOnce extends Consumer implements Member {
   ): Promise<Taken> {
     const { blocking, control } = this.options;
     const { keys } = session;
-    // Those whose handlers are done in this turn are acknowledged on the way.
-    if (this.inHand > 0) await nextTurn();
-    if (!this.isOpen) {
-      session.slots.push(number);
-      return NOTHING;
-    }
-    void this.#acknowledger.flush(blocking);
     const announcing = isNew &&
       blocking.command(
         ["HSET", keys.processing, String(number), "?"],
@@ -354,7 +358,8 @@ export class AtLeastOnce extends Consumer implements Member {
         if (failure.code !== "memory") throw failure;
         // It refuses BLMOVE then; scripts that only move go on.
         this.#isBacklog = true;
-        session.known.delete(number);
+        if (announced.status === "fulfilled") session.slots.push(number);
+        else session.known.delete(number);
         await sleep(FULL_PAUSE, { signal: this.closing.signal });
         return NOTHING;
       }
@@ -372,6 +377,7 @@ export class AtLeastOnce extends Consumer implements Member {
     }
     if (payloads.length === 0) {
       if (announced.status === "fulfilled") session.slots.push(number);
+      else session.known.delete(number);
       return NOTHING;
     }
     this.#pace.note(moving.length, payloads.length, isFollowed);

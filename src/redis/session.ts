@@ -16,6 +16,8 @@ export class Session {
   readonly known: Set<number> = new Set();
   /** Of these, the ones whose lists are announced and empty: BLMOVE moves messages there. */
   readonly slots: number[] = [];
+  /** The number of batches that are handled, and just being removed from the server. */
+  leaving = 0;
   // Tokens of eight digits may be drawn twice, but not within one second.
   #last = Math.floor(Date.now() / 1000);
 

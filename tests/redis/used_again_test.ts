@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { TestServer } from "../servers.ts";
+
+import { open, queued, texts } from "./inboxes.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
+
+const HELD = "{queue}:processing:*:*";
+
+/** A message that has an id and a time of its own: its list is used again. */
+function complete(name: string): string {
+  return JSON.stringify({ id: name, _timestamp: 1 });
+}
+
+async function held(server: TestServer): Promise<string[]> {
+  return await server.run<string[]>("KEYS", HELD);
+}
+
+Deno.test("What is in hand goes back in its order, also where lists were used again", async () => {
+  await using server = await TestServer.start();
+  const sent = ["a", "b", "c", "d"].map(complete);
+  {
+    await using inbox = await open(server);
+    const batches = [];
+    for (const text of sent.slice(0, 3)) {
+      await blocked(server);
+      await server.run("RPUSH", "queue", text);
+      batches.push((await nextBatch(inbox))!);
+    }
+    // The list of one that was handled may be used again, before that of an older one.
+    await batches[0]!.settle();
+    await batches[1]!.settle();
+    await blocked(server);
+    for (const text of [sent[3]!, complete("e"), complete("f")]) {
+      await server.run("RPUSH", "queue", text);
+      assert.deepEqual(texts(await nextBatch(inbox)), [text]);
+      await blocked(server);
+    }
+    await inbox.stop(0);
+  }
+  assert.deepEqual(
+    await queued(server),
+    [sent[2], ...["d", "e", "f"].map(complete)],
+  );
+});
+
+Deno.test("A list that somebody has removed is not used again", async () => {
+  await using server = await TestServer.start();
+  {
+    await using inbox = await open(server);
+    await blocked(server);
+    await server.run("RPUSH", "queue", complete("a"));
+    const batch = (await nextBatch(inbox))!;
+    // As after a failover to a replica that lacks the last move.
+    await server.run("DEL", ...await held(server));
+    await batch.settle();
+    for (const name of ["b", "c", "d"]) {
+      await blocked(server);
+      await server.run("RPUSH", "queue", complete(name));
+      await nextBatch(inbox);
+    }
+    await inbox.stop(0);
+  }
+  assert.deepEqual(await queued(server), ["b", "c", "d"].map(complete));
+});
