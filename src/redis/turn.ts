@@ -30,19 +30,26 @@ export class Turn {
   rest(): void {
     if (!this.#isBusy) return;
     this.#isBusy = false;
+    if (this.#isAfterBusy()) return;
     for (let rank = this.#rank + 1; rank < this.#all.length; rank++) {
       const turn = this.#all[rank];
-      if (turn !== undefined && turn.#isWaiting) turn.#wake();
+      if (turn === undefined) continue;
+      if (turn.#isWaiting) turn.#wake();
+      // Those that are named after it still have to wait.
+      if (turn.#isBusy) return;
     }
   }
 
   /** True while a queue that goes before this one may have messages; this one is woken then. */
   mustWait(): boolean {
-    this.#isWaiting = false;
+    return this.#isWaiting = this.#isAfterBusy();
+  }
+
+  #isAfterBusy(): boolean {
     for (let rank = 0; rank < this.#rank; rank++) {
       const turn = this.#all[rank];
-      if (turn !== undefined && turn.#isBusy) this.#isWaiting = true;
+      if (turn !== undefined && turn.#isBusy) return true;
     }
-    return this.#isWaiting;
+    return false;
   }
 }
