@@ -47,6 +47,27 @@ Deno.test("docs/architecture.md shows which room imports which", async () => {
   assert.deepEqual(shown.toSorted(), [...imports].toSorted());
 });
 
+Deno.test("src/redis has at most 11 floors, counted over what is imported at run time", async () => {
+  const folder = new URL("src/redis/", ROOT);
+  const imports = new Map<string, string[]>();
+  for await (const { name } of Deno.readDir(folder)) {
+    const text = await Deno.readTextFile(new URL(name, folder));
+    const found = text.matchAll(
+      /^(?:import|export) (?!type )([^;"]*) from "\.\/([^"]+)";/gm,
+    );
+    imports.set(
+      name,
+      [...found].filter(([, names]) =>
+        names!.split(",").some((name) => /^[{ \n]*(?!type )\w/.test(name))
+      ).map(([, , file]) => file!),
+    );
+  }
+  const floor = (name: string): number =>
+    1 + Math.max(0, ...imports.get(name)!.map(floor));
+  const highest = Math.max(...[...imports.keys()].map(floor));
+  assert.ok(highest <= 11, `There are ${highest}`);
+});
+
 Deno.test("the way of a message", async (test) => {
   await using server = await TestServer.start();
   const steps = await follow(ROOT, server.redis, server.args);
