@@ -20,7 +20,7 @@ import {
   DeadLetterPages,
   type Entry,
 } from "./dead_letter_pages.ts";
-import { FIRST_TIME, formatHistory, REMEMBER } from "./history.ts";
+import { FIRST_TIME, formatHistory, isComplete, REMEMBER } from "./history.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { queueKeys } from "./queue_keys.ts";
@@ -394,15 +394,17 @@ if #found == 0 or found[1].position ~= 3 then return 0 end
 -- Redis can remove from the middle of a list only what is equal: so they are made
 -- equal first, and then removed at once, from the end that is nearer.
 local REMOVED = 'removed by DeadLetters'
+local payloads, histories = {}, {}
 if ARGV[5] == 'none' then begin(KEYS[4]) end
 for _, one in ipairs(found) do
   local letter, payload, history = unpack(ARGV, one.position, one.position + 2)
   if history ~= 'none' then
-    remember(KEYS[4], payload, history)
+    payloads[#payloads + 1], histories[#histories + 1] = payload, history
     add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
   end
   add({'LSET', list, one.index, letter}, 'LSET', list, one.index, REMOVED)
 end
+rememberAll(KEYS[4], payloads, histories)
 local isNearHead = last < redis.call('LLEN', list) / 2
 redis.call('LREM', list, isNearHead and #found or -#found, REMOVED)
 commit()
@@ -510,9 +512,9 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
   );
 }
 
-/** Gives the history with which a dead letter is new, but keeps its identity. */
-function renew({ id, received }: DeadLetter): string {
-  if (received === undefined) return "";
+/** Gives the history with which a dead letter is new, but keeps its identity if it has none of its own. */
+function renew({ id, received, payload }: DeadLetter): string {
+  if (received === undefined || isComplete(payload)) return "";
   const identity = { id, timestamp: received };
   return formatHistory({ ...FIRST_TIME, identity });
 }

@@ -187,6 +187,22 @@ local function remember(deliveries, payload, history)
   note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
   redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
 end
+
+-- Keeps the histories of several, those of equal messages at once: each time, all
+-- that are there already are copied.
+local function rememberAll(deliveries, payloads, histories)
+  local equal = {}
+  for index, payload in ipairs(payloads) do
+    local history = histories[index]
+    if history ~= '' and history ~= '0.0.0.0' then
+      equal[payload] = equal[payload] or {}
+      table.insert(equal[payload], history)
+    end
+  end
+  for payload, those in pairs(equal) do
+    remember(deliveries, payload, table.concat(those, ' '))
+  end
+end
 `;
 
 /**
@@ -213,15 +229,22 @@ local CHUNK = 1000
 -- Takes the histories of messages that leave the queue, as 'index:history …'.
 local function recall(deliveries, payloads)
   if redis.call('EXISTS', deliveries) == 0 then return '' end
-  local found = {}
+  -- Those of equal messages are read and written once.
+  local found, known, places = {}, {}, {}
   for index, payload in ipairs(payloads) do
     local digest = redis.sha1hex(payload)
-    local histories = redis.call('HGET', deliveries, digest)
-    if histories then
-      local history, others = histories:match('^(%S+) ?(.*)$')
-      found[#found + 1] = (index - 1) .. ':' .. history
-      note(deliveries, digest, histories, others)
+    if places[digest] == nil then
+      known[digest] = redis.call('HGET', deliveries, digest) or nil
+      places[digest] = 1
     end
+    local history = known[digest] and known[digest]:match('^%S+', places[digest])
+    if history then
+      found[#found + 1] = (index - 1) .. ':' .. history
+      places[digest] = places[digest] + #history + 1
+    end
+  end
+  for digest, histories in pairs(known) do
+    note(deliveries, digest, histories, histories:sub(places[digest]))
   end
   return table.concat(found, ' ')
 end
@@ -243,15 +266,16 @@ end
 
 -- Adds messages to the head of the queue, in their order, with their histories.
 local function putBack(queue, deliveries, payloads, histories)
-  local reversed = {}
+  local reversed, kept = {}, {}
   local judged = judge(deliveries)
   for index = #payloads, 1, -1 do
     local history = judged(histories[index] or '')
     if history then
       reversed[#reversed + 1] = payloads[index]
-      remember(deliveries, payloads[index], history)
+      kept[#kept + 1] = history
     end
   end
+  rememberAll(deliveries, reversed, kept)
   for first = 1, #reversed, CHUNK do
     local last = math.min(first + CHUNK - 1, #reversed)
     add({'LTRIM', queue, last - first + 1, -1},

@@ -18,6 +18,7 @@ import {
   buryEverySecond,
   buryMany,
   DEAD,
+  encoder,
   idsOf,
   letter,
   messages,
@@ -394,6 +395,40 @@ Deno.test("A consumer makes one list of dead letters that nobody chooses among a
   assert.equal(await server.run("EXISTS", FRONT), 0);
   await using dead = open(server);
   assert.deepEqual(await idsOf(dead), numbers(0, 1000));
+});
+
+Deno.test("Equal dead letters go back with what each was, which is written once for all", async () => {
+  await using server = await TestServer.start();
+  const payload = encoder.encode("the same");
+  const ids = numbers(0, 500);
+  const letters = ids.map((id) => letter(id, { payload, received: 1.5 }));
+  await server.run("RPUSH", DEAD, ...letters);
+  await using dead = open(server);
+  const requeuing = await watchScripts(server, async () => {
+    assert.equal(await dead.requeue("all"), 500);
+  });
+  const seen: string[] = [];
+  const taking = await watchScripts(server, async () => {
+    await using inbox = await Inbox.open(server.args, {
+      queue: "queue",
+      logger: new LineLogger(),
+    });
+    while (seen.length < 500) {
+      const batch = await nextBatch(inbox);
+      for (const index of batch!.payloads.keys()) {
+        const { id, timestamp } = batch!.identities.known[index]!;
+        assert.equal(timestamp, 1.5);
+        seen.push(id);
+      }
+      await batch!.settle();
+    }
+  });
+  assert.deepEqual(seen.toSorted(), ids.toSorted());
+  for (const script of [...requeuing, ...taking]) {
+    const written = (script.get("HSET") ?? [])
+      .filter(([key]) => key === "{queue}:deliveries");
+    assert.ok(written.length <= 1, `It was written ${written.length} times`);
+  }
 });
 
 const FRONT = "{queue}:dead:front";
