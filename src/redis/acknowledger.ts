@@ -100,27 +100,33 @@ export class Acknowledger {
     }
   }
 
-  /** Removes the lists; tells of each whether it was there, as 1 or 0. */
+  /**
+   * Removes the lists; tells of each whether it was there, as 1 or 0.
+   *
+   * @param isAgain Whether that has failed before, perhaps for want of a right.
+   */
   async #remove(
     connection: Connection,
     handled: readonly Handled[],
+    isAgain = false,
   ): Promise<readonly number[]> {
     const run = (...command: string[]): Promise<number> =>
       connection.command<number>(command, { isReply: isNumber });
     const lists: Promise<number>[] = [];
-    const numbers: Promise<number>[] = [];
     for (const one of handled) {
       const { session, number } = one.batch.place;
       // The list goes first: without its number nobody would find it.
       lists.push(run("DEL", session.list(number)));
       one.mayStay &&= session.slots.length < MAX_SLOTS;
-      if (one.mayStay) continue;
+    }
+    const removed = Promise.all(lists);
+    if (isAgain) await removed;
+    const numbers: Promise<number>[] = [];
+    for (const { batch: { place: { session, number } }, mayStay } of handled) {
+      if (mayStay) continue;
       numbers.push(run("HDEL", session.keys.processing, String(number)));
     }
-    const [found] = await Promise.all([
-      Promise.all(lists),
-      Promise.all(numbers),
-    ]);
+    const [found] = await Promise.all([removed, Promise.all(numbers)]);
     return found;
   }
 
@@ -136,7 +142,7 @@ export class Acknowledger {
     try {
       await retry(async () => {
         await control.ready();
-        await this.#remove(control, handled);
+        await this.#remove(control, handled, true);
       }, {
         mayHelp: (error) => {
           const { code, isTransient } = error as RedisError;

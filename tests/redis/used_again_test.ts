@@ -62,3 +62,18 @@ Deno.test("A list that somebody has removed is not used again", async () => {
   }
   assert.deepEqual(await queued(server), ["b", "c", "d"].map(complete));
 });
+
+Deno.test("What could not be acknowledged goes back when its consumer leaves", async () => {
+  await using server = await TestServer.start();
+  {
+    await using inbox = await open(server);
+    await blocked(server);
+    await server.run("RPUSH", "queue", complete("a"));
+    const batch = (await nextBatch(inbox))!;
+    await server.run("ACL", "SETUSER", "default", "-del");
+    await batch.settle();
+    await server.run("ACL", "SETUSER", "default", "+del");
+    await inbox.stop(0);
+  }
+  assert.deepEqual(await queued(server), [complete("a")]);
+});
