@@ -62,7 +62,12 @@ Deno.test("A queue that cannot be read hides no other", async () => {
     queue: queues,
   });
   await using page = dashboard({ backend, bus: false });
-  const text = await (await ask(page, "/queues")).text();
+  // The page is shown before a busy server has answered.
+  let text = "";
+  await until(async () => {
+    text = await (await ask(page, "/queues")).text();
+    return text.includes('role="alert"');
+  }, "the queues were read");
   assert.match(text, /<h2 class="mono">broken<\/h2>[\s\S]*role="alert"/);
   assert.match(text, /<h2 class="mono">sound<\/h2>/);
   assert.match(text, /<dt>Waiting<\/dt>\s*<dd>2<\/dd>/);
