@@ -2,6 +2,8 @@
 const MOST_MOVED = 7;
 /** So long messages gather, in seconds. */
 const PAUSE = 0.003;
+/** So many messages in a millisecond come together by themselves. */
+const FAST = 4;
 /** Nothing pauses where no message has come for so long, in milliseconds. */
 const LULL = 9;
 /** After so long a silence, counting begins anew, in milliseconds. */
@@ -109,7 +111,8 @@ export class Pace {
       // Others may keep the machine busy: what was possible may be again.
       this.#rate = Math.max(rate, FORGETTING * this.#rate);
       this.#together = together;
-      const mayPay = rate * PAUSE * 1000 > 0.5 && now >= this.#tryAt;
+      const mayPay = rate * PAUSE * 1000 > 0.5 && this.#rate < FAST &&
+        now >= this.#tryAt;
       return mayPay ? "trying" : "without";
     }
     if (this.#messages < SMALL_SAMPLE) return undefined;

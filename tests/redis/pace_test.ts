@@ -78,6 +78,12 @@ for (const onTheWay of [1, 8]) {
   });
 }
 
+Deno.test("Nothing pauses where messages come together by themselves", () => {
+  const simulation = new Simulation();
+  simulation.closed(32, 3, 60);
+  assert.equal(simulation.paused, 0);
+});
+
 Deno.test("Who waits for answers is not slowed for long by a start that was slow", () => {
   const simulation = new Simulation();
   // Pauses pay, as it seems: eight come in ten milliseconds anyway.
