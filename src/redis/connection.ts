@@ -322,12 +322,7 @@ export class Connection {
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
     await this.ready();
-    const server = this.#server!;
-    try {
-      await server.subscribe(channel, listener);
-    } catch (cause) {
-      throw this.#explain(cause, `listen to "${channel}"`, server);
-    }
+    await this.#subscribe(this.#server!, channel, listener);
     this.#subscriptions.push([channel, listener]);
   }
 
@@ -361,12 +356,7 @@ export class Connection {
   ): Promise<boolean> {
     await this.ready();
     this.#keyListener = listener;
-    const server = this.#server!;
-    try {
-      this.#isTracking = await server.trackKeys(listener);
-    } catch (cause) {
-      throw this.#explain(cause, "track keys", server);
-    }
+    await this.#track(this.#server!, listener);
     return this.isTracking;
   }
 
@@ -471,10 +461,10 @@ export class Connection {
     try {
       await this.#greet(server);
       for (const subscription of this.#subscriptions) {
-        await server.subscribe(...subscription);
+        await this.#subscribe(server, ...subscription);
       }
       if (this.#keyListener !== undefined) {
-        this.#isTracking = await server.trackKeys(this.#keyListener);
+        await this.#track(server, this.#keyListener);
       }
       if (server.loss !== undefined) throw server.loss;
       return server;
@@ -497,6 +487,26 @@ export class Connection {
     } catch (error) {
       server.close();
       throw error;
+    }
+  }
+
+  async #subscribe(
+    server: ServerConnection,
+    channel: string,
+    listener: (payload: Uint8Array) => void,
+  ): Promise<void> {
+    try {
+      await server.subscribe(channel, listener);
+    } catch (cause) {
+      throw this.#explain(cause, `listen to "${channel}"`, server);
+    }
+  }
+
+  async #track(server: ServerConnection, listener: KeyListener): Promise<void> {
+    try {
+      this.#isTracking = await server.trackKeys(listener);
+    } catch (cause) {
+      throw this.#explain(cause, "track keys", server);
     }
   }
 

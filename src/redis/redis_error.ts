@@ -302,6 +302,23 @@ const REPLIES: Readonly<Record<string, Finding>> = {
   TAKEN: { code: "taken" },
 };
 
+/**
+ * The classes by which the client says that it has no connection (any more), by
+ * name: the client takes long to load, and this file is needed without it.
+ */
+const CLIENT_LOSSES: ReadonlySet<string> = new Set([
+  "AbortError",
+  "ClientClosedError",
+  "ClientOfflineError",
+  "CommandTimeoutDuringMaintenanceError",
+  "ConnectionTimeoutError",
+  "DisconnectsClientError",
+  "SocketClosedUnexpectedlyError",
+  "SocketTimeoutDuringMaintenanceError",
+  "SocketTimeoutError",
+  "TimeoutError",
+]);
+
 const TLS_ERRORS = /^(ERR_TLS|ERR_SSL|EPROTO)|CERT|SIGNATURE/;
 const TLS_TEXTS = /certificate|handshake|corrupt message|fatal alert/i;
 /** The hints for errors that Deno does not tell apart. */
@@ -351,6 +368,9 @@ function classify(
   error: Error & { code?: unknown },
   user: string | undefined,
 ): Finding {
+  if (CLIENT_LOSSES.has(error.constructor.name)) {
+    return { code: "connection" };
+  }
   const text = error.message;
   // Redis 6.2 hides the reply that ended a script behind where it happened.
   const reply =
@@ -428,7 +448,7 @@ function classify(
   }
   if (
     CONNECTION_ERRORS.test(socketError) ||
-    /timeout|closed|Disconnects|offline|aborted|connect|reset|refused|broken pipe/i
+    /timeout|closed|aborted|connect|reset|refused|broken pipe/i
       .test(text)
   ) {
     return { code: "connection" };

@@ -6,6 +6,7 @@ import {
   RedisClient,
   type RedisClientOptions,
   RESP_TYPES,
+  SocketClosedUnexpectedlyError,
   type TypeMapping,
 } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
@@ -437,8 +438,8 @@ function isDenied(error: unknown): boolean {
  * TLS does.
  */
 function isBrokenOff(error: unknown): boolean {
-  const { code, message } = error as Error & { code?: unknown };
-  return code === "ECONNRESET" || message === "Socket closed unexpectedly";
+  return error instanceof SocketClosedUnexpectedlyError ||
+    (error as Error & { code?: unknown }).code === "ECONNRESET";
 }
 
 /** The client only takes bytes that are a Buffer. */

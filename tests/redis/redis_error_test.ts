@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DeadLetters, Outbox, RedisError } from "../../src/redis/mod.ts";
-import { restate } from "../../src/redis/redis_error.ts";
+import * as client from "@redis/client";
+import { restate, toRedisError } from "../../src/redis/redis_error.ts";
 import { TestServer } from "../servers.ts";
 
 const REFUSED = {
@@ -43,6 +44,28 @@ Deno.test("An error that is told again keeps what is known of it", () => {
   assert.ok(error.mayHaveRun);
   assert.equal(error.cause, cause);
   assert.equal(restate(cause, { mayHaveRun: false }).mayHaveRun, false);
+});
+
+Deno.test("The client's own errors of a connection are told by their class", () => {
+  const errors = [
+    new client.AbortError(),
+    new client.ClientClosedError(),
+    new client.ClientOfflineError(),
+    new client.CommandTimeoutDuringMaintenanceError(1),
+    new client.ConnectionTimeoutError(),
+    new client.DisconnectsClientError(),
+    new client.SocketClosedUnexpectedlyError(),
+    new client.SocketTimeoutDuringMaintenanceError(1),
+    new client.SocketTimeoutError(1),
+    new client.TimeoutError(),
+  ];
+  for (const error of errors) {
+    // Whatever words another version of the client finds.
+    error.message = "It did not work";
+    const { code, isTransient } = toRedisError(error, {});
+    assert.equal(code, "connection", error.constructor.name);
+    assert.ok(isTransient);
+  }
 });
 
 for (const transport of ["a socket", "TCP"]) {

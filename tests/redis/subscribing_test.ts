@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Connection, RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 
@@ -51,6 +52,42 @@ for (const protocol of [2, 3] as const) {
     });
     assert.equal(lost, 3);
     assert.notEqual(connection.id, id);
+  });
+}
+
+for (
+  const [what, begin] of [
+    ["listens", (one: Connection) => one.subscribe("news", () => {})],
+    ["tracks keys", (one: Connection) => one.trackKeys(() => {})],
+  ] as const
+) {
+  Deno.test(`A connection that ${what} reports a loss while it does so again as a loss`, async () => {
+    await using server = await TestServer.start();
+    const logger = new LineLogger();
+    const failures: Error[] = [];
+    let greetings = 0;
+    await using connection = await Connection.connect(server.args, {
+      logger,
+      onFailure: (error) => failures.push(error),
+      greet: async (send) => {
+        if (++greetings !== 2) return;
+        // The server answers, and ends the connection after that.
+        const id = String(await send(["CLIENT", "ID"]));
+        await send(["CLIENT", "KILL", "ID", id, "SKIPME", "no"]);
+      },
+    });
+    await begin(connection);
+    connection.renew();
+    await inTime(connection.ready(), "the third connection");
+    assert.equal(greetings, 3);
+    assert.deepEqual(
+      failures.map((error) => error instanceof RedisError && error.code),
+      ["connection"],
+    );
+    assert.deepEqual(
+      logger.lines.filter((line) => line.startsWith("error:")),
+      [],
+    );
   });
 }
 
