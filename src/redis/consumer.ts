@@ -21,11 +21,11 @@ const UNBLOCK_PAUSE = 0.02;
 /** A shorter wait has begun after whatever cut the control connection, in seconds. */
 const DOUBTFUL_WAIT = 1;
 /**
- * The number of bytes after which a batch is full on the fastest link. What is
- * larger does not stay in the cache of the processor while the server copies it,
- * which costs it up to three times as much (`bench/load.ts`).
+ * The number of bytes after which a batch is full on the fastest link. A smaller
+ * one costs the server more for each message; a larger one does not stay in the
+ * cache of the processor while it is copied (`bench/load.ts`).
  */
-export const MAX_BATCH_BYTES: number = 512 * 2 ** 10;
+export const MAX_BATCH_BYTES: number = 2 ** 20;
 
 /**
  * One message of a batch that could not be handled.
