@@ -58,7 +58,54 @@ interface Task {
   /** When its time is over, in milliseconds; it has not begun before its turn. */
   deadline: number;
   /** Has to be given its turn back. */
-  turn?: Limit;
+  turn: Limit | undefined;
+  /** True while it is one of {@linkcode Tasks}, between these two. */
+  isOpen: boolean;
+  before: Task | undefined;
+  after: Task | undefined;
+}
+
+/**
+ * The tasks that are not finished, in their order: each knows its neighbours,
+ * since a set that fills and empties with every batch costs more than that.
+ */
+class Tasks {
+  size = 0;
+  #first: Task | undefined;
+  #last: Task | undefined;
+
+  add(task: Task): void {
+    task.before = this.#last;
+    if (task.before === undefined) this.#first = task;
+    else task.before.after = task;
+    this.#last = task;
+    task.isOpen = true;
+    this.size++;
+  }
+
+  /** Takes one out, unless that is done. */
+  delete(task: Task): boolean {
+    if (!task.isOpen) return false;
+    const { before, after } = task;
+    if (before === undefined) this.#first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    // One that is over must not keep others in memory.
+    task.before = task.after = undefined;
+    task.isOpen = false;
+    this.size--;
+    return true;
+  }
+
+  /** Gives those that are there now, but for what is taken out meanwhile. */
+  *[Symbol.iterator](): Generator<Task> {
+    const all: Task[] = [];
+    for (let task = this.#first; task !== undefined; task = task.after) {
+      all.push(task);
+    }
+    for (const task of all) if (task.isOpen) yield task;
+  }
 }
 
 /**
@@ -71,7 +118,7 @@ export class Subscriber {
   #subscriptions: readonly Subscription[] = [];
   readonly #hooks = new HookTable<HookSubscription>();
   #order = 0;
-  readonly #tasks = new Set<Task>();
+  readonly #tasks = new Tasks();
   #room = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Infinity;
@@ -263,7 +310,7 @@ export class Subscriber {
     this.#startTime(task);
     const onDone = (): void => this.#finish(task);
     const onError = (error: unknown): void => {
-      if (!this.#tasks.has(task)) return;
+      if (!task.isOpen) return;
       this.#fail(task, error);
       this.#finish(task);
     };
@@ -285,13 +332,13 @@ export class Subscriber {
   ): void {
     const task = this.#begin(subscription, message, index, receipt);
     const fail = (error: unknown): void => {
-      if (!this.#tasks.has(task)) return;
+      if (!task.isOpen) return;
       this.#fail(task, error);
       this.#finish(task);
     };
     limit.take(() => {
       // What waits when the bus is closed is given back by that.
-      if (this.#isEnded || !this.#tasks.has(task)) return limit.give();
+      if (this.#isEnded || !task.isOpen) return limit.give();
       task.turn = limit;
       if (limit.isEnded) {
         return fail(new LeftError("The handler was removed before its turn"));
@@ -324,6 +371,10 @@ export class Subscriber {
       token,
       timeout,
       deadline: Infinity,
+      turn: undefined,
+      isOpen: false,
+      before: undefined,
+      after: undefined,
     };
     this.#tasks.add(task);
     return task;
@@ -352,12 +403,8 @@ export class Subscriber {
   /** Fails what has taken longer than its time limit. */
   #expire(): void {
     const now = performance.now();
-    let next = Infinity;
     for (const task of this.#tasks) {
-      if (task.deadline > now) {
-        next = Math.min(next, task.deadline);
-        continue;
-      }
+      if (task.deadline > now) continue;
       const error = new BusError(
         `A handler of ${this.#options.label} has not finished with message ` +
           `${task.message.id} within ${task.timeout} s: make it ` +
@@ -366,6 +413,9 @@ export class Subscriber {
       this.#fail(task, error);
       this.#finish(task);
     }
+    // Whoever heard of that may have posted more.
+    let next = Infinity;
+    for (const { deadline } of this.#tasks) next = Math.min(next, deadline);
     this.#setTimer(next);
   }
 
@@ -381,9 +431,9 @@ export class Subscriber {
   }
 
   #fail(
-    { subscription, message, index, receipt }: Omit<
+    { subscription, message, index, receipt }: Pick<
       Task,
-      "token" | "timeout" | "deadline"
+      "subscription" | "message" | "index" | "receipt"
     >,
     thrown: unknown,
   ): void {

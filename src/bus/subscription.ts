@@ -105,14 +105,15 @@ export class HookSubscription implements Subscription {
 
 /**
  * A message in a queue. Whoever waits until it is handled is told at once: a
- * promise for each message would cost as much as the message.
+ * promise for each message would cost as much as the message, and so would
+ * functions that do nothing.
  */
 export class QueuedMessage {
   readonly message: Message;
   /** Called when it was handled. */
-  onHandled: () => void = () => {};
+  onHandled: (() => void) | undefined = undefined;
   /** Called when nobody will handle it. */
-  onLeft: (error: Error) => void = () => {};
+  onLeft: ((error: Error) => void) | undefined = undefined;
 
   constructor(message: Message) {
     this.message = message;
@@ -158,7 +159,7 @@ export class QueueSubscription implements Subscription {
 
   /** Takes the next message where there is one, and counts the one before as handled. */
   take(): Message | undefined {
-    this.#taken.shift()?.onHandled();
+    this.#taken.shift()?.onHandled?.();
     const queued = this.#queue.shift();
     if (queued !== undefined) this.#taken.push(queued);
     return queued?.message;
@@ -212,7 +213,7 @@ export class QueueSubscription implements Subscription {
 
   /** Counts what was taken as handled, without asking for more. */
   finish(): void {
-    for (const queued of this.#taken.splice(0)) queued.onHandled();
+    for (const queued of this.#taken.splice(0)) queued.onHandled?.();
   }
 
   end(error?: Error): void {
@@ -221,7 +222,7 @@ export class QueueSubscription implements Subscription {
       "The subscription ended before it was through with the message",
     );
     const open = [...this.#taken.splice(0), ...this.#queue.splice(0)];
-    for (const queued of open) queued.onLeft(left);
+    for (const queued of open) queued.onLeft?.(left);
     const [first, ...others] = this.#waiting.splice(0);
     if (first === undefined) this.#error = error;
     else if (error !== undefined) first.reject(error);

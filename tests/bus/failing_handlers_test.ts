@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Bus, Event } from "../../src/bus/mod.ts";
+import { Bus, Event, type Receipt } from "../../src/bus/mod.ts";
+import { inTime } from "../in_time.ts";
 import { event, open } from "./buses.ts";
 
 Deno.test("Bus reports handlers that throw or reject, and goes on with the others", async () => {
@@ -53,6 +54,21 @@ Deno.test("Bus fails a message whose handler takes too long, and only that one",
   assert.match(failure.error.message, /has not finished .* within 0.05 s/);
   assert.equal(others.length, 0);
   hung.resolve();
+});
+
+Deno.test("A message that is posted when another has taken too long has a time limit, too", async () => {
+  await using bus = open({ handlerTimeout: 0.05, stallTimeout: 0.2 });
+  const second = Promise.withResolvers<Receipt>();
+  bus.addEventListener(
+    "error",
+    () => second.resolve(bus.post(event(2))),
+    { once: true },
+  );
+  bus.registerHandler(Event, () => new Promise(() => {}));
+  await bus.post(event(1));
+  const handled = second.promise.then((receipt) => receipt.handled);
+  const [failure] = await inTime(handled, "the second failure");
+  assert.match(failure!.error.message, /has not finished .* within 0.05 s/);
 });
 
 Deno.test("Bus gives back what handlers are busy with when it is closed, which has not failed", async () => {
