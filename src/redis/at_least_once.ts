@@ -20,7 +20,14 @@ import { isNumber, isPayload } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
 import { defineMove } from "./script.ts";
 import { Session } from "./session.ts";
-import { NOTHING, READ_LOST, READ_MOVED, type Taken, Taker } from "./taker.ts";
+import {
+  NOTHING,
+  READ_LOST,
+  READ_MOVED,
+  RENUMBERED,
+  type Taken,
+  Taker,
+} from "./taker.ts";
 
 /**
  * The parts of the one number that `EXISTS` tells, since a key that it names
@@ -31,6 +38,9 @@ const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
+
+/** So long what a lost connection carried may still arrive, in seconds. */
+const LATE = 3600;
 
 /** A batch that was asked for. */
 interface Asked {
@@ -63,6 +73,8 @@ export class AtLeastOnce extends Consumer implements Member {
   /** Learns how messages come while the queue is empty. */
   readonly #pace = new Pace();
   readonly #ending = new AbortController();
+  /** Until when a lost connection may still move messages, in milliseconds. */
+  #lateUntil = 0;
   /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
   readonly #facts: readonly string[];
   /** The key of this process' heartbeat. */
@@ -105,6 +117,9 @@ export class AtLeastOnce extends Consumer implements Member {
     );
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
+    }
+    if (performance.now() < this.#lateUntil) {
+      this.options.heartbeat.doubt({ now: false });
     }
     await Promise.all([
       this.#recoverer.run(stale),
@@ -186,6 +201,7 @@ export class AtLeastOnce extends Consumer implements Member {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
       this.ring();
+      this.#lateUntil = performance.now() + LATE * 1000;
       this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
       if (error.code === "permission") {
@@ -269,12 +285,17 @@ export class AtLeastOnce extends Consumer implements Member {
 
   /** Hands out a batch whose way to us was interrupted. */
   async #adopt(session: Session, number: number): Promise<void> {
+    const fresh = session.next();
     session.known.add(number);
     try {
-      const taken = await this.#take(session, number, READ_LOST);
-      await this.#receive(session, number, taken);
+      const taken = await this.#take(session, number, READ_LOST, fresh);
+      const isFresh = taken[2] === RENUMBERED;
+      // More may come to the old number, whose list is looked at again then.
+      session.known.delete(isFresh ? number : fresh);
+      await this.#receive(session, isFresh ? fresh : number, taken);
     } catch {
       session.known.delete(number);
+      session.known.delete(fresh);
       // It is tried again: a right may come back, or memory.
       this.options.heartbeat.doubt({ now: false });
     }
@@ -292,9 +313,15 @@ export class AtLeastOnce extends Consumer implements Member {
     return { session, number, limit, reply };
   }
 
-  #take(session: Session, number: number, limit: number): Promise<Taken> {
+  #take(
+    session: Session,
+    number: number,
+    limit: number,
+    fresh: number = number,
+  ): Promise<Taken> {
     const isExpected = limit > 0 && this.#isBacklog;
-    return this.#taker.take(session, number, limit, this.maxBytes, isExpected);
+    return this.#taker
+      .take(session, number, limit, this.maxBytes, isExpected, fresh);
   }
 
   /** Waits for a message in an empty queue. */

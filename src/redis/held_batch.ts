@@ -305,9 +305,9 @@ local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return {-1, 0} end
 if #ARGV == 6 then
   -- The list goes first: without its number nobody would find it.
-  redis.call('DEL', KEYS[2])
+  local found = redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], ARGV[1])
-  return {0, 0}
+  return {found - 1, 0}
 end
 local count = redis.call('LLEN', KEYS[2])
 if count ~= tonumber(ARGV[2]) then return {-1, 0} end

@@ -157,7 +157,8 @@ return missing
    * queue, in its order.
    *
    * A consumer that died stays in the list for an hour: a BLMOVE that it sent
-   * before it died can still arrive, and what that moves must be found.
+   * before it died, or an LMOVE behind it, can still arrive, and what that moves must
+   * be found.
    */
   static readonly #RECLAIM = defineMove(
     ["list", "hash", "hash", "list", "string"],
@@ -231,14 +232,12 @@ for position = 1, #consumers, 2 do
       local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
       -- What came after its death was not handed out any more.
       local delivered = state == 'alive' and 1 or 0
-      if histories == '?' and buryTooLarge(list, prefix) then
-        redis.call('HDEL', hash, number)
-      else
-        local count = restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
-        moved = moved + count
-        -- An announced batch that is still empty may be filled by a late BLMOVE.
-        if count > 0 or histories ~= '?' then redis.call('HDEL', hash, number) end
+      if histories ~= '?' or not buryTooLarge(list, prefix) then
+        moved = moved +
+          restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
       end
+      -- More may come to an announced list, by a BLMOVE or an LMOVE that is late.
+      if histories ~= '?' then redis.call('HDEL', hash, number) end
     end
     if moved > 0 then
       total = total + moved

@@ -10,8 +10,10 @@ import type { Session } from "./session.ts";
 export const READ_MOVED: number = 0;
 /** Makes it read what a lost answer left behind. */
 export const READ_LOST: number = -1;
+/** In place of how many were left: the batch has the new number now. */
+export const RENUMBERED: number = -1;
 
-/** The histories of a batch, its messages, and how many were left in the queue. */
+/** The histories of a batch, its messages, and how many were left in the queue, or {@link RENUMBERED}. */
 export type Taken = readonly [
   histories: string,
   payloads: readonly Uint8Array[],
@@ -46,14 +48,25 @@ export class Taker {
   /**
    * Moves messages from the head of the queue into a batch of this consumer. A
    * number stands for one batch only, ever: whatever happened to an answer on its
-   * way, the batch can be read again, or acknowledged again.
+   * way, the batch can be read again, or acknowledged again. What a lost connection
+   * has moved outside of the script gets a number of its own when it is found.
    *
    * The messages do not pass through Lua, which would copy them several times:
    * they are read behind it. So a message that is too large gets no further than
    * to the dead letters.
    */
   static readonly #TAKE = defineMove(
-    ["list", "hash", "hash", "list", "hash", "list", "string", "string"],
+    [
+      "list",
+      "hash",
+      "hash",
+      "list",
+      "hash",
+      "list",
+      "string",
+      "string",
+      "list",
+    ],
     `
 -- KEYS[1]  the queue
 -- KEYS[2]  the hash of the queue's consumers
@@ -63,6 +76,7 @@ export class Taker {
 -- KEYS[6]  the list of the dead letters
 -- KEYS[7]  exists while the queue is paused: then it is as good as empty
 -- KEYS[8]  the dead letter whose text is kept apart, see keepText
+-- KEYS[9]  the list with the new number, for what a lost answer left
 -- ARGV[1]  the consumer
 -- ARGV[2]  the number of the batch
 -- ARGV[3]  the largest number of messages; 0 reads what was just moved by BLMOVE
@@ -72,9 +86,10 @@ export class Taker {
 -- ARGV[6]  the size from which on a message is too large
 -- ARGV[7]  what a message that is too large has in front as a dead letter
 -- ARGV[8…] what the dead letters may take, see makeRoom and keepText
+-- ARGV[12] the new number
 -- Returns the time and the histories, as '@time index:history …', how many
--- messages there are, how many are left in the queue, and what makeRoom does
--- where one was too large.
+-- messages there are, how many are left in the queue, or -1 where they have the
+-- new number, and what makeRoom does where one was too large.
 ${HISTORY_FUNCTIONS}
 ${MAKE_ROOM}
 ${KEEP_TEXT}
@@ -84,7 +99,8 @@ end
 
 local limit, maxBytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local before = redis.call('HGET', KEYS[3], ARGV[2])
-local histories, count, bytes = before, 0, 0
+local histories, count, bytes, left = before, 0, 0, 0
+local list, number = KEYS[4], ARGV[2]
 
 -- About as large as its messages: nobody can look at their sizes.
 local function size(list, samples)
@@ -126,15 +142,24 @@ else
     return {'', 0, 0}
   end
   local isMoved = not before or before == '?'
-  if count == 1 or isMoved then bytes = size(KEYS[4], 0) end
+  if isMoved then begin(KEYS[3]) end
+  -- More of what a lost connection carried may still be moved to this list, when
+  -- these are in hand: then nothing may remove it. So it stays announced, and is
+  -- read again.
+  if limit < 0 and isMoved then
+    list, number, left = KEYS[9], ARGV[12], -1
+    add({'HDEL', KEYS[3], number}, 'HSET', KEYS[3], number, '?')
+    add({'RENAME', list, KEYS[4]}, 'RENAME', KEYS[4], list)
+    before, histories = '?', '?'
+  end
+  if count == 1 or isMoved then bytes = size(list, 0) end
   -- Of what was moved unseen, one may be too large: that has to be alone. The
   -- others go back to where they were.
-  if count > 1 and isMoved then begin(KEYS[3]) end
   while count > 1 and isMoved and bytes > tonumber(ARGV[6]) do
-    redis.call('LMOVE', KEYS[4], KEYS[1], 'RIGHT', 'LEFT')
+    redis.call('LMOVE', list, KEYS[1], 'RIGHT', 'LEFT')
     commit()
     count = count - 1
-    bytes = size(KEYS[4], 0)
+    bytes = size(list, 0)
   end
 end
 
@@ -142,20 +167,20 @@ if count == 1 and bytes > tonumber(ARGV[6]) then
   local letter = ARGV[7]:gsub('"size":0', string.format('"size":%d', bytes), 1)
   if limit > 0 then
     -- From here on it is in hand, as any other batch.
-    add({'HDEL', KEYS[3], ARGV[2]}, 'HSET', KEYS[3], ARGV[2], '@' .. ARGV[5] .. ' ')
+    add({'HDEL', KEYS[3], number}, 'HSET', KEYS[3], number, '@' .. ARGV[5] .. ' ')
     redis.call('LTRIM', KEYS[1], 1, -1)
     commit()
   end
   local lost = 0
   if bytes <= tonumber(ARGV[9]) then
-    letter = letter .. '\\n' .. redis.call('LRANGE', KEYS[4], 0, 0)[1]
+    letter = letter .. '\\n' .. redis.call('LRANGE', list, 0, 0)[1]
     add({'LTRIM', KEYS[6], 0, -2}, 'RPUSH', KEYS[6], letter)
-    redis.call('DEL', KEYS[4])
+    redis.call('DEL', list)
     commit()
   else
-    lost = buryApart(KEYS[4], KEYS[6], KEYS[8], letter, ARGV[8], ARGV[11])
+    lost = buryApart(list, KEYS[6], KEYS[8], letter, ARGV[8], ARGV[11])
   end
-  redis.call('HDEL', KEYS[3], ARGV[2])
+  redis.call('HDEL', KEYS[3], number)
   local room = makeRoom(KEYS[6], ARGV[8], ARGV[9], ARGV[10])
   room[1] = room[1] + lost
   return {'', 0, redis.call('LLEN', KEYS[1]), room}
@@ -166,13 +191,12 @@ if not histories or histories == '?' then
   begin(KEYS[3])
   histories = '@' .. ARGV[5] .. ' '
   if redis.call('EXISTS', KEYS[5]) == 1 then
-    histories = histories .. recall(KEYS[5], redis.call('LRANGE', KEYS[4], 0, -1))
+    histories = histories .. recall(KEYS[5], redis.call('LRANGE', list, 0, -1))
   end
-  local undo = before and {'HSET', KEYS[3], ARGV[2], before}
-    or {'HDEL', KEYS[3], ARGV[2]}
-  add(undo, 'HSET', KEYS[3], ARGV[2], histories)
+  local undo = before and {'HSET', KEYS[3], number, before}
+    or {'HDEL', KEYS[3], number}
+  add(undo, 'HSET', KEYS[3], number, histories)
 end
-local left = 0
 if limit > 0 then
   left = redis.call('LLEN', KEYS[1]) - count
   redis.call('LTRIM', KEYS[1], count, -1)
@@ -188,6 +212,7 @@ return {histories, count, left}
    * {@link READ_LOST}.
    * @param maxBytes The number of bytes after which the batch is full.
    * @param isExpected Whether there will be some.
+   * @param fresh A new number, for what a lost answer left.
    */
   async take(
     session: Session,
@@ -195,9 +220,9 @@ return {histories, count, left}
     limit: number,
     maxBytes: number,
     isExpected = false,
+    fresh: number = number,
   ): Promise<Taken> {
     const { keys } = session;
-    const list = session.list(number);
     const { blocking, control, maxSize, box, stats } = this.#options;
     const connection = limit === READ_LOST ? control : blocking;
     const taking = connection.script<
@@ -208,11 +233,12 @@ return {histories, count, left}
         keys.queue,
         keys.consumers,
         keys.processing,
-        list,
+        session.list(number),
         keys.deliveries,
         keys.dead,
         keys.paused,
         keys.text,
+        session.list(fresh),
       ],
       [
         session.name,
@@ -221,18 +247,24 @@ return {histories, count, left}
         String(maxBytes),
         String(Date.now()),
         String(sizeInRedis(maxSize)),
-        this.#envelope(session, number),
+        this.#envelope(session, fresh),
         ...box.limits,
+        String(fresh),
       ],
       { isReply: isTaken },
     );
-    const read = (): Promise<Uint8Array[]> =>
-      connection.command<Uint8Array[]>(["LRANGE", list, "0", "-1"], {
+    const read = (place: number): Promise<Uint8Array[]> =>
+      connection.command<Uint8Array[]>([
+        "LRANGE",
+        session.list(place),
+        "0",
+        "-1",
+      ], {
         bytes: true,
         isReply: isPayloads,
       });
     // Where there will be some, they come with the same answer.
-    const reading = isExpected ? read() : undefined;
+    const reading = isExpected ? read(number) : undefined;
     reading?.catch(() => {});
     const [notes, count, left, room] = await taking;
     if (room !== undefined) {
@@ -243,7 +275,9 @@ return {histories, count, left}
     if (count === 0) return ["", [], left];
     let payloads = await reading ?? [];
     // They were not there yet if the server had to be told the script first.
-    if (payloads.length !== count) payloads = await read();
+    if (payloads.length !== count) {
+      payloads = await read(left === RENUMBERED ? fresh : number);
+    }
     return [notes, payloads, left];
   }
 

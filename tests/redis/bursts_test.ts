@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
+import { LateProxy } from "../late_proxy.ts";
 import { LineLogger } from "../line_logger.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
@@ -135,6 +137,50 @@ Deno.test("Nothing is lost when the connection breaks among messages that come t
   assert.deepEqual(seen, [first, second, third]);
   await until(() => inbox.stats().inFlight === 0);
   assert.equal(inbox.stats().redelivered, 0);
+});
+
+Deno.test("What a lost connection moves late is not removed with what was found before", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new LateProxy(port);
+  await using inbox = await Inbox.open({ port: proxy.port }, {
+    queue: "queue",
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  await expectThree(server, inbox);
+  await blocked(server);
+  const late = proxy.split();
+  await server.run("RPUSH", "queue", ...["x", "y", "z"].map(complete));
+  // Their acknowledgement travels with the next burst.
+  const taken = take(inbox, 3);
+  const burst = await late;
+  await blocked(server);
+  await server.run("RPUSH", "queue", complete("a"));
+  await until(async () => await server.run("LLEN", "queue") === 0);
+  burst.lose();
+  await taken;
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), [complete("a")]);
+  await inbox.pause();
+  const rest = ["b", "c"].map(complete);
+  await server.run("RPUSH", "queue", ...rest);
+  await burst.arrive();
+  assert.equal(await server.run("LLEN", "queue"), 0);
+  await batch!.settle();
+  inbox.resume();
+  const seen: string[] = [];
+  while (seen.length < 2) {
+    const batch = await nextBatch(inbox);
+    seen.push(...texts(batch));
+    await batch!.settle();
+  }
+  assert.deepEqual(seen, rest);
+  await until(() => inbox.stats().inFlight === 0);
+  assert.equal(await server.run("LLEN", "queue"), 0);
+  await until(async () =>
+    (await server.run<string[]>("KEYS", HELD)).length === 0
+  );
 });
 
 Deno.test("Nothing is lost when the server refuses a move among messages that come together", async () => {
