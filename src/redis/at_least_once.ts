@@ -39,8 +39,11 @@ const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
 
-/** So long what a lost connection carried may still arrive, in seconds. */
-const LATE = 3600;
+/**
+ * So long what a lost connection carried may still arrive, in seconds: TCP sends
+ * it again and again for about a quarter of an hour.
+ */
+const LATE = 960;
 
 /** A batch that was asked for. */
 interface Asked {
@@ -201,9 +204,9 @@ export class AtLeastOnce extends Consumer implements Member {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
       this.ring();
-      this.#lateUntil = performance.now() + LATE * 1000;
       this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
+      if (isLoss(error)) this.#lateUntil = performance.now() + LATE * 1000;
       if (error.code === "permission") {
         // What BLMOVE has moved although the rest was refused is in no hash.
         await this.#release(session, number).catch(() => {});
