@@ -475,19 +475,12 @@ export class Connection {
   }
 
   async #greet(server: ServerConnection): Promise<void> {
-    const { greet } = this.#options;
-    if (greet === undefined) return;
-    try {
-      const greeting = greet((args) =>
-        server.send(args, {}).catch((cause) => {
-          throw this.#explain(cause, `run ${String(args[0])}`, server);
-        })
-      );
-      await unlessAborted(greeting, this.#abort.signal);
-    } catch (error) {
-      server.close();
-      throw error;
-    }
+    const greeting = this.#options.greet?.((args) =>
+      server.send(args, {}).catch((cause) => {
+        throw this.#explain(cause, `run ${String(args[0])}`, server);
+      })
+    );
+    if (greeting) await unlessAborted(greeting, this.#abort.signal);
   }
 
   async #subscribe(
@@ -588,9 +581,8 @@ export class Connection {
   }
 
   #wake(): void {
-    const waiting = [...this.#waiting];
+    for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
-    for (const resolve of waiting) resolve();
   }
 
   #closedError(what: string, cause?: unknown, mayHaveRun = false): RedisError {
