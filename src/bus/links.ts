@@ -92,8 +92,9 @@ export class Links {
   ): { chunk: Chunk; rooms: readonly Promise<void>[] } {
     const isAlone = this.#toSubscribers.size === 0 && this.#groups.size === 0 &&
       this.#toWatchers.size === 0;
-    const chunk = isAlone && inputs.length <= CHUNK_MESSAGES
-      ? { first: 0, end: inputs.length, inputs, wire: undefined, options }
+    const isWhole = first === 0 && inputs.length <= CHUNK_MESSAGES;
+    const chunk = isAlone && isWhole
+      ? { first, end: inputs.length, inputs, wire: undefined, options }
       : cut(inputs, first, options, this.#isWanted());
     const rooms = isAlone ? [] : this.#sendChunk(chunk, receipt);
     return { chunk, rooms };

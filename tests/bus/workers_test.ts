@@ -24,6 +24,31 @@ Deno.test("Bus carries every message into every worker, in order", async () => {
   }
 });
 
+Deno.test("Bus hands each message over once, although a worker ceases to listen in the middle of a post", async () => {
+  await using bus = open();
+  using worker = await TestWorker.listening("leaving", bus);
+  const seen: unknown[] = [];
+  let leaving: Promise<unknown> | undefined;
+  bus.registerHandler(Event, ({ args }) => {
+    seen.push(args.n);
+    if (leaving !== undefined) return;
+    leaving = worker.tell({ do: "unlisten" });
+    // Meanwhile the worker does so.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  });
+  await bus.ready();
+  // More than travels together.
+  const text = "x".repeat(2 ** 13);
+  const all = events(100).map((event) => ({
+    ...event,
+    args: { ...event.args as Record<string, unknown>, text },
+  }));
+  const receipt = await bus.post(all);
+  await receipt.handled;
+  await leaving;
+  assert.deepEqual(seen, Array.from(all, (_, n) => n));
+});
+
 Deno.test("Bus loses nothing while the worker is blocked and other channels are flooded", async () => {
   await using bus = open();
   using worker = await TestWorker.listening("blocked", bus);
