@@ -113,6 +113,7 @@ export class PlainChannel {
 
   /** Resolves when a frame may go out, however large, since nobody else is kept waiting. */
   async pace(): Promise<void> {
+    this.#rate = RATE;
     this.#bytes = Math.max(this.#bytes, 1);
     while (this.#frames < 1) {
       this.#refill();
