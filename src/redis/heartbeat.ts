@@ -246,6 +246,7 @@ export class Heartbeat {
       () => this.#members.size > 0,
     );
     for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
+    this.#isDoubtful = true;
   }
 }
 
