@@ -102,6 +102,7 @@ export class AtLeastOnce extends Consumer implements Member {
 
   override onReconnect(): void {
     super.onReconnect();
+    this.#lateUntil = performance.now() + LATE * 1000;
     this.options.heartbeat.doubt({ now: true });
   }
 
@@ -206,7 +207,6 @@ export class AtLeastOnce extends Consumer implements Member {
       this.ring();
       this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
-      if (isLoss(error)) this.#lateUntil = performance.now() + LATE * 1000;
       if (error.code === "permission") {
         // What BLMOVE has moved although the rest was refused is in no hash.
         await this.#release(session, number).catch(() => {});
@@ -231,6 +231,9 @@ export class AtLeastOnce extends Consumer implements Member {
       try {
         const [, payloads] = await reply;
         if (payloads.length > 0) await this.#release(session, number);
+      } catch (error) {
+        this.options.heartbeat.doubt({ now: false });
+        throw error;
       } finally {
         session.known.delete(number);
       }
@@ -296,6 +299,9 @@ export class AtLeastOnce extends Consumer implements Member {
       // More may come to the old number, whose list is looked at again then.
       session.known.delete(isFresh ? number : fresh);
       await this.#receive(session, isFresh ? fresh : number, taken);
+      if (taken[1].length === 0 && session.isOver(number, LATE)) {
+        await this.#forget(session, number);
+      }
     } catch {
       session.known.delete(number);
       session.known.delete(fresh);
@@ -385,7 +391,11 @@ export class AtLeastOnce extends Consumer implements Member {
       if (isLoss(failure)) throw failure;
       // What was moved before the server refused is as good as any other.
       if (payloads.length === 0) {
-        if (failure.code !== "memory") throw failure;
+        if (failure.code !== "memory") {
+          // Nothing was moved, and nothing comes late.
+          await this.#forget(session, number).catch(() => {});
+          throw failure;
+        }
         // It refuses BLMOVE then; scripts that only move go on.
         this.#isBacklog = true;
         if (announced.status === "fulfilled") session.slots.push(number);
@@ -483,6 +493,12 @@ export class AtLeastOnce extends Consumer implements Member {
     );
     await this.#session.join(this.options);
     heartbeat.doubt({ now: true });
+  }
+
+  /** Announces a list no more. */
+  async #forget(session: Session, number: number): Promise<void> {
+    const { processing } = session.keys;
+    await this.options.control.command(["HDEL", processing, String(number)]);
   }
 
   /** Puts a batch back, and before it what was asked for after it. */

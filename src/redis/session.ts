@@ -16,6 +16,8 @@ export class Session {
   readonly known: Set<number> = new Set();
   /** Of these, the ones whose lists are announced and empty: BLMOVE moves messages there. */
   readonly slots: number[] = [];
+  /** When lists were first found empty whose way was interrupted, in milliseconds. */
+  readonly #empty = new Map<number, number>();
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
   // Tokens of eight digits may be drawn twice, but not within one second.
@@ -34,6 +36,21 @@ export class Session {
   next(): number {
     this.known.add(++this.#last);
     return this.#last;
+  }
+
+  /**
+   * Notes that the list of a number was found empty whose way was interrupted.
+   *
+   * @param late So long something may still come to it, in seconds.
+   * @returns Whether nothing comes any more.
+   */
+  isOver(number: number, late: number): boolean {
+    const now = performance.now();
+    const since = this.#empty.get(number) ?? now;
+    const isOver = now - since > late * 1000;
+    if (isOver) this.#empty.delete(number);
+    else this.#empty.set(number, since);
+    return isOver;
   }
 
   /** Names the key of a batch's list. */

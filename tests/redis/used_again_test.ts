@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 import { open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
@@ -76,4 +78,23 @@ Deno.test("What could not be acknowledged goes back when its consumer leaves", a
     await inbox.stop(0);
   }
   assert.deepEqual(await queued(server), [complete("a")]);
+});
+
+Deno.test("A list to which nothing could be moved is not looked after for ever", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { logger: new LineLogger() });
+  await blocked(server);
+  await inbox.pause();
+  await server.run("SET", "queue", "a text");
+  inbox.resume();
+  const [batches] = await server.run<string[]>("KEYS", "{queue}:processing:*");
+  await until(async () => {
+    const stats = await server.run<string>("INFO", "commandstats");
+    return Number(/blmove:.*failed_calls=(\d+)/.exec(stats)?.[1]) > 3;
+  });
+  const announced = await server.run<number>("HLEN", batches!);
+  assert.ok(announced <= 2, `${announced} lists are announced`);
+  await server.run("DEL", "queue");
+  await server.run("RPUSH", "queue", complete("a"));
+  assert.deepEqual(texts(await nextBatch(inbox)), [complete("a")]);
 });
