@@ -54,7 +54,8 @@ const AT_REST: Readonly<Record<string, Goal>> = {
 const ALONE: Readonly<Record<string, Goal>> = {
   "a message a second, processor": { ratio: "≤ 1.2" },
   "a message a second, Redis": { ratio: "≤ 1.2" },
-  "a message a second, commands": { figure: "≤ 3" },
+  // Three, and the heartbeat's.
+  "a message a second, commands": { figure: "≤ 3.3" },
 };
 
 /** What is asked for. */

@@ -83,14 +83,14 @@ export async function partDeadLetters(
   run: Run,
 ): Promise<void> {
   const { dead, front, deliveries } = queueKeys(queue, "");
-  for (let left = Infinity, before; left > 0; left = before) {
-    before = await run((connection) =>
+  for (let left = Infinity, next; left > 0; left = next) {
+    next = await run((connection) =>
       connection.script<number>(PART, [dead, front, deliveries], [
         String(count),
         String(CHUNK),
         String(CHUNK_BYTES),
       ], { isReply: isNumber })
     );
-    if (before >= left) return;
+    if (next >= left) return;
   }
 }

@@ -47,7 +47,7 @@ export class Taker {
 
   /**
    * Moves messages from the head of the queue into a batch of this consumer. A
-   * number stands for one batch only, ever: whatever happened to an answer on its
+   * number stands for one batch at a time: whatever happened to an answer on its
    * way, the batch can be read again, or acknowledged again. What a lost connection
    * has moved outside of the script gets a number of its own when it is found.
    *
