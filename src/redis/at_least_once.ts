@@ -76,8 +76,10 @@ export class AtLeastOnce extends Consumer implements Member {
   /** Learns how messages come while the queue is empty. */
   readonly #pace = new Pace();
   readonly #ending = new AbortController();
-  /** Until when a lost connection may still move messages, in milliseconds. */
-  #lateUntil = 0;
+  /** When a connection was lost and found again last, in milliseconds. */
+  #lostAt = -Infinity;
+  /** The loss after which it waits to look again. */
+  #awaited: number | undefined;
   /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
   readonly #facts: readonly string[];
   /** The key of this process' heartbeat. */
@@ -102,7 +104,7 @@ export class AtLeastOnce extends Consumer implements Member {
 
   override onReconnect(): void {
     super.onReconnect();
-    this.#lateUntil = performance.now() + LATE * 1000;
+    this.#lostAt = performance.now();
     this.options.heartbeat.doubt({ now: true });
   }
 
@@ -122,15 +124,28 @@ export class AtLeastOnce extends Consumer implements Member {
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
-    if (performance.now() < this.#lateUntil) {
-      this.options.heartbeat.doubt({ now: false });
-    }
+    void this.#lookAgain();
     await Promise.all([
       this.#recoverer.run(stale),
       this.watch.look(),
       this.options.subscribers.look(),
     ]);
     await this.options.box.look(this.options.control);
+  }
+
+  /** Looks again for what a lost connection carried, ever more rarely. */
+  async #lookAgain(): Promise<void> {
+    const lostAt = this.#lostAt;
+    const elapsed = (performance.now() - lostAt) / 1000;
+    if (elapsed > LATE || this.#awaited === lostAt) return;
+    this.#awaited = lostAt;
+    await sleep(Math.max(1, elapsed), {
+      signal: this.#ending.signal,
+      daemon: true,
+    });
+    if (this.#awaited !== lostAt) return;
+    this.#awaited = undefined;
+    this.options.heartbeat.doubt({ now: false });
   }
 
   async reenter({ batches, subscribers, texts }: FoundKeys): Promise<void> {
