@@ -21,9 +21,8 @@ const UNBLOCK_PAUSE = 0.02;
 /** A shorter wait has begun after whatever cut the control connection, in seconds. */
 const DOUBTFUL_WAIT = 1;
 /**
- * The number of bytes after which a batch is full on the fastest link. A smaller
- * one costs the server more for each message; a larger one does not stay in the
- * cache of the processor while it is copied (`bench/load.ts`).
+ * The bytes after which a batch is full on the fastest link: less costs the server
+ * more for each message, more leaves the processor's cache (`bench/load.ts`).
  */
 export const MAX_BATCH_BYTES: number = 2 ** 20;
 
@@ -263,15 +262,16 @@ export abstract class TakenBatch implements Batch {
   ): Promise<void> {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    await this.tell(failures, returned, missed);
+    await this.tell(failures, returned, missed, this.consumer.isFull);
     this.consumer.putDown(this);
   }
 
-  /** Tells the server what became of the messages. Never rejects. */
+  /** Tells the server what became of the messages, at once if that is urgent. Never rejects. */
   protected abstract tell(
     failures: readonly Failure[],
     returned: readonly Failure[],
     missed: readonly Missed[],
+    isUrgent: boolean,
   ): Promise<void>;
 }
 

@@ -102,6 +102,7 @@ export class HeldBatch extends TakenBatch {
     failures: readonly Failure[],
     returned: readonly Failure[],
     allMissed: readonly Missed[] = [],
+    isUrgent = false,
   ): Promise<void> {
     const { subscribers } = this.consumer.options;
     const missed = allMissed.filter(({ index, subscriber }) =>
@@ -109,7 +110,7 @@ export class HeldBatch extends TakenBatch {
     );
     const open = failures.length + returned.length + missed.length;
     if (open === 0) {
-      return await this.#acknowledger.add(this, this.consumer.isFull);
+      return await this.#acknowledger.add(this, isUrgent);
     }
     const { stats, logger, queue, control, box } = this.consumer.options;
     const { length } = this.payloads;
