@@ -1,7 +1,7 @@
 import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
-import type { HeldBatch, HeldPlace } from "./held_batch.ts";
+import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
 import { settleLate, tooLate } from "./late_settlement.ts";
 import type { RedisError } from "./redis_error.ts";
@@ -93,7 +93,7 @@ export class Acknowledger {
       if (found !== undefined) {
         // Who has put its messages back does not look there any more.
         if (mayStay && found[at] === 1) session.slots.push(number);
-        else if (mayStay) this.#forget(place);
+        else if (mayStay) session.forget(number, this.#options).catch(() => {});
         else session.known.delete(number);
       }
       resolve();
@@ -177,14 +177,6 @@ export class Acknowledger {
     } catch (error) {
       logger.warn(`${(error as RedisError).message}.`);
     }
-  }
-
-  /** Announces a list no more. */
-  #forget({ session, number }: HeldPlace): void {
-    session.known.delete(number);
-    this.#options.control.command(
-      ["HDEL", session.keys.processing, String(number)],
-    ).catch(() => {});
   }
 }
 

@@ -315,7 +315,7 @@ export class AtLeastOnce extends Consumer implements Member {
       session.known.delete(isFresh ? number : fresh);
       await this.#receive(session, isFresh ? fresh : number, taken);
       if (taken[1].length === 0 && session.isOver(number, LATE)) {
-        await this.#forget(session, number);
+        await session.forget(number, this.options);
       }
     } catch {
       session.known.delete(number);
@@ -408,7 +408,7 @@ export class AtLeastOnce extends Consumer implements Member {
       if (payloads.length === 0) {
         if (failure.code !== "memory") {
           // Nothing was moved, and nothing comes late.
-          await this.#forget(session, number).catch(() => {});
+          await session.forget(number, this.options).catch(() => {});
           throw failure;
         }
         // It refuses BLMOVE then; scripts that only move go on.
@@ -508,12 +508,6 @@ export class AtLeastOnce extends Consumer implements Member {
     );
     await this.#session.join(this.options);
     heartbeat.doubt({ now: true });
-  }
-
-  /** Announces a list no more. */
-  async #forget(session: Session, number: number): Promise<void> {
-    const { processing } = session.keys;
-    await this.options.control.command(["HDEL", processing, String(number)]);
   }
 
   /** Puts a batch back, and before it what was asked for after it. */

@@ -53,6 +53,12 @@ export class Session {
     return isOver;
   }
 
+  /** Announces a list no more to which nothing comes. */
+  async forget(number: number, { control }: ConsumerOptions): Promise<void> {
+    this.known.delete(number);
+    await control.command(["HDEL", this.keys.processing, String(number)]);
+  }
+
   /** Names the key of a batch's list. */
   list(number: number): string {
     return `${this.keys.batch}${number}`;
