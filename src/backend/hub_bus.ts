@@ -21,6 +21,7 @@ import {
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/find_server.ts";
+import { restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse, refusalOf } from "./message_forms.ts";
@@ -417,12 +418,13 @@ export class HubBus extends Bus {
       ["RPUSH", this.#channel, text],
     );
     // A hub with a list waits for messages; where they stay, it may be gone.
-    if (length > 1) await this.#lookAgain();
+    if (length > 1) await this.#lookAgain().catch(() => {});
     return true;
   }
 
   /** Publishes a message; returns whether anybody has heard it, or may have. */
   async #publish(text: string): Promise<boolean> {
+    await this.#expectMaster();
     this.#echoes.set(text, (this.#echoes.get(text) ?? 0) + 1);
     try {
       const heard = await this.#control.command<number>(
@@ -438,6 +440,22 @@ export class HubBus extends Bus {
     }
   }
 
+  /**
+   * Fails at a master that has become a replica: others may still hear what is
+   * said there, and the hub at the new master does not.
+   */
+  async #expectMaster(): Promise<void> {
+    if (this.#isCluster) return;
+    try {
+      // A command that writes, and that changes nothing.
+      await this.#control.command(["LREM", this.#channel, "0", ""]);
+    } catch (error) {
+      if (!(error instanceof RedisError)) throw error;
+      // This user may not, or the key is no list: a master has said so.
+      if (error.isTransient) throw unsaid(error);
+    }
+  }
+
   /** Forgets one echo of a text; returns whether there was one to come. */
   #takeEcho(text: string): boolean {
     const count = this.#echoes.get(text);
@@ -450,7 +468,10 @@ export class HubBus extends Bus {
   /** Looks for the hub again, unless that was done just now. */
   async #lookAgain(): Promise<void> {
     const elapsed = (performance.now() - this.#lookedAt) / 1000;
-    if (elapsed >= LOOK_INTERVAL) await this.#look();
+    if (elapsed < LOOK_INTERVAL) return;
+    await this.#look().catch((error) => {
+      throw error instanceof RedisError ? unsaid(error) : error;
+    });
   }
 
   /** Finds out how the hub takes messages. */
@@ -541,6 +562,11 @@ export class HubBus extends Bus {
     );
     return left === 0 ? "list" : "none";
   }
+}
+
+/** A failure of what comes before a message: itself, it was not sent. */
+function unsaid(error: RedisError): RedisError {
+  return restate(error, { mayHaveRun: false });
 }
 
 function now(): number {

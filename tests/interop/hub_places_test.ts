@@ -161,6 +161,8 @@ Deno.test({
     await using setup = await SentinelSetup.start();
     const { replica } = setup;
     await using bus = await open(setup.args);
+    // It stays at the old one, and hears what is said there.
+    await using _other = await open(setup.args);
     const seen: unknown[] = [];
     bus.on({ type: "custom.Motion" }, ({ args }) => seen.push(args.n));
     await setup.swap();
