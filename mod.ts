@@ -24,13 +24,11 @@
 
 export * from "./src/backend/mod.ts";
 export * from "./src/bus/mod.ts";
-export type { Failure } from "./src/bus/mod.ts";
 export * from "./src/config/mod.ts";
 export * from "./src/doctor/mod.ts";
 export { createLogger, type Logger } from "./src/logger.ts";
 export * from "./src/message/mod.ts";
 export * from "./src/once/mod.ts";
 export * from "./src/redis/mod.ts";
-export type { Failure as BatchFailure } from "./src/redis/mod.ts";
 export { VERSION } from "./src/version.ts";
 export * from "./src/zeroconf/mod.ts";

@@ -8,7 +8,7 @@
 import { formatMessage } from "@optique/core/message";
 import { type Suggestion, suggestSync } from "@optique/core/parser";
 import type { Usage, UsageTerm } from "@optique/core/usage";
-import { type Command, oneOf } from "../src/cli/command.ts";
+import { anyCommand, type Command } from "../src/cli/command.ts";
 import type { CommandWords } from "../src/cli/complete.ts";
 import { loadCommands } from "../src/cli/main.ts";
 
@@ -23,7 +23,7 @@ type Options = NonNullable<CommandWords["options"]>;
 export function completionWords(
   commands: readonly Command[],
 ): Record<string, CommandWords> {
-  const parser = oneOf(commands);
+  const parser = anyCommand(commands);
   const suggest = (...words: string[]): readonly Suggestion[] =>
     suggestSync(parser, words as [string]);
   const describe = (usage: Usage, before: string[]): [string, CommandWords] => {

@@ -1,5 +1,5 @@
 /**
- * Times, sizes and amounts as people say them.
+ * Times, sizes and amounts as people say them, and long texts cut short.
  *
  * @module
  */
@@ -27,4 +27,14 @@ export function number(value: number): string {
 /** Writes a number of things as people say it: `1 message`, `3 messages`. */
 export function amount(count: number, one: string, many = `${one}s`): string {
   return `${number(count)} ${count === 1 ? one : many}`;
+}
+
+/**
+ * Cuts a text that is too long, and not between the halves of a surrogate pair.
+ *
+ * @param length The most characters that are left, the ellipsis among them.
+ */
+export function shorten(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }

@@ -136,8 +136,8 @@ export async function withTimeLimit<Value>(
 }
 
 /**
- * Resolves in the next turn of the event loop, when the client of Redis has
- * written the commands of this one.
+ * Lets the rest of this turn of the event loop go first: timers and sockets have
+ * their turn, and the client of Redis writes the commands of this one.
  */
 export const nextTurn: () => Promise<void> = setImmediate;
 

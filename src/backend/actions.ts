@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/errors.ts";
 import type { Logger } from "../logger.ts";
+import { shorten } from "../units.ts";
 import { Request, type ResponseFields } from "../message/mod.ts";
 import { jsonOutput } from "../message/response.ts";
 import { RedisError } from "../redis/mod.ts";
@@ -12,7 +13,6 @@ import {
   type ActionOptions,
   ActionTable,
   errorsOf,
-  shorten,
   toAction,
 } from "../bus/action_table.ts";
 import { inspection } from "./inspection.ts";
@@ -43,7 +43,8 @@ export type TokenCheck = (
   request: Request,
 ) => boolean | Promise<boolean>;
 
-type Answer = Pick<ResponseFields, "output" | "errors">;
+/** Holds what became of a request, as its response tells. */
+type Outcome = Pick<ResponseFields, "output" | "errors">;
 
 interface ActionsOptions {
   /** Brings the requests. */
@@ -61,7 +62,7 @@ interface ActionsOptions {
   /** Lets the process end meanwhile. */
   readonly daemon: boolean;
   /** Sends a response. */
-  readonly respond: (answer: Answer, request: Request) => Promise<unknown>;
+  readonly respond: (answer: Outcome, request: Request) => Promise<unknown>;
   /** Reports requests that were answered with an error. */
   readonly logger: Logger;
 }
@@ -206,7 +207,7 @@ export class Actions {
     await this.#respond(await this.#execute(request), request);
   }
 
-  async #execute(request: Request): Promise<Answer> {
+  async #execute(request: Request): Promise<Outcome> {
     const { signal: abandoned } = this.#abandoned;
     using _slot = await this.#slots.take(abandoned);
     this.#running++;
@@ -286,7 +287,7 @@ export class Actions {
     throw new Error(`Refused: the token is ${token ? "wrong" : "missing"}`);
   }
 
-  #explain(error: Error, request: Request): Answer {
+  #explain(error: Error, request: Request): Outcome {
     const { logger } = this.#options;
     const errors = errorsOf(error);
     logger.warn(
@@ -299,7 +300,7 @@ export class Actions {
   }
 
   /** Sends the response as long as somebody may wait for it. */
-  async #respond(answer: Answer, request: Request): Promise<void> {
+  async #respond(answer: Outcome, request: Request): Promise<void> {
     const { respond, logger, daemon } = this.#options;
     const { signal } = this.#abandoned;
     const deadline = performance.now() + RESPONSE_SECONDS * 1000;

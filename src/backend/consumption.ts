@@ -5,10 +5,10 @@ import type { Bus, Receipt } from "../bus/mod.ts";
 import type { Logger } from "../logger.ts";
 import type { Request } from "../message/mod.ts";
 import type { OnBatch, TakenBatch } from "../redis/consumer.ts";
-import type { Batch, Failure } from "../redis/mod.ts";
+import type { Batch, BatchFailure } from "../redis/mod.ts";
 import { isTracing } from "../telemetry/mod.ts";
 import { isForNamed, retryFor } from "../bus/receipt.ts";
-import type { Missed } from "../redis/named_subscribers.ts";
+import type { MissedMessage } from "../redis/named_subscribers.ts";
 import { settledWithin } from "../waiting.ts";
 import { refusedRequest } from "./message_forms.ts";
 
@@ -43,18 +43,18 @@ export interface BackendStats {
   readonly actionsWaiting: number;
 }
 
-type Handled = Record<"delivered" | "foreign" | "malformed", number>;
+type HandledCounts = Record<"delivered" | "foreign" | "malformed", number>;
 
 /** Counts what becomes of the messages of each queue. */
 export class Counters {
-  readonly #queues = new Map<string, Handled>();
+  readonly #queues = new Map<string, HandledCounts>();
 
   /**
    * Counts a batch.
    *
    * @param failures Its messages that were not handled, each once.
    */
-  add({ queue, payloads }: Batch, failures: readonly Failure[]): void {
+  add({ queue, payloads }: Batch, failures: readonly BatchFailure[]): void {
     const handled = this.#queues.get(queue) ?? nothing();
     this.#queues.set(queue, handled);
     handled.delivered += payloads.length - failures.length;
@@ -65,7 +65,7 @@ export class Counters {
   }
 
   /** Sums up what became of the messages of a queue, or of all of them. */
-  of(queue?: string): Readonly<Handled> {
+  of(queue?: string): Readonly<HandledCounts> {
     const sum = nothing();
     for (const [name, handled] of this.#queues) {
       if (queue !== undefined && name !== queue) continue;
@@ -206,7 +206,7 @@ export class Consumption {
       );
     }
     // What is given up because the backend stops has not failed.
-    const isReturned = ({ reason }: Failure): boolean =>
+    const isReturned = ({ reason }: BatchFailure): boolean =>
       (reason === "dropped" || reason === "left") && signal.aborted;
     // Next time this process may be another one.
     const returned = failures.filter(isReturned).map((failure) => ({
@@ -265,8 +265,8 @@ export class Consumption {
 function onePerMessage(
   failures: Awaited<Receipt["handled"]>,
   receipt: Receipt,
-): readonly Failure[] {
-  const picked = new Map<number, Failure>();
+): readonly BatchFailure[] {
+  const picked = new Map<number, BatchFailure>();
   for (const { index, reason, error } of failures) {
     const before = picked.get(index)?.reason;
     if (before !== undefined && before !== "left") continue;
@@ -282,8 +282,8 @@ function onePerMessage(
 function missedIn(
   { missed }: Receipt,
   handled: Awaited<Receipt["handled"]>,
-  returned: readonly Failure[],
-): readonly Missed[] {
+  returned: readonly BatchFailure[],
+): readonly MissedMessage[] {
   if (missed.length === 0) return [];
   const others = new Set([
     ...handled.filter(({ subscriber }) => subscriber === undefined),
@@ -294,10 +294,10 @@ function missedIn(
 }
 
 /** Tells whether a message was none, or too large to be one. */
-function isBad(reason: Failure["reason"]): boolean {
+function isBad(reason: BatchFailure["reason"]): boolean {
   return reason === "malformed" || reason === "too-large";
 }
 
-function nothing(): Handled {
+function nothing(): HandledCounts {
   return { delivered: 0, foreign: 0, malformed: 0 };
 }

@@ -29,7 +29,7 @@ interface PeerBrowserOptions {
   readonly logger: Logger;
 }
 
-type Listener = (change: ServiceChange) => void;
+type ChangeListener = (change: ServiceChange) => void;
 
 /** The number of peers that were seen and that an error names. */
 const MAX_NAMED = 10;
@@ -53,7 +53,10 @@ export class PeerBrowser implements AsyncDisposable {
    * @param listener Called with each change, first with all that are there.
    * @returns A function that ends it.
    */
-  async follow(place: PeerPlace, listener: Listener): Promise<() => void> {
+  async follow(
+    place: PeerPlace,
+    listener: ChangeListener,
+  ): Promise<() => void> {
     const followed = this.#at(place);
     await followed.browser.start();
     for (const service of followed.browser.services) {
@@ -124,7 +127,7 @@ export class PeerBrowser implements AsyncDisposable {
     const key = JSON.stringify([serviceType(type), interfaces]);
     const known = this.#places.get(key);
     if (known !== undefined) return known;
-    const listeners = new Set<Listener>();
+    const listeners = new Set<ChangeListener>();
     const browser = new Browser({
       type,
       ...(interfaces && { interfaces }),
@@ -142,7 +145,7 @@ export class PeerBrowser implements AsyncDisposable {
 
 interface Followed {
   readonly browser: Browser;
-  readonly listeners: Set<Listener>;
+  readonly listeners: Set<ChangeListener>;
 }
 
 /**

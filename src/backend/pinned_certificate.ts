@@ -76,7 +76,7 @@ export async function pinCertificate(
   };
 }
 
-interface Shown {
+interface ShownCertificates {
   /** The server's own. */
   readonly own: DetailedPeerCertificate;
   /** That of the last of those who vouch for it and are shown, or its own. */
@@ -84,8 +84,10 @@ interface Shown {
 }
 
 /** The certificates that a server shows. */
-async function certificatesOf(args: RedisArgs): Promise<Shown> {
-  const { promise, resolve, reject } = Promise.withResolvers<Shown>();
+async function certificatesOf(args: RedisArgs): Promise<ShownCertificates> {
+  const { promise, resolve, reject } = Promise.withResolvers<
+    ShownCertificates
+  >();
   const { connectTimeout } = parseRedisArgs(args);
   const socket = connect({
     host: args.host!,

@@ -21,7 +21,8 @@ interface WorkerActionsOptions {
   readonly onChange: () => void;
 }
 
-interface Answer {
+/** A thread's reply to the call of an action. */
+interface CallReply {
   readonly output?: unknown;
   readonly errors?: readonly string[];
 }
@@ -36,7 +37,7 @@ export class WorkerActions {
   readonly #offers = new Map<string, Offer>();
   /** The number of actions that each thread has at work. */
   readonly #busy = new Map<string, number>();
-  readonly #answers = new Map<string, (answer: Answer) => void>();
+  readonly #answers = new Map<string, (answer: CallReply) => void>();
   #table = new ActionTable();
   #bus: Bus | undefined;
   #known: Promise<void> = Promise.resolve();
@@ -171,7 +172,7 @@ export class WorkerActions {
   ): Promise<unknown> {
     const bus = this.#bus!;
     const call = newId();
-    const answered = Promise.withResolvers<Answer>();
+    const answered = Promise.withResolvers<CallReply>();
     const cancel = (): void => {
       const { name, message } = toError(signal.reason);
       const event = ActionCalls.cancel(

@@ -1,3 +1,4 @@
+import { shorten } from "../units.ts";
 import { SCHEMA, TEXT, TIME_LIMIT } from "../kinds.ts";
 import { type Request, type Schema, SchemaError } from "../message/mod.ts";
 import { fitted } from "../message/schema.ts";
@@ -250,16 +251,11 @@ async function fit<Output>(
     if (!(error instanceof SchemaError)) throw error;
     const issues = error.issues.slice(0, MAX_ISSUES)
       .map(({ path, message }) =>
-        `${path === "" ? name : `${name}.${path}`}: ${shorten(message)}`
+        `${path === "" ? name : `${name}.${path}`}: ${shorten(message, 200)}`
       );
     const more = error.issues.length - issues.length;
     throw new Misfit(more > 0 ? [...issues, `and ${more} more`] : issues);
   }
-}
-
-/** Cuts a text that may be long. */
-export function shorten(text: string, length = 200): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 /**

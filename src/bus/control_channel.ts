@@ -107,12 +107,11 @@ function readControl(data: unknown): Control | undefined {
 }
 
 /**
- * Resolves in the next turn of the event loop.
- *
- * Deno sends what is posted to a `BroadcastChannel` only then, and only if the
- * channel is still open; and a channel that is opened in the same turn in which
- * the thread's last one was closed neither sends nor receives.
+ * Waits until a `BroadcastChannel` has sent what was posted to it: Deno does so
+ * in a later turn of the event loop, and only if the channel is still open. A
+ * channel that is opened in the same turn in which the thread's last one was
+ * closed neither sends nor receives.
  */
-export async function nextTurn(): Promise<void> {
+export async function channelTurn(): Promise<void> {
   await sleep(0);
 }

@@ -1,10 +1,10 @@
-import { setImmediate } from "node:timers/promises";
 import type { Logger } from "../logger.ts";
 import { buildAll } from "../message/message.ts";
 import { Message, MessageError, type WireMessage } from "../message/mod.ts";
 import { Processing } from "../telemetry/mod.ts";
 import type { BusStats } from "./bus_options.ts";
-import { nextTurn } from "./control_channel.ts";
+import { nextTurn } from "../waiting.ts";
+import { channelTurn } from "./control_channel.ts";
 import { BusError, type DroppedError } from "./errors.ts";
 import {
   type Chunk,
@@ -234,7 +234,7 @@ export class Exchange {
     this.#links.end();
     await this.#membership.close();
     if (this.#host === undefined) this.#plain.close();
-    await nextTurn();
+    await channelTurn();
   }
 
   /**
@@ -551,6 +551,6 @@ let yielded = performance.now();
  */
 export async function yieldToEventLoop(): Promise<void> {
   if (performance.now() - yielded < SLICE) return;
-  await setImmediate();
+  await nextTurn();
   yielded = performance.now();
 }

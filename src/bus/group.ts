@@ -29,7 +29,7 @@ export interface GroupOptions {
 }
 
 /** A message that one member of the group has to handle. */
-interface Task {
+interface GroupTask {
   readonly message: Wire;
   readonly options: FrameOptions;
   /** Its place in the post. */
@@ -59,7 +59,7 @@ export class Group {
   readonly #subscription: string;
   /** The messages that each member has in hand; who got one last comes last. */
   readonly #members = new Map<PublisherLink, number>();
-  readonly #waiting: Task[] = [];
+  readonly #waiting: GroupTask[] = [];
   #room = Promise.withResolvers<void>();
   #waits: AbortController | undefined;
   #isLost = false;
@@ -115,7 +115,7 @@ export class Group {
         ? Retry.read(text, roster)
         : undefined;
       if (retry?.concerns(since, "", this.#subscription) === false) continue;
-      const task: Task = {
+      const task: GroupTask = {
         message,
         options: cutOptions(others, i, i + 1),
         index: first + i,
@@ -184,7 +184,7 @@ export class Group {
     return freest;
   }
 
-  #give(task: Task, link: PublisherLink): void {
+  #give(task: GroupTask, link: PublisherLink): void {
     const inHand = this.#members.get(link)!;
     this.#members.delete(link);
     this.#members.set(link, inHand + 1);
@@ -204,7 +204,7 @@ export class Group {
 
   /** Takes what has become of a message with a member. */
   #settle(
-    task: Task,
+    task: GroupTask,
     link: PublisherLink,
     failures: readonly Failure[],
   ): void {
@@ -220,7 +220,7 @@ export class Group {
     this.#assign();
   }
 
-  #finish({ index, receipt }: Task, failures: readonly Failure[]): void {
+  #finish({ index, receipt }: GroupTask, failures: readonly Failure[]): void {
     for (const failure of failures) {
       receipt.fail({
         ...failure,
@@ -251,21 +251,21 @@ export class Group {
     this.#makeRoom();
   }
 
-  #drop(task: Task): void {
+  #drop(task: GroupTask): void {
     const error = new DroppedError(
       `The group "${this.#options.name}" has lost its last member, and there is no other one yet`,
     );
     this.#end(task, "dropped", error);
   }
 
-  #leave(task: Task): void {
+  #leave(task: GroupTask): void {
     const error = new LeftError(
       `No member of the group "${this.#options.name}" has taken the message`,
     );
     this.#end(task, "left", error);
   }
 
-  #end(task: Task, reason: "dropped" | "left", error: Error): void {
+  #end(task: GroupTask, reason: "dropped" | "left", error: Error): void {
     const { index } = task;
     const { name: subscriber } = this.#options;
     this.#finish(task, [{ index, reason, error, subscriber }]);

@@ -1,5 +1,9 @@
 import { backoff, sleep, whenAborted } from "../waiting.ts";
-import { type Control, ControlChannel, nextTurn } from "./control_channel.ts";
+import {
+  channelTurn,
+  type Control,
+  ControlChannel,
+} from "./control_channel.ts";
 import { BusError } from "./errors.ts";
 import type { LinkMemory, WatchMemory } from "./link_memory.ts";
 import { type GroupSeat, type Member, Roster, UNNAMED } from "./roster.ts";
@@ -290,7 +294,7 @@ export class Membership {
     this.#closing.abort();
     this.#welcomed.abort();
     if (this.#self !== undefined) this.#roster!.leave(this.#self);
-    await Promise.all([...this.#requests, nextTurn()]);
+    await Promise.all([...this.#requests, channelTurn()]);
     this.#channel.close();
   }
 
@@ -299,7 +303,7 @@ export class Membership {
     const { stallTimeout, onSilence } = this.#options;
     if (this.#isLocked) await this.#takeLocks();
     // A lock that is free is granted by then, and the channel works.
-    await nextTurn();
+    await channelTurn();
     this.#greet(0);
     const isAlone = IS_WORKER
       // The main thread may be there without a lock.

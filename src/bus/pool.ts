@@ -149,12 +149,8 @@ export class Pool implements AsyncDisposable {
       this.#run(`${given.name} ${i + 1}`, resolve)
     );
     const { signal } = given;
-    if (signal?.aborted) this.close();
-    else {
-      signal?.addEventListener("abort", () => this.close(), {
-        signal: this.#stopping.signal,
-      });
-    }
+    const watch = whenAborted(signal, () => this.close());
+    whenAborted(this.#stopping.signal, () => watch[Symbol.dispose]());
   }
 
   /** The number of times that a worker was started again. */

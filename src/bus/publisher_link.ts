@@ -48,7 +48,7 @@ export interface PublisherLinkOptions {
 }
 
 /** A frame whose report has not come yet. */
-interface Sent {
+interface SentFrame {
   readonly receipt: Receipt;
   /** The place of its first message in the post. */
   readonly first: number;
@@ -56,7 +56,7 @@ interface Sent {
 }
 
 /** A frame that is not in the ring yet, or not as a whole. */
-interface Queued {
+interface QueuedFrame {
   readonly pieces: readonly Uint8Array[];
   /** The piece to go on with, and how much of it is written. */
   piece: number;
@@ -86,8 +86,8 @@ export class PublisherLink {
   readonly #reports: Ring;
   readonly #work: WorkMemory;
   readonly #records: RecordReader;
-  readonly #sent = new Map<number, Sent>();
-  readonly #queue: Queued[] = [];
+  readonly #sent = new Map<number, SentFrame>();
+  readonly #queue: QueuedFrame[] = [];
   readonly #over = new AbortController();
   #isWriting = false;
   #isReading = false;
@@ -121,7 +121,7 @@ export class PublisherLink {
   send(
     number: number,
     pieces: readonly Uint8Array[],
-    messages: Sent,
+    messages: SentFrame,
   ): Promise<void> | undefined {
     messages.receipt.begin();
     this.check();
@@ -286,7 +286,7 @@ export class PublisherLink {
 
   /** Tells what became of a frame that will not be reported any more. */
   #giveBack(
-    { receipt, first, count }: Sent,
+    { receipt, first, count }: SentFrame,
     progress: readonly Progress[],
     reason: string,
     isLost: boolean,
@@ -329,7 +329,7 @@ export class PublisherLink {
   }
 
   /** Writes as much of a frame as there is room for, and tells whether that was all. */
-  #put(queued: Queued): boolean {
+  #put(queued: QueuedFrame): boolean {
     const { pieces } = queued;
     for (; queued.piece < pieces.length; queued.piece++, queued.written = 0) {
       const piece = pieces[queued.piece]!;

@@ -1,3 +1,4 @@
+import { whenAborted } from "../waiting.ts";
 import { nearest, spellingDistance } from "../nearest.ts";
 import { kindsOfClass } from "../message/message_kinds.ts";
 import { Event, Message, type MessageClass } from "../message/mod.ts";
@@ -34,13 +35,17 @@ export function register(
   add: () => () => void,
   signal: AbortSignal | undefined,
 ): Registration {
-  let remove = signal?.aborted ? (): void => {} : add();
+  let remove = (): void => {};
+  let watch: Disposable | undefined;
   const end = (): void => {
-    signal?.removeEventListener("abort", end);
+    watch?.[Symbol.dispose]();
     remove();
     remove = () => {};
   };
-  signal?.addEventListener("abort", end);
+  if (!signal?.aborted) {
+    remove = add();
+    watch = whenAborted(signal, end);
+  }
   return Object.assign(end, { [Symbol.dispose]: end });
 }
 

@@ -18,7 +18,7 @@ export interface SubscriberLinkOptions {
 }
 
 /** Holds what is to be said of a frame. */
-interface Queued {
+interface QueuedReport {
   readonly bytes: Uint8Array;
   readonly work: FrameWork;
 }
@@ -32,7 +32,7 @@ export class SubscriberLink {
   readonly #work: WorkMemory;
   readonly #options: SubscriberLinkOptions;
   readonly #records: RecordReader;
-  readonly #queue: Queued[] = [];
+  readonly #queue: QueuedReport[] = [];
   #isWriting = false;
 
   /**

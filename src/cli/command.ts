@@ -119,7 +119,7 @@ export function defineCommandGroup(
     readonly commands: readonly Command[];
   },
 ): Command {
-  return command(name, oneOf(definition.commands), {
+  return command(name, anyCommand(definition.commands), {
     brief: [text(definition.brief)],
     footer: examplesOf(definition.examples),
     usageLine: usageOf("COMMAND [OPTION]…"),
@@ -127,7 +127,7 @@ export function defineCommandGroup(
 }
 
 /** Whichever of the commands is named. */
-export function oneOf(
+export function anyCommand(
   commands: readonly Command[],
   errors: OrErrorOptions = {},
 ): Command {

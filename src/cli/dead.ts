@@ -14,7 +14,7 @@ import {
   printableJson,
   printLine,
 } from "./print.ts";
-import { Progress } from "./progress.ts";
+import { ProgressLine } from "./progress_line.ts";
 import { span } from "../units.ts";
 import { object } from "@optique/core/constructs";
 import { message, text } from "@optique/core/message";
@@ -127,7 +127,7 @@ const deadShowCommand: Command = defineCommand("show", {
       throw new UsageError("Say which: an index or an id. See --help");
     }
     await using dead = await openDead(redis, signal);
-    const id = await idsOf(dead, names);
+    const id = await idsNamed(dead, names);
     const missing = new Set(names);
     let found = 0;
     for await (const letter of dead.list({ id })) {
@@ -220,10 +220,10 @@ function defineDeadChange(
       const which: "all" | DeadLetterFilter = all
         ? "all"
         : names.length > 0
-        ? { ...chosen, id: await idsOf(dead, names) }
+        ? { ...chosen, id: await idsNamed(dead, names) }
         : chosen;
       const change = async (): Promise<number> => {
-        using progress = new Progress(PATIENCE);
+        using progress = new ProgressLine(PATIENCE);
         return await dead[action](which, {
           onProgress: (count, part) => progress.show(`${count} ${done}`, part),
         });
@@ -351,7 +351,7 @@ function filterOf(
 }
 
 /** Looks up the ids of dead letters, those of indexes all at one time. */
-export async function idsOf(
+export async function idsNamed(
   dead: DeadLetters,
   names: readonly string[],
 ): Promise<readonly string[]> {

@@ -29,7 +29,7 @@ import { multiple, optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
 import { embedRedis } from "./provide_redis.ts";
-import { displayWidth, shorten } from "./table.ts";
+import { cutToWidth, displayWidth } from "./table.ts";
 import {
   type RedisOptions,
   redisOptions,
@@ -37,14 +37,14 @@ import {
 } from "./redis_options.ts";
 import { withHub } from "./sender.ts";
 
-/** Lets the messages pass that are printed; the others are taken off the queue, too. */
-type Wanted = (message: Message) => boolean;
+/** Tells which messages are printed; the others are taken off the queue, too. */
+type PrintFilter = (message: Message) => boolean;
 
 /**
  * A condition on messages, `PATH=VALUE`. The value may be an object of operators
  * as in conditions on events: `args.temperature={"$gt": 21}`.
  */
-function filter(): ValueParser<"sync", Wanted> {
+function filter(): ValueParser<"sync", PrintFilter> {
   return value({
     metavar: "PATH=VALUE",
     expected: "PATH=VALUE",
@@ -64,7 +64,7 @@ function filter(): ValueParser<"sync", Wanted> {
  * @throws {RegexError} A regular expression in it cannot be used.
  * @throws {UsageError} An operator is unknown, or cannot compare by its value.
  */
-function compileFilter(path: string, expected: unknown): Wanted {
+function compileFilter(path: string, expected: unknown): PrintFilter {
   // A condition is about the args of an event: the attribute becomes one.
   const test = compileCondition({ value: expected }, refusing(path));
   return (message) => {
@@ -234,7 +234,7 @@ function isOwnService(message: Message, { deviceId }: RedisBackend): boolean {
 /** Prints what passes on the bus of a running Platypush. */
 async function listenToHub(
   { filters, advertise, embedded, json, count, redis }: {
-    readonly filters: readonly Wanted[];
+    readonly filters: readonly PrintFilter[];
     readonly advertise: boolean;
     readonly embedded: boolean;
     readonly json: boolean;
@@ -323,11 +323,11 @@ export function messageLine(
   let left = width;
   for (const [style, text] of parts) {
     if (left < 1) break;
-    const short = shorten(printable(text), left);
+    const short = cutToWidth(printable(text), left);
     left -= displayWidth(short) + 1;
     line.push(paint(style, short));
   }
-  const rest = shorten(printable(detailsLine(details)), left);
+  const rest = cutToWidth(printable(detailsLine(details)), left);
   return [...line, rest].filter(Boolean).join(" ");
 }
 

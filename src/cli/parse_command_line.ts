@@ -8,7 +8,12 @@ import {
 } from "@optique/core/message";
 import { findSimilar } from "@optique/core/suggestion";
 import { VERSION } from "../version.ts";
-import { type Command, type CommandRun, oneOf, usageOf } from "./command.ts";
+import {
+  anyCommand,
+  type Command,
+  type CommandRun,
+  usageOf,
+} from "./command.ts";
 import { printText, terminalWidth } from "./print.ts";
 import { UsageError } from "./program.ts";
 
@@ -31,7 +36,7 @@ export function parseCommandLine(
 ): CommandRun {
   const output: string[] = [];
   const print: CommandRun = () => printText(output.join(""));
-  const parser = oneOf(commands, {
+  const parser = anyCommand(commands, {
     unexpectedInput: (token) => unexpected(token, args, commands),
   });
   return runParserSync(parser, NAME, args, {
@@ -74,7 +79,10 @@ function unexpected(
   const name = token.split("=")[0]!;
   const before = args.slice(0, args.indexOf(token));
   const start = name.startsWith("-") ? "--" : "";
-  const expected = suggestSync(oneOf(commands), [...before, start] as [string])
+  const expected = suggestSync(
+    anyCommand(commands),
+    [...before, start] as [string],
+  )
     .flatMap((suggestion) =>
       suggestion.kind === "literal" ? [suggestion.text] : []
     );

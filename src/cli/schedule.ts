@@ -14,7 +14,10 @@ import { duration, filled, helpOf, value } from "./values.ts";
 export type When = Pick<ScheduleOptions, "delay" | "at">;
 
 /** Says which messages are sent only once, and for how long. */
-export type Once = Pick<ScheduleOptions, "deduplicate" | "deduplicateFor">;
+export type Deduplication = Pick<
+  ScheduleOptions,
+  "deduplicate" | "deduplicateFor"
+>;
 
 /** The options that say when a message is due. */
 export function whenOptions(): Parser<"sync", When, unknown> {
@@ -31,7 +34,7 @@ export function whenOptions(): Parser<"sync", When, unknown> {
 }
 
 /** The options that keep out messages which were sent before. */
-export function onceOptions(): Parser<"sync", Once, unknown> {
+export function onceOptions(): Parser<"sync", Deduplication, unknown> {
   return object("What is sent once", {
     deduplicate: optional(
       option("--deduplicate", filled("KEY", "any key", "front-door"), {
@@ -57,7 +60,7 @@ export function onceOptions(): Parser<"sync", Once, unknown> {
 export function scheduleOf(
   { to, bus }: Destination,
   { delay, at }: When,
-  { deduplicate, deduplicateFor }: Once = {},
+  { deduplicate, deduplicateFor }: Deduplication = {},
 ): ScheduleOptions {
   if (delay !== undefined && at !== undefined) {
     throw new UsageError(

@@ -34,7 +34,7 @@ import { onceOptions, scheduleOf, type When, whenOptions } from "./schedule.ts";
 import { tokenOf, tokenOption } from "./token.ts";
 import { argsOf, checkNumbers, filled, pair, seconds } from "./values.ts";
 import { note, printableJson, printLine } from "./print.ts";
-import { Progress } from "./progress.ts";
+import { ProgressLine } from "./progress_line.ts";
 import { amount, number } from "../units.ts";
 
 /** `send event`: sends an event. */
@@ -142,11 +142,11 @@ const sendRequestCommand: Command = defineCommand("request", {
 });
 
 /** A request as the arguments of the command describe it. */
-type Asked = Omit<RequestFields, "origin">;
+type RequestArgs = Omit<RequestFields, "origin">;
 
 /** Posts a request to the bus of a hub, and waits for the response if it is told to. */
 async function requestOfHub(
-  request: Asked,
+  request: RequestArgs,
   wait: number | undefined,
   { redis }: Destination,
   signal: AbortSignal,
@@ -164,7 +164,7 @@ async function requestOfHub(
 
 /** Sends a request to a queue, ours or a peer's, and waits for the response. */
 async function requestAndWait(
-  request: Asked,
+  request: RequestArgs,
   wait: number,
   { delay, at }: When,
   destination: Destination,
@@ -258,7 +258,7 @@ async function sendLines(
   schedule: When,
   signal: AbortSignal,
 ): Promise<void> {
-  using progress = new Progress();
+  using progress = new ProgressLine();
   const total = lengthOfStdin();
   const start = performance.now();
   let next = 1;

@@ -20,7 +20,7 @@ export function displayWidth(text: string): number {
  * @param text Fit for a terminal, and without colours.
  * @param width How many columns of a terminal it may take.
  */
-export function shorten(text: string, width: number): string {
+export function cutToWidth(text: string, width: number): string {
   if (width < 1) return "";
   if (displayWidth(text) <= width) return text;
   // The library cuts mixed texts a column too late.
@@ -99,9 +99,9 @@ export function table(
   const widths = fit(whole, width);
   const line = (texts: readonly string[]): string => {
     const cells = texts.map((text, at) =>
-      pad(shorten(text, widths[at]!), widths[at]!, columns[at]!.align)
+      pad(cutToWidth(text, widths[at]!), widths[at]!, columns[at]!.align)
     );
-    return shorten(cells.join(" ".repeat(GAP)).trimEnd(), width);
+    return cutToWidth(cells.join(" ".repeat(GAP)).trimEnd(), width);
   };
   const titles = line(columns.map(({ title }) => title));
   return [paint("bold", titles), ...rows.map(line)];

@@ -7,7 +7,7 @@ import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import {
   type FilePlace,
   formatPlace,
-  isEmpty,
+  isBlank,
   type MapEntry,
   showName,
   type YamlEntry,
@@ -93,7 +93,7 @@ function* settings(sections: Sections): Iterable<Difference> {
     yield found(entry.place, `\`${BACKEND}.${name}\` ${problem}.`, advice);
   }
   const own = entries.get("redis_args");
-  const args: [string, YamlEntry | undefined] = own && !isEmpty(own)
+  const args: [string, YamlEntry | undefined] = own && !isBlank(own)
     ? [`${BACKEND}.redis_args`, own]
     : ["redis", sections.get("redis")];
   const rows: Readonly<Record<string, Row>> = REDIS_ARGUMENTS;
@@ -142,7 +142,7 @@ function* hooks(sections: Sections): Iterable<Difference> {
 
 function* hook(name: string, entry: YamlEntry): Iterable<Difference> {
   const condition = entriesOf(entry).get("if");
-  if (condition === undefined || isEmpty(condition)) {
+  if (condition === undefined || isBlank(condition)) {
     yield found(
       entry.place,
       `The hook ${name} has no \`if\`.`,

@@ -57,7 +57,7 @@ export function formatPlace({ file, line, column }: FilePlace): string {
 }
 
 /** Tells whether an entry says nothing, as `redis:` with nothing behind it. */
-export function isEmpty(entry: YamlEntry): boolean {
+export function isBlank(entry: YamlEntry): boolean {
   return entry.kind === "scalar" && (entry.value ?? undefined) === undefined;
 }
 
@@ -69,7 +69,7 @@ export function isEmpty(entry: YamlEntry): boolean {
  */
 export function showName(name: string, entry?: YamlEntry): string {
   const isName = /^[a-z_][\w.-]{0,40}$/i.test(name) &&
-    !(entry && isEmpty(entry));
+    !(entry && isBlank(entry));
   return isName ? `\`${name}\`` : "what is here";
 }
 
@@ -183,7 +183,7 @@ class Reader {
       );
     }
     const value = this.#scalar(node, start);
-    return value instanceof PythonNumber
+    return value instanceof YamlNumber
       ? { kind: "scalar", value: value.value, text: value.text, place }
       : { kind: "scalar", value, place };
   }
@@ -381,7 +381,7 @@ function hideEnvironment<T>(run: () => T): T {
 }
 
 /** A number, and how Python writes it: that is what a password of digits is. */
-class PythonNumber {
+class YamlNumber {
   readonly value: number;
   readonly text: string;
 
@@ -437,7 +437,7 @@ const SCALARS: readonly ScalarTag[] = [
   },
 ];
 
-function readInt(source: string): PythonNumber {
+function readInt(source: string): YamlNumber {
   const text = source.replaceAll("_", "").replace("+", "");
   const sign = text.startsWith("-") ? -1n : 1n;
   const digits = text.replace("-", "");
@@ -445,17 +445,17 @@ function readInt(source: string): PythonNumber {
     ? digits.split(":").reduce((sum, part) => sum * 60n + BigInt(part), 0n)
     : BigInt(/^0[0-7]/.test(digits) ? `0o${digits.slice(1)}` : digits || "0");
   const whole = sign * size;
-  return new PythonNumber(Number(whole), String(whole));
+  return new YamlNumber(Number(whole), String(whole));
 }
 
-function readFloat(source: string): PythonNumber {
+function readFloat(source: string): YamlNumber {
   const text = source.replaceAll("_", "").toLowerCase().replace("+", "");
   const sign = text.startsWith("-") ? -1 : 1;
   const digits = text.replace(/^-/, "");
   const size = digits === ".inf"
     ? Infinity
     : digits.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
-  return new PythonNumber(sign * size, pythonFloat(sign * size));
+  return new YamlNumber(sign * size, pythonFloat(sign * size));
 }
 
 /** Writes a number as Python's `repr` of a float does. */

@@ -14,7 +14,7 @@ import { ConfigError } from "./config_error.ts";
 import {
   type FilePlace,
   formatPlace,
-  isEmpty,
+  isBlank,
   type MapEntry,
   showName,
   type YamlEntry,
@@ -23,7 +23,7 @@ import type { Environment } from "./find_config_file.ts";
 import type { Given, Layer } from "./layers.ts";
 import { asMap, readSections, type Sections } from "./read_sections.ts";
 
-type Values = Record<string, Given>;
+type FileValues = Record<string, Given>;
 type Table = Readonly<Record<string, Row>>;
 
 const BACKEND = "backend.redis";
@@ -94,13 +94,13 @@ class FileReader {
     entries: Sections | undefined,
     rows: Table,
     prefix = "",
-  ): Values {
-    const values: Values = {};
+  ): FileValues {
+    const values: FileValues = {};
     for (const [option, row] of Object.entries(rows)) {
       const name = nameInFile(option);
       const entry = entries?.get(name);
       if (entry === undefined) continue;
-      const value = isEmpty(entry)
+      const value = isBlank(entry)
         ? undefined
         : this.#value(prefix + name, entry, row);
       if (value !== undefined) values[option] = value;
@@ -116,9 +116,9 @@ class FileReader {
   }
 
   /** `redis` counts where `redis_args` says nothing, as in Platypush. */
-  #redisArgs(backend: MapEntry | undefined): Values {
+  #redisArgs(backend: MapEntry | undefined): FileValues {
     const own = backend?.entries.get("redis_args");
-    if (own !== undefined && !isEmpty(own)) {
+    if (own !== undefined && !isBlank(own)) {
       const name = `${BACKEND}.redis_args`;
       const values = this.#arguments(name, asMap(own, `\`${name}\``));
       if (Object.keys(values).length > 0) return values;
@@ -126,12 +126,12 @@ class FileReader {
     return this.#arguments("redis", this.#section("redis"));
   }
 
-  #arguments(name: string, map: MapEntry | undefined): Values {
+  #arguments(name: string, map: MapEntry | undefined): FileValues {
     const rows: Table = REDIS_ARGUMENTS;
     this.#warnOfUnknown(name, map, Object.keys(rows));
-    const values: Values = {};
+    const values: FileValues = {};
     for (const [argument, entry] of map?.entries ?? []) {
-      if (!Object.hasOwn(rows, argument) || isEmpty(entry)) continue;
+      if (!Object.hasOwn(rows, argument) || isBlank(entry)) continue;
       const value = this.#value(`${name}.${argument}`, entry, rows[argument]!);
       if (value !== undefined) values[argument] = value;
     }
@@ -141,7 +141,7 @@ class FileReader {
   /** A section, unless it is empty or switched off. */
   #section(name: string): MapEntry | undefined {
     const entry = this.#sections.get(name);
-    if (entry === undefined || isEmpty(entry)) return undefined;
+    if (entry === undefined || isBlank(entry)) return undefined;
     const map = asMap(entry, `\`${name}\``);
     const disabled = map.entries.get("disabled");
     const enabled = map.entries.get("enabled");
@@ -186,7 +186,7 @@ class FileReader {
   #ownEnvironment(): Map<string, string> {
     const map = this.#section("environment");
     const variables = [...map?.entries ?? []].flatMap(([name, entry]) =>
-      entry.kind === "scalar" && !isEmpty(entry)
+      entry.kind === "scalar" && !isBlank(entry)
         ? [[name, entry.text ?? String(entry.value)] as const]
         : []
     );

@@ -4,7 +4,7 @@ import { mayRead } from "./find_config_file.ts";
 import {
   formatPlace,
   type IncludeEntry,
-  isEmpty,
+  isBlank,
   type MapEntry,
   parseYaml,
   type YamlEntry,
@@ -56,7 +56,7 @@ class Includer {
     const isWanted = (name: string): boolean =>
       name === "include" || this.#options.isWanted(name);
     const root = await this.#read(path, chain, isWanted);
-    if (isEmpty(root)) return new Map();
+    if (isBlank(root)) return new Map();
     const sections = new Map<string, YamlEntry>();
     for (const [name, entry] of asMap(root, "a configuration").entries) {
       if (name === "include") {
@@ -115,7 +115,7 @@ class Includer {
     const [first, ...rest] = contents as [YamlEntry, ...YamlEntry[]];
     if (rest.length === 0) return first;
     const entries = contents.flatMap((entry) =>
-      isEmpty(entry)
+      isBlank(entry)
         ? []
         : [...asMap(entry, "a file in a list of included ones").entries]
     );
@@ -171,7 +171,7 @@ function nameFile(path: string, chain: Chain): string {
 
 function fileNames(entry: YamlEntry): string[] {
   const items = entry.kind === "list" ? entry.items : [entry];
-  return items.filter((item) => !isEmpty(item)).map((item) => {
+  return items.filter((item) => !isBlank(item)).map((item) => {
     if (item.kind === "scalar" && typeof item.value === "string") {
       return item.value;
     }

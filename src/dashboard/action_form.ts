@@ -156,12 +156,12 @@ function wordOf(json: string): string {
 }
 
 /** Holds what is wrong with what was typed, by the names of the fields. */
-export type Problems = Readonly<Record<string, string>>;
+export type FormProblems = Readonly<Record<string, string>>;
 
 /** Reads the arguments of an action from its form. */
 export function readArgs(
   form: FormData,
-): { readonly args: Record<string, unknown>; readonly problems: Problems } {
+): { readonly args: Record<string, unknown>; readonly problems: FormProblems } {
   const args: Record<string, unknown> = Object.create(null);
   const problems: Record<string, string> = Object.create(null);
   for (const [name, value] of form) {
@@ -187,7 +187,7 @@ export function readArgs(
 export function problemsIn(
   form: FormData,
   errors: readonly unknown[],
-): { readonly problems: Problems; readonly others: readonly unknown[] } {
+): { readonly problems: FormProblems; readonly others: readonly unknown[] } {
   const names = [...form.keys()];
   const problems: Record<string, string> = Object.create(null);
   const others = errors.filter((error) => {

@@ -16,7 +16,7 @@ export interface Change {
 }
 
 /** Does a change; tells how far it is, and ends early when aborted. */
-type Work = (
+type ChangeWork = (
   onProgress: (count: number) => void,
   signal: AbortSignal,
 ) => Promise<number>;
@@ -50,7 +50,7 @@ export class Changes implements AsyncDisposable {
   }
 
   /** Does something, unless it is undone within the time for that. */
-  begin(title: string, total: number, work: Work): Change {
+  begin(title: string, total: number, work: ChangeWork): Change {
     const id = crypto.randomUUID();
     const change: Change = {
       id,
@@ -77,7 +77,7 @@ export class Changes implements AsyncDisposable {
     return undo !== undefined;
   }
 
-  async #run(id: string, work: Work): Promise<void> {
+  async #run(id: string, work: ChangeWork): Promise<void> {
     const undo = new AbortController();
     this.#undo.set(id, undo);
     const signal = AbortSignal.any([undo.signal, this.#closed.signal]);

@@ -1,7 +1,7 @@
 import { Message, summarize } from "../message/mod.ts";
 import { hasPayload } from "../redis/dead_letter.ts";
 import type { DeadLetter, DeadLetters } from "../redis/mod.ts";
-import { shorten } from "./words.ts";
+import { shorten } from "../units.ts";
 
 /** A dead letter as it is shown. */
 export interface DeadRow {

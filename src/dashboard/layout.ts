@@ -1,7 +1,7 @@
 import { html, raw } from "hono/html";
 import { VERSION } from "../version.ts";
 import type { Change } from "./changes.ts";
-import type { Desk, Html, Page, Part } from "./page.ts";
+import type { Desk, Html, Page, PagePart } from "./page.ts";
 import { amount, number } from "../units.ts";
 import {
   CHARTS_PATH,
@@ -150,11 +150,11 @@ export function noticePage(
 }
 
 /** The parts that every page has. */
-export function commonParts(desk: Desk): Part[] {
+export function commonParts(desk: Desk): PagePart[] {
   return [statusPart(desk), badgePart(desk), changesPart(desk)];
 }
 
-function statusPart(desk: Desk): Part {
+function statusPart(desk: Desk): PagePart {
   const { level, title } = verdictOf(desk);
   return {
     id: "status",
@@ -165,7 +165,7 @@ function statusPart(desk: Desk): Part {
   };
 }
 
-function badgePart({ survey }: Desk): Part {
+function badgePart({ survey }: Desk): PagePart {
   const count = survey.current?.queues
     .reduce((sum, { deadLetters }) => sum + deadLetters.count, 0) ?? 0;
   return {
@@ -179,7 +179,7 @@ function badgePart({ survey }: Desk): Part {
 }
 
 /** Shows what is being changed, with a way to undo it. */
-function changesPart(desk: Desk): Part {
+function changesPart(desk: Desk): PagePart {
   return {
     id: "changes",
     html: html`

@@ -38,7 +38,7 @@ export interface Desk {
 }
 
 /** A part of a page that is shown anew when it has changed. */
-export interface Part {
+export interface PagePart {
   /** The id of the element that it replaces. */
   readonly id: string;
   readonly html: Html;
@@ -55,7 +55,7 @@ export interface Page {
   parts?(
     desk: Desk,
     query: URLSearchParams,
-  ): readonly Part[] | Promise<readonly Part[]>;
+  ): readonly PagePart[] | Promise<readonly PagePart[]>;
   /** Sends what is no part once a second, such as the points of a line. */
   tick?(desk: Desk, viewer: Viewer): void;
   /** Sends what is no part when it comes; returns what ends it. */

@@ -40,7 +40,7 @@ export interface PassedLimits {
 }
 
 /** Called with each message that is kept. */
-type Listener = (message: PassedMessage) => void;
+type MessageListener = (message: PassedMessage) => void;
 
 /** An hour of what was kept and counted: small beside what the process has in hand anyway. */
 export const LIMITS: PassedLimits = {
@@ -59,7 +59,7 @@ export const LIMITS: PassedLimits = {
 export class Passed {
   readonly #limits: PassedLimits;
   readonly #messages: PassedMessage[] = [];
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<MessageListener>();
   /** Counts what has passed in each second of the last hour, by the second modulo an hour. */
   readonly #counts: Uint32Array;
   /** Tells its messages from those that were kept before the program was started anew. */
@@ -179,7 +179,7 @@ export class Passed {
   }
 
   /** Calls a listener with what passes from now on; returns what ends it. */
-  listen(listener: Listener): () => void {
+  listen(listener: MessageListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

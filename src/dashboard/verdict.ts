@@ -5,7 +5,7 @@ import { amount, span } from "../units.ts";
 import { pausedFor } from "./words.ts";
 
 /** Something that is not as it should be, and what to do about it. */
-export interface Trouble {
+export interface Concern {
   readonly level: "warning" | "failure";
   readonly text: string;
   readonly advice: string;
@@ -15,7 +15,7 @@ export interface Trouble {
 export interface Verdict {
   readonly level: "ok" | "warning" | "failure" | "unknown";
   readonly title: string;
-  readonly troubles: readonly Trouble[];
+  readonly troubles: readonly Concern[];
 }
 
 /** Messages that wait for longer are in trouble, in seconds. */
@@ -32,7 +32,7 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
   const found = findings.filter(({ status, check }) =>
     status !== "ok" && !(check === "queue" && status === "warning")
   )
-    .map(({ status, message, advice }): Trouble => ({
+    .map(({ status, message, advice }): Concern => ({
       level: status === "failure" ? "failure" : "warning",
       text: message,
       advice: advice?.replace(/(?<!\.)$/, ".") ?? "",
@@ -40,7 +40,7 @@ export function verdictOf({ survey, checkup, bus }: Desk): Verdict {
   if (reading.error !== undefined) return faultOf(reading.error);
   const isHere = (bus?.subscribers ?? 0) > 0;
   const troubles = [
-    ...reading.unread.map(({ queue, error }): Trouble => ({
+    ...reading.unread.map(({ queue, error }): Concern => ({
       level: "failure",
       text: `${queue} cannot be read: ${error.message}.`,
       advice: "This page shows it again as soon as it can.",
@@ -100,8 +100,8 @@ function faultOf(error: Error): Verdict {
 function troublesOf(
   { queue, length, consumers, age, deadLetters, pause }: QueueReading,
   isHere: boolean,
-): Trouble[] {
-  const troubles: Trouble[] = [];
+): Concern[] {
+  const troubles: Concern[] = [];
   const dead = consumers.filter(({ heartbeat }) => heartbeat === undefined);
   const alive = consumers.length - dead.length;
   if (pause !== undefined) {

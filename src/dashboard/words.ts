@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import type { Html } from "./page.ts";
 import type { QueuePause } from "../redis/mod.ts";
-import { span } from "../units.ts";
+import { shorten, span } from "../units.ts";
 
 /** Writes how long ago something was. */
 export function ago(time: number): string {
@@ -20,12 +20,6 @@ export function clock(time: number): Html {
 export function pausedFor({ since, by }: QueuePause): string {
   const seconds = Math.max(0, Date.now() / 1000 - since);
   return `is paused for ${span(seconds)}, by ${by}`;
-}
-
-/** Cuts a text that is too long, and not between the halves of a surrogate pair. */
-export function shorten(text: string, length: number): string {
-  if (text.length <= length) return text;
-  return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }
 
 /** Writes values on one line, as one would write them behind `send event`. */

@@ -95,7 +95,7 @@ export class BoundedSearch {
    */
   search(text: string): Found | undefined {
     const characters = Array.from(text, (one) => one.codePointAt(0)!);
-    const run = new Run(
+    const run = new SearchRun(
       this.#program,
       characters,
       this.#slots,
@@ -251,13 +251,13 @@ export class BoundedSearch {
 }
 
 /** Remembers what to come back to: another way, or what slots held. */
-type Memory =
+type Backtrack =
   | { readonly at: number; readonly offset: number }
   | { readonly slot: number; readonly value: number }
   | { readonly slots: Int32Array };
 
 /** One search: where it has been, and what its groups have caught. */
-class Run {
+class SearchRun {
   readonly #program: readonly Instruction[];
   readonly #text: Characters;
   readonly #visited: Visited | undefined;
@@ -280,7 +280,7 @@ class Run {
 
   /** Runs the program from a place of the text; returns where it ends, or -1. */
   from(at: number, offset: number): number {
-    const stack: Memory[] = [];
+    const stack: Backtrack[] = [];
     const mine: number[] = [];
     for (;;) {
       if (++this.#steps > MAX_STEPS) throw new SearchTooLongError();
@@ -304,7 +304,7 @@ class Run {
     }
   }
 
-  #goBack(stack: Memory[]): { at: number; offset: number } | undefined {
+  #goBack(stack: Backtrack[]): { at: number; offset: number } | undefined {
     for (;;) {
       const memory = stack.pop();
       if (memory === undefined) return undefined;
@@ -317,7 +317,7 @@ class Run {
   #step(
     instruction: Instruction,
     offset: number,
-    stack: Memory[],
+    stack: Backtrack[],
   ): readonly [at: number, offset: number] | undefined {
     switch (instruction.op) {
       case "set": {
@@ -376,7 +376,7 @@ class Run {
   #sub(
     { start, back, consumes, isNegated, next }: Instruction & { op: "sub" },
     offset: number,
-    stack: Memory[],
+    stack: Backtrack[],
   ): readonly [at: number, offset: number] | undefined {
     const slots = this.#slots.slice();
     const end = offset < back ? -1 : this.from(start, offset - back);

@@ -10,7 +10,7 @@ import { LiteralIndex } from "./literal_index.ts";
 import { foldCase } from "./python_text.ts";
 
 /** A hook of the table. */
-interface Entry<Hook> {
+interface HookEntry<Hook> {
   readonly hook: Hook;
   readonly condition: CompiledCondition;
   readonly priority: number;
@@ -30,12 +30,12 @@ export interface ChosenHook<Hook> {
 }
 
 /** The hooks that ask for something at the same place of the `args`. */
-class Place<Hook> {
+class PathIndex<Hook> {
   readonly path: readonly string[];
-  readonly #byValue = new Map<unknown, Set<Entry<Hook>>>();
-  readonly #byLiteral = new LiteralIndex<Entry<Hook>>();
+  readonly #byValue = new Map<unknown, Set<HookEntry<Hook>>>();
+  readonly #byLiteral = new LiteralIndex<HookEntry<Hook>>();
   /** Those that are found by a literal. */
-  readonly #patterns = new Set<Entry<Hook>>();
+  readonly #patterns = new Set<HookEntry<Hook>>();
 
   constructor(path: readonly string[]) {
     this.path = path;
@@ -52,7 +52,7 @@ class Place<Hook> {
       : Math.max(...literals.map((text) => this.#byLiteral.count(text)));
   }
 
-  add(entry: Entry<Hook>, { value, literals }: ConditionKey): void {
+  add(entry: HookEntry<Hook>, { value, literals }: ConditionKey): void {
     if (literals !== undefined) {
       literals.forEach((text) => this.#byLiteral.add(text, entry));
       this.#patterns.add(entry);
@@ -64,7 +64,7 @@ class Place<Hook> {
     } else entries.add(entry);
   }
 
-  delete(entry: Entry<Hook>, { value, literals }: ConditionKey): void {
+  delete(entry: HookEntry<Hook>, { value, literals }: ConditionKey): void {
     literals?.forEach((text) => this.#byLiteral.delete(text, entry));
     if (this.#patterns.delete(entry)) return;
     const entries = this.#byValue.get(asKey(value))!;
@@ -73,7 +73,7 @@ class Place<Hook> {
   }
 
   /** Calls back for each hook that asks for what an event has here. */
-  candidates(value: unknown, found: (entry: Entry<Hook>) => void): void {
+  candidates(value: unknown, found: (entry: HookEntry<Hook>) => void): void {
     this.#byValue.get(asKey(value))?.forEach(found);
     if (this.#patterns.size === 0) return;
     if (typeof value === "string") {
@@ -88,13 +88,13 @@ class Place<Hook> {
 /** The hooks on one class of events. */
 class TypeIndex<Hook> {
   /** By the first name of the path. */
-  readonly #places = new Map<string, Place<Hook>[]>();
+  readonly #places = new Map<string, PathIndex<Hook>[]>();
   /** Those that ask for a text, which in what was said is a phrase. */
-  readonly #phrases = new Set<Entry<Hook>>();
+  readonly #phrases = new Set<HookEntry<Hook>>();
   /** Those that ask for nothing that they could be found by. */
-  readonly #others = new Set<Entry<Hook>>();
+  readonly #others = new Set<HookEntry<Hook>>();
 
-  add(entry: Entry<Hook>): void {
+  add(entry: HookEntry<Hook>): void {
     // Of what a hook asks for, what the fewest others do tells most.
     let fewest = Infinity;
     for (const key of entry.condition.keys) {
@@ -113,14 +113,14 @@ class TypeIndex<Hook> {
     if (place === undefined) {
       const [first] = key.path;
       const places = this.#places.get(first!);
-      place = new Place(key.path);
+      place = new PathIndex(key.path);
       if (places === undefined) this.#places.set(first!, [place]);
       else places.push(place);
     }
     place.add(entry, key);
   }
 
-  delete(entry: Entry<Hook>): void {
+  delete(entry: HookEntry<Hook>): void {
     this.#others.delete(entry);
     this.#phrases.delete(entry);
     const { key } = entry;
@@ -134,7 +134,7 @@ class TypeIndex<Hook> {
     if (places.length === 0) this.#places.delete(first!);
   }
 
-  #placeOf({ path }: ConditionKey): Place<Hook> | undefined {
+  #placeOf({ path }: ConditionKey): PathIndex<Hook> | undefined {
     const name = path.join("\0");
     return this.#places.get(path[0]!)
       ?.find(({ path }) => path.join("\0") === name);
@@ -144,7 +144,7 @@ class TypeIndex<Hook> {
   candidates(
     args: Readonly<Record<string, unknown>>,
     withPhrases: boolean,
-    found: (entry: Entry<Hook>) => void,
+    found: (entry: HookEntry<Hook>) => void,
   ): void {
     this.#others.forEach(found);
     if (withPhrases) this.#phrases.forEach(found);
@@ -166,7 +166,7 @@ class TypeIndex<Hook> {
  */
 export class HookTable<Hook> {
   readonly #byType = new Map<string, TypeIndex<Hook>>();
-  readonly #entries = new Set<Entry<Hook>>();
+  readonly #entries = new Set<HookEntry<Hook>>();
   /** The number of hooks. */
   size = 0;
   #order = 0;
@@ -192,7 +192,7 @@ export class HookTable<Hook> {
    * @returns Removes it; any further call does nothing.
    */
   add(hook: Hook, condition: CompiledCondition, priority: number): () => void {
-    const entry: Entry<Hook> = {
+    const entry: HookEntry<Hook> = {
       hook,
       condition,
       priority,
@@ -226,7 +226,7 @@ export class HookTable<Hook> {
   choose(event: Event): ChosenHook<Hook>[] {
     const { args } = event;
     const withPhrases = hasPhrases(args.type);
-    const found: { entry: Entry<Hook>; match: EventMatch }[] = [];
+    const found: { entry: HookEntry<Hook>; match: EventMatch }[] = [];
     let score = -Infinity;
     let priority = 0;
     for (const type of typesOf(args.type)) {

@@ -69,7 +69,7 @@ export function parsePythonLiteral(text: string): unknown {
  * @param bigint Gives integers beyond 2^53 as big integers, not as doubles.
  */
 export function readPythonLiteral(text: string, bigint: boolean): unknown {
-  return new Parser(text, bigint).parse();
+  return new LiteralParser(text, bigint).parse();
 }
 
 /** As Python limits the digits of an integer. */
@@ -85,7 +85,7 @@ const CONSTANTS: ReadonlyMap<string, boolean | null> = new Map([
 ]);
 
 /** One pass from left to right; `#offset` is where it stands. */
-class Parser {
+class LiteralParser {
   readonly #text: string;
   readonly #bigint: boolean;
   #offset = 0;

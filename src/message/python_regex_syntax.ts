@@ -81,11 +81,11 @@ const MAX_NESTING = 200;
 
 /** Reads a regular expression in the syntax of Python's `re`. */
 export function parsePythonRegex(pattern: string): Expression {
-  return new Parser(pattern).parse();
+  return new RegexParser(pattern).parse();
 }
 
 /** One pass over the characters; `#offset` is where it stands. */
-class Parser {
+class RegexParser {
   readonly #pattern: string;
   readonly #characters: readonly string[];
   #offset = 0;

@@ -36,7 +36,7 @@ const OPTIONS: Rows<RedisOnceOptions, Filled> = {
   logger: LOGGER,
 };
 
-type Given = Checked<RedisOnceOptions, Filled>;
+type CheckedOptions = Checked<RedisOnceOptions, Filled>;
 
 const DONE = "done";
 
@@ -67,7 +67,7 @@ export class RedisOnce implements Once, AsyncDisposable {
   readonly #connection: Connection;
   readonly #memory: Memory;
 
-  private constructor(connection: Connection, options: Given) {
+  private constructor(connection: Connection, options: CheckedOptions) {
     this.#connection = connection;
     this.#memory = new RedisMemory(connection, options);
   }
@@ -129,7 +129,10 @@ class RedisMemory implements Memory {
   readonly #prefix: string;
   readonly #expiry: number;
 
-  constructor(connection: Connection, { expiry, lease, prefix }: Given) {
+  constructor(
+    connection: Connection,
+    { expiry, lease, prefix }: CheckedOptions,
+  ) {
     this.#connection = connection;
     this.#prefix = prefix;
     this.#expiry = expiry;

@@ -2,7 +2,7 @@ import { nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
-import type { Member } from "./heartbeat.ts";
+import type { HeartbeatMember } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   HISTORY_FUNCTIONS,
@@ -59,7 +59,7 @@ interface Asked {
  * list of this consumer until it is settled, and whoever finds that a consumer
  * has died puts its messages back.
  */
-export class AtLeastOnce extends Consumer implements Member {
+export class AtLeastOnce extends Consumer implements HeartbeatMember {
   readonly keys: QueueKeys;
   #session: Session;
   readonly #recoverer: Recoverer;

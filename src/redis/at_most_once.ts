@@ -1,7 +1,7 @@
 import { nextTurn } from "../waiting.ts";
 import { Burial } from "./burial.ts";
-import { Consumer, type Failure, TakenBatch } from "./consumer.ts";
-import { identify, type Identities } from "./history.ts";
+import { type BatchFailure, Consumer, TakenBatch } from "./consumer.ts";
+import { type BatchIdentities, identify } from "./history.ts";
 import { explainWrongType } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./rights.ts";
@@ -137,7 +137,7 @@ class PoppedBatch extends TakenBatch {
   readonly retries: readonly undefined[] = new Array<undefined>(
     this.payloads.length,
   ).fill(undefined);
-  readonly identities: Identities = {
+  readonly identities: BatchIdentities = {
     prefix: crypto.randomUUID().replaceAll("-", "").slice(0, 22),
     time: Date.now() / 1000,
     known: {},
@@ -155,8 +155,8 @@ class PoppedBatch extends TakenBatch {
   }
 
   protected override async tell(
-    failures: readonly Failure[],
-    returned: readonly Failure[],
+    failures: readonly BatchFailure[],
+    returned: readonly BatchFailure[],
   ): Promise<void> {
     const { stats } = this.consumer.options;
     const notHandled = [...failures, ...returned];

@@ -1,5 +1,5 @@
 import { retry } from "../waiting.ts";
-import type { ConsumerOptions, Failure } from "./consumer.ts";
+import type { BatchFailure, ConsumerOptions } from "./consumer.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { queueKeys } from "./queue_keys.ts";
@@ -53,7 +53,7 @@ export class Burial {
 
   /** Buries messages, or keeps them where the server refuses. Never rejects. */
   async bury(
-    failures: readonly Failure[],
+    failures: readonly BatchFailure[],
     payloads: readonly Uint8Array[],
     idOf: (index: number) => string,
   ): Promise<void> {

@@ -4,10 +4,10 @@ import type { Connection } from "./connection.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import type { DeadLetterBox } from "./dead_letter_box.ts";
-import type { Identities } from "./history.ts";
+import type { BatchIdentities } from "./history.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
 import { QueueWatch } from "./queue_watch.ts";
-import type { Missed, NamedSubscribers } from "./named_subscribers.ts";
+import type { MissedMessage, NamedSubscribers } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { Trouble } from "./trouble.ts";
@@ -50,7 +50,7 @@ export const MAX_BATCH_BYTES: number = 2 ** 20;
  * console.assert(inbox.stats().deadLettered === 1);
  * ```
  */
-export interface Failure {
+export interface BatchFailure {
   /** Which message of the batch, from 0. */
   readonly index: number;
   /**
@@ -109,8 +109,8 @@ export interface Batch {
    * acknowledged is logged, and delivered again.
    */
   settle(
-    failures?: readonly Failure[],
-    returned?: readonly Failure[],
+    failures?: readonly BatchFailure[],
+    returned?: readonly BatchFailure[],
   ): Promise<void>;
 }
 
@@ -232,7 +232,7 @@ export abstract class TakenBatch implements Batch {
   readonly payloads: readonly Uint8Array[];
   abstract readonly deliveries: readonly number[];
   abstract readonly retries: readonly (string | undefined)[];
-  abstract readonly identities: Identities;
+  abstract readonly identities: BatchIdentities;
   /** The number of bytes that the messages have together. */
   readonly bytes: number;
   /** The named subscribers of the queue. */
@@ -256,9 +256,9 @@ export abstract class TakenBatch implements Batch {
 
   /** @param missed Messages that wait for a named subscriber, whatever else becomes of them. */
   async settle(
-    failures: readonly Failure[] = [],
-    returned: readonly Failure[] = [],
-    missed: readonly Missed[] = [],
+    failures: readonly BatchFailure[] = [],
+    returned: readonly BatchFailure[] = [],
+    missed: readonly MissedMessage[] = [],
   ): Promise<void> {
     if (this.#isSettled) return;
     this.#isSettled = true;
@@ -268,9 +268,9 @@ export abstract class TakenBatch implements Batch {
 
   /** Tells the server what became of the messages, at once if that is urgent. Never rejects. */
   protected abstract tell(
-    failures: readonly Failure[],
-    returned: readonly Failure[],
-    missed: readonly Missed[],
+    failures: readonly BatchFailure[],
+    returned: readonly BatchFailure[],
+    missed: readonly MissedMessage[],
     isUrgent: boolean,
   ): Promise<void>;
 }
@@ -413,7 +413,7 @@ export abstract class Consumer {
   }
 
   /** Tells whether what is not handled for this reason becomes a dead letter. */
-  keeps(reason: Failure["reason"]): boolean {
+  keeps(reason: BatchFailure["reason"]): boolean {
     const { foreign, expired } = this.options;
     if (reason === "foreign") return foreign === "dead-letter";
     return reason !== "expired" || expired === "dead-letter";

@@ -45,7 +45,7 @@ type GivenOptions = ReturnType<
 >;
 
 /** One queue: who consumes it, and what was counted. */
-interface Source {
+interface ConsumedQueue {
   readonly queue: string;
   readonly consumer: Consumer;
   readonly control: Connection;
@@ -65,7 +65,7 @@ const GRACE = 2;
 export class Consumers {
   readonly #connections: Connection[] = [];
   readonly #heartbeats: Heartbeat[] = [];
-  readonly #sources = new Map<string, Source>();
+  readonly #sources = new Map<string, ConsumedQueue>();
   readonly #turns: Turn[] = [];
   readonly #memory: MemoryBudget;
   #stopping: Promise<void> | undefined;
@@ -211,7 +211,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
-  #all<Result>(work: (source: Source) => Result): readonly Result[] {
+  #all<Result>(work: (source: ConsumedQueue) => Result): readonly Result[] {
     return [...this.#sources.values().map(work)];
   }
 
@@ -225,11 +225,11 @@ return {redis.call('LLEN', KEYS[1]), first or false}
   ): Promise<void> {
     const { heartbeatTimeout, batchSize, logger } = options;
     const [first] = queues;
-    const sources: Source[] = [];
+    const sources: ConsumedQueue[] = [];
     const connect = async (
       key: string,
       maxReply: number,
-      consumers: () => readonly Source[],
+      consumers: () => readonly ConsumedQueue[],
     ): Promise<Connection> => {
       const connection = await Connection.connect(args, {
         logger,

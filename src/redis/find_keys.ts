@@ -8,7 +8,7 @@ const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 const INFIXES = [":processing:", ":missed:", ":dead:text:"];
 
 /** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
-interface Sender {
+interface CommandSender {
   command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply>;
 }
 
@@ -30,7 +30,7 @@ export interface FoundKeys {
  * @throws {RedisError} The connection was lost.
  */
 export async function findKeys(
-  connection: Sender,
+  connection: CommandSender,
   queues: readonly QueueKeys[],
   isWanted: () => boolean = () => true,
 ): Promise<readonly FoundKeys[]> {

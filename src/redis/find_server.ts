@@ -80,7 +80,7 @@ async function openMaster(
 }
 
 /** Answers to a question that was asked of several servers. */
-class Problems {
+class ServerErrors {
   readonly #errors: RedisError[] = [];
 
   /** Notes an error, unless it is none of Redis, or nobody waits any more. */
@@ -163,7 +163,7 @@ async function connectToMaster(
     passwordFile: undefined,
     provide: undefined,
   };
-  const problems = new Problems();
+  const problems = new ServerErrors();
   const tried = new Set<string>();
   const connect = async (
     opinion: Opinion,
@@ -285,7 +285,7 @@ export async function findSlots(
 ): Promise<readonly SlotRange[]> {
   const configured = byName(settings.cluster ?? []);
   const cluster = [...configured.keys()].join();
-  const problems = new Problems();
+  const problems = new ServerErrors();
   const nodes = new Map([...NODES.get(cluster) ?? [], ...configured]);
   for (const [name, address] of nodes) {
     try {

@@ -15,7 +15,7 @@ const AUDIT_INTERVAL = 600_000;
 const STEADY = 5;
 
 /** A consumer of one queue whose life the heartbeat shows. */
-export interface Member {
+export interface HeartbeatMember {
   readonly keys: QueueKeys;
   /**
    * Looks whether its session goes on, and after what others have left.
@@ -50,7 +50,7 @@ export interface HeartbeatOptions {
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  readonly #members = new Set<Member>();
+  readonly #members = new Set<HeartbeatMember>();
   /** The heartbeats of others, when each was seen first. */
   readonly #others = new Map<string, { beat: string; since: number }>();
   #key: string | undefined;
@@ -91,12 +91,12 @@ export class Heartbeat {
   }
 
   /** Beats for this member, too. */
-  add(member: Member): void {
+  add(member: HeartbeatMember): void {
     this.#members.add(member);
   }
 
   /** Beats for it no more; resolves when it does nothing any more. */
-  async remove(member: Member): Promise<void> {
+  async remove(member: HeartbeatMember): Promise<void> {
     this.#members.delete(member);
     await this.#beating;
   }

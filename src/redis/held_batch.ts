@@ -1,21 +1,21 @@
 import { retry } from "../waiting.ts";
 import type { Acknowledger } from "./acknowledger.ts";
-import { type Consumer, type Failure, TakenBatch } from "./consumer.ts";
+import { type BatchFailure, type Consumer, TakenBatch } from "./consumer.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {
+  type BatchIdentities,
   FIRST_TIME,
   formatHistory,
   type History,
   HISTORY_FUNCTIONS,
   identify,
-  type Identities,
-  type Identity,
   isSuspected,
   LONGEST_PAUSE,
+  type MessageIdentity,
 } from "./history.ts";
 import { type LateMessage, settleLate, tooLate } from "./late_settlement.ts";
-import { KEEP_MISSED, type Missed } from "./named_subscribers.ts";
+import { KEEP_MISSED, type MissedMessage } from "./named_subscribers.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
@@ -56,7 +56,7 @@ const FIRST_LIST = 9;
 export class HeldBatch extends TakenBatch {
   readonly deliveries: readonly number[];
   readonly retries: readonly (string | undefined)[];
-  readonly identities: Identities;
+  readonly identities: BatchIdentities;
   /** Its place in Redis. */
   readonly place: HeldPlace;
   readonly #recoverer: Recoverer;
@@ -81,7 +81,7 @@ export class HeldBatch extends TakenBatch {
     const deliveries = new Array<number>(payloads.length).fill(0);
     const retries = new Array<string | undefined>(payloads.length)
       .fill(undefined);
-    const known: Record<number, Identity> = {};
+    const known: Record<number, MessageIdentity> = {};
     for (const [index, history] of place.histories) {
       deliveries[index] = history.deliveries;
       retries[index] = history.retry;
@@ -99,9 +99,9 @@ export class HeldBatch extends TakenBatch {
 
   /** Tells the server again and again until it knows. */
   override async tell(
-    failures: readonly Failure[],
-    returned: readonly Failure[],
-    allMissed: readonly Missed[] = [],
+    failures: readonly BatchFailure[],
+    returned: readonly BatchFailure[],
+    allMissed: readonly MissedMessage[] = [],
     isUrgent = false,
   ): Promise<void> {
     const { subscribers } = this.consumer.options;
@@ -185,7 +185,7 @@ export class HeldBatch extends TakenBatch {
   }
 
   /** Decides what becomes of messages that failed. */
-  #plan(failures: readonly Failure[]): Plan {
+  #plan(failures: readonly BatchFailure[]): Plan {
     const { queue, maxDeliveries, retryPause, box } = this.consumer.options;
     const args: string[] = [];
     let retried = 0;
@@ -235,7 +235,7 @@ export class HeldBatch extends TakenBatch {
   }
 
   /** Lists the messages that stay in hand, in the words of the script that settles. */
-  #keep(returned: readonly Failure[]): readonly string[] {
+  #keep(returned: readonly BatchFailure[]): readonly string[] {
     const inOrder = returned.toSorted((a, b) => a.index - b.index);
     return inOrder.flatMap(({ index, retry }) => {
       const before = this.#history(index);
@@ -245,7 +245,7 @@ export class HeldBatch extends TakenBatch {
   }
 
   /** Gives the history of a message, with the identity that it has by now. */
-  #history(index: number): History & { readonly identity: Identity } {
+  #history(index: number): History & { readonly identity: MessageIdentity } {
     const before = this.place.histories.get(index) ?? FIRST_TIME;
     return { ...before, identity: identify(this.identities, index) };
   }
@@ -399,7 +399,7 @@ return {made, lost}
 
   #settle(
     outcome: readonly string[],
-    missed: readonly Missed[],
+    missed: readonly MissedMessage[],
   ): Promise<readonly [room: number | Room, lost: number]> {
     const { control, box, subscribers } = this.consumer.options;
     const names = [...new Set(missed.map(({ subscriber }) => subscriber))];
@@ -436,7 +436,7 @@ return {made, lost}
 
   /** Puts a message aside for a named subscriber, in the words of the script that settles. */
   #miss(
-    { index, subscriber, retry }: Missed,
+    { index, subscriber, retry }: MissedMessage,
     names: readonly string[],
   ): readonly string[] {
     const before = this.#history(index);

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 
 /** Holds what a message has for good where its sender has left it out. */
-export interface Identity {
+export interface MessageIdentity {
   /** Its id: 32 hexadecimal digits. */
   readonly id: string;
   /** When it was delivered first, in seconds since the epoch; none where the message certainly says when it was made. */
@@ -13,17 +13,20 @@ export interface Identity {
  * before, and to the others an id made of the batch and their place in it, so
  * that it costs nothing until somebody asks.
  */
-export interface Identities {
+export interface BatchIdentities {
   /** The first 22 digits of the ids; the index is the rest. */
   readonly prefix: string;
   /** When the batch was delivered, in seconds since the epoch. */
   readonly time: number;
   /** The identities of messages that came before, by index. */
-  readonly known: Readonly<Record<number, Identity>>;
+  readonly known: Readonly<Record<number, MessageIdentity>>;
 }
 
 /** Gives a message of a batch its identity. */
-export function identify(identities: Identities, index: number): Identity {
+export function identify(
+  identities: BatchIdentities,
+  index: number,
+): MessageIdentity {
   const { prefix, time, known } = identities;
   return known[index] ?? {
     id: `${prefix}${index.toString(16).padStart(10, "0")}`,
@@ -44,7 +47,7 @@ export interface History {
   /** Says who still has to get it, in words that only their author reads. */
   readonly retry?: string | undefined;
   /** Its identity, once it was delivered. */
-  readonly identity?: Identity | undefined;
+  readonly identity?: MessageIdentity | undefined;
 }
 
 /** The history of a message that was never delivered. */
@@ -129,7 +132,7 @@ export function parseNotes(text: string): BatchNotes {
   return { time, histories };
 }
 
-function parseIdentity(text: string): Identity {
+function parseIdentity(text: string): MessageIdentity {
   const [id = "", time = ""] = text.split("@");
   return time === "" ? { id } : { id, timestamp: Number(time) / 1000 };
 }

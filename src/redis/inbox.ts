@@ -10,7 +10,7 @@ import type { InboxOptions } from "./inbox_options.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
 /** A batch that stands until somebody asks for one, or it is declined. */
-interface Offer {
+interface OfferedBatch {
   readonly batch: Batch;
   readonly answer: (isTaken: boolean) => void;
 }
@@ -40,7 +40,7 @@ export class Inbox {
   #isStopped = false;
   /** In the order in which they go first. */
   #queues: readonly string[] = [];
-  readonly #offers: Offer[] = [];
+  readonly #offers: OfferedBatch[] = [];
   readonly #waiting: ((batch: Batch | undefined) => void)[] = [];
 
   private constructor(isPaused: boolean) {
@@ -181,7 +181,7 @@ export class Inbox {
     return Promise.resolve(true);
   }
 
-  #rank({ batch }: Offer): number {
+  #rank({ batch }: OfferedBatch): number {
     return this.#queues.indexOf(batch.queue);
   }
 

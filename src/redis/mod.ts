@@ -16,7 +16,7 @@ export {
 } from "./private_server.ts";
 export { RedisError } from "./redis_error.ts";
 export type { Script } from "./script.ts";
-export type { Batch, Failure, InboxStats } from "./consumer.ts";
+export type { Batch, BatchFailure, InboxStats } from "./consumer.ts";
 export {
   DEAD_LETTER_REASONS,
   type DeadLetter,

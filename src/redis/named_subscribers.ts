@@ -18,7 +18,7 @@ const LONGEST_EXPIRY = 1e9;
 const LONGEST_DELAY = 3_600_000;
 
 /** A message of a batch that a named subscriber has missed. */
-export interface Missed {
+export interface MissedMessage {
   /** Which message of the batch, from 0. */
   readonly index: number;
   /** The subscriber's name. */

@@ -112,7 +112,7 @@ const OPTIONS: Rows<QueueStatusOptions> = {
   signal: SIGNAL,
 };
 
-type Survey = [
+type StatusReply = [
   length: number,
   retrying: number,
   dead: number,
@@ -291,7 +291,7 @@ export async function readQueueStatus(
     deadBytes,
     textBytes,
     pause,
-  ] = await connection.script<Survey>(
+  ] = await connection.script<StatusReply>(
     SURVEY,
     [
       queue,

@@ -244,7 +244,7 @@ export function readRefusal(text: string): "command" | "key" {
 }
 
 /** Holds what is known of an error. */
-interface Finding {
+interface Diagnosis {
   readonly code: RedisError["code"];
   readonly reason?: string;
   readonly advice?: string | undefined;
@@ -254,7 +254,7 @@ interface Finding {
 }
 
 /** The first word of an error reply, by which Redis tells kinds of errors apart. */
-const REPLIES: Readonly<Record<string, Finding>> = {
+const REPLIES: Readonly<Record<string, Diagnosis>> = {
   WRONGPASS: {
     code: "auth",
     reason: "the server refused the user's name or password",
@@ -367,7 +367,7 @@ const CONNECTION_REASONS: Readonly<
 function classify(
   error: Error & { code?: unknown },
   user: string | undefined,
-): Finding {
+): Diagnosis {
   if (CLIENT_LOSSES.has(error.constructor.name)) {
     return { code: "connection" };
   }

@@ -292,9 +292,7 @@ export class ServerConnection {
   get #closed(): Promise<never> {
     const { signal } = this.#abort;
     return new Promise((_, reject) => {
-      const fail = (): void => reject(signal.reason);
-      if (signal.aborted) fail();
-      else signal.addEventListener("abort", fail, { once: true });
+      whenAborted(signal, () => reject(signal.reason));
     });
   }
 

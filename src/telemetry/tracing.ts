@@ -136,7 +136,7 @@ export class Processing {
  */
 export async function traceSending(
   destination: string,
-  messages: readonly Sent[],
+  messages: readonly Outgoing[],
   send: (texts: readonly (string | Uint8Array)[]) => Promise<unknown>,
 ): Promise<void> {
   if (!isTracing()) {
@@ -167,14 +167,14 @@ export async function traceSending(
 }
 
 /** A message to be sent, or what is none. */
-type Sent = Message | string | Uint8Array;
+type Outgoing = Message | string | Uint8Array;
 
-function isMessage(sent: Sent): sent is Message {
+function isMessage(sent: Outgoing): sent is Message {
   return typeof sent !== "string" && !(sent instanceof Uint8Array);
 }
 
 function write(
-  message: Sent,
+  message: Outgoing,
   carrier: Record<string, string>,
 ): string | Uint8Array {
   if (!isMessage(message)) return message;

@@ -55,7 +55,7 @@ export interface DnsMessage {
 }
 
 /** Says where a packet came from. */
-export interface Source {
+export interface PacketSource {
   /** The name of the interface on which it arrived. */
   readonly interfaceName: string;
   readonly address: string;

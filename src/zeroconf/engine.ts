@@ -1,6 +1,6 @@
 import type { Logger } from "../logger.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Send, Source } from "./dns_message.ts";
+import type { PacketSource, Send } from "./dns_message.ts";
 import { chooseInterfaces, type NetworkInterface } from "./interfaces.ts";
 import type { NetworkPlace } from "./own_records.ts";
 import { KEPT, Querier } from "./querier.ts";
@@ -162,7 +162,7 @@ export class Engine {
     this.querier.networkChanged(present, changed, hasSlept);
   }
 
-  #receive(packet: Uint8Array, source: Source): void {
+  #receive(packet: Uint8Array, source: PacketSource): void {
     const { registry, querier } = this;
     if (!mayConcern(packet, [registry.labels, querier.labels])) return;
     const message = decodeMessage(packet);
@@ -183,7 +183,7 @@ export class Engine {
    */
   #isRepeated(
     packet: Uint8Array,
-    source: Source,
+    source: PacketSource,
     isDirect: boolean,
   ): boolean {
     const now = this.clock.now();

@@ -2,7 +2,7 @@ import {
   type DnsQuestion,
   type DnsRecord,
   fold,
-  type Source,
+  type PacketSource,
 } from "./dns_message.ts";
 import type { Labels } from "./labels.ts";
 import type { RecordCache } from "./record_cache.ts";
@@ -146,7 +146,7 @@ export class Instances {
    */
   admit(
     { name: type, data, ttl }: DnsRecord & { type: "PTR" },
-    { address, unicast = false }: Source,
+    { address, unicast = false }: PacketSource,
     now: number,
   ): boolean {
     const key = fold(data);

@@ -58,7 +58,7 @@ export class OwnRecords {
   readonly #addresses = new WeakMap<Host, {
     networks: readonly NetworkInterface[];
     name: string;
-    byInterface: Map<string | undefined, Addresses>;
+    byInterface: Map<string | undefined, AddressRecords>;
   }>();
 
   /** @param networks The interfaces as they are now. */
@@ -211,7 +211,7 @@ export class OwnRecords {
   }
 
   /** They go with every answer, so they are not made anew for each. */
-  #addressesOf(host: Host, on?: string): Addresses {
+  #addressesOf(host: Host, on?: string): AddressRecords {
     const networks = this.#networks();
     const { name } = host.prober;
     let known = this.#addresses.get(host);
@@ -313,7 +313,7 @@ interface Made {
   readonly unique: readonly DnsRecord[];
 }
 
-interface Addresses {
+interface AddressRecords {
   readonly own: readonly DnsRecord[];
   /** With the record that says that there are no others. */
   readonly complete: readonly DnsRecord[];

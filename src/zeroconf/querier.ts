@@ -3,9 +3,9 @@ import {
   type DnsQuestion,
   type DnsRecord,
   fold,
+  type PacketSource,
   recordKey,
   type Send,
-  type Source,
 } from "./dns_message.ts";
 import { channelOf } from "./interfaces.ts";
 import { Instances } from "./instances.ts";
@@ -231,7 +231,7 @@ export class Querier {
   }
 
   /** Takes in a packet. */
-  receive(message: ReceivedMessage, source: Source): void {
+  receive(message: ReceivedMessage, source: PacketSource): void {
     if (this.#series.size === 0) return;
     if (message.type === "query") this.#receiveQuery(message, source);
     else if (this.#isWelcome(source)) this.#receiveResponse(message, source);
@@ -239,7 +239,7 @@ export class Querier {
   }
 
   /** A direct answer is taken only where one was asked for (section 5.4). */
-  #isWelcome({ unicast }: Source): boolean {
+  #isWelcome({ unicast }: PacketSource): boolean {
     return !unicast ||
       this.#options.clock.now() - this.#askedUnicastAt < 2 * RECENT;
   }
@@ -248,7 +248,7 @@ export class Querier {
    * A question of another host may stand for our own (section 7.3), unless it
    * keeps others from telling what only that host knows.
    */
-  #receiveQuery(message: ReceivedMessage, source: Source): void {
+  #receiveQuery(message: ReceivedMessage, source: PacketSource): void {
     const { interfaceName, address } = source;
     const now = this.#options.clock.now();
     this.#instances.noteAlive(address, now);
@@ -276,7 +276,7 @@ export class Querier {
   /** Notes what others ask for, since somebody ought to answer (section 10.5). */
   #noteAsked(
     { questions, answers }: ReceivedMessage,
-    { interfaceName }: Source,
+    { interfaceName }: PacketSource,
     now: number,
   ): void {
     const known = new Set(answers.map(recordKey));
@@ -303,7 +303,7 @@ export class Querier {
     }
   }
 
-  #receiveResponse(message: ReceivedMessage, source: Source): void {
+  #receiveResponse(message: ReceivedMessage, source: PacketSource): void {
     const now = this.#options.clock.now();
     const records = [...message.answers, ...message.additionals];
     const take = (record: DnsRecord, names: Iterable<string>): void => {

@@ -1,4 +1,9 @@
-import { dataKey, type DnsRecord, fold, type Source } from "./dns_message.ts";
+import {
+  dataKey,
+  type DnsRecord,
+  fold,
+  type PacketSource,
+} from "./dns_message.ts";
 
 /** Parts of a lifetime after which a record is asked for again (RFC 6762, section 5.2). */
 const RENEWALS = [0.8, 0.85, 0.9, 0.95];
@@ -80,7 +85,7 @@ export class RecordCache {
    */
   add(
     record: DnsRecord,
-    { interfaceName, address }: Source,
+    { interfaceName, address }: PacketSource,
     now: number,
   ): boolean {
     const target = record.type === "PTR" ? record.data : "";

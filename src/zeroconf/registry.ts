@@ -3,9 +3,9 @@ import type { Clock } from "./clock.ts";
 import {
   type DnsRecord,
   fold,
+  type PacketSource,
   recordKey,
   type Send,
-  type Source,
 } from "./dns_message.ts";
 import type { NetworkInterface } from "./interfaces.ts";
 import type { Labels } from "./labels.ts";
@@ -171,7 +171,7 @@ export class Registry {
   }
 
   /** Deals with a packet. */
-  receive(message: ReceivedMessage, source: Source): void {
+  receive(message: ReceivedMessage, source: PacketSource): void {
     if (this.#records.services.size === 0) return;
     if (message.type === "response") {
       const records = [...message.answers, ...message.additionals];

@@ -2,9 +2,9 @@ import type { Clock } from "./clock.ts";
 import {
   type DnsQuestion,
   type DnsRecord,
+  type PacketSource,
   recordKey,
   type Send,
-  type Source,
 } from "./dns_message.ts";
 import { channelOf } from "./interfaces.ts";
 import type { OwnRecords } from "./own_records.ts";
@@ -60,7 +60,7 @@ export class Responder {
   }
 
   /** Deals with a query, once the rest of its known answers has come (section 7.2). */
-  receive(message: ReceivedMessage, source: Source): void {
+  receive(message: ReceivedMessage, source: PacketSource): void {
     const { id, questions, answers, authorities, truncated } = message;
     const from = `${source.address} ${source.port} ${source.interfaceName}`;
     const earlier = this.#incomplete.get(from);
@@ -87,7 +87,7 @@ export class Responder {
    * it says too weakly of our records is put right: that they are over (section
    * 10.1), or that they live less than half as long as they do (section 6.6).
    */
-  heard(records: readonly DnsRecord[], source: Source): void {
+  heard(records: readonly DnsRecord[], source: PacketSource): void {
     const { interfaceName: on, address } = source;
     for (const { channel, said } of this.#waiting) {
       // Whoever asked may hear one IP version only.
@@ -121,7 +121,7 @@ export class Responder {
     this.#postponed.clear();
   }
 
-  #plan(query: Query, source: Source): void {
+  #plan(query: Query, source: PacketSource): void {
     const { interfaceName: on } = source;
     const answers = this.#answersTo(query, on);
     if (answers.length === 0) return;
@@ -186,7 +186,7 @@ export class Responder {
     });
   }
 
-  #send(answers: readonly DnsRecord[], on: string, to?: Source): void {
+  #send(answers: readonly DnsRecord[], on: string, to?: PacketSource): void {
     for (const packet of this.#pack(answers, on)) {
       if (to === undefined) {
         this.noteSent([...packet.answers, ...packet.additionals], on);
@@ -199,7 +199,7 @@ export class Responder {
   #answerSimply(
     { id, questions }: Query,
     answers: readonly DnsRecord[],
-    source: Source,
+    source: PacketSource,
   ): void {
     const packets = this.#pack(answers, source.interfaceName);
     const simple = (record: DnsRecord): DnsRecord => ({

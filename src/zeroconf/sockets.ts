@@ -2,7 +2,7 @@ import type { Buffer } from "node:buffer";
 import type { RemoteInfo, Socket } from "node:dgram";
 // Loaded with the first socket, as most programs are not on the network.
 import defer * as dgram from "node:dgram";
-import type { Send, Source } from "./dns_message.ts";
+import type { PacketSource, Send } from "./dns_message.ts";
 import {
   allInterfaces,
   isLinkLocal,
@@ -54,7 +54,7 @@ export interface SocketsOptions {
   warn(text: string, error?: unknown): void;
   debug(text: string, error?: unknown): void;
   /** Called with every packet that may be meant for us. */
-  onPacket(packet: Uint8Array, source: Source): void;
+  onPacket(packet: Uint8Array, source: PacketSource): void;
   /**
    * Called when interfaces came, went or changed.
    *

@@ -3,7 +3,7 @@ import { formatDocPage } from "@optique/core/doc";
 import { getDocPageSync } from "@optique/core/parser";
 import config from "../../deno.json" with { type: "json" };
 import { VERSION } from "../../mod.ts";
-import { oneOf } from "../../src/cli/command.ts";
+import { anyCommand } from "../../src/cli/command.ts";
 import { loadCommands } from "../../src/cli/main.ts";
 import { parseCommandLine } from "../../src/cli/parse_command_line.ts";
 import { runProgram } from "../programs.ts";
@@ -41,7 +41,7 @@ Deno.test("every command has a help text with an example that can be read", () =
   assert.ok(NAMES.includes("listen") && NAMES.includes("send request"));
   for (const name of NAMES) {
     const words = name.split(" ");
-    const page = getDocPageSync(oneOf(COMMANDS), words)!;
+    const page = getDocPageSync(anyCommand(COMMANDS), words)!;
     const help = formatDocPage("platypush-redis", page);
     const [, examples = ""] = help.split("\nExamples:\n");
     assert.match(

@@ -9,7 +9,7 @@ import {
 } from "@optique/core/completion";
 import { suggestSync } from "@optique/core/parser";
 import { completionWords } from "../../scripts/completions.ts";
-import { oneOf } from "../../src/cli/command.ts";
+import { anyCommand } from "../../src/cli/command.ts";
 import { complete } from "../../src/cli/complete.ts";
 import words from "../../src/cli/completion_words.json" with { type: "json" };
 import { loadCommands } from "../../src/cli/main.ts";
@@ -130,7 +130,7 @@ Deno.test("the words to complete are those that the commands take", async () => 
 });
 
 Deno.test("a word is completed as the library would, in each shell, without loading it", async () => {
-  const parser = oneOf(await loadCommands([]));
+  const parser = anyCommand(await loadCommands([]));
   const shells: Record<string, ShellCompletion> = { bash, zsh, fish, nu, pwsh };
   const cases = [
     ["li"],

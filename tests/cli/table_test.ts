@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Event, Inbox } from "../../mod.ts";
-import { displayWidth, shorten, table } from "../../src/cli/table.ts";
+import { cutToWidth, displayWidth, table } from "../../src/cli/table.ts";
 import { messageLine } from "../../src/cli/listen.ts";
 import { painter } from "../../src/cli/print.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
@@ -42,17 +42,17 @@ Deno.test("displayWidth counts the columns of a terminal", () => {
   }
 });
 
-Deno.test("shorten leaves what fits, and never takes more columns or half a sign", () => {
-  assert.equal(shorten("漢字", 4), "漢字");
-  assert.equal(shorten("漢字漢字", 5), "漢字…");
-  assert.equal(shorten("漢字漢字", 4), "漢…");
-  assert.equal(shorten("hall", 0), "");
+Deno.test("cutToWidth leaves what fits, and never takes more columns or half a sign", () => {
+  assert.equal(cutToWidth("漢字", 4), "漢字");
+  assert.equal(cutToWidth("漢字漢字", 5), "漢字…");
+  assert.equal(cutToWidth("漢字漢字", 4), "漢…");
+  assert.equal(cutToWidth("hall", 0), "");
   const sign = fc.constantFrom("a", "漢", "💡", "𠀀", "👩‍👩‍👧", "é", "ｱ", " ");
   fc.assert(fc.property(
     fc.array(sign, { maxLength: 30 }),
     fc.integer({ min: 0, max: 40 }),
     (signs, width) => {
-      const short = shorten(signs.join(""), width);
+      const short = cutToWidth(signs.join(""), width);
       assert.ok(displayWidth(short) <= width, short);
       assert.ok(short.isWellFormed(), short);
     },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Failure } from "../../src/redis/mod.ts";
+import type { BatchFailure } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -15,7 +15,7 @@ Deno.test("Handlers that throw, hang or are slow hold up nobody else", async () 
     { retryPause: 0.05 },
     (batch) => {
       const numbers = batch.payloads.map(numberOf);
-      const failures: Failure[] = [];
+      const failures: BatchFailure[] = [];
       for (const [index, number] of numbers.entries()) {
         if (number % 1000 === 7) {
           const error = new Error(`cannot handle ${number}`);

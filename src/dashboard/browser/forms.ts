@@ -1,7 +1,7 @@
 import { localTimes, morph, readHtml } from "./morph.ts";
 
 /** Answers a change, from the server. */
-interface Answer {
+interface ChangeReply {
   readonly message?: string;
   /** The mistakes in what was typed, by the names of the fields. */
   readonly problems?: Readonly<Record<string, string>>;
@@ -29,7 +29,7 @@ export function toast(text: string, failed = false): void {
 export async function post(
   url: string,
   body: FormData,
-): Promise<Answer | undefined> {
+): Promise<ChangeReply | undefined> {
   try {
     const response = await fetch(url, { method: "POST", body });
     if (response.redirected || response.status === 401) {
@@ -38,7 +38,9 @@ export async function post(
     }
     const text = await response.text();
     const isJson = response.headers.get("content-type")?.includes("json");
-    const answer: Answer = isJson ? JSON.parse(text) : { message: text.trim() };
+    const answer: ChangeReply = isJson
+      ? JSON.parse(text)
+      : { message: text.trim() };
     if (answer.message) toast(answer.message, !response.ok);
     return response.ok ? answer : undefined;
   } catch {
@@ -145,7 +147,7 @@ function showProblems(
 
 function showAnswer(
   output: HTMLElement,
-  { title, failed, value }: NonNullable<Answer["shown"]>,
+  { title, failed, value }: NonNullable<ChangeReply["shown"]>,
 ): void {
   const head = document.createElement("strong");
   head.textContent = title;

@@ -2,7 +2,7 @@ import { html } from "hono/html";
 import type { Context } from "hono";
 import { Message } from "../../message/mod.ts";
 import { hasPayload, isWhole } from "../../redis/dead_letter.ts";
-import { amount, number, size } from "../../units.ts";
+import { amount, number, shorten, size } from "../../units.ts";
 import {
   type DeadGroup,
   type DeadQuery,
@@ -12,8 +12,8 @@ import {
   readDead,
   withTokens,
 } from "../dead_view.ts";
-import type { Desk, Html, Page, Part } from "../page.ts";
-import { ago, chip, clock, shorten, typeChip } from "../words.ts";
+import type { Desk, Html, Page, PagePart } from "../page.ts";
+import { ago, chip, clock, typeChip } from "../words.ts";
 
 /** So many are shown at first, and more with each click. */
 const ROWS = 50;
@@ -51,7 +51,7 @@ export const deadPage: Page = {
     const state = stateOf(desk);
     if (state === undefined) return [];
     const key = JSON.stringify([state, query.toString()]);
-    const views = VIEWS.get(desk) ?? new Map<string, Part[]>();
+    const views = VIEWS.get(desk) ?? new Map<string, PagePart[]>();
     VIEWS.set(desk, views);
     const known = views.get(key);
     if (known !== undefined) return known;
@@ -79,7 +79,7 @@ export const deadPage: Page = {
 };
 
 /** Keeps what was shown last, so that the letters are only read when something has changed. */
-const VIEWS = new WeakMap<Desk, Map<string, Part[]>>();
+const VIEWS = new WeakMap<Desk, Map<string, PagePart[]>>();
 const MAX_VIEWS = 8;
 /** Ages are shown anew after so many seconds. */
 const REPEAT = 10;

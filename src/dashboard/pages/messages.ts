@@ -4,8 +4,8 @@ import { readFilter, type Wanted } from "../read_filter.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";
-import { number } from "../../units.ts";
-import { chip, clock, oneLine, shorten, typeChip } from "../words.ts";
+import { number, shorten } from "../../units.ts";
+import { chip, clock, oneLine, typeChip } from "../words.ts";
 
 /** So many rows are shown at first, and kept by the browser. */
 const ROWS = 200;

@@ -1,7 +1,7 @@
 import { html } from "hono/html";
 import type { Finding } from "../../doctor/mod.ts";
 import type { Viewer } from "../live.ts";
-import type { Desk, Html, Page, Part } from "../page.ts";
+import type { Desk, Html, Page, PagePart } from "../page.ts";
 import type { QueueReading } from "../survey.ts";
 import { number, size, span } from "../../units.ts";
 import { verdictOf } from "../verdict.ts";
@@ -64,7 +64,7 @@ function rateHead(desk: Desk): Html {
   }</h2>${ratePart(desk).html}</div>`;
 }
 
-function ratePart(desk: Desk): Part {
+function ratePart(desk: Desk): PagePart {
   const recent = desk.passed.rates(5);
   const [value, note] = desk.bus === undefined
     ? [
@@ -115,7 +115,7 @@ function lineOf(desk: Desk): Html {
 
 const SIGNS = { ok: "✓", warning: "!", failure: "✕", unknown: "…" } as const;
 
-function verdictPart(desk: Desk): Part {
+function verdictPart(desk: Desk): PagePart {
   const { level, title, troubles } = verdictOf(desk);
   return {
     id: "verdict",
@@ -148,7 +148,7 @@ function sum(
   return queues.reduce((total, queue) => total + of(queue), 0);
 }
 
-function tilesPart({ survey, bus, path }: Desk): Part {
+function tilesPart({ survey, bus, path }: Desk): PagePart {
   const { queues = [], server, error } = survey.current ?? {};
   const known = survey.current !== undefined && error === undefined;
   const show = (value: number): string => known ? number(value) : "–";
@@ -217,7 +217,7 @@ function tilesPart({ survey, bus, path }: Desk): Part {
   };
 }
 
-function consumersPart({ survey }: Desk): Part {
+function consumersPart({ survey }: Desk): PagePart {
   const queues = survey.current?.queues ?? [];
   const rows = queues.flatMap(({ queue, consumers }) =>
     consumers.map((consumer) => ({ queue, ...consumer }))
@@ -260,7 +260,7 @@ function consumersPart({ survey }: Desk): Part {
   };
 }
 
-function findingsPart({ checkup, survey }: Desk): Part {
+function findingsPart({ checkup, survey }: Desk): PagePart {
   const findings = checkup.findings;
   const { server } = survey.current ?? {};
   return {

@@ -1,8 +1,8 @@
 import { html, raw } from "hono/html";
 import type { Peer } from "../peers.ts";
-import type { Desk, Html, Page, Part } from "../page.ts";
-import { amount } from "../../units.ts";
-import { ago, chip, shorten } from "../words.ts";
+import type { Desk, Html, Page, PagePart } from "../page.ts";
+import { amount, shorten } from "../../units.ts";
+import { ago, chip } from "../words.ts";
 
 /** The page with who is on the network. */
 export const peersPage: Page = {
@@ -38,7 +38,7 @@ export const peersPage: Page = {
   },
 };
 
-function peersPart(desk: Desk): Part {
+function peersPart(desk: Desk): PagePart {
   const { known, problem, isLooking } = desk.peers;
   return {
     id: "peers",

@@ -1,6 +1,6 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
-import type { Desk, Html, Page, Part } from "../page.ts";
+import type { Desk, Html, Page, PagePart } from "../page.ts";
 import type { QueueReading, UnreadQueue } from "../survey.ts";
 import { amount, number, span } from "../../units.ts";
 import { chip, pausedFor, stepsOf } from "../words.ts";
@@ -75,7 +75,7 @@ function lineOf({ queues, survey }: Desk): Html {
   `;
 }
 
-function queuesPart(desk: Desk): Part {
+function queuesPart(desk: Desk): PagePart {
   const { survey, queues } = desk;
   const reading = survey.current;
   const rows = reading?.queues ?? [];

@@ -11,7 +11,7 @@ const CLEAR = "\r\x1b[K";
  * again: a bar where the whole is known, and what is told besides. Elsewhere it
  * shows nothing.
  */
-export class Progress implements Disposable {
+export class ProgressLine implements Disposable {
   readonly #isShown = Deno.stderr.isTerminal();
   #drawn: number;
   #isDrawn = false;
