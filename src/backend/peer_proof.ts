@@ -14,7 +14,7 @@ import {
   type Statement,
 } from "./identity.ts";
 import type { PeerAccess, PeerOptions } from "./peer_access.ts";
-import { isPinned, pinCertificate } from "./pinned_certificate.ts";
+import { isPinned, pinCertificate } from "./pin_certificate.ts";
 
 /**
  * Questions to a peer who it is, and the answers, through the peer's Redis; the

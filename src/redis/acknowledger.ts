@@ -3,7 +3,7 @@ import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
-import { settleLate, tooLate } from "./late_settlement.ts";
+import { settleLate, tooLate } from "./settle_late.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { amount } from "../units.ts";

@@ -17,7 +17,7 @@ import type { QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isNumber, isPayload } from "./reply_shape.ts";
-import { checkRights } from "./rights.ts";
+import { checkRights } from "./check_rights.ts";
 import { defineMove } from "./script.ts";
 import { Session } from "./session.ts";
 import {

@@ -4,7 +4,7 @@ import { type BatchFailure, Consumer, TakenBatch } from "./consumer.ts";
 import { type BatchIdentities, identify } from "./history.ts";
 import { explainWrongType } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
-import { checkRights } from "./rights.ts";
+import { checkRights } from "./check_rights.ts";
 
 /** The first batch is small, since nobody knows yet how large messages are. */
 const FIRST_COUNT = 16;

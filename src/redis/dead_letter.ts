@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
 import { queueKeys } from "./queue_keys.ts";
-import { withoutToken } from "./shown.ts";
+import { withoutToken } from "./without_secrets.ts";
 
 /** Listed by key, so that the compiler finds one that is missing here. */
 const REASONS: Readonly<Record<DeadLetter["reason"], true>> = {

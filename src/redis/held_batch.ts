@@ -14,7 +14,7 @@ import {
   LONGEST_PAUSE,
   type MessageIdentity,
 } from "./history.ts";
-import { type LateMessage, settleLate, tooLate } from "./late_settlement.ts";
+import { type LateMessage, settleLate, tooLate } from "./settle_late.ts";
 import { KEEP_MISSED, type MissedMessage } from "./named_subscribers.ts";
 import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";

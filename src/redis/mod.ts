@@ -13,7 +13,7 @@ export {
   type PrivateRedis,
   startRedis,
   type StartRedisOptions,
-} from "./private_server.ts";
+} from "./start_redis.ts";
 export { RedisError } from "./redis_error.ts";
 export type { Script } from "./script.ts";
 export type { Batch, BatchFailure, InboxStats } from "./consumer.ts";
@@ -30,7 +30,7 @@ export {
   pauseQueue,
   type PauseQueueOptions,
   resumeQueue,
-} from "./queue_pause.ts";
+} from "./pause_queue.ts";
 export type { QueuePause } from "./queue_watch.ts";
 export {
   type QueueStatus,

@@ -6,7 +6,7 @@ import {
 } from "../../src/redis/mod.ts";
 import { runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { installCommand } from "../../src/redis/private_server.ts";
+import { installCommand } from "../../src/redis/start_redis.ts";
 import { until } from "../until.ts";
 import { Program } from "../programs.ts";
 import { exists } from "../exists.ts";

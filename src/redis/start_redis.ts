@@ -6,7 +6,7 @@ import { BriefConnection } from "./brief_connection.ts";
 import { RedisError } from "./redis_error.ts";
 import { formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
-import { withoutSecrets } from "./shown.ts";
+import { withoutSecrets } from "./without_secrets.ts";
 
 /** Says which program {@linkcode startRedis} starts, where it listens and where its data stay. */
 export interface StartRedisOptions {
