@@ -102,6 +102,51 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
 
+  /** The name of its session. */
+  get name(): string {
+    return this.#session.name;
+  }
+
+  get isQuiet(): boolean {
+    const mayBeLate = performance.now() - this.#lostAt <= LATE * 1000;
+    return this.#session.known.size === 0 && !mayBeLate &&
+      !this.watch.isPaused && this.options.subscribers.names.length === 0;
+  }
+
+  /**
+   * Starts consumers of one process that share a connection, after another one.
+   *
+   * @throws {RedisError} Something is wrong with one of them; which it is, and
+   * what, is found out when each starts alone.
+   */
+  static async startTogether(consumers: readonly AtLeastOnce[]): Promise<void> {
+    const [first, ...others] = consumers.map((consumer) => ({
+      session: consumer.#session,
+      options: consumer.options,
+    }));
+    const { control } = first!.options;
+    // From here on the server tells of changes.
+    for (const consumer of consumers) consumer.takeNews();
+    const [found] = await Promise.all([
+      control.command<number>(
+        [
+          "EXISTS",
+          ...consumers.flatMap(({ keys: { queue, paused, delayed } }) => [
+            queue,
+            paused,
+            delayed,
+          ]),
+        ],
+        { isReply: isNumber },
+      ),
+      first!.session.join(first!.options, others),
+    ]);
+    for (const consumer of consumers) consumer.options.heartbeat.add(consumer);
+    if (found === 0) return;
+    for (const consumer of consumers) consumer.ring();
+    await Promise.all(consumers.map(({ watch }) => watch.look()));
+  }
+
   override onReconnect(): void {
     super.onReconnect();
     this.#lostAt = performance.now();

@@ -12,7 +12,7 @@ import {
   MAX_BATCH_BYTES,
   type OnBatch,
 } from "./consumer.ts";
-import { Heartbeat } from "./heartbeat.ts";
+import { Heartbeat, inParts } from "./heartbeat.ts";
 import {
   type FilledInboxOption,
   INBOX_OPTIONS,
@@ -265,7 +265,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     });
     const isShared = isTold && queues.length > 1;
     const user = parseRedisArgs(args).username ?? "default";
-    const add = async (queue: string): Promise<void> => {
+    const add = async (queue: string): Promise<ConsumedQueue> => {
       const stats = emptyStats();
       const rank = order.get(queue)!;
       const blocking = isShared ? control : await connect(
@@ -318,15 +318,34 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       for (const key of consumer.watch.keys) {
         byKey.set(key, () => consumer.watch.lookSoon());
       }
-      const source = { queue, consumer, control, stats };
       if (options.paused) await consumer.pause();
-      await this.#insist(() => consumer.start(), options, logger);
+      return { queue, consumer, control, stats };
+    };
+    const start = async (source: ConsumedQueue): Promise<void> => {
+      await this.#insist(() => source.consumer.start(), options, logger);
       sources.push(source);
+    };
+    const startAll = async (all: readonly ConsumedQueue[]): Promise<void> => {
+      const consumers = all.map(({ consumer }) => consumer)
+        .filter((consumer) => consumer instanceof AtLeastOnce);
+      if (isShared && consumers.length === all.length) {
+        const isStarted = await AtLeastOnce.startTogether(consumers)
+          .then(() => true, () => false);
+        if (isStarted) return void sources.push(...all);
+        for (const consumer of consumers) consumer.ring();
+      }
+      const started = await Promise.allSettled(all.map(start));
+      const refused = started.find(({ status }) => status === "rejected");
+      if (refused?.status === "rejected") throw refused.reason;
     };
     // The first one lets the server know the scripts.
     const added = [
-      ...await Promise.allSettled([add(first!)]),
-      ...await Promise.allSettled(queues.slice(1).map(add)),
+      ...await Promise.allSettled([add(first!).then(start)]),
+      ...await Promise.allSettled(
+        inParts(queues.slice(1)).map(async (part) =>
+          await startAll(await Promise.all(part.map(add)))
+        ),
+      ),
     ];
     sources.sort((a, b) => order.get(a.queue)! - order.get(b.queue)!);
     for (const source of sources) this.#sources.set(source.queue, source);

@@ -4,7 +4,8 @@ import type { Connection } from "./connection.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
-import { isText } from "./reply_shape.ts";
+import { isNumber, isText } from "./reply_shape.ts";
+import { defineScript } from "./script.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The number of times that a process beats before others take it for dead. */
@@ -13,10 +14,16 @@ const BEATS = 2.5;
 const AUDIT_INTERVAL = 600_000;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
+/** So many queues are asked about, or looked at, at a time. */
+const AT_A_TIME = 50;
 
 /** A consumer of one queue whose life the heartbeat shows. */
 export interface HeartbeatMember {
   readonly keys: QueueKeys;
+  /** The name that its session has at the moment. */
+  readonly name: string;
+  /** True while only what is on the server can concern it. */
+  readonly isQuiet: boolean;
   /**
    * Looks whether its session goes on, and after what others have left.
    *
@@ -171,7 +178,62 @@ export class Heartbeat {
     if (performance.now() >= this.#auditAt) await this.#audit();
     if (found === before && stale.length === 0 && !this.#isDoubtful) return;
     this.#isDoubtful = false;
-    await Promise.all([...this.#members].map((member) => member.look(stale)));
+    const failures: unknown[] = [];
+    for (const members of inParts([...this.#members])) {
+      const looks = await Promise.allSettled(
+        (await this.#concerned(members)).map((member) => member.look(stale)),
+      );
+      for (const look of looks) {
+        if (look.status === "rejected") failures.push(look.reason);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** Tells in which queues there is something that a look is for. */
+  static readonly #SURVEY = defineScript(`
+-- It declares no keys, since the queues may be in different slots.
+-- ARGV[1]  the key of the process' heartbeat
+-- ARGV[2…] of each queue: the consumer, and the start of the queue's keys
+-- Returns the places of those queues, from 0.
+local found = {}
+local isBeating = redis.call('EXISTS', ARGV[1]) == 1
+for at = 2, #ARGV, 2 do
+  local consumer, start = ARGV[at], ARGV[at + 1]
+  local isQuiet = isBeating
+    and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
+    and redis.call('HLEN', start .. 'consumers') == 1
+    and redis.call('EXISTS', start .. 'processing:' .. consumer, start .. 'retry',
+      start .. 'dead', start .. 'dead:front', start .. 'dead:text',
+      start .. 'subscribers', start .. 'paused', start .. 'delayed') == 0
+  if not isQuiet then found[#found + 1] = at / 2 - 1 end
+end
+return found
+`);
+
+  /** Gives those of many members that have to look; one looks at once. */
+  async #concerned(
+    members: readonly HeartbeatMember[],
+  ): Promise<readonly HeartbeatMember[]> {
+    const quiet = members.filter(({ isQuiet }) => isQuiet);
+    if (quiet.length < 2) return members;
+    const found = await this.#options.control.script<number[]>(
+      Heartbeat.#SURVEY,
+      [],
+      [
+        this.#key!,
+        ...quiet.flatMap(({ name, keys }) => [name, keys.start]),
+      ],
+      { isReply: (reply) => Array.isArray(reply) && reply.every(isNumber) },
+    ).catch((error: RedisError) => {
+      // Each look says for itself what it may not do.
+      if (isLoss(error)) throw error;
+      return quiet.keys();
+    });
+    const concerned = new Set(members);
+    for (const member of quiet) concerned.delete(member);
+    for (const at of found) concerned.add(quiet[at]!);
+    return [...concerned];
   }
 
   /**
@@ -248,6 +310,14 @@ export class Heartbeat {
     for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
     this.#isDoubtful = true;
   }
+}
+
+/** Parts a list so that not too much is on its way at once. */
+export function inParts<Item>(list: readonly Item[]): readonly Item[][] {
+  return Array.from(
+    { length: Math.ceil(list.length / AT_A_TIME) },
+    (_, at) => list.slice(at * AT_A_TIME, (at + 1) * AT_A_TIME),
+  );
 }
 
 /**

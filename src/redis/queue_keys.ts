@@ -10,6 +10,8 @@ const SLOTS = 16384;
 export interface QueueKeys {
   /** The list with the messages that wait. */
   readonly queue: string;
+  /** The start of all other keys. */
+  readonly start: string;
   /** A hash of this consumer: the number of each batch in hand to how its messages were delivered before. */
   readonly processing: string;
   /** The start of the keys of this consumer's batches, one list each. */
@@ -59,6 +61,7 @@ export function queueKeys(queue: string, consumer: string): QueueKeys {
   const prefix = hasTag(queue) || queue.includes("}") ? queue : `{${queue}}`;
   return {
     queue,
+    start: `${prefix}:`,
     processing: `${prefix}:processing:${consumer}`,
     batch: `${prefix}:processing:${consumer}:`,
     allProcessing: `${prefix}:processing:`,

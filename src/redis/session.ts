@@ -4,6 +4,12 @@ import { explainWrongType, type QueueKeys, queueKeys } from "./queue_keys.ts";
 import { isTexts } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
+/** A session that joins, and whose it is. */
+export interface Joining {
+  readonly session: Session;
+  readonly options: ConsumerOptions;
+}
+
 /** One life of a consumer: from joining until it leaves or is taken for dead. */
 export class Session {
   /** The part of its name that no other session has. */
@@ -72,47 +78,70 @@ export class Session {
     return `${this.token}${number.toString(16).padStart(14, "0")}`;
   }
 
-  /** Enters the session into the hash of the queue's consumers. */
+  /** Enters sessions into the hashes of their queues' consumers. */
   static readonly #JOIN = defineScript(`
--- KEYS[1]  the queue
--- KEYS[2]  the hash of the queue's consumers
--- KEYS[3]  the consumer's heartbeat
--- KEYS[4…] the hash of the histories, the sorted set of the messages that pause,
---          the list of the dead letters, the hash of the named subscribers
--- ARGV[1]  the consumer
--- ARGV[2]  the key of the process' heartbeat
--- ARGV[3]  what that holds
--- ARGV[4]  after how many milliseconds without a heartbeat it is dead
--- ARGV[5]  the start of the keys of the heartbeats
+-- KEYS     all that is named below of one session; none where several join, since
+--          a server that tells of changes notes all of them with each look
+-- ARGV[1]  the key of the process' heartbeat
+-- ARGV[2]  what that holds
+-- ARGV[3]  after how many milliseconds without a heartbeat it is dead
+-- ARGV[4…] of each session: the consumer, its queue, and the start of other keys
 -- It also touches the heartbeats of the other consumers, whose keys are made from
 -- ARGV and lie in the same slot.
--- Returns the names of the named subscribers.
-for at, expected in ipairs({'list', 'hash', 'string', 'hash', 'zset', 'list', 'hash'}) do
-  local kind = redis.call('TYPE', KEYS[at]).ok
-  if kind ~= 'none' and kind ~= expected then
-    return {err = 'WRONGTYPE the key "' .. KEYS[at] .. '" is a ' .. kind ..
-      ', but has to be a ' .. expected}
-  end
-end
+-- Returns the names of the named subscribers of each queue.
 ${HEARTBEAT_FUNCTIONS}
--- A server that is out of memory refuses a script's first write if that needs
--- memory, but not the later ones: so the first one frees some.
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], 'alive')
-redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
-if KEYS[3] ~= ARGV[2] then redis.call('SET', KEYS[3], '=' .. ARGV[2]) end
-poke(KEYS[2], ARGV[5], ARGV[1])
-return redis.call('HKEYS', KEYS[7])
+for at = 4, #ARGV, 3 do
+  local consumer, queue, start = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local types = {
+    [queue] = 'list', [start .. 'consumers'] = 'hash',
+    [start .. 'consumer:' .. consumer] = 'string', [start .. 'deliveries'] = 'hash',
+    [start .. 'retry'] = 'zset', [start .. 'dead'] = 'list',
+    [start .. 'subscribers'] = 'hash'
+  }
+  for key, expected in pairs(types) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'none' and kind ~= expected then
+      return {err = 'WRONGTYPE the key "' .. key .. '" is a ' .. kind ..
+        ', but has to be a ' .. expected}
+    end
+  end
+  -- Whoever may not change the queue is to learn it before anything is taken.
+  redis.call('LTRIM', queue, 0, -1)
+end
+local names = {}
+for at = 4, #ARGV, 3 do
+  local consumer, start = ARGV[at], ARGV[at + 2]
+  local consumers, own = start .. 'consumers', start .. 'consumer:' .. consumer
+  -- A server that is out of memory refuses a script's first write if that needs
+  -- memory, but not the later ones: so the first one frees some.
+  redis.call('HDEL', consumers, consumer)
+  redis.call('HSET', consumers, consumer, 'alive')
+  if at == 4 then redis.call('SET', ARGV[1], ARGV[2], 'PX', ARGV[3]) end
+  if own ~= ARGV[1] then redis.call('SET', own, '=' .. ARGV[1]) end
+  poke(consumers, start .. 'consumer:', consumer)
+  names[#names + 1] = redis.call('HKEYS', start .. 'subscribers')
+end
+return names
 `);
 
-  /** Joins the consumers of the queue. */
-  async join(options: ConsumerOptions): Promise<void> {
-    const { control, queue, heartbeat, subscribers } = options;
-    const { keys, name } = this;
+  /**
+   * Joins the consumers of the queue, as others may do in the same process.
+   *
+   * @param others The sessions of other queues on the same server, which join by
+   * the same script: all of them or none where a queue is none.
+   */
+  async join(
+    options: ConsumerOptions,
+    others: readonly Joining[] = [],
+  ): Promise<void> {
+    const { control, queue, heartbeat } = options;
+    const all = [{ session: this, options }, ...others];
+    const { keys } = this;
+    const own = heartbeat.key(keys);
     try {
-      const names = await control.script<string[]>(
+      const names = await control.script<string[][]>(
         Session.#JOIN,
-        [
+        others.length > 0 ? [] : [
           keys.queue,
           keys.consumers,
           keys.heartbeat,
@@ -122,15 +151,24 @@ return redis.call('HKEYS', KEYS[7])
           keys.subscribers,
         ],
         [
-          name,
-          heartbeat.key(keys),
+          own,
           heartbeat.value,
           heartbeat.lifetime,
-          keys.allHeartbeats,
+          ...all.flatMap(({ session: { name, keys: { queue, start } } }) => [
+            name,
+            queue,
+            start,
+          ]),
         ],
-        { isReply: isTexts },
+        {
+          isReply: (reply) =>
+            Array.isArray(reply) && reply.length === all.length &&
+            reply.every(isTexts),
+        },
       );
-      subscribers.learn(names);
+      for (const [at, { options }] of all.entries()) {
+        options.subscribers.learn(names[at]!);
+      }
     } catch (error) {
       throw explainWrongType(error, queue);
     }

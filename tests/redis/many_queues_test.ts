@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { type Batch, Inbox } from "../../src/redis/mod.ts";
+import {
+  type Batch,
+  Inbox,
+  Outbox,
+  pauseQueue,
+  resumeQueue,
+} from "../../src/redis/mod.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -51,6 +57,97 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     assert.deepEqual(await server.run("KEYS", "*"), []);
   });
 }
+
+Deno.test("Inbox joins many queues by a few scripts, and asks nothing of those in which nothing is", async () => {
+  await using server = await TestServer.start();
+  await using _inbox = await Inbox.open(server.args, {
+    queue: QUEUES,
+    heartbeatTimeout: 6,
+    logger: new LineLogger(),
+  });
+  const calls = async (): Promise<Record<string, number>> => {
+    const text = await server.run<string>("INFO", "commandstats");
+    const all = text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g);
+    return Object.fromEntries(
+      [...all].map(([, name, count]) => [name, Number(count)]),
+    );
+  };
+  await until(async () => (await calls())["set"]! >= QUEUES.length + 3);
+  const { evalsha = 0, eval: texts = 0, lmove = 0 } = await calls();
+  assert.ok(evalsha + texts < QUEUES.length / 2, `${evalsha + texts} scripts`);
+  assert.ok(lmove < 5, `${lmove} looks into a queue`);
+});
+
+Deno.test("Inbox finds in many queues at once what waits there, pauses, or is due", async () => {
+  await using server = await TestServer.start();
+  {
+    await using inbox = await Inbox.open(server.args, {
+      queue: QUEUES[10]!,
+      retryPause: 1,
+      logger: new LineLogger(),
+    });
+    await server.run("RPUSH", QUEUES[10]!, "failed");
+    const batch = await inbox.next();
+    await batch!.settle([
+      { index: 0, reason: "failed", error: new Error("not now") },
+    ]);
+  }
+  await server.run("RPUSH", QUEUES[20]!, "waits");
+  const outbox = new Outbox(server.args);
+  await outbox.schedule(QUEUES[30]!, [{ id: "1", payload: "is due" }], {
+    delay: 1,
+  });
+  await outbox.close();
+  await server.run("RPUSH", QUEUES[40]!, "is paused");
+  await pauseQueue(server.args, { queue: QUEUES[40]! });
+  const logger = new LineLogger();
+  await using inbox = await Inbox.open(server.args, { queue: QUEUES, logger });
+  const seen: string[] = [];
+  const take = async (count: number): Promise<void> => {
+    while (seen.length < count) {
+      const batch = await inbox.next();
+      seen.push(...texts(batch).map((text) => `${batch!.queue} ${text}`));
+      await batch!.settle();
+    }
+  };
+  await take(3);
+  const found = ["queue10 failed", "queue20 waits", "queue30 is due"];
+  assert.deepEqual(seen.toSorted(), found);
+  await resumeQueue(server.args, { queue: QUEUES[40]! });
+  await take(4);
+  assert.equal(seen[3], "queue40 is paused");
+});
+
+Deno.test("Inbox names the one of many queues that it cannot read", async () => {
+  await using server = await TestServer.start();
+  const open = async (username = "default"): Promise<void> => {
+    const args = { ...server.args, username };
+    await using _inbox = await Inbox.open(
+      username === "default" ? server.args : { ...args, password: "secret" },
+      { queue: QUEUES, logger: new LineLogger() },
+    );
+  };
+  await server.run("SET", QUEUES[30]!, "no list");
+  await assert.rejects(open(), { code: "wrong-type", message: /"queue30"/ });
+  await server.run("DEL", QUEUES[30]!);
+  await server.run(
+    ...["ACL", "SETUSER", "guest", "on", ">secret", "+@all"],
+    ...QUEUES.filter((queue) => queue !== "queue20").map((queue) =>
+      `~${queue}`
+    ),
+    ...QUEUES.map((queue) => `~{${queue}}*`),
+  );
+  await assert.rejects(open("guest"), {
+    code: "permission",
+    message: /read "queue20".*ACL SETUSER guest ~queue20 /,
+  });
+  // It may be looked at, and nothing may be taken from it.
+  await server.run("ACL", "SETUSER", "guest", "%R~queue20");
+  await assert.rejects(open("guest"), { code: "permission" });
+  await server.run("ACL", "SETUSER", "guest", "~queue20");
+  await open("guest");
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
 
 Deno.test("Inbox shows by one key that it is alive, and finds in every queue what somebody had in hand whose key beats no more", async () => {
   await using server = await TestServer.start();
