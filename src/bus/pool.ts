@@ -222,9 +222,9 @@ export class Pool implements AsyncDisposable {
     worker.addEventListener("error", (event) => {
       // Otherwise the whole process would end.
       event.preventDefault();
-      // A module that is there and runs has lines.
-      const isUnloadable = event.lineno === 0 &&
-        !event.message.startsWith("Uncaught");
+      // What is thrown has a file, or none (`null`) where it is no Error; only
+      // what keeps a module from being loaded leaves the text empty.
+      const isUnloadable = event.filename === "";
       this.#wasLoaded ||= !isUnloadable;
       ended.resolve({ reason: describe(event), isUnloadable });
     });

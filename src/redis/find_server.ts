@@ -432,8 +432,7 @@ export class AskedNodes {
 }
 
 /** The node that an answer names: `ASK 3999 127.0.0.1:6381`. */
-function askedNode({ cause }: RedisError): Address {
-  const [, , place = ""] = (cause as Error).message.split(" ");
+function askedNode({ subject: place = "" }: RedisError): Address {
   const at = place.lastIndexOf(":");
   const host = place.slice(0, at);
   return parseAddress(

@@ -75,8 +75,9 @@ export class RedisError extends Error {
    */
   readonly refused: "command" | "key" | "unknown-command" | undefined;
   /**
-   * The command that the server refuses, such as `memory|usage`, or the key
-   * that is of another type, where its answer names one.
+   * The command that the server refuses, such as `memory|usage`, the key that
+   * is of another type, or the node of a cluster to ask instead, where its
+   * answer names one.
    */
   readonly subject: string | undefined;
   /**
@@ -364,6 +365,10 @@ const CONNECTION_REASONS: Readonly<
   ECONNRESET: ["the server broke the connection off"],
 };
 
+/**
+ * Makes fields of an error. Most that a server refuses, it tells in words only:
+ * here they are read, and nowhere else.
+ */
 function classify(
   error: Error & { code?: unknown },
   user: string | undefined,
@@ -387,6 +392,8 @@ function classify(
   }
   const known = reply === undefined ? undefined : REPLIES[reply];
   if (known !== undefined) {
+    const [, node] = /^(?:ASK|MOVED) \d+ (\S+)/.exec(text) ?? [];
+    if (node !== undefined) return { ...known, reply, subject: node };
     // Our scripts name the key.
     const [, reason, subject] =
       /^WRONGTYPE (the key "(.*)" is a .*)$/s.exec(text) ?? [];

@@ -82,6 +82,16 @@ Deno.test("pool says less often what happens again and again", async () => {
   assert.ok(lines.length >= 1 && lines.length <= 6, lines.join("\n"));
 });
 
+Deno.test("pool starts a module again that has thrown no Error, but a text", async () => {
+  const logger = new LineLogger();
+  await using workers = pool(
+    'data:application/javascript,throw "Module not found"',
+    { ...options(logger), size: 1 },
+  );
+  await until(() => workers.restarts >= 1);
+  assert.match(logger.lines[0]!, /has ended: "Module not found"; it starts/);
+});
+
 for (const file of ["nowhere.ts", "nowhere_worker.ts"]) {
   Deno.test(`pool tells at once of a module that cannot be loaded: ${file}`, async () => {
     const logger = new LineLogger();
