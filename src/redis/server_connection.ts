@@ -69,6 +69,9 @@ export interface ReplyOptions {
 const AS_BYTES: TypeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer };
 const AS_TEXT: TypeMapping = {};
 
+/** So much of what is to be sent is written at once, in bytes. */
+const MAX_WRITTEN = 2 ** 16;
+
 /** The oldest supported version: the first one with `LMOVE` and `LPOP` with a count. */
 const OLDEST = [6, 2] as const;
 
@@ -138,7 +141,7 @@ export class ServerConnection {
         signal: this.#abort.signal,
       } as NonNullable<RedisClientOptions["socket"]>,
     });
-    this.#readFirst();
+    this.#stepBetween();
     this.#client.on("error", (error) => {
       const what = {
         attempted: this.#attempted,
@@ -161,12 +164,14 @@ export class ServerConnection {
   }
 
   /**
-   * Looks at all bytes before the client does: it believes what they announce,
-   * and tells nothing before an answer is whole.
+   * Looks at all bytes before the client does, which believes what they announce,
+   * and tells nothing before an answer is whole; joins what it writes.
    */
-  #readFirst(): void {
+  #stepBetween(): void {
     const socket = this.#client._ejectSocket();
     this.#client._insertSocket(socket);
+    const write = socket.write.bind(socket);
+    socket.write = (commands) => write(joined(commands));
     const decoders = socket.listeners("data");
     socket.removeAllListeners("data");
     socket.on("data", (chunk: Buffer) => {
@@ -358,9 +363,13 @@ export class ServerConnection {
     if (name === "EXEC" || name === "DISCARD") this.#isQueueing = false;
     // Between MULTI and its end everything is answered alike.
     const isAny = this.#isQueueing;
+    const sent: (string | Buffer)[] = [];
+    for (const argument of args) {
+      sent.push(typeof argument === "string" ? argument : toClient(argument));
+    }
     let reply: unknown;
     try {
-      reply = await this.#client.sendCommand(args.map(toClient), {
+      reply = await this.#client.sendCommand(sent, {
         typeMapping: bytes ? AS_BYTES : AS_TEXT,
       });
     } catch (error) {
@@ -440,11 +449,32 @@ function isBrokenOff(error: unknown): boolean {
     (error as Error & { code?: unknown }).code === "ECONNRESET";
 }
 
+/**
+ * Joins the texts of commands that are sent at once: each is a call to the system.
+ * What is given on ends with a command, since the client may never ask for more.
+ */
+function* joined(
+  commands: Iterable<readonly (string | Buffer)[]>,
+): Generator<(string | Buffer)[]> {
+  let parts: (string | Buffer)[] = [""];
+  let size = 0;
+  for (const command of commands) {
+    for (const part of command) {
+      size += part.length;
+      if (typeof part === "string") parts[parts.length - 1]! += part;
+      else parts.push(part, "");
+    }
+    if (size < MAX_WRITTEN) continue;
+    yield parts;
+    parts = [""];
+    size = 0;
+  }
+  if (size > 0) yield parts;
+}
+
 /** The client only takes bytes that are a Buffer. */
-function toClient(argument: string | Uint8Array): string | Buffer {
-  return typeof argument === "string" || Buffer.isBuffer(argument)
-    ? argument
-    : Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
+function toClient({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 /**

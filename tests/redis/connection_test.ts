@@ -17,6 +17,30 @@ Deno.test("Connection runs commands over a Unix socket and over TCP", async () =
   assert.deepEqual([...bytes as Uint8Array], [255, 0]);
 });
 
+Deno.test("Connection sends many commands at once, whole and in their order", async () => {
+  await using server = await TestServer.start();
+  const bytes = new Uint8Array(3000).fill(255);
+  const texts = ["ä".repeat(700), bytes, "", new Uint8Array(), bytes, "end"];
+  // The socket is full again and again, in the middle of what is sent at once.
+  const lengths = await Promise.all(
+    Array.from(
+      { length: 500 },
+      () => server.redis.command(["RPUSH", "list", ...texts]),
+    ),
+  );
+  const count = texts.length;
+  assert.deepEqual(lengths, lengths.map((_, at) => (at + 1) * count));
+  const list = await server.redis.command<Uint8Array[]>(
+    ["LRANGE", "list", "0", "-1"],
+    { bytes: true },
+  );
+  const sizes = [1400, 3000, 0, 0, 3000, 3];
+  assert.deepEqual(
+    list.map((one) => one.length),
+    list.map((_, at) => sizes[at % count]),
+  );
+});
+
 Deno.test("Connection speaks both versions of the protocol, and selects a database", async () => {
   await using server = await TestServer.start();
   await server.run("SET", "key", "0");
