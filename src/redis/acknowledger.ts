@@ -1,3 +1,4 @@
+import { clearImmediate, setImmediate } from "node:timers";
 import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
@@ -12,6 +13,8 @@ import { amount } from "../units.ts";
 const DELAY = 0.005;
 /** So many lists of a session stay announced. */
 const MAX_SLOTS = 64;
+
+const AS_NUMBER = { isReply: isNumber };
 
 /** A batch that was handled as a whole, and who wants to know that the server knows. */
 interface Handled {
@@ -30,6 +33,8 @@ export class Acknowledger {
   readonly #options: ConsumerOptions;
   readonly #signal: AbortSignal;
   #handled: Handled[] = [];
+  /** Begins the delay after this turn of the event loop: mostly a command leaves in it. */
+  #delay: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param signal Ends the attempts to tell the server. */
@@ -48,9 +53,13 @@ export class Acknowledger {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#handled.push({ batch, mayStay: batch.place.isSlot, resolve });
     if (isUrgent || this.#signal.aborted) void this.#flushLate();
-    else this.#timer ??= setTimeout(this.#flushLate, DELAY * 1000);
+    else this.#delay ??= setImmediate(this.#beginDelay);
     return promise;
   }
+
+  readonly #beginDelay = (): void => {
+    this.#timer = setTimeout(this.#flushLate, DELAY * 1000);
+  };
 
   readonly #flushLate = (): Promise<void> => this.flush(this.#options.control);
 
@@ -62,8 +71,9 @@ export class Acknowledger {
     const handled = this.#handled;
     if (handled.length === 0) return;
     this.#handled = [];
+    clearImmediate(this.#delay);
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#delay = undefined;
     for (const { batch } of handled) batch.place.session.leaving++;
     const found = await this.#remove(connection, handled)
       // The answer may be all that was lost, or what was sent may arrive late: then
@@ -110,13 +120,11 @@ export class Acknowledger {
     handled: readonly Handled[],
     isAgain = false,
   ): Promise<readonly number[]> {
-    const run = (...command: string[]): Promise<number> =>
-      connection.command<number>(command, { isReply: isNumber });
     const lists: Promise<number>[] = [];
     for (const one of handled) {
       const { session, number } = one.batch.place;
       // The list goes first: without its number nobody would find it.
-      lists.push(run("DEL", session.list(number)));
+      lists.push(connection.command(["DEL", session.list(number)], AS_NUMBER));
       one.mayStay &&= session.slots.length < MAX_SLOTS;
     }
     const removed = Promise.all(lists);
@@ -124,7 +132,10 @@ export class Acknowledger {
     const numbers: Promise<number>[] = [];
     for (const { batch: { place: { session, number } }, mayStay } of handled) {
       if (mayStay) continue;
-      numbers.push(run("HDEL", session.keys.processing, String(number)));
+      numbers.push(connection.command(
+        ["HDEL", session.keys.processing, String(number)],
+        AS_NUMBER,
+      ));
     }
     const [found] = await Promise.all([removed, Promise.all(numbers)]);
     return found;

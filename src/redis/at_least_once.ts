@@ -1,4 +1,4 @@
-import { nextTurn, retry, sleep } from "../waiting.ts";
+import { endOfTurn, nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
@@ -236,7 +236,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const isQuiet = this.#prefetched.length === 0 && !this.#isBacklog;
     if (isQuiet && this.inHand > 0) {
       // Those whose handlers are done in this turn are acknowledged on the way.
-      await nextTurn();
+      await endOfTurn();
       if (!this.isOpen) return;
     }
     if (isQuiet && this.isShared && !this.takeNews()) return await this.news();
