@@ -54,9 +54,9 @@ import {
 import type { BackendStats } from "./consumption.ts";
 
 /**
- * Brings messages onto the bus, with the life cycle of Platypush's
- * backends: derive from it, and define either {@linkcode Backend.run}, which
- * works until it is told to stop, or `loop()`, which is called again and again.
+ * Brings messages onto the bus, with the life cycle of Platypush's backends.
+ * Derive from it, and define one of two methods: {@linkcode Backend.run} works
+ * until it is told to stop, or `loop()` is called again and again.
  *
  * Times are seconds. Each member is there under Platypush's own name too, such
  * as `send_event`.
@@ -529,9 +529,9 @@ export class Backend extends LifeCycle {
    * As long as any action is registered, the backend answers every request for
    * its device: also one for an unknown action, with an error that names the
    * nearest one, and one without the right `token`. An application that takes
-   * requests off the bus by itself is left alone as long as it registers none;
-   * with some, it registers what else it does as actions too, since two
-   * answers would come otherwise.
+   * requests off the bus by itself is left alone as long as it registers no
+   * action. Once it registers one, it has to register all: otherwise two
+   * answers would come.
    *
    * Whoever wants to know what the device can do asks for
    * `inspect.get_all_plugins`, as of a Platypush: the backend answers with all

@@ -152,7 +152,6 @@ interface Followed {
  * Picks those who may be meant by a name. Anybody may call a service as he
  * likes, and a device is known by its id: whoever has that comes first.
  *
- * @param services All that were found.
  * @param name A device id, or the name of a service.
  * @param isDevice Whether it is the id of a device that is known.
  */

@@ -51,9 +51,10 @@ export interface Proof {
 }
 
 /**
- * Decides what a peer has to prove before anything is sent to it: the key that
- * it is known by; or the one that it advertises, which is remembered then (trust
- * on first use); or nothing, where we know already, or were told not to ask.
+ * Decides what a peer has to prove before anything is sent to it. Mostly that
+ * is the key that it is known by, or the one that it advertises, which is
+ * remembered then (trust on first use). It is nothing where we know already, or
+ * were told not to ask.
  *
  * @returns What asks it.
  * @throws {RedisError} It has another key than before, or none and no trust.

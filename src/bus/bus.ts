@@ -85,9 +85,9 @@ export let lendDevice: (bus: Bus, deviceId: string) => void;
 
 /**
  * Carries messages between the threads of a process. Every `Bus` of the same
- * name, in any thread, is the same bus, and each one that listens gets every
- * message: nothing is lost on the way, and the order is kept for each bus that
- * posts. A subscriber that falls behind makes {@linkcode Bus.post} wait.
+ * name, in any thread, is the same bus. Each one that listens gets every
+ * message. Nothing is lost on the way, and what one bus posts stays in order. A
+ * subscriber that falls behind makes {@linkcode Bus.post} wait.
  *
  * A message is handled when its handler has returned, or the promise that it
  * returned has resolved; with `for await` and {@linkcode Bus.get}, when the
@@ -345,10 +345,11 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Several calls at once are several readers: each call settles the message
    * that was taken first.
    *
-   * A message counts as handled when the next one is asked for, when the bus is
-   * released or closed, and when the backend stops whose own bus it is: whether
-   * another call will follow, nobody knows. Where `stop()` has to wait for the
-   * work on a message, do that work in a loop or a handler.
+   * A message counts as handled when the next one is asked for. Nobody knows
+   * whether another call will follow, so it also counts when the bus is
+   * released or closed, and when the backend stops whose own bus it is. Where
+   * `stop()` has to wait for the work on a message, do that work in a loop or a
+   * handler.
    *
    * @param timeout How long to wait for one, in seconds; without end by default.
    * @param options A signal that ends the wait.
@@ -427,9 +428,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * @param options How long it may take, a schema for the `args` of events, and a
    * signal that ends it.
    * @returns A function that ends it, and that `using` can end too.
-   * @throws {TypeError} When the type is none, the handler is no function, the
-   * filter is no object or can never match, there is a schema for what is no event, or there is no
-   * such option or it is of another kind.
+   * @throws {TypeError} When the type is none, the handler is no function, or
+   * the filter is no object or can never match. Also when there is a schema for
+   * what is no event, or an option is unknown or of another kind.
    * @throws {BusError} When the bus is closed.
    * @throws {RangeError} When the time limit is not a positive number.
    *

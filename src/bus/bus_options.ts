@@ -24,11 +24,12 @@ export interface BusOptions {
   /** Names this thread in errors and logs. The worker's name by default. */
   label?: string;
   /**
-   * Names what subscribes here, so that it gets later what it has missed or left
-   * in hand while its thread or process was away, where messages come from Redis
-   * at least once: up to 64 letters, digits, `.`, `_` or `-`. Whoever has the
-   * same name is the same subscriber: each gets every message, and it is handled
-   * when all of them have. Not together with `group`. No name by default.
+   * Names what subscribes here: up to 64 letters, digits, `.`, `_` or `-`.
+   * Where messages come from Redis at least once, it then gets later what it
+   * has missed or left in hand while its thread or process was away. Whoever
+   * has the same name is the same subscriber: each gets every message, and it
+   * is handled when all of them have. Not together with `group`. No name by
+   * default.
    */
   subscriber?: string;
   /** Fills in the target and origin of messages. The host's name by default. */

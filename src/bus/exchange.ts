@@ -46,9 +46,9 @@ export interface ExchangeOptions {
 const exchanges = new Map<string, Exchange>();
 
 /**
- * The place in a thread where all buses of one name meet: hands what is
- * posted here to the subscribers here and, over links, to those in other
- * threads, and what comes over links to the subscribers here.
+ * Lets all buses of one name in a thread meet. It hands what is posted here to
+ * the subscribers here, and over links to those in other threads. What comes
+ * over links, it hands to the subscribers here.
  *
  * ```text
  * Bus.post ─► publish ─► chunk by chunk: room? ─┬─► Links: a frame for each subscriber elsewhere

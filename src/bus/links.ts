@@ -80,7 +80,6 @@ export class Links {
    * to the subscribers and to those who watch. Those who watch are told how many
    * they do not get.
    *
-   * @param first The place in the post.
    * @param receipt Takes what becomes of them.
    * @returns Which messages these were, and promises of room, of those who have none.
    */

@@ -54,7 +54,6 @@ const COMMON = ["type", "target", "origin", "id", "timestamp", "redelivered"];
 /**
  * Refuses what would make every message fail, or pass every message over.
  *
- * @param handler What is to be called.
  * @param filter What their attributes have to be.
  * @throws {TypeError} Says what is wrong.
  */

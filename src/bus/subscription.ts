@@ -44,7 +44,6 @@ export class HandlerSubscription implements Subscription {
 
   /**
    * @param type A message class, or the name of an event type.
-   * @param filter What attributes must be like.
    * @param timeout How long the handler may take, in seconds.
    */
   constructor(

@@ -49,7 +49,6 @@ export class WatchWindow implements Watch {
   #isBehind = false;
   #isEnded = false;
 
-  /** @param setup How it works. */
   constructor(setup: WatchSetup) {
     this.#setup = setup;
   }

@@ -52,10 +52,10 @@ export const ExitCode = {
 const SAME_SIGNAL = 0.5;
 
 /**
- * Runs a program as people expect it of a command: SIGINT and SIGTERM end it
- * properly (another one, half a second later, at once), so does a reader of its
- * output that has gone (`| head -1`), and an error is one line on stderr and an
- * exit code.
+ * Runs a program as people expect it of a command. SIGINT and SIGTERM end it
+ * properly, and at once where another one comes half a second later. So does a
+ * reader of its output that has gone (`| head -1`). An error is one line on
+ * stderr and an exit code.
  *
  * @param main The program. Its signal is aborted when it is to end; it then
  * closes what it has opened and returns, or throws an error that only says so.

@@ -90,10 +90,10 @@ export interface ResolvedConfig {
  * places that the process may not read count as absent; it is never asked for a
  * permission.
  *
- * Each value is taken from the strongest source that has it. Where that source
+ * Each value is taken from the strongest source that has it. If that source
  * names the server in one piece, by `url`, `unix_socket_path`, `sentinels` or
- * `cluster`, nothing that weaker ones say about their server counts: a password
- * from the file is not sent to the server of `REDIS_URL`.
+ * `cluster`, then nothing counts that weaker ones say about a server. So a
+ * password from the file is not sent to the server of `REDIS_URL`.
  *
  * @param sources The sources; all are optional.
  * @returns The options, and where each value comes from.

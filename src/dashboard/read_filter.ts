@@ -17,9 +17,9 @@ const TERM = /(-?)(?:([\w.]+):)?("(?:[^"\\]|\\.)*"|\S+)/g;
 
 /**
  * Reads what somebody has typed to filter messages: words, all of which have to
- * be found; `name:value`, where the name is `type`, `kind`, `from`, `to`, `id` or
- * that of an argument; with `-` before it, what is not to be found; or a
- * condition on events as `bus.on` takes it, a JSON object.
+ * be found; or `name:value`, where the name is `type`, `kind`, `from`, `to`,
+ * `id` or that of an argument. With `-` before it, it must not be found. A JSON
+ * object is a condition on events, as `bus.on` takes it.
  *
  * @throws {Error} It cannot be read; the message is for who has typed it.
  */

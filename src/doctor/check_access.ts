@@ -343,8 +343,6 @@ function keyPatterns(command: Words, queue: string): readonly string[] {
 
 /**
  * Looks at what the user may do, command by command. None of them is run.
- *
- * @param connection A connection to the server.
  */
 export async function* checkAccess(
   connection: BriefConnection,

@@ -213,7 +213,6 @@ async function setting(
 /**
  * Looks at the queue's keys, and at how it stands.
  *
- * @param connection A connection to the server.
  * @param isCluster Whether its keys have to be in one hash slot.
  */
 export async function* checkQueue(

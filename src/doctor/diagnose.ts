@@ -52,11 +52,11 @@ const OPTIONS: Rows<DiagnoseOptions> = {
 };
 
 /**
- * Looks for what usually goes wrong, and says what to do about it: Deno and its
- * permissions, the server and what this user may do there, whether it keeps
- * what it is given, the queue, and multicast. Nothing is changed: neither in
- * Redis, where no command that writes is run, nor on the network, where one
- * question is asked on each interface.
+ * Looks for what usually goes wrong, and says what to do about it. It looks at
+ * Deno and its permissions, at the server, what this user may do there and
+ * whether it keeps what it is given, at the queue, and at multicast. Nothing is
+ * changed: neither in Redis, where no command that writes is run, nor on the
+ * network, where one question is asked on each interface.
  *
  * @param options What to look at; everything has a default.
  * @returns What was found, one after the other.

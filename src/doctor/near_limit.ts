@@ -29,7 +29,6 @@ export function limitsIn(options: Limits): Limits {
  * Says how much of its limits something takes where that is much. Redis does not
  * know the limits of those who consume: what is not given is taken for the default.
  *
- * @param what What is kept.
  * @param kept How many there are, and their bytes where these are known.
  * @param limits The limits of those who consume, as far as they are known.
  * @returns A sentence's end, such as `take … of what they may: 9,000 of 10,000`;

@@ -91,9 +91,9 @@ const NO_CAPTURES: Readonly<Record<string, string>> = Object.freeze({});
  *   `true` equals `1`.
  *
  * `null` in an event matches no operator but `$eq` and `$ne`. An unknown
- * operator never matches and is logged as a warning, once; a value of a type
- * that an operator cannot compare does not match either, and is logged at the
- * level debug since it came from elsewhere.
+ * operator never matches, and is logged once as a warning. A value that an
+ * operator cannot compare does not match either. It came from elsewhere, so it
+ * is logged at the level debug.
  *
  * @param condition The condition. It is read once: later changes to it have no
  * effect.

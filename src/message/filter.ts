@@ -45,9 +45,9 @@ export type Filter = Readonly<Record<string, unknown>>;
  *
  * @param message The message whose attributes are looked at.
  * @param filter JSON values by path (see {@linkcode attribute}). An object
- * matches one that has at least its keys with matching values; an array one of
- * the same length with matching items; `undefined` an attribute that is not
- * there; anything else what is equal to it.
+ * matches one that has at least its keys, with matching values. An array
+ * matches one of the same length with matching items. `undefined` matches an
+ * attribute that is not there, and anything else what is equal to it.
  * @returns Whether all attributes match; true for an empty filter.
  *
  * @example

@@ -55,8 +55,8 @@ interface Asked {
 }
 
 /**
- * Consumes a queue so that every message is handled at least once: it stays on a
- * list of this consumer until it is settled, and whoever finds that a consumer
+ * Consumes a queue so that every message is handled at least once. It stays on
+ * a list of this consumer until it is settled. Whoever finds that a consumer
  * has died puts its messages back.
  */
 export class AtLeastOnce extends Consumer implements HeartbeatMember {

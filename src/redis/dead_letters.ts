@@ -185,11 +185,12 @@ export class DeadLetters {
   }
 
   /**
-   * Puts their messages back at the end of the queue, byte for byte and in their
-   * order, as if they were new: earlier deliveries no longer count, but what its
-   * sender has left out of a message stays what it was. A message is always
-   * either a dead letter or in the queue, and never in both, also where the
-   * connection breaks or somebody else does the same at the same time.
+   * Puts their messages back at the end of the queue, byte for byte and in
+   * their order, as if they were new: earlier deliveries no longer count. An id
+   * or a time that a message got because its sender had left it out stays the
+   * same. A message is always either a dead letter or in the queue, and never
+   * in both, also where the connection breaks or somebody else does the same at
+   * the same time.
    *
    * A text that is kept apart ({@linkcode DeadLetter.key}) is moved first, and its
    * letter removed then: where the connection breaks in between, a letter without

@@ -59,9 +59,9 @@ export interface NamedSubscribersOptions {
 }
 
 /**
- * The named subscribers of a queue, in whatever process: what one of them has
- * missed lies on a list of its own, and goes back to the head of the queue, for it
- * alone, as soon as it is there.
+ * Keeps what the named subscribers of a queue have missed, in whatever process
+ * they are. It lies on a list for each, and goes back to the head of the queue,
+ * for this subscriber alone, as soon as it is there.
  */
 export class NamedSubscribers {
   /** The names that are known on the server. */

@@ -91,9 +91,9 @@ function hasTag(queue: string): boolean {
 
 /**
  * Computes the hash slot of a key in a Redis Cluster (Redis Cluster
- * Specification, "Key distribution model"): CRC16 of the part between the first
- * `{` and the next `}`, or of the whole key where that part is missing or
- * empty.
+ * Specification, "Key distribution model"): the CRC16 of the part between the
+ * first `{` and the next `}`. Where that part is missing or empty, the whole
+ * key counts.
  *
  * @returns The slot, from 0 to 16383.
  */

@@ -30,7 +30,6 @@ export class Session {
   #last = Math.floor(Date.now() / 1000);
 
   /**
-   * @param queue The queue that is consumed.
    * @param consumer The start of the name.
    */
   constructor(queue: string, consumer: string) {

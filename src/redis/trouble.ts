@@ -16,10 +16,10 @@ const LONGEST_PAUSE = 3600;
 const AWAY = "away";
 
 /**
- * Reports the trouble that the connections of one program have with a server, or
- * its consumers with a queue: once for all of them when it begins or becomes
- * another one, at growing distances while it lasts, and once when connections are
- * well again. Everything else is for `debug`.
+ * Reports the trouble that the connections of one program have with a server,
+ * or its consumers with a queue. It does so once for all of them when the
+ * trouble begins or becomes another one, then ever more rarely, and once when
+ * connections are well again. Everything else is for `debug`.
  */
 export class Trouble {
   static readonly #all = new WeakMap<Logger, Map<string, Trouble>>();

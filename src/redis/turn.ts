@@ -11,7 +11,6 @@ export class Turn {
 
   /**
    * @param all The turns of all queues, in their order; this one enters itself.
-   * @param rank Its place there.
    * @param wake Called when it may no longer have to wait.
    */
   constructor(all: Turn[], rank: number, wake: () => void) {

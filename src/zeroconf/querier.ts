@@ -86,9 +86,10 @@ interface Series {
 }
 
 /**
- * Asks for services (RFC 6762, section 5): has one cache for all that follow
- * some type, asks for the services of each, for what is missing of them, and
- * again for what is about to expire. It knows no sockets and no real time.
+ * Asks for services (RFC 6762, section 5), with one cache for all that follow
+ * some type. It asks for the services of each type, for what is missing of
+ * them, and again for what is about to expire. It knows no sockets and no real
+ * time.
  */
 export class Querier {
   /** The labels by which a packet is told to concern what is followed. */
@@ -194,8 +195,6 @@ export class Querier {
   /**
    * Asks for a service again that does not seem to be there: unless it answers
    * within ten seconds, it counts as unreachable (section 10.4).
-   *
-   * @param name Its full name.
    */
   reconfirm(name: string): void {
     const now = this.#options.clock.now();

@@ -34,8 +34,8 @@ export interface RegistryOptions {
 
 /**
  * Holds the services of this process on the network, and the names of its host
- * (RFC 6762, sections 6 to 10): each name has a prober, and what is heard goes
- * to those whom it concerns and to the responder.
+ * (RFC 6762, sections 6 to 10). Each name has a prober. What is heard goes to
+ * the probers whom it concerns, and to the responder.
  */
 export class Registry {
   readonly #options: RegistryOptions;

@@ -55,8 +55,6 @@ export interface Txt {
 /**
  * Reads the strings of a TXT record. The first of equal keys wins, and a
  * string without a key is ignored (RFC 6763, section 6.4).
- *
- * @param strings The strings as they came.
  */
 export function decodeTxt(strings: readonly Uint8Array[]): Txt {
   const found: [string, Uint8Array | null][] = [];
