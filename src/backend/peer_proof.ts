@@ -173,7 +173,8 @@ function proofBy(
       left > 0;
       left = (end - performance.now()) / 1e3
     ) {
-      const reply = await send(["BLPOP", answerKey(nonce), left.toFixed(3)]);
+      const waiting = ["BLPOP", answerKey(nonce), left.toFixed(3)];
+      const reply = await send(waiting, { block: left });
       const [, proof] = Array.isArray(reply) ? reply : [];
       if (proof === undefined) break;
       if (await isSigned({ nonce, ...place }, String(proof), fingerprint)) {

@@ -32,10 +32,14 @@ export interface ConnectOptions {
   key?: string;
   /**
    * Called with each new connection before anything else is sent on it; what it
-   * throws ends the attempt.
+   * throws ends the attempt. Each answer has the time that connecting has, and the
+   * seconds for which its command may block.
    */
   greet?: (
-    send: (args: readonly (string | Uint8Array)[]) => Promise<unknown>,
+    send: (
+      args: readonly (string | Uint8Array)[],
+      options?: Pick<CommandOptions, "block">,
+    ) => Promise<unknown>,
   ) => Promise<void>;
   /** Called each time the connection is lost. */
   onLost?: () => void;

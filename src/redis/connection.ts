@@ -4,6 +4,7 @@ import { type Address, formatAddress } from "./address.ts";
 import {
   backoff,
   retry,
+  settledWithin,
   sleep,
   unlessAborted,
   whenAborted,
@@ -69,10 +70,7 @@ export class Connection {
   readonly #asked: AskedNodes;
   #keyListener: KeyListener | undefined;
   #isTracking = false;
-  readonly #subscriptions: [
-    channel: string,
-    listener: (payload: Uint8Array) => void,
-  ][] = [];
+  readonly #subscriptions: Parameters<ServerConnection["subscribe"]>[] = [];
 
   private constructor(args: RedisArgs, options: ConnectOptions) {
     this.#settings = parseRedisArgs(args);
@@ -80,16 +78,13 @@ export class Connection {
       this.#settings.cluster?.[0] ?? this.#settings.address;
     this.#options = options;
     this.#asked = new AskedNodes(this.#settings, this.#abort.signal);
-    this.#trouble = Trouble.with(
-      formatAddress(this.#address),
-      options.logger ?? createLogger("redis"),
-    );
+    const place = formatAddress(this.#address);
+    const { logger = createLogger("redis") } = options;
+    this.#trouble = Trouble.with(place, logger);
     const unset = unsetPlace(args);
     if (unset !== undefined) {
       this.#trouble.warnOnce(
-        `\`${unset}\` of the arguments for Redis is undefined, so the server is taken to be at ${
-          formatAddress(this.#address)
-        }: is a variable of the environment not set?`,
+        `\`${unset}\` of the arguments for Redis is undefined, so the server is taken to be at ${place}: is a variable of the environment not set?`,
       );
     }
   }
@@ -322,7 +317,9 @@ export class Connection {
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
     await this.ready();
-    await this.#subscribe(this.#server!, channel, listener);
+    const server = this.#server!;
+    const subscribing = server.subscribe(channel, listener);
+    await this.#explained(subscribing, `listen to "${channel}"`, server);
     this.#subscriptions.push([channel, listener]);
   }
 
@@ -356,7 +353,9 @@ export class Connection {
   ): Promise<boolean> {
     await this.ready();
     this.#keyListener = listener;
-    await this.#track(this.#server!, listener);
+    const server = this.#server!;
+    const tracking = server.trackKeys(listener);
+    this.#isTracking = await this.#explained(tracking, "track keys", server);
     return this.isTracking;
   }
 
@@ -385,13 +384,8 @@ export class Connection {
    */
   renew(): void {
     const server = this.#server;
-    server?.close(
-      new RedisError({
-        attempted: "stay connected to Redis",
-        place: formatAddress(server.address),
-        reason: "another connection on the same way was lost",
-      }, "connection"),
-    );
+    const reason = "another connection on the same way was lost";
+    server?.close(givenUp("stay connected to Redis", server, reason));
   }
 
   /**
@@ -417,16 +411,14 @@ export class Connection {
   /** Connects, again and again until it succeeds. */
   async #establish(isFirst: boolean): Promise<void> {
     const { signal } = this.#abort;
+    const { daemon } = this.#options;
     // A server that is found again at once may well be the wrong one again.
     if (this.#wrong > 1) {
-      await sleep(backoff(this.#wrong - 2), {
-        signal,
-        daemon: this.#options.daemon,
-      });
+      await sleep(backoff(this.#wrong - 2), { signal, daemon });
     }
     const server = await retry(() => this.#open(), {
       signal,
-      daemon: this.#options.daemon,
+      daemon,
       mayHelp: (error) => {
         const isPassing = error instanceof RedisError && error.isTransient;
         this.#options.onFailure?.(error as Error);
@@ -444,28 +436,19 @@ export class Connection {
     this.#trouble.onSuccess(this, formatAddress(this.#address));
   }
 
-  /** Connects once, and does all that every connection needs. */
+  /** Connects once, and does what every connection begins with. */
   async #open(): Promise<ServerConnection> {
     const { signal } = this.#abort;
-    const server = await connectToServer(this.#settings, this.#options.key, {
+    const { key, daemon = false, maxReply } = this.#options;
+    const server = await connectToServer(this.#settings, key, {
       signal,
-      daemon: this.#options.daemon ?? false,
-      maxReply: this.#options.maxReply,
+      daemon,
+      maxReply,
       needsMaster: this.#needsMaster,
       onLost: (server) => this.#lose(server),
     });
-    if (signal.aborted) {
-      server.close();
-      throw this.#closedError("connect to Redis");
-    }
     try {
-      await this.#greet(server);
-      for (const subscription of this.#subscriptions) {
-        await this.#subscribe(server, ...subscription);
-      }
-      if (this.#keyListener !== undefined) {
-        await this.#track(server, this.#keyListener);
-      }
+      await unlessAborted(this.#begin(server), signal);
       if (server.loss !== undefined) throw server.loss;
       return server;
     } catch (error) {
@@ -474,33 +457,33 @@ export class Connection {
     }
   }
 
-  async #greet(server: ServerConnection): Promise<void> {
-    const greeting = this.#options.greet?.((args) =>
-      server.send(args, {}).catch((cause) => {
-        throw this.#explain(cause, `run ${String(args[0])}`, server);
-      })
-    );
-    if (greeting) await unlessAborted(greeting, this.#abort.signal);
+  async #begin(server: ServerConnection): Promise<void> {
+    await this.#options.greet?.((args, { block } = {}) => {
+      const what = `run ${String(args[0])}`;
+      return this.#inTime(server, server.send(args), what, block);
+    });
+    for (const [channel, listener] of this.#subscriptions) {
+      const subscribing = server.subscribe(channel, listener);
+      await this.#inTime(server, subscribing, `listen to "${channel}"`);
+    }
+    if (this.#keyListener === undefined) return;
+    const tracking = server.trackKeys(this.#keyListener);
+    this.#isTracking = await this.#inTime(server, tracking, "track keys");
   }
 
-  async #subscribe(
+  /** Gives each answer the time that connecting has: nobody else watches yet. */
+  async #inTime<Reply>(
     server: ServerConnection,
-    channel: string,
-    listener: (payload: Uint8Array) => void,
-  ): Promise<void> {
-    try {
-      await server.subscribe(channel, listener);
-    } catch (cause) {
-      throw this.#explain(cause, `listen to "${channel}"`, server);
+    reply: Promise<Reply>,
+    what: string,
+    block = 0,
+  ): Promise<Reply> {
+    const time = this.#settings.connectTimeout + block;
+    const wait = { signal: this.#abort.signal, daemon: this.#options.daemon };
+    if (!await settledWithin(reply, time, wait) && !this.isClosed) {
+      server.close(givenUp(what, server, `no answer within ${time} s`));
     }
-  }
-
-  async #track(server: ServerConnection, listener: KeyListener): Promise<void> {
-    try {
-      this.#isTracking = await server.trackKeys(listener);
-    } catch (cause) {
-      throw this.#explain(cause, "track keys", server);
-    }
+    return await this.#explained(reply, what, server);
   }
 
   #use(server: ServerConnection): void {
@@ -519,6 +502,16 @@ export class Connection {
     this.#wake();
   }
 
+  async #explained<Reply>(
+    reply: Promise<Reply>,
+    what: string,
+    server: ServerConnection,
+  ): Promise<Reply> {
+    return await reply.catch((cause) => {
+      throw this.#explain(cause, what, server);
+    });
+  }
+
   /** Says what a failed command means. */
   #explain(cause: unknown, what: string, server: ServerConnection): RedisError {
     if (this.isClosed) return this.#closedError(what, cause, true);
@@ -534,11 +527,9 @@ export class Connection {
   #leave(server: ServerConnection, now: readonly string[]): void {
     if (this.#server !== server) return;
     const isLate = this.#leaving !== undefined;
-    this.#leaving ??= new RedisError({
-      attempted: "stay connected to Redis",
-      place: formatAddress(server.address),
-      reason: `the name stands for another address by now (${now.join(", ")})`,
-    }, "connection");
+    const names = now.join(", ");
+    const reason = `the name stands for another address by now (${names})`;
+    this.#leaving ??= givenUp("stay connected to Redis", server, reason);
     if (isLate || this.#health?.isIdle) this.#goNow(server);
   }
 
@@ -564,9 +555,8 @@ export class Connection {
     this.#nameWatch?.[Symbol.dispose]();
     if (this.isClosed) return;
     const isWrong = meansWrongServer(loss);
-    if (!isWrong || performance.now() - this.#since > STEADY * 1000) {
-      this.#wrong = 0;
-    }
+    const isSteady = performance.now() - this.#since > STEADY * 1000;
+    if (!isWrong || isSteady) this.#wrong = 0;
     if (isWrong) this.#wrong++;
     this.#isTracking = false;
     this.#keyListener?.(undefined);
@@ -598,3 +588,13 @@ export class Connection {
 const STEADY = 5;
 /** A name is looked up once in so many intervals of the health check. */
 const LOOK_UPS = 3;
+
+/** Makes the error of a connection that is given up. */
+function givenUp(
+  attempted: string,
+  { address }: ServerConnection,
+  reason: string,
+): RedisError {
+  const place = formatAddress(address);
+  return new RedisError({ attempted, place, reason }, "connection");
+}

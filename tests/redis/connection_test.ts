@@ -5,6 +5,7 @@ import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { LoadingServer } from "../loading_server.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 
 Deno.test("Connection runs commands over a Unix socket and over TCP", async () => {
   await using unix = await TestServer.start({ socket: true });
@@ -141,6 +142,71 @@ Deno.test("Connection gives up on a server that accepts but never answers", asyn
   second.close();
   listener.close();
 });
+
+for (
+  const [what, begin] of [
+    ["is greeted", () => Promise.resolve()],
+    ["listens", (one: Connection) => one.subscribe("news", () => {})],
+    ["tracks keys", (one: Connection) => one.trackKeys(() => {})],
+  ] as const
+) {
+  Deno.test(`Connection that ${what} gives up on a server that stops just there`, async () => {
+    await using server = await TestServer.start();
+    const isGreeted = what === "is greeted";
+    let greetings = 0;
+    let stop = (): void => {};
+    const logger = new LineLogger();
+    const args = { ...server.args, socket_connect_timeout: 0.5 };
+    const connection = await Connection.connect(args, {
+      logger,
+      greet: async (send) => {
+        greetings++;
+        stop();
+        if (isGreeted) await send(["PING"]);
+      },
+    });
+    await begin(connection);
+    stop = () => Deno.kill(server.pid, "SIGSTOP");
+    connection.renew();
+    try {
+      await inTime(logger.line(/no answer within 0.5 s/), "the end of waiting");
+      // Another attempt follows, and connecting itself is not answered then.
+      await until(() => logger.lines.length > 1);
+    } finally {
+      Deno.kill(server.pid, "SIGCONT");
+    }
+    stop = () => {};
+    await inTime(connection.ready(), "the server that goes on");
+    assert.ok(greetings > 2);
+    await connection.close();
+  });
+
+  Deno.test(`Connection that ${what} is closed at once when the server stops just there`, async () => {
+    await using server = await TestServer.start();
+    const isStopped = Promise.withResolvers<void>();
+    let stop = (): void => {};
+    const args = { ...server.args, socket_connect_timeout: 3600 };
+    const connection = await Connection.connect(args, {
+      logger: new LineLogger(),
+      greet: async (send) => {
+        stop();
+        if (what === "is greeted") await send(["PING"]);
+      },
+    });
+    await begin(connection);
+    stop = () => {
+      Deno.kill(server.pid, "SIGSTOP");
+      isStopped.resolve();
+    };
+    connection.renew();
+    await isStopped.promise;
+    try {
+      await inTime(connection.close(), "the end");
+    } finally {
+      Deno.kill(server.pid, "SIGCONT");
+    }
+  });
+}
 
 Deno.test("Connection says what is wrong with the credentials, and shows no secret", async () => {
   await using server = await TestServer.start({
