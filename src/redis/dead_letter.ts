@@ -82,7 +82,7 @@ export interface DeadLetter {
   readonly deliveries: number;
   /**
    * The number of bytes that the message had. Where the payload has fewer, it
-   * alone took more than {@linkcode InboxOptions.maxDeadLetterBytes}: then its text
+   * alone took more than {@linkcode DeliveryOptions.maxDeadLetterBytes}: then its text
    * is at {@linkcode DeadLetter.key}.
    */
   readonly size: number;

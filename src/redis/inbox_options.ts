@@ -16,27 +16,18 @@ import {
 import type { Logger } from "../logger.ts";
 
 /**
- * Says how an {@linkcode Inbox} takes messages. All of it is optional except
- * the queue.
+ * Says how messages come from a queue: how many at a time, how often they are
+ * tried, and what is kept of those that fail. An {@linkcode Inbox} and a backend
+ * have these options in common.
  */
-export interface InboxOptions {
+export interface DeliveryOptions {
   /**
-   * The queue, or several of them: while there are messages in one, nothing is
-   * taken from those that are named after it.
-   */
-  queue: string | readonly string[];
-  /**
-   * The start of this consumer's name; something unique is appended to it.
-   * Default: `consumer`.
-   */
-  consumer?: string;
-  /**
-   * `at-least-once`: a message stays in Redis until it is settled.
-   * `at-most-once`: it is gone once it was read, which is faster.
-   * Default: `at-least-once`.
+   * `at-least-once` keeps each message in Redis until it is handled, so that
+   * none is lost, but one may come again. `at-most-once` removes it as it is
+   * taken, which is faster. Default: `at-least-once`.
    */
   delivery?: "at-least-once" | "at-most-once";
-  /** The largest number of messages in a batch. Default: 512. */
+  /** The largest number of messages that are taken at once. Default: 512. */
   batchSize?: number;
   /**
    * The number of times that handling a message may fail before it becomes a
@@ -47,30 +38,36 @@ export interface InboxOptions {
    */
   maxDeliveries?: number;
   /**
-   * The pause before a failed message is tried again, in seconds; it doubles
-   * each time, up to 300. Default: 1.
+   * The pause before a message that failed is tried again, in seconds; it
+   * doubles each time, up to 300. Default: 1.
    */
   retryPause?: number;
-  /** Says what becomes of messages for another device. Default: `dead-letter`. */
+  /**
+   * Says what becomes of messages for another device: they are kept among the
+   * dead letters, or dropped as Platypush does. Default: `dead-letter`.
+   */
   foreign?: "dead-letter" | "drop";
   /**
-   * Says what becomes of messages that are settled as `expired`. Default:
-   * `dead-letter`.
+   * Says what becomes of messages that are older than they may be: they are kept
+   * among the dead letters, or dropped. Default: `dead-letter`.
    */
   expired?: "dead-letter" | "drop";
-  /** The largest number of dead letters of a queue. Default: 10,000. */
+  /**
+   * The number of dead letters that a queue keeps; the oldest make room.
+   * Default: 10,000.
+   */
   maxDeadLetters?: number;
   /**
    * The number of bytes that the dead letters of a queue may take in Redis; the
-   * oldest make room. The text of one that alone is larger is kept beside them; there
-   * is one such text at a time, the newest. Default: 16 MiB.
+   * oldest make room. The text of one that alone is larger is kept beside them;
+   * there is one such text at a time, the newest. Default: 16 MiB.
    */
   maxDeadLetterBytes?: number;
   /** For how many seconds a dead letter is kept. Default: 30 days. */
   deadLetterAge?: number;
   /**
-   * The number of messages that wait for a named subscriber that is away; the
-   * oldest make room. Default: 10,000.
+   * The number of messages that wait for a named subscriber that is away, see
+   * `BusOptions.subscriber`; the oldest make room. Default: 10,000.
    */
   maxMissed?: number;
   /**
@@ -84,22 +81,43 @@ export interface InboxOptions {
    */
   missedAge?: number;
   /**
+   * The number of bytes that may be in hand at a time, of all queues together;
+   * no more are taken until some of them are handled. Default: 64 MiB.
+   */
+  maxMemory?: number;
+  /**
+   * The number of messages of each queue that may be in hand at a time; no more
+   * are taken until some of them are handled. Default: 16 times `batchSize`, and
+   * `batchSize` for each queue that is not the first.
+   */
+  maxInFlight?: number;
+  /**
+   * After how many seconds without a heartbeat a consumer is dead, so that
+   * others get what it had in hand. Default: 10.
+   */
+  heartbeatTimeout?: number;
+}
+
+/**
+ * Says how an {@linkcode Inbox} takes messages. All of it is optional except
+ * the queue.
+ */
+export interface InboxOptions extends DeliveryOptions {
+  /**
+   * The queue, or several of them: while there are messages in one, nothing is
+   * taken from those that are named after it.
+   */
+  queue: string | readonly string[];
+  /**
+   * The start of this consumer's name; something unique is appended to it.
+   * Default: `consumer`.
+   */
+  consumer?: string;
+  /**
    * The limit for one message, in bytes. One that is larger becomes a dead
    * letter in Redis, without being carried here. Default: 8 MiB.
    */
   maxSize?: number;
-  /**
-   * The number of bytes that may be handed out and not settled, of all queues
-   * together, before no more are taken. Default: 64 MiB.
-   */
-  maxMemory?: number;
-  /**
-   * The largest number of messages handed out and not settled, of each queue.
-   * Default: 16 batches, and one of each queue that is not the first.
-   */
-  maxInFlight?: number;
-  /** After how many seconds without a heartbeat a consumer is dead. Default: 10. */
-  heartbeatTimeout?: number;
   /** Takes nothing before {@linkcode Inbox.resume}. Default: `false`. */
   paused?: boolean;
   /**
@@ -126,31 +144,14 @@ const HEARTBEAT_TIMEOUT: Kind = {
   isRange: true,
 };
 
-/** The options of an {@linkcode Inbox} that a backend has, too. */
-type DeliveryOption =
-  | "delivery"
-  | "batchSize"
-  | "maxDeliveries"
-  | "retryPause"
-  | "foreign"
-  | "expired"
-  | "maxDeadLetters"
-  | "maxDeadLetterBytes"
-  | "deadLetterAge"
-  | "maxMissed"
-  | "maxMissedBytes"
-  | "missedAge"
-  | "maxSize"
-  | "maxMemory"
-  | "maxInFlight"
-  | "heartbeatTimeout";
-
 /** Options that have the same default for everybody. */
-export type FilledInboxOption = Exclude<DeliveryOption, "maxInFlight">;
+export type FilledInboxOption =
+  | Exclude<keyof DeliveryOptions, "maxInFlight">
+  | "maxSize";
 
 /** The options of taking messages, in an {@linkcode Inbox} and in a backend. */
 export const DELIVERY_OPTIONS: Rows<
-  Pick<InboxOptions, DeliveryOption>,
+  DeliveryOptions & Pick<InboxOptions, "maxSize">,
   FilledInboxOption
 > = {
   delivery: row(oneOf("at-least-once", "at-most-once"), {

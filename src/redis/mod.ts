@@ -24,7 +24,7 @@ export {
 } from "./dead_letter.ts";
 export type { Backlog } from "./consumers.ts";
 export { Inbox } from "./inbox.ts";
-export type { InboxOptions } from "./inbox_options.ts";
+export type { DeliveryOptions, InboxOptions } from "./inbox_options.ts";
 export { DeadLetters, type DeadLettersOptions } from "./dead_letters.ts";
 export {
   pauseQueue,

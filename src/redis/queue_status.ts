@@ -76,7 +76,7 @@ export interface QueueStatus {
     readonly bytes: number | undefined;
     /**
      * The bytes that a text takes beside them that alone is more than
-     * {@linkcode InboxOptions.maxDeadLetterBytes}; 0 without one, `undefined` where
+     * {@linkcode DeliveryOptions.maxDeadLetterBytes}; 0 without one, `undefined` where
      * that may not be asked.
      */
     readonly textBytes: number | undefined;

@@ -171,6 +171,7 @@ const ROWS: readonly [string, Readonly<Record<string, Row>>][] = [
   ["SendToOptions", SEND_TO_OPTIONS],
   ["BusOptions", BUS_OPTIONS],
   ["WatchOptions", WATCH_OPTIONS],
+  ["DeliveryOptions", INBOX_OPTIONS],
   ["InboxOptions", INBOX_OPTIONS],
   ["ScheduleOptions", SCHEDULE_OPTIONS],
   ["RedisArgs", REDIS_ARGUMENTS],
