@@ -482,7 +482,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     }
     this.#pace.note(moving.length, payloads.length, isFollowed);
     this.#isBacklog = this.#pace.isFlood;
-    const isAlive = (known.value & FACTS.isAlive) > 0;
+    // The heartbeat is the process', and beats again in a new session.
+    const isAlive = session === this.#session &&
+      (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     if (announced.status === "rejected" || hasHistories || !isAlive) {
       return await this.#takeMoved(session, number);

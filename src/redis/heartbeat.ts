@@ -17,6 +17,10 @@ const STEADY = 5;
 /** So many queues are asked about, or looked at, at a time. */
 const AT_A_TIME = 50;
 
+function isBeat(reply: unknown): boolean {
+  return reply === null || isText(reply);
+}
+
 /** A consumer of one queue whose life the heartbeat shows. */
 export interface HeartbeatMember {
   readonly keys: QueueKeys;
@@ -168,10 +172,10 @@ export class Heartbeat {
     const [found, stale] = await Promise.all([
       control.command<string | null>(
         ["SET", this.#key!, this.value, "XX", "PX", this.lifetime, "GET"],
-        { isReply: (reply) => reply === null || isText(reply) },
+        { isReply: isBeat },
       ).then(
         (reply) => this.#onMemory(reply),
-        (error: RedisError) => this.#prolong(error),
+        (error: RedisError) => this.#force(error),
       ),
       this.#count % 2 === 0 ? this.#findStale() : [],
     ]);
@@ -237,10 +241,21 @@ return found
   }
 
   /**
-   * Lives on without beating, where the server has no memory for it. A beat is
-   * what tells of that, since no other command is sent whatever happens.
+   * Beats where the server has no memory for it: others would take this process
+   * for dead. A server that is full refuses a script's first write if that needs
+   * memory, but not the later ones. The refusal is what tells of the server, since
+   * no other command is sent whatever happens.
    */
-  async #prolong(error: RedisError): Promise<null> {
+  static readonly #FORCE = defineScript(`
+-- KEYS[1]  the heartbeat
+-- ARGV[1]  what it holds from now on
+-- ARGV[2]  how many milliseconds that counts
+-- Returns what it has held, or nil where it is gone.
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
+`);
+
+  async #force(error: RedisError): Promise<string | null> {
     if (error.code !== "memory") throw error;
     this.#fullAt = performance.now();
     this.#want.onFailure(
@@ -250,9 +265,12 @@ return found
         note: "What is sent is refused, what is in the queues is handled",
       }),
     );
-    const { control } = this.#options;
-    await control.command(["PEXPIRE", this.#key!, this.lifetime]);
-    return null;
+    return await this.#options.control.script<string | null>(
+      Heartbeat.#FORCE,
+      [this.#key!],
+      [this.value, this.lifetime],
+      { isReply: isBeat },
+    );
   }
 
   /** Tells that the server has memory again, as soon as it has for a while. */

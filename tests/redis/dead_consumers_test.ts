@@ -5,7 +5,7 @@ import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
-import { nextBatch } from "./next_batch.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
 
 /** The names of the consumers that nobody took for dead. */
 async function alive(server: TestServer): Promise<string[]> {
@@ -125,6 +125,54 @@ Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   assert.equal((await alive(server)).length, 2);
   await again!.settle();
   assert.deepEqual(await server.run("KEYS", "{queue}:processing:*:*"), []);
+});
+
+Deno.test("Inbox shares no message with others that comes to a wait from before it was taken for dead", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  const waiting = nextBatch(inbox);
+  await blocked(server);
+  const [name] = await alive(server);
+  // What others do who take it for dead, and what makes it look.
+  const now = String(Math.floor(Date.now() / 1000));
+  await server.run("HSET", "{queue}:consumers", name!, now);
+  await server.run("DEL", `{queue}:consumer:${name}`);
+  await until(async () => {
+    const [next] = await alive(server);
+    return next !== undefined && next !== name;
+  }, "it has a new life");
+  const message = JSON.stringify({ id: "one", _timestamp: 1 });
+  await server.run("RPUSH", "queue", message);
+  const batch = await waiting;
+  assert.deepEqual(texts(batch), [message]);
+  // This one puts back what is in the hands of the dead.
+  await using other = await open(server, { paused: true });
+  assert.equal(other.stats().reclaimed, 0);
+  await batch!.settle();
+  assert.equal(inbox.stats().acknowledged, 1);
+});
+
+Deno.test("Inbox shows that it is alive although the server is full", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  await using other = await open(server, { paused: true });
+  await server.run("RPUSH", "queue", "one");
+  const batch = await nextBatch(inbox);
+  const beats = async (): Promise<(string | null)[]> => {
+    const keys = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+    return await server.run("MGET", ...keys.toSorted());
+  };
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  for (let round = 0; round < 4; round++) {
+    const before = await beats();
+    await until(async () => {
+      const now = await beats();
+      return before.every((beat, at) => now[at] !== beat);
+    }, "both have beaten");
+  }
+  await batch!.settle();
+  assert.equal(other.stats().reclaimed, 0);
+  assert.equal(inbox.stats().acknowledged, 1);
 });
 
 Deno.test("Inbox notices in time that it was taken for dead while it was stopped", async () => {
