@@ -1,7 +1,8 @@
 /**
  * The bus from one thread into others, beside what Deno offers for it: the
  * `BroadcastChannel`, with each frame acknowledged so that none is lost, and
- * `Worker.postMessage`, which knows no backpressure.
+ * `Worker.postMessage`, which knows no backpressure; and beside shared memory by
+ * hand, the least that keeps the same promise.
  *
  *     deno task bench:bus [batches]
  *
@@ -9,6 +10,7 @@
  * builds the messages. The rounds of the contenders alternate.
  */
 import { Bus, type MessageInput } from "../src/bus/mod.ts";
+import { Mailbox } from "./mailbox.ts";
 import { Receiver } from "./receiver.ts";
 import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 import { CLIMATE, sensorEvent } from "./sensor_event.ts";
@@ -132,6 +134,23 @@ async function workerRate(workers: number): Promise<number> {
   return result;
 }
 
+async function mailRate(): Promise<number> {
+  using receiver = new Receiver();
+  const mailboxes = [new Mailbox(), new Mailbox()];
+  const memory = mailboxes.map(({ buffer }) => buffer);
+  await receiver.tell({ do: "mail", memory });
+  let n = 0;
+  const result = await rate(MESSAGES, async () => {
+    for (const batch of batches(objects, MESSAGES)) {
+      await mailboxes[n++ % 2]!.write(batch);
+    }
+    for (const mailbox of mailboxes) await mailbox.isRead();
+    await receiver.tell({ do: "ping" });
+  });
+  await receiver.check(MESSAGES);
+  return result;
+}
+
 async function channelRate(): Promise<number> {
   using receiver = new Receiver();
   const name = `bench/channel/${names++}`;
@@ -207,6 +226,22 @@ async function workerLatencies(): Promise<number[]> {
   return latencies;
 }
 
+async function mailLatencies(): Promise<number[]> {
+  using receiver = new Receiver();
+  const mailboxes = [new Mailbox(), new Mailbox()];
+  const memory = mailboxes.map(({ buffer }) => buffer);
+  await receiver.tell({ do: "echo mail", memory });
+  const [there, back] = mailboxes;
+  const latencies = [];
+  for (let i = 0; i < PINGS; i++) {
+    const start = performance.now();
+    await there!.write(sensorEvent({ n: i }));
+    await back!.read();
+    latencies.push(performance.now() - start);
+  }
+  return latencies;
+}
+
 /** By how many MiB the process grows while a subscriber stands still under full load. */
 async function growth(): Promise<number> {
   return await onBus(1, async (bus, [receiver]) => {
@@ -227,6 +262,7 @@ async function growth(): Promise<number> {
 }
 
 const WORKER = "Worker.postMessage";
+const MAIL = "shared memory by hand";
 const CHANNEL = "BroadcastChannel, acknowledged";
 const BYTES = "ours, posted as bytes";
 const NOT_PLAIN = "ours, plain: false";
@@ -268,6 +304,7 @@ for (let round = 0; round < ROUNDS; round++) {
   add("ours", ONE, await busRate(1, objects));
   add(BYTES, ONE, await busRate(1, bytes));
   add(WORKER, ONE, await workerRate(1));
+  add(MAIL, ONE, await mailRate());
   add(CHANNEL, ONE, await channelRate());
   add("ours", THREE, await busRate(3, objects));
   add(WORKER, THREE, await workerRate(3));
@@ -282,10 +319,11 @@ add(
 const all = await everywhere();
 add("ours", `to ${MANY} workers at rest, until all have it`, all, "ms");
 
-const pings: Record<string, number[]> = { ours: [], [WORKER]: [] };
+const pings: Record<string, number[]> = { ours: [], [WORKER]: [], [MAIL]: [] };
 for (let round = 0; round < ROUNDS; round++) {
   pings.ours!.push(...await busLatencies());
   pings[WORKER]!.push(...await workerLatencies());
+  pings[MAIL]!.push(...await mailLatencies());
 }
 for (const [name, times] of Object.entries(pings)) {
   const whole = "there and back";

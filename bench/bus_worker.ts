@@ -1,5 +1,6 @@
 /** The receiving side of bench/bus.ts. */
 import { Bus, Event, Message } from "../src/bus/mod.ts";
+import { Mailbox } from "./mailbox.ts";
 
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent) => void) | null;
@@ -20,6 +21,19 @@ function take(message: Message): void {
 
 function takeAll(objects: Record<string, unknown>[]): void {
   for (const object of objects) take(Message.build(object));
+}
+
+/** Takes the batches that come in two mailboxes in turn. */
+async function takeMail(mailboxes: readonly Mailbox[]): Promise<void> {
+  for (let n = 0;; n++) {
+    const batch = await mailboxes[n % mailboxes.length]!.read();
+    takeAll(batch as Record<string, unknown>[]);
+  }
+}
+
+/** Answers what comes in one mailbox in the other one. */
+async function echoMail([there, back]: readonly Mailbox[]): Promise<void> {
+  for (;;) await back!.write(await there!.read());
 }
 
 function block(seconds: number): void {
@@ -48,6 +62,15 @@ scope.onmessage = async ({ data }) => {
         takeAll(data);
         channel.postMessage("ack");
       };
+      break;
+    }
+    case "mail":
+    case "echo mail": {
+      const mailboxes = data.memory.map((one: SharedArrayBuffer) =>
+        new Mailbox(one)
+      );
+      if (data.do === "mail") takeMail(mailboxes);
+      else echoMail(mailboxes);
       break;
     }
     case "block":

@@ -44,6 +44,7 @@ const LARGE: readonly Contender[] = [
   "ours, 60 workers",
   KILLED,
   "bare client, 60 workers",
+  "bare client with node: imports, 60 workers",
 ];
 
 const AT_REST: Readonly<Record<string, Goal>> = {

@@ -121,7 +121,7 @@ async function startOurs(
 /** Starts workers that listen, and waits for them. */
 async function listenInWorkers(
   workers: number,
-  channel: "bus" | "BroadcastChannel",
+  channel: "bus" | "node" | "BroadcastChannel",
 ): Promise<void> {
   const url = new URL(`listener.ts?${channel}`, import.meta.url);
   await Promise.all(
@@ -130,6 +130,17 @@ async function listenInWorkers(
         new Worker(url, { type: "module" }).onmessage = resolve;
       })),
   );
+}
+
+/** The bare client, which hands everything on to sixty workers. */
+async function popForWorkers(
+  channel: "node" | "BroadcastChannel",
+): Promise<void> {
+  const messages = new BroadcastChannel("messages");
+  await popBare({
+    take: (payloads) => payloads.forEach((one) => messages.postMessage(one)),
+  });
+  await listenInWorkers(60, channel);
 }
 
 /** What each contender does; it resolves when that takes messages. */
@@ -174,13 +185,8 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
       isAhead: true,
       take: (payloads) => payloads.forEach(() => countOne()),
     }),
-  "bare client, 60 workers": async () => {
-    const channel = new BroadcastChannel("messages");
-    await popBare({
-      take: (payloads) => payloads.forEach((one) => channel.postMessage(one)),
-    });
-    await listenInWorkers(60, "BroadcastChannel");
-  },
+  "bare client, 60 workers": () => popForWorkers("BroadcastChannel"),
+  "bare client with node: imports, 60 workers": () => popForWorkers("node"),
   "LMOVE by hand": moveByHand,
   "streams by hand": readStream,
   "BullMQ": async () => {

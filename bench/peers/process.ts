@@ -18,6 +18,7 @@ export type Contender =
   | "bare client, reading ahead"
   | "bare client, unparsed"
   | "bare client, 60 workers"
+  | "bare client with node: imports, 60 workers"
   | "LMOVE by hand"
   | "streams by hand"
   | "BullMQ"
