@@ -49,6 +49,8 @@ const SIZES = {
 /** So many bytes of messages are pushed in one go. */
 const TURN_BYTES = 2 ** 24;
 const BATCH_BYTES = 2 ** 20;
+/** Until the last acknowledgement has come, which may wait a little, in seconds. */
+const ACKNOWLEDGED = 0.05;
 
 /** What is asked for. */
 function goalOf(contender: string, measure: string): Goal {
@@ -154,6 +156,7 @@ for (const [name, count] of Object.entries(RATES)) {
       const before = await look();
       await pace(contender, queue, count);
       const turn = await peer.done();
+      await rest(ACKNOWLEDGED);
       const after = await look();
       await redis.command(["DEL", "nobody's"]);
       const used = (what: string): number => after[what]! - before[what]!;
@@ -208,6 +211,7 @@ for (const [name, size] of Object.entries(SIZES)) {
     async (contender, queue, peer) => {
       const before = await release(contender, queue, text, count);
       const { first, last } = await peer.done();
+      await rest(ACKNOWLEDGED);
       const used = await cpuOf(redis) - before;
       const rate = (count - 1) / (last - first) * 1000;
       comparison.add(contender, `${name}, rate`, rate, "messages/s");

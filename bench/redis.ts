@@ -1,6 +1,6 @@
 /**
  * A backlog, from a Redis list to a handler: at least once and at most once,
- * beside the bare client, streams by hand, and redis-py.
+ * beside the bare client, a script and streams by hand, and redis-py.
  *
  *     deno task bench:redis [messages] [rounds]
  *
@@ -32,6 +32,7 @@ const CONTENDERS: readonly Contender[] = [
   "bare client",
   "bare client, reading ahead",
   "bare client, unparsed",
+  "script by hand",
   "streams by hand",
   "redis-py",
 ];
@@ -50,6 +51,7 @@ function goalsOf(contender: string, measure: string): readonly Goal[] {
       return [
         { to: "bare client", ratio: "≥ 1" },
         { to: "streams by hand", ratio: "≥ 2" },
+        { to: "script by hand" },
       ];
     case "ours, at most once":
       return [{ to: "bare client", ratio: "≥ 1.15" }];

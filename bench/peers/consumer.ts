@@ -74,6 +74,66 @@ async function moveByHand(): Promise<void> {
   })();
 }
 
+/** Moves as many messages as there may be to a list of the consumer. */
+const MOVE = `
+redis.call('SORT', KEYS[1], 'BY', 'nosort', 'LIMIT', 0, ARGV[1], 'STORE', KEYS[2])
+redis.call('LTRIM', KEYS[1], ARGV[1], -1)`;
+
+/** What a handler gets, with the fields that every message has. */
+class CheckedMessage {
+  readonly type: unknown;
+  readonly target: unknown;
+  readonly origin: unknown;
+  readonly id: unknown;
+  readonly timestamp: unknown;
+  readonly args: Readonly<Record<string, unknown>>;
+
+  constructor(wire: Readonly<Record<string, unknown>>) {
+    this.type = wire["type"];
+    this.target = wire["target"];
+    this.origin = wire["origin"];
+    this.id = wire["id"];
+    this.timestamp = wire["_timestamp"];
+    this.args = wire["args"] as Readonly<Record<string, unknown>>;
+    const texts = [this.type, this.target, this.origin, this.id];
+    const isMessage = texts.every((text) => typeof text === "string") &&
+      Number.isFinite(this.timestamp) && typeof this.args === "object";
+    if (!isMessage) throw new TypeError("That is no message");
+  }
+}
+
+/**
+ * The least that is at least once, and gives a handler checked messages: one
+ * script a batch, the next one under way, and a list that goes when its messages
+ * are handled. Nobody looks after what a consumer has left when it died.
+ */
+async function takeByScript(): Promise<void> {
+  const client = createClient({ RESP: 2, socket: { path, tls: false } });
+  await client.connect();
+  const run = (...command: string[]): Promise<unknown> =>
+    client.sendCommand(command, bytes);
+  const take = async (list: string): Promise<Uint8Array[]> => {
+    const [, payloads] = await Promise.all([
+      run("EVAL", MOVE, "2", queue, list, batch),
+      run("LRANGE", list, "0", "-1"),
+    ]) as [unknown, Uint8Array[]];
+    if (payloads.length > 0) return payloads;
+    const one = await run("BLMOVE", queue, list, "LEFT", "RIGHT", "1");
+    return one === null ? [] : [one as Uint8Array];
+  };
+  void (async () => {
+    for (let number = 0, next = take(`${queue}:0`);; number++) {
+      const payloads = await next;
+      next = take(`${queue}:${number + 1}`);
+      for (const payload of payloads) {
+        const message = new CheckedMessage(JSON.parse(decoder.decode(payload)));
+        countOne(message.args["sent"]);
+      }
+      if (payloads.length > 0) void run("DEL", `${queue}:${number}`);
+    }
+  })();
+}
+
 async function readStream(): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
@@ -188,6 +248,7 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   "bare client, 60 workers": () => popForWorkers("BroadcastChannel"),
   "bare client with node: imports, 60 workers": () => popForWorkers("node"),
   "LMOVE by hand": moveByHand,
+  "script by hand": takeByScript,
   "streams by hand": readStream,
   "BullMQ": async () => {
     const { Worker } = await import("bullmq");

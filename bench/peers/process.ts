@@ -20,6 +20,7 @@ export type Contender =
   | "bare client, 60 workers"
   | "bare client with node: imports, 60 workers"
   | "LMOVE by hand"
+  | "script by hand"
   | "streams by hand"
   | "BullMQ"
   | "bee-queue"
