@@ -31,12 +31,14 @@ const CONTENDERS: readonly Contender[] = [
   "streams by hand",
   "redis-py",
 ];
+const NO_PLAIN = "ours, plain: false";
 const WORKER = "ours, handler in a worker";
 const RATES = { "100/s": 100, "1,000/s": 1000 };
 /** The next message is sent when one of so many is handled. */
 const LOOPS = { "1 in the air": 1, "8 in the air": 8 };
 const LOOPING: readonly Contender[] = [
   "ours",
+  NO_PLAIN,
   "bare client",
   "streams by hand",
 ];
@@ -141,7 +143,7 @@ async function takeTurns(
 for (const [name, count] of Object.entries(RATES)) {
   const latencies = new Map<Contender, number[]>();
   await takeTurns(
-    CONTENDERS,
+    [...CONTENDERS, NO_PLAIN],
     name,
     { count, batch: 512 },
     async (contender, queue, peer) => {

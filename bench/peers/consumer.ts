@@ -10,7 +10,11 @@
  */
 // deno-lint-ignore-file no-console -- this is a program
 import { createClient, RESP_TYPES } from "@redis/client";
-import type { RedisBackend, RedisBackendOptions } from "../../mod.ts";
+import type {
+  BusOptions,
+  RedisBackend,
+  RedisBackendOptions,
+} from "../../mod.ts";
 import { beginNow, countOne, sinceBegin } from "./count.ts";
 import type { Contender } from "./process.ts";
 
@@ -162,10 +166,11 @@ async function readStream(): Promise<void> {
 async function startOurs(
   options: RedisBackendOptions = {},
   listen?: (bus: RedisBackend["bus"]) => void,
+  busOptions: BusOptions = {},
 ): Promise<void> {
   const { Bus, Event, RedisBackend } = await import("../../mod.ts");
   beginNow();
-  const bus = new Bus();
+  const bus = new Bus(busOptions);
   if (listen) listen(bus);
   else bus.registerHandler(Event, ({ args }) => countOne(args.sent));
   const backend = new RedisBackend({
@@ -206,6 +211,7 @@ async function popForWorkers(
 /** What each contender does; it resolves when that takes messages. */
 const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   "ours": () => startOurs(),
+  "ours, plain: false": () => startOurs({}, undefined, { plain: false }),
   "ours, at most once": () => startOurs({ delivery: "at-most-once" }),
   "ours, async handler": async () => {
     const { Event } = await import("../../mod.ts");

@@ -5,6 +5,7 @@ import { Usage } from "../usage.ts";
 /** The ways to have a queue that are measured beside each other. */
 export type Contender =
   | "ours"
+  | "ours, plain: false"
   | "ours, at most once"
   | "ours, async handler"
   | "ours, for await"
