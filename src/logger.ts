@@ -93,10 +93,10 @@ export function quoted(logger: Logger): Logger {
   const known = QUOTED.get(logger);
   if (known !== undefined) return known;
   const made: Logger = {
-    debug: (text) => logger.debug(printable(text)),
-    info: (text) => logger.info(printable(text)),
-    warn: (text) => logger.warn(printable(text)),
-    error: (text) => logger.error(printable(text)),
+    debug: (text) => logger.debug(escapeControls(text)),
+    info: (text) => logger.info(escapeControls(text)),
+    warn: (text) => logger.warn(escapeControls(text)),
+    error: (text) => logger.error(escapeControls(text)),
   };
   QUOTED.set(logger, made).set(made, made);
   return made;
@@ -107,11 +107,11 @@ const QUOTED = new WeakMap<Logger, Logger>();
 
 /** Braces start a placeholder in LogTape's templates; twice, they are themselves. */
 function literal(text: string): string {
-  return printable(text).replaceAll("{", "{{").replaceAll("}", "}}");
+  return escapeControls(text).replaceAll("{", "{{").replaceAll("}", "}}");
 }
 
 /** Texts from the network may hold line ends, and what a terminal obeys. */
-function printable(text: string): string {
+function escapeControls(text: string): string {
   return text.replace(
     /[\p{Cc}\u2028\u2029]/gu,
     (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
@@ -133,7 +133,7 @@ interface Shown {
 const shown = new Map<string, Shown>();
 
 function showOnStderr(level: string, text: string): void {
-  const line = `platypush-redis: ${level}: ${printable(text)}`;
+  const line = `platypush-redis: ${level}: ${escapeControls(text)}`;
   const now = performance.now() / 1000;
   const last = shown.get(line);
   if (last !== undefined && now < last.next) {

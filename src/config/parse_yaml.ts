@@ -1,3 +1,4 @@
+import { formatPythonFloat } from "../message/python_text.ts";
 import process from "node:process";
 import type {
   Alias,
@@ -455,21 +456,5 @@ function readFloat(source: string): YamlNumber {
   const size = digits === ".inf"
     ? Infinity
     : digits.split(":").reduce((sum, part) => sum * 60 + Number(part), 0);
-  return new YamlNumber(sign * size, pythonFloat(sign * size));
-}
-
-/** Writes a number as Python's `repr` of a float does. */
-function pythonFloat(value: number): string {
-  if (Number.isNaN(value)) return "nan";
-  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  const [digits = "", power = "0"] = value.toExponential().split("e");
-  const exponent = Number(power);
-  if (exponent < -4 || exponent >= 16) {
-    const size = String(Math.abs(exponent)).padStart(2, "0");
-    return `${digits}e${exponent < 0 ? "-" : "+"}${size}`;
-  }
-  const text = exponent < 0
-    ? value.toFixed(digits.replace(/[-.]/g, "").length - 1 - exponent)
-    : String(value);
-  return text.includes(".") ? text : `${text}.0`;
+  return new YamlNumber(sign * size, formatPythonFloat(sign * size));
 }

@@ -283,7 +283,7 @@ class LiteralParser {
         this.#fail(`a word or number of at most ${MAX_NUMBER} characters`);
       }
       const code = text.charCodeAt(end);
-      if (isWordCode(code)) continue;
+      if (isLiteralCode(code)) continue;
       const isSign = code === 0x2B || code === 0x2D;
       if (!isSign || !/^[\d._]+e$/i.test(text.slice(start, end))) break;
     }
@@ -346,7 +346,7 @@ function isSpaceCode(code: number): boolean {
 }
 
 /** Letters, digits, `_` and `.` of ASCII. */
-function isWordCode(code: number): boolean {
+function isLiteralCode(code: number): boolean {
   return (code >= 0x61 && code <= 0x7A) || (code >= 0x30 && code <= 0x39) ||
     (code >= 0x41 && code <= 0x5A) || code === 0x5F || code === 0x2E;
 }

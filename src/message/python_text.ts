@@ -123,3 +123,20 @@ export function pythonEquals(a: unknown, b: unknown): boolean {
 function isNumber(value: unknown): value is number | bigint {
   return typeof value === "number" || typeof value === "bigint";
 }
+
+/**
+ * Writes a number as Python's `repr` of a float does: JavaScript differs in the
+ * form of the exponent, in `.0`, and in what is not finite.
+ */
+export function formatPythonFloat(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  if (Object.is(value, -0)) return "-0.0";
+  const [mantissa, exponent] = value.toExponential().split("e");
+  const power = Number(exponent);
+  if (power >= -4 && power < 16) {
+    return Number.isInteger(value) ? `${value}.0` : String(value);
+  }
+  const sign = power < 0 ? "-" : "+";
+  return `${mantissa}e${sign}${String(Math.abs(power)).padStart(2, "0")}`;
+}

@@ -1,3 +1,5 @@
+import { formatPythonFloat } from "./python_text.ts";
+
 /** Says where a text is no Python literal, and what was expected there. */
 export class PythonLiteralError extends SyntaxError {
   /** The class's name, as for every error. */
@@ -259,18 +261,7 @@ function integer(digits: string, sign: 1 | -1): PythonNumber {
 
 function float(value: number): PythonNumber {
   const hash = Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`;
-  return { value, key: pythonFloat(value), hash };
-}
-
-/** A float as Python writes it, which differs from JavaScript in the form of the exponent and in `.0`. */
-function pythonFloat(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
-  if (Object.is(value, -0)) return "-0.0";
-  const [mantissa, exponent] = value.toExponential().split("e");
-  const power = Number(exponent);
-  if (power >= -4 && power < 16) {
-    return Number.isInteger(value) ? `${value}.0` : String(value);
-  }
-  const sign = power < 0 ? "-" : "+";
-  return `${mantissa}e${sign}${String(Math.abs(power)).padStart(2, "0")}`;
+  // A key is text in the end, as JavaScript writes what is not finite.
+  const key = Number.isFinite(value) ? formatPythonFloat(value) : String(value);
+  return { value, key, hash };
 }

@@ -78,15 +78,15 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
     "Requests that registered actions, or errors, have answered",
     "{request}",
   ),
-  "platypush.redis.in_flight": amount(
+  "platypush.redis.in_flight": upDownCounter(
     "Messages that subscribers are busy with",
     "{message}",
   ),
-  "platypush.redis.actions.running": amount(
+  "platypush.redis.actions.running": upDownCounter(
     "Registered actions that are being executed",
     "{action}",
   ),
-  "platypush.redis.actions.waiting": amount(
+  "platypush.redis.actions.waiting": upDownCounter(
     "Requests that wait until one of these has finished",
     "{request}",
   ),
@@ -133,7 +133,7 @@ function counter(description: string, unit = "{message}"): Instrument {
   return { kind: "counter", unit, description };
 }
 
-function amount(description: string, unit: string): Instrument {
+function upDownCounter(description: string, unit: string): Instrument {
   return { kind: "upDownCounter", unit, description };
 }
 
