@@ -451,11 +451,13 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       if (isLoss(failure)) throw failure;
       // What was moved before the server refused is as good as any other.
       if (payloads.length === 0) {
-        if (failure.code !== "memory") {
+        const { code } = failure;
+        if (code === "permission" || code === "wrong-type") {
           // Nothing was moved, and nothing comes late.
           await session.forget(number, this.options).catch(() => {});
-          throw failure;
         }
+        // An answer without sense does not tell: what was moved is found.
+        if (code !== "memory") throw failure;
         // It refuses BLMOVE then; scripts that only move go on.
         this.#isBacklog = true;
         if (announced.status === "fulfilled") session.slots.push(number);

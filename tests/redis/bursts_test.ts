@@ -139,6 +139,28 @@ Deno.test("Nothing is lost when the connection breaks among messages that come t
   assert.equal(inbox.stats().redelivered, 0);
 });
 
+Deno.test("A message is found whose move was answered with an error that says nothing", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  await using inbox = await Inbox.open({ port: proxy.port }, {
+    queue: "queue",
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  await blocked(server);
+  const message = complete("a");
+  const forged = proxy.forge(
+    message,
+    (answer) => answer.replace(`$${message.length}\r\n${message}`, "-ERR"),
+  );
+  await server.run("RPUSH", "queue", message);
+  await forged;
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), [message]);
+  await batch!.settle();
+});
+
 Deno.test("What a lost connection moves late is not removed with what was found before", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
