@@ -41,7 +41,6 @@ export class Acknowledger {
   constructor(options: ConsumerOptions, signal: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
-    signal.addEventListener("abort", () => this.#flushLate());
   }
 
   /**

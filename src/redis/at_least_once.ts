@@ -80,8 +80,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #lostAt = -Infinity;
   /** The loss after which it waits to look again. */
   #awaited: number | undefined;
-  /** Keys that are asked for with each message, beside the heartbeat: see {@link FACTS}. */
-  readonly #facts: readonly string[];
   /** The key of this process' heartbeat. */
   readonly #beat: string;
 
@@ -92,12 +90,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#taker = new Taker(options);
     this.#session = new Session(options.queue, options.consumer);
     this.keys = this.#session.keys;
-    const { queue, deliveries, paused } = this.keys;
-    this.#facts = [
-      ...Array<string>(2).fill(deliveries),
-      ...Array<string>(4).fill(paused),
-      ...Array<string>(8).fill(queue),
-    ];
     this.#beat = options.heartbeat.key(this.keys);
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
@@ -219,6 +211,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   protected override async leave(): Promise<void> {
     const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
     this.#ending.abort();
+    void this.#acknowledger.flush(this.options.control);
     await heartbeat.remove(this);
     await this.#recoverer.stop();
     await this.options.subscribers.stop();
@@ -267,8 +260,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       this.ring();
       this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError)) throw error;
-      if (error.code === "permission") {
-        // What BLMOVE has moved although the rest was refused is in no hash.
+      if (!isLoss(error)) {
+        // What BLMOVE has moved although the rest was refused may be in no hash.
         await this.#release(session, number).catch(() => {});
       }
       if (error.code !== "taken") throw error;
@@ -429,9 +422,14 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       );
     const list = session.list(number);
     const moving = this.#sendMoves(list);
+    const { queue, paused, deliveries } = keys;
     // A key that is named several times counts as often: see FACTS.
     const knowing = blocking.command<number>(
-      ["EXISTS", this.#beat, ...this.#facts],
+      [
+        ...["EXISTS", this.#beat, deliveries, deliveries],
+        ...[paused, paused, paused, paused],
+        ...[queue, queue, queue, queue, queue, queue, queue, queue],
+      ],
       { isReply: isNumber },
     );
     const [announced, known, ...moved] = await this.blocked(

@@ -308,12 +308,12 @@ export abstract class Consumer {
   /** The last report of what the user may not do. */
   #refusal = "";
   /** The reason why it takes no messages although the server is there. */
-  readonly #trouble: Trouble;
+  #trouble: Trouble | undefined;
+  #mayRun = false;
   #running: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.options = options;
-    this.#trouble = Trouble.with(`"${options.queue}"`, options.logger);
     const { precedence } = options;
     this.#turn = precedence &&
       new Turn(precedence.turns, precedence.rank, () => this.wake());
@@ -333,9 +333,10 @@ export abstract class Consumer {
     await this.watch.look();
   }
 
-  /** Begins to take messages. */
+  /** Begins to take messages: as soon as there may be some. */
   run(): void {
-    this.#running ??= this.#run();
+    this.#mayRun = true;
+    if (this.#hasNews) this.#running ??= this.#run();
   }
 
   /** Stops taking messages; resolves when what was taken and not handed out is back. */
@@ -373,9 +374,8 @@ export abstract class Consumer {
     this.watch.lookSoon();
     this.checkRights().then(() => this.#refusal = "", (error: RedisError) => {
       // Both connections may come back, and one of them after the other.
-      if (error.code !== "permission" || error.message === this.#refusal) {
-        return;
-      }
+      const isNew = error.message !== this.#refusal;
+      if (error.code !== "permission" || !isNew) return;
       this.#refusal = error.message;
       this.options.logger.error(`${error.message}.`);
     });
@@ -393,6 +393,7 @@ export abstract class Consumer {
   /** Notes that the queue may have changed. */
   ring(): void {
     this.#hasNews = true;
+    if (this.#mayRun) this.run();
     this.wake();
   }
 
@@ -472,12 +473,8 @@ export abstract class Consumer {
 
   /** The number of bytes after which a batch is full: about what comes in a second. */
   protected get maxBytes(): number {
-    const { bytesPerSecond } = this.options.blocking;
-    const most = Math.min(
-      MAX_BATCH_BYTES,
-      bytesPerSecond,
-      this.options.memory.room,
-    );
+    const { blocking: { bytesPerSecond }, memory: { room } } = this.options;
+    const most = Math.min(MAX_BATCH_BYTES, bytesPerSecond, room);
     return Math.max(1, Math.floor(most));
   }
 
@@ -518,7 +515,7 @@ export abstract class Consumer {
       try {
         const mustWait = this.isFull || this.#turn?.mustWait();
         await (mustWait ? this.#change() : this.takeOne());
-        if (failures > 0) this.#trouble.forget(this);
+        if (failures > 0) this.#trouble?.forget(this);
         failures = 0;
       } catch (error) {
         this.#isIdle = true;
@@ -527,7 +524,7 @@ export abstract class Consumer {
         await this.#recover(error, failures++);
       }
     }
-    this.#trouble.forget(this);
+    this.#trouble?.forget(this);
     this.#turn?.rest();
     await this.#rest();
   }
@@ -545,11 +542,14 @@ export abstract class Consumer {
   /** Waits until another attempt makes sense. */
   async #recover(error: unknown, failures: number): Promise<void> {
     const { signal } = this.closing;
-    const { blocking } = this.options;
+    const { blocking, queue, logger } = this.options;
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
-    if (!isLost) this.#trouble.onFailure(this, error as Error);
+    if (!isLost) {
+      this.#trouble ??= Trouble.with(`"${queue}"`, logger);
+      this.#trouble.onFailure(this, error as Error);
+    }
     if (isLost) await blocking.ready(signal).catch(() => {});
     const pause = isLost && failures === 0 ? 0 : backoff(failures);
     await sleep(pause, { signal });

@@ -258,10 +258,15 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
     const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
     this.#heartbeats.push(heartbeat);
-    const byKey = new Map<string, () => void>();
-    const isTold = await control.trackKeys((key) => {
-      if (key !== undefined) byKey.get(key)?.();
-      else for (const look of byKey.values()) look();
+    const byKey = new Map<string, Consumer>();
+    const onChange = (consumer: Consumer, key: string): void =>
+      key === consumer.options.queue
+        ? consumer.ring()
+        : consumer.watch.lookSoon();
+    const isTold = await control.trackKeys((changed) => {
+      const consumer = changed !== undefined && byKey.get(changed);
+      if (consumer) onChange(consumer, changed);
+      else if (changed === undefined) byKey.forEach(onChange);
     });
     const isShared = isTold && queues.length > 1;
     const user = parseRedisArgs(args).username ?? "default";
@@ -314,9 +319,8 @@ return {redis.call('LLEN', KEYS[1]), first or false}
         control,
         heartbeat,
       });
-      byKey.set(queue, () => consumer.ring());
-      for (const key of consumer.watch.keys) {
-        byKey.set(key, () => consumer.watch.lookSoon());
+      for (const key of [queue, ...consumer.watch.keys]) {
+        byKey.set(key, consumer);
       }
       if (options.paused) await consumer.pause();
       return { queue, consumer, control, stats };

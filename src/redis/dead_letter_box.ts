@@ -123,7 +123,7 @@ export class DeadLetterBox {
   #lookAt = 0;
   /** The number of dead letters that were in front at the last look. */
   #inFront = 0;
-  readonly #reports = new Map<string, { until: number; count: number }>();
+  #reports: Map<string, { until: number; count: number }> | undefined;
 
   /** See {@link DeadLetterLimits}. */
   readonly maxDeadLetters: number;
@@ -172,6 +172,7 @@ export class DeadLetterBox {
   /** Reports that messages have become dead letters. */
   onBuried(reason: DeadLetter["reason"], error: string, count = 1): void {
     const { logger, queue } = this.#options;
+    this.#reports ??= new Map();
     const earlier = this.#reports.get(reason) ?? { until: 0, count: 0 };
     const sum = earlier.count + count;
     if (performance.now() < earlier.until) {

@@ -16,6 +16,9 @@ const LATER = 2000;
 const LONGEST_EXPIRY = 1e9;
 /** The longest time until it is told again who is there, in milliseconds. */
 const LONGEST_DELAY = 3_600_000;
+/** Shared by all queues for which nobody is named. */
+const NOBODY: readonly string[] = [];
+const NONE: ReadonlySet<string> = new Set();
 
 /** A message of a batch that a named subscriber has missed. */
 export interface MissedMessage {
@@ -65,11 +68,11 @@ export interface NamedSubscribersOptions {
  */
 export class NamedSubscribers {
   /** The names that are known on the server. */
-  names: readonly string[] = [];
+  names: readonly string[] = NOBODY;
   readonly #options: NamedSubscribersOptions;
-  #present: ReadonlySet<string> = new Set();
+  #present: ReadonlySet<string> = NONE;
   /** Who was there since the server was told. */
-  #arrived: ReadonlySet<string> = new Set();
+  #arrived: ReadonlySet<string> = NONE;
   readonly #since = performance.now();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueAt = Infinity;
@@ -100,6 +103,7 @@ export class NamedSubscribers {
 
   /** Takes note of who is there in this process. */
   set present(present: ReadonlySet<string>) {
+    if (present.size + this.#present.size === 0) return;
     const isNew = [...present].some((name) => !this.#present.has(name));
     this.#present = present;
     this.#arrived = new Set([...this.#arrived, ...present]);
@@ -110,7 +114,8 @@ export class NamedSubscribers {
 
   /** Takes note of the names that the server knows. */
   learn(names: readonly string[]): void {
-    this.names = [...new Set([...names, ...this.#present, ...this.#arrived])];
+    const all = new Set([...names, ...this.#present, ...this.#arrived]);
+    this.names = all.size > 0 ? [...all] : NOBODY;
   }
 
   /**
@@ -307,7 +312,7 @@ return {names, moved, forgotten}
           Array.isArray(reply[2]),
       },
     );
-    if (arrived === this.#arrived) this.#arrived = new Set();
+    if (arrived === this.#arrived) this.#arrived = NONE;
     if (moved > 0) {
       logger.info(
         `Put ${

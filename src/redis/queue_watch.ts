@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDue } from "./delayed.ts";
-import { type QueueKeys, queueKeys } from "./queue_keys.ts";
+import { queueKeys } from "./queue_keys.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 
@@ -50,13 +50,10 @@ export interface QueueWatchOptions {
  * over.
  */
 export class QueueWatch {
-  /** Keys whose changes are to be told by {@link QueueWatch.lookSoon}. */
-  readonly keys: readonly string[];
   /** True while nothing is to be taken from the queue. */
   isPaused = false;
   #wasPaused = false;
   readonly #options: QueueWatchOptions;
-  readonly #names: QueueKeys;
   readonly #onChange: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> | undefined;
@@ -66,9 +63,13 @@ export class QueueWatch {
   /** @param onChange Called when the queue was paused or resumed. */
   constructor(options: QueueWatchOptions, onChange: () => void) {
     this.#options = options;
-    this.#names = queueKeys(options.queue, "");
     this.#onChange = onChange;
-    this.keys = [this.#names.paused, this.#names.delayed];
+  }
+
+  /** Gives the keys whose changes are to be told by {@link QueueWatch.lookSoon}. */
+  get keys(): readonly string[] {
+    const { paused, delayed } = queueKeys(this.#options.queue, "");
+    return [paused, delayed];
   }
 
   /** Takes the queue for paused, and looks whether it is. */
@@ -93,13 +94,14 @@ export class QueueWatch {
    * @throws {RedisError} The server cannot be reached, or refuses.
    */
   async look(): Promise<void> {
-    const { control } = this.#options;
+    const { control, queue } = this.#options;
+    const keys = queueKeys(queue, "");
     const [text, next] = await Promise.all([
       this.#unlessDenied(control.command<string | null>(
-        ["GET", this.#names.paused],
+        ["GET", keys.paused],
         { isReply: (reply) => reply === null || isText(reply) },
       )),
-      this.#unlessDenied(deliverDue(control, this.#names)),
+      this.#unlessDenied(deliverDue(control, keys)),
     ]);
     const pause = parsePause(text);
     this.#lookIn(

@@ -41,7 +41,6 @@ export interface RecovererOptions {
  */
 export class Recoverer {
   readonly #options: RecovererOptions;
-  readonly #keys: QueueKeys;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueAt = Infinity;
   #isEnding = false;
@@ -49,7 +48,10 @@ export class Recoverer {
 
   constructor(options: RecovererOptions) {
     this.#options = options;
-    this.#keys = queueKeys(options.queue, "");
+  }
+
+  get #keys(): QueueKeys {
+    return queueKeys(this.#options.queue, "");
   }
 
   /**

@@ -23,7 +23,7 @@ export class Session {
   /** Of these, the ones whose lists are announced and empty: BLMOVE moves messages there. */
   readonly slots: number[] = [];
   /** When lists were first found empty whose way was interrupted, in milliseconds. */
-  readonly #empty = new Map<number, number>();
+  #empty: Map<number, number> | undefined;
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
   // Tokens of eight digits may be drawn twice, but not within one second.
@@ -51,6 +51,7 @@ export class Session {
    */
   isOver(number: number, late: number): boolean {
     const now = performance.now();
+    this.#empty ??= new Map();
     const since = this.#empty.get(number) ?? now;
     const isOver = now - since > late * 1000;
     if (isOver) this.#empty.delete(number);

@@ -161,6 +161,39 @@ Deno.test("A message is found whose move was answered with an error that says no
   await batch!.settle();
 });
 
+Deno.test("Nothing is lost or stays behind when a server only refuses to tell what it knows", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  const logger = new LineLogger();
+  await using inbox = await Inbox.open({ port: proxy.port }, {
+    queue: "queue",
+    logger,
+  });
+  const messages = [..."abcdef"].map(complete);
+  for (const message of messages) {
+    await blocked(server);
+    // A cluster says so while a slot moves to another node.
+    const forged = proxy.forge(message, (answer) => {
+      assert.match(answer, /:1\r\n$/);
+      return answer.replace(/:1\r\n$/, "-TRYAGAIN Multiple keys request\r\n");
+    });
+    await server.run("RPUSH", "queue", message);
+    await forged;
+    const batch = await nextBatch(inbox);
+    assert.deepEqual(texts(batch), [message]);
+    await batch!.settle();
+  }
+  const announced = async (): Promise<string[]> => {
+    const [key] = await server.run<string[]>("KEYS", "*:processing:*");
+    return await server.run<string[]>("HKEYS", key!);
+  };
+  // Of the lists that stay, one is waited on, and the others are used again.
+  await until(async () => (await announced()).length < messages.length / 2);
+  assert.match(logger.lines.join("\n"), /TRYAGAIN/);
+  assert.equal(await server.run("LLEN", "queue"), 0);
+});
+
 Deno.test("What a lost connection moves late is not removed with what was found before", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
