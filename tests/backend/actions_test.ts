@@ -260,7 +260,7 @@ Deno.test("Backend answers a request for an unknown action with the nearest one"
   const long = "a.".repeat(50_000);
   assert.equal(
     await error(long),
-    `There is no action "${long.slice(0, 100)}…"`,
+    `There is no action "${long.slice(0, 99)}…"`,
   );
 });
 
