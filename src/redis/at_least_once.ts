@@ -12,7 +12,6 @@ import {
   NO_NOTES,
   parseNotes,
 } from "./history.ts";
-import { Pace } from "./pace.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
@@ -35,6 +34,9 @@ import {
  * four times, the queue eight times.
  */
 const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
+
+/** So many messages are moved one by one; where there are more, a script costs less. */
+const MOST_MOVED = 7;
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
@@ -73,8 +75,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #isBacklog: boolean;
   /** The number of bytes that the last messages had on average. */
   #size = 0;
-  /** Learns how messages come while the queue is empty. */
-  readonly #pace = new Pace();
+  /** So many messages are asked for at once where it waits, as came together before. */
+  #most = 1;
   readonly #ending = new AbortController();
   /** When a connection was lost and found again last, in milliseconds. */
   #lostAt = -Infinity;
@@ -250,10 +252,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         await nextTurn();
       }
       await this.#receive(session, number, taken);
-      const { pause } = this.#pace;
-      if (limit === 0 && length > 0 && pause > 0) {
-        await sleep(pause, { signal: this.closing.signal });
-      }
     } catch (error) {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
@@ -445,7 +443,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       }
     }
     if (failure !== undefined) {
-      this.#pace.most = 1;
+      this.#most = 1;
       if (isLoss(failure)) throw failure;
       // What was moved before the server refused is as good as any other.
       if (payloads.length === 0) {
@@ -480,8 +478,10 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       else session.known.delete(number);
       return NOTHING;
     }
-    this.#pace.note(moving.length, payloads.length, isFollowed);
-    this.#isBacklog = this.#pace.isFlood;
+    this.#isBacklog = isFollowed && this.#most === MOST_MOVED;
+    // One that is not there costs much less than waiting once more.
+    if (payloads.length < moving.length) this.#most = moving.length - 1;
+    else if (isFollowed) this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);
     // The heartbeat is the process', and beats again in a new session.
     const isAlive = session === this.#session &&
       (known.value & FACTS.isAlive) > 0;
@@ -514,9 +514,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
           { ...options, block },
         ),
     ];
-    if (this.#pace.most === 1) return moving;
+    if (this.#most === 1) return moving;
     const most = Math.min(
-      this.#pace.most,
+      this.#most,
       batchSize,
       this.maxInHand - this.inHand,
       this.maxBytes / this.#size,
