@@ -179,20 +179,25 @@ export class Burial {
 
   /** Appends dead letters, and lets the oldest make room for them. */
   static readonly #BURY = defineMove(
-    ["list", "string"],
+    ["list", "string", "list"],
     `
 -- KEYS[1]  the list of the dead letters
 -- KEYS[2]  the dead letter whose text is kept apart, see keepText
+-- KEYS[3]  the front of that list
 -- ARGV[1…] what the dead letters may take, see makeRoom and keepText
 -- ARGV[5]  '1' where they may be there already
 -- ARGV[6…] in turns: a dead letter, and '1' where its text is kept apart, or ''
 -- Returns what makeRoom does.
 ${MAKE_ROOM}
 ${KEEP_TEXT}
+local function isThere(letter)
+  return redis.call('LPOS', KEYS[1], letter, 'RANK', -1)
+    or redis.call('LPOS', KEYS[3], letter, 'RANK', -1)
+end
 local given = 0
 for position = 6, #ARGV, 2 do
   local letter, isApart = ARGV[position], ARGV[position + 1] == '1'
-  if ARGV[5] == '' or not redis.call('LPOS', KEYS[1], letter, 'RANK', -1) then
+  if ARGV[5] == '' or not isThere(letter) then
     add({'LREM', KEYS[1], -1, letter}, 'RPUSH', KEYS[1], letter)
     if isApart then given = given + keepText(KEYS[2], letter, ARGV[1], ARGV[4]) end
   end
@@ -217,7 +222,7 @@ return room
   async #buryChunk(): Promise<number> {
     const { control, queue, box, stats } = this.#options;
     const chunk = this.#waiting.splice(0, CHUNK);
-    const { dead, text } = queueKeys(queue, "");
+    const { dead, text, front } = queueKeys(queue, "");
     try {
       for (const { id, payload } of chunk) {
         if (payload === undefined) continue;
@@ -228,7 +233,7 @@ return room
       }
       const room = await control.script<Room>(
         Burial.#BURY,
-        [dead, text],
+        [dead, text, front],
         [
           ...box.limits,
           this.#isDoubtful ? "1" : "",

@@ -28,26 +28,49 @@ export const MAKE_ROOM = `
 -- Returns how many had to make room, how many are left, and their bytes. The
 -- pattern finds the time of one in its text.
 local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
-  local before = redis.call('LLEN', dead)
-  local count = math.min(before, tonumber(maxCount))
-  if count < before then redis.call('LTRIM', dead, before - count, -1) end
-  local function size()
-    return redis.call('MEMORY', 'USAGE', dead, 'SAMPLES', 0) or 0
+  -- The oldest dead letters may be in a list of their own, see RANGE.
+  local lists = {dead}
+  if not pattern then
+    local front = dead .. ':front'
+    local inFront = redis.pcall('LLEN', front)
+    if type(inFront) == 'number' and inFront > 0 then lists = {front, dead} end
   end
+  local before, count = 0, 0
+  for _, list in ipairs(lists) do before = before + redis.call('LLEN', list) end
+  count = before
+  local function size()
+    local bytes = 0
+    for _, list in ipairs(lists) do
+      bytes = bytes + (redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0) or 0)
+    end
+    return bytes
+  end
+  local function removeOldest(excess)
+    count = count - excess
+    for _, list in ipairs(lists) do
+      local some = math.min(excess, redis.call('LLEN', list))
+      if some > 0 then redis.call('LTRIM', list, some, -1) end
+      excess = excess - some
+    end
+  end
+  local function first()
+    for _, list in ipairs(lists) do
+      local letter = redis.call('LRANGE', list, 0, 0)[1]
+      if letter then return letter end
+    end
+  end
+  removeOldest(math.max(0, before - tonumber(maxCount)))
   local bytes = size()
   -- The newest one stays, though memory that is given out in steps may be more.
   while count > 1 and bytes > tonumber(maxBytes) do
     local excess = math.ceil(count * (bytes - maxBytes) / bytes / 2)
-    excess = math.min(excess, count - 1)
-    redis.call('LTRIM', dead, excess, -1)
-    count, bytes = count - excess, size()
+    removeOldest(math.min(excess, count - 1))
+    bytes = size()
   end
   for _ = 1, math.min(count, 1000) do
-    local first = redis.call('LRANGE', dead, 0, 0)[1]
-    local time = tonumber(first:match(pattern or '"time":([%d.]+)'))
+    local time = tonumber(first():match(pattern or '"time":([%d.]+)'))
     if not time or time >= tonumber(oldest) then break end
-    redis.call('LTRIM', dead, 1, -1)
-    count = count - 1
+    removeOldest(1)
   end
   return {before - count, count, bytes}
 end

@@ -11,6 +11,7 @@ import {
 } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -343,6 +344,48 @@ Deno.test("DeadLetters that were left in two by somebody who died are one list",
     await idsOf(dead),
     numbers(0, 1000).filter((id) => Number(id) % 2 === 1 && id !== "349"),
   );
+});
+
+Deno.test("Dead letters that a killed purge has parted are seen by everybody, and keep to the limits", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 24_000);
+  await using purge = new Program([
+    "cli.ts",
+    ..."dead purge --reason failed --queue queue --url".split(" "),
+    server.url,
+  ]);
+  await until(async () => await server.run<number>("LLEN", FRONT) > 0);
+  await purge.end("SIGKILL");
+  // What it has sent before may come later than its end.
+  await until(async () =>
+    !String(await server.run("CLIENT", "LIST")).includes("cmd=evalsha")
+  );
+  const inFront = await server.run<number>("LLEN", FRONT);
+  assert.ok(inFront > 0, "it was killed on the way");
+  const total = inFront + await server.run<number>("LLEN", DEAD);
+  await using dead = open(server);
+  assert.equal(await dead.count(), total);
+  const ids = await idsOf(dead);
+  assert.deepEqual(
+    ids.filter((id) => Number(id) % 2 === 1),
+    numbers(0, 24_000).filter((id) => Number(id) % 2 === 1),
+  );
+  assert.deepEqual(ids, ids.toSorted((a, b) => Number(a) - Number(b)));
+
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    maxDeadLetters: total - 9,
+    logger: new LineLogger(),
+  });
+  await server.run("RPUSH", "queue", "new");
+  const batch = await nextBatch(inbox);
+  await batch!.settle([
+    { index: 0, reason: "malformed", error: new Error("no") },
+  ]);
+  assert.equal(inbox.stats().deadLettersLost, 10);
+  const left = await Array.fromAsync(dead.list());
+  assert.deepEqual(left.slice(0, -1).map(({ id }) => id), ids.slice(10));
+  assert.deepEqual(left.at(-1)!.payload, encoder.encode("new"));
 });
 
 Deno.test("Two people choose among many dead letters at once, from both ends", async () => {
