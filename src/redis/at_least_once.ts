@@ -47,6 +47,13 @@ const FULL_PAUSE = 0.05;
  */
 const LATE = 960;
 
+/**
+ * From so many bytes a message on, moving them one by one costs the server less
+ * than a script: what is moved comes with the same answer, and need not be read
+ * from its list.
+ */
+const LARGE = 2 ** 16;
+
 /** A batch that was asked for. */
 interface Asked {
   readonly session: Session;
@@ -242,7 +249,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       const taken = await request.reply;
       const { length } = taken[1];
       if (limit > 0) {
-        this.#isBacklog = taken[2] > 0;
+        this.#isBacklog = taken[2] > 0 && this.#size < LARGE;
         this.ring();
       }
       if (length >= limit && limit > 0 && !this.#isIsolating) {
@@ -478,7 +485,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       else session.known.delete(number);
       return NOTHING;
     }
-    this.#isBacklog = isFollowed && this.#most === MOST_MOVED;
+    this.#isBacklog = isFollowed && this.#most === MOST_MOVED &&
+      this.#size < LARGE;
     // One that is not there costs much less than waiting once more.
     if (payloads.length < moving.length) this.#most = moving.length - 1;
     else if (isFollowed) this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);

@@ -34,6 +34,21 @@ Deno.test("Large messages come to a handler without passing through the scripts"
   }
 });
 
+Deno.test("Large messages come with the answer that moves them", async () => {
+  await using server = await TestServer.start();
+  const texts = new Array<string>(24).fill("x".repeat(MEBIBYTE));
+  await server.run("RPUSH", "queue", ...texts);
+  await using inbox = await open(server, {});
+  for (let count = 0; count < texts.length;) {
+    const batch = await nextBatch(inbox);
+    count += batch!.payloads.length;
+    await batch!.settle();
+  }
+  const statistics = String(await server.run("INFO", "commandstats"));
+  const [, reads = 0] = /cmdstat_lrange:calls=(\d+)/.exec(statistics) ?? [];
+  assert.ok(Number(reads) < texts.length / 4, `${reads} were read afterwards`);
+});
+
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Large messages come in small batches (${delivery})`, async () => {
     await using server = await TestServer.start();
