@@ -152,6 +152,7 @@ export class Acknowledger {
     try {
       await retry(async () => {
         await control.ready();
+        this.#announce(handled);
         await this.#remove(control, handled, true);
       }, {
         mayHelp: (error) => {
@@ -168,6 +169,19 @@ export class Acknowledger {
         } of "${queue}" will be delivered again, though handled.`,
       );
       return undefined;
+    }
+  }
+
+  /**
+   * Gives lists their numbers again, where only these are gone: without the right
+   * to remove a list, it has to be found.
+   */
+  #announce(handled: readonly Handled[]): void {
+    for (const { batch: { place: { session, number } } } of handled) {
+      this.#options.control.command(
+        ["HSETNX", session.keys.processing, String(number), "?"],
+        { isReply: isNumber },
+      ).catch(() => {});
     }
   }
 

@@ -65,20 +65,33 @@ Deno.test("A list that somebody has removed is not used again", async () => {
   assert.deepEqual(await queued(server), ["b", "c", "d"].map(complete));
 });
 
-Deno.test("What could not be acknowledged goes back when its consumer leaves", async () => {
-  await using server = await TestServer.start();
-  {
-    await using inbox = await open(server);
-    await blocked(server);
-    await server.run("RPUSH", "queue", complete("a"));
-    const batch = (await nextBatch(inbox))!;
-    await server.run("ACL", "SETUSER", "default", "-del");
-    await batch.settle();
-    await server.run("ACL", "SETUSER", "default", "+del");
-    await inbox.stop(0);
-  }
-  assert.deepEqual(await queued(server), [complete("a")]);
-});
+for (
+  const { what, sent } of [
+    { what: "moved", sent: ["a"] },
+    { what: "taken by a script", sent: ["a", "b", "c"] },
+  ]
+) {
+  Deno.test(`What could not be acknowledged goes back when its consumer leaves (${what})`, async () => {
+    await using server = await TestServer.start();
+    const all = sent.map(complete);
+    {
+      if (all.length > 1) await server.run("RPUSH", "queue", ...all);
+      await using inbox = await open(server);
+      if (all.length === 1) {
+        await blocked(server);
+        await server.run("RPUSH", "queue", ...all);
+      }
+      const batch = (await nextBatch(inbox))!;
+      assert.deepEqual(texts(batch), all);
+      await server.run("ACL", "SETUSER", "default", "-del");
+      await batch.settle();
+      await server.run("ACL", "SETUSER", "default", "+del");
+      await inbox.stop(0);
+    }
+    assert.deepEqual(await queued(server), all);
+    assert.deepEqual(await held(server), []);
+  });
+}
 
 Deno.test("A list to which nothing could be moved is not looked after for ever", async () => {
   await using server = await TestServer.start();
