@@ -55,7 +55,7 @@ const BATCH_BYTES = 2 ** 20;
 const ACKNOWLEDGED = 0.05;
 
 /** What is asked for. */
-function goalOf(contender: string, measure: string): Goal {
+function goalsOf(contender: string, measure: string): Goal | readonly Goal[] {
   const [load, what] = measure.split(/, (.*)/);
   if (load! in RATES || load! in LOOPS) {
     return {
@@ -67,11 +67,14 @@ function goalOf(contender: string, measure: string): Goal {
   if (contender === WORKER) {
     return { to: "ours", ...(what === "rate" && { ratio: "≥ 0.87" }) };
   }
+  const beside: Goal = { to: "bare client" };
   const isLarge = load !== "330 bytes";
-  return {
-    to: "bare client",
-    ...(isLarge && what === "Redis" && { ratio: "≤ 1.3" }),
-  };
+  if (contender !== "ours" || !isLarge || what !== "Redis") return beside;
+  // The least that keeps a large message: it does nothing but move and delete.
+  return [
+    { ...beside, ratio: "≤ 1.3" },
+    { to: "LMOVE by hand", ratio: "≤ 1.1" },
+  ];
 }
 
 await using server = await startRedis();
@@ -221,4 +224,4 @@ for (const [name, size] of Object.entries(SIZES)) {
     },
   );
 }
-await report("load", comparison.rows(goalOf), { redis: redis.version });
+await report("load", comparison.rows(goalsOf), { redis: redis.version });

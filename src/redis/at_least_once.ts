@@ -20,6 +20,7 @@ import { checkRights } from "./check_rights.ts";
 import { defineMove } from "./script.ts";
 import { Session } from "./session.ts";
 import {
+  LARGE,
   NOTHING,
   READ_LOST,
   READ_MOVED,
@@ -46,13 +47,6 @@ const FULL_PAUSE = 0.05;
  * it again and again for about a quarter of an hour.
  */
 const LATE = 960;
-
-/**
- * From so many bytes a message on, moving them one by one costs the server less
- * than a script: what is moved comes with the same answer, and need not be read
- * from its list.
- */
-const LARGE = 2 ** 16;
 
 /** A batch that was asked for. */
 interface Asked {

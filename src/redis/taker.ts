@@ -6,6 +6,12 @@ import { isNumber, isPayloads, isText } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
+/**
+ * From so many bytes a message on, the script that takes costs the server more than
+ * moving one by one: what is moved comes with the same answer, and need not be read
+ * from its list.
+ */
+export const LARGE: number = 2 ** 16;
 /** Makes the script that takes read what BLMOVE has just moved. */
 export const READ_MOVED: number = 0;
 /** Makes it read what a lost answer left behind. */
