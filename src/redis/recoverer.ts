@@ -212,6 +212,7 @@ local function buryTooLarge(list, prefix)
 end
 local consumers = redis.call('HGETALL', KEYS[2])
 
+begin(KEYS[2])
 for position = 1, #consumers, 2 do
   local consumer, state = consumers[position], consumers[position + 1]
   if not isAlive(consumer, state) then
@@ -226,7 +227,6 @@ for position = 1, #consumers, 2 do
     -- Who leaves in an orderly way has not died of what it had in hand.
     local died = consumer == ARGV[3] and 0 or 1
     local moved = 0
-    if #numbers > 0 or state == 'alive' then begin(KEYS[2]) end
     for at = #numbers, 1, -1 do
       local number = string.format('%d', numbers[at])
       local histories = batches[numbers[at]]
@@ -234,12 +234,15 @@ for position = 1, #consumers, 2 do
       local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
       -- What came after its death was not handed out any more.
       local delivered = state == 'alive' and 1 or 0
-      if histories ~= '?' or not buryTooLarge(list, prefix) then
+      -- To most lists of the dead nothing comes.
+      local isOpen = histories == '?'
+      local isEmpty = isOpen and redis.call('EXISTS', list) == 0
+      if not isEmpty and not (isOpen and buryTooLarge(list, prefix)) then
         moved = moved +
           restore(KEYS[1], KEYS[3], list, histories, delivered, died * delivered, prefix)
       end
       -- More may come to an announced list, by a BLMOVE or an LMOVE that is late.
-      if histories ~= '?' then redis.call('HDEL', hash, number) end
+      if not isOpen then redis.call('HDEL', hash, number) end
     end
     if moved > 0 then
       total = total + moved
