@@ -5,7 +5,7 @@ import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
 import { settleLate, tooLate } from "./settle_late.ts";
-import type { RedisError } from "./redis_error.ts";
+import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { amount } from "../units.ts";
 
@@ -77,8 +77,9 @@ export class Acknowledger {
     const found = await this.#remove(connection, handled)
       // The answer may be all that was lost, or what was sent may arrive late: then
       // it must not find another message there.
-      .catch(() => {
+      .catch((error: RedisError) => {
         for (const one of handled) one.mayStay = false;
+        if (!isLoss(error)) this.#announce(handled);
         return this.#insist(handled);
       });
     if (found !== undefined) {
@@ -126,8 +127,7 @@ export class Acknowledger {
       lists.push(connection.command(["DEL", session.list(number)], AS_NUMBER));
       one.mayStay &&= session.slots.length < MAX_SLOTS;
     }
-    const removed = Promise.all(lists);
-    if (isAgain) await removed;
+    if (isAgain) await Promise.all(lists);
     const numbers: Promise<number>[] = [];
     for (const { batch: { place: { session, number } }, mayStay } of handled) {
       if (mayStay) continue;
@@ -136,8 +136,10 @@ export class Acknowledger {
         AS_NUMBER,
       ));
     }
-    const [found] = await Promise.all([removed, Promise.all(numbers)]);
-    return found;
+    // What is done after a refusal must not overtake the others.
+    await Promise.allSettled([...lists, ...numbers]);
+    await Promise.all(numbers);
+    return await Promise.all(lists);
   }
 
   /**
@@ -152,7 +154,6 @@ export class Acknowledger {
     try {
       await retry(async () => {
         await control.ready();
-        this.#announce(handled);
         await this.#remove(control, handled, true);
       }, {
         mayHelp: (error) => {
@@ -173,8 +174,8 @@ export class Acknowledger {
   }
 
   /**
-   * Gives lists their numbers again, where only these are gone: without the right
-   * to remove a list, it has to be found.
+   * Gives lists their numbers again where only these could be removed: what stays
+   * has to be found.
    */
   #announce(handled: readonly Handled[]): void {
     for (const { batch: { place: { session, number } } } of handled) {
