@@ -21,7 +21,7 @@ import {
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/find_server.ts";
-import { restate } from "../redis/redis_error.ts";
+import { isLoss, meansWrongServer, restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
 import { readMessage, readResponse, refusalOf } from "./message_forms.ts";
@@ -451,8 +451,9 @@ export class HubBus extends Bus {
       await this.#control.command(["LREM", this.#channel, "0", ""]);
     } catch (error) {
       if (!(error instanceof RedisError)) throw error;
-      // This user may not, or the key is no list: a master has said so.
-      if (error.isTransient) throw unsaid(error);
+      if (isLoss(error) || meansWrongServer(error)) throw unsaid(error);
+      // A master refuses this where it still passes on what is said: the disk is
+      // full, this user may not, or the key is no list.
     }
   }
 
