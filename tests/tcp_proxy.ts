@@ -53,7 +53,10 @@ export class TcpProxy extends Proxy {
    */
   forge(text: string, forge: (answer: string) => string): Promise<void> {
     this.#forgery = { text, forge, done: Promise.withResolvers() };
-    return this.#forgery.done.promise;
+    const { promise } = this.#forgery.done;
+    // It may be awaited late, or never.
+    promise.catch(() => {});
+    return promise;
   }
 
   /** Sends something to all clients, as if it came from the server. */
@@ -110,7 +113,13 @@ export class TcpProxy extends Proxy {
     const answer = decoder.decode(bytes);
     if (!answer.includes(text)) return bytes;
     this.#forgery = undefined;
-    done.resolve();
-    return Uint8Array.from(forge(answer), (char) => char.charCodeAt(0));
+    try {
+      const forged = forge(answer);
+      done.resolve();
+      return Uint8Array.from(forged, (char) => char.charCodeAt(0));
+    } catch (error) {
+      done.reject(error);
+      throw error;
+    }
   }
 }

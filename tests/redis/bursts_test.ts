@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
 import { LateProxy } from "../late_proxy.ts";
+import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -155,7 +156,7 @@ Deno.test("A message is found whose move was answered with an error that says no
     (answer) => answer.replace(`$${message.length}\r\n${message}`, "-ERR"),
   );
   await server.run("RPUSH", "queue", message);
-  await forged;
+  await inTime(forged, "an answer is forged");
   const batch = await nextBatch(inbox);
   assert.deepEqual(texts(batch), [message]);
   await batch!.settle();
@@ -179,7 +180,7 @@ Deno.test("Nothing is lost or stays behind when a server only refuses to tell wh
       return answer.replace(/:1\r\n$/, "-TRYAGAIN Multiple keys request\r\n");
     });
     await server.run("RPUSH", "queue", message);
-    await forged;
+    await inTime(forged, "an answer is forged");
     const batch = await nextBatch(inbox);
     assert.deepEqual(texts(batch), [message]);
     await batch!.settle();

@@ -199,8 +199,8 @@ for (
       isStopped.resolve();
     };
     connection.renew();
-    await isStopped.promise;
     try {
+      await inTime(isStopped.promise, "the server stands still");
       await inTime(connection.close(), "the end");
     } finally {
       Deno.kill(server.pid, "SIGCONT");

@@ -11,6 +11,7 @@ import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const QUEUES = Array.from({ length: 50 }, (_, at) => `queue${at}`);
 
@@ -87,7 +88,7 @@ Deno.test("Inbox finds in many queues at once what waits there, pauses, or is du
       logger: new LineLogger(),
     });
     await server.run("RPUSH", QUEUES[10]!, "failed");
-    const batch = await inbox.next();
+    const batch = await nextBatch(inbox);
     await batch!.settle([
       { index: 0, reason: "failed", error: new Error("not now") },
     ]);
@@ -105,7 +106,7 @@ Deno.test("Inbox finds in many queues at once what waits there, pauses, or is du
   const seen: string[] = [];
   const take = async (count: number): Promise<void> => {
     while (seen.length < count) {
-      const batch = await inbox.next();
+      const batch = await nextBatch(inbox);
       seen.push(...texts(batch).map((text) => `${batch!.queue} ${text}`));
       await batch!.settle();
     }
@@ -172,7 +173,7 @@ Deno.test("Inbox shows by one key that it is alive, and finds in every queue wha
   assert.equal(beating.length, 1);
   assert.equal(inbox.stats().reclaimed, 0);
   for (const _ of QUEUES.slice(1)) {
-    const batch = await inbox.next();
+    const batch = await nextBatch(inbox);
     assert.deepEqual(texts(batch), ["one"]);
     await batch!.settle();
   }
@@ -187,7 +188,7 @@ Deno.test("Inbox takes three commands a message, and few while nothing happens",
   });
   const message = JSON.stringify({ id: "0".repeat(32), _timestamp: 1 });
   const handle = async (): Promise<void> => {
-    const waiting = inbox.next();
+    const waiting = nextBatch(inbox);
     await server.run("RPUSH", "queue", message);
     await (await waiting)!.settle();
   };
