@@ -2,7 +2,7 @@
  * The bus from one thread into others, beside what Deno offers for it: the
  * `BroadcastChannel`, with each frame acknowledged so that none is lost, and
  * `Worker.postMessage`, which knows no backpressure; and beside shared memory by
- * hand, the least that keeps the same promise.
+ * hand, which tells nobody what became of a message.
  *
  *     deno task bench:bus [batches]
  *

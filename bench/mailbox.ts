@@ -3,8 +3,8 @@ const decoder = new TextDecoder();
 
 /**
  * Room for one frame at a time, in memory that two threads share: the least that
- * keeps a bus's promise that nothing is lost and memory does not grow. A frame is
- * JSON.
+ * loses nothing while both threads live, and does not grow. Nothing tells what
+ * became of a frame. It is JSON.
  *
  * ```text
  * word 0    bytes of the frame; 0 once it was read

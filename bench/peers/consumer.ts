@@ -107,9 +107,10 @@ class CheckedMessage {
 }
 
 /**
- * The least that is at least once, and gives a handler checked messages: one
- * script a batch, the next one under way, and a list that goes when its messages
- * are handled. Nobody looks after what a consumer has left when it died.
+ * The least that is at least once, and gives a handler checked messages: a batch
+ * is moved by a script and read behind it, the next one is under way, and a list
+ * goes when its messages are handled. Nobody looks after what a consumer has left
+ * when it died.
  */
 async function takeByScript(): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
@@ -125,15 +126,17 @@ async function takeByScript(): Promise<void> {
     const one = await run("BLMOVE", queue, list, "LEFT", "RIGHT", "1");
     return one === null ? [] : [one as Uint8Array];
   };
+  // What another one has left stays where it is.
+  const lists = `${queue}:${crypto.randomUUID()}`;
   void (async () => {
-    for (let number = 0, next = take(`${queue}:0`);; number++) {
+    for (let number = 0, next = take(`${lists}:0`);; number++) {
       const payloads = await next;
-      next = take(`${queue}:${number + 1}`);
+      next = take(`${lists}:${number + 1}`);
       for (const payload of payloads) {
         const message = new CheckedMessage(JSON.parse(decoder.decode(payload)));
         countOne(message.args["sent"]);
       }
-      if (payloads.length > 0) void run("DEL", `${queue}:${number}`);
+      if (payloads.length > 0) void run("DEL", `${lists}:${number}`);
     }
   })();
 }
