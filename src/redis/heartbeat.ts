@@ -206,7 +206,7 @@ for at = 2, #ARGV, 2 do
   local consumer, start = ARGV[at], ARGV[at + 1]
   local isQuiet = isBeating
     and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
-    and redis.call('HLEN', start .. 'consumers') == 1
+    and #redis.call('HKEYS', start .. 'consumers') == 1
     and redis.call('EXISTS', start .. 'processing:' .. consumer, start .. 'retry',
       start .. 'dead', start .. 'dead:front', start .. 'dead:text',
       start .. 'subscribers', start .. 'paused', start .. 'delayed') == 0

@@ -55,7 +55,7 @@ function list(...shapes: readonly Shape[]): Shape {
 
 /** The shapes of replies, each with the commands that are answered so. */
 const SHAPES: readonly [Shape, string][] = [
-  [isNumber, "DEL EXISTS EXPIRE HDEL HLEN HSET HSETNX LLEN LPUSH LREM"],
+  [isNumber, "DEL EXISTS EXPIRE HDEL HSET HSETNX LLEN LPUSH LREM"],
   [isNumber, "PEXPIRE PTTL PUBLISH RPUSH TTL UNLINK ZADD ZCARD ZREM"],
   [isNumber, "ZREMRANGEBYRANK"],
   [isText, "DISCARD INFO LTRIM MULTI PING SELECT TYPE"],
