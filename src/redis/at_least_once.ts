@@ -5,7 +5,6 @@ import type { FoundKeys } from "./find_keys.ts";
 import type { HeartbeatMember } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
-  HISTORY_FUNCTIONS,
   isComplete,
   isPoison,
   isSuspected,
@@ -17,7 +16,6 @@ import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isNumber, isPayload } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
-import { defineMove } from "./script.ts";
 import { Session } from "./session.ts";
 import {
   LARGE,
@@ -48,6 +46,11 @@ const FULL_PAUSE = 0.05;
  */
 const LATE = 960;
 
+/** Tells whether an answer makes no sense: what it is about may have happened. */
+function isSenseless({ code }: RedisError): boolean {
+  return code === "reply";
+}
+
 /** A batch that was asked for. */
 interface Asked {
   readonly session: Session;
@@ -72,8 +75,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   readonly #prefetched: Asked[] = [];
   /** True while messages are handed out one by one, because one may be poison. */
   #isIsolating = false;
-  /** True when there may be more in the queue than one message. */
+  /** True when the next messages are taken by a script, since there may be many. */
   #isBacklog: boolean;
+  /** True when there were more in the queue at the last look. */
+  #isFollowed = false;
+  /** True when the server, out of memory, has refused the last move. */
+  #lacksMemory = false;
   /** The number of bytes that the last messages had on average. */
   #size = 0;
   /** So many messages are asked for at once where it waits, as came together before. */
@@ -243,7 +250,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       const taken = await request.reply;
       const { length } = taken[1];
       if (limit > 0) {
-        this.#isBacklog = taken[2] > 0 && this.#size < LARGE;
+        this.#isFollowed = taken[2] > 0;
+        this.#isBacklog = this.#isFollowed &&
+          (this.#lacksMemory || this.#size < LARGE);
         this.ring();
       }
       if (length >= limit && limit > 0 && !this.#isIsolating) {
@@ -256,21 +265,22 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     } catch (error) {
       // The answer may be all that was lost: then the batch is found.
       session.known.delete(number);
+      this.#isFollowed = false;
       this.ring();
       this.options.heartbeat.doubt({ now: false });
-      if (!(error instanceof RedisError)) throw error;
-      if (!isLoss(error)) {
+      if (!(error instanceof RedisError) || isLoss(error)) throw error;
+      if (error.code !== "taken") {
         // What BLMOVE has moved although the rest was refused may be in no hash.
-        await this.#release(session, number).catch(() => {});
+        await session.release(number, this.options).catch(() => {});
+        throw error;
       }
-      if (error.code !== "taken") throw error;
       // What BLMOVE has just moved is in the hands of a session that is over, where
       // nobody looks for it: so this is tried until the server answers.
       await this.#insist(async () => {
         await this.options.control.command(
           ["HSETNX", session.keys.processing, String(number), "?"],
         );
-        await this.#release(session, number);
+        await session.release(number, this.options);
       });
       await this.#rejoin(session);
     }
@@ -282,7 +292,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       const { session, number, reply } = request;
       try {
         const [, payloads] = await reply;
-        if (payloads.length > 0) await this.#release(session, number);
+        if (payloads.length > 0) await session.release(number, this.options);
       } catch (error) {
         this.options.heartbeat.doubt({ now: false });
         throw error;
@@ -302,7 +312,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       if (!session.slots.includes(number)) session.known.delete(number);
       return;
     }
-    const { maxDeliveries, logger, queue, control } = this.options;
+    const { maxDeliveries, logger, queue } = this.options;
     const { time = Date.now() / 1000, histories } = text === ""
       ? NO_NOTES
       : parseNotes(text);
@@ -333,9 +343,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         return await batch.tell([{ index: 0, reason: "crashed", error }], []);
       }
       // The mark by which this message is blamed if we die now.
-      await control.command(
-        ["HSET", session.keys.processing, String(number), `${text}!`],
-      );
+      await session.note(number, `${text}!`, this.options);
     }
     this.#size = batch.bytes / payloads.length;
     if (!await this.handOut(batch)) await this.#putBack(session, number);
@@ -431,42 +439,33 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       ],
       { isReply: isNumber },
     );
-    const [announced, known, ...moved] = await this.blocked(
-      Promise.allSettled([announcing, knowing, ...moving]),
-    );
+    const answers = Promise.allSettled([announcing, knowing, ...moving]);
+    const [announced, known, ...moved] =
+      await (this.#isFollowed ? answers : this.blocked(answers));
     const payloads: Uint8Array[] = [];
-    let failure: RedisError | undefined;
+    const failures: RedisError[] = [];
     for (const answer of moved) {
-      if (answer.status === "fulfilled") {
-        if (answer.value !== null) payloads.push(answer.value);
-      } else if (failure === undefined || isLoss(answer.reason)) {
-        failure = answer.reason as RedisError;
-      }
+      if (answer.status === "rejected") failures.push(answer.reason);
+      else if (answer.value !== null) payloads.push(answer.value);
     }
+    const failure = failures.find(isLoss) ?? failures.find(isSenseless) ??
+      failures[0];
+    this.#lacksMemory = failure?.code === "memory";
     if (failure !== undefined) {
       this.#most = 1;
       if (isLoss(failure)) throw failure;
-      // What was moved before the server refused is as good as any other.
-      if (payloads.length === 0) {
-        const { code } = failure;
-        if (code === "permission" || code === "wrong-type") {
+      if (payloads.length === 0 && !this.#lacksMemory) {
+        if (!isSenseless(failure)) {
           // Nothing was moved, and nothing comes late.
           await session.forget(number, this.options).catch(() => {});
         }
-        // An answer without sense does not tell: what was moved is found.
-        if (code !== "memory") throw failure;
-        // It refuses BLMOVE then; scripts that only move go on.
-        this.#isBacklog = true;
-        if (announced.status === "fulfilled") session.slots.push(number);
-        else session.known.delete(number);
-        await sleep(FULL_PAUSE, { signal: this.closing.signal });
-        return NOTHING;
+        throw failure;
       }
     }
     if (known.status === "rejected") throw known.reason;
     // This look is what the server tells changes of.
-    const isFollowed = (known.value & FACTS.isFollowed) > 0;
-    if (isFollowed) this.ring();
+    this.#isFollowed = (known.value & FACTS.isFollowed) > 0;
+    if (this.#isFollowed) this.ring();
     if ((known.value & FACTS.isPaused) > 0) {
       this.watch.suspect();
       if (payloads.length > 0) {
@@ -474,21 +473,33 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         return NOTHING;
       }
     }
+    // A full server refuses to move one by one; scripts that only move go on.
+    this.#isBacklog = this.#isFollowed &&
+      (this.#lacksMemory || this.#most === MOST_MOVED && this.#size < LARGE);
     if (payloads.length === 0) {
       if (announced.status === "fulfilled") session.slots.push(number);
       else session.known.delete(number);
+      if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
+        // It refuses to wait as well.
+        const { signal } = this.closing;
+        await this.blocked(sleep(FULL_PAUSE, { signal }));
+      }
       return NOTHING;
     }
-    this.#isBacklog = isFollowed && this.#most === MOST_MOVED &&
-      this.#size < LARGE;
-    // One that is not there costs much less than waiting once more.
-    if (payloads.length < moving.length) this.#most = moving.length - 1;
-    else if (isFollowed) this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);
+    if (failure === undefined) {
+      // One that is not there costs much less than waiting once more.
+      if (payloads.length < moving.length) this.#most = moving.length - 1;
+      else if (this.#isFollowed) {
+        this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);
+      }
+    }
     // The heartbeat is the process', and beats again in a new session.
     const isAlive = session === this.#session &&
       (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
-    if (announced.status === "rejected" || hasHistories || !isAlive) {
+    // After a refusal, only their list tells which were moved.
+    const isDoubtful = failure !== undefined || announced.status === "rejected";
+    if (isDoubtful || hasHistories || !isAlive) {
       return await this.#takeMoved(session, number);
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
@@ -502,14 +513,17 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     return [notes, payloads, 0];
   }
 
-  /** Asks for as many messages as there probably are, and waits for the first one. */
+  /**
+   * Asks for as many messages as there probably are. It waits for the first one,
+   * unless there was one at the last look: only who waits lets other queues go.
+   */
   #sendMoves(list: string): Promise<Uint8Array | null>[] {
     const { blocking, queue, batchSize } = this.options;
     const block = this.blockSeconds;
     const options = { bytes: true, isReply: isPayload };
     const move = ["LMOVE", queue, list, "LEFT", "RIGHT"];
     const moving = [
-      this.isShared
+      this.isShared || this.#isFollowed
         ? blocking.command<Uint8Array | null>(move, options)
         : blocking.command<Uint8Array | null>(
           ["BLMOVE", queue, list, "LEFT", "RIGHT", String(block)],
@@ -563,38 +577,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   async #putBack(session: Session, number: number): Promise<void> {
     try {
       await this.drain();
-      await this.#release(session, number);
+      await session.release(number, this.options);
     } finally {
       session.known.delete(number);
     }
-  }
-
-  /** Puts a batch that nobody has seen back at the head of the queue. */
-  static readonly #RELEASE = defineMove(
-    ["list", "hash", "list", "hash"],
-    `
--- KEYS[1]  the queue
--- KEYS[2]  the hash of this consumer's batches
--- KEYS[3]  the list of the batch
--- KEYS[4]  the hash of the histories
--- ARGV[1]  the number of the batch
--- Returns how many messages went back.
-${HISTORY_FUNCTIONS}
-local histories = redis.call('HGET', KEYS[2], ARGV[1]) or '?'
-begin(KEYS[2])
-local count = restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
-redis.call('HDEL', KEYS[2], ARGV[1])
-return count
-`,
-  );
-
-  async #release(session: Session, number: number): Promise<void> {
-    const { keys } = session;
-    await this.options.control.script(
-      AtLeastOnce.#RELEASE,
-      [keys.queue, keys.processing, session.list(number), keys.deliveries],
-      [String(number)],
-      { isReply: isNumber },
-    );
   }
 }

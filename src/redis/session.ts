@@ -1,8 +1,9 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
+import { HISTORY_FUNCTIONS } from "./history.ts";
 import { explainWrongType, type QueueKeys, queueKeys } from "./queue_keys.ts";
-import { isTexts } from "./reply_shape.ts";
-import { defineScript } from "./script.ts";
+import { isNumber, isTexts } from "./reply_shape.ts";
+import { defineMove, defineScript } from "./script.ts";
 
 /** A session that joins, and whose it is. */
 export interface Joining {
@@ -63,6 +64,60 @@ export class Session {
   async forget(number: number, { control }: ConsumerOptions): Promise<void> {
     this.known.delete(number);
     await control.command(["HDEL", this.keys.processing, String(number)]);
+  }
+
+  /** Writes what is known of a batch, also where the server is out of memory. */
+  static readonly #NOTE = defineMove(
+    ["hash"],
+    `
+-- KEYS[1]  the hash of this consumer's batches
+-- ARGV[1]  the number of the batch
+-- ARGV[2]  what is known of it
+begin(KEYS[1])
+return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+`,
+  );
+
+  async note(
+    number: number,
+    notes: string,
+    { control }: ConsumerOptions,
+  ): Promise<void> {
+    await control.script(
+      Session.#NOTE,
+      [this.keys.processing],
+      [String(number), notes],
+      { isReply: isNumber },
+    );
+  }
+
+  /** Puts a batch that nobody has seen back at the head of the queue. */
+  static readonly #RELEASE = defineMove(
+    ["list", "hash", "list", "hash"],
+    `
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of this consumer's batches
+-- KEYS[3]  the list of the batch
+-- KEYS[4]  the hash of the histories
+-- ARGV[1]  the number of the batch
+-- Returns how many messages went back.
+${HISTORY_FUNCTIONS}
+local histories = redis.call('HGET', KEYS[2], ARGV[1]) or '?'
+begin(KEYS[2])
+local count = restore(KEYS[1], KEYS[4], KEYS[3], histories, 0, 0)
+redis.call('HDEL', KEYS[2], ARGV[1])
+return count
+`,
+  );
+
+  async release(number: number, { control }: ConsumerOptions): Promise<void> {
+    const { queue, processing, deliveries } = this.keys;
+    await control.script(
+      Session.#RELEASE,
+      [queue, processing, this.list(number), deliveries],
+      [String(number)],
+      { isReply: isNumber },
+    );
   }
 
   /** Names the key of a batch's list. */

@@ -162,6 +162,33 @@ Deno.test("A message is found whose move was answered with an error that says no
   await batch!.settle();
 });
 
+Deno.test("A message is found whose move was answered with an error, among others that came", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  await using inbox = await Inbox.open({ port: proxy.port }, {
+    queue: "queue",
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  await expectThree(server, inbox);
+  await blocked(server);
+  const sent = [..."abc"].map(complete);
+  const forged = proxy.forge(
+    sent[0]!,
+    (answer) => answer.replace(`$${sent[0]!.length}\r\n${sent[0]}`, "-ERR"),
+  );
+  await server.run("RPUSH", "queue", ...sent);
+  await inTime(forged, "an answer is forged");
+  const seen: string[] = [];
+  while (seen.length < 3) {
+    const batch = await nextBatch(inbox);
+    seen.push(...texts(batch));
+    await batch!.settle();
+  }
+  assert.deepEqual(seen, sent);
+});
+
 Deno.test("Nothing is lost or stays behind when a server only refuses to tell what it knows", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -255,6 +256,85 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     assert.deepEqual(logger.lines.filter((line) => /^error/.test(line)), []);
   });
 }
+
+for (const isTold of [true, false]) {
+  const name = isTold ? "one connection" : "one each";
+  Deno.test(`A full server lets no queue wait for another (${name})`, async () => {
+    await using server = await TestServer.start();
+    await server.run(
+      ...["ACL", "SETUSER", "user", "on", ">x", "~*", "+@all"],
+      isTold ? "+client|tracking" : "-client|tracking",
+    );
+    const args = { ...server.args, username: "user", password: "x" };
+    const queues = ["first", "second", "third"];
+    for (const queue of queues) {
+      await server.run("RPUSH", queue, ...numbers(100));
+    }
+    await server.run("CONFIG", "SET", "maxmemory", "1");
+    await using inbox = await Inbox.open(args, {
+      queue: queues,
+      batchSize: 10,
+      logger: new LineLogger(),
+    });
+    const received: Record<string, string[]> = {};
+    for (let count = 0; count < 300;) {
+      const batch = await nextBatch(inbox);
+      count += batch!.payloads.length;
+      (received[batch!.queue] ??= []).push(...texts(batch));
+      await batch!.settle();
+    }
+    for (const queue of queues) {
+      assert.deepEqual(received[queue], numbers(100));
+    }
+    // What comes later is noticed, too.
+    await server.run("CONFIG", "SET", "maxmemory", "0");
+    for (const queue of queues.toReversed()) {
+      await server.run("RPUSH", queue, "late");
+      const batch = await nextBatch(inbox);
+      assert.deepEqual([batch!.queue, ...texts(batch)], [queue, "late"]);
+      await batch!.settle();
+    }
+  });
+}
+
+Deno.test("A full server refuses few of the moves that take a backlog of large messages", async () => {
+  await using server = await TestServer.start();
+  const large = "x".repeat(2 ** 19);
+  await server.run("RPUSH", "queue", ...new Array<string>(40).fill(large));
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  await using inbox = await open(server);
+  // As long as there is more to take.
+  for (let count = 0; count < 20;) {
+    const batch = await nextBatch(inbox);
+    count += batch!.payloads.length;
+    await batch!.settle();
+  }
+  const info = await server.run<string>("INFO", "commandstats");
+  const [, refused] = /blmove:.*rejected_calls=(\d+)/.exec(info)!;
+  const [, pops = "0"] = /evalsha:calls=(\d+)/.exec(info)!;
+  assert.ok(Number(refused) < 5, `${refused} of ${pops} were refused`);
+});
+
+Deno.test("A message that consumers may die of is handed out although the server is full", async () => {
+  await using server = await TestServer.start();
+  const digest = createHash("sha1").update("suspect").digest("hex");
+  await server.run("HSET", "{queue}:deliveries", digest, "1.0.1.0");
+  await server.run("RPUSH", "queue", "suspect", "other");
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  await using inbox = await open(server, { maxDeliveries: 2 });
+  const first = await nextBatch(inbox);
+  assert.deepEqual([texts(first), first!.deliveries], [["suspect"], [1]]);
+  const [batches] = await server.run<string[]>(
+    "KEYS",
+    "*:processing:*.????????",
+  );
+  const notes = await server.run<string[]>("HVALS", batches!);
+  assert.match(notes.join("\n"), /!$/m);
+  await first!.settle();
+  const second = await nextBatch(inbox);
+  assert.deepEqual(texts(second), ["other"]);
+  await second!.settle();
+});
 
 Deno.test("Inbox checks its queues", async () => {
   for (const queue of [[], "", ["a", ""]]) {

@@ -80,6 +80,37 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   }
 }
 
+for (const size of [1, 100 * 2 ** 10]) {
+  Deno.test(`A backlog of the first queue goes first where each has a connection (${size} bytes each)`, async () => {
+    await using server = await TestServer.start();
+    const args = await untold(server);
+    const messages = new Array<string>(60).fill("x".repeat(size));
+    await server.run("RPUSH", LOW, ...messages);
+    await server.run("RPUSH", HIGH, ...messages);
+    await using inbox = await open(args, { batchSize: 2 });
+    const seen: string[] = [];
+    while (seen.length < 120) seen.push(...await take(inbox));
+    // What was on its way before the first look.
+    const early = seen.slice(0, 60).filter((queue) => queue === LOW);
+    assert.ok(early.length <= 4, `${early.length}`);
+  });
+}
+
+Deno.test("A first queue that others empty does not hold up the second", async () => {
+  await using server = await TestServer.start();
+  const args = await untold(server);
+  await using inbox = await open(args);
+  const large = "x".repeat(100 * 2 ** 10);
+  for (let round = 0; round < 5; round++) {
+    await server.run("RPUSH", HIGH, large, large, large, large);
+    assert.deepEqual(new Set(await take(inbox)), new Set([HIGH]));
+    // Whatever it knew of the first queue is not true any more.
+    await server.run("DEL", HIGH);
+    await server.run("RPUSH", LOW, "one");
+    while ((await take(inbox))[0] !== LOW);
+  }
+});
+
 Deno.test("Of the second queue, no more than a batch is in hand", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", LOW, ...numbers(100));
