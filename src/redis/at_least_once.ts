@@ -420,7 +420,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     number: number,
     isNew: boolean,
   ): Promise<Taken> {
-    const { blocking, control } = this.options;
+    const { blocking, control, heartbeat } = this.options;
     const { keys } = session;
     const announcing = isNew &&
       blocking.command(
@@ -494,7 +494,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       }
     }
     // The heartbeat is the process', and beats again in a new session.
-    const isAlive = session === this.#session &&
+    const isAlive = session === this.#session && heartbeat.isCertain &&
       (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     // After a refusal, only their list tells which were moved.

@@ -71,6 +71,9 @@ export class Heartbeat {
   #isDoubtful = true;
   #auditAt = 0;
   #beating: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
+  /** Heartbeats of others that beat no more, for the next look. */
+  #stale: string[] = [];
   /** The reason why it does not beat although the server is there. */
   readonly #trouble: Trouble;
   /** The server's want of memory, in which it lives on without beating. */
@@ -96,6 +99,14 @@ export class Heartbeat {
     return `${this.lifetime} ${this.#token}${this.#count}`;
   }
 
+  /**
+   * True while no look is due or under way. Otherwise that the key is there says
+   * nothing of a session that has not looked: the look of another one makes it anew.
+   */
+  get isCertain(): boolean {
+    return !this.#isDoubtful && this.#looking === undefined;
+  }
+
   /** Gives the key that beats: that of the first session that asks. */
   key(session: QueueKeys): string {
     return this.#key ??= session.heartbeat;
@@ -110,6 +121,7 @@ export class Heartbeat {
   async remove(member: HeartbeatMember): Promise<void> {
     this.#members.delete(member);
     await this.#beating;
+    await this.#looking;
   }
 
   /** Watches the heartbeat of somebody else, too. */
@@ -127,13 +139,21 @@ export class Heartbeat {
   beat(): void {
     if (this.#timer === undefined || this.#beating !== undefined) return;
     this.#beating = this.#beat().then(
-      () => void this.#trouble.forget(this),
-      (error: RedisError) => {
-        this.#isDoubtful = true;
-        if (!isLoss(error)) this.#trouble.onFailure(this, error);
+      () => {
+        // Many queues take their time: the next beats do not wait for them.
+        this.#looking ??= this.#look().then(
+          () => void this.#trouble.forget(this),
+          this.#onFailure,
+        ).finally(() => this.#looking = undefined);
       },
+      this.#onFailure,
     ).finally(() => this.#beating = undefined);
   }
+
+  readonly #onFailure = (error: RedisError): void => {
+    this.#isDoubtful = true;
+    if (!isLoss(error)) this.#trouble.onFailure(this, error);
+  };
 
   /**
    * Begins to beat, when all members have joined. With one member it resolves
@@ -144,7 +164,10 @@ export class Heartbeat {
   async start(): Promise<void> {
     // Where messages are delivered at most once, nobody needs to know.
     if (this.#key === undefined) return;
-    if (this.#members.size === 1) await this.#beat();
+    if (this.#members.size === 1) {
+      await this.#beat();
+      await this.#look();
+    }
     const { heartbeatTimeout } = this.#options;
     this.#timer = setInterval(
       () => this.beat(),
@@ -159,6 +182,7 @@ export class Heartbeat {
     clearInterval(this.#timer);
     this.#timer = undefined;
     await this.#beating;
+    await this.#looking;
     this.#want.forget(this);
     if (this.#key === undefined) return;
     await this.#options.control.command(["DEL", this.#key]).catch(() => {});
@@ -179,11 +203,20 @@ export class Heartbeat {
       ),
       this.#count % 2 === 0 ? this.#findStale() : [],
     ]);
+    this.#stale.push(...stale);
+    if (found !== before || stale.length > 0) this.#isDoubtful = true;
+  }
+
+  /** Lets the members look, where there is a reason. */
+  async #look(): Promise<void> {
     if (performance.now() >= this.#auditAt) await this.#audit();
-    if (found === before && stale.length === 0 && !this.#isDoubtful) return;
+    if (!this.#isDoubtful) return;
     this.#isDoubtful = false;
+    const stale = this.#stale.splice(0);
     const failures: unknown[] = [];
-    for (const members of inParts([...this.#members])) {
+    for (const part of inParts([...this.#members])) {
+      // Some may have left meanwhile.
+      const members = part.filter((member) => this.#members.has(member));
       const looks = await Promise.allSettled(
         (await this.#concerned(members)).map((member) => member.look(stale)),
       );
@@ -191,7 +224,9 @@ export class Heartbeat {
         if (look.status === "rejected") failures.push(look.reason);
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures.length === 0) return;
+    this.#isDoubtful = true;
+    throw failures[0];
   }
 
   /** Tells in which queues there is something that a look is for. */

@@ -193,6 +193,8 @@ return names
     const all = [{ session: this, options }, ...others];
     const { keys } = this;
     const own = heartbeat.key(keys);
+    // The heartbeat that this makes anew says nothing of other sessions.
+    heartbeat.doubt({ now: false });
     try {
       const names = await control.script<string[][]>(
         Session.#JOIN,
