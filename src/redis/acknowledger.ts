@@ -50,7 +50,7 @@ export class Acknowledger {
    */
   add(batch: HeldBatch, isUrgent: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ batch, mayStay: batch.place.isSlot, resolve });
+    this.#handled.push({ batch, mayStay: batch.place.notes === "", resolve });
     if (isUrgent || this.#signal.aborted) void this.#flushLate();
     else this.#delay ??= setImmediate(this.#beginDelay);
     return promise;
@@ -137,9 +137,9 @@ export class Acknowledger {
       ));
     }
     // What is done after a refusal must not overtake the others.
-    await Promise.allSettled([...lists, ...numbers]);
-    await Promise.all(numbers);
-    return await Promise.all(lists);
+    const all = [...lists, ...numbers];
+    await Promise.allSettled(all);
+    return (await Promise.all(all)).slice(0, lists.length);
   }
 
   /**
@@ -174,13 +174,14 @@ export class Acknowledger {
   }
 
   /**
-   * Gives lists their numbers again where only these could be removed: what stays
-   * has to be found.
+   * Gives lists their numbers and notes again where only these could be removed:
+   * what stays has to be found.
    */
   #announce(handled: readonly Handled[]): void {
-    for (const { batch: { place: { session, number } } } of handled) {
+    for (const { batch: { place } } of handled) {
+      const { session, number, notes } = place;
       this.#options.control.command(
-        ["HSETNX", session.keys.processing, String(number), "?"],
+        ["HSETNX", session.keys.processing, String(number), notes || "?"],
         { isReply: isNumber },
       ).catch(() => {});
     }

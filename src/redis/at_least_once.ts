@@ -319,7 +319,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const batch = new HeldBatch(
       this,
       payloads,
-      { session, number, time, histories, isSlot: text === "" },
+      { session, number, time, histories, notes: text },
       this.#recoverer,
       this.#acknowledger,
       this.#ending.signal,

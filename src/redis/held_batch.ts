@@ -31,8 +31,8 @@ export interface HeldPlace {
   readonly time: number;
   /** The histories of some of its messages, by index. */
   readonly histories: ReadonlyMap<number, History>;
-  /** True where messages without histories lie on a list that is used again. */
-  readonly isSlot: boolean;
+  /** The same as the server has it; empty where the list is used again. */
+  readonly notes: string;
 }
 
 /** Says what becomes of the messages of a batch that failed. */

@@ -83,8 +83,12 @@ for (
       }
       const batch = (await nextBatch(inbox))!;
       assert.deepEqual(texts(batch), all);
+      const [list] = await held(server);
+      const [, batches, number] = /^(.*):(\d+)$/.exec(list!)!;
+      const notes = await server.run("HGET", batches!, number!);
       await server.run("ACL", "SETUSER", "default", "-del");
       await batch.settle();
+      assert.equal(await server.run("HGET", batches!, number!), notes);
       await server.run("ACL", "SETUSER", "default", "+del");
       await inbox.stop(0);
     }
