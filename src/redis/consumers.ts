@@ -1,5 +1,6 @@
 import { checkOptions } from "../options.ts";
 import { createLogger, type Logger } from "../logger.ts";
+import { inParts } from "../in_parts.ts";
 import { retry, sleep } from "../waiting.ts";
 import type { Address } from "./address.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
@@ -12,7 +13,7 @@ import {
   MAX_BATCH_BYTES,
   type OnBatch,
 } from "./consumer.ts";
-import { Heartbeat, inParts } from "./heartbeat.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import {
   type FilledInboxOption,
   INBOX_OPTIONS,
@@ -333,21 +334,24 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       const consumers = all.map(({ consumer }) => consumer)
         .filter((consumer) => consumer instanceof AtLeastOnce);
       if (isShared && consumers.length === all.length) {
-        const isStarted = await AtLeastOnce.startTogether(consumers)
-          .then(() => true, () => false);
+        const isStarted = await AtLeastOnce.startTogether(consumers).then(
+          () => true,
+          (error: RedisError) => {
+            logger.debug(`${error.message}. Starting one by one.`);
+            return false;
+          },
+        );
         if (isStarted) return void sources.push(...all);
         for (const consumer of consumers) consumer.ring();
       }
-      const started = await Promise.allSettled(all.map(start));
-      const refused = started.find(({ status }) => status === "rejected");
-      if (refused?.status === "rejected") throw refused.reason;
+      await settleAll(all.map(start));
     };
     // The first one lets the server know the scripts.
     const added = [
       ...await Promise.allSettled([add(first!).then(start)]),
       ...await Promise.allSettled(
         inParts(queues.slice(1)).map(async (part) =>
-          await startAll(await Promise.all(part.map(add)))
+          await startAll(await settleAll(part.map(add)))
         ),
       ),
     ];
@@ -376,6 +380,14 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       },
     });
   }
+}
+
+/** Waits for all, also where one rejects: what others open has to be known then. */
+async function settleAll<Value>(
+  all: readonly Promise<Value>[],
+): Promise<Value[]> {
+  await Promise.allSettled(all);
+  return await Promise.all(all);
 }
 
 /** Gives the largest answer with messages that is wanted. */

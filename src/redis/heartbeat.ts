@@ -1,4 +1,5 @@
 import { formatAddress } from "./address.ts";
+import { inParts } from "../in_parts.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
@@ -14,8 +15,6 @@ const BEATS = 2.5;
 const AUDIT_INTERVAL = 600_000;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
-/** So many queues are asked about, or looked at, at a time. */
-const AT_A_TIME = 50;
 
 function isBeat(reply: unknown): boolean {
   return reply === null || isText(reply);
@@ -363,14 +362,6 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
     this.#isDoubtful = true;
   }
-}
-
-/** Parts a list so that not too much is on its way at once. */
-export function inParts<Item>(list: readonly Item[]): readonly Item[][] {
-  return Array.from(
-    { length: Math.ceil(list.length / AT_A_TIME) },
-    (_, at) => list.slice(at * AT_A_TIME, (at + 1) * AT_A_TIME),
-  );
 }
 
 /**

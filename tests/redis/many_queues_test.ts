@@ -6,9 +6,11 @@ import {
   pauseQueue,
   resumeQueue,
 } from "../../src/redis/mod.ts";
+import { sleep } from "../../src/waiting.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
-import { TestServer } from "../servers.ts";
+import { Proxy } from "../proxy.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -148,6 +150,58 @@ Deno.test("Inbox names the one of many queues that it cannot read", async () => 
   await server.run("ACL", "SETUSER", "guest", "~queue20");
   await open("guest");
   assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+/** A TCP proxy that leads one connection elsewhere, and lets the later ones wait. */
+class ForkingProxy extends Proxy {
+  /** The connection that is led elsewhere, counted from 1. */
+  static readonly ELSEWHERE = 3;
+  readonly #port: number;
+  readonly #elsewhere: number;
+  #count = 0;
+  /** The number of connections that have waited. */
+  late = 0;
+
+  constructor(port: number, elsewhere: number) {
+    super(port);
+    this.#port = port;
+    this.#elsewhere = elsewhere;
+  }
+
+  protected override async admit(): Promise<void> {
+    const count = ++this.#count;
+    if (count > ForkingProxy.ELSEWHERE) {
+      await sleep(1);
+      this.late++;
+    }
+    this.target = count === ForkingProxy.ELSEWHERE
+      ? this.#elsewhere
+      : this.#port;
+  }
+
+  protected override carry(bytes: Uint8Array): Promise<Uint8Array> {
+    return Promise.resolve(bytes);
+  }
+}
+
+Deno.test("Inbox leaves no connection behind where one of many is refused", async () => {
+  const [port, elsewhere] = [freePort(), freePort()];
+  await using server = await TestServer.start({ port });
+  // So each queue has a connection of its own.
+  await server.run("ACL", "SETUSER", "default", "-client|tracking");
+  await using _strict = await TestServer.start({
+    port: elsewhere,
+    config: ["requirepass hunter2"],
+    redisArgs: { password: "hunter2" },
+  });
+  await using proxy = new ForkingProxy(port, elsewhere);
+  const queue = QUEUES.slice(0, 5);
+  const logger = new LineLogger();
+  await assert.rejects(Inbox.open({ port: proxy.port }, { queue, logger }), {
+    code: "auth",
+  });
+  await until(() => proxy.late === 3);
+  await until(async () => await server.clients() === 0);
 });
 
 Deno.test("Inbox shows by one key that it is alive, and finds in every queue what somebody had in hand whose key beats no more", async () => {
