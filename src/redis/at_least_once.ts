@@ -277,9 +277,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       // What BLMOVE has just moved is in the hands of a session that is over, where
       // nobody looks for it: so this is tried until the server answers.
       await this.#insist(async () => {
-        await this.options.control.command(
-          ["HSETNX", session.keys.processing, String(number), "?"],
-        );
+        await session.note(number, "?", this.options);
         await session.release(number, this.options);
       });
       await this.#rejoin(session);

@@ -214,6 +214,26 @@ class Migration {
     );
   }
 
+  /** Counts how often the new master has refused a command. */
+  async refused(command: string): Promise<number> {
+    const info = await this.#to.run<string>("INFO", "commandstats");
+    const counts = new RegExp(`cmdstat_${command}:.*rejected_calls=(\\d+)`);
+    return Number(counts.exec(info)?.[1] ?? 0);
+  }
+
+  /** Counts the lists that consumers have announced at the new master. */
+  async announced(): Promise<number> {
+    let count = 0;
+    for (const key of await this.#to.run<string[]>("KEYS", "*:processing:*")) {
+      const [, length] = await Promise.all([
+        this.#to.run("ASKING"),
+        this.#to.run<number>("HLEN", key),
+      ]);
+      count += length;
+    }
+    return count;
+  }
+
   async end(): Promise<void> {
     await this.moveKeys();
     const id = await this.#to.run<string>("CLUSTER", "MYID");
@@ -256,6 +276,10 @@ Deno.test("Sending and asking go on while a slot is half moved, and consuming go
   // Now nothing is lost, and nobody connects again and again.
   await logger.line(/warn: .*\(TRYAGAIN\)/);
   assert.equal(inbox.stats().reconnects, 0, logger.lines.join("\n"));
+  // No list stays announced to which nothing could be moved.
+  await until(async () => await migration.refused("blmove") > 5);
+  const announced = await migration.announced();
+  assert.ok(announced <= 3, `${announced} lists are announced`);
 
   await migration.end();
   await until(isHandled, "all is handled");

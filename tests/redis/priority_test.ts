@@ -80,14 +80,21 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   }
 }
 
-for (const size of [1, 100 * 2 ** 10]) {
-  Deno.test(`A backlog of the first queue goes first where each has a connection (${size} bytes each)`, async () => {
+for (
+  const [delivery, size] of [
+    ["at-least-once", 1],
+    ["at-least-once", 100 * 2 ** 10],
+    ["at-most-once", 1],
+    ["at-most-once", 100 * 2 ** 10],
+  ] as const
+) {
+  Deno.test(`A backlog of the first queue goes first where each has a connection (${delivery}, ${size} bytes each)`, async () => {
     await using server = await TestServer.start();
     const args = await untold(server);
     const messages = new Array<string>(60).fill("x".repeat(size));
     await server.run("RPUSH", LOW, ...messages);
     await server.run("RPUSH", HIGH, ...messages);
-    await using inbox = await open(args, { batchSize: 2 });
+    await using inbox = await open(args, { delivery, batchSize: 2 });
     const seen: string[] = [];
     while (seen.length < 120) seen.push(...await take(inbox));
     // What was on its way before the first look.
