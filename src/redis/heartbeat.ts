@@ -59,6 +59,11 @@ export interface HeartbeatOptions {
  * heartbeats they watch from then on.
  */
 export class Heartbeat {
+  /**
+   * True while no look is due or under way. Otherwise that the key is there says
+   * nothing of a session that has not looked: the look of another one makes it anew.
+   */
+  isCertain: boolean = false;
   readonly #options: HeartbeatOptions;
   readonly #members = new Set<HeartbeatMember>();
   /** The heartbeats of others, when each was seen first. */
@@ -98,14 +103,6 @@ export class Heartbeat {
     return `${this.lifetime} ${this.#token}${this.#count}`;
   }
 
-  /**
-   * True while no look is due or under way. Otherwise that the key is there says
-   * nothing of a session that has not looked: the look of another one makes it anew.
-   */
-  get isCertain(): boolean {
-    return !this.#isDoubtful && this.#looking === undefined;
-  }
-
   /** Gives the key that beats: that of the first session that asks. */
   key(session: QueueKeys): string {
     return this.#key ??= session.heartbeat;
@@ -131,6 +128,7 @@ export class Heartbeat {
   /** Lets everybody look again, at the next beat or now. */
   doubt({ now }: { now: boolean }): void {
     this.#isDoubtful = true;
+    this.isCertain = false;
     if (now) this.beat();
   }
 
@@ -150,7 +148,7 @@ export class Heartbeat {
   }
 
   readonly #onFailure = (error: RedisError): void => {
-    this.#isDoubtful = true;
+    this.doubt({ now: false });
     if (!isLoss(error)) this.#trouble.onFailure(this, error);
   };
 
@@ -203,7 +201,7 @@ export class Heartbeat {
       this.#count % 2 === 0 ? this.#findStale() : [],
     ]);
     this.#stale.push(...stale);
-    if (found !== before || stale.length > 0) this.#isDoubtful = true;
+    if (found !== before || stale.length > 0) this.doubt({ now: false });
   }
 
   /** Lets the members look, where there is a reason. */
@@ -223,8 +221,9 @@ export class Heartbeat {
         if (look.status === "rejected") failures.push(look.reason);
       }
     }
+    this.isCertain = failures.length === 0 && !this.#isDoubtful;
     if (failures.length === 0) return;
-    this.#isDoubtful = true;
+    this.doubt({ now: false });
     throw failures[0];
   }
 
@@ -360,7 +359,7 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
       () => this.#members.size > 0,
     );
     for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
-    this.#isDoubtful = true;
+    this.doubt({ now: false });
   }
 }
 
