@@ -144,14 +144,22 @@ Deno.test("A plain listener that stands still misses messages, and nobody is tol
   assert.equal(bus.stats().plainSent, 2001);
 });
 
-Deno.test("Bus reaches plain listeners also with what is posted right before it is closed", async () => {
-  const bus = open();
-  using worker = await PlainWorker.open(bus.name);
-  await bus.post([event(0), event(1)]);
-  await bus.close();
-  // A report may overtake what is on the channel.
-  await until(async () => (await worker.seen()).count === 2);
-});
+for (const isAlone of [true, false]) {
+  Deno.test(
+    `Bus reaches ${
+      isAlone ? "lone plain listeners" : "plain listeners beside a handler"
+    } also with what is posted right before it is closed`,
+    async () => {
+      const bus = open();
+      if (!isAlone) bus.registerHandler(Event, () => {});
+      using worker = await PlainWorker.open(bus.name);
+      await bus.post([event(0), event(1)]);
+      await bus.close();
+      // A report may overtake what is on the channel.
+      await until(async () => (await worker.seen()).count === 2);
+    },
+  );
+}
 
 Deno.test("Bus skips plain listeners rather than wait for them, when others subscribe", async () => {
   const notes: string[] = [];
