@@ -182,7 +182,7 @@ export class Acknowledger {
       const { session, number, notes } = place;
       this.#options.control.command(
         ["HSETNX", session.keys.processing, String(number), notes || "?"],
-        { isReply: isNumber },
+        AS_NUMBER,
       ).catch(() => {});
     }
   }

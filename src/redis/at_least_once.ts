@@ -46,6 +46,18 @@ const FULL_PAUSE = 0.05;
  */
 const LATE = 960;
 
+/** Makes the command that looks for {@link FACTS}: a key counts as often as it is named. */
+function lookingFor(
+  { queue, paused, deliveries }: QueueKeys,
+  beat: string,
+): readonly string[] {
+  return [
+    ...["EXISTS", beat, deliveries, deliveries],
+    ...[paused, paused, paused, paused],
+    ...[queue, queue, queue, queue, queue, queue, queue, queue],
+  ];
+}
+
 /** Tells whether an answer makes no sense: what it is about may have happened. */
 function isSenseless({ code }: RedisError): boolean {
   return code === "reply";
@@ -90,6 +102,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #lostAt = -Infinity;
   /** The loss after which it waits to look again. */
   #awaited: number | undefined;
+  /** The command that travels with each message; many queues never need it. */
+  #looking: readonly string[] | undefined;
   /** The key of this process' heartbeat. */
   readonly #beat: string;
 
@@ -427,14 +441,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       );
     const list = session.list(number);
     const moving = this.#sendMoves(list);
-    const { queue, paused, deliveries } = keys;
-    // A key that is named several times counts as often: see FACTS.
     const knowing = blocking.command<number>(
-      [
-        ...["EXISTS", this.#beat, deliveries, deliveries],
-        ...[paused, paused, paused, paused],
-        ...[queue, queue, queue, queue, queue, queue, queue, queue],
-      ],
+      this.#looking ??= lookingFor(keys, this.#beat),
       { isReply: isNumber },
     );
     const answers = Promise.allSettled([announcing, knowing, ...moving]);
