@@ -140,6 +140,14 @@ Deno.test("Nothing is lost when the connection breaks among messages that come t
   assert.equal(inbox.stats().redelivered, 0);
 });
 
+/** Answers the move of a message with an error, although it was moved. */
+function hide(proxy: TcpProxy, message: string): Promise<void> {
+  return proxy.forge(
+    message,
+    (answer) => answer.replace(`$${message.length}\r\n${message}`, "-ERR"),
+  );
+}
+
 Deno.test("A message is found whose move was answered with an error that says nothing", async () => {
   const port = freePort();
   await using server = await TestServer.start({ port });
@@ -151,10 +159,7 @@ Deno.test("A message is found whose move was answered with an error that says no
   });
   await blocked(server);
   const message = complete("a");
-  const forged = proxy.forge(
-    message,
-    (answer) => answer.replace(`$${message.length}\r\n${message}`, "-ERR"),
-  );
+  const forged = hide(proxy, message);
   await server.run("RPUSH", "queue", message);
   await inTime(forged, "an answer is forged");
   const batch = await nextBatch(inbox);
@@ -174,10 +179,7 @@ Deno.test("A message is found whose move was answered with an error, among other
   await expectThree(server, inbox);
   await blocked(server);
   const sent = [..."abc"].map(complete);
-  const forged = proxy.forge(
-    sent[0]!,
-    (answer) => answer.replace(`$${sent[0]!.length}\r\n${sent[0]}`, "-ERR"),
-  );
+  const forged = hide(proxy, sent[0]!);
   await server.run("RPUSH", "queue", ...sent);
   await inTime(forged, "an answer is forged");
   const seen: string[] = [];
