@@ -1,8 +1,8 @@
 /**
  * Shows what the benchmarks have measured last: for each file in
- * `bench/results` a table in `docs/performance.md`, where that has room for one,
- * and the pictures whose figures are there. What a picture says on top is made
- * from its figures.
+ * `bench/results` a table in `bench/README.md`, where that has room for one, and
+ * in `docs/performance.md` the pictures whose figures are there. What a picture
+ * says on top is made from its figures.
  *
  *     deno task bench:plots
  */
@@ -10,7 +10,8 @@
 import { asked, type Result, type Row } from "./report.ts";
 
 const RESULTS = new URL("./results/", import.meta.url);
-const PAGE = new URL("../docs/performance.md", import.meta.url);
+const TABLES = new URL("./README.md", import.meta.url);
+const GUIDE = new URL("../docs/performance.md", import.meta.url);
 const PLOTS = new URL("../docs/plots/", import.meta.url);
 
 /** A picture of one measure: a bar for each contender. */
@@ -25,8 +26,10 @@ interface Picture {
   readonly peer: string;
   /** The figures' unit, in words. */
   readonly unit: string;
-  /** The finding, from our figure as a multiple of the peer's. */
-  readonly finding: (times: string) => string;
+  /** The finding, with what {@linkcode difference} says of our figure. */
+  readonly finding: (difference: string) => string;
+  /** What less and more of it are called. */
+  readonly words?: readonly [less: string, more: string];
   /** Those who are not shown. */
   readonly without?: RegExp;
 }
@@ -43,8 +46,7 @@ const PICTURES: readonly Picture[] = [
     measure: "at rest, processor",
     unit: "ms of processor time a minute",
     peer: BARE,
-    finding: (times) =>
-      `At rest: ${times} as much processor time as the bare client`,
+    finding: (more) => `At rest: ${more} processor time than the bare client`,
     without: /queues|workers|killed/,
   },
   {
@@ -53,7 +55,7 @@ const PICTURES: readonly Picture[] = [
     measure: "at rest, memory",
     unit: "MiB resident, at rest",
     peer: BARE,
-    finding: (times) => `In memory: ${times} as much as the bare client`,
+    finding: (more) => `At rest: ${more} memory than the bare client`,
     without,
   },
   {
@@ -62,8 +64,8 @@ const PICTURES: readonly Picture[] = [
     measure: "a message a second, processor",
     unit: "ms of processor time a minute",
     peer: STREAMS,
-    finding: (times) =>
-      `A message a second: ${times} as much processor time as streams by hand`,
+    finding: (more) =>
+      `A message a second: ${more} processor time than Streams by hand`,
     without,
   },
   {
@@ -72,8 +74,9 @@ const PICTURES: readonly Picture[] = [
     measure: "a message a second, latency, median",
     unit: "µs from being sent to being handled, median",
     peer: STREAMS,
-    finding: (times) =>
-      `A message a second: handled after ${times} as long as by streams`,
+    finding: (later) =>
+      `A message a second: handled ${later} than by Streams by hand`,
+    words: ["sooner", "later"],
     without,
   },
   {
@@ -82,8 +85,9 @@ const PICTURES: readonly Picture[] = [
     measure: "start",
     unit: "ms until it waits for messages",
     peer: BARE,
-    finding: (times) =>
-      `From an empty process to the first wait: ${times} as long as the bare client`,
+    finding: (later) =>
+      `A new process: ready ${later} than with the bare client`,
+    words: ["sooner", "later"],
     without,
   },
   {
@@ -92,8 +96,8 @@ const PICTURES: readonly Picture[] = [
     measure: "1,000/s, consumer",
     unit: "µs of processor time a message",
     peer: STREAMS,
-    finding: (times) =>
-      `A thousand a second: ${times} as much processor time as streams by hand`,
+    finding: (more) =>
+      `A thousand a second: ${more} processor time than Streams by hand`,
   },
   {
     part: "a thousand a second",
@@ -101,8 +105,9 @@ const PICTURES: readonly Picture[] = [
     measure: "1,000/s, latency, median",
     unit: "µs from being sent to being handled, median",
     peer: STREAMS,
-    finding: (times) =>
-      `A thousand a second: handled after ${times} as long as by streams`,
+    finding: (later) =>
+      `A thousand a second: handled ${later} than by Streams by hand`,
+    words: ["sooner", "later"],
   },
   {
     part: "backlog",
@@ -110,8 +115,10 @@ const PICTURES: readonly Picture[] = [
     measure: "backlog, warm",
     unit: "messages a second",
     peer: BARE,
-    finding: (times) =>
-      `A backlog: ${times} as many messages a second as the bare client`,
+    finding: (faster) =>
+      `A backlog, in a warm process: ${faster} than the bare client`,
+    words: ["slower", "faster"],
+    without: /reading ahead|unparsed/,
   },
   {
     part: "backlog",
@@ -119,8 +126,10 @@ const PICTURES: readonly Picture[] = [
     measure: "backlog, fresh",
     unit: "messages a second",
     peer: BARE,
-    finding: (times) =>
-      `100,000 messages, from a fresh process: ${times} as fast as the bare client`,
+    finding: (faster) =>
+      `A backlog, from a fresh process: ${faster} than the bare client`,
+    words: ["slower", "faster"],
+    without: /reading ahead|unparsed/,
   },
   {
     part: "large messages",
@@ -128,8 +137,8 @@ const PICTURES: readonly Picture[] = [
     measure: "64 KiB, Redis",
     unit: "µs of the server's processor time a message",
     peer: BARE,
-    finding: (times) =>
-      `Messages of 64 KiB: ${times} as much of the server's time as BLMPOP`,
+    finding: (more) =>
+      `Messages of 64 KiB: ${more} of the server's time than BLMPOP`,
     without: /redis-py/,
   },
   {
@@ -138,17 +147,18 @@ const PICTURES: readonly Picture[] = [
     measure: "to a worker",
     unit: "messages a second",
     peer: "Worker.postMessage",
-    finding: (times) =>
-      `To a worker: ${times} as many messages a second as Worker.postMessage`,
+    finding: (faster) => `To a worker: ${faster} than Worker.postMessage`,
+    words: ["slower", "faster"],
   },
   {
     part: "threads",
     benchmark: "bus",
     measure: "there and back, median",
-    unit: "µs, median",
+    unit: "µs there and back, median",
     peer: "Worker.postMessage",
-    finding: (times) =>
-      `To a worker and back: ${times} as long as by Worker.postMessage`,
+    finding: (longer) =>
+      `To a worker and back: ${longer} than by Worker.postMessage`,
+    words: ["shorter", "longer"],
   },
   {
     part: "network",
@@ -156,20 +166,32 @@ const PICTURES: readonly Picture[] = [
     measure: "from registering to being seen, median of 5",
     unit: "seconds from registering to being seen",
     peer: "Avahi",
-    finding: (times) =>
-      `A new service is seen after ${times} as long as Avahi's`,
+    finding: (later) => `A new service is seen ${later} than Avahi's`,
+    words: ["sooner", "later"],
   },
 ];
 
+const OURS = "@platypush/redis";
+
 /** What contenders are called on a picture, where their name is short. */
 const LABELS: Readonly<Record<string, string>> = {
-  "ours": "@platypush/redis",
+  "ours": OURS,
   "bare client": "bare client (BLMPOP)",
   "streams by hand": "Redis Streams by hand",
 };
 
 const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-const two = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
+const percent = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** Says by how much our figure differs from the peer's, such as "5 % more". */
+function difference(
+  ratio: number,
+  [less, more]: readonly [less: string, more: string] = ["less", "more"],
+): string {
+  const share = percent.format(Math.abs(ratio - 1) * 100);
+  if (share === "0") return `no ${more}`;
+  return `${share}\u00a0% ${ratio < 1 ? less : more}`;
+}
 
 /** A table of the rows, and where and when they were measured. */
 function tabulate({ date, machine, versions, rows }: Result): string {
@@ -198,7 +220,7 @@ const BAR = 40;
  */
 function draw(title: string, unit: string, rows: readonly Row[]): string {
   const most = Math.max(...rows.map(({ value }) => value));
-  const lines = title.replaceAll(/(.{1,38})(?: |$)/g, "$1\n").trim().split(
+  const lines = title.replaceAll(/(.{1,36})(?: |$)/g, "$1\n").trim().split(
     "\n",
   );
   const top = 24 + LINE * lines.length;
@@ -208,7 +230,7 @@ function draw(title: string, unit: string, rows: readonly Row[]): string {
     const y = top + 26 + BAR * at;
     const width = Math.max(1, (WIDTH - 24) * value / most).toFixed(1);
     const kind = what.startsWith("ours") ? "ours" : "peer";
-    const name = LABELS[what] ?? what.replace(/^ours, /, "… ");
+    const name = LABELS[what] ?? what.replace(/^ours/, OURS);
     return [
       `<text x="12" y="${y}">${name}</text>`,
       `<text x="${right}" y="${y}" class="value">${
@@ -251,20 +273,23 @@ ${bars.join("\n")}
 
 /** Draws a picture, if its figures are there, and gives what shows it on the page. */
 async function show(
-  { benchmark, measure, unit, peer, finding, without }: Picture,
+  { benchmark, measure, unit, peer, finding, words, without }: Picture,
 ): Promise<string | undefined> {
   const suffix = `: ${measure}`;
   const found = results.get(benchmark)?.rows
     .filter(({ what }) => what.endsWith(suffix))
     .map((row) => ({ ...row, what: row.what.slice(0, -suffix.length) })) ?? [];
   // A figure that is compared with two others has two rows.
-  const rows = [...new Map(found.map((row) => [row.what, row])).values()]
+  const shown = [...new Map(found.map((row) => [row.what, row])).values()]
     .filter(({ what }) => !without?.test(what));
+  const [ours = [], peers = []] = [true, false].map((isOurs) =>
+    shown.filter(({ what }) => what.startsWith("ours") === isOurs)
+  );
+  const rows = [...ours, ...peers];
   const of = (name: string): number =>
     rows.find(({ what }) => what === name)?.value ?? 0;
   if (!(of("ours") > 0 && of(peer) > 0)) return undefined;
-  const times = two.format(of("ours") / of(peer));
-  const title = finding(times === "1" ? "just" : `${times}\u00a0×`);
+  const title = finding(difference(of("ours") / of(peer), words));
   const name = `${benchmark}-${measure.toLowerCase().replaceAll(/\W+/g, "-")}`;
   await Deno.writeTextFile(
     new URL(`${name}.svg`, PLOTS),
@@ -273,27 +298,35 @@ async function show(
   return `![${title}](plots/${name}.svg)`;
 }
 
-/** Puts something between a mark on the page and the end of what belongs to it. */
-function put(mark: string, text: string): void {
+/** Puts something between a mark on a page and the end of what belongs to it. */
+function put(page: string, mark: string, text: string): string {
   const place = new RegExp(`(<!-- ${mark} -->\n)[^]*?(<!-- end -->)`);
-  page = page.replace(place, (_, start, end) => `${start}\n${text}\n\n${end}`);
+  return page.replace(place, (_, start, end) => `${start}\n${text}\n\n${end}`);
 }
 
-let page = await Deno.readTextFile(PAGE);
 const results = new Map<string, Result>();
 for await (const { name } of Deno.readDir(RESULTS)) {
   const text = await Deno.readTextFile(new URL(name, RESULTS));
   results.set(name.replace(".json", ""), JSON.parse(text));
 }
-for (const [benchmark, result] of results) put(benchmark, tabulate(result));
+
+let tables = await Deno.readTextFile(TABLES);
+for (const [benchmark, result] of results) {
+  tables = put(tables, benchmark, tabulate(result));
+}
+await Deno.writeTextFile(TABLES, tables);
+
+let guide = await Deno.readTextFile(GUIDE);
 await Deno.remove(PLOTS, { recursive: true });
 await Deno.mkdir(PLOTS);
 for (const [part, pictures] of Map.groupBy(PICTURES, ({ part }) => part)) {
-  const shown = await Promise.all(pictures.map(show));
-  put(`pictures: ${part}`, shown.filter((one) => one !== undefined).join("\n"));
-  console.log(part, shown.filter((one) => one !== undefined).length);
+  const shown = (await Promise.all(pictures.map(show)))
+    .filter((one) => one !== undefined);
+  guide = put(guide, `pictures: ${part}`, shown.join("\n"));
+  console.log(part, shown.length);
 }
-await Deno.writeTextFile(PAGE, page);
+await Deno.writeTextFile(GUIDE, guide);
+
 await new Deno.Command(Deno.execPath(), {
-  args: ["fmt", "--quiet", PAGE.pathname],
+  args: ["fmt", "--quiet", TABLES.pathname, GUIDE.pathname],
 }).output();

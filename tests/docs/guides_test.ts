@@ -5,7 +5,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** The pages that people read, by their names. */
 async function pages(): Promise<Map<string, string>> {
-  const names = ["README.md", "CONTRIBUTING.md"];
+  const names = ["README.md", "CONTRIBUTING.md", "bench/README.md"];
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
     if (name.endsWith(".md")) names.push(`docs/${name}`);
   }
@@ -117,4 +117,11 @@ Deno.test("The tables of options are what the rows say", async () => {
   }
   const settings = all.get("README.md")!.split("## Settings")[1]!;
   assert.match(settings, /\| `maxDeliveries` +\| –.*\| 3 +\|/);
+});
+
+Deno.test("The guide to performance is read in two minutes", async () => {
+  const page = (await pages()).get("docs/performance.md")!;
+  const seen = page.replace(/<!--.*?-->|\]\([^)]*\)/g, "");
+  const words = seen.match(/[\p{L}\p{N}][^\s]*/gu)!.length;
+  assert.ok(words <= 500, `it has ${words} words`);
 });
