@@ -191,7 +191,10 @@ for at = 10, #ARGV do stale[ARGV[at]] = true end
 local function isAlive(consumer, state)
   if state ~= 'alive' or consumer == ARGV[3] then return false end
   local key, beat = heartOf(ARGV[1] .. consumer)
-  return beat and not stale[key .. ' ' .. beat]
+  if not beat or not stale[key .. ' ' .. beat] then return beat end
+  -- The server's clock was set: without its key it learns of this if it lives on.
+  redis.pcall('DEL', key)
+  return false
 end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])

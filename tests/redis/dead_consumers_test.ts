@@ -194,6 +194,26 @@ Deno.test("Inbox notices in time that it was taken for dead while it was stopped
   assert.ok(!(await alive(server)).includes(before!));
 });
 
+Deno.test("Inbox learns that it was taken for dead although its key is there", async () => {
+  await using server = await TestServer.start();
+  // It does not beat meanwhile, as if it were stopped, and its key has long to go, as
+  // if the server's clock had gone back.
+  await using inbox = await open(server, { heartbeatTimeout: 600 });
+  const [name] = await alive(server);
+  await using _other = await open(server, { paused: true });
+  await server.run("SET", `{queue}:consumer:${name}`, "500 0", "KEEPTTL");
+  await until(async () => !(await alive(server)).includes(name!));
+  const message = JSON.stringify({ id: "one", _timestamp: 1 });
+  await server.run("RPUSH", "queue", message);
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), [message]);
+  // This one puts back what is in the hands of the dead.
+  await using third = await open(server, { paused: true });
+  assert.equal(third.stats().reclaimed, 0);
+  await batch!.settle();
+  assert.equal(inbox.stats().acknowledged, 1);
+});
+
 Deno.test("Inbox finds what BLMOVE moved after its answer was lost", async () => {
   await using server = await TestServer.start();
   await using inbox = await open(server);
