@@ -104,8 +104,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #awaited: number | undefined;
   /** The command that travels with each message; many queues never need it. */
   #looking: readonly string[] | undefined;
-  /** The key of this process' heartbeat. */
-  readonly #beat: string;
+  /** The key of this process' heartbeat, at the last look. */
+  #beat: string;
 
   constructor(options: ConsumerOptions) {
     super(options);
@@ -126,6 +126,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   get isQuiet(): boolean {
     const mayBeLate = performance.now() - this.#lostAt <= LATE * 1000;
     return this.#session.known.size === 0 && !mayBeLate &&
+      this.#beat === this.options.heartbeat.key(this.keys) &&
       !this.watch.isPaused && this.options.subscribers.names.length === 0;
   }
 
@@ -175,6 +176,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
    */
   async look(stale: readonly string[]): Promise<void> {
     const session = this.#session;
+    const beat = this.options.heartbeat.key(this.keys);
     const numbers = await session.inspect(this.options).catch(
       async (error): Promise<readonly number[]> => {
         if ((error as RedisError).code !== "taken") throw error;
@@ -182,6 +184,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         return [];
       },
     );
+    this.#beat = beat;
+    this.#looking = undefined;
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
@@ -281,7 +285,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       session.known.delete(number);
       this.#isFollowed = false;
       this.ring();
-      this.options.heartbeat.doubt({ now: false });
+      const isRefused = error instanceof RedisError &&
+        error.code === "permission";
+      this.options.heartbeat.doubt({ now: isRefused });
       if (!(error instanceof RedisError) || isLoss(error)) throw error;
       if (error.code !== "taken") {
         // What BLMOVE has moved although the rest was refused may be in no hash.

@@ -50,8 +50,8 @@ export interface HeartbeatOptions {
 
 /**
  * Shows that this process is alive, by one key for all queues that it consumes on
- * a server: the heartbeat of the session that came first. The keys of the other
- * sessions point to it (`=key`).
+ * a server: the heartbeat of the session that came first, or of another one when
+ * the rights to that are gone. The keys of the other sessions point to it (`=key`).
  *
  * A beat is one command, and nothing else happens while nothing changes. Who
  * joins a queue, or leaves it, writes a `!` behind the heartbeats of the others
@@ -103,7 +103,7 @@ export class Heartbeat {
     return `${this.lifetime} ${this.#token}${this.#count}`;
   }
 
-  /** Gives the key that beats: that of the first session that asks. */
+  /** Gives the key that beats: that of the first session that asks, unless that was refused. */
   key(session: QueueKeys): string {
     return this.#key ??= session.heartbeat;
   }
@@ -197,7 +197,7 @@ export class Heartbeat {
       ).then(
         (reply) => this.#onMemory(reply),
         (error: RedisError) => this.#force(error),
-      ),
+      ).catch((error: RedisError) => this.#move(error)),
       this.#count % 2 === 0 ? this.#findStale() : [],
     ]);
     this.#stale.push(...stale);
@@ -232,18 +232,20 @@ export class Heartbeat {
 -- It declares no keys, since the queues may be in different slots.
 -- ARGV[1]  the key of the process' heartbeat
 -- ARGV[2…] of each queue: the consumer, and the start of the queue's keys
--- Returns the places of those queues, from 0.
+-- Returns the places of those queues, from 0; also of those that are refused.
 local found = {}
 local isBeating = redis.call('EXISTS', ARGV[1]) == 1
 for at = 2, #ARGV, 2 do
   local consumer, start = ARGV[at], ARGV[at + 1]
-  local isQuiet = isBeating
-    and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
-    and #redis.call('HKEYS', start .. 'consumers') == 1
-    and redis.call('EXISTS', start .. 'processing:' .. consumer, start .. 'retry',
-      start .. 'dead', start .. 'dead:front', start .. 'dead:text',
-      start .. 'subscribers', start .. 'paused', start .. 'delayed') == 0
-  if not isQuiet then found[#found + 1] = at / 2 - 1 end
+  local isRead, isQuiet = pcall(function()
+    return isBeating
+      and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
+      and #redis.call('HKEYS', start .. 'consumers') == 1
+      and redis.call('EXISTS', start .. 'processing:' .. consumer, start .. 'retry',
+        start .. 'dead', start .. 'dead:front', start .. 'dead:text',
+        start .. 'subscribers', start .. 'paused', start .. 'delayed') == 0
+  end)
+  if not (isRead and isQuiet) then found[#found + 1] = at / 2 - 1 end
 end
 return found
 `);
@@ -306,6 +308,24 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     );
   }
 
+  /**
+   * Beats at the key of another queue where that of the first one may no longer be
+   * touched. All members look then, and let their own keys point there.
+   */
+  async #move(error: RedisError): Promise<null> {
+    const { control } = this.#options;
+    for (const { keys: { heartbeat } } of this.#members) {
+      if (error.refused !== "key") break;
+      const isTaken = await control.command(
+        ["SET", heartbeat, this.value, "PX", this.lifetime],
+      ).then(() => true, () => false);
+      if (!isTaken) continue;
+      this.#key = heartbeat;
+      return null;
+    }
+    throw error;
+  }
+
   /** Tells that the server has memory again, as soon as it has for a while. */
   #onMemory<Reply>(reply: Reply): Reply {
     const { heartbeatTimeout } = this.#options;
@@ -320,11 +340,17 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     return reply;
   }
 
-  /** Looks who of the others does not beat any more. */
+  /** Looks who of the others does not beat any more; one that it may not read does. */
   async #findStale(): Promise<readonly string[]> {
     const keys = [...this.#others.keys()];
     const beats = await Promise.all(
-      keys.map((key) => this.#options.control.command(["GET", key])),
+      keys.map((key) =>
+        this.#options.control.command(["GET", key])
+          .catch((error: RedisError) => {
+            if (error.code !== "permission") throw error;
+            return "1";
+          })
+      ),
     );
     return keys.flatMap((key, at) => {
       const beat = beats[at];
@@ -358,8 +384,12 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
       members.map(({ keys }) => keys),
       () => this.#members.size > 0,
     );
-    for (const [at, keys] of found.entries()) await members[at]!.reenter(keys);
     this.doubt({ now: false });
+    const entered = await Promise.allSettled(
+      found.map((keys, at) => members[at]!.reenter(keys)),
+    );
+    const failed = entered.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
   }
 }
 

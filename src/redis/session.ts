@@ -241,17 +241,21 @@ return names
 -- ARGV[3]  what that holds
 -- ARGV[4]  after how many milliseconds without a heartbeat it is dead
 -- ARGV[5]  the start of the keys of the heartbeats
--- It also reads the heartbeats of the other consumers, whose keys are made from
--- ARGV and lie in the same slot.
+-- It also touches the heartbeats of all consumers, whose keys are made from ARGV
+-- and lie in the same slot.
 -- Returns the numbers of the batches, in turns the keys of others' heartbeats and
 -- what they hold, and the names of the named subscribers.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
 ${HEARTBEAT_FUNCTIONS}
-if redis.call('EXISTS', ARGV[2]) == 0 then
+local own, pointer = ARGV[5] .. ARGV[1], '=' .. ARGV[2]
+local isThere = redis.call('EXISTS', ARGV[2]) == 1
+local isFound = own == ARGV[2] or redis.call('GET', own) == pointer
+if not (isThere and isFound) then
   redis.call('HDEL', KEYS[1], '')
-  redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4])
+  if not isThere then redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4]) end
+  if not isFound then redis.call('SET', own, pointer) end
 end
 local others = {}
 local list = redis.call('HGETALL', KEYS[1])

@@ -234,6 +234,61 @@ Deno.test("Inbox shows by one key that it is alive, and finds in every queue wha
   assert.equal(inbox.stats().reclaimed, QUEUES.length - 1);
 });
 
+Deno.test("Inbox goes on with other queues when the rights to the first one are gone, and beats there", async () => {
+  await using server = await TestServer.start();
+  const queues = QUEUES.slice(0, 20);
+  const permit = (...patterns: string[]): Promise<unknown> =>
+    server.run("ACL", "SETUSER", "user", "on", ">x", "resetkeys", ...patterns);
+  const rules = queues.map((queue) => [`~${queue}`, `~{${queue}}:*`]);
+  await server.run("ACL", "SETUSER", "user", "+@all");
+  await permit("~*");
+  const logger = new LineLogger();
+  const args = { ...server.args, username: "user", password: "x" };
+  await using inbox = await Inbox.open(args, {
+    queue: queues,
+    heartbeatTimeout: HEARTBEAT,
+    logger,
+  });
+  // Others with all rights, who would put back what is in the hands of the dead.
+  await using other = await Inbox.open(server.args, {
+    queue: queues,
+    heartbeatTimeout: HEARTBEAT,
+    paused: true,
+    logger: new LineLogger(),
+  });
+  await permit(...rules.slice(1).flat());
+  const [, ...allowed] = queues;
+  const held: Batch[] = [];
+  const take = async (queue: string, text: string): Promise<void> => {
+    await server.run("RPUSH", queue, text);
+    const batch = await nextBatch(inbox);
+    assert.deepEqual([batch!.queue, ...texts(batch)], [queue, text]);
+    held.push(batch!);
+  };
+  for (const queue of allowed) await take(queue, "held");
+  await logger.line(/^error: Cannot run .* NOPERM .*\. Trying again\.$/);
+  const beating = async (): Promise<string | undefined> => {
+    for (const key of await server.run<string[]>("KEYS", "*:consumer:c*")) {
+      const value = await server.run<string>("GET", key);
+      if (!value.startsWith("=") && !key.includes("queue0")) return value;
+    }
+    return undefined;
+  };
+  for (let beat = 0; beat < 6; beat++) {
+    const before = await beating();
+    await until(async () => await beating() !== before, "it beats elsewhere");
+  }
+  assert.equal(other.stats().reclaimed, 0);
+  for (const batch of held) await batch.settle();
+  assert.equal(inbox.stats().acknowledged, allowed.length);
+  await permit("~*");
+  await take(queues[0]!, "again");
+  await held.pop()!.settle();
+  await inbox.stop();
+  await other.stop();
+  assert.deepEqual(await server.run("KEYS", "*:consumer:*"), []);
+});
+
 Deno.test("Inbox takes three commands a message, and few while nothing happens", async () => {
   await using server = await TestServer.start();
   await using inbox = await Inbox.open(server.args, {
