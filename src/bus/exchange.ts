@@ -141,6 +141,10 @@ export class Exchange {
       stallTimeout,
       onFrame: (frame, receipt) => this.#onFrame(frame, receipt),
       onView: (frame) => this.#onView(frame),
+      onViewLost: (error) => {
+        logger.error(`${error.message}.`);
+        this.#membership.renewView();
+      },
       onSubscriberDropped: (error) => this.#onSubscriberDropped(error),
       onDropped: (error) => this.#onDropped(error),
     });

@@ -35,6 +35,8 @@ export interface LinksOptions {
   onFrame(frame: Frame, receipt: Receipt): Promise<void>;
   /** Called with messages that are only watched; resolves when there is room for more. */
   onView(frame: Frame): Promise<void>;
+  /** Called when what is watched does not come any more, and has to be asked for again. */
+  onViewLost(error: DroppedError): void;
   onSubscriberDropped(error: DroppedError): void;
   /** Called when this thread was dropped by a publisher. */
   onDropped(error: DroppedError): void;
@@ -203,9 +205,11 @@ export class Links {
     const link = new WatchingLink(memory);
     const isAttached = link.attach(
       (frame) => this.#options.onView(frame),
-      () => {
-        if (this.#fromWatched.get(from) !== link) return;
-        this.#fromWatched.delete(from);
+      (error) => {
+        if (this.#fromWatched.get(from) === link) {
+          this.#fromWatched.delete(from);
+        }
+        if (error !== undefined) this.#options.onViewLost(error);
       },
     );
     if (isAttached) this.#fromWatched.set(from, link);

@@ -202,7 +202,7 @@ export class Membership {
   set watches(watches: boolean) {
     if (this.#closing.signal.aborted || watches === this.#watches) return;
     this.#watches = watches;
-    this.#renewView();
+    this.renewView();
   }
 
   /** True while a `Bus` of this thread offers actions; backends ask it for them then. */
@@ -231,6 +231,13 @@ export class Membership {
     const roster = this.#roster!;
     const epoch = this.subscribes ? roster.nextSerial() : 0;
     roster.subscribe(this.#self, epoch, this.#names);
+  }
+
+  /** Says again whether this thread watches, also after a link for that was lost. */
+  renewView(): void {
+    if (this.#self === undefined) return;
+    const roster = this.#roster!;
+    roster.watch(this.#self, this.#watches ? roster.nextSerial() : 0);
   }
 
   /** Counts a member no more, until it says again that it subscribes. */
@@ -335,12 +342,6 @@ export class Membership {
     if (this.#self === undefined) return;
     const roster = this.#roster!;
     roster.offer(this.#self, this.#offers ? roster.nextSerial() : 0);
-  }
-
-  #renewView(): void {
-    if (this.#self === undefined) return;
-    const roster = this.#roster!;
-    roster.watch(this.#self, this.#watches ? roster.nextSerial() : 0);
   }
 
   #greet(attempt: number): void {
@@ -448,7 +449,7 @@ export class Membership {
     this.#members = new Map();
     onEntered();
     if (this.subscribes) this.renew();
-    if (this.#watches) this.#renewView();
+    if (this.#watches) this.renewView();
     if (this.#offers) this.#renewOffer();
     this.#observe(roster);
     for (const guest of this.#guests) guest.#adopt(roster);

@@ -1,4 +1,5 @@
 import { backoff, sleep } from "../waiting.ts";
+import { DroppedError } from "./errors.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frame.ts";
 import type { WatchMemory } from "./link_memory.ts";
 import { RecordReader, Ring, RingState } from "./ring.ts";
@@ -122,18 +123,26 @@ export class WatchingLink {
    * Takes the ring and reads it until it ends.
    *
    * @param onFrame Called with each frame; resolves when there is room for more.
-   * @param onOver Called when nothing comes any more.
+   * @param onOver Called when nothing comes any more; with an error where what has
+   * come is no frame.
    * @returns Whether it was there to be taken.
    */
   attach(
     onFrame: (frame: Frame) => Promise<void>,
-    onOver: () => void,
+    onOver: (error?: DroppedError) => void,
   ): boolean {
     const isAttached = this.#data.transition(
       [RingState.Offered],
       RingState.Attached,
     );
-    if (isAttached) this.#read(onFrame).finally(onOver);
+    if (isAttached) {
+      this.#read(onFrame).then(() => onOver(), (error) => {
+        this.leave();
+        onOver(
+          new DroppedError(`A link has brought what is no frame: ${error}`),
+        );
+      });
+    }
     return isAttached;
   }
 

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { type Bus, Event, type Message } from "../../src/bus/mod.ts";
+import { Ring, RingState } from "../../src/bus/ring.ts";
+import { WatchingLink } from "../../src/bus/watch_link.ts";
 import { inTime } from "../in_time.ts";
 import { until } from "../until.ts";
 import { event, open } from "./buses.ts";
@@ -169,3 +171,16 @@ async function watching(bus: Bus): Promise<TestWorker> {
   await worker.tell({ do: "watch" });
   return worker;
 }
+
+Deno.test("Who watches leaves a link that brings what is no frame, and says so", async () => {
+  const ring = new Ring(64, 1);
+  ring.reset();
+  // A record says its length, which is more than that.
+  ring.write(Uint8Array.of(1, 0, 0, 0));
+  const link = new WatchingLink({ use: 1, data: ring.buffer });
+  const over = Promise.withResolvers<Error | undefined>();
+  assert.ok(link.attach(() => Promise.resolve(), over.resolve));
+  const error = await inTime(over.promise, "the link is over");
+  assert.match(error!.message, /^A link has brought what is no frame: /);
+  assert.equal(ring.state, RingState.Left);
+});
