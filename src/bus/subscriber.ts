@@ -119,6 +119,8 @@ export class Subscriber {
   readonly #hooks = new HookTable<HookSubscription>();
   #order = 0;
   readonly #tasks = new Tasks();
+  /** Those whose time begins with the end of this turn. */
+  #begun: Task[] = [];
   #room = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Infinity;
@@ -304,21 +306,19 @@ export class Subscriber {
     message: Message,
     index: number,
     receipt: Receipt,
-    result: PromiseLike<unknown> | QueuedMessage,
+    result: PromiseLike<unknown> | QueuedMessage<Task>,
   ): void {
     const task = this.#begin(subscription, message, index, receipt);
     this.#startTime(task);
-    const onDone = (): void => this.#finish(task);
-    const onError = (error: unknown): void => {
-      if (!task.isOpen) return;
-      this.#fail(task, error);
-      this.#finish(task);
-    };
     if (result instanceof QueuedMessage) {
-      result.onHandled = onDone;
-      result.onLeft = onError;
+      result.task = task;
+      result.onHandled = this.#finish;
+      result.onLeft = this.#giveUp;
     } else {
-      Promise.resolve(result).then(onDone, onError);
+      Promise.resolve(result).then(
+        () => this.#finish(task),
+        (error) => this.#giveUp(task, error),
+      );
     }
   }
 
@@ -331,11 +331,7 @@ export class Subscriber {
     { limit, run }: LimitedCall,
   ): void {
     const task = this.#begin(subscription, message, index, receipt);
-    const fail = (error: unknown): void => {
-      if (!task.isOpen) return;
-      this.#fail(task, error);
-      this.#finish(task);
-    };
+    const fail = (error: unknown): void => this.#giveUp(task, error);
     limit.take(() => {
       // What waits when the bus is closed is given back by that.
       if (this.#isEnded || !task.isOpen) return limit.give();
@@ -380,11 +376,27 @@ export class Subscriber {
     return task;
   }
 
-  /** Lets the time of a handler begin. */
+  /** Lets the time of a handler begin, where it has a limit. */
   #startTime(task: Task): void {
-    // Infinity where there is no limit.
-    task.deadline = performance.now() + task.timeout * 1000;
-    if (task.deadline < this.#timerAt) this.#setTimer(task.deadline);
+    if (task.timeout === Infinity) return;
+    this.#begun.push(task);
+    if (this.#begun.length === 1) queueMicrotask(() => this.#setDeadlines());
+  }
+
+  /**
+   * Looks at the clock once for all handlers that were called together: for each
+   * of them, that would take longer than the handler.
+   */
+  #setDeadlines(): void {
+    const begun = this.#begun;
+    this.#begun = [];
+    const now = performance.now();
+    let first = Infinity;
+    for (const task of begun) {
+      task.deadline = now + task.timeout * 1000;
+      first = Math.min(first, task.deadline);
+    }
+    if (first < this.#timerAt) this.#setTimer(first);
   }
 
   /** Wakes at the first deadline; what has begun later has mostly a later one. */
@@ -419,7 +431,8 @@ export class Subscriber {
     this.#setTimer(next);
   }
 
-  #finish(task: Task): void {
+  /** Notes that a message was handled, once. */
+  readonly #finish = (task: Task): void => {
     const { full } = this;
     if (!this.#tasks.delete(task)) return;
     if (full) {
@@ -428,7 +441,14 @@ export class Subscriber {
     }
     task.receipt.finish(task.token);
     task.turn?.give();
-  }
+  };
+
+  /** Notes that a message was not handled, unless that is over. */
+  readonly #giveUp = (task: Task, error: unknown): void => {
+    if (!task.isOpen) return;
+    this.#fail(task, error);
+    this.#finish(task);
+  };
 
   #fail(
     { subscription, message, index, receipt }: Pick<
@@ -462,7 +482,7 @@ export class Subscriber {
 /** Tells whether a message is handled only later. */
 function isPending(
   value: unknown,
-): value is PromiseLike<unknown> | QueuedMessage {
+): value is PromiseLike<unknown> | QueuedMessage<Task> {
   return value instanceof QueuedMessage ||
     typeof value === "object" && value !== null && "then" in value &&
       typeof value.then === "function";

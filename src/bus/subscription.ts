@@ -103,19 +103,31 @@ export class HookSubscription implements Subscription {
 }
 
 /**
- * A message in a queue. Whoever waits until it is handled is told at once: a
- * promise for each message would cost as much as the message, and so would
- * functions that do nothing.
+ * A message in a queue. Whoever waits until it is handled says so in the fields,
+ * with functions that are the same for all messages: a promise for each would
+ * cost as much as the message.
  */
-export class QueuedMessage {
+export class QueuedMessage<Task = unknown> {
   readonly message: Message;
+  /** Names it to whoever waits. */
+  task: Task | undefined = undefined;
   /** Called when it was handled. */
-  onHandled: (() => void) | undefined = undefined;
+  onHandled: ((task: Task) => void) | undefined = undefined;
   /** Called when nobody will handle it. */
-  onLeft: ((error: Error) => void) | undefined = undefined;
+  onLeft: ((task: Task, error: Error) => void) | undefined = undefined;
 
   constructor(message: Message) {
     this.message = message;
+  }
+
+  /** Tells that it was handled. */
+  handled(): void {
+    this.onHandled?.(this.task!);
+  }
+
+  /** Tells that nobody will handle it. */
+  left(error: Error): void {
+    this.onLeft?.(this.task!, error);
   }
 }
 
@@ -158,7 +170,7 @@ export class QueueSubscription implements Subscription {
 
   /** Takes the next message where there is one, and counts the one before as handled. */
   take(): Message | undefined {
-    this.#taken.shift()?.onHandled?.();
+    this.#taken.shift()?.handled();
     const queued = this.#queue.shift();
     if (queued !== undefined) this.#taken.push(queued);
     return queued?.message;
@@ -212,7 +224,7 @@ export class QueueSubscription implements Subscription {
 
   /** Counts what was taken as handled, without asking for more. */
   finish(): void {
-    for (const queued of this.#taken.splice(0)) queued.onHandled?.();
+    for (const queued of this.#taken.splice(0)) queued.handled();
   }
 
   end(error?: Error): void {
@@ -221,7 +233,7 @@ export class QueueSubscription implements Subscription {
       "The subscription ended before it was through with the message",
     );
     const open = [...this.#taken.splice(0), ...this.#queue.splice(0)];
-    for (const queued of open) queued.onLeft?.(left);
+    for (const queued of open) queued.left(left);
     const [first, ...others] = this.#waiting.splice(0);
     if (first === undefined) this.#error = error;
     else if (error !== undefined) first.reject(error);

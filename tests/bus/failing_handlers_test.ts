@@ -56,6 +56,34 @@ Deno.test("Bus fails a message whose handler takes too long, and only that one",
   hung.resolve();
 });
 
+Deno.test("Bus looks at the clock once for all handlers that are called together", async () => {
+  await using bus = open();
+  let handled = 0;
+  // deno-lint-ignore require-await -- only the promise matters
+  bus.registerHandler(Event, async () => void handled++);
+  const loop = (async () => {
+    for await (const message of bus) {
+      if ((message as Event).args["n"] === 99) break;
+    }
+  })();
+  const now = performance.now;
+  let looks = 0;
+  performance.now = () => {
+    looks++;
+    return now.call(performance);
+  };
+  try {
+    const all = Array.from({ length: 100 }, (_, n) => event(n));
+    const receipt = await bus.post(all);
+    assert.deepEqual(await receipt.handled, []);
+  } finally {
+    performance.now = now;
+  }
+  await loop;
+  assert.equal(handled, 100);
+  assert.ok(looks < 10, `${looks} looks at the clock for 100 messages`);
+});
+
 Deno.test("A message that is posted when another has taken too long has a time limit, too", async () => {
   await using bus = open({ handlerTimeout: 0.05, stallTimeout: 0.2 });
   const second = Promise.withResolvers<Receipt>();
