@@ -8,6 +8,11 @@ import { BusError } from "./errors.ts";
 /** Pauses before a worker that has ended starts again, in seconds: they grow. */
 const PAUSES = { first: 0.25, longest: 30 };
 
+/** After so many seconds without a bus, something is said of a worker. */
+const SLOW_START = 10;
+/** Tells that modules, which were all found, do not fit together, in V8's words. */
+const MISFIT = /^Uncaught SyntaxError: The requested module '/;
+
 /** Marks the messages between a pool and the threads that it has started. */
 const MARK = "platypush/pool";
 
@@ -212,6 +217,7 @@ export class Pool implements AsyncDisposable {
     const ended = Promise.withResolvers<
       { reason: string; isUnloadable: boolean }
     >();
+    const ready = Promise.withResolvers<void>();
     const stopped = Promise.withResolvers<void>();
     const worker = new Worker(this.#url, {
       type: "module",
@@ -223,8 +229,9 @@ export class Pool implements AsyncDisposable {
       // Otherwise the whole process would end.
       event.preventDefault();
       // What is thrown has a file, or none (`null`) where it is no Error; only
-      // what keeps a module from being loaded leaves the text empty.
-      const isUnloadable = event.filename === "";
+      // what keeps a module from being loaded leaves the text empty, unless all of
+      // it was found and the name of an import was not.
+      const isUnloadable = event.filename === "" || MISFIT.test(event.message);
       this.#wasLoaded ||= !isUnloadable;
       ended.resolve({ reason: describe(event), isUnloadable });
     });
@@ -234,6 +241,7 @@ export class Pool implements AsyncDisposable {
       if (event.data[MARK] === "stopped") stopped.resolve();
       if (event.data[MARK] !== "ready") return;
       this.#wasLoaded = true;
+      ready.resolve();
       onReady();
       held(lock, over.signal).then(() =>
         ended.resolve({ reason: "it has closed itself", isUnloadable: false })
@@ -249,6 +257,7 @@ export class Pool implements AsyncDisposable {
       );
     };
     using _end = whenAborted(signal, stop);
+    this.#watchStart(name, ready.promise, over.signal);
     try {
       return await ended.promise;
     } finally {
@@ -258,12 +267,30 @@ export class Pool implements AsyncDisposable {
     }
   }
 
+  /**
+   * Says so when a worker opens no bus: Deno tells nobody that one has closed
+   * itself, or stands still.
+   */
+  async #watchStart(
+    name: string,
+    ready: Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (await settledWithin(ready, SLOW_START, { signal, daemon: true })) {
+      return;
+    }
+    if (signal.aborted || this.#stopping.signal.aborted) return;
+    this.#logger.warn(
+      `The worker "${name}" has opened no Bus within ${SLOW_START} s: it still loads, stands still, has closed itself, or opens none. It is not started again; look at what ${this.#url} does first.`,
+    );
+  }
+
   /** Gives up when the module cannot be loaded, which another attempt would not change. */
   #giveUp(reason: string): void {
     if (this.#stopping.signal.aborted) return;
     const error = new BusError(
       `Cannot start the workers of ${this.#url}: ${reason}. ` +
-        'Give the address of a module that is there, such as import.meta.resolve("./worker.ts")',
+        'Mend the module, or give the address of one that is there, such as import.meta.resolve("./worker.ts")',
     );
     this.#logger.error(`${error.message}.`);
     this.#failed.reject(error);

@@ -108,6 +108,35 @@ for (const file of ["nowhere.ts", "nowhere_worker.ts"]) {
   });
 }
 
+Deno.test("pool tells at once of a name that a module does not export", async () => {
+  const logger = new LineLogger();
+  const module = import.meta.resolve("./worker_buses.ts");
+  await using workers = pool(
+    `data:application/javascript,import { nothing } from "${module}"`,
+    options(logger),
+  );
+  await assert.rejects(
+    inTime(workers.ready(), "its error"),
+    /Cannot start the workers of .*does not provide an export named 'nothing'/,
+  );
+  assert.equal(workers.restarts, 0);
+  assert.equal(logger.lines.length, 1);
+});
+
+Deno.test("pool says which worker opens no bus, as one that closes itself at once", async () => {
+  const logger = new LineLogger();
+  await using _workers = pool("data:application/javascript,self.close()", {
+    ...options(logger),
+    size: 1,
+    stopTimeout: 0.1,
+  });
+  await until(() => logger.lines.length > 0);
+  assert.match(
+    logger.lines[0]!,
+    /^warn: The worker "test 1" has opened no Bus within 10 s: .*look at what data:/,
+  );
+});
+
 Deno.test("pool stops when its signal is aborted", async () => {
   await using bus = open();
   const stop = new AbortController();
