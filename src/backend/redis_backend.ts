@@ -351,7 +351,7 @@ export class RedisBackend extends Backend {
     const patience = Math.min(PATIENCE, this.stopTimeout);
     if (await consumption.settled(patience)) return;
     this.logger.warn(
-      `Stopping: handlers are still busy with what is in hand; they are waited for, up to ${this.stopTimeout} s.`,
+      `Stopping: what is in hand is not yet handled and acknowledged; it is waited for, up to ${this.stopTimeout} s.`,
     );
     if (await consumption.settled(this.stopTimeout - patience)) return;
     this.logger.warn(
