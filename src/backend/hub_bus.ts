@@ -310,7 +310,8 @@ export class HubBus extends Bus {
   ): Promise<void> {
     const ear = this.#ear = await Connection.connect(redisArgs, {
       ...options,
-      onLost: () => this.#lostAt ??= now(),
+      // A way that carries nothing any more is noticed only after a while.
+      onLost: (silence) => this.#lostAt ??= now() - silence,
       onReconnect: () => {
         // Their echoes went to nobody.
         this.#echoes.clear();
@@ -366,7 +367,7 @@ export class HubBus extends Bus {
     this.#logger.warn(
       `What the hub has said within ${
         (to - from).toFixed(1)
-      } s was missed: its bus has no memory.`,
+      } s may have been missed: its bus has no memory.`,
     );
     this.dispatchEvent(new GapEvent(from, to));
   }

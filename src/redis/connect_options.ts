@@ -41,8 +41,12 @@ export interface ConnectOptions {
       options?: Pick<CommandOptions, "block">,
     ) => Promise<unknown>,
   ) => Promise<void>;
-  /** Called each time the connection is lost. */
-  onLost?: () => void;
+  /**
+   * Called each time the connection is lost.
+   *
+   * @param silence For how long nothing had come over it, in seconds.
+   */
+  onLost?: (silence: number) => void;
   /** Called after each time the connection was lost and found again. */
   onReconnect?: () => void;
   /** Called each time connecting fails; it is tried again unless the error is final. */

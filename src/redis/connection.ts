@@ -560,7 +560,7 @@ export class Connection {
     if (isWrong) this.#wrong++;
     this.#isTracking = false;
     this.#keyListener?.(undefined);
-    this.#options.onLost?.();
+    this.#options.onLost?.(server.throughput.silence);
     this.#trouble.onLoss(this, loss);
     this.#reconnecting = this.#establish(false).then(() => {
       this.#reconnects++;

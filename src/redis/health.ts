@@ -26,6 +26,11 @@ export class Throughput {
   #whole = 0;
   #rest = 0;
 
+  /** For how long nothing has come, in seconds. */
+  get silence(): number {
+    return (performance.now() - this.lastByte) / 1000;
+  }
+
   /**
    * Notes that so many bytes have come.
    *

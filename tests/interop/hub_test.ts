@@ -14,6 +14,7 @@ import { freePort, TestServer } from "../servers.ts";
 import { LineLogger } from "../line_logger.ts";
 import { whyNoRedisPy } from "../python.ts";
 import { Program, runProgram } from "../programs.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { Hub } from "./hub.ts";
 
@@ -178,7 +179,6 @@ testWithHub(
     bus.on({ type: "custom.Motion" }, ({ args }) => seen.push(args.n));
     const gap = Promise.withResolvers<GapEvent>();
     bus.addEventListener("gap", (event) => gap.resolve(event as GapEvent));
-    const before = Date.now() / 1000;
     const clients = await server.run<string>(
       "CLIENT",
       "LIST",
@@ -187,11 +187,36 @@ testWithHub(
     );
     const ours = clients.split("\n").find((line) => line.includes("resp=3"))!;
     await server.run("CLIENT", "KILL", "ID", /id=(\d+)/.exec(ours)![1]!);
+    const killed = Date.now() / 1000;
     const { from, to } = await inTime(gap.promise, "the gap");
-    assert.ok(before <= from && from <= to && to <= Date.now() / 1000);
+    assert.ok(from <= killed && from <= to && to <= Date.now() / 1000);
     await hub.post({ type: "custom.Motion", n: 1 });
     await until(() => seen.length === 1);
-    assert.ok(logger.lines.some((line) => /^warn: .*was missed/.test(line)));
+    assert.ok(logger.lines.some((line) => /^warn: .*been missed/.test(line)));
+  },
+);
+
+testWithHub(
+  "HubBus tells of a gap that begins when the way fell silent, not when that was noticed",
+  async ({ port, server, open, logger }) => {
+    await using proxy = new TcpProxy(Number(port));
+    await using bus = await open({
+      redisArgs: { port: proxy.port, health_check_interval: 2 },
+    });
+    const heard = Promise.withResolvers<unknown>();
+    bus.on({ type: "custom.Motion" }, heard.resolve);
+    const gap = Promise.withResolvers<GapEvent>();
+    bus.addEventListener("gap", (event) => gap.resolve(event as GapEvent));
+    const before = Date.now() / 1000;
+    const text = JSON.stringify({ ...motion(1), origin: "hub" });
+    await server.run("PUBLISH", "platypush/bus", text);
+    await inTime(heard.promise, "the message");
+    proxy.freeze();
+    const silent = Date.now() / 1000;
+    await until(() => logger.lines.some((line) => /stay connected/.test(line)));
+    proxy.thaw();
+    const { from } = await inTime(gap.promise, "the gap");
+    assert.ok(before <= from && from <= silent, `${before} ${from} ${silent}`);
   },
 );
 
