@@ -416,7 +416,7 @@ export class Connection {
     if (this.#wrong > 1) {
       await sleep(backoff(this.#wrong - 2), { signal, daemon });
     }
-    const server = await retry(() => this.#open(), {
+    await retry(() => this.#open(), {
       signal,
       daemon,
       mayHelp: (error) => {
@@ -432,12 +432,10 @@ export class Connection {
         ? this.#closedError("connect to Redis", error)
         : error;
     });
-    this.#use(server);
-    this.#trouble.onSuccess(this, formatAddress(this.#address));
   }
 
-  /** Connects once, and does what every connection begins with. */
-  async #open(): Promise<ServerConnection> {
+  /** Connects once, does what every connection begins with, and uses it at once. */
+  async #open(): Promise<void> {
     const { signal } = this.#abort;
     const { key, daemon = false, maxReply } = this.#options;
     const server = await connectToServer(this.#settings, key, {
@@ -449,8 +447,9 @@ export class Connection {
     });
     try {
       await unlessAborted(this.#begin(server), signal);
+      signal.throwIfAborted();
       if (server.loss !== undefined) throw server.loss;
-      return server;
+      this.#use(server);
     } catch (error) {
       server.close();
       throw error;
@@ -490,6 +489,7 @@ export class Connection {
     this.#server = server;
     this.#since = performance.now();
     this.#address = server.address;
+    this.#trouble.onSuccess(this, formatAddress(server.address));
     this.#health = new Health(server, this.#settings, () => {
       this.command(["PING"]).catch(() => {});
     });

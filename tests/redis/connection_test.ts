@@ -294,6 +294,31 @@ Deno.test("Connection can be closed while it connects again", async () => {
   );
 });
 
+Deno.test("Connection leaves nothing behind that is closed in the moment in which it is connected", async () => {
+  await using server = await TestServer.start();
+  for (let steps = 0; steps < 20; steps++) {
+    const isClosed = Promise.withResolvers<void>();
+    let greetings = 0;
+    const connection = await Connection.connect(server.args, {
+      logger: new LineLogger(),
+      greet: async (send) => {
+        await send(["PING"]);
+        if (greetings++ > 0) void closeAfterSteps();
+      },
+    });
+    const closeAfterSteps = async (): Promise<void> => {
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      isClosed.resolve(connection.close());
+    };
+    connection.renew();
+    await inTime(isClosed.promise, "the end");
+    assert.ok(!connection.isConnected, `closed ${steps} steps later`);
+  }
+  await until(async () =>
+    /connected_clients:1\r/.test(await server.run("INFO", "clients"))
+  );
+});
+
 Deno.test("Connection rejects what waits when it is closed", async () => {
   await using server = await TestServer.start();
   const connection = await Connection.connect(server.args);
