@@ -11,8 +11,8 @@ import {
 } from "@redis/client";
 import { type Address, formatAddress } from "./address.ts";
 import { Throughput } from "./health.ts";
-import type { Credentials } from "./redis_args.ts";
-import type { Settings, TlsSettings } from "./settings.ts";
+import { readSecrets, type Secrets } from "./read_secrets.ts";
+import type { Settings } from "./settings.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { ProtocolError, ReplyScanner } from "./reply_scanner.ts";
 import {
@@ -108,8 +108,7 @@ export class ServerConnection {
   private constructor(
     address: Address,
     settings: Settings,
-    { username, password }: Credentials,
-    tls: Record<string, unknown> | undefined,
+    { credentials: { username, password }, tls }: Secrets,
     daemon: boolean,
   ) {
     this.address = address;
@@ -234,16 +233,15 @@ export class ServerConnection {
       attempted: "connect to Redis",
       place: formatAddress(address),
     };
-    const tls = settings.tls === undefined
-      ? undefined
-      : await loadTls(settings.tls, address);
-    const credentials = await credentialsOf(settings);
+    const secrets = await readSecrets(address, settings, options)
+      .catch((error) => {
+        throw signal.aborted ? closedError(what) : error;
+      });
     if (signal.aborted) throw closedError(what);
     const server = new ServerConnection(
       address,
       settings,
-      credentials,
-      tls,
+      secrets,
       options.daemon ?? false,
     );
     // One limit for all of it: a stopped server still accepts connections.
@@ -254,7 +252,7 @@ export class ServerConnection {
             {
               ...what,
               reason: `no answer within ${settings.connectTimeout} s${
-                tls === undefined ? "" : " (does the server speak TLS?)"
+                secrets.tls === undefined ? "" : " (does the server speak TLS?)"
               }`,
             },
             "connection",
@@ -277,7 +275,7 @@ export class ServerConnection {
       server.close();
       if (signal.aborted) throw closedError(what);
       const cause = toRedisError(server.loss ?? error, what);
-      throw tls === undefined && isBrokenOff(cause.cause ?? cause)
+      throw secrets.tls === undefined && isBrokenOff(cause.cause ?? cause)
         ? new RedisError(
           {
             ...what,
@@ -490,109 +488,4 @@ export function isSupported(version: string): boolean {
 function closedError(what: { attempted: string; place: string }): RedisError {
   const reason = "the connection was closed meanwhile";
   return new RedisError({ ...what, reason }, "closed");
-}
-
-/**
- * Gets the user's name and password, anew for each connection.
- *
- * @throws {TypeError} The file cannot be read, or what the function gives is of
- * the wrong kind.
- * @throws {RedisError} The function has failed.
- */
-async function credentialsOf(settings: Settings): Promise<Credentials> {
-  const { username, password, passwordFile, provide } = settings;
-  if (provide !== undefined) return await provideCredentials(provide);
-  const text = await read("password_file", passwordFile);
-  return { username, password: text?.replace(/\r?\n$/, "") ?? password };
-}
-
-async function provideCredentials(
-  provide: NonNullable<Settings["provide"]>,
-): Promise<Credentials> {
-  const attempted = "connect to Redis";
-  let found: Credentials;
-  try {
-    found = await provide();
-  } catch (cause) {
-    const reason = "`credential_provider` has failed";
-    throw new RedisError({ attempted, reason }, "unavailable", { cause });
-  }
-  const isText = (value: unknown): boolean =>
-    value === undefined || typeof value === "string";
-  if (isText(found?.username) && isText(found?.password)) return found;
-  throw new TypeError(
-    `Cannot ${attempted}: \`credential_provider\` has to give an object such as { username, password }`,
-  );
-}
-
-/**
- * Reads the certificates and keys that TLS needs.
- *
- * @returns Options for `node:tls`.
- * @throws {TypeError} A file cannot be read.
- */
-async function loadTls(
-  settings: TlsSettings,
-  address: Address,
-): Promise<Record<string, unknown>> {
-  const [caFile, cert, key] = await Promise.all([
-    read("ssl_ca_certs", settings.caFile),
-    read("ssl_certfile", settings.certFile),
-    read("ssl_keyfile", settings.keyFile ?? settings.certFile),
-  ]);
-  const ca = [caFile, ...await readFolder(settings.caPath), settings.ca]
-    .filter((text) => text !== undefined);
-  return {
-    tls: true,
-    ...(ca.length > 0 ? { ca } : {}),
-    ...(cert === undefined ? {} : { cert, key }),
-    ...(settings.passphrase === undefined
-      ? {}
-      : { passphrase: settings.passphrase }),
-    rejectUnauthorized: settings.verify,
-    ...(settings.checkHostname ? {} : { checkServerIdentity: () => undefined }),
-    ...("path" in address ? {} : { servername: serverName(address.host) }),
-  };
-}
-
-async function read(
-  argument: string,
-  path: string | undefined,
-): Promise<string | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await Deno.readTextFile(path);
-  } catch (cause) {
-    throw new TypeError(
-      `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
-        (cause as Error).message
-      })`,
-      { cause },
-    );
-  }
-}
-
-/** Reads the files of a folder, whatever they are called. */
-async function readFolder(path: string | undefined): Promise<string[]> {
-  if (path === undefined) return [];
-  const texts = new Map<string, string>();
-  try {
-    for await (const { name, isDirectory } of Deno.readDir(path)) {
-      if (isDirectory) continue;
-      texts.set(name, await Deno.readTextFile(`${path}/${name}`));
-    }
-  } catch (cause) {
-    throw new TypeError(
-      `Cannot connect to Redis: the folder that \`ssl_ca_path\` names cannot be read (${
-        (cause as Error).message
-      })`,
-      { cause },
-    );
-  }
-  return [...texts.values()].filter((text) => text.includes("CERTIFICATE"));
-}
-
-/** The name of a server in TLS is never an address (RFC 6066, section 3). */
-function serverName(host: string): string {
-  return /^[0-9.]+$|:/.test(host) ? "" : host;
 }

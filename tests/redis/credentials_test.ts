@@ -101,3 +101,28 @@ Deno.test("Connection asks again where a function for the password fails", async
   assert.equal(await connection.command(["PING"]), "PONG");
   assert.ok(!logger.lines.some((line) => line.includes("hunter2")));
 });
+
+Deno.test("Connection asks again where a function for the password never answers, and can be closed meanwhile", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  const logger = new LineLogger();
+  const never = (): Promise<Credentials> => new Promise(() => {});
+  let provide = never;
+  const connecting = Connection.connect({
+    port: server.args.port!,
+    socket_connect_timeout: 1,
+    credential_provider: () => provide(),
+  }, { logger });
+  await logger.line(
+    /`credential_provider` has given nothing within 1 s\. Trying again/,
+  );
+  provide = () => Promise.resolve({});
+  await using connection = await inTime(connecting, "the connection");
+  const isAsked = Promise.withResolvers<void>();
+  provide = () => {
+    isAsked.resolve();
+    return never();
+  };
+  connection.renew();
+  await isAsked.promise;
+  await inTime(connection.close(), "the end");
+});

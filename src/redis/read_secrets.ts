@@ -1,0 +1,149 @@
+import { settledWithin, type WaitOptions } from "../waiting.ts";
+import { type Address, formatAddress } from "./address.ts";
+import type { Credentials } from "./redis_args.ts";
+import { RedisError } from "./redis_error.ts";
+import type { Settings, TlsSettings } from "./settings.ts";
+
+/** All that a connection needs to prove who is at its ends. */
+export interface Secrets {
+  readonly credentials: Credentials;
+  /** Options for `node:tls`; `undefined` where it is not used. */
+  readonly tls: Record<string, unknown> | undefined;
+}
+
+/**
+ * Gets the credentials, and what TLS needs, anew for each connection: within the
+ * time that connecting has, since a function or a file may never answer.
+ *
+ * @throws {TypeError} A file cannot be read, or what the function gives is of
+ * the wrong kind.
+ * @throws {RedisError} The function has failed, or the time is over.
+ */
+export async function readSecrets(
+  address: Address,
+  settings: Settings,
+  options: WaitOptions,
+): Promise<Secrets> {
+  const { connectTimeout, tls, provide } = settings;
+  const reading = Promise.all([
+    credentialsOf(settings),
+    tls && loadTls(tls, address),
+  ]);
+  if (!await settledWithin(reading, connectTimeout, options)) {
+    const source = provide === undefined
+      ? "a file that the arguments name"
+      : "`credential_provider`";
+    throw new RedisError({
+      attempted: "connect to Redis",
+      place: formatAddress(address),
+      reason: `${source} has given nothing within ${connectTimeout} s`,
+    }, "unavailable");
+  }
+  const [credentials, loaded] = await reading;
+  return { credentials, tls: loaded };
+}
+
+/**
+ * Gets the user's name and password, anew for each connection.
+ *
+ * @throws {TypeError} The file cannot be read, or what the function gives is of
+ * the wrong kind.
+ * @throws {RedisError} The function has failed.
+ */
+async function credentialsOf(settings: Settings): Promise<Credentials> {
+  const { username, password, passwordFile, provide } = settings;
+  if (provide !== undefined) return await provideCredentials(provide);
+  const text = await read("password_file", passwordFile);
+  return { username, password: text?.replace(/\r?\n$/, "") ?? password };
+}
+
+async function provideCredentials(
+  provide: NonNullable<Settings["provide"]>,
+): Promise<Credentials> {
+  const attempted = "connect to Redis";
+  let found: Credentials;
+  try {
+    found = await provide();
+  } catch (cause) {
+    const reason = "`credential_provider` has failed";
+    throw new RedisError({ attempted, reason }, "unavailable", { cause });
+  }
+  const isText = (value: unknown): boolean =>
+    value === undefined || typeof value === "string";
+  if (isText(found?.username) && isText(found?.password)) return found;
+  throw new TypeError(
+    `Cannot ${attempted}: \`credential_provider\` has to give an object such as { username, password }`,
+  );
+}
+
+/**
+ * Reads the certificates and keys that TLS needs.
+ *
+ * @returns Options for `node:tls`.
+ * @throws {TypeError} A file cannot be read.
+ */
+async function loadTls(
+  settings: TlsSettings,
+  address: Address,
+): Promise<Record<string, unknown>> {
+  const [caFile, cert, key] = await Promise.all([
+    read("ssl_ca_certs", settings.caFile),
+    read("ssl_certfile", settings.certFile),
+    read("ssl_keyfile", settings.keyFile ?? settings.certFile),
+  ]);
+  const ca = [caFile, ...await readFolder(settings.caPath), settings.ca]
+    .filter((text) => text !== undefined);
+  return {
+    tls: true,
+    ...(ca.length > 0 ? { ca } : {}),
+    ...(cert === undefined ? {} : { cert, key }),
+    ...(settings.passphrase === undefined
+      ? {}
+      : { passphrase: settings.passphrase }),
+    rejectUnauthorized: settings.verify,
+    ...(settings.checkHostname ? {} : { checkServerIdentity: () => undefined }),
+    ...("path" in address ? {} : { servername: serverName(address.host) }),
+  };
+}
+
+async function read(
+  argument: string,
+  path: string | undefined,
+): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
+        (cause as Error).message
+      })`,
+      { cause },
+    );
+  }
+}
+
+/** Reads the files of a folder, whatever they are called. */
+async function readFolder(path: string | undefined): Promise<string[]> {
+  if (path === undefined) return [];
+  const texts = new Map<string, string>();
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(path)) {
+      if (isDirectory) continue;
+      texts.set(name, await Deno.readTextFile(`${path}/${name}`));
+    }
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot connect to Redis: the folder that \`ssl_ca_path\` names cannot be read (${
+        (cause as Error).message
+      })`,
+      { cause },
+    );
+  }
+  return [...texts.values()].filter((text) => text.includes("CERTIFICATE"));
+}
+
+/** The name of a server in TLS is never an address (RFC 6066, section 3). */
+function serverName(host: string): string {
+  return /^[0-9.]+$|:/.test(host) ? "" : host;
+}
