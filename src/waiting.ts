@@ -49,6 +49,51 @@ export function sleep(
   return promise;
 }
 
+/**
+ * Calls a function at a time that may be set anew until then. The process may end
+ * before.
+ */
+export class Alarm implements Disposable {
+  readonly #ring: () => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #at = Infinity;
+  #isOver = false;
+
+  /** @param ring Called each time that it goes off. */
+  constructor(ring: () => void) {
+    this.#ring = ring;
+  }
+
+  /**
+   * Sets it anew.
+   *
+   * @param delay In how many seconds it goes off, 24 days at most; `Infinity` for
+   * not at all.
+   */
+  set(delay: number): void {
+    clearTimeout(this.#timer);
+    this.#at = Infinity;
+    if (delay === Infinity || this.#isOver) return;
+    this.#at = performance.now() + delay * 1000;
+    this.#timer = setTimeout(() => {
+      this.#at = Infinity;
+      this.#ring();
+    }, Math.min(Math.ceil(delay * 1000), LONGEST_TIMER));
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Sets it anew, unless it goes off sooner than that anyway. */
+  advance(delay: number): void {
+    if (performance.now() + delay * 1000 < this.#at) this.set(delay);
+  }
+
+  /** From then on it never goes off. */
+  [Symbol.dispose](): void {
+    this.set(Infinity);
+    this.#isOver = true;
+  }
+}
+
 /** Keeps the process alive until the end of the block, which promises alone do not. */
 export function keepAwake(): Disposable {
   const timer = setInterval(() => {}, LONGEST_TIMER);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  Alarm,
   backoff,
   retry,
   settledWithin,
@@ -35,6 +36,35 @@ Deno.test("unlessAborted ends with the reason of the signal", async () => {
   abort.abort(new Error("enough"));
   await assert.rejects(waiting, /enough/);
   assert.equal(await unlessAborted(Promise.resolve(1), AbortSignal.any([])), 1);
+});
+
+Deno.test("Alarm goes off when it was set to, which may be sooner or never", async () => {
+  const off: PromiseWithResolvers<void>[] = [];
+  const next = (): Promise<void> => {
+    off.push(Promise.withResolvers());
+    return off.at(-1)!.promise;
+  };
+  let count = 0;
+  const alarm = new Alarm(() => {
+    count++;
+    off.pop()!.resolve();
+  });
+  const first = next();
+  alarm.set(60);
+  alarm.advance(0.01);
+  alarm.advance(60);
+  assert.ok(await settledWithin(first, 10));
+  const second = next();
+  alarm.set(0.02);
+  alarm.set(Infinity);
+  alarm.advance(0.01);
+  assert.ok(await settledWithin(second, 10));
+  assert.equal(count, 2);
+  alarm[Symbol.dispose]();
+  alarm.set(0);
+  alarm.advance(0);
+  await sleep(0.01);
+  assert.equal(count, 2);
 });
 
 Deno.test("whenAborted calls once, at once where it is over, and not after its block", () => {

@@ -13,6 +13,7 @@ import { formatAddress } from "../redis/address.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { restate } from "../redis/redis_error.ts";
 import { traceSending } from "../telemetry/mod.ts";
+import { Alarm } from "../waiting.ts";
 import { LOOK_TIMEOUT } from "../zeroconf/discover.ts";
 import type { BrowserOptions, ServiceInfo } from "../zeroconf/mod.ts";
 import type { KnownPeers } from "./identity.ts";
@@ -80,7 +81,8 @@ function hostOf({ addresses, port }: ServiceInfo): string {
 interface Open {
   readonly outbox: Outbox;
   pending: number;
-  idle: ReturnType<typeof setTimeout> | undefined;
+  /** Closes the connection. */
+  readonly idle: Alarm;
 }
 
 /** A connection waits so long for the next message, in seconds: the peer may have gone for good. */
@@ -150,7 +152,7 @@ export class PeerSender implements AsyncDisposable {
         this.#connect(key, await pin?.() ?? args, greet);
       const { outbox } = open;
       open.pending++;
-      clearTimeout(open.idle);
+      open.idle.set(Infinity);
       await traceSending(
         queue,
         messages,
@@ -177,9 +179,7 @@ export class PeerSender implements AsyncDisposable {
         }),
       });
     } finally {
-      if (open !== undefined && --open.pending === 0 && !this.#isClosed) {
-        this.#rest(key, open);
-      }
+      if (open !== undefined && --open.pending === 0) open.idle.set(IDLE);
     }
   }
 
@@ -212,21 +212,16 @@ export class PeerSender implements AsyncDisposable {
         (greet === undefined ? 0 : PROOF_TIMEOUT),
       ...(greet && { greet }),
     });
-    const open: Open = { outbox, idle: undefined, pending: 0 };
+    const idle = new Alarm(() => this.#close(key));
+    const open: Open = { outbox, idle, pending: 0 };
     this.#open.set(key, open);
     return open;
-  }
-
-  #rest(key: string, open: Open): void {
-    if (this.#open.get(key) !== open) return;
-    open.idle = setTimeout(() => this.#close(key), IDLE * 1000);
-    Deno.unrefTimer(open.idle);
   }
 
   async #close(key: string): Promise<void> {
     const open = this.#open.get(key);
     this.#open.delete(key);
-    clearTimeout(open?.idle);
+    open?.idle[Symbol.dispose]();
     await open?.outbox.close();
   }
 

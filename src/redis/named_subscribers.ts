@@ -7,15 +7,16 @@ import { queueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
+import { Alarm } from "../waiting.ts";
 
-/** So long after a message was missed it is looked who is there, in milliseconds. */
-const SOON = 20;
+/** So long after a message was missed it is looked who is there, in seconds. */
+const SOON = 0.02;
 /** The same where its subscriber is away from this process. */
-const LATER = 2000;
+const LATER = 2;
 /** The longest time for which a list is kept, in seconds. */
 const LONGEST_EXPIRY = 1e9;
-/** The longest time until it is told again who is there, in milliseconds. */
-const LONGEST_DELAY = 3_600_000;
+/** The longest time until it is told again who is there, in seconds. */
+const LONGEST_DELAY = 3600;
 /** Shared by all queues for which nobody is named. */
 const NOBODY: readonly string[] = [];
 const NONE: ReadonlySet<string> = new Set();
@@ -74,8 +75,7 @@ export class NamedSubscribers {
   /** Who was there since the server was told. */
   #arrived: ReadonlySet<string> = NONE;
   readonly #since = performance.now();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #dueAt = Infinity;
+  readonly #alarm = new Alarm(() => this.look(true));
   #mayAsk = false;
   #isEnding = false;
   #looking = Promise.resolve();
@@ -109,7 +109,7 @@ export class NamedSubscribers {
     this.#arrived = new Set([...this.#arrived, ...present]);
     // Who has gone misses what is handed out from now on.
     this.names = [...new Set([...this.names, ...present])];
-    if (isNew) this.#lookIn(0);
+    if (isNew) this.#alarm.advance(0);
   }
 
   /** Takes note of the names that the server knows. */
@@ -136,7 +136,7 @@ export class NamedSubscribers {
   onMissed(names: Iterable<string>, lost: number): void {
     this.#onLost(lost);
     const isHere = [...names].some((name) => this.#present.has(name));
-    this.#lookIn(isHere ? SOON : LATER);
+    this.#alarm.advance(isHere ? SOON : LATER);
   }
 
   /**
@@ -152,7 +152,7 @@ export class NamedSubscribers {
       (error: RedisError) => {
         // It is looked again.
         if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
-        this.#lookIn(LATER);
+        this.#alarm.advance(LATER);
       },
     );
     await this.#looking;
@@ -161,25 +161,13 @@ export class NamedSubscribers {
   /** Looks no more; resolves when the last look is over. */
   async stop(): Promise<void> {
     this.#isEnding = true;
-    clearTimeout(this.#timer);
+    this.#alarm[Symbol.dispose]();
     await this.#looking;
   }
 
-  /** Says often enough who is there. */
+  /** Says often enough who is there, in seconds. */
   get #interval(): number {
-    return Math.min(this.#options.missedAge * 1000 / 4, LONGEST_DELAY);
-  }
-
-  #lookIn(milliseconds: number): void {
-    const at = performance.now() + milliseconds;
-    if (this.#isEnding || at >= this.#dueAt) return;
-    clearTimeout(this.#timer);
-    this.#dueAt = at;
-    this.#timer = setTimeout(() => {
-      this.#dueAt = Infinity;
-      void this.look(true);
-    }, milliseconds);
-    Deno.unrefTimer(this.#timer);
+    return Math.min(this.#options.missedAge / 4, LONGEST_DELAY);
   }
 
   /** Enters subscribers into the index again whose lists are there. */
@@ -223,7 +211,7 @@ return missing
       } of "${queue}" from ${subscribers}, though messages wait for them: these are looked after again.`,
     );
     this.learn([...this.names, ...missing]);
-    this.#lookIn(SOON);
+    this.#alarm.advance(SOON);
   }
 
   static readonly #LOOK = defineMove(
@@ -292,7 +280,8 @@ return {names, moved, forgotten}
     const mayAsk = this.#mayAsk;
     this.#mayAsk = false;
     // Whoever has just started gives the others time to start, too.
-    const mayForget = performance.now() - this.#since >= this.#interval;
+    const mayForget = performance.now() - this.#since >=
+      this.#interval * 1000;
     const arrived = this.#arrived;
     const here = new Set([...arrived, ...this.#present]);
     const [names, moved, forgotten] = await control.script<
@@ -329,7 +318,7 @@ return {names, moved, forgotten}
       this.#onLost(Number(forgotten[at + 1]));
     }
     this.learn(names);
-    if (this.names.length > 0) this.#lookIn(this.#interval);
+    if (this.names.length > 0) this.#alarm.advance(this.#interval);
   }
 
   #onLost(lost: number): void {

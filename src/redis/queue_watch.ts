@@ -4,12 +4,13 @@ import { deliverDue } from "./delayed.ts";
 import { queueKeys } from "./queue_keys.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
+import { Alarm } from "../waiting.ts";
 
-/** The time between two looks at a paused queue where the server does not tell, in milliseconds. */
-const LOOK_INTERVAL = 5_000;
+/** The time between two looks at a paused queue where the server does not tell, in seconds. */
+const LOOK_INTERVAL = 5;
 
-/** The longest time until the next look for messages that are due, in milliseconds. */
-const LONGEST_PAUSE = 60_000;
+/** The longest time until the next look for messages that are due, in seconds: the clock of the server may be set meanwhile. */
+const LONGEST_PAUSE = 60;
 
 /** Tells since when a queue is paused for all its consumers, and by whom; see {@linkcode pauseQueue}. */
 export interface QueuePause {
@@ -55,7 +56,7 @@ export class QueueWatch {
   #wasPaused = false;
   readonly #options: QueueWatchOptions;
   readonly #onChange: () => void;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #alarm = new Alarm(() => this.lookSoon());
   #looking: Promise<void> | undefined;
   #isDoubtful = false;
   #isEnding = false;
@@ -104,12 +105,11 @@ export class QueueWatch {
       this.#unlessDenied(deliverDue(control, keys)),
     ]);
     const pause = parsePause(text);
-    this.#lookIn(
-      Math.min(
-        next === null || next < 0 ? Infinity : next,
-        pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
-      ),
-    );
+    const isDue = next !== null && next >= 0;
+    this.#alarm.set(Math.min(
+      isDue ? Math.min((next + 1) / 1000, LONGEST_PAUSE) : Infinity,
+      pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
+    ));
     this.isPaused = pause !== undefined;
     this.#report(pause);
     this.#onChange();
@@ -118,17 +118,8 @@ export class QueueWatch {
   /** Looks no more; resolves when the last look is over. */
   async stop(): Promise<void> {
     this.#isEnding = true;
-    clearTimeout(this.#timer);
+    this.#alarm[Symbol.dispose]();
     await this.#looking;
-  }
-
-  #lookIn(milliseconds: number): void {
-    clearTimeout(this.#timer);
-    if (milliseconds === Infinity || this.#isEnding) return;
-    // The clock of the server may be set meanwhile.
-    const delay = Math.min(milliseconds + 1, LONGEST_PAUSE);
-    this.#timer = setTimeout(() => this.lookSoon(), delay);
-    Deno.unrefTimer(this.#timer);
   }
 
   /** Logs when the queue was paused or resumed. */

@@ -10,11 +10,12 @@ import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";
 import { amount } from "../units.ts";
+import { Alarm } from "../waiting.ts";
 
 /** The number of messages that go back at once when their pause is over. */
 const REDELIVERED = 512;
-/** The longest time until the next look, in milliseconds. */
-const LONGEST_DELAY = 60_000;
+/** The longest time until the next look, in seconds. */
+const LONGEST_DELAY = 60;
 
 /** Names a queue, and what its recoverer works with. */
 export interface RecovererOptions {
@@ -41,9 +42,14 @@ export interface RecovererOptions {
  */
 export class Recoverer {
   readonly #options: RecovererOptions;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #dueAt = Infinity;
-  #isEnding = false;
+  readonly #alarm = new Alarm(() => {
+    this.#redelivering = this.#redelivering
+      .then(() => this.#redeliver())
+      .catch((error: RedisError) => {
+        // What fails is done again.
+        if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+      });
+  });
   #redelivering = Promise.resolve();
 
   constructor(options: RecovererOptions) {
@@ -75,29 +81,12 @@ export class Recoverer {
 
   /** Looks in so many milliseconds for messages whose pause is over. */
   redeliverIn(milliseconds: number): void {
-    const delay = Math.min(milliseconds + 1, LONGEST_DELAY);
-    const at = performance.now() + delay;
-    if (this.#isEnding || at >= this.#dueAt) return;
-    clearTimeout(this.#timer);
-    this.#dueAt = at;
-    this.#timer = setTimeout(() => {
-      this.#dueAt = Infinity;
-      this.#redelivering = this.#redelivering
-        .then(() => this.#redeliver())
-        .catch((error: RedisError) => {
-          // What fails is done again.
-          if (!isLoss(error)) {
-            this.#options.logger.warn(`${error.message}.`);
-          }
-        });
-    }, delay);
-    Deno.unrefTimer(this.#timer);
+    this.#alarm.advance(Math.min((milliseconds + 1) / 1000, LONGEST_DELAY));
   }
 
   /** Looks no more; resolves when the last look is over. */
   async stop(): Promise<void> {
-    this.#isEnding = true;
-    clearTimeout(this.#timer);
+    this.#alarm[Symbol.dispose]();
     await this.#redelivering;
   }
 
