@@ -58,11 +58,6 @@ function lookingFor(
   ];
 }
 
-/** Tells whether an answer makes no sense: what it is about may have happened. */
-function isSenseless({ code }: RedisError): boolean {
-  return code === "reply";
-}
-
 /** A batch that was asked for. */
 interface Asked {
   readonly session: Session;
@@ -97,6 +92,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #size = 0;
   /** So many messages are asked for at once where it waits, as came together before. */
   #most = 1;
+  /** True when several came together at the last wait: that happens now and then. */
+  #cameTogether = false;
   readonly #ending = new AbortController();
   /** When a connection was lost and found again last, in milliseconds. */
   #lostAt = -Infinity;
@@ -446,6 +443,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         { isReply: isNumber },
       );
     const list = session.list(number);
+    const hasWaited = !this.#isFollowed;
     const moving = this.#sendMoves(list);
     const knowing = blocking.command<number>(
       this.#looking ??= lookingFor(keys, this.#beat),
@@ -460,14 +458,15 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       if (answer.status === "rejected") failures.push(answer.reason);
       else if (answer.value !== null) payloads.push(answer.value);
     }
-    const failure = failures.find(isLoss) ?? failures.find(isSenseless) ??
-      failures[0];
+    // What an answer without sense is about may have happened.
+    const failure = failures.find(isLoss) ??
+      failures.find(({ code }) => code === "reply") ?? failures[0];
     this.#lacksMemory = failure?.code === "memory";
     if (failure !== undefined) {
       this.#most = 1;
       if (isLoss(failure)) throw failure;
       if (payloads.length === 0 && !this.#lacksMemory) {
-        if (!isSenseless(failure)) {
+        if (failure.code !== "reply") {
           // Nothing was moved, and nothing comes late.
           await session.forget(number, this.options).catch(() => {});
         }
@@ -502,8 +501,11 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       // One that is not there costs much less than waiting once more.
       if (payloads.length < moving.length) this.#most = moving.length - 1;
       else if (this.#isFollowed) {
-        this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);
-      }
+        if (this.#cameTogether) {
+          this.#most = Math.min(2 * this.#most + 1, MOST_MOVED);
+        }
+        this.#cameTogether = true;
+      } else if (hasWaited) this.#cameTogether = moving.length > 1;
     }
     // The heartbeat is the process', and beats again in a new session.
     const isAlive = session === this.#session && heartbeat.isCertain &&
