@@ -2,7 +2,7 @@ import { endOfTurn, nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
-import type { HeartbeatMember } from "./heartbeat.ts";
+import { type HeartbeatMember, LATE } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   isComplete,
@@ -39,12 +39,6 @@ const MOST_MOVED = 7;
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
-
-/**
- * So long what a lost connection carried may still arrive, in seconds: TCP sends
- * it again and again for about a quarter of an hour.
- */
-const LATE = 960;
 
 /** Makes the command that looks for {@link FACTS}: a key counts as often as it is named. */
 function lookingFor(
@@ -95,10 +89,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   /** True when several came together at the last wait: that happens now and then. */
   #cameTogether = false;
   readonly #ending = new AbortController();
-  /** When a connection was lost and found again last, in milliseconds. */
-  #lostAt = -Infinity;
-  /** The loss after which it waits to look again. */
-  #awaited: number | undefined;
   /** The command that travels with each message; many queues never need it. */
   #looking: readonly string[] | undefined;
   /** The key of this process' heartbeat, at the last look. */
@@ -121,10 +111,13 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   }
 
   get isQuiet(): boolean {
-    const mayBeLate = performance.now() - this.#lostAt <= LATE * 1000;
-    return this.#session.known.size === 0 && !mayBeLate &&
+    return this.#session.known.size === this.slots &&
       this.#beat === this.options.heartbeat.key(this.keys) &&
       !this.watch.isPaused && this.options.subscribers.names.length === 0;
+  }
+
+  get slots(): number {
+    return this.#session.slots.length;
   }
 
   /**
@@ -163,8 +156,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
 
   override onReconnect(): void {
     super.onReconnect();
-    this.#lostAt = performance.now();
-    this.options.heartbeat.doubt({ now: true });
+    this.options.heartbeat.onReconnect();
   }
 
   /**
@@ -186,28 +178,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
     }
-    void this.#lookAgain();
     await Promise.all([
       this.#recoverer.run(stale),
       this.watch.look(),
       this.options.subscribers.look(),
     ]);
     await this.options.box.look(this.options.control);
-  }
-
-  /** Looks again for what a lost connection carried, ever more rarely. */
-  async #lookAgain(): Promise<void> {
-    const lostAt = this.#lostAt;
-    const elapsed = (performance.now() - lostAt) / 1000;
-    if (elapsed > LATE || this.#awaited === lostAt) return;
-    this.#awaited = lostAt;
-    await sleep(Math.max(1, elapsed), {
-      signal: this.#ending.signal,
-      daemon: true,
-    });
-    if (this.#awaited !== lostAt) return;
-    this.#awaited = undefined;
-    this.options.heartbeat.doubt({ now: false });
   }
 
   async reenter({ batches, subscribers, texts }: FoundKeys): Promise<void> {
@@ -465,13 +441,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (failure !== undefined) {
       this.#most = 1;
       if (isLoss(failure)) throw failure;
-      if (payloads.length === 0 && !this.#lacksMemory) {
-        if (failure.code !== "reply") {
-          // Nothing was moved, and nothing comes late.
-          await session.forget(number, this.options).catch(() => {});
-        }
-        throw failure;
-      }
+      if (payloads.length === 0 && !this.#lacksMemory) throw failure;
     }
     if (known.status === "rejected") throw known.reason;
     // This look is what the server tells changes of.

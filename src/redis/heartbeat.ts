@@ -13,6 +13,11 @@ import { Trouble } from "./trouble.ts";
 const BEATS = 2.5;
 /** The time between two looks for consumers that were removed from the index, in milliseconds. */
 const AUDIT_INTERVAL = 600_000;
+/**
+ * So long what a lost connection carried may still arrive, in seconds: TCP sends
+ * it again and again for about a quarter of an hour.
+ */
+export const LATE = 960;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
 
@@ -27,6 +32,8 @@ export interface HeartbeatMember {
   readonly name: string;
   /** True while only what is on the server can concern it. */
   readonly isQuiet: boolean;
+  /** The number of lists that its session has announced, and that are empty. */
+  readonly slots: number;
   /**
    * Looks whether its session goes on, and after what others have left.
    *
@@ -74,6 +81,9 @@ export class Heartbeat {
   #timer: ReturnType<typeof setInterval> | undefined;
   #isDoubtful = true;
   #auditAt = 0;
+  /** When a connection was found again last, and when to look for what it carried. */
+  #lostAt = -Infinity;
+  #lookAt = Infinity;
   #beating: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   /** Heartbeats of others that beat no more, for the next look. */
@@ -130,6 +140,12 @@ export class Heartbeat {
     this.#isDoubtful = true;
     this.isCertain = false;
     if (now) this.beat();
+  }
+
+  /** Looks for what a lost connection carried: now, and again ever more rarely. */
+  onReconnect(): void {
+    this.#lostAt = this.#lookAt = performance.now();
+    this.doubt({ now: true });
   }
 
   /** Beats now, in the background. What fails is done again next time. */
@@ -206,7 +222,15 @@ export class Heartbeat {
 
   /** Lets the members look, where there is a reason. */
   async #look(): Promise<void> {
-    if (performance.now() >= this.#auditAt) await this.#audit();
+    const now = performance.now();
+    if (now >= this.#auditAt) await this.#audit();
+    if (now >= this.#lookAt) {
+      this.doubt({ now: false });
+      const elapsed = now - this.#lostAt;
+      this.#lookAt = elapsed > LATE * 1000
+        ? Infinity
+        : now + Math.max(1000, elapsed);
+    }
     if (!this.#isDoubtful) return;
     this.#isDoubtful = false;
     const stale = this.#stale.splice(0);
@@ -231,21 +255,26 @@ export class Heartbeat {
   static readonly #SURVEY = defineScript(`
 -- It declares no keys, since the queues may be in different slots.
 -- ARGV[1]  the key of the process' heartbeat
--- ARGV[2…] of each queue: the consumer, and the start of the queue's keys
+-- ARGV[2…] of each queue: the consumer, how many empty lists it has announced, and
+--          the start of the queue's keys
 -- Returns the places of those queues, from 0; also of those that are refused.
 local found = {}
 local isBeating = redis.call('EXISTS', ARGV[1]) == 1
-for at = 2, #ARGV, 2 do
-  local consumer, start = ARGV[at], ARGV[at + 1]
+for at = 2, #ARGV, 3 do
+  local consumer, slots, start = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local isRead, isQuiet = pcall(function()
-    return isBeating
+    local hash = start .. 'processing:' .. consumer
+    local lists = redis.call('HKEYS', hash)
+    local isSame = #lists == tonumber(slots)
+    for place, number in ipairs(lists) do lists[place] = hash .. ':' .. number end
+    return isBeating and isSame
       and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
       and #redis.call('HKEYS', start .. 'consumers') == 1
-      and redis.call('EXISTS', start .. 'processing:' .. consumer, start .. 'retry',
-        start .. 'dead', start .. 'dead:front', start .. 'dead:text',
-        start .. 'subscribers', start .. 'paused', start .. 'delayed') == 0
+      and redis.call('EXISTS', start .. 'retry', start .. 'dead',
+        start .. 'dead:front', start .. 'dead:text', start .. 'subscribers',
+        start .. 'paused', start .. 'delayed', unpack(lists)) == 0
   end)
-  if not (isRead and isQuiet) then found[#found + 1] = at / 2 - 1 end
+  if not (isRead and isQuiet) then found[#found + 1] = (at - 2) / 3 end
 end
 return found
 `);
@@ -261,7 +290,11 @@ return found
       [],
       [
         this.#key!,
-        ...quiet.flatMap(({ name, keys }) => [name, keys.start]),
+        ...quiet.flatMap(({ name, slots, keys: { start } }) => [
+          name,
+          String(slots),
+          start,
+        ]),
       ],
       { isReply: (reply) => Array.isArray(reply) && reply.every(isNumber) },
     ).catch((error: RedisError) => {

@@ -24,6 +24,15 @@ async function commands(server: TestServer): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
+/** Counts the commands that the server has run, each by its name. */
+async function calls(server: TestServer): Promise<Record<string, number>> {
+  const text = await server.run<string>("INFO", "commandstats");
+  const all = text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g);
+  return Object.fromEntries(
+    [...all].map(([, name, count]) => [name, Number(count)]),
+  );
+}
+
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
   Deno.test(`Inbox (${delivery}) has one connection for many queues, and misses nothing`, async () => {
     await using server = await TestServer.start();
@@ -68,17 +77,27 @@ Deno.test("Inbox joins many queues by a few scripts, and asks nothing of those i
     heartbeatTimeout: 6,
     logger: new LineLogger(),
   });
-  const calls = async (): Promise<Record<string, number>> => {
-    const text = await server.run<string>("INFO", "commandstats");
-    const all = text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g);
-    return Object.fromEntries(
-      [...all].map(([, name, count]) => [name, Number(count)]),
-    );
-  };
-  await until(async () => (await calls())["set"]! >= QUEUES.length + 3);
-  const { evalsha = 0, eval: texts = 0, lmove = 0 } = await calls();
+  await until(async () => (await calls(server))["set"]! >= QUEUES.length + 3);
+  const { evalsha = 0, eval: texts = 0, lmove = 0 } = await calls(server);
   assert.ok(evalsha + texts < QUEUES.length / 2, `${evalsha + texts} scripts`);
   assert.ok(lmove < 5, `${lmove} looks into a queue`);
+});
+
+Deno.test("Inbox asks each of many queues nothing when it looks for what a lost connection carried", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await Inbox.open(server.args, {
+    queue: QUEUES,
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  const { hgetall: before = 0 } = await calls(server);
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  await until(() => inbox.stats().reconnects > 0);
+  const { set: beats = 0 } = await calls(server);
+  await until(async () => (await calls(server))["set"]! >= beats + 4);
+  const { hgetall: after = 0 } = await calls(server);
+  // A look reads who consumes the queue.
+  assert.ok(after - before < QUEUES.length, `${after - before} looks`);
 });
 
 Deno.test("Inbox finds in many queues at once what waits there, pauses, or is due", async () => {
