@@ -107,7 +107,7 @@ function pictureOf({ backend }: Desk, all: readonly Peer[]): Html {
           `
         )}</svg>
       <figcaption class="legend">${raw(
-        '<span class="key key-here"></span>here <span class="key key-unreachable"></span>here, but its Redis does not answer <span class="key key-gone"></span>gone',
+        '<span><span class="key key-here"></span>here</span> <span><span class="key key-unreachable"></span>here, but its Redis does not answer</span> <span><span class="key key-gone"></span>gone</span>',
       )}</figcaption>
     </figure>
   `;

@@ -14,7 +14,7 @@ export const queuesPage: Page = {
       <div class="page-head">
         <h1>Queues</h1>
         <p
-          class="quiet">How many messages wait, those that are to be tried again included.</p>
+          class="quiet">How many messages wait, with those that are to be tried again.</p>
       </div>
       <section class="card chart-card" aria-label="Length over time">${lineOf(
         desk,
