@@ -80,12 +80,12 @@ function pluginsOf(
       actions: {},
       events: {},
     };
-    plugins[plugin].actions[name] = describe(name, action);
+    plugins[plugin].actions[name] = describeAction(name, action);
   }
   return plugins;
 }
 
-function describe(
+function describeAction(
   name: string,
   { description, argsSchema, outputSchema }: Action,
 ): ActionInfo {
@@ -95,7 +95,7 @@ function describe(
   return {
     name,
     doc: description ?? null,
-    args: isObject ? argsOf(given) : {},
+    args: isObject ? argumentsOf(given) : {},
     has_varargs: given === undefined || given["type"] === "array",
     has_kwargs: !isObject || Boolean(given["additionalProperties"]),
     returns: { doc: null, type: returned ? typeOf(returned) : null },
@@ -104,7 +104,7 @@ function describe(
   };
 }
 
-function argsOf(schema: JsonSchema): Record<string, ArgumentInfo> {
+function argumentsOf(schema: JsonSchema): Record<string, ArgumentInfo> {
   const { properties, required } = schema;
   const names = Array.isArray(required) ? required : [];
   const args: Record<string, ArgumentInfo> = {};

@@ -110,7 +110,7 @@ export function responseTo(
       origin: isGuessed(input, "origin") ? undefined : input.origin,
       extra: input.extra,
     }
-    : fieldsOf(input, maxSize);
+    : responseFields(input, maxSize);
   const { target, id } = request;
   const response = new Response({
     ...given,
@@ -127,7 +127,7 @@ export function responseTo(
 }
 
 /** Finds what a response is made with in an object, a text or bytes. */
-function fieldsOf(
+function responseFields(
   input: MessageInput | ResponseContent,
   maxSize: number,
 ): ResponseContent {

@@ -100,7 +100,7 @@ export class PeerBrowser implements AsyncDisposable {
     if (peers.length > 0) return peers;
     throw new DOMException(
       `There is no peer "${name}": within ${timeout} s ${
-        listOf(browser.services)
+        namesOf(browser.services)
       }`,
       "NotFoundError",
     );
@@ -175,7 +175,7 @@ function isNamed({ name: full, type }: ServiceInfo, name: string): boolean {
   );
 }
 
-function listOf(services: readonly ServiceInfo[]): string {
+function namesOf(services: readonly ServiceInfo[]): string {
   if (services.length === 0) return "none at all was seen";
   const named = services.slice(0, MAX_NAMED)
     .map(({ deviceId }) => `"${deviceId}"`).join(", ");

@@ -165,7 +165,7 @@ function proofBy(
     const nonce = crypto.getRandomValues(new Uint8Array(32)).toHex();
     const { deviceId, host, port } = place;
     const question = JSON.stringify({ nonce, host, port });
-    await send(["PUBLISH", channelOf(deviceId), question]);
+    await send(["PUBLISH", proofChannel(deviceId), question]);
     const end = performance.now() + PROOF_TIMEOUT * 1_000;
     // Whoever is on that Redis may answer too: what proves nothing is nothing.
     for (
@@ -230,7 +230,7 @@ export class Prover implements AsyncDisposable {
     const prover = new Prover(options, connection);
     try {
       await connection.subscribe(
-        channelOf(deviceId),
+        proofChannel(deviceId),
         (question) => prover.#hear(question),
       );
     } catch (error) {
@@ -292,7 +292,7 @@ function readQuestion(
   return isQuestion ? { nonce, host, port } : undefined;
 }
 
-function channelOf(deviceId: string): string {
+function proofChannel(deviceId: string): string {
   return `platypush-redis/prove/${deviceId}`;
 }
 

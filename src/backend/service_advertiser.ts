@@ -229,7 +229,7 @@ export class ServiceAdvertiser {
         subtypes: options.subtypes ?? [],
         onRename: (renamed) => this.#update(renamed),
       });
-      const service = describe(advertiser, fullName);
+      const service = infoOf(advertiser, fullName);
       this.#advertised = {
         advertiser,
         options,
@@ -300,7 +300,7 @@ export class ServiceAdvertiser {
   #update(fullName: string): void {
     const advertised = this.#advertised;
     if (advertised === undefined) return;
-    advertised.service = describe(advertised.advertiser, fullName);
+    advertised.service = infoOf(advertised.advertiser, fullName);
     this.#post("updated", advertised.service);
   }
 
@@ -319,7 +319,7 @@ export class ServiceAdvertiser {
   }
 }
 
-function describe(advertiser: Advertiser, fullName: string): ServiceInfo {
+function infoOf(advertiser: Advertiser, fullName: string): ServiceInfo {
   return advertiser.services.find(({ name }) => name === fullName)!;
 }
 

@@ -233,7 +233,7 @@ export class Pool implements AsyncDisposable {
       // it was found and the name of an import was not.
       const isUnloadable = event.filename === "" || MISFIT.test(event.message);
       this.#wasLoaded ||= !isUnloadable;
-      ended.resolve({ reason: describe(event), isUnloadable });
+      ended.resolve({ reason: describeError(event), isUnloadable });
     });
     worker.addEventListener("message", (event) => {
       if (!isPoolMessage(event.data)) return;
@@ -400,7 +400,7 @@ function absolute(url: string | URL): string {
 }
 
 /** Says what was thrown, and where. */
-function describe({ message, filename, lineno }: ErrorEvent): string {
+function describeError({ message, filename, lineno }: ErrorEvent): string {
   const [line = ""] = message.replace(/^Uncaught (\(in promise\) )?/, "")
     .split("\n");
   const text = line.replace(/\.$/, "");

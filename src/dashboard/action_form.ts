@@ -37,13 +37,13 @@ const FIELD_TYPES: Readonly<Record<ActionParameter["type"], FieldType>> = {
     label: "list, as JSON",
     isLong: true,
     read: (text) =>
-      jsonOf(text, Array.isArray, 'a list in JSON, such as ["a", 2]'),
+      readJson(text, Array.isArray, 'a list in JSON, such as ["a", 2]'),
   },
   "object": {
     label: "object, as JSON",
     isLong: true,
     read: (text) =>
-      jsonOf(text, isRecord, 'an object in JSON, such as {"a": 2}'),
+      readJson(text, isRecord, 'an object in JSON, such as {"a": 2}'),
   },
   "anything": {
     label: "JSON, or a text",
@@ -233,7 +233,7 @@ function numberOf(
   throw new TypeError(`${JSON.stringify(text)} is not ${expected}`);
 }
 
-function jsonOf(
+function readJson(
   text: string,
   accepts: (value: unknown) => boolean,
   expected: string,

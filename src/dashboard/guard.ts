@@ -72,7 +72,7 @@ export class Guard {
     const host = hostOf(request);
     const name = nameOf(host);
     const isNamed = isLocal(name) ||
-      (token !== undefined && (isAddress(name) || hosts.includes(name)));
+      (token !== undefined && (isIpAddress(name) || hosts.includes(name)));
     if (!isNamed) {
       const remedy = token === undefined
         ? "Open it as http://127.0.0.1, or give it a password (token) and this name (hosts)"
@@ -262,7 +262,7 @@ function isLocal(name: string): boolean {
 }
 
 /** An address cannot be made to point elsewhere, as a name can. */
-function isAddress(name: string): boolean {
+function isIpAddress(name: string): boolean {
   return /^\d{1,3}(\.\d{1,3}){3}$/.test(name) ||
     /^[\da-f:.]*:[\da-f:.]*(%[\w.-]+)?$/.test(name);
 }

@@ -25,7 +25,7 @@ const TERM = /(-?)(?:([\w.]+):)?("(?:[^"\\]|\\.)*"|\S+)/g;
  */
 export function readFilter(text: string): Wanted {
   const trimmed = text.trim();
-  if (trimmed.startsWith("{")) return readCondition(trimmed);
+  if (trimmed.startsWith("{")) return conditionFilter(trimmed);
   const terms = [...trimmed.matchAll(TERM)].map(
     ([, not, name, value]): Wanted => {
       const wanted = readTerm(name, unquoted(value!));
@@ -73,7 +73,7 @@ function readTerm(name: string | undefined, value: string): Wanted {
   }
 }
 
-function readCondition(text: string): Wanted {
+function conditionFilter(text: string): Wanted {
   let condition: Condition;
   try {
     condition = JSON.parse(text);

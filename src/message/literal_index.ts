@@ -47,13 +47,13 @@ function knownOf(part: Part, fold: (text: string) => string): Known {
     case "sequence":
       return oneAfterTheOther(part.parts.map((one) => knownOf(one, fold)));
     case "either":
-      return oneOf(part.parts.map((one) => knownOf(one, fold)));
+      return anyOf(part.parts.map((one) => knownOf(one, fold)));
     case "condition":
-      return oneOf([knownOf(part.then, fold), knownOf(part.otherwise, fold)]);
+      return anyOf([knownOf(part.then, fold), knownOf(part.otherwise, fold)]);
     case "repeat": {
       const { min, max } = part;
       const known = knownOf(part.part, fold);
-      if (min === 0) return max === 1 ? oneOf([known, EMPTY]) : NOTHING;
+      if (min === 0) return max === 1 ? anyOf([known, EMPTY]) : NOTHING;
       return max === 1 ? known : { lists: listsOf(known) };
     }
     case "reference":
@@ -98,7 +98,7 @@ function oneAfterTheOther(parts: readonly Known[]): Known {
 }
 
 /** Puts the alternatives into one list, where each of them has to contain something. */
-function oneOf(parts: readonly Known[]): Known {
+function anyOf(parts: readonly Known[]): Known {
   const all = parts.flatMap(({ all }) => all ?? []);
   if (parts.every(({ all }) => all !== undefined)) {
     return all.length > MAX_ALTERNATIVES ? NOTHING : { all, lists: [] };

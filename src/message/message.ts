@@ -216,7 +216,7 @@ export abstract class Message {
         };
       }
       const id = textOfNumber(fields.id) ?? textOr(fields.id, "id");
-      const timestamp = seconds(fields.timestamp);
+      const timestamp = secondsOf(fields.timestamp);
       const given = id === undefined || timestamp === undefined
         ? identityOf(fields)
         : undefined;
@@ -492,7 +492,7 @@ export function asSent(source: unknown, text: string | null): unknown {
 /** A date and a time as in ISO 8601, which Python's `isoformat` writes. */
 const ISO_TIME = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/;
 
-function seconds(value: unknown): number | undefined {
+function secondsOf(value: unknown): number | undefined {
   if (typeof value === "number" && Number.isFinite(value)) return value;
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string") {
@@ -538,7 +538,7 @@ export function buildAll(
       all.push(message);
     } catch (error) {
       all.push(
-        wire === undefined ? toError(error) : attempt(input, options, index),
+        wire === undefined ? asError(error) : attempt(input, options, index),
       );
     }
   }
@@ -554,11 +554,11 @@ function attempt(
   try {
     return read(input, options, index);
   } catch (error) {
-    return toError(error);
+    return asError(error);
   }
 }
 
-function toError(error: unknown): Error {
+function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 

@@ -26,7 +26,7 @@ export function decodeText(
     checkSize(input, maxSize);
     return input;
   }
-  if (input.length > maxSize) throw tooLarge(input.length, maxSize);
+  if (input.length > maxSize) throw sizeError(input.length, maxSize);
   const text = decoder.decode(input);
   // Deno's strict decoder takes three times as long as its lenient one, so it
   // only gets texts in which the lenient one left its mark of a fault.
@@ -54,7 +54,7 @@ function checkSize(text: string, maxSize: number): void {
   const size = text.length > maxSize
     ? text.length
     : encoder.encode(text).length;
-  if (size > maxSize) throw tooLarge(size, maxSize);
+  if (size > maxSize) throw sizeError(size, maxSize);
 }
 
 /**
@@ -197,7 +197,7 @@ function parseLiteral(text: string, bigint: boolean): unknown {
   }
 }
 
-function tooLarge(size: number, maxSize: number): MessageError {
+function sizeError(size: number, maxSize: number): MessageError {
   return new MessageError(
     `The message has ${size} bytes, more than the ${maxSize} that are allowed; send less, or raise maxSize`,
     "too-large",

@@ -115,12 +115,12 @@ export function pythonEquals(a: unknown, b: unknown): boolean {
   }
   const x = typeof a === "boolean" ? Number(a) : a;
   const y = typeof b === "boolean" ? Number(b) : b;
-  const areNumbers = isNumber(x) && isNumber(y);
+  const areNumbers = isNumeric(x) && isNumeric(y);
   // deno-lint-ignore eqeqeq -- only `==` compares a number with a big integer
   return areNumbers ? x == y : x === y;
 }
 
-function isNumber(value: unknown): value is number | bigint {
+function isNumeric(value: unknown): value is number | bigint {
   return typeof value === "number" || typeof value === "bigint";
 }
 

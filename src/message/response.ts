@@ -174,15 +174,15 @@ export function contentOf(
       ? { errors: ["The request failed without an error text"] }
       : {};
   }
-  const decoded = decodeText(errors) ?? [];
-  const all = Array.isArray(decoded) ? decoded.map(decodeText) : [decoded];
+  const decoded = decodeIfJson(errors) ?? [];
+  const all = Array.isArray(decoded) ? decoded.map(decodeIfJson) : [decoded];
   return typeof output === "number" && !Number.isFinite(output)
     ? { errors: [...all, NOT_FINITE] }
-    : { output: decodeText(output), errors: all };
+    : { output: decodeIfJson(output), errors: all };
 }
 
 /** Decodes a text that is JSON; gives anything else as it is. */
-function decodeText(value: unknown): unknown {
+function decodeIfJson(value: unknown): unknown {
   if (typeof value !== "string" || !looksLikeJson(value)) return value;
   try {
     JSON.parse(value);
@@ -194,7 +194,7 @@ function decodeText(value: unknown): unknown {
 
 /** Encodes a text once more that would be decoded on receipt. */
 function encodeText(value: unknown): unknown {
-  return decodeText(value) === value ? value : JSON.stringify(value);
+  return decodeIfJson(value) === value ? value : JSON.stringify(value);
 }
 
 /** Tells what is worth a try: an exception is slow. */

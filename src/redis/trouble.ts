@@ -61,7 +61,7 @@ export class Trouble {
   onLoss(connection: object, loss: RedisError): void {
     // What ends one connection ends the others too, in one way or another.
     const isOne = this.#troubled.size > 0 && loss.code === "connection";
-    const kind = isOne ? AWAY : kindOf(loss);
+    const kind = isOne ? AWAY : commonName(loss);
     this.#note(connection, kind, "warn", `${loss.message}. Connecting again.`);
     this.#reported.add(AWAY);
   }
@@ -69,7 +69,7 @@ export class Trouble {
   /** Notes that an attempt to connect has failed, or to take messages. */
   onFailure(one: object, error: Error): void {
     const isAway = error instanceof RedisError && error.code === "connection";
-    const kind = isAway && this.#reported.has(AWAY) ? AWAY : kindOf(error);
+    const kind = isAway && this.#reported.has(AWAY) ? AWAY : commonName(error);
     const isPassing = error instanceof RedisError && error.isTransient;
     this.#note(
       one,
@@ -122,7 +122,7 @@ export class Trouble {
 }
 
 /** Names what two errors have in common that need not be reported twice. */
-function kindOf(error: Error): string {
+function commonName(error: Error): string {
   if (!(error instanceof RedisError)) return error.message;
   if (meansWrongServer(error) || error.code === "readonly") return "wrong";
   const { code, reason } = error;

@@ -11,6 +11,7 @@ interface Declared {
   readonly name: string;
   readonly isExported: boolean;
   readonly isType: boolean;
+  readonly isFunction: boolean;
 }
 
 async function declaredIn(folder: URL, path = ""): Promise<Declared[]> {
@@ -29,6 +30,7 @@ async function declaredIn(folder: URL, path = ""): Promise<Declared[]> {
           name: name!,
           isExported: exported !== undefined,
           isType: /type|interface|class/.test(keyword!),
+          isFunction: keyword!.startsWith("function"),
         });
       }
     }
@@ -53,6 +55,21 @@ Deno.test("No two files of src export the same name", async () => {
   const declared = await declaredIn(SRC);
   assert.deepEqual(
     several(declared.filter(({ isExported }) => isExported)),
+    [],
+  );
+});
+
+Deno.test("No file of src has a function that another one exports", async () => {
+  const declared = await declaredIn(SRC);
+  const exported = new Set(
+    declared.filter(({ isExported }) => isExported).map(({ name }) => name),
+  );
+  assert.deepEqual(
+    several(
+      declared.filter(({ name, isFunction }) =>
+        isFunction && exported.has(name)
+      ),
+    ),
     [],
   );
 });

@@ -57,7 +57,7 @@ export function followServer(options: FollowOptions): void {
       offline?.toggleAttribute("hidden", false);
       document.documentElement.dataset["live"] = "no";
       close();
-      timer = setTimeout(() => retry(open), pause);
+      timer = setTimeout(() => tryAgain(open), pause);
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     };
     opened.addEventListener("part", ({ data }) => showPart(data));
@@ -82,7 +82,7 @@ export function followServer(options: FollowOptions): void {
 }
 
 /** Tries again, or asks for the password where the session is over. */
-async function retry(open: () => void): Promise<void> {
+async function tryAgain(open: () => void): Promise<void> {
   try {
     const { status } = await fetch(location.href, {
       method: "HEAD",

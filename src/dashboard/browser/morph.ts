@@ -10,18 +10,18 @@ export function localTimes(root: ParentNode): void {
   for (const time of root.querySelectorAll<HTMLTimeElement>("time[datetime]")) {
     const date = new Date(time.dateTime);
     if (Number.isNaN(date.getTime())) continue;
-    time.textContent = clock(date);
+    time.textContent = timeOfDay(date);
     const [year, month, day] = [
       date.getFullYear(),
       date.getMonth() + 1,
       date.getDate(),
     ].map(twoDigits);
-    time.title = `${year}-${month}-${day} ${clock(date)}`;
+    time.title = `${year}-${month}-${day} ${timeOfDay(date)}`;
   }
 }
 
 /** Writes a time of day by hand: to load what knows all languages delays the first paint. */
-function clock(date: Date): string {
+function timeOfDay(date: Date): string {
   return [date.getHours(), date.getMinutes(), date.getSeconds()]
     .map(twoDigits).join(":");
 }

@@ -36,14 +36,14 @@ export const actionsPage: Page = {
     `,
   routes: (app, desk) => {
     app.get("/actions/list", async (context) => {
-      return context.html(await listOf(desk));
+      return context.html(await actionList(desk));
     });
     app.post("/actions/request", (context) => sendRequest(context, desk));
     app.post("/actions/event", (context) => sendEvent(context, desk));
   },
 };
 
-async function listOf(desk: Desk): Promise<Html> {
+async function actionList(desk: Desk): Promise<Html> {
   const { backend } = desk;
   try {
     const actions = await askForActions(backend, backend.deviceId);

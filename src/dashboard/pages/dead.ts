@@ -118,7 +118,7 @@ async function viewOf(desk: Desk, query: URLSearchParams): Promise<Html> {
     `;
   }
   return html`<div id="dead-list">${groupsOf(desk, view.groups, wanted)}${
-    listOf(desk, view, wanted)
+    letterList(desk, view, wanted)
   }</div>`;
 }
 
@@ -184,7 +184,7 @@ function groupsOf(
   `;
 }
 
-function listOf(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
+function letterList(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
   const { rows, fitting, total, isPartial } = view;
   const isFiltered = fitting < total;
   return html`
