@@ -20,7 +20,7 @@ import {
 } from "../redis/mod.ts";
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
-import { nodesOf } from "../redis/find_server.ts";
+import { nodesOf } from "../redis/connect_to_server.ts";
 import { isLoss, meansWrongServer, restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";

@@ -2,7 +2,7 @@ import { whenAborted } from "../waiting.ts";
 import { formatAddress } from "./address.ts";
 import { Health } from "./health.ts";
 import type { ServerConnection } from "./server_connection.ts";
-import { connectToServer } from "./find_server.ts";
+import { connectToServer } from "./connect_to_server.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs, type Settings } from "./settings.ts";
 import { RedisError, restate, toRedisError } from "./redis_error.ts";

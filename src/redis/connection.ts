@@ -16,7 +16,7 @@ import {
 } from "./connect_options.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
-import { AskedNodes, connectToServer } from "./find_server.ts";
+import { AskedNodes, connectToServer } from "./connect_to_server.ts";
 import { NameWatch } from "./name_watch.ts";
 import { type RedisArgs, unsetPlace } from "./redis_args.ts";
 import { parseRedisArgs, type Settings } from "./settings.ts";

@@ -1,7 +1,7 @@
 import { backoff, sleep, unlessAborted, withTimeLimit } from "../waiting.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
-import { findSlots, ownerOf, type SlotRange } from "./find_server.ts";
+import { findSlots, ownerOf, type SlotRange } from "./connect_to_server.ts";
 import { keySlot } from "./queue_keys.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { expandUrl, type RedisArgs } from "./redis_args.ts";
