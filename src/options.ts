@@ -116,7 +116,7 @@ export function hidden(kind: Kind): Kind {
 /**
  * Checks options, calls each by its own name, and fills in the defaults.
  *
- * @param what Continues `Cannot …` in an error.
+ * @param what Continues `Cannot ...` in an error.
  * @param options The options as somebody wrote them; undefined ones are not given.
  * @param rows Every option that there is; others are refused, since they would
  * be passed over silently.
@@ -151,7 +151,7 @@ export function checkOptions<Options, Filled extends keyof Options = never>(
 /**
  * Checks one value by itself, such as an argument.
  *
- * @param what Continues `Cannot …` in an error.
+ * @param what Continues `Cannot ...` in an error.
  * @throws {TypeError} It is missing or of another kind.
  * @throws {RangeError} It makes no sense.
  */

@@ -75,8 +75,8 @@ const RESPONSE_SECONDS = 60;
  * anything is.
  *
  * ```text
- * a request     waits for a slot ─► token, action, time limit ─► output or error ─► response
- * on the bus    └────────────────── is in hand, and not acknowledged ────────────────────┘
+ * a request     waits for a slot -> token, action, time limit -> output or error -> response
+ * on the bus    +------------------ is in hand, and not acknowledged --------------------+
  * ```
  */
 export class Actions {

@@ -48,7 +48,7 @@ export interface BackendOptions {
   stopTimeout?: number;
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */
   bus?: Bus | null | undefined;
-  /** The Redis server that `send…` sends to. Default: `127.0.0.1:6379`. */
+  /** The Redis server that `send...` sends to. Default: `127.0.0.1:6379`. */
   redisArgs?: RedisArgs | undefined;
   /**
    * The id of this device; messages for others are not taken. `*` takes
@@ -116,7 +116,7 @@ export interface BackendOptions {
 export interface RedisBackendOptions extends BackendOptions, DeliveryOptions {
   /**
    * The queue to consume, or several: while there are messages in one, nothing is
-   * taken from those that are named after it. `send…` sends to the first one.
+   * taken from those that are named after it. `send...` sends to the first one.
    * Default: `platypush/backend/redis`.
    */
   queue?: string | readonly string[] | undefined;
@@ -182,7 +182,7 @@ export const BACKEND_OPTIONS: Rows<
 > = {
   queue: row(QUEUE, {
     description:
-      "The queue, or several, the first one first; `send…` sends to that",
+      "The queue, or several, the first one first; `send...` sends to that",
     default: DEFAULT_QUEUE,
     variable: "PLATYPUSH_REDIS_QUEUE",
     flag: {
@@ -254,7 +254,7 @@ export const BACKEND_OPTIONS: Rows<
     defaultText: "none",
   }),
   bigint: row(FLAG, {
-    description: "Whole numbers beyond 2⁵³ keep all their digits",
+    description: "Whole numbers beyond 2^53 keep all their digits",
     default: false,
   }),
   stopTimeout: row(SECONDS, {

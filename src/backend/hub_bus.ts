@@ -101,8 +101,8 @@ type HubKind = "channel" | "list" | "none";
  * again.
  *
  * ```text
- *  Platypush ◄── PUBLISH ── posted on any Bus of this name, and not from the hub
- *      └──────── SUBSCRIBE ─► HubBus.post ─► every handler, worker and loop
+ *  Platypush <-- PUBLISH -- posted on any Bus of this name, and not from the hub
+ *      +-------- SUBSCRIBE -> HubBus.post -> every handler, worker and loop
  * ```
  *
  * Platypush before 1.1.3 has a list in place of the channel. Which of the two it

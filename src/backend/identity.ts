@@ -20,7 +20,7 @@ export interface Statement {
 
 /** The Ed25519 key of a backend, kept in a folder, by which it proves who it is. */
 export class Identity {
-  /** The public key as people compare it, like OpenSSH's: `SHA256:…`. */
+  /** The public key as people compare it, like OpenSSH's: `SHA256:...`. */
   readonly fingerprint: string;
   readonly #key: CryptoKey;
   readonly #publicKey: string;
@@ -91,8 +91,8 @@ export async function isSigned(
 const CERTIFICATE = "certificate ";
 
 /**
- * Remembers peers in a file: the keys in lines like `SHA256:… kitchen`, and the
- * certificates of their Redis in lines like `certificate SHA256:… kitchen`.
+ * Remembers peers in a file: the keys in lines like `SHA256:... kitchen`, and the
+ * certificates of their Redis in lines like `certificate SHA256:... kitchen`.
  */
 export class KnownPeers {
   /** The file, which people may edit. */

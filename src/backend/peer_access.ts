@@ -20,7 +20,7 @@ export interface PeerOptions {
    */
   trust?: "unproved";
   /**
-   * The fingerprint of the peer's key, as it advertises it: `SHA256:…`. Default:
+   * The fingerprint of the peer's key, as it advertises it: `SHA256:...`. Default:
    * the one that is remembered of it, see {@linkcode BackendOptions.identity}.
    */
   key?: string;

@@ -15,7 +15,7 @@ const KINDS: Readonly<
  *
  * @param change What has become of the service.
  * @param deviceId The device whose event it is. Default: the host's name.
- * @returns The event, of a type `platypush.message.event.zeroconf.…`.
+ * @returns The event, of a type `platypush.message.event.zeroconf.*`.
  * @throws {Deno.errors.NotCapable} If the host's name is needed and may not be
  * read (`--allow-sys=hostname`).
  *

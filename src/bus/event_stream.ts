@@ -26,7 +26,7 @@ const encoder = new TextEncoder();
 
 /**
  * Answers an HTTP request with the messages that pass on a bus, as server-sent
- * events: a page reads them with `new EventSource(…)`. Each client watches, as
+ * events: a page reads them with `new EventSource(...)`. Each client watches, as
  * with {@linkcode Bus.watch}: it is no subscriber, and nobody waits for it.
  *
  * The data of each event is the message as JSON, without the token of a request.

@@ -51,10 +51,10 @@ const exchanges = new Map<string, Exchange>();
  * over links, it hands to the subscribers here.
  *
  * ```text
- * Bus.post ─► publish ─► chunk by chunk: room? ─┬─► Links: a frame for each subscriber elsewhere
- *                                               ├─► built, handed to each Subscriber here
- *                                               ├─► WatchWindow: what has room in its window
- *             Receipt ◄── what becomes of it ◄──┴─► PlainChannel: objects, nothing comes back
+ * Bus.post -> publish -> chunk by chunk: room? -+-> Links: a frame for each subscriber elsewhere
+ *                                               +-> built, handed to each Subscriber here
+ *                                               +-> WatchWindow: what has room in its window
+ *             Receipt <-- what becomes of it <--+-> PlainChannel: objects, nothing comes back
  * ```
  */
 export class Exchange {

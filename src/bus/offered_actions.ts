@@ -45,9 +45,9 @@ export interface Offer {
  * executed, on a bus of their own, so that nobody else is troubled with them.
  *
  * ```text
- * a backend ── who ──► every thread with actions ── offer ──► every backend
- * a backend ── call ─► the thread that has offered it: executes it ── answer ──► the backend
- *          └── cancel ─► when nobody waits for it any more
+ * a backend -- who --> every thread with actions -- offer --> every backend
+ * a backend -- call -> the thread that has offered it: executes it -- answer --> the backend
+ *          +-- cancel -> when nobody waits for it any more
  * ```
  */
 export const ActionCalls: {

@@ -191,7 +191,7 @@ function roughSize(value: unknown): number {
  *
  * ```text
  * count    u32   frames noted since the beginning, modulo 2³²
- * hashes   f64   of frame 0, 1, 2, …, beginning again at the end of the memory
+ * hashes   f64   of frame 0, 1, 2, ..., beginning again at the end of the memory
  * ```
  */
 export class Echoes {

@@ -47,10 +47,10 @@ export type Side = "writer" | "reader";
  *       192        data          `capacity` bytes, a power of two
  *
  *              TAIL mod capacity     HEAD mod capacity
- *                     ▼                     ▼
- *       ┌─────────────┬─────────────────────┬───────────────┐
- *       │    free     │  written, not read  │     free      │
- *       └─────────────┴─────────────────────┴───────────────┘
+ *                     v                     v
+ *       +-------------+---------------------+---------------+
+ *       |    free     |  written, not read  |     free      |
+ *       +-------------+---------------------+---------------+
  * ```
  *
  * Only the writer stores HEAD, only the reader stores TAIL, and each after it
@@ -71,7 +71,7 @@ export class Ring {
   /**
    * @param memory The capacity of a new ring, in bytes and a power of two, or
    * the memory of one that the other side has made.
-   * @param use The number of this use of the memory, below 2²⁸: who still holds
+   * @param use The number of this use of the memory, below 2^28: who still holds
    * it for an earlier use finds that the ring has been left.
    * @throws {RangeError} When the capacity is not a power of two.
    */
@@ -83,7 +83,7 @@ export class Ring {
       capacity < 1 || capacity > 2 ** 30 || (capacity & (capacity - 1)) !== 0
     ) {
       throw new RangeError(
-        `Cannot make a ring of ${capacity} bytes: expected a power of two up to 2³⁰`,
+        `Cannot make a ring of ${capacity} bytes: expected a power of two up to 2^30`,
       );
     }
     this.buffer = typeof memory === "number"

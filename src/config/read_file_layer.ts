@@ -48,7 +48,7 @@ const WANTED = [...OURS, "environment", "backend"];
 /**
  * Reads what a configuration file says about the backend.
  *
- * @param environment Where `${…}` is looked up.
+ * @param environment Where `${...}` is looked up.
  * @param logger Told of names that are not known.
  * @throws {ConfigError} If it cannot be read, or a value makes no sense.
  */

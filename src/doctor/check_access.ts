@@ -235,7 +235,7 @@ export function commandsFor(
 
 /** Names something that people want to do. */
 interface Purpose {
-  /** To do what, as in "may …". */
+  /** To do what, as in "may ...". */
   readonly name: string;
   /** True if nearly everybody wants it. */
   readonly isCommon: boolean;
@@ -289,7 +289,7 @@ const PURPOSES: readonly Purpose[] = [
 
 /** Names what is missing, and the rule that grants it. */
 export interface Lack {
-  /** Continues `The user "…" `. */
+  /** Continues `The user "..." `. */
   readonly text: string;
   /** The rules to give to `ACL SETUSER`. */
   readonly rules: readonly string[];

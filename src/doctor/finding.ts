@@ -1,6 +1,6 @@
 /** Tells what one check of {@linkcode diagnose} has found. */
 export interface Finding {
-  /** Names what was looked at, in a word: `server`, `memory`, `multicast`, … */
+  /** Names what was looked at, in a word: `server`, `memory`, `multicast`, ... */
   readonly check: string;
   /**
    * `failure`: it cannot work like this. `warning`: it works, but something may

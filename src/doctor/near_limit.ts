@@ -31,7 +31,7 @@ export function limitsIn(options: Limits): Limits {
  *
  * @param kept How many there are, and their bytes where these are known.
  * @param limits The limits of those who consume, as far as they are known.
- * @returns A sentence's end, such as `take … of what they may: 9,000 of 10,000`;
+ * @returns A sentence's end, such as `take ... of what they may: 9,000 of 10,000`;
  * `undefined` where there is enough room.
  */
 export function nearLimit(

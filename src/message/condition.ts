@@ -76,8 +76,8 @@ const NO_CAPTURES: Readonly<Record<string, string>> = Object.freeze({});
  * Makes a test of events out of a condition, as in Platypush's event hooks.
  *
  * Its `type` is the name of a class of events: the test holds for those that
- * are derived from it, too; `platypush.events.…` is the same as
- * `platypush.message.event.…`, and {@linkcode defineEventType} adds types.
+ * are derived from it, too; `platypush.events.*` is the same as
+ * `platypush.message.event.*`, and {@linkcode defineEventType} adds types.
  * Each other key names one of the event's `args`, which has to be there. Its
  * value is
  * - an object of operators, all of which have to hold, one after the other:
@@ -212,7 +212,7 @@ function refuseNonsense(value: unknown, path: string): void {
   const isNonsense = ["undefined", "function", "symbol"].includes(typeof value);
   if (isNonsense || value instanceof RegExp) {
     const hint = value instanceof RegExp
-      ? '; for a regular expression write { $regex: "…" }'
+      ? '; for a regular expression write { $regex: "..." }'
       : "";
     throw new TypeError(
       `Cannot use the condition: "${path}" is ${

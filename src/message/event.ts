@@ -18,7 +18,7 @@ export interface EventFields extends MessageFields {
  * Something has happened: a sensor has measured, a button was pressed.
  *
  * What belongs to it is anything, as the data of the web's `MessageEvent`, as
- * long as nobody says more: `Event<Motion>`, `bus.on<Motion>(…)`, a
+ * long as nobody says more: `Event<Motion>`, `bus.on<Motion>(...)`, a
  * {@linkcode Schema}, or {@linkcode defineEvent}.
  *
  * @example

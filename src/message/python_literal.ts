@@ -25,7 +25,7 @@ import {
  * escape   = "\" ( newline | "\" | "'" | '"' | a b f n r t v
  *          | 1 to 3 octal digits | "x" 2 hex | "u" 4 hex | "U" 8 hex )
  * number   = [ "+" | "-" ] ( integer | float | "inf" | "nan" | "Infinity" | "NaN" )
- * integer  = decimal, 0x…, 0o… or 0b…, with "_" between digits
+ * integer  = decimal, 0x..., 0o... or 0b..., with "_" between digits
  * float    = 1.5, 1., .5, 1e5, with "_" between digits
  * name     = "True" | "False" | "None" | "true" | "false" | "null"
  * space    = spaces, tabs, form feeds and line ends, also between all tokens
@@ -38,7 +38,7 @@ import {
  * or numbers in a set the first stays; tuples are not compared. Integers beyond
  * 2^53 are rounded to a double, as `JSON.parse` rounds them.
  *
- * Refused, with a reason: complex numbers, `\N{…}` (it takes a table of all
+ * Refused, with a reason: complex numbers, `\N{...}` (it takes a table of all
  * character names), f-strings, `...`, a `__proto__` key, more than 200 levels,
  * integers of more than 4,300 digits (as in Python).
  *

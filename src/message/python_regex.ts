@@ -60,7 +60,7 @@ export class PythonRegex {
    * Reads an expression.
    *
    * @throws {RegexError} If it is none to Python, has a character's name
-   * (`\N{…}`), or is too large.
+   * (`\N{...}`), or is too large.
    */
   constructor(pattern: string) {
     const expression = parsePythonRegex(pattern);

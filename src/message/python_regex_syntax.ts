@@ -272,7 +272,9 @@ class RegexParser {
     if (this.#take("<")) {
       if (this.#take("=")) return this.#look(true, false);
       if (this.#take("!")) return this.#look(true, true);
-      this.#fail("a group that begins with (?<; a name is written (?P<name>…)");
+      this.#fail(
+        "a group that begins with (?<; a name is written (?P<name>...)",
+      );
     }
     if (this.#take("#")) {
       while (!this.#take(")")) {

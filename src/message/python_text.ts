@@ -11,7 +11,8 @@ export function isWordCode(code: number, isAscii: boolean): boolean {
 
 /**
  * Makes one of all characters that only differ in case to Python's `re`, one
- * after the other: `İ` is an `i`, `ς` a `σ`, and `ſ` an `s`.
+ * after the other: the capital i with a dot is an `i`, the final sigma a sigma, and
+ * the long s an `s`.
  */
 export function foldCase(text: string): string {
   return text.replaceAll("\u0130", "i").toLowerCase().toUpperCase();

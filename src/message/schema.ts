@@ -116,7 +116,9 @@ export class SchemaError extends MessageError {
   constructor(what: string, issues: SchemaError["issues"]) {
     const told = issues.slice(0, MAX_TOLD).map(({ path, message }) => {
       const text = path === "" ? message : `${path}: ${message}`;
-      return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
+      return text.length > MAX_LENGTH
+        ? `${text.slice(0, MAX_LENGTH)}\u2026`
+        : text;
     });
     const more = issues.length - told.length;
     if (more > 0) told.push(`and ${more} more`);

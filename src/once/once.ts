@@ -39,10 +39,10 @@ export type CheckedOnceOptions = Checked<OnceOptions, FilledOnceOption>;
  * work is done, see {@linkcode RedisOnce} and {@linkcode FileOnce}.
  *
  * ```text
- * claim the id ──► work ──► remember that it is done
- *      │             └── failed: give the id back, and another call does it again
- *      ├── done before: nothing to do
- *      └── somebody is at it: wait until it is done, or may be claimed
+ * claim the id --> work --> remember that it is done
+ *      |             +-- failed: give the id back, and another call does it again
+ *      +-- done before: nothing to do
+ *      +-- somebody is at it: wait until it is done, or may be claimed
  * ```
  *
  * | what happens                              | the work is done                     |

@@ -184,9 +184,9 @@ export class Burial {
 -- KEYS[1]  the list of the dead letters
 -- KEYS[2]  the dead letter whose text is kept apart, see keepText
 -- KEYS[3]  the front of that list
--- ARGV[1…] what the dead letters may take, see makeRoom and keepText
+-- ARGV[1...] what the dead letters may take, see makeRoom and keepText
 -- ARGV[5]  '1' where they may be there already
--- ARGV[6…] in turns: a dead letter, and '1' where its text is kept apart, or ''
+-- ARGV[6...] in turns: a dead letter, and '1' where its text is kept apart, or ''
 -- Returns what makeRoom does.
 ${MAKE_ROOM}
 ${KEEP_TEXT}

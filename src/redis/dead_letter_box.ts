@@ -239,7 +239,7 @@ export class DeadLetterBox {
 -- KEYS[1]  the list of the dead letters
 -- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
 -- KEYS[3]  the front of that list
--- ARGV[1…] what they may take, see makeRoom
+-- ARGV[1...] what they may take, see makeRoom
 -- Returns what makeRoom does.
 ${MAKE_ROOM}
 ${KEEP_TEXT}
@@ -265,7 +265,7 @@ return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 -- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
 -- KEYS[3]  the front of that list
 -- ARGV[1]  for how many seconds a text is kept
--- ARGV[2…] in turns: an id, and a letter to be put into the list for it
+-- ARGV[2...] in turns: an id, and a letter to be put into the list for it
 -- Returns how many were missing.
 ${KEEP_TEXT}
 ${RANGE}

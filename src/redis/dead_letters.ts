@@ -363,7 +363,7 @@ export class DeadLetters {
 -- KEYS[5]  the dead letter whose text is kept apart
 -- ARGV[1]  the index of the first of them
 -- ARGV[2]  the index of the last of them
--- ARGV[3…] in turns: a dead letter, its message, the history of that, or 'none'
+-- ARGV[3...] in turns: a dead letter, its message, the history of that, or 'none'
 --          where no message goes back, and the key of its text or ''
 -- Returns how many dead letters were removed.
 ${REMEMBER}

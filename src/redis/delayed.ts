@@ -166,7 +166,7 @@ const SCHEDULE = defineMove(
 -- ARGV[4]  the longest delay, in milliseconds
 -- ARGV[5]  for how many milliseconds no other message is sent with the key; 0
 --          for none
--- ARGV[6…] in turns: a unique name, and a message
+-- ARGV[6...] in turns: a unique name, and a message
 -- It also touches the heartbeats of the consumers, whose keys are made from ARGV
 -- and lie in the same slot.
 -- Returns 0, -1 where another message was sent with the key, or -2 where the time

@@ -255,7 +255,7 @@ export class Heartbeat {
   static readonly #SURVEY = defineScript(`
 -- It declares no keys, since the queues may be in different slots.
 -- ARGV[1]  the key of the process' heartbeat
--- ARGV[2…] of each queue: the consumer, how many empty lists it has announced, and
+-- ARGV[2...] of each queue: the consumer, how many empty lists it has announced, and
 --          the start of the queue's keys
 -- Returns the places of those queues, from 0; also of those that are refused.
 local found = {}

@@ -276,10 +276,10 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[6]  the hash of the histories
 -- KEYS[7]  the hash of the named subscribers
 -- KEYS[8]  the dead letter whose text is kept apart, see keepText
--- KEYS[9…] the lists of what named subscribers have missed
+-- KEYS[9...] the lists of what named subscribers have missed
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the number of messages in the batch
--- ARGV[3…] what the dead letters may take, see makeRoom and keepText
+-- ARGV[3...] what the dead letters may take, see makeRoom and keepText
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
 -- or

@@ -103,7 +103,7 @@ export interface BatchNotes {
 /** The notes of a message of which nothing has to be known. */
 export const NO_NOTES: BatchNotes = { time: undefined, histories: new Map() };
 
-/** Reads `@milliseconds index:history …`, with or without a mark. */
+/** Reads `@milliseconds index:history ...`, with or without a mark. */
 export function parseNotes(text: string): BatchNotes {
   const histories = new Map<number, History>();
   let time: number | undefined;
@@ -229,7 +229,7 @@ end
 export const HISTORY_FUNCTIONS: string = `${REMEMBER}
 local CHUNK = 1000
 
--- Takes the histories of messages that leave the queue, as 'index:history …'.
+-- Takes the histories of messages that leave the queue, as 'index:history ...'.
 local function recall(deliveries, payloads)
   if redis.call('EXISTS', deliveries) == 0 then return '' end
   -- Those of equal messages are read and written once.

@@ -176,7 +176,7 @@ export class NamedSubscribers {
     `
 -- KEYS[1]  the hash of the named subscribers
 -- ARGV[1]  the start of the keys of what they have missed
--- ARGV[2…] the names of those that were found
+-- ARGV[2...] the names of those that were found
 -- It also reads the lists of what was missed, whose keys are made from ARGV and lie
 -- in the same slot.
 -- Returns the names that were missing.
@@ -225,7 +225,7 @@ return missing
 -- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
 -- ARGV[3]  the start of the keys of the heartbeats, where other consumers are to
 --          look if something lies here for somebody else, or ''
--- ARGV[4…] the named subscribers that are here
+-- ARGV[4...] the named subscribers that are here
 -- It also touches the lists of what was missed and the heartbeats, whose keys are
 -- made from ARGV and lie in the same slot.
 -- Returns the names that are known, how many messages went back to the queue, and

@@ -182,7 +182,7 @@ const SURVEY = defineMove(
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
 -- ARGV[3]  the start of the keys of what named subscribers have missed
--- ARGV[4…] what an index may not know: 'batch', a consumer, the number of one of its
+-- ARGV[4...] what an index may not know: 'batch', a consumer, the number of one of its
 --          batches or ''; 'missed', a named subscriber; 'text', the id of a letter
 -- It also reads the heartbeats, hashes and batches of the consumers, whose keys
 -- are made from ARGV and lie in the same slot.

@@ -104,7 +104,7 @@ export class Recoverer {
 -- KEYS[1]  the hash of the queue's consumers
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
--- ARGV[3…] in turns: a consumer, and the number of one of its batches or ''
+-- ARGV[3...] in turns: a consumer, and the number of one of its batches or ''
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
 -- Returns how many consumers were missing.
@@ -165,8 +165,8 @@ return missing
 -- ARGV[4]  the size from which on a message is too large
 -- ARGV[5]  what a message that is too large has in front as a dead letter, but for
 --          its id
--- ARGV[6…] what the dead letters may take, see makeRoom and keepText
--- ARGV[10…] heartbeats that beat no more, as 'key value'
+-- ARGV[6...] what the dead letters may take, see makeRoom and keepText
+-- ARGV[10...] heartbeats that beat no more, as 'key value'
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
 -- Returns how many messages went back, the consumers whose they were, and how many

@@ -238,7 +238,7 @@ const PROTOCOL: Kind = {
 };
 const URL_KIND: Kind = {
   expected:
-    "redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; " +
+    "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix://[user:password@]/path[?db=0]; " +
     "other signs in a password are encoded, as %40 for @",
   accepts: (value) =>
     typeof value === "string" && typeof readUrl(value) === "object",

@@ -56,7 +56,7 @@ export class RedisError extends Error {
     | "taken"
     | "closed"
     | "reply";
-  /** The work that was attempted, as in `Cannot ${attempted}: …`. */
+  /** The work that was attempted, as in `Cannot ${attempted}: ...`. */
   readonly attempted: string | undefined;
   /** The server, as `host:port` or the path of its socket. */
   readonly place: string | undefined;
@@ -443,7 +443,7 @@ function classify(
       reason: `the TLS handshake failed (${text}${
         TLS_HINTS[socketError] ?? ""
       })`,
-      advice: "check the `ssl…` arguments",
+      advice: "check the `ssl...` arguments",
     };
   }
   const [reason, advice] = CONNECTION_REASONS[socketError] ?? [];

@@ -26,7 +26,7 @@ export function defineScript(lua: string): Script {
  * refused, up to its first removal that succeeds, which it marks by `commit()`.
  *
  * Its text can use:
- * - `add(undo, …)`: runs a command; `undo` is the command that takes it back.
+ * - `add(undo, ...)`: runs a command; `undo` is the command that takes it back.
  * - `commit()`: from here on nothing is taken back.
  * - `begin(hash)`: has to be the first write. A server that is out of memory
  *   refuses a script's first write where that needs memory, but none of the later

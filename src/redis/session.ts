@@ -140,7 +140,7 @@ return count
 -- ARGV[1]  the key of the process' heartbeat
 -- ARGV[2]  what that holds
 -- ARGV[3]  after how many milliseconds without a heartbeat it is dead
--- ARGV[4…] of each session: the consumer, its queue, and the start of other keys
+-- ARGV[4...] of each session: the consumer, its queue, and the start of other keys
 -- It also touches the heartbeats of the other consumers, whose keys are made from
 -- ARGV and lie in the same slot.
 -- Returns the names of the named subscribers of each queue.

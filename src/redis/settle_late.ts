@@ -33,7 +33,7 @@ const SETTLE_LATE = defineMove(
 -- KEYS[2]  the hash of the histories
 -- KEYS[3]  the hash of the ids that were settled late
 -- ARGV[1]  for how many seconds they are noted
--- ARGV[2…] in turns: an id, its message, and '1' where it was handled, '0' where its
+-- ARGV[2...] in turns: an id, its message, and '1' where it was handled, '0' where its
 --          consumer has not died of it, '0!' where it had nothing else in hand
 -- Returns how many messages are delivered no more.
 ${REMEMBER}

@@ -261,7 +261,7 @@ function watch(
   } catch {
     // There are systems without a shell.
     createLogger("redis").warn(
-      `If this process is killed, its private Redis (process ${server.pid}) stays behind: what would end it is run by \`sh\`, which may not be run, or is not there. Allow it by --allow-run=sh,….`,
+      `If this process is killed, its private Redis (process ${server.pid}) stays behind: what would end it is run by \`sh\`, which may not be run, or is not there. Allow it by --allow-run=sh,...`,
     );
     return undefined;
   }

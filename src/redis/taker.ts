@@ -91,9 +91,9 @@ export class Taker {
 -- ARGV[5]  the time, in milliseconds
 -- ARGV[6]  the size from which on a message is too large
 -- ARGV[7]  what a message that is too large has in front as a dead letter
--- ARGV[8…] what the dead letters may take, see makeRoom and keepText
+-- ARGV[8...] what the dead letters may take, see makeRoom and keepText
 -- ARGV[12] the new number
--- Returns the time and the histories, as '@time index:history …', how many
+-- Returns the time and the histories, as '@time index:history ...', how many
 -- messages there are, how many are left in the queue, or -1 where they have the
 -- new number, and what makeRoom does where one was too large.
 ${HISTORY_FUNCTIONS}

@@ -220,7 +220,7 @@ function messageAttributes(message: Message): Attributes {
 }
 
 function clip(text: string): string {
-  return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text;
+  return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}\u2026` : text;
 }
 
 /** The keys of a message that carry a trace (W3C Trace Context, section 3). */

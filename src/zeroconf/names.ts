@@ -45,7 +45,7 @@ export function cutLabel(text: string, max: number = MAX_LABEL): string {
   return decoder.decode(encoder.encode(text).subarray(0, length)).trimEnd();
 }
 
-/** `name` → `name (2)` → `name (3)`, cut so that it still fits its label. */
+/** `name` -> `name (2)` -> `name (3)`, cut so that it still fits its label. */
 export function nextInstance(instance: string): string {
   const [, base = instance, number = "1"] =
     /^(.*) \((\d{1,6})\)$/s.exec(instance) ?? [];
@@ -53,7 +53,7 @@ export function nextInstance(instance: string): string {
   return cutLabel(base, MAX_LABEL - suffix.length) + suffix;
 }
 
-/** `host` → `host-2` → `host-3`, cut so that it still fits its label. */
+/** `host` -> `host-2` -> `host-3`, cut so that it still fits its label. */
 export function nextHost(host: string): string {
   const [, base = host, number = "1"] = /^(.*)-(\d{1,6})$/.exec(host) ?? [];
   const suffix = `-${Number(number) + 1}`;

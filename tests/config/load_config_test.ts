@@ -184,7 +184,7 @@ const WRONG: Record<string, [text: string, message: string]> = {
   ],
   "a wrong URL": [
     "redis:\n  url: http://hunter2@h\n",
-    "/config.yaml:2:3: `redis.url` has to be redis://[user:password@]host[:port][/db], rediss://… for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @",
+    "/config.yaml:2:3: `redis.url` has to be redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix://[user:password@]/path[?db=0]; other signs in a password are encoded, as %40 for @",
   ],
   "a merged text": [
     "redis:\n  <<: hunter2\n",

@@ -21,16 +21,30 @@ function room(specifier: string): string | undefined {
   return path[0] === "src" && path.length > 2 ? path[1] : path[0];
 }
 
-Deno.test("docs/architecture.md shows which room imports which", async () => {
+/** What a program is made of, and all that it imports. */
+async function modulesOf(program: string): Promise<readonly Module[]> {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "--no-remote", "cli.ts"],
+    args: ["info", "--json", "--no-remote", program],
     cwd: ROOT,
   }).output();
-  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    modules: Module[];
-  };
+  return JSON.parse(new TextDecoder().decode(stdout)).modules;
+}
+
+Deno.test("mod.ts imports no module with a sign beyond Latin-1, for which V8 keeps two bytes a character", async () => {
+  const found: string[] = [];
+  for (const { specifier } of await modulesOf("mod.ts")) {
+    if (!specifier.startsWith(ROOT.href)) continue;
+    const text = await Deno.readTextFile(new URL(specifier));
+    // deno-lint-ignore no-control-regex -- 0 is where Latin-1 begins
+    const sign = /[^\u0000-\u00ff]/.exec(text)?.[0];
+    if (sign !== undefined) found.push(`${sign} in ${specifier}`);
+  }
+  assert.deepEqual(found, []);
+});
+
+Deno.test("docs/architecture.md shows which room imports which", async () => {
   const imports = new Set<string>();
-  for (const { specifier, dependencies = [] } of modules) {
+  for (const { specifier, dependencies = [] } of await modulesOf("cli.ts")) {
     const from = room(specifier);
     for (const { code, type } of dependencies) {
       const to = room((code ?? type)!.specifier);
