@@ -178,16 +178,24 @@ export class Consumption {
 
   /** Settles a batch when its messages are handled. Never rejects. */
   async #settle(batch: TakenBatch, posted: Promise<Receipt>): Promise<void> {
+    let receipt: Receipt | undefined;
     try {
-      const receipt = await posted;
+      receipt = await posted;
       const handled = await receipt.handled;
       if (handled.length + receipt.missed.length > 0) {
         return await this.#settleInParts(batch, receipt, handled);
       }
       this.#options.counters.add(batch, []);
       await batch.settle();
-    } catch {
-      // What was not posted goes back to the queue.
+    } catch (error) {
+      // What was not posted goes back to the queue, and `failed` says why.
+      if (receipt !== undefined) {
+        this.#options.logger.error(
+          `A batch of "${batch.queue}" could not be settled, and comes again after the end: ${
+            toError(error).message
+          }.`,
+        );
+      }
     } finally {
       if (--this.#inHand === 0) {
         this.#settled.resolve();
