@@ -80,6 +80,34 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   }
 }
 
+Deno.test("A flood of 200,000 in the last of 20 queues lets each of the others go before its third batch", async () => {
+  await using server = await TestServer.start();
+  const queues = Array.from({ length: 20 }, (_, at) => `queue${at}`);
+  const last = queues.pop()!;
+  await using inbox = await Inbox.open(server.args, {
+    queue: [...queues, last],
+    logger: new LineLogger(),
+  });
+  const some = numbers(10_000);
+  for (let count = 0; count < 20; count++) {
+    await server.run("RPUSH", last, ...some);
+  }
+  for (const sent of [...queues.map((queue) => [queue]), queues]) {
+    while ((await take(inbox))[0] !== last);
+    for (const queue of sent) await server.run("RPUSH", queue, "one");
+    const waiting = new Set(sent);
+    let turns = 0;
+    while (waiting.size > 0) {
+      const [queue] = await take(inbox);
+      if (queue === last) turns++;
+      waiting.delete(queue!);
+    }
+    assert.ok(turns < 3, `${turns} batches went before ${sent}`);
+  }
+  assert.ok(await server.run<number>("LLEN", last) > 0);
+  await inbox.stop(0);
+});
+
 for (
   const [delivery, size] of [
     ["at-least-once", 1],
