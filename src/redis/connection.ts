@@ -70,6 +70,8 @@ export class Connection {
   readonly #asked: AskedNodes;
   #keyListener: KeyListener | undefined;
   #isTracking = false;
+  /** The scripts whose texts are on their way: who learns meanwhile that the server lacks one need not send it again. */
+  readonly #told = new Set<string>();
   readonly #subscriptions: Parameters<ServerConnection["subscribe"]>[] = [];
 
   private constructor(args: RedisArgs, options: ConnectOptions) {
@@ -244,8 +246,7 @@ export class Connection {
   }
 
   /**
-   * Runs a script by its digest, and by its text where the server does not know
-   * it (any more).
+   * Runs a script by its digest, or by its text where the server knows none.
    *
    * @param script The script with its digest, by which the server knows it.
    * @param keys Its keys, all in one hash slot.
@@ -274,18 +275,17 @@ export class Connection {
     args: readonly (string | Uint8Array)[],
     options: CommandOptions = {},
   ): Promise<Reply> {
+    const { sha1, lua } = script;
     const rest = [String(keys.length), ...keys, ...args];
     try {
-      return await this.command<Reply>(
-        ["EVALSHA", script.sha1, ...rest],
-        options,
-      );
+      return await this.command<Reply>(["EVALSHA", sha1, ...rest], options);
     } catch (error) {
-      if (!(error instanceof RedisError) || error.code !== "no-script") {
-        throw error;
-      }
-      return await this.command<Reply>(["EVAL", script.lua, ...rest], options);
+      if ((error as RedisError).code !== "no-script") throw error;
     }
+    if (this.#told.has(sha1)) return this.script(script, keys, args, options);
+    this.#told.add(sha1);
+    return await this.command<Reply>(["EVAL", lua, ...rest], options)
+      .finally(() => this.#told.delete(sha1));
   }
 
   /**

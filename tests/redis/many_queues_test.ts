@@ -83,6 +83,20 @@ Deno.test("Inbox joins many queues by a few scripts, and asks nothing of those i
   assert.ok(lmove < 5, `${lmove} looks into a queue`);
 });
 
+Deno.test("Inbox tells a server that has forgotten its scripts each of them once, not once for each of many queues", async () => {
+  await using server = await TestServer.start();
+  const inbox = await Inbox.open(server.args, {
+    queue: QUEUES,
+    logger: new LineLogger(),
+  });
+  await server.run("SCRIPT", "FLUSH");
+  const { eval: before = 0 } = await calls(server);
+  await inbox.stop();
+  const { eval: after = 0 } = await calls(server);
+  assert.ok(after - before < 5, `${after - before} texts`);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
 Deno.test("Inbox asks each of many queues nothing when it looks for what a lost connection carried", async () => {
   await using server = await TestServer.start();
   await using inbox = await Inbox.open(server.args, {
