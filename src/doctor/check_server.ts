@@ -1,6 +1,10 @@
 import { BriefConnection } from "../redis/brief_connection.ts";
 import type { RedisArgs } from "../redis/redis_args.ts";
-import { readQueueStatus, serverStatus } from "../redis/queue_status.ts";
+import {
+  type QueueStatus,
+  readQueueStatus,
+  serverStatus,
+} from "../redis/queue_status.ts";
 import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
@@ -255,28 +259,21 @@ export async function* checkQueue(
   if (isSound) yield* checkStanding(connection, queue, limits);
 }
 
+/** Tells how a queue stands. */
+type Standing = Omit<QueueStatus, "server">;
+
 async function* checkStanding(
   connection: BriefConnection,
   queue: string,
   limits: Limits,
 ): AsyncGenerator<Finding> {
-  const { length, consumers, missed, deadLetters, pause } =
-    await readQueueStatus(
-      connection,
-      queue,
-    ).catch((error) => {
-      if (error instanceof RedisError && error.code === "permission") {
-        const deadLetters = { count: 0, bytes: 0, textBytes: 0 };
-        const nothing = {
-          length: 0,
-          consumers: [],
-          missed: [],
-          pause: undefined,
-        };
-        return { ...nothing, deadLetters };
-      }
-      throw error;
-    });
+  const status = await readQueueStatus(connection, queue).catch((error) => {
+    // Which right is missing, the check of the access says.
+    if (error instanceof RedisError && error.code === "permission") return;
+    throw error;
+  });
+  if (status === undefined) return;
+  const { pause } = status;
   if (pause !== undefined) {
     yield warning(
       "queue",
@@ -286,6 +283,16 @@ async function* checkStanding(
       "platypush-redis resume, when it may go on.",
     );
   }
+  yield* checkConsumers(queue, status);
+  yield* checkMissed(queue, status, limits);
+  yield* checkDeadLetters(queue, status, limits);
+}
+
+/** Looks whether somebody takes what waits, and what the dead have left. */
+function* checkConsumers(
+  queue: string,
+  { length, consumers }: Standing,
+): Generator<Finding> {
   const alive = consumers.filter(({ heartbeat }) => heartbeat !== undefined);
   yield length > 0 && alive.length === 0
     ? warning(
@@ -317,6 +324,14 @@ async function* checkStanding(
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
+}
+
+/** Looks what waits for subscribers that are away. */
+function* checkMissed(
+  queue: string,
+  { missed }: Standing,
+  limits: Limits,
+): Generator<Finding> {
   if (missed.some(({ isIndexed }) => !isIndexed)) {
     yield warning(
       "queue",
@@ -343,6 +358,14 @@ async function* checkStanding(
       );
     }
   }
+}
+
+/** Looks at what could not be handled, and how much room is left for it. */
+function* checkDeadLetters(
+  queue: string,
+  { deadLetters }: Standing,
+  limits: Limits,
+): Generator<Finding> {
   if (deadLetters.count > 0) {
     yield warning(
       "queue",

@@ -210,6 +210,21 @@ Deno.test("diagnose looks at the queue's keys, and at how it stands", async () =
   await inbox.stop(0);
 });
 
+Deno.test("diagnose says nothing of a queue at which the user may not look", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  await server.run("RPUSH", "queue", "a", "b", "c");
+  const rules = "on nopass ~* &* +@all -eval -evalsha -script -lrange -hgetall";
+  await server.run("ACL", "SETUSER", "guest", ...rules.split(" "));
+  const args = { ...server.args, username: "guest", password: "any" };
+  const found = await findings(args);
+  assert.ok(
+    found.some(({ check, status }) =>
+      check === "access" && status === "failure"
+    ),
+  );
+  assert.deepEqual(found.filter(({ check }) => check === "queue"), []);
+});
+
 Deno.test("diagnose tells when little room is left for dead letters and missed messages", async () => {
   await using server = await TestServer.start({ config: SOUND });
   const missed = "{queue}:missed:lights";
