@@ -365,6 +365,32 @@ const CONNECTION_REASONS: Readonly<
   ECONNRESET: ["the server broke the connection off"],
 };
 
+/** Replies that are known by their words alone: the code in front is `ERR`, or says less. */
+const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
+  [/invalid password|AUTH .*without any password/i, {
+    code: "auth",
+    reason: "the server refused the password, or has none configured",
+    advice: "check `username` and `password`",
+  }],
+  [/unknown command .?HELLO/i, {
+    code: "unsupported",
+    reason:
+      "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
+    refused: "unknown-command",
+  }],
+  [/DB index is out of range/i, {
+    code: "reply",
+    reason: "the server has no database with this number",
+    advice: "check `db`",
+  }],
+  [/max number of clients/i, {
+    code: "unavailable",
+    reason: "the server has as many clients as it takes",
+    advice: "raise its `maxclients`, or end some of them",
+  }],
+  [/unknown (sub)?command/i, { code: "reply", refused: "unknown-command" }],
+];
+
 /**
  * Makes fields of an error. Most that a server refuses, it tells in words only:
  * here they are read, and nowhere else.
@@ -400,42 +426,8 @@ function classify(
     if (reason === undefined) return { ...known, reply };
     return { ...known, reply, reason, subject };
   }
-  if (/invalid password|AUTH .*without any password/i.test(text)) {
-    return {
-      code: "auth",
-      reason: "the server refused the password, or has none configured",
-      advice: "check `username` and `password`",
-      reply,
-    };
-  }
-  if (/unknown command .?HELLO/i.test(text)) {
-    return {
-      code: "unsupported",
-      reason:
-        "the server does not know HELLO, so it is older than Redis 6.2, the oldest supported version",
-      reply,
-      refused: "unknown-command",
-    };
-  }
-  if (/DB index is out of range/i.test(text)) {
-    return {
-      code: "reply",
-      reason: "the server has no database with this number",
-      advice: "check `db`",
-      reply,
-    };
-  }
-  if (/max number of clients/i.test(text)) {
-    return {
-      code: "unavailable",
-      reason: "the server has as many clients as it takes",
-      advice: "raise its `maxclients`, or end some of them",
-      reply,
-    };
-  }
-  if (/unknown (sub)?command/i.test(text)) {
-    return { code: "reply", reply, refused: "unknown-command" };
-  }
+  const [, worded] = WORDED_REPLIES.find(([words]) => words.test(text)) ?? [];
+  if (worded !== undefined) return { ...worded, reply };
   const socketError = String(error.code);
   if (TLS_ERRORS.test(socketError) || TLS_TEXTS.test(text)) {
     return {
