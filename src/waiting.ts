@@ -5,9 +5,7 @@
  * @module
  */
 
-import { nextTick } from "node:process";
 import { setImmediate } from "node:timers/promises";
-import { promisify } from "node:util";
 
 /** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
 export const LONGEST_TIMER: number = 2 ** 31 - 1;
@@ -187,12 +185,6 @@ export async function withTimeLimit<Value>(
  * their turn, and the client of Redis writes the commands of this one.
  */
 export const nextTurn: () => Promise<void> = setImmediate;
-
-/**
- * Resolves when all that needs no timer and no socket has gone on, still in the
- * same turn of the event loop.
- */
-export const endOfTurn: () => Promise<void> = promisify(nextTick);
 
 /** Says how the pauses between attempts grow, in seconds. */
 export interface Backoff {

@@ -189,9 +189,9 @@ async function startOurs(
 /** Starts workers that listen, and waits for them. */
 async function listenInWorkers(
   workers: number,
-  channel: "bus" | "node" | "BroadcastChannel",
+  file: string,
 ): Promise<void> {
-  const url = new URL(`listener.ts?${channel}`, import.meta.url);
+  const url = new URL(file, import.meta.url);
   await Promise.all(
     Array.from({ length: workers }, () =>
       new Promise((resolve) => {
@@ -201,14 +201,12 @@ async function listenInWorkers(
 }
 
 /** The bare client, which hands everything on to sixty workers. */
-async function popForWorkers(
-  channel: "node" | "BroadcastChannel",
-): Promise<void> {
+async function popForWorkers(file: string): Promise<void> {
   const messages = new BroadcastChannel("messages");
   await popBare({
     take: (payloads) => payloads.forEach((one) => messages.postMessage(one)),
   });
-  await listenInWorkers(60, channel);
+  await listenInWorkers(60, file);
 }
 
 /** What each contender does; it resolves when that takes messages. */
@@ -229,7 +227,7 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
     }),
   "ours, handler in a worker": async () => {
     await startOurs({}, () => {});
-    await listenInWorkers(1, "bus");
+    await listenInWorkers(1, "listener.ts");
   },
   "ours, 1,000 queues": () =>
     startOurs({
@@ -237,7 +235,7 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
     }),
   "ours, 60 workers": async () => {
     await startOurs();
-    await listenInWorkers(60, "bus");
+    await listenInWorkers(60, "listener.ts");
   },
   "ours, 100 consumers": async () => {
     const { Inbox } = await import("../../src/redis/mod.ts");
@@ -254,8 +252,9 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
       isAhead: true,
       take: (payloads) => payloads.forEach(() => countOne()),
     }),
-  "bare client, 60 workers": () => popForWorkers("BroadcastChannel"),
-  "bare client with node: imports, 60 workers": () => popForWorkers("node"),
+  "bare client, 60 workers": () => popForWorkers("bare_listener.ts"),
+  "bare client with node: imports, 60 workers": () =>
+    popForWorkers("bare_listener.ts?node"),
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "streams by hand": readStream,

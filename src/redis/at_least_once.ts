@@ -1,4 +1,6 @@
-import { endOfTurn, nextTurn, retry, sleep } from "../waiting.ts";
+import { nextTick } from "node:process";
+import { promisify } from "node:util";
+import { nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import type { FoundKeys } from "./find_keys.ts";
@@ -39,6 +41,13 @@ const MOST_MOVED = 7;
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
+
+/**
+ * Resolves when all that needs no timer and no socket has gone on, still in the
+ * same turn of the event loop. It is not in `waiting.ts`, since `node:process`
+ * takes a MiB in each worker that has a bus.
+ */
+const endOfTurn: () => Promise<void> = promisify(nextTick);
 
 /** Makes the command that looks for {@link FACTS}: a key counts as often as it is named. */
 function lookingFor(
