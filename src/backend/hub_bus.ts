@@ -443,7 +443,8 @@ export class HubBus extends Bus {
 
   /**
    * Fails at a master that has become a replica: others may still hear what is
-   * said there, and the hub at the new master does not.
+   * said there, and the hub at the new master does not. It is no part of the command
+   * that publishes: only what is lost before that may be sent again as a request.
    */
   async #expectMaster(): Promise<void> {
     if (this.#isCluster) return;

@@ -158,6 +158,27 @@ testWithHub(
 );
 
 testWithHub(
+  "HubBus sends a request, once, although its connection was dead by then",
+  async ({ port, open }) => {
+    await using hub = await Hub.start("channel", port, "hub");
+    await using proxy = new TcpProxy(Number(port));
+    await using bus = await open({
+      redisArgs: { port: proxy.port, health_check_interval: 4 },
+    });
+    assert.equal(bus.hub, "channel");
+    proxy.strand();
+    // What is asked of the server first finds that out: only then nobody can have
+    // heard the request.
+    const response = await bus.sendRequest(
+      { target: "hub", action: "test.echo", args: { n: 1 } },
+      { responseTimeout: 60 },
+    );
+    assert.deepEqual(response.output, { n: 1 });
+    assert.deepEqual(hub.taken.map(({ kind }) => kind), ["request"]);
+  },
+);
+
+testWithHub(
   "HubBus takes nothing away from a hub with a list",
   async ({ port, server, open }) => {
     await using hub = await Hub.start("list", port, "hub");
