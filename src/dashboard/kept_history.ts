@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import { Message } from "../message/mod.ts";
 import { Connection, type RedisArgs } from "../redis/mod.ts";
-import { queueKeys } from "../redis/queue_keys.ts";
+import { QueueKeys } from "../redis/queue_keys.ts";
 import { settledWithin, sleep } from "../waiting.ts";
 import type { Passed, PassedMessage } from "./passed.ts";
 
@@ -46,7 +46,7 @@ export class KeptHistory implements AsyncDisposable {
     },
   ) {
     this.#redisArgs = redisArgs;
-    this.#key = queueKeys(queue, "").passed;
+    this.#key = new QueueKeys(queue).passed;
     this.#passed = passed;
     this.#logger = logger;
     this.#restoring = this.#restore();

@@ -1,6 +1,6 @@
 import type { BriefConnection } from "../redis/brief_connection.ts";
 import { readRefusal, RedisError } from "../redis/redis_error.ts";
-import { queueKeys } from "../redis/queue_keys.ts";
+import { QueueKeys } from "../redis/queue_keys.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 
 /** The words of a command. */
@@ -107,7 +107,7 @@ export type Deed =
 export function commandsFor(
   queue: string,
 ): Readonly<Record<Deed, readonly Words[]>> {
-  const keys = queueKeys(queue, "doctor");
+  const keys = new QueueKeys(queue, "doctor");
   const { processing, heartbeat, consumers, deliveries } = keys;
   const { retry, delayed, dead, text, paused, subscribers } = keys;
   const batch = `${keys.batch}1`;
@@ -327,7 +327,7 @@ function lackOf(
 /** The patterns of the keys that a command touches, as in an ACL. */
 function keyPatterns(command: Words, queue: string): readonly string[] {
   const escape = (key: string): string => key.replace(/[*?[\]\\]/g, "\\$&");
-  const start = queueKeys(queue, "").dead.slice(0, -"dead".length);
+  const start = new QueueKeys(queue).dead.slice(0, -"dead".length);
   const responses = "platypush/responses/";
   const patterns = command.slice(1).flatMap((word) =>
     word === queue

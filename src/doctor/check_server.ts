@@ -8,7 +8,7 @@ import {
 import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
-import { keySlot, queueKeys } from "../redis/queue_keys.ts";
+import { keySlot, QueueKeys } from "../redis/queue_keys.ts";
 import { amount, size } from "../units.ts";
 import { type Limits, nearLimit } from "./near_limit.ts";
 
@@ -225,7 +225,7 @@ export async function* checkQueue(
   isCluster: boolean,
   limits: Limits,
 ): AsyncGenerator<Finding> {
-  const keys = queueKeys(queue, "");
+  const keys = new QueueKeys(queue);
   if (isCluster && keySlot(keys.dead) !== keySlot(queue)) {
     yield failure(
       "queue",
@@ -320,7 +320,7 @@ function* checkConsumers(
       "queue",
       `Somebody has removed consumers that have ${
         amount(astray, "message")
-      } of "${queue}" in hand from ${queueKeys(queue, "").consumers}.`,
+      } of "${queue}" in hand from ${new QueueKeys(queue).consumers}.`,
       "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
@@ -336,7 +336,7 @@ function* checkMissed(
     yield warning(
       "queue",
       `Somebody has removed subscribers for which messages of "${queue}" wait from ${
-        queueKeys(queue, "").subscribers
+        new QueueKeys(queue).subscribers
       }.`,
       "Start a listener: it enters them again (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );

@@ -2,7 +2,7 @@ import { retry } from "../waiting.ts";
 import type { BatchFailure, ConsumerOptions } from "./consumer.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import type { DeadLetter } from "./dead_letter.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -211,7 +211,7 @@ return room
   /** Removes texts without a letter: one of each attempt would fill the server. */
   async #removeTexts(chunk: readonly Unburied[]): Promise<void> {
     const { control, queue } = this.#options;
-    const { text } = queueKeys(queue, "");
+    const { text } = new QueueKeys(queue);
     for (const { id, payload } of chunk) {
       if (payload === undefined) continue;
       await control.command(["DEL", `${text}:${id}`]).catch(() => {});
@@ -222,7 +222,7 @@ return room
   async #buryChunk(): Promise<number> {
     const { control, queue, box, stats } = this.#options;
     const chunk = this.#waiting.splice(0, CHUNK);
-    const { dead, text, front } = queueKeys(queue, "");
+    const { dead, text, front } = new QueueKeys(queue);
     try {
       for (const { id, payload } of chunk) {
         if (payload === undefined) continue;

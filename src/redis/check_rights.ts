@@ -1,5 +1,5 @@
 import type { Connection } from "./connection.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
@@ -43,7 +43,7 @@ export async function checkRights(
   user: string,
   extent: "all" | "without blocking" | "keys" = "all",
 ): Promise<void> {
-  const { consumers, deliveries, retry, dead } = queueKeys(queue, "");
+  const { consumers, deliveries, retry, dead } = new QueueKeys(queue);
   const probe = dead.replace(/dead$/, "probe");
   const commands: string[][] = extent === "keys"
     ? [["LTRIM", queue, "0", "-1"], ["HDEL", consumers, ""]]
@@ -161,6 +161,6 @@ export async function checkRights(
 /** Lists the patterns of a queue's keys, as in an ACL. */
 function patterns(queue: string): readonly string[] {
   const escape = (key: string): string => key.replace(/[*?[\]\\]/g, "\\$&");
-  const { dead } = queueKeys(queue, "");
+  const { dead } = new QueueKeys(queue);
   return [`~${escape(queue)}`, `~${escape(dead.slice(0, -"dead".length))}*`];
 }

@@ -21,7 +21,7 @@ import {
 } from "./inbox_options.ts";
 import { DeadLetterBox } from "./dead_letter_box.ts";
 import { MemoryBudget } from "./memory_budget.ts";
-import { keySlot, queueKeys } from "./queue_keys.ts";
+import { keySlot, QueueKeys } from "./queue_keys.ts";
 import { NamedSubscribers } from "./named_subscribers.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
@@ -403,7 +403,7 @@ function checkQueues(
   for (const name of queues) {
     if (
       args.cluster !== undefined &&
-      keySlot(queueKeys(name, "").dead) !== keySlot(name)
+      keySlot(new QueueKeys(name).dead) !== keySlot(name)
     ) {
       throw new TypeError(
         `Cannot read "${name}" from a cluster: a name with "}" needs a whole hash tag, as in "{jobs}:high"`,

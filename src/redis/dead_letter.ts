@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { withoutToken } from "./without_secrets.ts";
 
 /** Listed by key, so that the compiler finds one that is missing here. */
@@ -196,7 +196,7 @@ export function decodeDeadLetter(
         deliveries,
         size: isWhole ? payload.length : size,
         payload,
-        key: isWhole ? undefined : `${queueKeys(queue, "").text}:${id}`,
+        key: isWhole ? undefined : `${new QueueKeys(queue).text}:${id}`,
       });
     }
   } catch {

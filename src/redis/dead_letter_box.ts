@@ -7,7 +7,7 @@ import {
   encodeEnvelope,
 } from "./dead_letter.ts";
 import { partDeadLetters, RANGE } from "./dead_letter_front.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { amount } from "../units.ts";
@@ -297,7 +297,7 @@ return missing
   /** Enters the dead letters of texts that are in no list any more. */
   async reenter(ids: readonly string[], connection: Connection): Promise<void> {
     const { queue, logger } = this.#options;
-    const { dead, front, text } = queueKeys(queue, "");
+    const { dead, front, text } = new QueueKeys(queue);
     const missing = await connection.script<number>(
       DeadLetterBox.#ENTER,
       [dead, text, front],
@@ -331,7 +331,7 @@ return missing
     if (performance.now() < this.#lookAt) return;
     this.#lookAt = performance.now() + LOOK_INTERVAL;
     const { queue } = this.#options;
-    const { dead, front, text } = queueKeys(queue, "");
+    const { dead, front, text } = new QueueKeys(queue);
     // As many as the last time: whoever has parted them does not go on any more.
     const inFront = await connection.command<number>(["LLEN", front]);
     if (inFront > 0 && inFront === this.#inFront) {

@@ -1,5 +1,5 @@
 import type { Connection } from "./connection.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 
@@ -82,7 +82,7 @@ export async function partDeadLetters(
   count: number,
   run: Run,
 ): Promise<void> {
-  const { dead, front, deliveries } = queueKeys(queue, "");
+  const { dead, front, deliveries } = new QueueKeys(queue);
   for (let left = Infinity, next; left > 0; left = next) {
     next = await run((connection) =>
       connection.script<number>(PART, [dead, front, deliveries], [

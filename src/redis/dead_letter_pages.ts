@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
 import { RANGE, type Run } from "./dead_letter_front.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isNumber, isPayloads } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
@@ -54,7 +54,7 @@ export class DeadLetterPages {
   /** @param run Runs something on a connection to the server of the queue. */
   constructor(queue: string, run: Run) {
     this.#queue = queue;
-    const { dead, front } = queueKeys(queue, "");
+    const { dead, front } = new QueueKeys(queue);
     this.#keys = [dead, front];
     this.#run = run;
   }
@@ -236,7 +236,7 @@ export async function countDeadLetters(
   queue: string,
   run: Run,
 ): Promise<number> {
-  const { dead, front } = queueKeys(queue, "");
+  const { dead, front } = new QueueKeys(queue);
   const counts = await run((connection) =>
     Promise.all(
       [front, dead].map((key) => connection.command<number>(["LLEN", key])),

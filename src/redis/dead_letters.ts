@@ -23,7 +23,7 @@ import {
 import { FIRST_TIME, formatHistory, isComplete, REMEMBER } from "./history.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { Router } from "./router.ts";
@@ -444,7 +444,7 @@ return #found
         key ?? "",
       );
     }
-    const { dead, front, deliveries, text } = queueKeys(queue, "");
+    const { dead, front, deliveries, text } = new QueueKeys(queue);
     const keys = [queue, dead, front, deliveries, text];
     let isDoubtful = false;
     const count = await this.#run(

@@ -2,7 +2,7 @@ import { type Kind, row, type Rows } from "../options.ts";
 import { NAME, SECONDS } from "../kinds.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { type QueueKeys, queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 
@@ -231,7 +231,7 @@ export async function schedule(
     );
   }
   const { deduplicateFor = SCHEDULE_OPTIONS.deduplicateFor.default } = options;
-  const keys = queueKeys(queue, "");
+  const keys = new QueueKeys(queue);
   const period = deduplicate === undefined ? 0 : deduplicateFor * 1000;
   const result = await connection.script<number>(
     SCHEDULE,
@@ -337,7 +337,7 @@ export async function cancelDelayed(
   queue: string,
   id: string,
 ): Promise<boolean> {
-  const { delayed } = queueKeys(queue, "");
+  const { delayed } = new QueueKeys(queue);
   return await connection.script<number>(
     CANCEL,
     [delayed],

@@ -3,7 +3,7 @@ import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -98,7 +98,7 @@ export class NamedSubscribers {
 
   /** Names the key of the list with what a subscriber has missed. */
   list(name: string): string {
-    return `${queueKeys(this.#options.queue, "").allMissed}${name}`;
+    return `${new QueueKeys(this.#options.queue).allMissed}${name}`;
   }
 
   /** Takes note of who is there in this process. */
@@ -197,7 +197,7 @@ return missing
   /** Enters named subscribers into the index that are missing there. */
   async reenter(found: readonly string[]): Promise<void> {
     const { queue, control, logger } = this.#options;
-    const { subscribers, allMissed } = queueKeys(queue, "");
+    const { subscribers, allMissed } = new QueueKeys(queue);
     const missing = await control.script<string[]>(
       NamedSubscribers.#ENTER,
       [subscribers],
@@ -276,7 +276,7 @@ return {names, moved, forgotten}
 
   async #look(): Promise<void> {
     const { queue, control, logger, missedAge } = this.#options;
-    const keys = queueKeys(queue, "");
+    const keys = new QueueKeys(queue);
     const mayAsk = this.#mayAsk;
     this.#mayAsk = false;
     // Whoever has just started gives the others time to start, too.

@@ -1,7 +1,7 @@
 import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
-import { DEFAULT_QUEUE, queueKeys } from "./queue_keys.ts";
+import { DEFAULT_QUEUE, QueueKeys } from "./queue_keys.ts";
 import type { QueuePause } from "./queue_watch.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
@@ -66,7 +66,7 @@ export async function pauseQueue(
   using connection = await open(args, queue, signal);
   const since = Math.round(Date.now()) / 1000;
   const pause: QueuePause = { since, by };
-  const { paused } = queueKeys(queue, "");
+  const { paused } = new QueueKeys(queue);
   return await connection.command<string | null>(
     ["SET", paused, JSON.stringify(pause), "NX"],
   ) !== null;
@@ -98,7 +98,7 @@ export async function resumeQueue(
   checkOptions("resume a queue", options, RESUME_OPTIONS);
   const { queue = DEFAULT_QUEUE, signal } = options;
   using connection = await open(args, queue, signal);
-  const { paused } = queueKeys(queue, "");
+  const { paused } = new QueueKeys(queue);
   return await connection.command<number>(["DEL", paused]) > 0;
 }
 

@@ -6,81 +6,122 @@ export const DEFAULT_QUEUE = "platypush/backend/redis";
 /** The number of hash slots of a cluster. */
 const SLOTS = 16384;
 
-/** The keys that belong to a queue, all in the queue's hash slot. */
-export interface QueueKeys {
+/**
+ * Names the keys that belong to a queue, all in the queue's hash slot. They are put
+ * together when they are asked for: kept, they would be most of what a queue takes
+ * where nothing happens.
+ */
+export class QueueKeys {
   /** The list with the messages that wait. */
   readonly queue: string;
   /** The start of all other keys. */
   readonly start: string;
+  readonly #consumer: string;
+
+  /**
+   * @param queue A name that has a hash tag keeps it, and any other becomes one.
+   * @param consumer Whose keys are meant where each consumer has its own.
+   */
+  constructor(queue: string, consumer = "") {
+    this.queue = queue;
+    this.start = hasTag(queue) || queue.includes("}")
+      ? `${queue}:`
+      : `{${queue}}:`;
+    this.#consumer = consumer;
+  }
+
   /** A hash of this consumer: the number of each batch in hand to how its messages were delivered before. */
-  readonly processing: string;
+  get processing(): string {
+    return `${this.start}processing:${this.#consumer}`;
+  }
+
   /** The start of the keys of this consumer's batches, one list each. */
-  readonly batch: string;
+  get batch(): string {
+    return `${this.start}processing:${this.#consumer}:`;
+  }
+
   /** The start of the keys of all consumers' hashes. */
-  readonly allProcessing: string;
+  get allProcessing(): string {
+    return `${this.start}processing:`;
+  }
+
   /** Beats while this consumer is alive, or names the key that beats for it (`=key`). */
-  readonly heartbeat: string;
+  get heartbeat(): string {
+    return `${this.start}consumer:${this.#consumer}`;
+  }
+
   /** The start of the keys of all heartbeats. */
-  readonly allHeartbeats: string;
+  get allHeartbeats(): string {
+    return `${this.start}consumer:`;
+  }
+
   /** A hash of all consumers. */
-  readonly consumers: string;
+  get consumers(): string {
+    return `${this.start}consumers`;
+  }
+
   /** A hash with how often messages that wait again were delivered before. */
-  readonly deliveries: string;
+  get deliveries(): string {
+    return `${this.start}deliveries`;
+  }
+
   /** A hash of the ids of messages that were handled when others had put them back. */
-  readonly handled: string;
+  get handled(): string {
+    return `${this.start}handled`;
+  }
+
   /** A sorted set with the messages that pause before they are tried again. */
-  readonly retry: string;
+  get retry(): string {
+    return `${this.start}retry`;
+  }
+
   /** The list of the dead letters. */
-  readonly dead: string;
+  get dead(): string {
+    return `${this.start}dead`;
+  }
+
   /** The front of that list, while some are taken out of its middle. */
-  readonly front: string;
+  get front(): string {
+    return `${this.start}dead:front`;
+  }
+
   /**
    * The dead letter whose text is too large for the list, as it is in the list.
    * The text itself is at a key of its own, which ends in `:` and the letter's id.
    */
-  readonly text: string;
-  /** Since when the queue is paused for all its consumers, and by whom; none while it is not. */
-  readonly paused: string;
-  /** A sorted set with the messages that were sent with a delay. */
-  readonly delayed: string;
-  /** The start of the keys that keep duplicates out, one for each key that is given. */
-  readonly duplicates: string;
-  /** A hash of the named subscribers: when each was there last, in milliseconds since the epoch. */
-  readonly subscribers: string;
-  /** The start of the keys of the lists with what named subscribers have missed. */
-  readonly allMissed: string;
-  /** The stream of what has passed, where the dashboard keeps that. */
-  readonly passed: string;
-}
+  get text(): string {
+    return `${this.start}dead:text`;
+  }
 
-/**
- * Names the keys of a queue. A name that has a hash tag keeps it, and any other
- * becomes one.
- */
-export function queueKeys(queue: string, consumer: string): QueueKeys {
-  const prefix = hasTag(queue) || queue.includes("}") ? queue : `{${queue}}`;
-  return {
-    queue,
-    start: `${prefix}:`,
-    processing: `${prefix}:processing:${consumer}`,
-    batch: `${prefix}:processing:${consumer}:`,
-    allProcessing: `${prefix}:processing:`,
-    heartbeat: `${prefix}:consumer:${consumer}`,
-    allHeartbeats: `${prefix}:consumer:`,
-    consumers: `${prefix}:consumers`,
-    deliveries: `${prefix}:deliveries`,
-    handled: `${prefix}:handled`,
-    retry: `${prefix}:retry`,
-    dead: `${prefix}:dead`,
-    front: `${prefix}:dead:front`,
-    text: `${prefix}:dead:text`,
-    paused: `${prefix}:paused`,
-    delayed: `${prefix}:delayed`,
-    duplicates: `${prefix}:duplicates:`,
-    subscribers: `${prefix}:subscribers`,
-    allMissed: `${prefix}:missed:`,
-    passed: `${prefix}:passed`,
-  };
+  /** Since when the queue is paused for all its consumers, and by whom; none while it is not. */
+  get paused(): string {
+    return `${this.start}paused`;
+  }
+
+  /** A sorted set with the messages that were sent with a delay. */
+  get delayed(): string {
+    return `${this.start}delayed`;
+  }
+
+  /** The start of the keys that keep duplicates out, one for each key that is given. */
+  get duplicates(): string {
+    return `${this.start}duplicates:`;
+  }
+
+  /** A hash of the named subscribers: when each was there last, in milliseconds since the epoch. */
+  get subscribers(): string {
+    return `${this.start}subscribers`;
+  }
+
+  /** The start of the keys of the lists with what named subscribers have missed. */
+  get allMissed(): string {
+    return `${this.start}missed:`;
+  }
+
+  /** The stream of what has passed, where the dashboard keeps that. */
+  get passed(): string {
+    return `${this.start}passed`;
+  }
 }
 
 /** Tells whether a name has a hash tag (Redis Cluster Specification, "Hash tags"). */

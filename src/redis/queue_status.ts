@@ -6,7 +6,7 @@ import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { parsePause, type QueuePause } from "./queue_watch.ts";
-import { DEFAULT_QUEUE, explainWrongType, queueKeys } from "./queue_keys.ts";
+import { DEFAULT_QUEUE, explainWrongType, QueueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineMove } from "./script.ts";
 
@@ -278,7 +278,7 @@ export async function readQueueStatus(
   queue: string,
   { scan = true }: { readonly scan?: boolean } = {},
 ): Promise<Omit<QueueStatus, "server">> {
-  const keys = queueKeys(queue, "");
+  const keys = new QueueKeys(queue);
   const [found] = scan ? await findKeys(connection, [keys]) : [];
   const [
     length,

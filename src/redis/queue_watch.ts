@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDue } from "./delayed.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 import { Alarm } from "../waiting.ts";
@@ -69,7 +69,7 @@ export class QueueWatch {
 
   /** Gives the keys whose changes are to be told by {@link QueueWatch.lookSoon}. */
   get keys(): readonly string[] {
-    const { paused, delayed } = queueKeys(this.#options.queue, "");
+    const { paused, delayed } = new QueueKeys(this.#options.queue);
     return [paused, delayed];
   }
 
@@ -96,7 +96,7 @@ export class QueueWatch {
    */
   async look(): Promise<void> {
     const { control, queue } = this.#options;
-    const keys = queueKeys(queue, "");
+    const keys = new QueueKeys(queue);
     const [text, next] = await Promise.all([
       this.#unlessDenied(control.command<string | null>(
         ["GET", keys.paused],

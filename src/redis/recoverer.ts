@@ -4,7 +4,7 @@ import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
 import { DUE_FUNCTIONS } from "./delayed.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
-import { type QueueKeys, queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
@@ -57,7 +57,7 @@ export class Recoverer {
   }
 
   get #keys(): QueueKeys {
-    return queueKeys(this.#options.queue, "");
+    return new QueueKeys(this.#options.queue);
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
-import { explainWrongType, type QueueKeys, queueKeys } from "./queue_keys.ts";
+import { explainWrongType, QueueKeys } from "./queue_keys.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 
@@ -35,7 +35,7 @@ export class Session {
    */
   constructor(queue: string, consumer: string) {
     this.name = `${consumer}.${this.token}`;
-    this.keys = queueKeys(queue, this.name);
+    this.keys = new QueueKeys(queue, this.name);
   }
 
   /** Makes a number that no other batch of this session ever has. */

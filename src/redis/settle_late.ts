@@ -1,6 +1,6 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { REMEMBER } from "./history.ts";
-import { queueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { amount } from "../units.ts";
@@ -88,7 +88,7 @@ export async function settleLate(
   { control, queue }: ConsumerOptions,
   messages: readonly LateMessage[],
 ): Promise<number> {
-  const { deliveries, handled } = queueKeys(queue, "");
+  const { deliveries, handled } = new QueueKeys(queue);
   return await control.script<number>(
     SETTLE_LATE,
     [queue, deliveries, handled],

@@ -7,7 +7,7 @@ import {
   type ScheduleOptions,
 } from "../../src/redis/mod.ts";
 import { deliverDue } from "../../src/redis/delayed.ts";
-import { queueKeys } from "../../src/redis/queue_keys.ts";
+import { QueueKeys } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
@@ -243,7 +243,7 @@ Deno.test("What is delayed lies in the set or the queue, whatever is refused", a
       await server.run("ZCOUNT", DELAYED, "0", `${Date.now()}`) === 1
     );
     await using connection = await Connection.connect(args);
-    await deliverDue(connection, queueKeys("queue", "")).catch(() => {});
+    await deliverDue(connection, new QueueKeys("queue")).catch(() => {});
     const places = [
       ...await queued(server),
       ...await server.run<string[]>("ZRANGE", DELAYED, "0", "-1"),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { keySlot, queueKeys } from "../../src/redis/queue_keys.ts";
+import { keySlot, QueueKeys } from "../../src/redis/queue_keys.ts";
 
 Deno.test("keySlot agrees with the specification of Redis Cluster", () => {
   assert.equal(keySlot("123456789"), 0x31c3);
@@ -10,7 +10,7 @@ Deno.test("keySlot agrees with the specification of Redis Cluster", () => {
   assert.equal(keySlot("foo{bar}{zap}"), keySlot("bar"));
 });
 
-Deno.test("queueKeys keeps every key in the queue's slot", () => {
+Deno.test("QueueKeys keeps every key in the queue's slot", () => {
   for (
     const queue of [
       "platypush/backend/redis",
@@ -20,14 +20,21 @@ Deno.test("queueKeys keeps every key in the queue's slot", () => {
       "ä{ö}",
     ]
   ) {
-    const keys = queueKeys(queue, "host.1");
-    for (const [name, key] of Object.entries(keys)) {
+    const keys = new QueueKeys(queue, "host.1");
+    const names = Object.getOwnPropertyNames(QueueKeys.prototype)
+      .filter((name) => name !== "constructor") as Exclude<
+        keyof QueueKeys,
+        "start"
+      >[];
+    assert.ok(names.length > 10);
+    for (const name of names) {
+      const key = keys[name];
       assert.equal(keySlot(key), keySlot(queue), `${name} of ${queue}: ${key}`);
     }
   }
   assert.equal(
-    queueKeys("platypush/backend/redis", "me").processing,
+    new QueueKeys("platypush/backend/redis", "me").processing,
     "{platypush/backend/redis}:processing:me",
   );
-  assert.equal(queueKeys("jobs:{tag}:x", "me").dead, "jobs:{tag}:x:dead");
+  assert.equal(new QueueKeys("jobs:{tag}:x", "me").dead, "jobs:{tag}:x:dead");
 });
