@@ -1,5 +1,5 @@
 import type { TextFormatterOptions } from "@logtape/logtape";
-import { printable } from "./print.ts";
+import { printable, tell } from "./print.ts";
 
 /** The levels of the log, as in LogTape; {@linkcode logToStderr} takes one. */
 export type LogLevel =
@@ -43,7 +43,6 @@ export async function logToStderr(
   const format = hasColor
     ? getAnsiColorFormatter(options)
     : getTextFormatter(options);
-  const encoder = new TextEncoder();
   await configure({
     reset: true,
     sinks: {
@@ -51,7 +50,7 @@ export async function logToStderr(
         const message = record.message.map((part) =>
           typeof part === "string" ? printable(part) : part
         );
-        Deno.stderr.writeSync(encoder.encode(format({ ...record, message })));
+        tell(format({ ...record, message }));
       },
     },
     loggers: [

@@ -7,6 +7,7 @@ const encoder = new TextEncoder();
  * @param text The line, without its end.
  * @throws {Deno.errors.BrokenPipe} Nobody reads any more; `program` takes that
  * for the end.
+ * @throws {Error} It cannot be written, as on a full disk.
  *
  * @example
  * ```ts
@@ -21,14 +22,36 @@ export async function printLine(text: string): Promise<void> {
 
 /** Writes a line for people to stderr, beside the data on stdout. */
 export function note(text: string): void {
-  Deno.stderr.writeSync(encoder.encode(`${printable(text)}\n`));
+  tell(`${printable(text)}\n`);
+}
+
+/**
+ * Writes a text for people to stderr as it is. Where that is impossible, as on a
+ * full disk or when nobody reads any more, the work goes on without.
+ */
+export function tell(text: string): void {
+  try {
+    Deno.stderr.writeSync(encoder.encode(text));
+  } catch {
+    // There is no other place to say it.
+  }
 }
 
 /** Writes a text to stdout as it is; see {@linkcode printLine}. */
 export async function printText(text: string): Promise<void> {
   const bytes = encoder.encode(text);
-  for (let at = 0; at < bytes.length;) {
-    at += await Deno.stdout.write(bytes.subarray(at));
+  try {
+    for (let at = 0; at < bytes.length;) {
+      at += await Deno.stdout.write(bytes.subarray(at));
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) throw error;
+    throw new Error(
+      `Cannot write to the standard output: ${
+        (error as Error).message
+      }; give it a place that can be written to, and start again`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 import { ConfigError } from "../config/config_error.ts";
 import { RedisError } from "../redis/redis_error.ts";
-import { printable } from "./print.ts";
+import { printable, tell } from "./print.ts";
 
 /** The command line was used wrongly. */
 export class UsageError extends Error {
@@ -105,8 +105,7 @@ function fail(error: unknown): void {
   const said = error instanceof Error ? error.message : String(error);
   const text = printable(said.replace(/\s*\n\s*/g, " "));
   const isStackWanted = error instanceof Error && wantsStack();
-  // deno-lint-ignore no-console -- this is where a program tells its user
-  console.error(isStackWanted ? error : `error: ${text}`);
+  tell(`${isStackWanted ? Deno.inspect(error) : `error: ${text}`}\n`);
   Deno.exitCode = exitCodeOf(error);
 }
 

@@ -1,4 +1,4 @@
-const encoder = new TextEncoder();
+import { tell } from "./print.ts";
 
 /** The time between two drawings, in milliseconds. */
 const INTERVAL = 100;
@@ -33,12 +33,12 @@ export class ProgressLine implements Disposable {
     if (performance.now() - this.#drawn < INTERVAL) return;
     this.#drawn = performance.now();
     this.#isDrawn = true;
-    write(`${CLEAR}${this.#line}`);
+    tell(`${CLEAR}${this.#line}`);
   }
 
   /** Leaves the line to whatever comes next. */
   [Symbol.dispose](): void {
-    if (this.#isDrawn) write(`${CLEAR}${this.#line}\n`);
+    if (this.#isDrawn) tell(`${CLEAR}${this.#line}\n`);
   }
 }
 
@@ -47,8 +47,4 @@ function barOf(part: number): string {
   const done = Math.min(1, part);
   const bar = "█".repeat(Math.round(done * WIDTH)).padEnd(WIDTH, "░");
   return `${bar} ${Math.floor(done * 100)} %`;
-}
-
-function write(text: string): void {
-  Deno.stderr.writeSync(encoder.encode(text));
 }

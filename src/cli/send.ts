@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { fstatSync } from "node:fs";
 import { ExitCode, UsageError } from "./program.ts";
 import { object } from "@optique/core/constructs";
@@ -352,39 +353,90 @@ const MAX_LINE = 8 * 2 ** 20;
  *
  * @param limit How many lines to give at once, at most.
  * @param signal Ends it when it is aborted: no further lines are given.
- * @throws {UsageError} A line is too long for a message.
+ * @throws {UsageError} A line is too long for a message, or not encoded in
+ * UTF-8, or the input cannot be read.
  */
 async function* readLines(
   limit: number,
   signal: AbortSignal,
 ): AsyncGenerator<Lines, void, void> {
-  const decoder = new TextDecoder();
   const reader = Deno.stdin.readable.getReader();
-  const cancel = (): Promise<void> => reader.cancel();
+  const cancel = (): Promise<void> => reader.cancel().catch(() => {});
   using _end = whenAborted(signal, cancel);
-  let rest = "";
+  let rest: Uint8Array<ArrayBufferLike> = new Uint8Array();
   let bytes = 0;
   try {
     while (!signal.aborted) {
       const { value, done } = await reader.read();
-      const lines = (rest + decoder.decode(value, { stream: !done }))
-        .split("\n");
-      rest = done ? "" : lines.pop()!;
+      const block = value === undefined
+        ? rest
+        : rest.length === 0
+        ? value
+        : Buffer.concat([rest, value]);
+      const end = done ? block.length : block.lastIndexOf(LINE_FEED) + 1;
+      rest = block.subarray(end);
       bytes += value?.length ?? 0;
       if (rest.length > MAX_LINE) {
         throw new UsageError(
           "A line of the standard input is longer than 8 MiB, the limit for a message",
         );
       }
+      const { lines, isWhole } = decodeLines(block.subarray(0, end));
       while (lines.length > 0 && !signal.aborted) {
         yield { lines: lines.splice(0, limit), bytes };
         bytes = 0;
       }
+      if (signal.aborted) return;
+      if (!isWhole) {
+        throw new UsageError(
+          "A line of the standard input is not encoded in UTF-8, as messages are",
+        );
+      }
       if (done) return;
     }
+  } catch (error) {
+    if (signal.aborted || error instanceof UsageError) throw error;
+    throw new UsageError(
+      `Cannot read the standard input: ${
+        (error as Error).message
+      }; expected messages, one a line`,
+      { cause: error },
+    );
   } finally {
     // A read that is still waiting would keep the process alive.
     await cancel();
+  }
+}
+
+const LINE_FEED = 10;
+
+/**
+ * Decodes lines, up to the first that is not encoded in UTF-8: to put other
+ * characters in its place would send something else.
+ *
+ * @param bytes Whole lines.
+ * @returns The lines, and whether these are all.
+ */
+function decodeLines(
+  bytes: Uint8Array,
+): { lines: string[]; isWhole: boolean } {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const lines: string[] = [];
+  try {
+    lines.push(...decoder.decode(bytes).split("\n"));
+    // Behind the last line feed there is nothing.
+    if (lines.at(-1) === "") lines.pop();
+    return { lines, isWhole: true };
+  } catch {
+    for (let at = 0;;) {
+      const end = bytes.indexOf(LINE_FEED, at) + 1 || bytes.length;
+      try {
+        lines.push(decoder.decode(bytes.subarray(at, end)).trimEnd());
+      } catch {
+        return { lines, isWhole: false };
+      }
+      at = end;
+    }
   }
 }
 

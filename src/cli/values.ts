@@ -141,8 +141,9 @@ export function readPair(
   let value: unknown;
   try {
     value = JSON.parse(text, withAllDigits);
-  } catch {
-    return [name, text];
+  } catch (error) {
+    if (error instanceof SyntaxError) return [name, text];
+    throw new UsageError(`${name}: the value is nested too deep`);
   }
   const twice = keyGivenTwice(text);
   if (twice !== undefined) {
