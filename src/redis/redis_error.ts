@@ -270,16 +270,36 @@ const REPLIES: Readonly<Record<string, Diagnosis>> = {
     code: "unavailable",
     reason: "the server is still loading its data (LOADING)",
   },
-  BUSY: { code: "unavailable" },
-  MASTERDOWN: { code: "unavailable" },
-  CLUSTERDOWN: { code: "unavailable" },
+  BUSY: {
+    code: "unavailable",
+    reason: "a script keeps the server busy (BUSY)",
+    advice: "wait, or end the script with SCRIPT KILL",
+  },
+  MASTERDOWN: {
+    code: "unavailable",
+    reason: "the server is a replica that has lost its master (MASTERDOWN)",
+  },
+  CLUSTERDOWN: {
+    code: "unavailable",
+    reason: "the cluster is down (CLUSTERDOWN)",
+    advice: "bring its nodes back; CLUSTER INFO tells which slots are served",
+  },
   TRYAGAIN: {
     code: "unavailable",
     reason:
       "only some of the keys have been moved to another node yet (TRYAGAIN)",
   },
-  NOREPLICAS: { code: "unavailable" },
-  MISCONF: { code: "unavailable" },
+  NOREPLICAS: {
+    code: "unavailable",
+    reason: "the server takes no writes without more replicas (NOREPLICAS)",
+    advice: "bring the replicas back, or lower its `min-replicas-to-write`",
+  },
+  MISCONF: {
+    code: "unavailable",
+    reason:
+      "the server cannot save its data to disk, and takes no writes (MISCONF)",
+    advice: "make room on its disk and look into its log",
+  },
   // A master that becomes a replica ends the commands that block.
   UNBLOCKED: { code: "readonly" },
   MOVED: { code: "moved" },

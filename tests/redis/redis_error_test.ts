@@ -109,3 +109,38 @@ for (const transport of ["a socket", "TCP"]) {
     }
   });
 }
+
+Deno.test("An error says in one sentence why the server does not serve, and what to do", async () => {
+  await using server = await TestServer.start();
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "1");
+  await using outbox = new Outbox(server.args, { connectionTimeout: 0.1 });
+  await assert.rejects(outbox.push("queue", "text"), {
+    code: "unavailable",
+    message: new RegExp(
+      '^Cannot send to "queue" at [^ ]+: the server takes no writes without more replicas \\(NOREPLICAS\\); bring the replicas back, or lower its `min-replicas-to-write`$',
+    ),
+  });
+  for (
+    const [reply, sentence] of [
+      [
+        "MISCONF Errors writing to the AOF file: No space left on device",
+        "Cannot send: the server cannot save its data to disk, and takes no writes (MISCONF); make room on its disk and look into its log",
+      ],
+      [
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "Cannot send: a script keeps the server busy (BUSY); wait, or end the script with SCRIPT KILL",
+      ],
+      [
+        "CLUSTERDOWN Hash slot not served",
+        "Cannot send: the cluster is down (CLUSTERDOWN); bring its nodes back; CLUSTER INFO tells which slots are served",
+      ],
+      [
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "Cannot send: the server is a replica that has lost its master (MASTERDOWN)",
+      ],
+    ]
+  ) {
+    const error = new client.SimpleError(reply);
+    assert.equal(toRedisError(error, { attempted: "send" }).message, sentence);
+  }
+});
