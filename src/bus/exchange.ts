@@ -304,7 +304,9 @@ export class Exchange {
     plain: boolean,
     receipt: Receipt,
   ): void {
-    for (const [i, received] of receiveAll(inputs, options).entries()) {
+    const all = receiveAll(inputs, options);
+    for (let i = 0; i < all.length; i++) {
+      const received = all[i]!;
       if (!(received instanceof Message)) {
         receipt.fail({ ...received, index: first + i });
         continue;
@@ -369,7 +371,9 @@ export class Exchange {
       await busy.room();
     }
     const building = { ...this.#ours, ...options };
-    for (const [i, received] of receiveAll(messages, building).entries()) {
+    const all = receiveAll(messages, building);
+    for (let i = 0; i < all.length; i++) {
+      const received = all[i]!;
       // The publisher may have given this thread up, and the messages to others.
       if (!receipt.hand(i)) break;
       if (!(received instanceof Message)) receipt.fail(received);
@@ -522,7 +526,10 @@ function receiveAll(
   const { target, redelivered, maxAge = Infinity } = options;
   const now = Date.now() / 1000;
   const all: (Message | Failure)[] = [];
-  for (const [index, built] of buildAll(inputs, options).entries()) {
+  const messages = buildAll(inputs, options);
+  // Until it is compiled, entries() would cost as much as to build a message.
+  for (let index = 0; index < messages.length; index++) {
+    const built = messages[index]!;
     if (built instanceof Error) {
       const reason = built instanceof MessageError ? built.reason : "failed";
       all.push({ index, reason, error: built });

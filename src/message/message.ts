@@ -10,11 +10,9 @@ import { kinds, unknownKind, type WireMessage } from "./message_kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
   decodeText,
-  isJoinable,
-  MAX_JOINABLE,
   MAX_SIZE,
   parseText,
-  parseTexts,
+  parseTogether,
 } from "./parse_text.ts";
 import { parsePythonFloat } from "./python_text.ts";
 
@@ -526,10 +524,12 @@ export function buildAll(
 ): (Message | Error)[] {
   // Together they are not read with all their digits.
   const wires = inputs.length > 1 && !options.bigint
-    ? parseAll(inputs, options.maxSize ?? MAX_SIZE)
+    ? parseTogether(inputs, options.maxSize ?? MAX_SIZE)
     : [];
   const all: (Message | Error)[] = [];
-  for (const [index, input] of inputs.entries()) {
+  // Until it is compiled, entries() would cost as much as to build a message.
+  for (let index = 0; index < inputs.length; index++) {
+    const input = inputs[index]!;
     const wire = wires[index];
     try {
       const message = wire === undefined
@@ -560,25 +560,6 @@ function attempt(
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
-}
-
-/** Reads together those inputs that can be; their JSON values stand in their places. */
-function parseAll(inputs: readonly MessageInput[], maxSize: number): unknown[] {
-  const wires = new Array<unknown>(inputs.length);
-  // A character takes up to three bytes.
-  if (maxSize < 3 * MAX_JOINABLE) return wires;
-  const kind = typeof inputs[0];
-  const places: number[] = [];
-  const texts: (string | Uint8Array)[] = [];
-  for (let place = 0; place < inputs.length; place++) {
-    const input = inputs[place]!;
-    if (typeof input !== kind || !isJoinable(input)) continue;
-    places.push(place);
-    texts.push(input);
-  }
-  const values = texts.length < 2 ? undefined : parseTexts(texts as string[]);
-  values?.forEach((value, index) => wires[places[index]!] = value);
-  return wires;
 }
 
 /**

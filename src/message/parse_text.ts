@@ -208,7 +208,7 @@ function sizeError(size: number, maxSize: number): MessageError {
  * The largest length, in UTF-16 units, of a text that is read together with
  * others; it then cannot nest deeper than a message may.
  */
-export const MAX_JOINABLE: number = 2 * MAX_DEPTH;
+const MAX_JOINABLE: number = 2 * MAX_DEPTH;
 
 /**
  * Stands between two texts. It is a secret of this process, so that no text can
@@ -221,10 +221,46 @@ const OPEN = "[".charCodeAt(0);
 const CLOSE = "]".charCodeAt(0);
 const QUOTE = "'".charCodeAt(0);
 
+let joined: Buffer = Buffer.alloc(0);
 const joinedDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/**
+ * So many are read together at most: with their texts in a string that V8 need not
+ * make room for apart from all others.
+ */
+const TOGETHER = 128;
+
+/**
+ * Reads together those of many inputs that are short texts.
+ *
+ * @returns Their JSON values, each in its place; the other places are empty.
+ */
+export function parseTogether(
+  inputs: readonly unknown[],
+  maxSize: number,
+): unknown[] {
+  const wires = new Array<unknown>(inputs.length);
+  // A character takes up to three bytes.
+  if (maxSize < 3 * MAX_JOINABLE) return wires;
+  const kind = typeof inputs[0];
+  const places: number[] = [];
+  const texts: (string | Uint8Array)[] = [];
+  for (let place = 0; place < inputs.length; place++) {
+    const input = inputs[place]!;
+    if (typeof input !== kind || !isJoinable(input)) continue;
+    places.push(place);
+    texts.push(input);
+  }
+  for (let first = 0; first < texts.length; first += TOGETHER) {
+    const some = texts.slice(first, first + TOGETHER) as string[];
+    const values = parseTexts(some);
+    values?.forEach((value, index) => wires[places[first + index]!] = value);
+  }
+  return wires;
+}
+
 /** Tells whether something is a text that {@linkcode parseTexts} is meant for. */
-export function isJoinable(input: unknown): input is string | Uint8Array {
+function isJoinable(input: unknown): input is string | Uint8Array {
   const isText = typeof input === "string" || input instanceof Uint8Array;
   if (!isText || input.length > MAX_JOINABLE) return false;
   // Python's dicts start so; they would spoil it for the others.
@@ -267,7 +303,9 @@ export function parseTexts(
 function joinBytes(texts: readonly Uint8Array[]): string {
   let size = 2 + BETWEEN_BYTES.length * (texts.length - 1);
   for (const text of texts) size += text.length;
-  const bytes = Buffer.allocUnsafe(size);
+  // Used again: a new one would have to be cleared each time.
+  if (joined.length < size) joined = Buffer.allocUnsafeSlow(size);
+  const bytes = joined.subarray(0, size);
   bytes[0] = OPEN;
   let at = 1;
   for (const text of texts) {

@@ -63,6 +63,19 @@ Deno.test("buildAll gives what build gives for each", () => {
   );
 });
 
+Deno.test("buildAll keeps hundreds in their places, with what is read alone between them", () => {
+  const texts = Array.from({ length: 700 }, (_, n) => {
+    if (n % 150 === 140) return "no message";
+    if (n % 90 === 80) return "{'type': 'event', 'args': {'type': 'x'}}";
+    const text = n % 200 === 199 ? "x".repeat(1000) : `${n} größe`;
+    return JSON.stringify({
+      type: "event",
+      args: { type: "x", text, n },
+    });
+  });
+  agrees(texts);
+});
+
 Deno.test("parseTexts reads texts together, unless only a look at each can tell", () => {
   const values = [{ a: 1 }, "größe", [2]];
   const texts = values.map((value) => JSON.stringify(value));
