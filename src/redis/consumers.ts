@@ -260,10 +260,12 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
     this.#heartbeats.push(heartbeat);
     const byKey = new Map<string, Consumer>();
-    const onChange = (consumer: Consumer, key: string): void =>
-      key === consumer.options.queue
-        ? consumer.ring()
-        : consumer.watch.lookSoon();
+    const onChange = (consumer: Consumer, key: string): void => {
+      const { options: { queue, subscribers }, watch } = consumer;
+      if (key === queue) consumer.ring();
+      else if (watch.keys.includes(key)) watch.lookSoon();
+      else subscribers.lookSoon();
+    };
     const isTold = await control.trackKeys((changed) => {
       const consumer = changed !== undefined && byKey.get(changed);
       if (consumer) onChange(consumer, changed);
@@ -282,7 +284,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       const Kind = options.delivery === "at-most-once"
         ? AtMostOnce
         : AtLeastOnce;
-      const consumer = new Kind({
+      const consumer: Consumer = new Kind({
         queue,
         consumer: options.consumer ?? "consumer",
         batchSize,
@@ -306,6 +308,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
           missedAge: options.missedAge,
           logger,
           stats,
+          onList: (key) => byKey.set(key, consumer),
         }),
         maxSize: options.maxSize,
         maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,

@@ -56,6 +56,11 @@ export interface NamedSubscribersOptions {
   readonly maxMissedBytes: number;
   /** For how many seconds they wait, and a subscriber is remembered. */
   readonly missedAge: number;
+  /**
+   * Called with the key of each list whose changes the server is to tell by
+   * {@link NamedSubscribers.lookSoon}.
+   */
+  readonly onList: (key: string) => void;
   /** The logger to report to. */
   readonly logger: Logger;
   /** The counts so far. */
@@ -106,6 +111,7 @@ export class NamedSubscribers {
     if (present.size + this.#present.size === 0) return;
     const isNew = [...present].some((name) => !this.#present.has(name));
     this.#present = present;
+    for (const name of present) this.#options.onList(this.list(name));
     this.#arrived = new Set([...this.#arrived, ...present]);
     // Who has gone misses what is handed out from now on.
     this.names = [...new Set([...this.names, ...present])];
@@ -137,6 +143,11 @@ export class NamedSubscribers {
     this.#onLost(lost);
     const isHere = [...names].some((name) => this.#present.has(name));
     this.#alarm.advance(isHere ? SOON : LATER);
+  }
+
+  /** Looks soon: another process may have put something aside for who is here. */
+  lookSoon(): void {
+    if (this.#present.size > 0) this.#alarm.advance(SOON);
   }
 
   /**
@@ -319,6 +330,18 @@ return {names, moved, forgotten}
     }
     this.learn(names);
     if (this.names.length > 0) this.#alarm.advance(this.#interval);
+    await this.#follow();
+  }
+
+  /** Has the server tell when something comes for who is here: once, after each look. */
+  async #follow(): Promise<void> {
+    const { control } = this.#options;
+    if (this.#present.size === 0 || !control.isTracking) return;
+    const lists = [...this.#present].map((name) => this.list(name));
+    const found = await control.command<number>(["EXISTS", ...lists], {
+      isReply: isNumber,
+    });
+    if (found > 0) this.#alarm.advance(SOON);
   }
 
   #onLost(lost: number): void {

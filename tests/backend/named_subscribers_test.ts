@@ -295,3 +295,30 @@ Deno.test("RedisBackend finds what a named subscriber has missed whom somebody h
   await until(() => seen.length === 1);
   assert.deepEqual([seen, others], [[1], []]);
 });
+
+Deno.test("RedisBackend gives a named subscriber at once what it has missed in another process", async () => {
+  await using server = await TestServer.start();
+  // Nobody looks by the clock.
+  const { listener } = open(server, { heartbeatTimeout: 3600 });
+  await using _ = listener;
+  const SUBSCRIBERS = `{${QUEUE}}:subscribers`;
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () => await server.run("HLEN", SUBSCRIBERS) === 1);
+  }
+  await server.run("RPUSH", QUEUE, message(1));
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+  await server.run("RENAME", MISSED, "elsewhere");
+  await server.run("HSET", SUBSCRIBERS, "lights", "0");
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await until(async () =>
+    await server.run("HGET", SUBSCRIBERS, "lights") !== "0"
+  );
+  assert.deepEqual(seen, []);
+  // Now another process puts it aside.
+  await server.run("RENAME", "elsewhere", MISSED);
+  await until(() => seen.length === 1);
+  assert.deepEqual(seen, [1]);
+});

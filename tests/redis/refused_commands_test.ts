@@ -221,6 +221,7 @@ async function live(
     missedAge: 3600,
     logger,
     stats: { missedLost: 0 },
+    onList: () => {},
   });
   lights.present = new Set(["lights"]);
   await lights.look(true);
