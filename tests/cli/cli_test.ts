@@ -54,16 +54,23 @@ Deno.test("every command has a help text with an example that can be read", () =
 });
 
 Deno.test("every command line in the guides can be read", async () => {
-  const guides = ["command-line", "operating"];
-  for (const guide of guides) {
-    const url = new URL(`../../docs/${guide}.md`, import.meta.url);
-    const lines = (await Deno.readTextFile(url)).split("\n");
-    const commands = lines.filter((line) =>
-      /^\$? ?platypush-redis /.test(line)
-    );
-    assert.ok(commands.length > 0, guide);
-    commands.forEach(assertReadable);
+  const root = new URL("../../", import.meta.url);
+  const pages = ["README.md"];
+  for await (const { name } of Deno.readDir(new URL("docs/", root))) {
+    if (name.endsWith(".md")) pages.push(`docs/${name}`);
   }
+  let count = 0;
+  for (const page of pages) {
+    const text = await Deno.readTextFile(new URL(page, root));
+    const commands = [
+      ...text.match(/^(\$ )?platypush-redis [^`\n]*$/gm) ?? [],
+      ...text.match(/^[^`\n]*\brun -A cli\.ts [^`\n]*$/gm) ?? [],
+      ...text.match(/(?<=`)platypush-redis [^`]+(?=`)/g) ?? [],
+    ].map((command) => command.replace(/^.* cli\.ts /, "platypush-redis "));
+    commands.forEach(assertReadable);
+    count += commands.length;
+  }
+  assert.ok(count >= 50, `only ${count} are there`);
 });
 
 Deno.test("the command line refuses what there is not, and says what there is", () => {
