@@ -1,14 +1,14 @@
 import { whenAborted } from "../waiting.ts";
 import { Buffer } from "node:buffer";
+import type { RedisClientOptions, TypeMapping } from "@redis/client";
+// The client alone: the whole package has clusters and sentinels, too.
+import { BasicClientSideCache } from "@redis/client/dist/lib/client/cache.js";
+import client from "@redis/client/dist/lib/client/index.js";
 import {
-  BasicClientSideCache,
   ErrorReply,
-  RedisClient,
-  type RedisClientOptions,
-  RESP_TYPES,
   SocketClosedUnexpectedlyError,
-  type TypeMapping,
-} from "@redis/client";
+} from "@redis/client/dist/lib/errors.js";
+import { RESP_TYPES } from "@redis/client/dist/lib/RESP/decoder.js";
 import { type Address, formatAddress } from "./address.ts";
 import { Throughput } from "./health.ts";
 import { readSecrets, type Secrets } from "./read_secrets.ts";
@@ -116,7 +116,7 @@ export class ServerConnection {
     if (settings.protocol === 3) this.#changedKeys = new ChangedKeys();
     // `createClient` makes methods of hundreds of commands, which takes its time
     // and memory; all that is needed here is there without them.
-    this.#client = new RedisClient({
+    this.#client = new client.default({
       RESP: settings.protocol,
       ...(this.#changedKeys && { clientSideCache: this.#changedKeys }),
       ...(username === undefined ? {} : { username }),
