@@ -14,14 +14,16 @@
  */
 import { Connection, startRedis } from "../src/redis/mod.ts";
 import { type Contender, eventOf, fill, Peer } from "./peers/process.ts";
-import { Comparison, type Goal, report } from "./report.ts";
+import { Comparison, type Goal, report, type Row } from "./report.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 100_000);
 const ROUNDS = Number(Deno.args[1] ?? 4);
 /** After the first turn, which is fresh, and one until the compiler is through. */
 const WARM_TURNS = 6;
-/** Until memory shows whether it grows. */
-const LONG = 20;
+/** After so many turns memory shows whether it grows. */
+const LOOKS = [4, 20, 40];
+/** Those whose memory is looked at: ours, and those that do the least. */
+const LASTING: readonly Contender[] = ["ours", "script by hand", "bare client"];
 const QUEUE = "bench";
 const EVENT = eventOf(330);
 const CONTENDERS: readonly Contender[] = [
@@ -39,7 +41,6 @@ const CONTENDERS: readonly Contender[] = [
 
 /** What is asked for. */
 function goalsOf(contender: string, measure: string): readonly Goal[] {
-  if (measure.startsWith("memory")) return [{}];
   if (measure === "start() to the first message") {
     return [{
       to: "bare client",
@@ -99,21 +100,35 @@ for (let round = 0; round < ROUNDS; round++) {
   for (const contender of order) await measure(contender);
 }
 
-await using peer = await start("ours", MESSAGES);
-await peer.done();
-for (let turn = 2; turn <= LONG; turn++) {
-  await fill(redis, "ours", QUEUE, EVENT, MESSAGES);
+/** Looks at the memory of a consumer that works for long. */
+async function watchMemory(contender: Contender): Promise<Row[]> {
+  const looks: Row[] = [];
+  await using peer = await start(contender, MESSAGES);
   await peer.done();
-  if (turn === LONG / 5 || turn === LONG) {
-    const what = `memory after ${turn * MESSAGES / 1e6} million messages`;
-    comparison.add("ours", what, await peer.usage.memory(), "MiB");
+  for (let turn = 2; turn <= LOOKS.at(-1)!; turn++) {
+    await fill(redis, contender, QUEUE, EVENT, MESSAGES);
+    await peer.done();
+    if (!LOOKS.includes(turn)) continue;
+    const value = await peer.usage.memory();
+    const before = looks.at(-1)?.value;
+    looks.push({
+      what: `${contender}: memory after ${
+        turn * MESSAGES / 1e6
+      } million messages`,
+      value,
+      unit: "MiB",
+      ...(before !== undefined && {
+        ratio: {
+          to: "the same, earlier",
+          value: value / before,
+          ...(contender === "ours" && { must: "≤ 1.1" }),
+        },
+      }),
+    });
   }
+  return looks;
 }
+
 const rows = comparison.rows(goalsOf);
-const [early, late] = rows.slice(-2);
-late!.ratio = {
-  to: "the same, earlier",
-  value: late!.value / early!.value,
-  must: "≤ 1.1",
-};
+for (const contender of LASTING) rows.push(...await watchMemory(contender));
 await report("redis", rows, { redis: redis.version });
