@@ -2,7 +2,7 @@ import { nextTurn } from "../waiting.ts";
 import { Burial } from "./burial.ts";
 import { type BatchFailure, Consumer, TakenBatch } from "./consumer.ts";
 import { type BatchIdentities, identify } from "./history.ts";
-import { explainWrongType } from "./queue_keys.ts";
+import { nameQueue } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
 
@@ -34,7 +34,7 @@ export class AtMostOnce extends Consumer {
     try {
       await control.command(["LLEN", queue]);
     } catch (error) {
-      throw explainWrongType(error, queue);
+      throw nameQueue(error, queue);
     }
   }
 

@@ -10,6 +10,7 @@ import { QueueWatch } from "./queue_watch.ts";
 import type { MissedMessage, NamedSubscribers } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
+import { nameQueue } from "./queue_keys.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -546,13 +547,12 @@ export abstract class Consumer {
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
-    if (!isLost) {
-      this.#trouble ??= Trouble.with(`"${queue}"`, logger);
-      this.#trouble.onFailure(this, error as Error);
-    }
     if (isLost) await blocking.ready(signal).catch(() => {});
-    const pause = isLost && failures === 0 ? 0 : backoff(failures);
-    await sleep(pause, { signal });
+    else {
+      this.#trouble ??= Trouble.with(`"${queue}"`, logger);
+      this.#trouble.onFailure(this, nameQueue(error, queue) as Error);
+    }
+    await sleep(isLost && failures === 0 ? 0 : backoff(failures), { signal });
   }
 
   /** Begins or ceases to take messages; resolves when no command blocks that should not. */

@@ -1,4 +1,4 @@
-import { RedisError, restate } from "./redis_error.ts";
+import { isLoss, RedisError, restate } from "./redis_error.ts";
 
 /** Platypush's queue. */
 export const DEFAULT_QUEUE = "platypush/backend/redis";
@@ -157,12 +157,11 @@ function crc16(bytes: Uint8Array): number {
   return crc;
 }
 
-/** Turns the error of a key of another type into one that names the queue; any other error stays as it is. */
-export function explainWrongType(error: unknown, queue: string): unknown {
-  if (!(error instanceof RedisError) || error.code !== "wrong-type") {
-    return error;
-  }
+/** Says in an error that a queue was to be read; that a connection was lost stays as it is. */
+export function nameQueue(error: unknown, queue: string): unknown {
+  if (!(error instanceof RedisError) || isLoss(error)) return error;
   const attempted = `read "${queue}"`;
+  if (error.code !== "wrong-type") return restate(error, { attempted });
   const advice = "use another queue or remove the key";
   const { subject = queue } = error;
   return subject !== queue

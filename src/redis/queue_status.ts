@@ -6,7 +6,7 @@ import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { parsePause, type QueuePause } from "./queue_watch.ts";
-import { DEFAULT_QUEUE, explainWrongType, QueueKeys } from "./queue_keys.ts";
+import { DEFAULT_QUEUE, nameQueue, QueueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineMove } from "./script.ts";
 
@@ -311,7 +311,7 @@ export async function readQueueStatus(
       ...found === undefined ? [] : inWords(found),
     ],
   ).catch((error) => {
-    throw explainWrongType(error, queue);
+    throw nameQueue(error, queue);
   });
   const consumers = listed
     // Those that have left stay on the list for a while.

@@ -1,7 +1,7 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
-import { explainWrongType, QueueKeys } from "./queue_keys.ts";
+import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 
@@ -227,7 +227,7 @@ return names
         options.subscribers.learn(names[at]!);
       }
     } catch (error) {
-      throw explainWrongType(error, queue);
+      throw nameQueue(error, queue);
     }
   }
 
@@ -278,7 +278,7 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
    * @throws {RedisError} It is over (`taken`), or the server does not tell.
    */
   async inspect(options: ConsumerOptions): Promise<readonly number[]> {
-    const { control, heartbeat, subscribers } = options;
+    const { control, queue, heartbeat, subscribers } = options;
     const { keys, name } = this;
     const [numbers, others, names] = await control.script<
       [string[], string[], string[]]
@@ -296,7 +296,9 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
         isReply: (reply) =>
           Array.isArray(reply) && reply.length === 3 && reply.every(isTexts),
       },
-    );
+    ).catch((error) => {
+      throw nameQueue(error, queue);
+    });
     subscribers.learn(names);
     for (let at = 0; at < others.length; at += 2) {
       heartbeat.watch(others[at]!, others[at + 1]!);
