@@ -291,8 +291,8 @@ export class HeldBatch extends TakenBatch {
 -- or
 --   'back', its index, its history
 -- then for each one that a named subscriber has missed
---   'miss', its index, the subscriber, the number of the key of its list, the time
---   and its history
+--   'miss', its index, the subscriber, the number of the key of its list, its
+--   history
 -- and, where there is such a one, what these lists may take:
 --   'room', see makeMissedRoom, and for how many seconds a list is kept
 -- Returns first what makeRoom does, 0 where nothing was buried, or -1 where the
@@ -339,9 +339,9 @@ while position <= #ARGV do
     kept[#kept + 1] = #kept .. ':' .. history
     position = position + 3
   elseif ARGV[position] == 'miss' then
-    local index, name, key, head = unpack(ARGV, position + 1, position + 4)
+    local index, name, key, history = unpack(ARGV, position + 1, position + 4)
     local list = KEYS[tonumber(key)]
-    add({'LTRIM', list, 0, -2}, 'RPUSH', list, head .. ' ' .. payload(index))
+    add({'LTRIM', list, 0, -2}, 'RPUSH', list, missedNow(history, payload(index)))
     -- Somebody may have removed it from the hash.
     if not redis.call('HGET', KEYS[7], name) then
       add({'HDEL', KEYS[7], name},
@@ -441,14 +441,13 @@ return {made, lost}
   ): readonly string[] {
     const before = this.#history(index);
     const history = { ...before, deliveries: before.deliveries + 1, retry };
-    const { timestamp = Date.now() / 1000 } = before.identity;
     const key = names.indexOf(subscriber) + FIRST_LIST;
     return [
       "miss",
       String(index),
       subscriber,
       String(key),
-      `${timestamp} ${formatHistory(history)}`,
+      formatHistory(history),
     ];
   }
 }

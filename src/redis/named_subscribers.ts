@@ -38,9 +38,15 @@ export interface MissedMessage {
  * @see {@link NamedSubscribers.limits} for what it is given.
  */
 export const KEEP_MISSED = `
--- An element is the time in seconds, the history and the message, with blanks
--- between them. Returns what makeRoom does.
-local function makeMissedRoom(list, maxCount, maxBytes, oldest)
+-- An element is the time by the server's clock in seconds, since those of the
+-- consumers may differ, the history and the message, with blanks between them.
+local function missedNow(history, payload)
+  return redis.call('TIME')[1] .. ' ' .. history .. ' ' .. payload
+end
+
+-- Returns what makeRoom does.
+local function makeMissedRoom(list, maxCount, maxBytes, maxAge)
+  local oldest = redis.call('TIME')[1] - maxAge
   return makeRoom(list, maxCount, maxBytes, oldest, '^([%d.]+) ')
 end
 `;
@@ -90,15 +96,14 @@ export class NamedSubscribers {
   }
 
   /**
-   * The number of messages, the bytes, and the time before which one is too old,
-   * for `makeMissedRoom`; and for how many seconds a list is kept that nobody comes
+   * The number of messages, the bytes, and for how many seconds one waits, for
+   * `makeMissedRoom`; and for how many seconds a list is kept that nobody comes
    * for.
    */
   get limits(): readonly string[] {
     const { maxMissed, maxMissedBytes, missedAge } = this.#options;
-    const oldest = Math.max(0, Date.now() / 1000 - missedAge);
-    const expiry = Math.ceil(2 * Math.min(missedAge, LONGEST_EXPIRY));
-    return [maxMissed, maxMissedBytes, oldest, expiry].map(String);
+    const age = Math.min(missedAge, LONGEST_EXPIRY);
+    return [maxMissed, maxMissedBytes, age, Math.ceil(2 * age)].map(String);
   }
 
   /** Names the key of the list with what a subscriber has missed. */

@@ -322,3 +322,35 @@ Deno.test("RedisBackend gives a named subscriber at once what it has missed in a
   await until(() => seen.length === 1);
   assert.deepEqual(seen, [1]);
 });
+
+Deno.test("RedisBackend keeps what a named subscriber has missed although the clocks of those who put it aside differ by days", async () => {
+  await using server = await TestServer.start();
+  const now = Date.now;
+  using _clock = { [Symbol.dispose]: () => void (Date.now = now) };
+  const seen: number[] = [];
+  {
+    const { listener } = open(server);
+    await using _ = listener;
+    {
+      await using _lights = named(listener, "lights", () => {});
+      await listener.backend.start();
+      await until(async () =>
+        await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+      );
+    }
+    for (const days of [-2, 2]) {
+      Date.now = () => now() + days * 86_400_000;
+      await server.run("RPUSH", QUEUE, message(days));
+      await until(async () => await server.run("EXISTS", QUEUE) === 0);
+      await until(async () => await server.run<number>("LLEN", MISSED) >= 1);
+    }
+    Date.now = now;
+  }
+  assert.equal(await server.run("LLEN", MISSED), 2);
+  const { listener } = open(server);
+  await using _ = listener;
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await listener.backend.start();
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen, [-2, 2]);
+});
