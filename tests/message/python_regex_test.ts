@@ -274,7 +274,7 @@ Deno.test("what a text has to contain is drawn from the pattern", () => {
 
 const refused: [string, RegExp][] = [
   ["(?L)a", /the flag L/],
-  ["(?<x>a)", /\(\?P<name>…\)/],
+  ["(?<x>a)", /\(\?P<name>\.\.\.\)/],
   [raw`[\Z]`, /the unknown escape \\Z/],
   [raw`\N{DASH}`, /a character's name; write its number/],
   [raw`\q`, /the unknown escape \\q/],
