@@ -450,7 +450,14 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (failure !== undefined) {
       this.#most = 1;
       if (isLoss(failure)) throw failure;
-      if (payloads.length === 0 && !this.#lacksMemory) throw failure;
+      if (payloads.length === 0 && !this.#lacksMemory) {
+        if (failure.code !== "reply") {
+          // Nothing was moved, and nothing comes late. A script could not say so
+          // where a slot of a cluster is half moved.
+          await session.forget(number, this.options).catch(() => {});
+        }
+        throw failure;
+      }
     }
     if (known.status === "rejected") throw known.reason;
     // This look is what the server tells changes of.
