@@ -32,7 +32,8 @@ async function popBare(
   {
     timeout = "1",
     isAhead = false,
-    take = (payloads: readonly Uint8Array[]): void => payloads.forEach(handle),
+    take = (payloads: readonly Uint8Array[]): void | Promise<void> =>
+      payloads.forEach(handle),
   } = {},
 ): Promise<void> {
   const client = createClient({ socket: { path, tls: false } });
@@ -46,7 +47,7 @@ async function popBare(
     for (let next = pop();;) {
       const reply = await next;
       if (isAhead) next = pop();
-      take(reply?.[1] ?? []);
+      await take(reply?.[1] ?? []);
       if (!isAhead) next = pop();
     }
   })();
@@ -209,6 +210,44 @@ async function popForWorkers(file: string): Promise<void> {
   await listenInWorkers(60, file);
 }
 
+/** The bare client, which hands bytes on to a worker: the least that a handler there costs. */
+async function shareByHand(): Promise<void> {
+  const boxes = [0, 1].map(() => new SharedArrayBuffer(2 ** 21));
+  const url = new URL("hand_worker.ts", import.meta.url);
+  const worker = new Worker(url, { type: "module" });
+  await new Promise((resolve) => {
+    worker.onmessage = resolve;
+    worker.postMessage(boxes);
+  });
+  let turn = 0;
+  await popBare({
+    isAhead: true,
+    take: async (payloads) => {
+      if (payloads.length === 0) return;
+      await write(boxes[turn++ % boxes.length]!, payloads);
+    },
+  });
+}
+
+/** Writes a batch for `hand_worker.ts`, when the one before it was read. */
+async function write(
+  box: SharedArrayBuffer,
+  payloads: readonly Uint8Array[],
+): Promise<void> {
+  const words = new Int32Array(box);
+  for (let count; (count = Atomics.load(words, 0)) !== 0;) {
+    await Atomics.waitAsync(words, 0, count).value;
+  }
+  let at = 4 * (1 + payloads.length);
+  for (const [i, payload] of payloads.entries()) {
+    words[1 + i] = payload.length;
+    new Uint8Array(box).set(payload, at);
+    at += payload.length;
+  }
+  Atomics.store(words, 0, payloads.length);
+  Atomics.notify(words, 0);
+}
+
 /** What each contender does; it resolves when that takes messages. */
 const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   "ours": () => startOurs(),
@@ -255,6 +294,7 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   "bare client, 60 workers": () => popForWorkers("bare_listener.ts"),
   "bare client with node: imports, 60 workers": () =>
     popForWorkers("bare_listener.ts?node"),
+  "shared memory by hand": shareByHand,
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "streams by hand": readStream,

@@ -22,6 +22,7 @@ export type Contender =
   | "bare client with node: imports, 60 workers"
   | "LMOVE by hand"
   | "script by hand"
+  | "shared memory by hand"
   | "streams by hand"
   | "BullMQ"
   | "bee-queue"

@@ -1,0 +1,40 @@
+/**
+ * A worker of `consumer.ts` that reads messages from memory that it shares with
+ * the thread that has the connection: from one piece after the other, each for a
+ * batch.
+ *
+ * ```text
+ * word 0    messages in it; 0 once they were read
+ *      1    bytes of message 1, of message 2, …
+ *           message 1, message 2, …
+ * ```
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { countOne } from "./count.ts";
+
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<SharedArrayBuffer[]>) => void;
+  postMessage(message: unknown): void;
+};
+
+scope.onmessage = async ({ data: boxes }) => {
+  scope.postMessage("listening");
+  for (let turn = 0;; turn++) {
+    const box = boxes[turn % boxes.length]!;
+    const words = new Int32Array(box);
+    while (Atomics.load(words, 0) === 0) {
+      await Atomics.waitAsync(words, 0, 0).value;
+    }
+    let at = 4 * (1 + words[0]!);
+    const texts = [...words.subarray(1, 1 + words[0]!)].map((length) => {
+      const bytes = new Uint8Array(box, at, length).slice();
+      at += length;
+      return Buffer.from(bytes.buffer).toString("latin1");
+    });
+    Atomics.store(words, 0, 0);
+    Atomics.notify(words, 0);
+    for (const text of texts) countOne(JSON.parse(text).args.sent);
+  }
+};
