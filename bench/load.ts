@@ -52,8 +52,11 @@ const SIZES = {
   "64 KiB": 2 ** 16,
   "1 MiB": 2 ** 20,
 };
-/** So many bytes of messages are pushed in one go. */
-const TURN_BYTES = 2 ** 24;
+/**
+ * So many bytes of messages of a size are pushed in one go: of large ones more, or
+ * what is done once at the beginning of a flood would count with each.
+ */
+const turnBytes = (size: number): number => size < 2 ** 16 ? 2 ** 24 : 2 ** 26;
 const BATCH_BYTES = 2 ** 20;
 /** Until the last acknowledgement has come, which may wait a little, in seconds. */
 const ACKNOWLEDGED = 0.05;
@@ -226,7 +229,7 @@ for (const [name, inTheAir] of Object.entries(LOOPS)) {
   );
 }
 for (const [name, size] of Object.entries(SIZES)) {
-  const count = Math.floor(TURN_BYTES / size);
+  const count = Math.floor(turnBytes(size) / size);
   const batch = Math.min(512, BATCH_BYTES / size);
   const text = eventOf(size);
   await takeTurns(
