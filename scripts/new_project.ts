@@ -22,6 +22,7 @@ const PROJECTS: Readonly<Record<string, Record<string, unknown>>> = {
   "all that is strict": {
     exactOptionalPropertyTypes: true,
     declaration: true,
+    erasableSyntaxOnly: true,
     isolatedDeclarations: true,
     noImplicitOverride: true,
     noImplicitReturns: true,

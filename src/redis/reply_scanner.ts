@@ -12,14 +12,14 @@ const MAX_BYTES = 513 * 2 ** 20;
 const MAX_FIRST_BYTES = 2 ** 20;
 
 /** Names what the next byte belongs to. */
-const enum At {
-  Type,
-  Line,
-  Length,
-  LineFeed,
-  Text,
-  TextEnd,
-}
+const At = {
+  Type: 0,
+  Line: 1,
+  Length: 2,
+  LineFeed: 3,
+  Text: 4,
+  TextEnd: 5,
+} as const;
 
 /** The kinds of what a server sends, in RESP 2 and 3, by their first byte. */
 const LINES = codes("+-:,(#_");
@@ -64,7 +64,7 @@ export class ProtocolError extends Error {
  */
 export class ReplyScanner {
   #maxBytes = MAX_FIRST_BYTES;
-  #at = At.Type;
+  #at: (typeof At)[keyof typeof At] = At.Type;
   #type = 0;
   #isNegative = false;
   /** The length that is announced, as far as it is read; then what is left of it. */
