@@ -33,7 +33,7 @@ const CONTENDERS: readonly Contender[] = [
 ];
 const NO_PLAIN = "ours, plain: false";
 const WORKER = "ours, handler in a worker";
-const WORKER_BY_HAND = "shared memory by hand";
+const BARE_WORKER = "bare client, handler in a worker";
 /** The faster one is first, so that a hundred a second meet a process as at home: one that has handled thousands. */
 const RATES = { "1,000/s": 1000, "100/s": 100 };
 /** So many messages are a turn at a rate. */
@@ -74,7 +74,7 @@ function goalsOf(contender: string, measure: string): Goal | readonly Goal[] {
   if (contender === WORKER) {
     return { to: "ours", ...(what === "rate" && { ratio: "≥ 0.87" }) };
   }
-  if (contender === WORKER_BY_HAND) return { to: "ours" };
+  if (contender === BARE_WORKER) return { to: "bare client" };
   const beside: Goal = { to: "bare client" };
   const isLarge = load !== "330 bytes";
   if (contender !== "ours" || !isLarge || what !== "Redis") return beside;
@@ -233,7 +233,7 @@ for (const [name, size] of Object.entries(SIZES)) {
   const batch = Math.min(512, BATCH_BYTES / size);
   const text = eventOf(size);
   await takeTurns(
-    [...CONTENDERS, WORKER, WORKER_BY_HAND],
+    [...CONTENDERS, WORKER, BARE_WORKER],
     name,
     { count, batch },
     async (contender, queue, peer) => {

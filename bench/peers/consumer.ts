@@ -238,9 +238,12 @@ async function write(
   for (let count; (count = Atomics.load(words, 0)) !== 0;) {
     await Atomics.waitAsync(words, 0, count).value;
   }
-  let at = 4 * (1 + payloads.length);
+  let at = 4 * (1 + 2 * payloads.length);
   for (const [i, payload] of payloads.entries()) {
-    words[1 + i] = payload.length;
+    // As far from a multiple of 8 as before, bytes are copied ten times faster.
+    at += (payload.byteOffset - at) & 7;
+    words[1 + 2 * i] = at;
+    words[2 + 2 * i] = payload.length;
     new Uint8Array(box).set(payload, at);
     at += payload.length;
   }
@@ -294,7 +297,7 @@ const ways: Record<Exclude<Contender, "redis-py">, () => Promise<void>> = {
   "bare client, 60 workers": () => popForWorkers("bare_listener.ts"),
   "bare client with node: imports, 60 workers": () =>
     popForWorkers("bare_listener.ts?node"),
-  "shared memory by hand": shareByHand,
+  "bare client, handler in a worker": shareByHand,
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "streams by hand": readStream,

@@ -5,7 +5,7 @@
  *
  * ```text
  * word 0    messages in it; 0 once they were read
- *      1    bytes of message 1, of message 2, …
+ *      1    place and bytes of message 1, of message 2, …
  *           message 1, message 2, …
  * ```
  *
@@ -27,11 +27,9 @@ scope.onmessage = async ({ data: boxes }) => {
     while (Atomics.load(words, 0) === 0) {
       await Atomics.waitAsync(words, 0, 0).value;
     }
-    let at = 4 * (1 + words[0]!);
-    const texts = [...words.subarray(1, 1 + words[0]!)].map((length) => {
-      const bytes = new Uint8Array(box, at, length).slice();
-      at += length;
-      return Buffer.from(bytes.buffer).toString("latin1");
+    const texts = Array.from({ length: words[0]! }, (_, i) => {
+      const [at, length] = words.subarray(1 + 2 * i);
+      return Buffer.from(box, at, length).toString("latin1");
     });
     Atomics.store(words, 0, 0);
     Atomics.notify(words, 0);
