@@ -37,9 +37,12 @@ export function isInterruption(
 export const ExitCode = {
   /** Done. */
   Done: 0,
-  /** The answer is no: an error in a response, nothing found in time, not done in time. */
+  /**
+   * The answer is no: an error in a response, nothing found in time, not done in
+   * time; or the output cannot be written.
+   */
   No: 1,
-  /** Used wrongly: an unknown option, a missing argument or permission. */
+  /** Used wrongly: an unknown option, a missing argument or permission, an unreadable input. */
   Usage: 2,
   /** No connection to Redis. */
   NoConnection: 3,
