@@ -4,6 +4,7 @@ import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import type { ValueParser } from "@optique/core/valueparser";
 import { COUNT, PORT, TIME_LIMIT } from "../kinds.ts";
+import { MAX_DEPTH } from "../message/json_value.ts";
 import { type Kind, readAs, type Row } from "../options.ts";
 import { UsageError } from "./program.ts";
 
@@ -143,7 +144,9 @@ export function readPair(
     value = JSON.parse(text, withAllDigits);
   } catch (error) {
     if (error instanceof SyntaxError) return [name, text];
-    throw new UsageError(`${name}: the value is nested too deep`);
+    throw new UsageError(
+      `${name}: the value is nested too deep, a message has at most ${MAX_DEPTH} levels`,
+    );
   }
   const twice = keyGivenTwice(text);
   if (twice !== undefined) {

@@ -353,7 +353,7 @@ const TEXTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   MULTIPLE_ANCHORS: "a value can only have one anchor",
   MULTIPLE_DOCS: "a file can only have one document, without `---` inside",
   MULTIPLE_TAGS: "a value can only have one tag",
-  RESOURCE_EXHAUSTION: "it is nested too deeply",
+  RESOURCE_EXHAUSTION: `it is nested too deeply: ${MAX_DEPTH} levels are read`,
   TAB_AS_INDENT: "it is indented by a tab, which has to be blanks",
   TAG_RESOLVE_FAILED: "this tag is not known, neither here nor to Platypush",
 };

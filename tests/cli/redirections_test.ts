@@ -94,7 +94,7 @@ Deno.test({
       {
         code: 2,
         stderr:
-          "error: `NAME=VALUE`: x: the value is nested too deep. See --help\n",
+          "error: `NAME=VALUE`: x: the value is nested too deep, a message has at most 200 levels. See --help\n",
       },
     );
   },
