@@ -527,7 +527,7 @@ function receiveAll(
   const now = Date.now() / 1000;
   const all: (Message | Failure)[] = [];
   const messages = buildAll(inputs, options);
-  // Until it is compiled, entries() would cost as much as to build a message.
+  // By index, for the reason that `buildAll()` tells.
   for (let index = 0; index < messages.length; index++) {
     const built = messages[index]!;
     if (built instanceof Error) {

@@ -109,7 +109,7 @@ export class HookSubscription implements Subscription {
  */
 export class QueuedMessage<Task = unknown> {
   readonly message: Message;
-  /** Names it to whoever waits. */
+  /** Given back to whoever waits, with the call. */
   task: Task | undefined = undefined;
   /** Called when it was handled. */
   onHandled: ((task: Task) => void) | undefined = undefined;

@@ -225,8 +225,8 @@ let joined: Buffer = Buffer.alloc(0);
 const joinedDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * So many are read together at most: with their texts in a string that V8 need not
- * make room for apart from all others.
+ * So many are read together at most. So the joined string stays small: V8 puts a
+ * large one into memory of its own, each time anew.
  */
 const TOGETHER = 128;
 
