@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
 import { PAGES, withTables } from "../../scripts/options.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -34,6 +35,16 @@ async function exists(url: URL): Promise<boolean> {
   return await Deno.stat(url).then(() => true, () => false);
 }
 
+/** Tells whether a file of this package is published, by the lists of `deno.json`. */
+function isPublished(path: string): boolean {
+  const { include, exclude } = config.publish;
+  const isIn = (list: string[]): boolean =>
+    list.some((entry) =>
+      entry.endsWith("/") ? path.startsWith(entry) : path === entry
+    );
+  return isIn(include) && !isIn(exclude);
+}
+
 /** Text without code blocks, line ends and the padding of tables. */
 function prose(page: string): string {
   return page.replace(/^```[\s\S]*?^```/gm, "").replace(/\s+/g, " ");
@@ -61,6 +72,23 @@ Deno.test("The links of the guides lead somewhere", async () => {
       assert.ok(anchors.includes(hash), `${name} links to ${target}`);
     }
   }
+});
+
+Deno.test("What the published guides link to is published", async () => {
+  const { include, exclude } = config.publish;
+  for (const entry of [...include, ...exclude]) {
+    assert.match(entry, /^[\w./-]+$/, "only files and folders are known here");
+  }
+  const published = [...await pages()].filter(([name]) => isPublished(name));
+  for (const [name, page] of published) {
+    for (const [, target] of prose(page).matchAll(/\]\(([^)]+)\)/g)) {
+      if (/^https?:/.test(target!)) continue;
+      const { pathname } = new URL(target!, new URL(name, ROOT));
+      const path = pathname.slice(ROOT.pathname.length);
+      assert.ok(isPublished(path), `${name} links to ${target}`);
+    }
+  }
+  assert.ok(published.length >= 20, `only ${published.length} are published`);
 });
 
 Deno.test("The tests that the guides name are there", async () => {
