@@ -393,6 +393,7 @@ export class Subscriber {
     const now = performance.now();
     let first = Infinity;
     for (const task of begun) {
+      if (!task.isOpen) continue;
       task.deadline = now + task.timeout * 1000;
       first = Math.min(first, task.deadline);
     }
