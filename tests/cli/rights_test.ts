@@ -56,19 +56,21 @@ async function run(
   args: readonly string[],
 ): Promise<{ code: number; said: string }> {
   const { write } = Deno.stdout;
-  const { error } = console;
-  const said: unknown[] = [];
+  const { writeSync } = Deno.stderr;
+  const decoder = new TextDecoder();
+  let said = "";
   Deno.exitCode = 0;
   Deno.stdout.write = (bytes) => Promise.resolve(bytes.length);
-  // deno-lint-ignore no-console -- this is where a program tells its user
-  console.error = (...what) => void said.push(...what);
+  Deno.stderr.writeSync = (bytes) => {
+    said += decoder.decode(bytes);
+    return bytes.length;
+  };
   try {
     await main(args);
-    return { code: Deno.exitCode, said: said.join("\n") };
+    return { code: Deno.exitCode, said: said.trimEnd() };
   } finally {
     Object.assign(Deno.stdout, { write });
-    // deno-lint-ignore no-console -- it is as it was
-    console.error = error;
+    Object.assign(Deno.stderr, { writeSync });
     Deno.exitCode = 0;
   }
 }
