@@ -1,4 +1,4 @@
-import { Buffer } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { fstatSync } from "node:fs";
 import { ExitCode, UsageError } from "./program.ts";
 import { object } from "@optique/core/constructs";
@@ -417,27 +417,26 @@ const LINE_FEED = 10;
  * @param bytes Whole lines.
  * @returns The lines, and whether these are all.
  */
-function decodeLines(
+export function decodeLines(
   bytes: Uint8Array,
 ): { lines: string[]; isWhole: boolean } {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  const lines: string[] = [];
-  try {
-    lines.push(...decoder.decode(bytes).split("\n"));
-    // Behind the last line feed there is nothing.
-    if (lines.at(-1) === "") lines.pop();
-    return { lines, isWhole: true };
-  } catch {
-    for (let at = 0;;) {
-      const end = bytes.indexOf(LINE_FEED, at) + 1 || bytes.length;
-      try {
-        lines.push(decoder.decode(bytes.subarray(at, end)).trimEnd());
-      } catch {
-        return { lines, isWhole: false };
-      }
-      at = end;
-    }
+  const isWhole = isUtf8(bytes);
+  const sound = isWhole ? bytes : bytes.subarray(0, findUnsound(bytes));
+  const lines = new TextDecoder().decode(sound).split("\n");
+  // Behind the last line feed there is nothing.
+  if (lines.at(-1) === "") lines.pop();
+  return { lines, isWhole };
+}
+
+/** Finds where the first line begins that is not encoded in UTF-8. */
+function findUnsound(bytes: Uint8Array): number {
+  let at = 0;
+  while (at < bytes.length) {
+    const end = bytes.indexOf(LINE_FEED, at) + 1 || bytes.length;
+    if (!isUtf8(bytes.subarray(at, end))) break;
+    at = end;
   }
+  return at;
 }
 
 const STDIN = 0;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { decodeLines } from "../../src/cli/send.ts";
 import { TestServer } from "../servers.ts";
 import { at, queued } from "./helpers.ts";
 
@@ -82,6 +83,22 @@ Deno.test({
     );
     assert.deepEqual(types, ["custom.é", "custom.B"]);
   },
+});
+
+Deno.test("decodeLines gives any number of lines, up to one that is not UTF-8", () => {
+  const text = "é\n".repeat(200_000);
+  const whole = new TextEncoder().encode(text);
+  const { lines, isWhole } = decodeLines(whole);
+  assert.deepEqual([lines.length, lines.at(-1), isWhole], [200_000, "é", true]);
+  const bytes = Uint8Array.of(65, 10, 10, 66, 10, 0xff, 10, 67);
+  assert.deepEqual(decodeLines(bytes), {
+    lines: ["A", "", "B"],
+    isWhole: false,
+  });
+  assert.deepEqual(decodeLines(Uint8Array.of(65)), {
+    lines: ["A"],
+    isWhole: true,
+  });
 });
 
 Deno.test({
