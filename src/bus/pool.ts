@@ -8,8 +8,15 @@ import { BusError } from "./errors.ts";
 /** Pauses before a worker that has ended starts again, in seconds: they grow. */
 const PAUSES = { first: 0.25, longest: 30 };
 
-/** After so many seconds without a bus, something is said of a worker. */
-const SLOW_START = 10;
+/** The pauses before something is said again that nobody has heard, in seconds: they grow. */
+const REPEATS = { first: 0.1, longest: 1 };
+
+/**
+ * After so many seconds, something is said of the workers without a bus: on a small
+ * computer, many that start together take half of that.
+ */
+const SLOW_START = 60;
+
 /** Tells that modules, which were all found, do not fit together, in V8's words. */
 const MISFIT = /^Uncaught SyntaxError: The requested module '/;
 
@@ -125,6 +132,8 @@ export class Pool implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #failed = Promise.withResolvers<never>();
   readonly #firstReady: Promise<unknown>;
+  /** The workers that have not opened a bus yet, not once. */
+  readonly #starting = new Set<string>();
   readonly #runs: Promise<void>[];
   #restarts = 0;
   #unsaid = 0;
@@ -150,9 +159,15 @@ export class Pool implements AsyncDisposable {
       () => Promise.withResolvers<void>(),
     );
     this.#firstReady = Promise.all(firsts.map(({ promise }) => promise));
-    this.#runs = firsts.map(({ resolve }, i) =>
-      this.#run(`${given.name} ${i + 1}`, resolve)
-    );
+    this.#runs = firsts.map(({ resolve }, i) => {
+      const name = `${given.name} ${i + 1}`;
+      this.#starting.add(name);
+      return this.#run(name, () => {
+        this.#starting.delete(name);
+        resolve();
+      });
+    });
+    this.#watchStart();
     const { signal } = given;
     const watch = whenAborted(signal, () => this.close());
     whenAborted(this.#stopping.signal, () => watch[Symbol.dispose]());
@@ -217,7 +232,7 @@ export class Pool implements AsyncDisposable {
     const ended = Promise.withResolvers<
       { reason: string; isUnloadable: boolean }
     >();
-    const ready = Promise.withResolvers<void>();
+    const ready = new AbortController();
     const stopped = Promise.withResolvers<void>();
     const worker = new Worker(this.#url, {
       type: "module",
@@ -241,15 +256,20 @@ export class Pool implements AsyncDisposable {
       if (event.data[MARK] === "stopped") stopped.resolve();
       if (event.data[MARK] !== "ready") return;
       this.#wasLoaded = true;
-      ready.resolve();
+      ready.abort();
       onReady();
       held(lock, over.signal).then(() =>
         ended.resolve({ reason: "it has closed itself", isUnloadable: false })
       );
     });
-    const tell = (what: "hello" | "stop"): void =>
-      worker.postMessage({ [MARK]: what, lock });
-    tell("hello");
+    // Before a worker has opened its first bus, nobody there listens.
+    const tell = (what: "hello" | "stop", ...ends: AbortSignal[]): void => {
+      repeat(
+        () => worker.postMessage({ [MARK]: what, lock }),
+        AbortSignal.any([over.signal, ...ends]),
+      );
+    };
+    tell("hello", ready.signal, signal);
     const stop = (): void => {
       tell("stop");
       settledWithin(stopped.promise, stopTimeout).then(() =>
@@ -257,7 +277,6 @@ export class Pool implements AsyncDisposable {
       );
     };
     using _end = whenAborted(signal, stop);
-    this.#watchStart(name, ready.promise, over.signal);
     try {
       return await ended.promise;
     } finally {
@@ -268,20 +287,20 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Says so when a worker opens no bus: Deno tells nobody that one has closed
-   * itself, or stands still.
+   * Says so, once, when there are workers that open no bus: Deno tells nobody that
+   * one has closed itself, or stands still.
    */
-  async #watchStart(
-    name: string,
-    ready: Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (await settledWithin(ready, SLOW_START, { signal, daemon: true })) {
-      return;
-    }
-    if (signal.aborted || this.#stopping.signal.aborted) return;
+  async #watchStart(): Promise<void> {
+    const { signal } = this.#stopping;
+    const isReady = await settledWithin(this.#firstReady, SLOW_START, {
+      signal,
+      daemon: true,
+    });
+    if (isReady || signal.aborted) return;
+    const late = `${this.#starting.size} of ${amount(this.size, "worker")}`;
+    const have = this.#starting.size === 1 ? "has" : "have";
     this.#logger.warn(
-      `The worker "${name}" has opened no Bus within ${SLOW_START} s: it still loads, stands still, has closed itself, or opens none. It is not started again; look at what ${this.#url} does first.`,
+      `${late} ${have} opened no Bus yet, ${SLOW_START} s after the start: still loading, standing still, closed by itself, or without one. One that throws is started again, one that has closed itself before its first Bus is not, since nobody is told of that; look at what ${this.#url} does first.`,
     );
   }
 
@@ -326,6 +345,8 @@ interface Pooled {
 }
 
 const pooled = new Set<Pooled>();
+/** Holds what the pool has said here: it says each thing until it is answered. */
+const heard = new Set<unknown>();
 let listens = false;
 
 /**
@@ -348,6 +369,8 @@ async function answer(event: Event): Promise<void> {
   const { data } = event as MessageEvent<unknown>;
   if (!isPoolMessage(data)) return;
   event.stopImmediatePropagation();
+  if (heard.has(data[MARK])) return;
+  heard.add(data[MARK]);
   const scope = globalThis as unknown as {
     postMessage(message: PoolMessage): void;
     close(): void;
@@ -361,6 +384,14 @@ async function answer(event: Event): Promise<void> {
   } else {
     await Promise.all([...pooled].map((bus) => bus.close()));
     scope.postMessage({ [MARK]: "stopped" });
+  }
+}
+
+/** Says something, and says it again until a signal. */
+async function repeat(say: () => void, end: AbortSignal): Promise<void> {
+  for (let attempt = 0; !end.aborted; attempt++) {
+    say();
+    await sleep(backoff(attempt, REPEATS), { signal: end, daemon: true });
   }
 }
 

@@ -123,19 +123,78 @@ Deno.test("pool tells at once of a name that a module does not export", async ()
   assert.equal(logger.lines.length, 1);
 });
 
-Deno.test("pool says which worker opens no bus, as one that closes itself at once", async () => {
+Deno.test("pool waits for a worker that opens its Bus late, and starts it again as any other", async () => {
   const logger = new LineLogger();
-  await using _workers = pool("data:application/javascript,self.close()", {
-    ...options(logger),
-    size: 1,
-    stopTimeout: 0.1,
-  });
-  await until(() => logger.lines.length > 0);
+  await using bus = open();
+  const url = address("pool_worker.ts", bus);
+  url.searchParams.set("late", "hello");
+  await using workers = pool(url, options(logger));
+  await inTime(workers.ready(), "the pool");
+  assert.equal(bus.subscribers, 2);
+  const receipt = await bus.post([work("close")]);
+  assert.deepEqual(await inTime(receipt.handled, "the message"), []);
+  await until(() => workers.restarts === 1 && bus.subscribers === 2);
   assert.match(
-    logger.lines[0]!,
-    /^warn: The worker "test 1" has opened no Bus within 10 s: .*look at what data:/,
+    logger.lines.join("\n"),
+    /^error: The worker "test [12]" has ended: it has closed itself; it starts.*$/,
   );
 });
+
+Deno.test("pool stops a worker that opens its Bus only then", async () => {
+  await using bus = open();
+  const url = address("pool_worker.ts", bus);
+  url.searchParams.set("late", "stop");
+  const workers = pool(url, { size: 1, stopTimeout: 1e6 });
+  await inTime(workers.close(), "the end");
+});
+
+Deno.test("pool says once how many workers open no Bus, as those that close themselves at once", async () => {
+  const logger = new LineLogger();
+  await using bus = open();
+  const url = address("pool_worker.ts", bus);
+  url.searchParams.set("only", "test 1");
+  using minute = new Minute();
+  await using _workers = pool(url, {
+    ...options(logger),
+    size: 3,
+    stopTimeout: 0.1,
+  });
+  await until(async () => {
+    // The pool waits for the end of one that has a Bus.
+    const { pending } = await locks.query();
+    return pending.some(({ name }) => name.startsWith("platypush/pool#"));
+  });
+  minute.end();
+  await logger.line(
+    /^warn: 2 of 3 workers have opened no Bus yet, 60 s after .*look at what file:/,
+  );
+  assert.equal(logger.lines.length, 1);
+});
+
+const { locks } = navigator as unknown as {
+  locks: { query(): Promise<{ pending: { name: string }[] }> };
+};
+
+/** Lets the timers of a minute that are set meanwhile go off when a test says so. */
+class Minute implements Disposable {
+  readonly #setTimeout = globalThis.setTimeout;
+  readonly #due: (() => void)[] = [];
+
+  constructor() {
+    globalThis.setTimeout = ((call: () => void, delay?: number) => {
+      if (delay === 60_000) this.#due.push(call);
+      return this.#setTimeout(call, delay);
+    }) as typeof setTimeout;
+  }
+
+  end(): void {
+    for (const call of this.#due.splice(0)) call();
+  }
+
+  [Symbol.dispose](): void {
+    globalThis.setTimeout = this.#setTimeout;
+  }
+}
 
 Deno.test("pool stops when its signal is aborted", async () => {
   await using bus = open();
