@@ -37,7 +37,7 @@ import {
   WATCH_OPTIONS,
   type WatchOptions,
 } from "./bus_options.ts";
-import { BusError } from "./errors.ts";
+import { BusError, toError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
@@ -188,13 +188,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onListening: () => this.#inlet.onListening(),
       onFailure: (error, message) => {
         this.#failed++;
-        logger.error(
-          `A handler in "${label}" has failed with message ${message.id}: ${
-            whereabouts(error)
-          }.`,
+        this.#blame(
+          `A handler in "${label}" has failed with message ${message.id}`,
+          error,
         );
-        logger.debug(String(error.stack));
-        this.#report(error);
       },
       onDropped: (error) => this.#report(error),
       onSubscribers: () =>
@@ -799,7 +796,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const watch: WatchWindow = new WatchWindow({
       limit,
       condition: condition === undefined ? undefined : this.#read(condition),
-      onSkip,
+      onSkip: (count) => {
+        try {
+          onSkip?.(count);
+        } catch (thrown) {
+          const { label = defaultLabel() } = this.#options;
+          this.#blame(`\`onSkip\` in "${label}" has failed`, toError(thrown));
+        }
+      },
       onRoom: () => this.#exchange.onWatchRoom(),
       onEnd: () => registration(),
     });
@@ -875,6 +879,14 @@ export class Bus extends EventTarget implements AsyncDisposable {
   #checkOpen(what: string): void {
     if (this.#closing === undefined) return;
     throw new BusError(`Cannot ${what}: the bus "${this.name}" is closed`);
+  }
+
+  /** Says what has failed that the bus was given to call. */
+  #blame(what: string, error: Error): void {
+    const { logger = createLogger("bus") } = this.#options;
+    logger.error(`${what}: ${whereabouts(error)}.`);
+    logger.debug(String(error.stack));
+    this.#report(error);
   }
 
   #report(error: Error): void {

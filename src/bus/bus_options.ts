@@ -222,7 +222,8 @@ export interface WatchOptions {
   limit?: number;
   /**
    * Called with the number of messages that were skipped, right before the next
-   * one is shown. Whether they met the condition, nobody has looked.
+   * one is shown. Whether they met the condition, nobody has looked. When it
+   * throws, the log and the bus's `error` event tell, and the watch goes on.
    */
   onSkip?: (count: number) => void;
   /** Ends the watch when it is aborted. */

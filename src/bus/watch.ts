@@ -8,7 +8,7 @@ interface WatchSetup {
   /** Lets through only events that meet it. */
   readonly condition: CompiledCondition | undefined;
   /** Called with the number of messages that were skipped. */
-  readonly onSkip: ((count: number) => void) | undefined;
+  readonly onSkip: (count: number) => void;
   /** Called when there is room again, or it has ended. */
   readonly onRoom: () => void;
   /** Called once when it has ended. */
@@ -146,6 +146,6 @@ export class WatchWindow implements Watch {
 
   #tell(count: number): void {
     this.#skipped += count;
-    this.#setup.onSkip?.(count);
+    this.#setup.onSkip(count);
   }
 }

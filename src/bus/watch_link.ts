@@ -135,14 +135,7 @@ export class WatchingLink {
       [RingState.Offered],
       RingState.Attached,
     );
-    if (isAttached) {
-      this.#read(onFrame).then(() => onOver(), (error) => {
-        this.leave();
-        onOver(
-          new DroppedError(`A link has brought what is no frame: ${error}`),
-        );
-      });
-    }
+    if (isAttached) this.#read(onFrame).then(onOver);
     return isAttached;
   }
 
@@ -159,14 +152,26 @@ export class WatchingLink {
     );
   }
 
-  async #read(onFrame: (frame: Frame) => Promise<void>): Promise<void> {
+  /** Reads until the end; resolves with an error where what has come is no frame. */
+  async #read(
+    onFrame: (frame: Frame) => Promise<void>,
+  ): Promise<DroppedError | undefined> {
     for (;;) {
       const bell = this.#data.bell("reader");
       const { state } = this.#data;
-      if (state === RingState.Left) return;
-      const record = this.#records.next();
-      if (record !== undefined) await onFrame(decodeFrame(record));
-      else if (state === RingState.Ended) return this.leave();
+      if (state === RingState.Left) return undefined;
+      let frame: Frame | undefined;
+      try {
+        const record = this.#records.next();
+        if (record !== undefined) frame = decodeFrame(record);
+      } catch (error) {
+        this.leave();
+        return new DroppedError(
+          `A link has brought what is no frame: ${error}`,
+        );
+      }
+      if (frame !== undefined) await onFrame(frame);
+      else if (state === RingState.Ended) this.leave();
       else await this.#data.rung("reader", bell);
     }
   }

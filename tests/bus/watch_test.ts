@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { BroadcastChannel } from "node:worker_threads";
 import { type Bus, Event, type Message } from "../../src/bus/mod.ts";
+import { encodeFrame } from "../../src/bus/frame.ts";
+import type { WatchMemory } from "../../src/bus/link_memory.ts";
 import { Ring, RingState } from "../../src/bus/ring.ts";
 import { WatchingLink } from "../../src/bus/watch_link.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { until } from "../until.ts";
 import { event, open } from "./buses.ts";
 import { TestWorker } from "./test_worker.ts";
@@ -183,4 +187,121 @@ Deno.test("Who watches leaves a link that brings what is no frame, and says so",
   const error = await inTime(over.promise, "the link is over");
   assert.match(error!.message, /^A link has brought what is no frame: /);
   assert.equal(ring.state, RingState.Left);
+});
+
+Deno.test("Who watches does not blame the link for what is thrown by whoever takes a frame", async () => {
+  const ring = new Ring(64, 1);
+  ring.reset();
+  for (const piece of encodeFrame(0, [], {})) ring.write(piece);
+  const link = new WatchingLink({ use: 1, data: ring.buffer });
+  const thrown = Promise.withResolvers<unknown>();
+  const over: unknown[] = [];
+  const onRejection = (event: PromiseRejectionEvent): void => {
+    event.preventDefault();
+    thrown.resolve(event.reason);
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  try {
+    const error = new Error("no page");
+    const isThere = link.attach(
+      () => Promise.reject(error),
+      () => over.push("over"),
+    );
+    assert.ok(isThere);
+    assert.equal(await inTime(thrown.promise, "the error"), error);
+    assert.deepEqual([over, ring.state], [[], RingState.Attached]);
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", onRejection);
+  }
+});
+
+/** Collects the links for watching that are offered on a bus. */
+class Offers implements Disposable {
+  readonly #rings = new Map<number, Ring>();
+  readonly #channel: BroadcastChannel;
+
+  constructor(bus: Bus) {
+    this.#channel = new BroadcastChannel(`${bus.name}#control`);
+    this.#channel.onmessage = (event) => {
+      const { kind, memory } = (event as MessageEvent).data as {
+        kind: string;
+        memory: WatchMemory;
+      };
+      if (kind !== "view") return;
+      this.#rings.set(memory.use, new Ring(memory.data, memory.use));
+    };
+  }
+
+  /** Waits for so many links; gives the last one. */
+  async ring(count: number): Promise<Ring> {
+    await until(() => this.#rings.size === count);
+    return [...this.#rings.values()].at(-1)!;
+  }
+
+  [Symbol.dispose](): void {
+    this.#channel.close();
+  }
+}
+
+Deno.test("Bus.watch goes on after a link that has brought what is no frame", async () => {
+  const logger = new LineLogger();
+  await using bus = open({ plain: false, logger });
+  using offers = new Offers(bus);
+  using watch = bus.watch();
+  await bus.ready();
+  using elsewhere = new TestWorker("poster");
+  await elsewhere.tell({ do: "open", options: { name: bus.name } });
+  const post = { do: "post", count: 1, batch: 1 } as const;
+  await elsewhere.tell({ ...post, from: "before" });
+  const { value: before } = await inTime(watch.next(), "what was posted");
+  assert.equal((before as Event).args.from, "before");
+  const broken = await offers.ring(1);
+  broken.write(Uint8Array.of(1, 0, 0, 0));
+  await logger.line(/^error: A link has brought what is no frame: /);
+  await offers.ring(2);
+  await elsewhere.tell({ ...post, from: "after" });
+  const { value: after } = await inTime(watch.next(), "what came after");
+  assert.equal((after as Event).args.from, "after");
+  assert.equal(logger.lines.length, 1);
+});
+
+Deno.test("Bus.watch goes on when onSkip throws, here or by a link, and says so", async () => {
+  const logger = new LineLogger();
+  await using bus = open({ plain: false, logger, label: "page" });
+  const errors: string[] = [];
+  bus.addEventListener("error", (event) => {
+    errors.push((event as ErrorEvent).message);
+  });
+  using offers = new Offers(bus);
+  using watch = bus.watch({
+    limit: 1,
+    onSkip: (count) => {
+      throw new Error(`no page for ${count}`);
+    },
+  });
+  await bus.post([event(1), event(2), event(3)]);
+  assert.equal(numberOf((await watch.next()).value), 1);
+  const next = watch.next();
+  await bus.post(event(4));
+  assert.equal(numberOf((await next).value), 4);
+  assert.deepEqual(errors, ["no page for 2"]);
+
+  using elsewhere = new TestWorker("poster");
+  await elsewhere.tell({ do: "open", options: { name: bus.name } });
+  const post = { do: "post", from: "there", count: 1, batch: 1 } as const;
+  await elsewhere.tell(post);
+  assert.equal(numberOf((await inTime(watch.next(), "one")).value), 0);
+  const ring = await offers.ring(1);
+  for (const piece of encodeFrame(0, [], { skipped: 5 })) ring.write(piece);
+  await until(() => errors.length === 2);
+  await elsewhere.tell(post);
+  assert.equal(numberOf((await inTime(watch.next(), "another")).value), 0);
+  assert.equal(ring.state, RingState.Attached);
+  assert.deepEqual(errors, ["no page for 2", "no page for 5"]);
+  assert.deepEqual(
+    logger.lines.filter((line) => !line.startsWith("debug")).map((line) =>
+      line.replace(/, at file:.*/, "")
+    ),
+    errors.map((error) => `error: \`onSkip\` in "page" has failed: ${error}`),
+  );
 });
