@@ -312,6 +312,7 @@ export abstract class Consumer {
   #trouble: Trouble | undefined;
   #mayRun = false;
   #running: Promise<void> | undefined;
+  #unblocking: Promise<void> = Promise.resolve();
 
   constructor(options: ConsumerOptions) {
     this.options = options;
@@ -555,12 +556,12 @@ export abstract class Consumer {
     await sleep(isLost && failures === 0 ? 0 : backoff(failures), { signal });
   }
 
-  /** Begins or ceases to take messages; resolves when no command blocks that should not. */
+  /** Begins or ceases to take messages; resolves when nothing blocks, or is being unblocked, that should not. */
   async #decide(): Promise<void> {
     this.isOpen = this.#isWanted && !this.watch.isPaused &&
       !this.closing.signal.aborted;
     this.wake();
-    await this.#unblock();
+    await (this.#unblocking = this.#unblocking.then(() => this.#unblock()));
   }
 
   /** Ends a command that blocks; where that is not permitted it ends by itself soon. */
@@ -579,8 +580,7 @@ export abstract class Consumer {
 
   /** Tells whether this user may end a command that blocks; ends the one of this connection. */
   async #tryUnblocking(id: number): Promise<boolean> {
-    const { control } = this.options;
-    return await control.command(["CLIENT", "UNBLOCK", String(id)])
+    return await this.options.control.command(["CLIENT", "UNBLOCK", String(id)])
       .then(() => true, () => false);
   }
 
