@@ -291,7 +291,7 @@ export abstract class Consumer {
   readonly #turn: Turn | undefined;
   #isWanted = true;
   /** True while batches are wanted. */
-  protected isOpen = true;
+  isOpen: boolean = true;
   /** True where messages are taken without commands that block. */
   protected readonly isShared: boolean;
   /** The time for which a command may block, in seconds. */
@@ -345,7 +345,7 @@ export abstract class Consumer {
   async pause(): Promise<void> {
     this.#isWanted = false;
     await this.#decide();
-    while (!this.#isIdle && !this.#isWanted) await this.#change();
+    while (!this.#isIdle && !this.#isWanted) await this.change();
   }
 
   /** Goes on. */
@@ -364,7 +364,7 @@ export abstract class Consumer {
       late.abort();
       this.wake();
     });
-    while (this.inHand > 0 && !late.signal.aborted) await this.#change();
+    while (this.inHand > 0 && !late.signal.aborted) await this.change();
     late.abort();
     await over;
     await this.watch.stop();
@@ -450,7 +450,7 @@ export abstract class Consumer {
     if (!this.#hasNews) this.#turn?.rest();
     while (this.isOpen && !this.#hasNews) {
       if (this.options.control.isTracking) {
-        await this.#change();
+        await this.change();
         continue;
       }
       // It told until the connection was lost.
@@ -509,14 +509,14 @@ export abstract class Consumer {
       if (!this.isOpen) {
         this.#turn?.rest();
         await this.#rest();
-        if (!this.isOpen && !signal.aborted) await this.#change();
+        if (!this.isOpen && !signal.aborted) await this.change();
         continue;
       }
       this.#isIdle = false;
       this.#turn?.begin();
       try {
         const mustWait = this.isFull || this.#turn?.mustWait();
-        await (mustWait ? this.#change() : this.takeOne());
+        await (mustWait ? this.change() : this.takeOne());
         if (failures > 0) this.#trouble?.forget(this);
         failures = 0;
       } catch (error) {
@@ -594,7 +594,7 @@ export abstract class Consumer {
   }
 
   /** Resolves at the next change of what is in hand or wanted. */
-  #change(): Promise<void> {
+  change(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }

@@ -261,15 +261,16 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     this.#heartbeats.push(heartbeat);
     const byKey = new Map<string, Consumer>();
     const onChange = (consumer: Consumer, key: string): void => {
-      const { options: { queue, subscribers }, watch } = consumer;
-      if (key === queue) consumer.ring();
-      else if (watch.keys.includes(key)) watch.lookSoon();
-      else subscribers.lookSoon();
+      if (key === consumer.options.queue) consumer.ring();
+      else consumer.watch.lookSoon();
     };
     const isTold = await control.trackKeys((changed) => {
       const consumer = changed !== undefined && byKey.get(changed);
-      if (consumer) onChange(consumer, changed);
-      else if (changed === undefined) byKey.forEach(onChange);
+      if (consumer) return onChange(consumer, changed);
+      if (changed === undefined) byKey.forEach(onChange);
+      for (const { options: { subscribers } } of byKey.values()) {
+        subscribers.lookSoon(changed);
+      }
     });
     const isShared = isTold && queues.length > 1;
     const user = parseRedisArgs(args).username ?? "default";
@@ -308,7 +309,8 @@ return {redis.call('LLEN', KEYS[1]), first or false}
           missedAge: options.missedAge,
           logger,
           stats,
-          onList: (key) => byKey.set(key, consumer),
+          isBusy: () => !consumer.isOpen || consumer.isFull,
+          change: () => consumer.change(),
         }),
         maxSize: options.maxSize,
         maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,

@@ -11,7 +11,7 @@ import { Alarm } from "../waiting.ts";
 
 /** So long after a message was missed it is looked who is there, in seconds. */
 const SOON = 0.02;
-/** The same where its subscriber is away from this process. */
+/** The same where its subscriber is away from this process, or may not get it. */
 const LATER = 2;
 /** The longest time for which a list is kept, in seconds. */
 const LONGEST_EXPIRY = 1e9;
@@ -62,11 +62,10 @@ export interface NamedSubscribersOptions {
   readonly maxMissedBytes: number;
   /** For how many seconds they wait, and a subscriber is remembered. */
   readonly missedAge: number;
-  /**
-   * Called with the key of each list whose changes the server is to tell by
-   * {@link NamedSubscribers.lookSoon}.
-   */
-  readonly onList: (key: string) => void;
+  /** Tells whether this process cannot take anything from the queue. */
+  readonly isBusy: () => boolean;
+  /** Resolves when that may have changed. */
+  readonly change: () => Promise<void>;
   /** The logger to report to. */
   readonly logger: Logger;
   /** The counts so far. */
@@ -76,7 +75,8 @@ export interface NamedSubscribersOptions {
 /**
  * Keeps what the named subscribers of a queue have missed, in whatever process
  * they are. It lies on a list for each, and goes back to the head of the queue,
- * for this subscriber alone, as soon as it is there.
+ * for this subscriber alone, as soon as it is there and its process can take it:
+ * else others would take it, and put it aside again.
  */
 export class NamedSubscribers {
   /** The names that are known on the server. */
@@ -88,6 +88,9 @@ export class NamedSubscribers {
   readonly #since = performance.now();
   readonly #alarm = new Alarm(() => this.look(true));
   #mayAsk = false;
+  #isWaiting = false;
+  /** When something went back to the queue last: others may put it aside again. */
+  #movedAt = -Infinity;
   #isEnding = false;
   #looking = Promise.resolve();
 
@@ -116,7 +119,6 @@ export class NamedSubscribers {
     if (present.size + this.#present.size === 0) return;
     const isNew = [...present].some((name) => !this.#present.has(name));
     this.#present = present;
-    for (const name of present) this.#options.onList(this.list(name));
     this.#arrived = new Set([...this.#arrived, ...present]);
     // Who has gone misses what is handed out from now on.
     this.names = [...new Set([...this.names, ...present])];
@@ -150,9 +152,18 @@ export class NamedSubscribers {
     this.#alarm.advance(isHere ? SOON : LATER);
   }
 
-  /** Looks soon: another process may have put something aside for who is here. */
-  lookSoon(): void {
-    if (this.#present.size > 0) this.#alarm.advance(SOON);
+  /**
+   * Looks soon: another process may have put something aside for who is here.
+   *
+   * @param key The key that the server tells of, if it is known: it may be another
+   * one.
+   */
+  lookSoon(key?: string): void {
+    // Who waits for room looks then.
+    if (this.#present.size === 0 || this.#isWaiting) return;
+    if (key === undefined || key.startsWith(this.list(""))) {
+      this.#alarm.advance(this.#isPaced ? LATER : SOON);
+    }
   }
 
   /**
@@ -179,6 +190,11 @@ export class NamedSubscribers {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
     await this.#looking;
+  }
+
+  /** True for a while after something went back: else it could go round without a pause. */
+  get #isPaced(): boolean {
+    return performance.now() - this.#movedAt < LATER * 1000;
   }
 
   /** Says often enough who is there, in seconds. */
@@ -241,7 +257,8 @@ return missing
 -- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
 -- ARGV[3]  the start of the keys of the heartbeats, where other consumers are to
 --          look if something lies here for somebody else, or ''
--- ARGV[4...] the named subscribers that are here
+-- ARGV[4]  'busy' where nothing is to go back, since this consumer cannot take it
+-- ARGV[5...] the named subscribers that are here
 -- It also touches the lists of what was missed and the heartbeats, whose keys are
 -- made from ARGV and lie in the same slot.
 -- Returns the names that are known, how many messages went back to the queue, and
@@ -252,7 +269,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local moved, isHere = 0, {}
 begin(KEYS[3])
-for at = 4, #ARGV do
+for at = 5, #ARGV do
   local name = ARGV[at]
   isHere[name] = true
   local before = redis.call('HGET', KEYS[3], name)
@@ -260,7 +277,8 @@ for at = 4, #ARGV do
     'HSET', KEYS[3], name, string.format('%d', now))
   local list = ARGV[1] .. name
   local payloads, histories = {}, {}
-  for position, element in ipairs(redis.call('LRANGE', list, 0, -1)) do
+  local elements = ARGV[4] == 'busy' and {} or redis.call('LRANGE', list, 0, -1)
+  for position, element in ipairs(elements) do
     histories[position], payloads[position] = element:match('^%S+ (%S+) (.*)$')
   end
   if #payloads > 0 then
@@ -300,6 +318,7 @@ return {names, moved, forgotten}
       this.#interval * 1000;
     const arrived = this.#arrived;
     const here = new Set([...arrived, ...this.#present]);
+    const isBusy = this.#options.isBusy();
     const [names, moved, forgotten] = await control.script<
       [names: string[], moved: number, forgotten: (string | number)[]]
     >(
@@ -309,6 +328,7 @@ return {names, moved, forgotten}
         keys.allMissed,
         mayForget ? String(Math.ceil(missedAge * 1000)) : "inf",
         mayAsk ? keys.allHeartbeats : "",
+        isBusy ? "busy" : "",
         ...here,
       ],
       {
@@ -319,6 +339,7 @@ return {names, moved, forgotten}
     );
     if (arrived === this.#arrived) this.#arrived = NONE;
     if (moved > 0) {
+      this.#movedAt = performance.now();
       logger.info(
         `Put ${
           amount(moved, "message")
@@ -335,7 +356,18 @@ return {names, moved, forgotten}
     }
     this.learn(names);
     if (this.names.length > 0) this.#alarm.advance(this.#interval);
-    await this.#follow();
+    if (isBusy) void this.#lookWithRoom();
+    else await this.#follow();
+  }
+
+  /** Looks as soon as this process can take something. */
+  async #lookWithRoom(): Promise<void> {
+    if (this.#present.size === 0 || this.#isWaiting) return;
+    this.#isWaiting = true;
+    while (this.#options.isBusy()) await this.#options.change();
+    this.#isWaiting = false;
+    if (this.#isPaced) this.#alarm.advance(LATER);
+    else await this.look();
   }
 
   /** Has the server tell when something comes for who is here: once, after each look. */
@@ -346,7 +378,7 @@ return {names, moved, forgotten}
     const found = await control.command<number>(["EXISTS", ...lists], {
       isReply: isNumber,
     });
-    if (found > 0) this.#alarm.advance(SOON);
+    if (found > 0) this.lookSoon();
   }
 
   #onLost(lost: number): void {

@@ -354,3 +354,79 @@ Deno.test("RedisBackend keeps what a named subscriber has missed although the cl
   await until(() => seen.length === 2);
   assert.deepEqual(seen, [-2, 2]);
 });
+
+for (const state of ["full", "stopping"] as const) {
+  Deno.test(`RedisBackend leaves what a named subscriber has missed where it is while it is ${state}`, async () => {
+    const COUNT = 50;
+    await using server = await TestServer.start();
+    await using listener = new Listener(server, {
+      heartbeatTimeout: 3600,
+      stopTimeout: 3600,
+      ...(state === "full" && { batchSize: 1, maxInFlight: 1 }),
+    });
+    const { backend } = listener;
+    const blocked = async (): Promise<boolean> =>
+      /^blocked_clients:1\r?$/m.test(await server.run("INFO", "clients"));
+    const seen: number[] = [];
+    const hanging = Promise.withResolvers<void>();
+    await using _lights = named(listener, "lights", (n) => {
+      seen.push(n);
+      return hanging.promise;
+    });
+    await backend.start();
+    await server.run("RPUSH", QUEUE, message(0));
+    await until(() => seen.length === 1);
+    if (state === "stopping") await until(blocked);
+    const stopping = state === "stopping" ? backend.stop() : undefined;
+    await until(async () => !await blocked());
+    {
+      const { listener: other, others } = open(server);
+      await using _ = other;
+      await other.backend.start();
+      for (let n = 1; n <= COUNT; n++) {
+        await server.run("RPUSH", QUEUE, message(n));
+        await until(() => others.length >= n);
+      }
+      await until(async () => await server.run("LLEN", MISSED) === COUNT);
+      assert.equal(other.backend.stats().received, COUNT);
+    }
+    hanging.resolve();
+    await stopping;
+    if (state === "stopping") {
+      assert.equal(await server.run("LLEN", MISSED), COUNT);
+      return;
+    }
+    await until(() => seen.length > COUNT);
+    assert.deepEqual(seen, Array.from({ length: COUNT + 1 }, (_, n) => n));
+  });
+}
+
+Deno.test("RedisBackend gives back what a named subscriber has missed with pauses, since others may put it aside again", async () => {
+  const COUNT = 200;
+  await using server = await TestServer.start();
+  const { listener, others } = open(server, { heartbeatTimeout: 3600 });
+  await using _ = listener;
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () =>
+      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+    );
+  }
+  await server.run("RPUSH", QUEUE, message(1));
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+  const [element] = await server.run<string[]>("LRANGE", MISSED, "0", "0");
+  let count = 0;
+  await using _lights = named(listener, "lights", (n) => {
+    if (n === 1) count++;
+  });
+  await until(() => count === 1);
+  for (let n = 1; n <= COUNT; n++) {
+    await server.run("RPUSH", MISSED, element!);
+    await server.run("RPUSH", QUEUE, message(2));
+    await until(() => others.length > n);
+  }
+  await until(() => count === COUNT + 1);
+  const rounds = listener.logger.lines.filter((line) => /Put /.test(line));
+  assert.ok(rounds.length <= COUNT / 10, rounds.join("\n"));
+});

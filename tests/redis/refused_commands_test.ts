@@ -221,7 +221,8 @@ async function live(
     missedAge: 3600,
     logger,
     stats: { missedLost: 0 },
-    onList: () => {},
+    isBusy: () => false,
+    change: () => Promise.resolve(),
   });
   lights.present = new Set(["lights"]);
   await lights.look(true);
