@@ -12,6 +12,9 @@ const LOOK_INTERVAL = 5;
 /** The longest time until the next look for messages that are due, in seconds: the clock of the server may be set meanwhile. */
 const LONGEST_PAUSE = 60;
 
+/** So long after a look has failed it is tried again, in seconds. */
+const AGAIN = 2;
+
 /** Tells since when a queue is paused for all its consumers, and by whom; see {@linkcode pauseQueue}. */
 export interface QueuePause {
   /** When it was paused, in seconds since the epoch. */
@@ -80,12 +83,13 @@ export class QueueWatch {
     this.lookSoon();
   }
 
-  /** Looks in the background; what fails is done again after a reconnect. */
+  /** Looks in the background; what fails is done again soon. */
   lookSoon(): void {
     if (this.#isEnding) return;
     this.#isDoubtful = true;
     this.#looking ??= this.#lookAll().catch((error: RedisError) => {
       if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+      this.#alarm.advance(AGAIN);
     }).finally(() => this.#looking = undefined);
   }
 

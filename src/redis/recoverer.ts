@@ -16,6 +16,8 @@ import { Alarm } from "../waiting.ts";
 const REDELIVERED = 512;
 /** The longest time until the next look, in seconds. */
 const LONGEST_DELAY = 60;
+/** So long after a look has failed it is tried again, in seconds. */
+const AGAIN = 2;
 
 /** Names a queue, and what its recoverer works with. */
 export interface RecovererOptions {
@@ -46,8 +48,8 @@ export class Recoverer {
     this.#redelivering = this.#redelivering
       .then(() => this.#redeliver())
       .catch((error: RedisError) => {
-        // What fails is done again.
         if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+        this.#alarm.advance(AGAIN);
       });
   });
   #redelivering = Promise.resolve();

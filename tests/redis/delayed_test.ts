@@ -269,3 +269,16 @@ Deno.test("What is delayed comes in a cluster", async () => {
   const seen = await inTime(take(inbox, 2), "both come");
   assert.deepEqual(seen.toSorted(), queues.toSorted());
 });
+
+Deno.test("What is delayed comes although the server has refused when it was due", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  const logger = new LineLogger();
+  // Nobody looks by the clock.
+  await using inbox = await open(server, { logger, heartbeatTimeout: 3600 });
+  await send(outbox, "one", { delay: 2 });
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "1");
+  await logger.line(/NOREPLICAS/);
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "0");
+  assert.deepEqual(await take(inbox, 1), ["one"]);
+});

@@ -286,3 +286,19 @@ Deno.test("Batches that are handled as a whole are acknowledged without a script
   await inbox.stop();
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
+
+Deno.test("Inbox looks again for what waits for another try when the server has refused a look", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "bad");
+  const logger = new LineLogger();
+  // Nobody looks by the clock.
+  const options = { logger, retryPause: 2, heartbeatTimeout: 3600 };
+  await using inbox = await open(server, options);
+  await (await nextBatch(inbox))!.settle(failed(0));
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "1");
+  await logger.line(/NOREPLICAS/);
+  await server.run("CONFIG", "SET", "min-replicas-to-write", "0");
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), ["bad"]);
+  await batch!.settle();
+});
