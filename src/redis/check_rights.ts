@@ -1,5 +1,5 @@
 import type { Connection } from "./connection.ts";
-import { QueueKeys } from "./queue_keys.ts";
+import { escapePattern, QueueKeys } from "./queue_keys.ts";
 import { RedisError, toRedisError } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
@@ -160,7 +160,9 @@ export async function checkRights(
 
 /** Lists the patterns of a queue's keys, as in an ACL. */
 function patterns(queue: string): readonly string[] {
-  const escape = (key: string): string => key.replace(/[*?[\]\\]/g, "\\$&");
   const { dead } = new QueueKeys(queue);
-  return [`~${escape(queue)}`, `~${escape(dead.slice(0, -"dead".length))}*`];
+  return [
+    `~${escapePattern(queue)}`,
+    `~${escapePattern(dead.slice(0, -"dead".length))}*`,
+  ];
 }

@@ -257,7 +257,13 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       queues.length > 1 ? largest : Infinity,
       () => sources,
     );
-    const heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
+    const user = parseRedisArgs(args).username ?? "default";
+    const heartbeat = new Heartbeat({
+      heartbeatTimeout,
+      control,
+      user,
+      logger,
+    });
     this.#heartbeats.push(heartbeat);
     const byKey = new Map<string, Consumer>();
     const onChange = (consumer: Consumer, key: string): void => {
@@ -273,7 +279,6 @@ return {redis.call('LLEN', KEYS[1]), first or false}
       }
     });
     const isShared = isTold && queues.length > 1;
-    const user = parseRedisArgs(args).username ?? "default";
     const add = async (queue: string): Promise<ConsumedQueue> => {
       const stats = emptyStats();
       const rank = order.get(queue)!;

@@ -3,7 +3,7 @@ import { inParts } from "../in_parts.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
-import type { QueueKeys } from "./queue_keys.ts";
+import { escapePattern, type QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
@@ -20,6 +20,9 @@ const AUDIT_INTERVAL = 600_000;
 export const LATE = 960;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
+
+/** Stands for a beat that this user may not read. */
+const REFUSED = "1";
 
 function isBeat(reply: unknown): boolean {
   return reply === null || isText(reply);
@@ -51,6 +54,8 @@ export interface HeartbeatOptions {
   readonly heartbeatTimeout: number;
   /** For commands that do not block. */
   readonly control: Connection;
+  /** The user's name on the server, for advice. */
+  readonly user: string;
   /** The logger to report to. */
   readonly logger: Logger;
 }
@@ -132,7 +137,9 @@ export class Heartbeat {
 
   /** Watches the heartbeat of somebody else, too. */
   watch(key: string, beat: string): void {
-    if (key !== this.#key) this.#note(key, beat);
+    if (key === this.#key) return;
+    if (beat === REFUSED) this.#onRefused(key);
+    else this.#note(key, beat);
   }
 
   /** Lets everybody look again, at the next beat or now. */
@@ -373,6 +380,18 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     return reply;
   }
 
+  /** Says that nobody here learns whether a process lives; the next look asks again. */
+  #onRefused(key: string): void {
+    this.#others.delete(key);
+    const { control, logger, user } = this.#options;
+    // Each process has a name of its own there.
+    const pattern = escapePattern(key).replace(/^(.*:consumer:).*$/s, "$1*");
+    const place = formatAddress(control.address);
+    Trouble.with(place, logger).warnOnce(
+      `The user "${user}" may not read the heartbeats of other processes at ${place} that read the same queue and others: what one of them has in hand when it is killed waits for it, or for somebody who may (ACL SETUSER ${user} '~${pattern}').`,
+    );
+  }
+
   /** Looks who of the others does not beat any more; one that it may not read does. */
   async #findStale(): Promise<readonly string[]> {
     const keys = [...this.#others.keys()];
@@ -381,12 +400,16 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
         this.#options.control.command(["GET", key])
           .catch((error: RedisError) => {
             if (error.code !== "permission") throw error;
-            return "1";
+            return REFUSED;
           })
       ),
     );
     return keys.flatMap((key, at) => {
       const beat = beats[at];
+      if (beat === REFUSED) {
+        this.#onRefused(key);
+        return [];
+      }
       if (typeof beat === "string" && this.#note(key, beat)) return [];
       this.#others.delete(key);
       return [`${key} ${beat ?? ""}`];

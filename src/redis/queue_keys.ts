@@ -172,3 +172,8 @@ export function nameQueue(error: unknown, queue: string): unknown {
       advice,
     });
 }
+
+/** Writes a key as a pattern that matches it alone, as in an ACL. */
+export function escapePattern(key: string): string {
+  return key.replace(/[*?[\]\\]/g, "\\$&");
+}

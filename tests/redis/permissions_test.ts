@@ -281,3 +281,33 @@ Deno.test("Inbox reports after a reconnect what the user may no longer do", asyn
   await server.run("ACL", "SETUSER", "listener", "+zadd");
   await inbox.stop(0);
 });
+
+Deno.test("Inbox says whose heartbeats it may not read", async () => {
+  await using server = await TestServer.start();
+  const rules = ["on", ">secret", "+@all", "~b", "~{b}:*"];
+  const args = await createUser(server, rules);
+  const open = async (logger: LineLogger): Promise<Inbox> =>
+    await Inbox.open(args, { queue: "b", heartbeatTimeout: 3, logger });
+  const logger = new LineLogger();
+  await using _first = await Inbox.open(server.args, {
+    queue: ["a", "b"],
+    logger: new LineLogger(),
+  });
+  const warnings = ({ lines }: LineLogger): string[] =>
+    lines.filter((line) => line.includes("may not read the heartbeats"));
+  for (let round = 0; round < 2; round++) {
+    await using _inbox = await open(logger);
+    assert.equal(warnings(logger).length, 1);
+  }
+  const rule = /ACL SETUSER listener '(.*)'\)\.$/.exec(
+    warnings(logger)[0]!,
+  )![1]!;
+  assert.equal(rule, "~{a}:consumer:*");
+  // With that it watches the others, until it may not any more.
+  await server.run("ACL", "SETUSER", "listener", rule);
+  const later = new LineLogger();
+  await using _inbox = await open(later);
+  assert.deepEqual(warnings(later), []);
+  await server.run("ACL", "SETUSER", "listener", "resetkeys", "~b", "~{b}:*");
+  await later.line(/may not read the heartbeats/);
+});
