@@ -120,11 +120,10 @@ export class Connection {
   ): Promise<Connection> {
     const given = checkOptions("connect to Redis", options, CONNECT_OPTIONS);
     const connection = new Connection(args, given);
-    using _giving = whenAborted(
-      given.signal,
-      () => connection.#abort.abort(),
-    );
+    using _giving = whenAborted(given.signal, () => connection.close());
     await connection.#establish(true);
+    // It may have been given up in the moment in which there was a server.
+    if (connection.isClosed) throw connection.#closedError("connect to Redis");
     return connection;
   }
 

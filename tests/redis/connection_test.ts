@@ -319,6 +319,33 @@ Deno.test("Connection leaves nothing behind that is closed in the moment in whic
   );
 });
 
+Deno.test("Connection is closed, or stays open, when it is given up in the moment in which it is connected", async () => {
+  await using server = await TestServer.start();
+  for (let steps = 0; steps < 20; steps++) {
+    const giving = new AbortController();
+    const giveUpAfterSteps = async (): Promise<void> => {
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      giving.abort();
+    };
+    const connecting = Connection.connect(server.args, {
+      logger: new LineLogger(),
+      signal: giving.signal,
+      greet: async (send) => {
+        await send(["PING"]);
+        void giveUpAfterSteps();
+      },
+    });
+    const connection = await connecting.catch((error: RedisError) => {
+      assert.equal(error.code, "closed");
+    });
+    assert.ok(!connection?.isClosed, `given up ${steps} steps later`);
+    await connection?.close();
+  }
+  await until(async () =>
+    /connected_clients:1\r/.test(await server.run("INFO", "clients"))
+  );
+});
+
 Deno.test("Connection rejects what waits when it is closed", async () => {
   await using server = await TestServer.start();
   const connection = await Connection.connect(server.args);
