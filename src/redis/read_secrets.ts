@@ -25,22 +25,28 @@ export async function readSecrets(
   options: WaitOptions,
 ): Promise<Secrets> {
   const { connectTimeout, tls, provide } = settings;
+  const end = new AbortController();
   const reading = Promise.all([
-    credentialsOf(settings),
-    tls && loadTls(tls, address),
+    credentialsOf(settings, end.signal),
+    tls && loadTls(tls, address, end.signal),
   ]);
-  if (!await settledWithin(reading, connectTimeout, options)) {
-    const source = provide === undefined
-      ? "a file that the arguments name"
-      : "`credential_provider`";
-    throw new RedisError({
-      attempted: "connect to Redis",
-      place: formatAddress(address),
-      reason: `${source} has given nothing within ${connectTimeout} s`,
-    }, "unavailable");
+  try {
+    if (!await settledWithin(reading, connectTimeout, options)) {
+      const source = provide === undefined
+        ? "a file that the arguments name"
+        : "`credential_provider`";
+      throw new RedisError({
+        attempted: "connect to Redis",
+        place: formatAddress(address),
+        reason: `${source} has given nothing within ${connectTimeout} s`,
+      }, "unavailable");
+    }
+    const [credentials, loaded] = await reading;
+    return { credentials, tls: loaded };
+  } finally {
+    // A file that gives nothing would keep the process alive.
+    end.abort();
   }
-  const [credentials, loaded] = await reading;
-  return { credentials, tls: loaded };
 }
 
 /**
@@ -50,10 +56,13 @@ export async function readSecrets(
  * the wrong kind.
  * @throws {RedisError} The function has failed.
  */
-async function credentialsOf(settings: Settings): Promise<Credentials> {
+async function credentialsOf(
+  settings: Settings,
+  signal: AbortSignal,
+): Promise<Credentials> {
   const { username, password, passwordFile, provide } = settings;
   if (provide !== undefined) return await provideCredentials(provide);
-  const text = await read("password_file", passwordFile);
+  const text = await read("password_file", passwordFile, signal);
   return { username, password: text?.replace(/\r?\n$/, "") ?? password };
 }
 
@@ -85,13 +94,14 @@ async function provideCredentials(
 async function loadTls(
   settings: TlsSettings,
   address: Address,
+  signal: AbortSignal,
 ): Promise<Record<string, unknown>> {
   const [caFile, cert, key] = await Promise.all([
-    read("ssl_ca_certs", settings.caFile),
-    read("ssl_certfile", settings.certFile),
-    read("ssl_keyfile", settings.keyFile ?? settings.certFile),
+    read("ssl_ca_certs", settings.caFile, signal),
+    read("ssl_certfile", settings.certFile, signal),
+    read("ssl_keyfile", settings.keyFile ?? settings.certFile, signal),
   ]);
-  const ca = [caFile, ...await readFolder(settings.caPath), settings.ca]
+  const ca = [caFile, ...await readFolder(settings.caPath, signal), settings.ca]
     .filter((text) => text !== undefined);
   return {
     tls: true,
@@ -109,10 +119,11 @@ async function loadTls(
 async function read(
   argument: string,
   path: string | undefined,
+  signal: AbortSignal,
 ): Promise<string | undefined> {
   if (path === undefined) return undefined;
   try {
-    return await Deno.readTextFile(path);
+    return await Deno.readTextFile(path, { signal });
   } catch (cause) {
     throw new TypeError(
       `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
@@ -124,13 +135,17 @@ async function read(
 }
 
 /** Reads the files of a folder, whatever they are called. */
-async function readFolder(path: string | undefined): Promise<string[]> {
+async function readFolder(
+  path: string | undefined,
+  signal: AbortSignal,
+): Promise<string[]> {
   if (path === undefined) return [];
   const texts = new Map<string, string>();
   try {
     for await (const { name, isDirectory } of Deno.readDir(path)) {
       if (isDirectory) continue;
-      texts.set(name, await Deno.readTextFile(`${path}/${name}`));
+      const text = await Deno.readTextFile(`${path}/${name}`, { signal });
+      texts.set(name, text);
     }
   } catch (cause) {
     throw new TypeError(

@@ -7,6 +7,7 @@ import {
 import { parseRedisArgs } from "../../src/redis/settings.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { Program } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
 
 /** Changes the password while a connection is open, then ends the connection. */
@@ -126,3 +127,31 @@ Deno.test("Connection asks again where a function for the password never answers
   await isAsked.promise;
   await inTime(connection.close(), "the end");
 });
+
+for (
+  const [argument, place] of [
+    ["password_file", "pipe"],
+    ["ssl_ca_certs", "pipe"],
+    ["ssl_ca_path", "."],
+  ]
+) {
+  Deno.test(`Connection leaves nothing behind that reads \`${argument}\` where that never comes`, async () => {
+    const folder = await Deno.makeTempDir();
+    const { success } = await new Deno.Command("mkfifo", {
+      args: [`${folder}/pipe`],
+    }).output();
+    assert.ok(success);
+    // What reads on would keep this program alive.
+    await using program = new Program(["tests/redis/give_up.ts"], {
+      input: JSON.stringify({
+        port: freePort(),
+        ssl: argument !== "password_file",
+        socket_connect_timeout: 1,
+        [argument!]: `${folder}/${place}`,
+      }),
+    });
+    const { stdout } = await program.end();
+    assert.equal(stdout, "closed\n");
+    await Deno.remove(folder, { recursive: true });
+  });
+}
