@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
 import { CEILING, type Figures, figures } from "../../scripts/way.ts";
 import { follow } from "../../scripts/way/follow.ts";
 import { TestServer } from "../servers.ts";
@@ -40,6 +41,20 @@ Deno.test("mod.ts imports no module with a sign beyond Latin-1, for which V8 kee
     if (sign !== undefined) found.push(`${sign} in ${specifier}`);
   }
   assert.deepEqual(found, []);
+});
+
+Deno.test("Packages whose inner files are imported come in patches of one minor version only", async () => {
+  const ranges = new Set<string>();
+  for (const { dependencies = [] } of await modulesOf("cli.ts")) {
+    for (const { code, type } of dependencies) {
+      const { specifier } = (code ?? type)!;
+      const name = /^npm:\/?(.+)@[^/]+\/dist\//.exec(specifier)?.[1];
+      if (name === undefined) continue;
+      ranges.add(new Map(Object.entries(config.imports)).get(name)!);
+    }
+  }
+  assert.ok(ranges.size > 0);
+  for (const range of ranges) assert.match(range, /@~\d+\.\d+\.\d+$/);
 });
 
 Deno.test("docs/architecture.md shows which room imports which", async () => {
