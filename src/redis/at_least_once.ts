@@ -267,9 +267,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       session.known.delete(number);
       this.#isFollowed = false;
       this.ring();
-      const isRefused = error instanceof RedisError &&
-        error.code === "permission";
-      this.options.heartbeat.doubt({ now: isRefused });
+      this.options.heartbeat.doubt({ now: false });
       if (!(error instanceof RedisError) || isLoss(error)) throw error;
       if (error.code !== "taken") {
         // What BLMOVE has moved although the rest was refused may be in no hash.
@@ -459,7 +457,11 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         throw failure;
       }
     }
-    if (known.status === "rejected") throw known.reason;
+    if (known.status === "rejected") {
+      // The messages were moved: what is refused is the key of the heartbeat.
+      heartbeat.doubt({ now: known.reason.code === "permission" });
+      throw known.reason;
+    }
     // This look is what the server tells changes of.
     this.#isFollowed = (known.value & FACTS.isFollowed) > 0;
     if (this.#isFollowed) this.ring();

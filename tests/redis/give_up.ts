@@ -12,5 +12,6 @@ try {
     onFailure: () => giving.abort(),
   });
 } catch (error) {
+  // deno-lint-ignore no-console -- it is what the program is for
   console.log(error instanceof RedisError ? error.code : error);
 }

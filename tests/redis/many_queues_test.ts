@@ -324,6 +324,33 @@ Deno.test("Inbox goes on with other queues when the rights to the first one are 
   assert.deepEqual(await server.run("KEYS", "*:consumer:*"), []);
 });
 
+Deno.test("Inbox does not beat, nor look into the other queues, where the rights to some are gone", async () => {
+  await using server = await TestServer.start();
+  const [allowed, ...refused] = QUEUES.slice(0, 25);
+  await server.run("ACL", "SETUSER", "user", "on", ">x", "+@all", "~*");
+  const logger = new LineLogger();
+  const args = { ...server.args, username: "user", password: "x" };
+  await using inbox = await Inbox.open(args, {
+    queue: [...refused, allowed!],
+    // So it beats only where it is told to.
+    heartbeatTimeout: 3600,
+    logger,
+  });
+  const patterns = [`~${allowed}`, `~{${allowed}}:*`, `~{${refused[0]}}:*`];
+  await server.run("ACL", "SETUSER", "user", "resetkeys", ...patterns);
+  for (const queue of refused) await server.run("RPUSH", queue, "one");
+  const refusals = (): number =>
+    logger.lines.filter((line) => /Cannot read .* NOPERM /.test(line)).length;
+  await until(() => refusals() > 5 * refused.length, "they are tried again");
+  // One for each queue that it has joined, and some for the beginning.
+  const { set = 0 } = await calls(server);
+  assert.ok(set < 2 * refused.length, `${set} keys were set`);
+  await server.run("RPUSH", allowed!, "one");
+  const batch = await nextBatch(inbox);
+  assert.equal(batch!.queue, allowed);
+  await batch!.settle();
+});
+
 for (
   const [what, together, most] of [
     ["three commands a message that comes alone", [1], 3.5],
