@@ -184,10 +184,7 @@ export interface ConsumerOptions {
   readonly consumer: string;
   /** The largest number of messages in a batch. */
   readonly batchSize: number;
-  /**
-   * The number of times that handling a message may fail before it becomes a
-   * dead letter.
-   */
+  /** The number of failures after which a message becomes a dead letter. */
   readonly maxDeliveries: number;
   /** The pause before a failed message is tried again for the first time, in seconds. */
   readonly retryPause: number;
@@ -517,7 +514,9 @@ export abstract class Consumer {
       try {
         const mustWait = this.isFull || this.#turn?.mustWait();
         await (mustWait ? this.change() : this.takeOne());
-        if (failures > 0) this.#trouble?.forget(this);
+        if (mustWait || failures === 0) continue;
+        this.#trouble?.forget(this);
+        this.#turn?.succeed();
         failures = 0;
       } catch (error) {
         this.#isIdle = true;
@@ -550,6 +549,7 @@ export abstract class Consumer {
     // The connection has already reported its own loss.
     if (isLost) await blocking.ready(signal).catch(() => {});
     else {
+      this.#turn?.fail();
       this.#trouble ??= Trouble.with(`"${queue}"`, logger);
       this.#trouble.onFailure(this, nameQueue(error, queue) as Error);
     }

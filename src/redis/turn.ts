@@ -7,6 +7,7 @@ export class Turn {
   readonly #rank: number;
   readonly #wake: () => void;
   #isBusy = false;
+  #hasFailed = false;
   #isWaiting = false;
 
   /**
@@ -22,7 +23,17 @@ export class Turn {
 
   /** Notes that there may be messages in this queue. */
   begin(): void {
-    this.#isBusy = true;
+    this.#isBusy = !this.#hasFailed;
+  }
+
+  /** Notes that taking is refused: others go on, also while it is tried again. */
+  fail(): void {
+    this.#hasFailed = true;
+  }
+
+  /** Notes that taking is refused no more: others wait for it again. */
+  succeed(): void {
+    this.#hasFailed = false;
   }
 
   /** Notes that there are none, or that they cannot be taken: others may go on. */

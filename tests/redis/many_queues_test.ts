@@ -351,6 +351,35 @@ Deno.test("Inbox does not beat, nor look into the other queues, where the rights
   await batch!.settle();
 });
 
+Deno.test("Inbox tries many queues that it may not read as rarely as a single one", async () => {
+  await using server = await TestServer.start();
+  const queues = Array.from({ length: 200 }, (_, at) => `queue${at}`);
+  await server.run("ACL", "SETUSER", "user", "on", ">x", "+@all", "~*");
+  const args = { ...server.args, username: "user", password: "x" };
+  const open = async (
+    queue: string[],
+  ): Promise<{ inbox: Inbox; tries: () => number }> => {
+    const logger = new LineLogger();
+    return {
+      inbox: await Inbox.open(args, { queue, logger }),
+      tries: () =>
+        logger.lines.filter((line) => /Cannot read .* NOPERM /.test(line))
+          .length,
+    };
+  };
+  const many = await open(queues);
+  await using _many = many.inbox;
+  const single = await open(["single"]);
+  await using _single = single.inbox;
+  await server.run("ACL", "SETUSER", "user", "resetkeys");
+  for (const queue of [...queues, "single"]) {
+    await server.run("RPUSH", queue, "one");
+  }
+  await until(() => single.tries() > 8, "it is tried again");
+  const most = 1.4 * queues.length * single.tries();
+  assert.ok(many.tries() < most, `${many.tries()} tries`);
+});
+
 for (
   const [what, together, most] of [
     ["three commands a message that comes alone", [1], 3.5],
