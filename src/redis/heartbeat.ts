@@ -354,13 +354,18 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
    */
   async #move(error: RedisError): Promise<null> {
     const { control } = this.#options;
-    for (const { keys: { heartbeat } } of this.#members) {
+    for (const part of inParts([...this.#members])) {
       if (error.refused !== "key") break;
-      const isTaken = await control.command(
-        ["SET", heartbeat, this.value, "PX", this.lifetime],
-      ).then(() => true, () => false);
-      if (!isTaken) continue;
-      this.#key = heartbeat;
+      // Some may have left meanwhile.
+      const members = part.filter((member) => this.#members.has(member));
+      const attempts = await Promise.allSettled(
+        members.map(({ keys: { heartbeat } }) =>
+          control.command(["SET", heartbeat, this.value, "PX", this.lifetime])
+        ),
+      );
+      const at = attempts.findIndex(({ status }) => status === "fulfilled");
+      if (at < 0) continue;
+      this.#key = members[at]!.keys.heartbeat;
       return null;
     }
     throw error;

@@ -351,6 +351,42 @@ Deno.test("Inbox does not beat, nor look into the other queues, where the rights
   await batch!.settle();
 });
 
+/** Counts the commands that set a key, and the writes in which they come. */
+class CountingProxy extends Proxy {
+  commands = 0;
+  writes = 0;
+
+  protected override carry(
+    bytes: Uint8Array,
+    isToServer: boolean,
+  ): Promise<Uint8Array> {
+    const text = new TextDecoder("latin1").decode(bytes);
+    const { length } = isToServer ? text.split("\r\nSET\r\n").slice(1) : [];
+    this.commands += length;
+    if (length > 0) this.writes++;
+    return Promise.resolve(bytes);
+  }
+}
+
+Deno.test("Inbox looks in many queues at once for a key at which it may beat", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await server.run("ACL", "SETUSER", "user", "on", ">x", "+@all", "~*");
+  await using proxy = new CountingProxy(port);
+  await using _inbox = await Inbox.open({
+    port: proxy.port,
+    username: "user",
+    password: "x",
+  }, {
+    queue: QUEUES,
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  await server.run("ACL", "SETUSER", "user", "resetkeys");
+  await until(() => proxy.commands > 4 * QUEUES.length, "it has looked");
+  assert.ok(proxy.writes < proxy.commands / 5, `${proxy.writes} writes`);
+});
+
 Deno.test("Inbox tries many queues that it may not read as rarely as a single one", async () => {
   await using server = await TestServer.start();
   const queues = Array.from({ length: 200 }, (_, at) => `queue${at}`);
