@@ -418,9 +418,9 @@ Deno.test("Inbox tries many queues that it may not read as rarely as a single on
 
 for (
   const [what, together, most] of [
-    ["three commands a message that comes alone", [1], 3.5],
-    ["no more where two come together now and then", [1, 2, 1], 3.5],
-    ["less where two come together each time", [2], 2.5],
+    ["three commands a message that comes alone", [1], 4],
+    ["no more where two come together now and then", [1, 2, 1], 3.7],
+    ["less where two come together each time", [2], 2.9],
   ] as const
 ) {
   Deno.test(`Inbox takes ${what}`, async () => {
