@@ -71,6 +71,22 @@ class NamedWorker implements Disposable {
   }
 }
 
+/** Starts with a subscriber "lights", which goes, and misses the first message. */
+async function missFirst(
+  server: TestServer,
+  listener: Listener,
+): Promise<void> {
+  {
+    await using _lights = named(listener, "lights", () => {});
+    await listener.backend.start();
+    await until(async () =>
+      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+    );
+  }
+  await server.run("RPUSH", QUEUE, message(1));
+  await until(async () => await server.run("LLEN", MISSED) === 1);
+}
+
 Deno.test("RedisBackend keeps for a named subscriber in a worker what it misses while it is away, and what it had at work, and gives others each message once", async () => {
   await using server = await TestServer.start();
   const { listener, others } = open(server);
@@ -102,15 +118,7 @@ Deno.test("RedisBackend lets a message that is too large to wait for a named sub
   await using server = await TestServer.start();
   const { listener, others } = open(server, { maxMissedBytes: 10_000 });
   await using _ = listener;
-  {
-    await using _lights = named(listener, "lights", () => {});
-    await listener.backend.start();
-    await until(async () =>
-      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-    );
-  }
-  await server.run("RPUSH", QUEUE, message(1));
-  await until(async () => await server.run("LLEN", MISSED) === 1);
+  await missFirst(server, listener);
   const large = message(2).replace("{", `{${" ".repeat(20_000)}`);
   await server.run("RPUSH", QUEUE, large, message(3));
   await until(() => others.length === 3);
@@ -406,15 +414,7 @@ Deno.test("RedisBackend gives back what a named subscriber has missed with pause
   await using server = await TestServer.start();
   const { listener, others } = open(server, { heartbeatTimeout: 3600 });
   await using _ = listener;
-  {
-    await using _lights = named(listener, "lights", () => {});
-    await listener.backend.start();
-    await until(async () =>
-      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-    );
-  }
-  await server.run("RPUSH", QUEUE, message(1));
-  await until(async () => await server.run("LLEN", MISSED) === 1);
+  await missFirst(server, listener);
   const [element] = await server.run<string[]>("LRANGE", MISSED, "0", "0");
   let count = 0;
   await using _lights = named(listener, "lights", (n) => {
