@@ -8,6 +8,7 @@ import { AtMostOnce } from "./at_most_once.ts";
 import { Connection } from "./connection.ts";
 import {
   type Consumer,
+  type ConsumerOptions,
   emptyStats,
   type InboxStats,
   MAX_BATCH_BYTES,
@@ -22,7 +23,10 @@ import {
 import { DeadLetterBox } from "./dead_letter_box.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { keySlot, QueueKeys } from "./queue_keys.ts";
-import { NamedSubscribers } from "./named_subscribers.ts";
+import {
+  NamedSubscribers,
+  type NamedSubscribersOptions,
+} from "./named_subscribers.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
@@ -45,6 +49,17 @@ type GivenOptions = ReturnType<
   typeof checkOptions<InboxOptions, FilledInboxOption>
 >;
 
+/** Holds what all that consumes in a process has in common. */
+interface Common {
+  readonly args: RedisArgs;
+  readonly options: GivenOptions & { readonly logger: Logger };
+  readonly onBatch: OnBatch;
+  /** The ranks of the queues: those that are named first go first. */
+  readonly ranks: ReadonlyMap<string, number>;
+  readonly turns: Turn[];
+  readonly memory: MemoryBudget;
+}
+
 /** One queue: who consumes it, and what was counted. */
 interface ConsumedQueue {
   readonly queue: string;
@@ -59,23 +74,14 @@ const MAX_FIRST = 64 * 2 ** 10;
 const GRACE = 2;
 
 /**
- * Consumes one queue or several: all have one connection to a server and
- * one heartbeat, and hand their batches to one function. One queue has a second
- * connection, on which it waits.
+ * Consumes one queue or several, and hands their batches to one function. In a
+ * cluster each queue may have a server of its own; elsewhere one has them all.
  */
 export class Consumers {
-  readonly #connections: Connection[] = [];
-  readonly #heartbeats: Heartbeat[] = [];
-  readonly #sources = new Map<string, ConsumedQueue>();
-  readonly #turns: Turn[] = [];
-  readonly #memory: MemoryBudget;
+  readonly #servers: ServerQueues[] = [];
   #stopping: Promise<void> | undefined;
 
-  private constructor(maxMemory: number, logger: Logger) {
-    this.#memory = new MemoryBudget(maxMemory, logger, () => {
-      for (const { consumer } of this.#sources.values()) consumer.wake();
-    });
-  }
+  private constructor() {}
 
   /**
    * Connects, and begins to consume.
@@ -95,14 +101,23 @@ export class Consumers {
   ): Promise<Consumers> {
     const given = checkOptions("read from Redis", options, INBOX_OPTIONS);
     const { maxMemory, logger = createLogger("redis") } = given;
-    const consumers = new Consumers(maxMemory, logger);
+    const queues = checkQueues(given.queue, args);
+    const consumers = new Consumers();
+    const common: Common = {
+      args,
+      options: { ...given, logger },
+      onBatch,
+      ranks: new Map(queues.map((queue, rank) => [queue, rank])),
+      turns: [],
+      memory: new MemoryBudget(maxMemory, logger, () => {
+        for (const { consumer } of consumers.#queues()) consumer.wake();
+      }),
+    };
     try {
-      const queues = checkQueues(given.queue, args);
-      const order = new Map(queues.map((queue, at) => [queue, at]));
-      // In a cluster each queue may have a server of its own.
-      const groups = args.cluster ? queues.map((queue) => [queue]) : [queues];
-      for (const group of groups) {
-        await consumers.#add(group, order, args, { ...given, logger }, onBatch);
+      for (const some of args.cluster ? queues.map((one) => [one]) : [queues]) {
+        const server = await ServerQueues.connect(some, common);
+        consumers.#servers.push(server);
+        await server.start();
       }
       return consumers;
     } catch (error) {
@@ -113,7 +128,7 @@ export class Consumers {
 
   /** The server's address. */
   get address(): Address {
-    return this.#connections[0]!.address;
+    return this.#servers[0]!.control.address;
   }
 
   /**
@@ -121,12 +136,12 @@ export class Consumers {
    * was taken and not handed out is back at the head of its queue.
    */
   async pause(): Promise<void> {
-    await Promise.all(this.#all(({ consumer }) => consumer.pause()));
+    await Promise.all(this.#queues().map(({ consumer }) => consumer.pause()));
   }
 
   /** Takes note of the named subscribers that are in this process. */
   set present(present: ReadonlySet<string>) {
-    for (const { consumer } of this.#sources.values()) {
+    for (const { consumer } of this.#queues()) {
       // What is delivered at most once cannot wait for anybody.
       if (consumer instanceof AtLeastOnce) {
         consumer.options.subscribers.present = present;
@@ -136,7 +151,7 @@ export class Consumers {
 
   /** Goes on after {@link Consumers.pause}. */
   resume(): void {
-    for (const { consumer } of this.#sources.values()) consumer.resume();
+    for (const { consumer } of this.#queues()) consumer.resume();
   }
 
   /**
@@ -158,24 +173,21 @@ export class Consumers {
       sleep(timeout + GRACE, { signal: abort.signal }),
     ]);
     abort.abort();
-    await Promise.all(
-      this.#connections.map((connection) => connection.close()),
-    );
+    await Promise.all(this.#servers.map((server) => server.close()));
     await stopped;
   }
 
   async #stopAll(timeout: number): Promise<void> {
-    await Promise.all(this.#all(({ consumer }) => consumer.stop(timeout)));
-    await Promise.all(this.#heartbeats.map((heartbeat) => heartbeat.stop()));
+    await Promise.all(
+      this.#queues().map(({ consumer }) => consumer.stop(timeout)),
+    );
+    await Promise.all(this.#servers.map(({ heartbeat }) => heartbeat.stop()));
   }
 
   /** Copies what was counted so far, by the queue's name. */
   stats(): ReadonlyMap<string, InboxStats> {
     return new Map(
-      this.#sources.entries().map(([queue, { stats }]) => [
-        queue,
-        { ...stats },
-      ]),
+      this.#queues().map(({ queue, stats }) => [queue, { ...stats }]),
     );
   }
 
@@ -196,7 +208,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
    */
   async backlogs(): Promise<readonly Backlog[]> {
     return await Promise.all(
-      this.#sources.entries().map(async ([queue, { control }]) => {
+      this.#queues().map(async ({ queue, control }) => {
         const [length, first] = await control.script<[number, string | null]>(
           Consumers.#LOOK,
           [queue],
@@ -212,173 +224,224 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
-  #all<Result>(work: (source: ConsumedQueue) => Result): readonly Result[] {
-    return [...this.#sources.values().map(work)];
+  #queues(): readonly ConsumedQueue[] {
+    return this.#servers.flatMap(({ joined }) => joined);
+  }
+}
+
+/**
+ * Consumes queues of one server. They share a connection, on which the server
+ * tells of changes, and a heartbeat. A queue that is alone has a second
+ * connection, on which it waits.
+ */
+class ServerQueues {
+  /** For everything that does not block. */
+  readonly control: Connection;
+  readonly heartbeat: Heartbeat;
+  /** The queues whose consumers have joined. */
+  readonly joined: ConsumedQueue[];
+  readonly #queues: readonly string[];
+  readonly #common: Common;
+  readonly #user: string;
+  readonly #blocking: Connection[] = [];
+  /** Whom the change of a key concerns. */
+  readonly #byKey = new Map<string, Consumer>();
+
+  /** Connects to the server; {@link ServerQueues.start} does all the rest. */
+  static async connect(
+    queues: readonly string[],
+    common: Common,
+  ): Promise<ServerQueues> {
+    const joined: ConsumedQueue[] = [];
+    const control = await connect(common, {
+      key: queues[0]!,
+      maxReply: queues.length > 1 ? maxReply(common) : Infinity,
+      onReconnect: () => {
+        noteReconnect(joined);
+        for (const { consumer } of joined) consumer.renewWait();
+      },
+    });
+    return new ServerQueues(queues, common, control, joined);
   }
 
-  /** Connects to a server once for all these queues, and joins their consumers. */
-  async #add(
+  private constructor(
     queues: readonly string[],
-    order: ReadonlyMap<string, number>,
-    args: RedisArgs,
-    options: GivenOptions & { logger: Logger },
-    onBatch: OnBatch,
-  ): Promise<void> {
-    const { heartbeatTimeout, batchSize, logger } = options;
-    const [first] = queues;
-    const sources: ConsumedQueue[] = [];
-    const connect = async (
-      key: string,
-      maxReply: number,
-      consumers: () => readonly ConsumedQueue[],
-    ): Promise<Connection> => {
-      const connection = await Connection.connect(args, {
-        logger,
-        key,
-        daemon: options.daemon ?? false,
-        maxReply,
-        onReconnect: () => {
-          const concerned = consumers();
-          if (concerned.length > 0) concerned[0]!.stats.reconnects++;
-          for (const { consumer } of concerned) {
-            consumer.onReconnect();
-            if (connection === control) consumer.renewWait();
-          }
-        },
-        ...(options.signal && { signal: options.signal }),
-      });
-      this.#connections.push(connection);
-      return connection;
-    };
-    // LMOVE and BLMOVE tell no size before they send a message.
-    const largest = maxReply(options.maxSize);
-    const control = await connect(
-      first!,
-      queues.length > 1 ? largest : Infinity,
-      () => sources,
-    );
-    const user = parseRedisArgs(args).username ?? "default";
-    const heartbeat = new Heartbeat({
+    common: Common,
+    control: Connection,
+    joined: ConsumedQueue[],
+  ) {
+    this.#queues = queues;
+    this.#common = common;
+    this.control = control;
+    this.joined = joined;
+    const { heartbeatTimeout, logger } = common.options;
+    this.#user = parseRedisArgs(common.args).username ?? "default";
+    this.heartbeat = new Heartbeat({
       heartbeatTimeout,
       control,
-      user,
+      user: this.#user,
       logger,
     });
-    this.#heartbeats.push(heartbeat);
-    const byKey = new Map<string, Consumer>();
-    const onChange = (consumer: Consumer, key: string): void => {
+  }
+
+  /** Joins the consumers of each queue, and lets ours take messages. */
+  async start(): Promise<void> {
+    const isTold = await this.control.trackKeys((key) => this.#onChange(key));
+    const isShared = isTold && this.#queues.length > 1;
+    const [first, ...others] = this.#queues;
+    // The first one lets the server know the scripts.
+    const outcomes = [
+      ...await Promise.allSettled([
+        this.#add(first!, isShared).then((one) => this.#join(one)),
+      ]),
+      ...await Promise.allSettled(
+        inParts(others).map(async (part) => {
+          const added = part.map((queue) => this.#add(queue, isShared));
+          await this.#joinAll(await settleAll(added), isShared);
+        }),
+      ),
+    ];
+    const { ranks } = this.#common;
+    this.joined.sort((a, b) => ranks.get(a.queue)! - ranks.get(b.queue)!);
+    const refused = outcomes.find(({ status }) => status === "rejected");
+    if (refused?.status === "rejected") throw refused.reason;
+    await this.#insist(() => this.heartbeat.start());
+    for (const { consumer } of this.joined) consumer.run();
+  }
+
+  /** Closes the connections, which ends every wait. */
+  async close(): Promise<void> {
+    await Promise.all(
+      [this.control, ...this.#blocking].map((one) => one.close()),
+    );
+  }
+
+  /** Lets those look whom the change of a key concerns: all, where none is named. */
+  #onChange(changed: string | undefined): void {
+    const tell = (consumer: Consumer, key: string): void => {
       if (key === consumer.options.queue) consumer.ring();
       else consumer.watch.lookSoon();
     };
-    const isTold = await control.trackKeys((changed) => {
-      const consumer = changed !== undefined && byKey.get(changed);
-      if (consumer) return onChange(consumer, changed);
-      if (changed === undefined) byKey.forEach(onChange);
-      for (const { options: { subscribers } } of byKey.values()) {
-        subscribers.lookSoon(changed);
-      }
+    const consumer = changed !== undefined && this.#byKey.get(changed);
+    if (consumer) return tell(consumer, changed);
+    if (changed === undefined) this.#byKey.forEach(tell);
+    for (const { options: { subscribers } } of this.#byKey.values()) {
+      subscribers.lookSoon(changed);
+    }
+  }
+
+  /** Makes the consumer of a queue, and the connection on which it waits. */
+  async #add(queue: string, isShared: boolean): Promise<ConsumedQueue> {
+    const stats = emptyStats();
+    const blocking = isShared ? this.control : await this.#connect(queue);
+    const { delivery, paused } = this.#common.options;
+    const Kind = delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
+    const consumer: Consumer = new Kind(
+      this.#optionsOf(queue, blocking, stats, {
+        isBusy: () => !consumer.isOpen || consumer.isFull,
+        change: () => consumer.change(),
+      }),
+    );
+    for (const key of [queue, ...consumer.watch.keys]) {
+      this.#byKey.set(key, consumer);
+    }
+    if (paused) await consumer.pause();
+    return { queue, consumer, control: this.control, stats };
+  }
+
+  async #connect(queue: string): Promise<Connection> {
+    const connection = await connect(this.#common, {
+      key: queue,
+      // LMOVE and BLMOVE tell no size before they send a message.
+      maxReply: maxReply(this.#common),
+      onReconnect: () =>
+        noteReconnect(this.joined.filter((one) => one.queue === queue)),
     });
-    const isShared = isTold && queues.length > 1;
-    const add = async (queue: string): Promise<ConsumedQueue> => {
-      const stats = emptyStats();
-      const rank = order.get(queue)!;
-      const blocking = isShared ? control : await connect(
+    this.#blocking.push(connection);
+    return connection;
+  }
+
+  #optionsOf(
+    queue: string,
+    blocking: Connection,
+    stats: InboxStats,
+    load: Pick<NamedSubscribersOptions, "isBusy" | "change">,
+  ): ConsumerOptions {
+    const { control, heartbeat } = this;
+    const { options, onBatch, ranks, turns, memory } = this.#common;
+    const { batchSize, logger } = options;
+    const rank = ranks.get(queue)!;
+    return {
+      queue,
+      consumer: options.consumer ?? "consumer",
+      batchSize,
+      maxDeliveries: options.maxDeliveries,
+      retryPause: options.retryPause,
+      foreign: options.foreign,
+      expired: options.expired,
+      box: new DeadLetterBox({
         queue,
-        largest,
-        () => sources.filter((source) => source.queue === queue),
-      );
-      const Kind = options.delivery === "at-most-once"
-        ? AtMostOnce
-        : AtLeastOnce;
-      const consumer: Consumer = new Kind({
-        queue,
-        consumer: options.consumer ?? "consumer",
-        batchSize,
-        maxDeliveries: options.maxDeliveries,
-        retryPause: options.retryPause,
-        foreign: options.foreign,
-        expired: options.expired,
-        box: new DeadLetterBox({
-          queue,
-          maxDeadLetters: options.maxDeadLetters,
-          maxDeadLetterBytes: options.maxDeadLetterBytes,
-          deadLetterAge: options.deadLetterAge,
-          logger,
-          stats,
-        }),
-        subscribers: new NamedSubscribers({
-          queue,
-          control,
-          maxMissed: options.maxMissed,
-          maxMissedBytes: options.maxMissedBytes,
-          missedAge: options.missedAge,
-          logger,
-          stats,
-          isBusy: () => !consumer.isOpen || consumer.isFull,
-          change: () => consumer.change(),
-        }),
-        maxSize: options.maxSize,
-        maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,
-        precedence: order.size > 1 ? { turns: this.#turns, rank } : undefined,
-        heartbeatTimeout,
-        user,
+        maxDeadLetters: options.maxDeadLetters,
+        maxDeadLetterBytes: options.maxDeadLetterBytes,
+        deadLetterAge: options.deadLetterAge,
         logger,
         stats,
-        onBatch,
-        memory: this.#memory,
-        blocking,
+      }),
+      subscribers: new NamedSubscribers({
+        queue,
         control,
-        heartbeat,
-      });
-      for (const key of [queue, ...consumer.watch.keys]) {
-        byKey.set(key, consumer);
-      }
-      if (options.paused) await consumer.pause();
-      return { queue, consumer, control, stats };
+        maxMissed: options.maxMissed,
+        maxMissedBytes: options.maxMissedBytes,
+        missedAge: options.missedAge,
+        logger,
+        stats,
+        ...load,
+      }),
+      maxSize: options.maxSize,
+      maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,
+      precedence: ranks.size > 1 ? { turns, rank } : undefined,
+      heartbeatTimeout: options.heartbeatTimeout,
+      user: this.#user,
+      logger,
+      stats,
+      onBatch,
+      memory,
+      blocking,
+      control,
+      heartbeat,
     };
-    const start = async (source: ConsumedQueue): Promise<void> => {
-      await this.#insist(() => source.consumer.start(), options, logger);
-      sources.push(source);
-    };
-    const startAll = async (all: readonly ConsumedQueue[]): Promise<void> => {
-      const consumers = all.map(({ consumer }) => consumer)
-        .filter((consumer) => consumer instanceof AtLeastOnce);
-      if (isShared && consumers.length === all.length) {
-        const isStarted = await AtLeastOnce.startTogether(consumers).then(
-          () => true,
-          (error: RedisError) => {
-            logger.debug(`${error.message}. Starting one by one.`);
-            return false;
-          },
-        );
-        if (isStarted) return void sources.push(...all);
-        for (const consumer of consumers) consumer.ring();
-      }
-      await settleAll(all.map(start));
-    };
-    // The first one lets the server know the scripts.
-    const added = [
-      ...await Promise.allSettled([add(first!).then(start)]),
-      ...await Promise.allSettled(
-        inParts(queues.slice(1)).map(async (part) =>
-          await startAll(await settleAll(part.map(add)))
-        ),
-      ),
-    ];
-    sources.sort((a, b) => order.get(a.queue)! - order.get(b.queue)!);
-    for (const source of sources) this.#sources.set(source.queue, source);
-    const refused = added.find(({ status }) => status === "rejected");
-    if (refused?.status === "rejected") throw refused.reason;
-    await this.#insist(() => heartbeat.start(), options, logger);
-    for (const { consumer } of sources) consumer.run();
+  }
+
+  /** Joins all of them by a few scripts where that is possible. */
+  async #joinAll(
+    all: readonly ConsumedQueue[],
+    isShared: boolean,
+  ): Promise<void> {
+    const consumers = all.map(({ consumer }) => consumer)
+      .filter((consumer) => consumer instanceof AtLeastOnce);
+    if (isShared && consumers.length === all.length) {
+      const isStarted = await AtLeastOnce.startTogether(consumers).then(
+        () => true,
+        (error: RedisError) => {
+          const { logger } = this.#common.options;
+          logger.debug(`${error.message}. Starting one by one.`);
+          return false;
+        },
+      );
+      if (isStarted) return void this.joined.push(...all);
+      for (const consumer of consumers) consumer.ring();
+    }
+    await settleAll(all.map((one) => this.#join(one)));
+  }
+
+  async #join(one: ConsumedQueue): Promise<void> {
+    await this.#insist(() => one.consumer.start());
+    this.joined.push(one);
   }
 
   /** Tries something again and again while another attempt may help. */
-  async #insist(
-    work: () => Promise<void>,
-    { signal }: GivenOptions,
-    logger: Logger,
-  ): Promise<void> {
+  async #insist(work: () => Promise<void>): Promise<void> {
+    const { signal, logger } = this.#common.options;
     await retry(work, {
       signal,
       mayHelp(error, attempt): boolean {
@@ -392,6 +455,24 @@ return {redis.call('LLEN', KEYS[1]), first or false}
   }
 }
 
+async function connect(
+  { args, options: { logger, daemon = false, signal } }: Common,
+  of: { key: string; maxReply: number; onReconnect: () => void },
+): Promise<Connection> {
+  return await Connection.connect(args, {
+    ...of,
+    logger,
+    daemon,
+    ...(signal && { signal }),
+  });
+}
+
+/** Counts a loss once, and lets all that it concerns look. */
+function noteReconnect(concerned: readonly ConsumedQueue[]): void {
+  if (concerned.length > 0) concerned[0]!.stats.reconnects++;
+  for (const { consumer } of concerned) consumer.onReconnect();
+}
+
 /** Waits for all, also where one rejects: what others open has to be known then. */
 async function settleAll<Value>(
   all: readonly Promise<Value>[],
@@ -401,7 +482,7 @@ async function settleAll<Value>(
 }
 
 /** Gives the largest answer with messages that is wanted. */
-function maxReply(maxSize: number): number {
+function maxReply({ options: { maxSize } }: Common): number {
   return Math.ceil(Math.max(maxSize, MAX_BATCH_BYTES) * 1.25) + 2 ** 20;
 }
 
