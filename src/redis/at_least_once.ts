@@ -243,6 +243,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       if (!this.isOpen) return;
     }
     if (isQuiet && this.isShared && !this.takeNews()) return await this.news();
+    const { heartbeat } = this.options;
+    if (performance.now() > heartbeat.earlyAt) heartbeat.beat();
     const request = this.#prefetched.shift() ??
       (this.#isBacklog ? this.#request() : this.#wait());
     const { session, number, limit } = request;

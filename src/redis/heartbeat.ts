@@ -8,9 +8,12 @@ import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 import { Trouble } from "./trouble.ts";
+import { Alarm } from "../waiting.ts";
 
 /** The number of times that a process beats before others take it for dead. */
-const BEATS = 2.5;
+const BEATS = 2.25;
+/** After this part of the time between two beats, one may go along with other commands. */
+const EARLY = 0.8;
 /** The time between two looks for consumers that were removed from the index, in milliseconds. */
 const AUDIT_INTERVAL = 600_000;
 /**
@@ -76,6 +79,11 @@ export class Heartbeat {
    * nothing of a session that has not looked: the look of another one makes it anew.
    */
   isCertain: boolean = false;
+  /**
+   * From when on, by `performance.now()`, a beat may go along with what is sent
+   * anyway: that spares the process a wake-up of its own.
+   */
+  earlyAt: number = Infinity;
   readonly #options: HeartbeatOptions;
   readonly #members = new Set<HeartbeatMember>();
   /** The heartbeats of others, when each was seen first. */
@@ -83,7 +91,7 @@ export class Heartbeat {
   #key: string | undefined;
   #token = crypto.randomUUID().slice(0, 8);
   #count = 0;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #alarm = new Alarm(() => this.beat());
   #isDoubtful = true;
   #auditAt = 0;
   /** When a connection was found again last, and when to look for what it carried. */
@@ -157,7 +165,10 @@ export class Heartbeat {
 
   /** Beats now, in the background. What fails is done again next time. */
   beat(): void {
-    if (this.#timer === undefined || this.#beating !== undefined) return;
+    // Before the start, and after the end, it does not beat.
+    if (this.earlyAt === Infinity) return;
+    this.#windUp();
+    if (this.#beating !== undefined) return;
     this.#beating = this.#beat().then(
       () => {
         // Many queues take their time: the next beats do not wait for them.
@@ -168,6 +179,12 @@ export class Heartbeat {
       },
       this.#onFailure,
     ).finally(() => this.#beating = undefined);
+  }
+
+  #windUp(): void {
+    const interval = this.#options.heartbeatTimeout / BEATS;
+    this.earlyAt = performance.now() + EARLY * interval * 1000;
+    this.#alarm.set(interval);
   }
 
   readonly #onFailure = (error: RedisError): void => {
@@ -188,19 +205,14 @@ export class Heartbeat {
       await this.#beat();
       await this.#look();
     }
-    const { heartbeatTimeout } = this.#options;
-    this.#timer = setInterval(
-      () => this.beat(),
-      heartbeatTimeout * 1000 / BEATS,
-    );
-    Deno.unrefTimer(this.#timer);
+    this.#windUp();
     if (this.#members.size > 1) this.beat();
   }
 
   /** Beats no more, when all members have left; never rejects. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.earlyAt = Infinity;
+    this.#alarm[Symbol.dispose]();
     await this.#beating;
     await this.#looking;
     this.#want.forget(this);
