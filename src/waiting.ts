@@ -52,13 +52,17 @@ export function sleep(
  * before.
  */
 export class Alarm implements Disposable {
-  readonly #ring: () => void;
+  /** When it goes off, by `performance.now()`; `Infinity` while it is not set. */
+  at: number = Infinity;
+  readonly #ring: (due: number) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #at = Infinity;
   #isOver = false;
 
-  /** @param ring Called each time that it goes off. */
-  constructor(ring: () => void) {
+  /**
+   * @param ring Called each time that it goes off, with the time at which it
+   * was to do so.
+   */
+  constructor(ring: (due: number) => void) {
     this.#ring = ring;
   }
 
@@ -70,19 +74,19 @@ export class Alarm implements Disposable {
    */
   set(delay: number): void {
     clearTimeout(this.#timer);
-    this.#at = Infinity;
+    this.at = Infinity;
     if (delay === Infinity || this.#isOver) return;
-    this.#at = performance.now() + delay * 1000;
+    const due = this.at = performance.now() + delay * 1000;
     this.#timer = setTimeout(() => {
-      this.#at = Infinity;
-      this.#ring();
+      this.at = Infinity;
+      this.#ring(due);
     }, Math.min(Math.ceil(delay * 1000), LONGEST_TIMER));
     Deno.unrefTimer(this.#timer);
   }
 
   /** Sets it anew, unless it goes off sooner than that anyway. */
   advance(delay: number): void {
-    if (performance.now() + delay * 1000 < this.#at) this.set(delay);
+    if (performance.now() + delay * 1000 < this.at) this.set(delay);
   }
 
   /** From then on it never goes off. */

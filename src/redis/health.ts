@@ -1,4 +1,4 @@
-import { LONGEST_TIMER } from "../waiting.ts";
+import { Alarm } from "../waiting.ts";
 import { formatAddress } from "./address.ts";
 import type { Settings } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
@@ -83,9 +83,8 @@ export class Health implements Disposable {
   #allowance = 0;
   #sent = 0;
   #lastLife = performance.now();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When the next look is due, by `performance.now()`. */
-  #dueAt = Infinity;
+  /** Goes off when something may be overdue, and not before. */
+  readonly #alarm = new Alarm((due) => this.#look(due));
 
   /** @param ping Sends something that the server answers. */
   constructor(
@@ -114,7 +113,7 @@ export class Health implements Disposable {
     for (const { length } of args) this.#sent += length;
     if (!isFirst) return;
     this.#lastLife = performance.now();
-    if (this.#lastLife + this.#allowed * 1000 < this.#dueAt) this.#arm();
+    if (this.#lastLife + this.#allowed * 1000 < this.#alarm.at) this.#arm();
   }
 
   /** Notes that it was answered. */
@@ -126,25 +125,19 @@ export class Health implements Disposable {
 
   /** Stops watching. */
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-    this.#dueAt = -Infinity;
+    this.#alarm[Symbol.dispose]();
   }
 
-  /** Looks again when something may be overdue, and not before. */
   #arm(): void {
-    clearTimeout(this.#timer);
-    const at = this.#nextAt();
-    if (this.#dueAt === -Infinity || at === Infinity) return;
-    this.#dueAt = at;
-    const delay = Math.min(at - performance.now(), LONGEST_TIMER - 1);
-    this.#timer = setTimeout(() => {
-      // After this process itself stood still, answers may wait to be read.
-      const isLate = performance.now() - at > this.#patience * LATE * 1000;
-      if (isLate) this.#lastLife = performance.now();
-      else this.#check();
-      this.#arm();
-    }, Math.max(delay, 0) + 1);
-    Deno.unrefTimer(this.#timer);
+    this.#alarm.set((this.#nextAt() - performance.now()) / 1000);
+  }
+
+  #look(due: number): void {
+    // After this process itself stood still, answers may wait to be read.
+    const isLate = performance.now() - due > this.#patience * LATE * 1000;
+    if (isLate) this.#lastLife = performance.now();
+    else this.#check();
+    this.#arm();
   }
 
   /** The shortest of the times in question, in seconds. */
@@ -181,7 +174,7 @@ export class Health implements Disposable {
   }
 
   #check(): void {
-    const { replyTimeout = Infinity } = this.#settings;
+    const { healthCheckInterval, replyTimeout = Infinity } = this.#settings;
     const silence = (performance.now() - this.#lastSign) / 1000;
     const { begin = Infinity, bytes } = this.#server.scanner;
     const reading = (performance.now() - begin) / 1000;
@@ -197,7 +190,7 @@ export class Health implements Disposable {
           `the server has not answered for ${silence.toFixed(1)} s`,
         );
       }
-    } else if (silence >= this.#settings.healthCheckInterval / 2) {
+    } else if (healthCheckInterval > 0 && silence >= healthCheckInterval / 2) {
       this.#ping();
     }
   }

@@ -79,6 +79,33 @@ Deno.test("Connection takes socket_timeout for the time to answer", async () => 
   );
 });
 
+Deno.test("Connection asks an idle server for nothing where health_check_interval is 0", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect({
+    ...server.args,
+    client_name: "tested",
+    health_check_interval: 0,
+    socket_timeout: 2,
+  });
+  await connection.command(["ECHO", ""]);
+  await using other = await Connection.connect({
+    ...server.args,
+    client_name: "other",
+    health_check_interval: 6,
+  });
+  await using observer = await Connection.connect(server.args);
+  const lastCommand = async (name: string): Promise<string> => {
+    const clients = String(await observer.command(["CLIENT", "LIST"]));
+    const client = clients.split("\n").find((line) =>
+      line.includes(` name=${name} `)
+    );
+    return / cmd=(\S+)/.exec(client ?? "")?.[1] ?? "";
+  };
+  await other.command(["ECHO", ""]);
+  await until(async () => await lastCommand("other") === "ping");
+  assert.equal(await lastCommand("tested"), "echo");
+});
+
 Deno.test("Connection stays while a command blocks on a healthy server", async () => {
   await using server = await TestServer.start();
   await using connection = await Connection.connect({
