@@ -1,7 +1,7 @@
 import type { CompiledCondition } from "../message/condition.ts";
 import { type ChosenHook, HookTable } from "../message/hook_table.ts";
 import { Event, type Message, SchemaError } from "../message/mod.ts";
-import { LONGEST_TIMER } from "../waiting.ts";
+import { Alarm } from "../waiting.ts";
 import { BusError, DroppedError, LeftError, toError } from "./errors.ts";
 import { type Limit, LimitedCall } from "./limit.ts";
 import type { Receipt, Retry } from "./receipt.ts";
@@ -122,8 +122,8 @@ export class Subscriber {
   /** Those whose time begins with the end of this turn. */
   #begun: Task[] = [];
   #room = Promise.withResolvers<void>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #timerAt = Infinity;
+  /** Goes off at the first deadline; what has begun later has mostly a later one. */
+  readonly #alarm = new Alarm(() => this.#expire());
   #isEnded = false;
 
   /** @param options How it works, and whom it tells. */
@@ -265,7 +265,7 @@ export class Subscriber {
     this.#change([]);
     // What get() has handed over is handled first.
     queueMicrotask(() => {
-      clearTimeout(this.#timer);
+      this.#alarm[Symbol.dispose]();
       for (const task of this.#tasks) {
         const reason =
           `${this.#options.label} has closed its bus before it was finished`;
@@ -397,20 +397,7 @@ export class Subscriber {
       task.deadline = now + task.timeout * 1000;
       first = Math.min(first, task.deadline);
     }
-    if (first < this.#timerAt) this.#setTimer(first);
-  }
-
-  /** Wakes at the first deadline; what has begun later has mostly a later one. */
-  #setTimer(deadline: number): void {
-    clearTimeout(this.#timer);
-    this.#timerAt = deadline;
-    if (deadline === Infinity) return;
-    const milliseconds = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(
-      () => this.#expire(),
-      Math.min(milliseconds, LONGEST_TIMER),
-    );
-    Deno.unrefTimer(this.#timer);
+    if (first < this.#alarm.at) this.#alarm.set((first - now) / 1000);
   }
 
   /** Fails what has taken longer than its time limit. */
@@ -429,7 +416,7 @@ export class Subscriber {
     // Whoever heard of that may have posted more.
     let next = Infinity;
     for (const { deadline } of this.#tasks) next = Math.min(next, deadline);
-    this.#setTimer(next);
+    this.#alarm.set((next - performance.now()) / 1000);
   }
 
   /** Notes that a message was handled, once. */
