@@ -122,7 +122,9 @@ export async function checkRights(
     : delivery === "BLPOP"
     ? ["BLPOP", probe, "0.001"]
     : ["BLMPOP", "0.001", "1", probe, "LEFT"];
-  const trying = extent === "all" ? connection.command(blocking) : undefined;
+  const trying = extent === "all"
+    ? tryWithOne(connection, probe, blocking)
+    : undefined;
   await trying?.catch(({ message, cause }: RedisError) => {
     errors.push(
       commands.length,
@@ -156,6 +158,23 @@ export async function checkRights(
     reason: `the user "${user}" may not ${reasons.join(", nor ")}`,
     advice: `ACL SETUSER ${user} ${rules.join(" ")}`,
   }, "permission");
+}
+
+/**
+ * Runs a command that blocks on a key that has one item meanwhile: where there is
+ * nothing, Redis looks only ten times a second whether a wait is over.
+ */
+async function tryWithOne(
+  connection: Connection,
+  key: string,
+  blocking: readonly string[],
+): Promise<void> {
+  const [, tried] = await Promise.allSettled([
+    connection.command(["RPUSH", key, ""]),
+    connection.command(blocking),
+    connection.command(["DEL", key]),
+  ]);
+  if (tried.status === "rejected") throw tried.reason;
 }
 
 /** Lists the patterns of a queue's keys, as in an ACL. */

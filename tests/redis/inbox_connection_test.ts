@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Inbox, type RedisError } from "../../src/redis/mod.ts";
+import { Connection, Inbox, type RedisError } from "../../src/redis/mod.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -63,4 +63,25 @@ Deno.test("Inbox does not start with wrong credentials", async () => {
     Inbox.open({ ...server.args, password: "hunter3" }, { queue: "queue" }),
     (error: RedisError) => error.code === "auth",
   );
+});
+
+Deno.test("Inbox finds out whether it may wait without waiting, in each way of delivery", async () => {
+  await using server = await TestServer.start();
+  await server.run("CONFIG", "SET", "notify-keyspace-events", "Klg");
+  await using listener = await Connection.connect(server.args);
+  const happened: string[] = [];
+  const channel = "__keyspace@0__:{queue}:probe";
+  await listener.subscribe(
+    channel,
+    (event) => happened.push(new TextDecoder().decode(event)),
+  );
+  for (const delivery of ["at-least-once", "at-most-once"] as const) {
+    await using inbox = await open(server, { delivery });
+    await inbox.stop();
+    await server.run("PUBLISH", channel, "over");
+    await until(() => happened.includes("over"));
+    const events = happened.splice(0);
+    // What was pushed for it is taken: with nothing there it would have waited.
+    assert.ok(/rpush,(rpush,)?lpop,(rpush,)?del,over$/.test(events.join()));
+  }
 });
