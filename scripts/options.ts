@@ -38,10 +38,9 @@ const TABLES: Readonly<Record<string, () => string[][]>> = {
 
 function optionTable(title: string, rows: Table): string[][] {
   return [
-    [title, "in Platypush", "what it decides", "default"],
+    [title, "what it decides", "default"],
     ...Object.entries(rows).map(([name, row]) => [
-      `\`${name}\``,
-      platypushName(name, row),
+      [name, ...row.aliases ?? []].map((one) => `\`${one}\``).join(", "),
       row.description ?? "",
       defaultOf(row),
     ]),
@@ -99,14 +98,6 @@ function fileTable(): string[][] {
       variable ? `\`${variable}\`` : "",
     ]),
   ];
-}
-
-/** Options that Platypush has under the same name as here. */
-const SAME = ["queue", "bus", "daemon", "name", "port", "udp", "properties"];
-
-function platypushName(name: string, { aliases }: Row): string {
-  if (aliases !== undefined) return `\`${aliases[0]}\``;
-  return SAME.includes(name) ? `\`${name}\`` : "–";
 }
 
 /** Writes the default of an option, as it stands in tables and docstrings. */
