@@ -4,6 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
+import { MAX_SLOTS } from "./session.ts";
 import { settleLate, tooLate } from "./settle_late.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
@@ -11,8 +12,6 @@ import { amount } from "../units.ts";
 
 /** So long an acknowledgement waits for another command to travel with, in seconds. */
 const DELAY = 0.005;
-/** So many lists of a session stay announced. */
-const MAX_SLOTS = 64;
 
 const AS_NUMBER = { isReply: isNumber };
 

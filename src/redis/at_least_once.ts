@@ -18,7 +18,7 @@ import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isNumber, isPayload } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
-import { Session } from "./session.ts";
+import { MAX_SLOTS, Session } from "./session.ts";
 import {
   LARGE,
   NOTHING,
@@ -398,11 +398,10 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const session = this.#session;
     void this.#acknowledger.flush(this.options.blocking);
     // What comes later has to have the larger number, as long as it may go back:
-    // so a list is used again only where nothing is in hand.
-    const { known, slots, leaving } = session;
-    const slot = known.size === slots.length + leaving
-      ? slots.pop()
-      : undefined;
+    // so a list is used again only where nothing is in hand, or nothing came after it.
+    const { known, slots, leaving, last } = session;
+    const isIdle = known.size === slots.length + leaving;
+    const slot = isIdle || slots.at(-1) === last ? slots.pop() : undefined;
     const number = slot ?? session.next();
     const reply = this.#move(session, number, slot === undefined);
     return { session, number, limit: 0, reply };
@@ -478,8 +477,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#isBacklog = this.#isFollowed &&
       (this.#lacksMemory || this.#most === MOST_MOVED && this.#size < LARGE);
     if (payloads.length === 0) {
-      if (announced.status === "fulfilled") session.slots.push(number);
-      else session.known.delete(number);
+      if (announced.status === "rejected") session.known.delete(number);
+      else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
+      else await session.forget(number, this.options).catch(() => {});
       if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
         // It refuses to wait as well.
         const { signal } = this.closing;

@@ -5,6 +5,9 @@ import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 
+/** So many lists of a session stay announced that are empty. */
+export const MAX_SLOTS: number = 64;
+
 /** A session that joins, and whose it is. */
 export interface Joining {
   readonly session: Session;
@@ -27,8 +30,8 @@ export class Session {
   #empty: Map<number, number> | undefined;
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
-  // Tokens of eight digits may be drawn twice, but not within one second.
-  #last = Math.floor(Date.now() / 1000);
+  /** The last number of all; tokens of eight digits may be drawn twice, but not within one second. */
+  last: number = Math.floor(Date.now() / 1000);
 
   /**
    * @param consumer The start of the name.
@@ -40,8 +43,8 @@ export class Session {
 
   /** Makes a number that no other batch of this session ever has. */
   next(): number {
-    this.known.add(++this.#last);
-    return this.#last;
+    this.known.add(++this.last);
+    return this.last;
   }
 
   /**

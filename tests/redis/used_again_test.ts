@@ -115,3 +115,31 @@ Deno.test("A list to which nothing could be moved is not looked after for ever",
   await server.run("RPUSH", "queue", complete("a"));
   assert.deepEqual(texts(await nextBatch(inbox)), [complete("a")]);
 });
+
+Deno.test("Looks that find nothing while a message is in hand use one list again and again", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { queue: ["queue", "other"], logger });
+  await server.run("RPUSH", "queue", complete("a"));
+  await nextBatch(inbox);
+  const looks = async (): Promise<number> => {
+    const stats = await server.run<string>("INFO", "commandstats");
+    return Number(/cmdstat_lmove:calls=(\d+)/.exec(stats)?.[1]);
+  };
+  // Another consumer is quicker each time.
+  for (let round = 0; round < 10; round++) {
+    const before = await looks();
+    await server.run(
+      "EVAL",
+      "redis.call('RPUSH', KEYS[1], 'b'); redis.call('LPOP', KEYS[1])",
+      "1",
+      "queue",
+    );
+    await until(async () => await looks() > before);
+  }
+  const keys = await server.run<string[]>("KEYS", "{queue}:processing:*");
+  const batches = keys.find((key) => !/:\d+$/.test(key));
+  const announced = await server.run<number>("HLEN", batches!);
+  assert.ok(announced <= 3, `${announced} lists are announced`);
+  await inbox.stop(0);
+});
