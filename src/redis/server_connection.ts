@@ -1,11 +1,15 @@
 import { whenAborted } from "../waiting.ts";
 import { Buffer } from "node:buffer";
-import type { RedisClientOptions, TypeMapping } from "@redis/client";
-// The client alone: the whole package has clusters and sentinels, too.
-import { BasicClientSideCache } from "@redis/client/dist/lib/client/cache.js";
-import client from "@redis/client/dist/lib/client/index.js";
+import { connect, type Socket } from "node:net";
+import { setImmediate } from "node:timers";
+// Loaded with the first connection that is encrypted.
+import defer * as secure from "node:tls";
+// Its parts alone: the client loads a file for each of the hundreds of commands.
+import queue from "@redis/client/dist/lib/client/commands-queue.js";
+import { PUBSUB_TYPE } from "@redis/client/dist/lib/client/pub-sub.js";
 import {
-  ErrorReply,
+  ClientClosedError,
+  DisconnectsClientError,
   SocketClosedUnexpectedlyError,
 } from "@redis/client/dist/lib/errors.js";
 import { RESP_TYPES } from "@redis/client/dist/lib/RESP/decoder.js";
@@ -38,22 +42,6 @@ export interface ServerOptions {
 /** Hears which key has changed; `undefined` for any that was read. */
 export type KeyListener = (key: string | undefined) => void;
 
-/**
- * Hears of changed keys by the client's own way for a cache, and keeps nothing.
- */
-class ChangedKeys extends BasicClientSideCache {
-  listener: KeyListener | undefined;
-
-  /** Not every user may track keys, so connecting says only what it has said. */
-  override trackingOn(): string[] {
-    return ["HELLO", "3"];
-  }
-
-  override invalidate(key: string | Buffer | null): void {
-    this.listener?.(key === null ? undefined : String(key));
-  }
-}
-
 /** Tells {@linkcode ServerConnection.send} how to read the reply. */
 export interface ReplyOptions {
   /** Bulk replies are to be bytes. */
@@ -66,8 +54,11 @@ export interface ReplyOptions {
 }
 
 /** Text as strings, and bulk replies as bytes. */
-const AS_BYTES: TypeMapping = { [RESP_TYPES.BLOB_STRING]: Buffer };
-const AS_TEXT: TypeMapping = {};
+const AS_BYTES = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
+const AS_TEXT = { typeMapping: {} };
+
+/** A connection is asked for signs of life by the kernel after so long a silence, in milliseconds. */
+const KEEP_ALIVE_DELAY = 30_000;
 
 /** So much of what is to be sent is written at once, in bytes. */
 const MAX_WRITTEN = 2 ** 16;
@@ -95,9 +86,12 @@ export class ServerConnection {
   readonly throughput: Throughput = new Throughput();
   /** Follows what the server sends. */
   readonly scanner: ReplyScanner = new ReplyScanner();
-  #client;
-  /** Hears of changed keys; version 2 of the protocol has no way to tell. */
-  readonly #changedKeys: ChangedKeys | undefined;
+  /** Writes commands in the protocol, and tells which reply belongs to which. */
+  readonly #queue;
+  #socket: Socket | undefined;
+  #writing: ReturnType<typeof setImmediate> | undefined;
+  readonly #protocol: Settings["protocol"];
+  #onChangedKey: KeyListener | undefined;
   #isTracking: Promise<boolean> | undefined;
   #attempted = "connect to Redis";
   /** Commands are only noted, between `MULTI` and its end. */
@@ -107,96 +101,102 @@ export class ServerConnection {
 
   private constructor(
     address: Address,
-    settings: Settings,
-    { credentials: { username, password }, tls }: Secrets,
-    daemon: boolean,
+    protocol: Settings["protocol"],
+    user: string,
   ) {
     this.address = address;
-    this.user = username ?? "default";
-    if (settings.protocol === 3) this.#changedKeys = new ChangedKeys();
-    // `createClient` makes methods of hundreds of commands, which takes its time
-    // and memory; all that is needed here is there without them.
-    this.#client = new client.default({
-      RESP: settings.protocol,
-      ...(this.#changedKeys && { clientSideCache: this.#changedKeys }),
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-      ...(settings.clientName === undefined
-        ? {}
-        : { name: settings.clientName }),
-      database: settings.db,
-      disableClientInfo: true,
-      maintNotifications: "disabled",
-      // The client's own time limit costs a timer for every command.
-      commandOptions: { timeout: 0 },
-      socket: {
-        ...address,
-        ...(tls ?? { tls: false }),
-        keepAlive: settings.keepAlive,
-        reconnectStrategy: false,
-        connectTimeout: settings.connectTimeout * 1000,
-        // The client leaves a socket that is still connecting to itself when it
-        // is destroyed; the signal is what reaches it.
-        signal: this.#abort.signal,
-      } as NonNullable<RedisClientOptions["socket"]>,
+    this.user = user;
+    this.#protocol = protocol;
+    this.#queue = new queue.default(protocol, undefined, () => {}, "");
+    this.#queue.addPushHandler(([kind, keys]) => {
+      if (String(kind) !== "invalidate") return false;
+      if (keys === null) this.#onChangedKey?.(undefined);
+      else for (const key of keys) this.#onChangedKey?.(String(key));
+      return true;
     });
-    this.#stepBetween();
-    this.#client.on("error", (error) => {
-      const what = {
-        attempted: this.#attempted,
-        place: formatAddress(address),
-      };
-      const loss = toRedisError(error, what);
-      // The client stumbles over what it cannot read, and over answers to nothing.
-      const isRubbish = loss.code === "reply" &&
-        !(error instanceof ErrorReply) &&
-        !(error instanceof Deno.errors.NotCapable);
-      this.close(
-        !isRubbish ? loss : new RedisError(
-          { ...what, reason: "the server sent what answers no command" },
-          "connection",
-          { cause: error },
-        ),
-      );
-    });
-    if (daemon) this.#client.unref();
   }
 
-  /**
-   * Looks at all bytes before the client does, which believes what they announce,
-   * and tells nothing before an answer is whole; joins what it writes.
-   */
-  #stepBetween(): void {
-    const socket = this.#client._ejectSocket();
-    this.#client._insertSocket(socket);
-    const write = socket.write.bind(socket);
-    socket.write = (commands) => write(joined(commands));
-    const decoders = socket.listeners("data");
-    socket.removeAllListeners("data");
-    socket.on("data", (chunk: Buffer) => {
-      try {
-        this.scanner.scan(chunk);
-        this.throughput.onBytes(
-          chunk.length,
-          this.scanner.begin === undefined,
-        );
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
+  /** Connects, and introduces itself. What fails on the way is a loss. */
+  async #connect(
+    settings: Settings,
+    { credentials, tls }: Secrets,
+    daemon: boolean,
+  ): Promise<void> {
+    const options = {
+      ...this.address,
+      noDelay: true,
+      keepAlive: settings.keepAlive,
+      keepAliveInitialDelay: KEEP_ALIVE_DELAY,
+    };
+    const socket = this.#socket = tls === undefined
+      ? connect(options)
+      : secure.connect({ ...options, ...tls });
+    if (daemon) socket.unref();
+    socket.on("error", (error) => this.#lose(error));
+    socket.on("close", () => this.#lose(new SocketClosedUnexpectedlyError()));
+    socket.on("data", this.#read);
+    socket.on("drain", this.#write);
+    const event = tls === undefined ? "connect" : "secureConnect";
+    await new Promise<void>((resolve) => socket.once(event, resolve));
+    const commands = introduction(settings, credentials);
+    await Promise.all(commands.map((command) => this.send(command)));
+  }
+
+  #lose(error: Error): void {
+    const place = formatAddress(this.address);
+    this.close(toRedisError(error, { attempted: this.#attempted, place }));
+  }
+
+  /** Looks at all bytes before they are decoded, which believes what they announce. */
+  readonly #read = (chunk: Buffer): void => {
+    try {
+      this.scanner.scan(chunk);
+      this.throughput.onBytes(chunk.length, this.scanner.begin === undefined);
+      this.#queue.decoder.write(chunk);
+    } catch (error) {
+      if (error instanceof ProtocolError) {
         this.#distrust(error.message, error.advice);
         return;
       }
-      for (const decode of decoders) decode(chunk);
-    });
-  }
+      // The queue stumbles over what it cannot read, and over answers to nothing.
+      this.#distrust(
+        "the server sent what answers no command",
+        undefined,
+        error,
+      );
+    }
+  };
+
+  /** Writes what there is, and goes on when the socket has room again. */
+  readonly #write = (): void => {
+    this.#writing = undefined;
+    const socket = this.#socket!;
+    if (!socket.writable) return;
+    socket.cork();
+    try {
+      for (const parts of joined(this.#queue.commandsToWrite())) {
+        for (const part of parts) socket.write(part);
+        if (socket.writableNeedDrain) break;
+      }
+    } catch (error) {
+      this.#lose(error as Error);
+    } finally {
+      socket.uncork();
+    }
+  };
 
   /** Gives up a server that has sent what no Redis would send. */
-  #distrust(reason: string, advice?: string): RedisError {
-    const error = new RedisError({
-      attempted: this.#attempted,
-      place: formatAddress(this.address),
-      reason,
-      advice,
-    }, "connection");
+  #distrust(reason: string, advice?: string, cause?: unknown): RedisError {
+    const error = new RedisError(
+      {
+        attempted: this.#attempted,
+        place: formatAddress(this.address),
+        reason,
+        advice,
+      },
+      "connection",
+      { cause },
+    );
     this.close(error);
     return error;
   }
@@ -240,9 +240,8 @@ export class ServerConnection {
     if (signal.aborted) throw closedError(what);
     const server = new ServerConnection(
       address,
-      settings,
-      secrets,
-      options.daemon ?? false,
+      settings.protocol,
+      secrets.credentials.username ?? "default",
     );
     // One limit for all of it: a stopped server still accepts connections.
     const timer = setTimeout(
@@ -264,7 +263,11 @@ export class ServerConnection {
     if (options.daemon) Deno.unrefTimer(timer);
     using _closing = whenAborted(signal, () => server.close());
     try {
-      await Promise.race([server.#client.connect(), server.#closed]);
+      const isDaemon = options.daemon ?? false;
+      await Promise.race([
+        server.#connect(settings, secrets, isDaemon),
+        server.#closed,
+      ]);
       await Promise.race([server.#inspect(), server.#closed]);
       server.#abort.signal.throwIfAborted();
       server.#onLost = options.onLost;
@@ -356,6 +359,7 @@ export class ServerConnection {
     args: readonly (string | Uint8Array)[],
     { bytes = false, isReply }: ReplyOptions = {},
   ): Promise<Reply> {
+    if (this.#abort.signal.aborted) throw new ClientClosedError();
     const name = String(args[0]).toUpperCase();
     if (name === "MULTI") this.#isQueueing = true;
     if (name === "EXEC" || name === "DISCARD") this.#isQueueing = false;
@@ -367,9 +371,9 @@ export class ServerConnection {
     }
     let reply: unknown;
     try {
-      reply = await this.#client.sendCommand(sent, {
-        typeMapping: bytes ? AS_BYTES : AS_TEXT,
-      });
+      const adding = this.#queue.addCommand(sent, bytes ? AS_BYTES : AS_TEXT);
+      this.#writing ??= setImmediate(this.#write);
+      reply = await adding;
     } catch (error) {
       if (name === "MULTI") this.#isQueueing = false;
       throw error;
@@ -386,10 +390,10 @@ export class ServerConnection {
     channel: string,
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
-    await Promise.race([
-      this.#client.subscribe(channel, listener, true),
-      this.#closed,
-    ]);
+    const { CHANNELS } = PUBSUB_TYPE;
+    const added = this.#queue.subscribe(CHANNELS, channel, listener, true);
+    this.#writing ??= setImmediate(this.#write);
+    await Promise.race([added, this.#closed]);
   }
 
   /**
@@ -399,8 +403,9 @@ export class ServerConnection {
    * @returns Whether the server and the user's rights allow it.
    */
   trackKeys(listener: KeyListener): Promise<boolean> {
-    if (this.#changedKeys === undefined) return Promise.resolve(false);
-    this.#changedKeys.listener = listener;
+    // Version 2 of the protocol has no way to tell.
+    if (this.#protocol === 2) return Promise.resolve(false);
+    this.#onChangedKey = listener;
     return this.#isTracking ??= this.send(["CLIENT", "TRACKING", "ON"]).then(
       () => true,
       (error) => {
@@ -419,7 +424,8 @@ export class ServerConnection {
   close(loss?: RedisError): void {
     if (this.#abort.signal.aborted) return;
     this.loss = loss;
-    this.#client.destroy();
+    this.#queue.flushAll(new DisconnectsClientError());
+    this.#socket?.destroy();
     this.#abort.abort(
       loss ?? new RedisError("The connection to Redis was closed", "closed"),
     );
@@ -445,6 +451,28 @@ function isDenied(error: unknown): boolean {
 function isBrokenOff(error: unknown): boolean {
   return error instanceof SocketClosedUnexpectedlyError ||
     (error as Error & { code?: unknown }).code === "ECONNRESET";
+}
+
+/** Makes the commands with which a connection begins, which are sent at once. */
+function introduction(
+  { protocol, clientName, db }: Settings,
+  { username, password }: Secrets["credentials"],
+): readonly (readonly string[])[] {
+  const commands: string[][] = [];
+  if (protocol === 3) {
+    const auth = password ? ["AUTH", username ?? "default", password] : [];
+    const name = clientName === undefined ? [] : ["SETNAME", clientName];
+    commands.push(["HELLO", "3", ...auth, ...name]);
+  } else {
+    if (username !== undefined) {
+      commands.push(["AUTH", username, password ?? ""]);
+    } else if (password) commands.push(["AUTH", password]);
+    if (clientName !== undefined) {
+      commands.push(["CLIENT", "SETNAME", clientName]);
+    }
+  }
+  if (db !== 0) commands.push(["SELECT", String(db)]);
+  return commands;
 }
 
 /**

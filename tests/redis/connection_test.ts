@@ -372,6 +372,29 @@ Deno.test("Connection tells kinds of errors apart", async () => {
   assert.equal(await codeOf("SET", "key", "x"), "readonly");
 });
 
+Deno.test("Connection loads none of the client's hundreds of files for commands", async () => {
+  const redis = new URL("../../src/redis/mod.ts", import.meta.url);
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "eval",
+      "--quiet",
+      "--config",
+      new URL("../../deno.json", import.meta.url).pathname,
+      `import { createRequire } from "node:module";
+await import("${redis}");
+console.log(JSON.stringify(Object.keys(createRequire("${redis}").cache)));`,
+    ],
+  }).output();
+  assert.ok(success);
+  const files: string[] = JSON.parse(new TextDecoder().decode(stdout));
+  const ofClient = files.filter((file) => file.includes("@redis/client"));
+  assert.ok(ofClient.some((file) => file.endsWith("commands-queue.js")));
+  assert.deepEqual(
+    ofClient.filter((file) => file.includes("/lib/commands/")),
+    [],
+  );
+});
+
 Deno.test("isSupported draws the line at Redis 6.2", () => {
   for (const version of ["6.2.0", "7.0.15", "8.1.0", "10.0.1", ""]) {
     assert.ok(isSupported(version), version);
