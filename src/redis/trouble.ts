@@ -31,6 +31,8 @@ export class Trouble {
   #begin = -Infinity;
   #end = -Infinity;
   #reminder = 0;
+  /** True while people believe that it lasts. */
+  #isTold = false;
 
   private constructor(logger: Logger) {
     this.#logger = logger;
@@ -79,10 +81,13 @@ export class Trouble {
     );
   }
 
-  /** Notes that a connection is well again. */
+  /** Notes that a connection is well again; tells it where the loss was told. */
   onSuccess(connection: object, place: string): void {
     if (!this.forget(connection)) return;
-    this.#logger.info(`Connected to Redis at ${place}.`);
+    this.#logger[this.#isTold ? "info" : "debug"](
+      `Connected to Redis at ${place}.`,
+    );
+    this.#isTold = false;
   }
 
   /**
@@ -114,6 +119,7 @@ export class Trouble {
     const isDue = duration >= this.#reminder || !this.#reported.has(kind);
     this.#reported.add(kind);
     this.#logger[isDue ? level : "debug"](text);
+    this.#isTold ||= isDue;
     while (this.#reminder <= duration) {
       const pause = this.#reminder * (GROWTH - 1);
       this.#reminder += Math.min(pause, LONGEST_PAUSE);

@@ -39,6 +39,22 @@ Deno.test("All connections say together that the server is gone, and that it is 
   await reading;
 });
 
+Deno.test("A connection that is cut again and again is told as rarely when it is back as when it is lost", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await Inbox.open(server.args, { queue: "queue", logger });
+  for (let round = 0; round < 10; round++) {
+    const { reconnects } = inbox.stats();
+    await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await until(() => inbox.stats().reconnects > reconnects);
+  }
+  const lines = logger.lines.map((line) => line.replace(/ at .*/, ""));
+  const count = (text: string) => lines.filter((line) => line === text).length;
+  const lost = count("warn: Cannot stay connected to Redis");
+  const back = count("info: Connected to Redis");
+  assert.ok(lost > 0 && back > 0 && back <= lost, logger.lines.join("\n"));
+});
+
 Deno.test("Connection reminds of trouble that lasts, ever more rarely", async () => {
   const logger = new LineLogger();
   const port = freePort();
