@@ -76,7 +76,7 @@ interface Asked {
  * has died puts its messages back.
  */
 export class AtLeastOnce extends Consumer implements HeartbeatMember {
-  readonly keys: QueueKeys;
+  doubts = 1;
   #session: Session;
   readonly #recoverer: Recoverer;
   readonly #taker: Taker;
@@ -109,9 +109,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#recoverer = new Recoverer(options);
     this.#taker = new Taker(options);
     this.#session = new Session(options.queue, options.consumer);
-    this.keys = this.#session.keys;
     this.#beat = options.heartbeat.key(this.keys);
     this.#acknowledger = new Acknowledger(options, this.#ending.signal);
+  }
+
+  get keys(): QueueKeys {
+    return this.#session.keys;
   }
 
   /** The name of its session. */
@@ -174,7 +177,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
    */
   async look(stale: readonly string[]): Promise<void> {
     const session = this.#session;
-    const beat = this.options.heartbeat.key(this.keys);
     const numbers = await session.inspect(this.options).catch(
       async (error): Promise<readonly number[]> => {
         if ((error as RedisError).code !== "taken") throw error;
@@ -182,7 +184,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         return [];
       },
     );
-    this.#beat = beat;
+    this.#beat = this.options.heartbeat.key(this.keys);
     this.#looking = undefined;
     for (const number of numbers) {
       if (!session.known.has(number)) void this.#adopt(session, number);
@@ -269,7 +271,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       session.known.delete(number);
       this.#isFollowed = false;
       this.ring();
-      this.options.heartbeat.doubt({ now: false });
+      this.doubts++;
       if (!(error instanceof RedisError) || isLoss(error)) throw error;
       if (error.code !== "taken") {
         // What BLMOVE has moved although the rest was refused may be in no hash.
@@ -294,7 +296,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         const [, payloads] = await reply;
         if (payloads.length > 0) await session.release(number, this.options);
       } catch (error) {
-        this.options.heartbeat.doubt({ now: false });
+        this.doubts++;
         throw error;
       } finally {
         session.known.delete(number);
@@ -366,7 +368,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       session.known.delete(number);
       session.known.delete(fresh);
       // It is tried again: a right may come back, or memory.
-      this.options.heartbeat.doubt({ now: false });
+      this.doubts++;
     }
   }
 
@@ -498,7 +500,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       } else if (hasWaited) this.#cameTogether = moving.length > 1;
     }
     // The heartbeat is the process', and beats again in a new session.
-    const isAlive = session === this.#session && heartbeat.isCertain &&
+    const isAlive = session === this.#session && this.doubts === 0 &&
       (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     // After a refusal, only their list tells which were moved.

@@ -279,7 +279,6 @@ class ServerQueues {
     this.heartbeat = new Heartbeat({
       heartbeatTimeout,
       control,
-      user: this.#user,
       logger,
     });
   }
@@ -325,6 +324,7 @@ class ServerQueues {
     const consumer = changed !== undefined && this.#byKey.get(changed);
     if (consumer) return tell(consumer, changed);
     if (changed === undefined) this.#byKey.forEach(tell);
+    else this.heartbeat.onChange(changed);
     for (const { options: { subscribers } } of this.#byKey.values()) {
       subscribers.lookSoon(changed);
     }

@@ -3,7 +3,7 @@ import { inParts } from "../in_parts.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
-import { escapePattern, type QueueKeys } from "./queue_keys.ts";
+import type { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
@@ -21,11 +21,13 @@ const AUDIT_INTERVAL = 600_000;
  * it again and again for about a quarter of an hour.
  */
 export const LATE = 960;
+/**
+ * After how many seconds a process is dead that was asked for another heartbeat. It
+ * answers with a look, and looks at least as often as it goes through all keys.
+ */
+const ANSWER_TIMEOUT = 2 * AUDIT_INTERVAL / 1000;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
-
-/** Stands for a beat that this user may not read. */
-const REFUSED = "1";
 
 function isBeat(reply: unknown): boolean {
   return reply === null || isText(reply);
@@ -38,6 +40,12 @@ export interface HeartbeatMember {
   readonly name: string;
   /** True while only what is on the server can concern it. */
   readonly isQuiet: boolean;
+  /**
+   * The number of reasons for a look that were before none. While there are some,
+   * that the heartbeat is there says nothing of the session: the look of another one
+   * makes it anew.
+   */
+  doubts: number;
   /** The number of lists that its session has announced, and that are empty. */
   readonly slots: number;
   /**
@@ -57,8 +65,6 @@ export interface HeartbeatOptions {
   readonly heartbeatTimeout: number;
   /** For commands that do not block. */
   readonly control: Connection;
-  /** The user's name on the server, for advice. */
-  readonly user: string;
   /** The logger to report to. */
   readonly logger: Logger;
 }
@@ -71,14 +77,11 @@ export interface HeartbeatOptions {
  * A beat is one command, and nothing else happens while nothing changes. Who
  * joins a queue, or leaves it, writes a `!` behind the heartbeats of the others
  * there: their next beat finds it, and they look who is there now, whose
- * heartbeats they watch from then on.
+ * heartbeats they watch from then on. Who may not read such a heartbeat writes the
+ * `!` behind what points there, for a limited time. That session beats at its own key
+ * from then on, or is dead when the time is over.
  */
 export class Heartbeat {
-  /**
-   * True while no look is due or under way. Otherwise that the key is there says
-   * nothing of a session that has not looked: the look of another one makes it anew.
-   */
-  isCertain: boolean = false;
   /**
    * From when on, by `performance.now()`, a beat may go along with what is sent
    * anyway: that spares the process a wake-up of its own.
@@ -89,10 +92,13 @@ export class Heartbeat {
   /** The heartbeats of others, when each was seen first. */
   readonly #others = new Map<string, { beat: string; since: number }>();
   #key: string | undefined;
+  /** The keys of sessions that others have asked for a heartbeat of their own. */
+  readonly #asked = new Set<string>();
   #token = crypto.randomUUID().slice(0, 8);
   #count = 0;
   readonly #alarm = new Alarm(() => this.beat());
-  #isDoubtful = true;
+  /** True if somebody came or went since the last beat, or asks. */
+  #isChanged = false;
   #auditAt = 0;
   /** When a connection was found again last, and when to look for what it carried. */
   #lostAt = -Infinity;
@@ -126,9 +132,18 @@ export class Heartbeat {
     return `${this.lifetime} ${this.#token}${this.#count}`;
   }
 
-  /** Gives the key that beats: that of the first session that asks, unless that was refused. */
+  /**
+   * Gives the key that beats for a session: that of the first one that has come,
+   * unless that was refused, or its own where others have asked for it.
+   */
   key(session: QueueKeys): string {
-    return this.#key ??= session.heartbeat;
+    const isAsked = this.#asked.size > 0 && this.#asked.has(session.heartbeat);
+    return isAsked ? session.heartbeat : this.#key ??= session.heartbeat;
+  }
+
+  /** Beats at the session's own key as well, since others may not read the other one. */
+  onAsked(session: QueueKeys): void {
+    this.#asked.add(session.heartbeat);
   }
 
   /** Beats for this member, too. */
@@ -145,16 +160,22 @@ export class Heartbeat {
 
   /** Watches the heartbeat of somebody else, too. */
   watch(key: string, beat: string): void {
-    if (key === this.#key) return;
-    if (beat === REFUSED) this.#onRefused(key);
-    else this.#note(key, beat);
+    if (key !== this.#key) this.#note(key, beat);
   }
 
   /** Lets everybody look again, at the next beat or now. */
   doubt({ now }: { now: boolean }): void {
-    this.#isDoubtful = true;
-    this.isCertain = false;
+    for (const member of this.#members) member.doubts++;
     if (now) this.beat();
+  }
+
+  /**
+   * Takes note of a key that has changed: somebody came or went, or asks for another
+   * heartbeat, who may not be able to write it into this one.
+   */
+  onChange(changed: string): void {
+    this.#isChanged ||= changed.endsWith(":consumers") ||
+      this.#members.values().some(({ keys }) => keys.heartbeat === changed);
   }
 
   /** Looks for what a lost connection carried: now, and again ever more rarely. */
@@ -177,7 +198,10 @@ export class Heartbeat {
           this.#onFailure,
         ).finally(() => this.#looking = undefined);
       },
-      this.#onFailure,
+      (error: RedisError) => {
+        this.doubt({ now: false });
+        this.#onFailure(error);
+      },
     ).finally(() => this.#beating = undefined);
   }
 
@@ -188,7 +212,6 @@ export class Heartbeat {
   }
 
   readonly #onFailure = (error: RedisError): void => {
-    this.doubt({ now: false });
     if (!isLoss(error)) this.#trouble.onFailure(this, error);
   };
 
@@ -217,26 +240,41 @@ export class Heartbeat {
     await this.#looking;
     this.#want.forget(this);
     if (this.#key === undefined) return;
-    await this.#options.control.command(["DEL", this.#key]).catch(() => {});
+    await this.#options.control.command(["DEL", this.#key, ...this.#asked])
+      .catch(() => {});
   }
 
   async #beat(): Promise<void> {
-    const { control } = this.#options;
     const before = this.value;
     this.#count++;
-    // It is not made anew here: others may have put everything back meanwhile.
-    const [found, stale] = await Promise.all([
-      control.command<string | null>(
-        ["SET", this.#key!, this.value, "XX", "PX", this.lifetime, "GET"],
-        { isReply: isBeat },
-      ).then(
-        (reply) => this.#onMemory(reply),
-        (error: RedisError) => this.#force(error),
-      ).catch((error: RedisError) => this.#move(error)),
+    const [stale, ...found] = await Promise.all([
       this.#count % 2 === 0 ? this.#findStale() : [],
+      this.#beatAt(this.#key!).catch((error: RedisError) => this.#move(error)),
+      ...[...this.#asked].map(async (key) => {
+        const beat = await this.#beatAt(key).catch((error: RedisError) => {
+          if (error.refused !== "key") throw error;
+          return null;
+        });
+        // Its session is over, or learns with its look that it is asked again.
+        if (beat === null) this.#asked.delete(key);
+        return beat;
+      }),
     ]);
     this.#stale.push(...stale);
-    if (found !== before || stale.length > 0) this.doubt({ now: false });
+    const isSame = !this.#isChanged && found.every((beat) => beat === before);
+    this.#isChanged = false;
+    if (!isSame || stale.length > 0) this.doubt({ now: false });
+  }
+
+  /** Gives what the key has held. It is not made anew: others may have put everything back. */
+  async #beatAt(key: string): Promise<string | null> {
+    return await this.#options.control.command<string | null>(
+      ["SET", key, this.value, "XX", "PX", this.lifetime, "GET"],
+      { isReply: isBeat },
+    ).then(
+      (reply) => this.#onMemory(reply),
+      (error: RedisError) => this.#force(key, error),
+    );
   }
 
   /** Lets the members look, where there is a reason. */
@@ -250,24 +288,26 @@ export class Heartbeat {
         ? Infinity
         : now + Math.max(1000, elapsed);
     }
-    if (!this.#isDoubtful) return;
-    this.#isDoubtful = false;
     const stale = this.#stale.splice(0);
     const failures: unknown[] = [];
-    for (const part of inParts([...this.#members])) {
+    const doubtful = [...this.#members].filter(({ doubts }) => doubts > 0);
+    for (const part of inParts(doubtful)) {
       // Some may have left meanwhile.
       const members = part.filter((member) => this.#members.has(member));
-      const looks = await Promise.allSettled(
-        (await this.#concerned(members)).map((member) => member.look(stale)),
+      const met = new Map(members.map((member) => [member, member.doubts]));
+      await Promise.all(
+        (await this.#concerned(members)).map((member) =>
+          member.look(stale).catch((error) => {
+            failures.push(error);
+            met.delete(member);
+          })
+        ),
       );
-      for (const look of looks) {
-        if (look.status === "rejected") failures.push(look.reason);
-      }
+      // There may be more by now.
+      for (const [member, doubts] of met) member.doubts -= doubts;
     }
-    this.isCertain = failures.length === 0 && !this.#isDoubtful;
-    if (failures.length === 0) return;
-    this.doubt({ now: false });
-    throw failures[0];
+    // The next beat lets those look again that could not.
+    if (failures.length > 0) throw failures[0];
   }
 
   /** Tells in which queues there is something that a look is for. */
@@ -342,7 +382,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
 `);
 
-  async #force(error: RedisError): Promise<string | null> {
+  async #force(key: string, error: RedisError): Promise<string | null> {
     if (error.code !== "memory") throw error;
     this.#fullAt = performance.now();
     this.#want.onFailure(
@@ -354,7 +394,7 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     );
     return await this.#options.control.script<string | null>(
       Heartbeat.#FORCE,
-      [this.#key!],
+      [key],
       [this.value, this.lifetime],
       { isReply: isBeat },
     );
@@ -397,34 +437,24 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     return reply;
   }
 
-  /** Says that nobody here learns whether a process lives; the next look asks again. */
-  #onRefused(key: string): void {
-    this.#others.delete(key);
-    const { control, logger, user } = this.#options;
-    // Each process has a name of its own there.
-    const pattern = escapePattern(key).replace(/^(.*:consumer:).*$/s, "$1*");
-    const place = formatAddress(control.address);
-    Trouble.with(place, logger).warnOnce(
-      `The user "${user}" may not read the heartbeats of other processes at ${place} that read the same queue and others: what one of them has in hand when it is killed waits for it, or for somebody who may (ACL SETUSER ${user} '~${pattern}').`,
-    );
-  }
-
-  /** Looks who of the others does not beat any more; one that it may not read does. */
+  /** Looks who of the others does not beat any more. */
   async #findStale(): Promise<readonly string[]> {
     const keys = [...this.#others.keys()];
     const beats = await Promise.all(
       keys.map((key) =>
         this.#options.control.command(["GET", key])
           .catch((error: RedisError) => {
-            if (error.code !== "permission") throw error;
-            return REFUSED;
+            if (error.refused !== "key") throw error;
+            // The look asks for another heartbeat.
+            this.doubt({ now: false });
+            return undefined;
           })
       ),
     );
     return keys.flatMap((key, at) => {
       const beat = beats[at];
-      if (beat === REFUSED) {
-        this.#onRefused(key);
+      if (beat === undefined) {
+        this.#others.delete(key);
         return [];
       }
       if (typeof beat === "string" && this.#note(key, beat)) return [];
@@ -444,20 +474,22 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
       this.#others.set(key, { beat, since: now });
       return true;
     }
-    const lifetime = parseInt(beat);
+    const lifetime = beat.startsWith("=")
+      ? ANSWER_TIMEOUT * 1000
+      : parseInt(beat);
     return !(lifetime > 1 && now - seen.since > lifetime);
   }
 
   /** Goes through the names of all keys for what the indexes do not know. */
   async #audit(): Promise<void> {
     this.#auditAt = performance.now() + AUDIT_INTERVAL;
+    this.doubt({ now: false });
     const members = [...this.#members];
     const found = await findKeys(
       this.#options.control,
       members.map(({ keys }) => keys),
       () => this.#members.size > 0,
     );
-    this.doubt({ now: false });
     const entered = await Promise.allSettled(
       found.map((keys, at) => members[at]!.reenter(keys)),
     );
@@ -472,27 +504,34 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
  * consumers, and may point to a heartbeat that another queue of theirs has.
  */
 export const HEARTBEAT_FUNCTIONS: string = `
--- Finds the heartbeat of a consumer: its key, and what it holds, if it beats.
--- One that this user may not read counts as alive.
-local function heartOf(key)
-  local beat = redis.call('GET', key)
-  if beat and beat:sub(1, 1) == '=' then
-    key = beat:sub(2)
-    beat = redis.pcall('GET', key)
-    if type(beat) == 'table' then beat = '1' end
-  end
-  return key, beat
+-- Finds the heartbeat of a consumer: its key, and what it holds, if it beats. Where
+-- this user may not read it, it is what points there.
+local function heartOf(own)
+  local beat = redis.call('GET', own)
+  if not beat or beat:sub(1, 1) ~= '=' then return own, beat end
+  local key = beat:match('^=(.-)!?$')
+  local theirs = redis.pcall('GET', key)
+  if type(theirs) == 'table' then return own, beat end
+  return key, theirs
 end
 
--- Lets the other consumers of a queue look who is there, with their next beat.
+-- Lets a process look who is there, with its next beat. One whose heartbeat this
+-- user may not read is asked for another one.
+local function ask(key, beat)
+  if not beat or beat:sub(-1) == '!' then return end
+  if beat:sub(1, 1) == '=' then
+    redis.pcall('SET', key, beat .. '!', 'EX', ${ANSWER_TIMEOUT})
+  else
+    redis.pcall('SET', key, beat .. '!', 'KEEPTTL')
+  end
+end
+
+-- Lets the other consumers of a queue look who is there.
 local function poke(consumers, heartbeats, but)
   local list = redis.call('HGETALL', consumers)
   for at = 1, #list, 2 do
     if list[at + 1] == 'alive' and list[at] ~= but then
-      local key, beat = heartOf(heartbeats .. list[at])
-      if beat and beat:sub(-1) ~= '!' then
-        redis.pcall('SET', key, beat .. '!', 'KEEPTTL')
-      end
+      ask(heartOf(heartbeats .. list[at]))
     end
   end
 end

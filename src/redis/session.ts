@@ -247,18 +247,27 @@ return names
 -- It also touches the heartbeats of all consumers, whose keys are made from ARGV
 -- and lie in the same slot.
 -- Returns the numbers of the batches, in turns the keys of others' heartbeats and
--- what they hold, and the names of the named subscribers.
+-- what they hold, the names of the named subscribers, and 1 where others have asked
+-- for a heartbeat of its own, which it has now.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
 ${HEARTBEAT_FUNCTIONS}
 local own, pointer = ARGV[5] .. ARGV[1], '=' .. ARGV[2]
 local isThere = redis.call('EXISTS', ARGV[2]) == 1
-local isFound = own == ARGV[2] or redis.call('GET', own) == pointer
-if not (isThere and isFound) then
+local found = pointer
+if own ~= ARGV[2] then found = redis.call('GET', own) end
+local isAsked = found == pointer .. '!'
+if not isThere or found ~= pointer then
   redis.call('HDEL', KEYS[1], '')
   if not isThere then redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4]) end
-  if not isFound then redis.call('SET', own, pointer) end
+  if isAsked then
+    redis.call('SET', own, ARGV[3], 'PX', ARGV[4])
+  elseif found ~= pointer then
+    redis.call('SET', own, pointer)
+  end
+  -- Of a key that was read the server tells when others write into it.
+  redis.call('GET', own)
 end
 local others = {}
 local list = redis.call('HGETALL', KEYS[1])
@@ -266,12 +275,14 @@ for at = 1, #list, 2 do
   if list[at + 1] == 'alive' and list[at] ~= ARGV[1] then
     local key, beat = heartOf(ARGV[5] .. list[at])
     if beat and key ~= ARGV[2] then
+      if beat:sub(1, 1) == '=' then ask(key, beat) end
       others[#others + 1] = key
       others[#others + 1] = beat
     end
   end
 end
-return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
+return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3]),
+  isAsked and 1 or 0}
 `);
 
   /**
@@ -283,8 +294,8 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
   async inspect(options: ConsumerOptions): Promise<readonly number[]> {
     const { control, queue, heartbeat, subscribers } = options;
     const { keys, name } = this;
-    const [numbers, others, names] = await control.script<
-      [string[], string[], string[]]
+    const [numbers, others, names, asked] = await control.script<
+      [string[], string[], string[], number]
     >(
       Session.#INSPECT,
       [keys.consumers, keys.processing, keys.subscribers],
@@ -297,12 +308,14 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3])}
       ],
       {
         isReply: (reply) =>
-          Array.isArray(reply) && reply.length === 3 && reply.every(isTexts),
+          Array.isArray(reply) && reply.length === 4 &&
+          reply.slice(0, 3).every(isTexts) && isNumber(reply[3]),
       },
     ).catch((error) => {
       throw nameQueue(error, queue);
     });
     subscribers.learn(names);
+    if (asked > 0) heartbeat.onAsked(keys);
     for (let at = 0; at < others.length; at += 2) {
       heartbeat.watch(others[at]!, others[at + 1]!);
     }
