@@ -1,10 +1,8 @@
+import type { Words } from "../redis/check_rights.ts";
 import type { BriefConnection } from "../redis/brief_connection.ts";
 import { readRefusal, RedisError } from "../redis/redis_error.ts";
 import { QueueKeys } from "../redis/queue_keys.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
-
-/** The words of a command. */
-type Words = readonly string[];
 
 /**
  * Finds out whether the server would refuse commands, without running any. They

@@ -22,14 +22,19 @@ end
 return errors
 `);
 
+/** A command with its arguments. */
+export type Words = readonly string[];
+
+/** Says how messages are to be taken, or the command that takes them at most once. */
+type Taking = "at-least-once" | "BLPOP" | "BLMPOP";
+
 /**
  * Checks that the user may do all that consuming a queue can need: taking,
  * settling, failing, burying and stopping. It runs each command on a key that is
  * gone afterwards, or so that it changes nothing.
  *
  * @param connection A connection to the queue's server.
- * @param delivery The way in which messages are to be taken, or the command with
- * which they are to be taken at most once.
+ * @param taking The way in which messages are to be taken.
  * @param user The user's name, as it was given.
  * @param extent Says which rights count: also those for commands that block, or
  * only those for the keys, where the commands were checked with another queue.
@@ -39,111 +44,34 @@ return errors
 export async function checkRights(
   connection: Connection,
   queue: string,
-  delivery: "at-least-once" | "BLPOP" | "BLMPOP",
+  taking: Taking,
   user: string,
   extent: "all" | "without blocking" | "keys" = "all",
 ): Promise<void> {
-  const { consumers, deliveries, retry, dead } = new QueueKeys(queue);
-  const probe = dead.replace(/dead$/, "probe");
-  const commands: string[][] = extent === "keys"
-    ? [["LTRIM", queue, "0", "-1"], ["HDEL", consumers, ""]]
-    : delivery === "at-least-once"
-    ? [
-      ["DEL", probe],
-      ["TYPE", queue],
-      ["LRANGE", queue, "1", "0"],
-      ["LTRIM", queue, "0", "-1"],
-      ["LRANGE", dead, "1", "0"],
-      ["LTRIM", dead, "0", "-1"],
-      ["MEMORY", "USAGE", dead],
-      ["ZREMRANGEBYRANK", retry, "1", "0"],
-      ["HDEL", deliveries, ""],
-      ["HDEL", consumers, ""],
-      ["HGET", consumers, ""],
-      ["LLEN", probe],
-      ["RPUSH", probe, ""],
-      ["LPUSH", probe, ""],
-      ["LPOS", probe, ""],
-      ["LREM", probe, "1", "0"],
-      ["SORT", probe, "BY", "nosort", "STORE", probe],
-      ["RPUSH", probe, ""],
-      ["RENAME", probe, probe],
-      ["LMOVE", probe, probe, "LEFT", "RIGHT"],
-      ["DEL", probe],
-      ["HSET", probe, "", ""],
-      ["HSETNX", probe, "", ""],
-      ["HKEYS", probe],
-      ["HGETALL", probe],
-      ["DEL", probe],
-      ["ZADD", probe, "0", ""],
-      ["ZRANGE", probe, "0", "0"],
-      ["ZRANGEBYSCORE", probe, "0", "0"],
-      ["DEL", probe],
-      ["SET", probe, "", "PX", "1000"],
-      ["GET", probe],
-      ["EXISTS", probe],
-      ["EXPIRE", probe, "1"],
-      ["PEXPIRE", probe, "1000"],
-      ["DEL", probe],
-      ["TIME"],
-    ]
-    : [
-      ["LLEN", queue],
-      ["LPOP", probe, "1"],
-      ["RPUSH", probe, ""],
-      ["LTRIM", probe, "1", "0"],
-      ["LPUSH", probe, ""],
-      ["LTRIM", probe, "1", "0"],
-      ["LTRIM", queue, "0", "-1"],
-      ["LTRIM", dead, "0", "-1"],
-      ["MEMORY", "USAGE", dead],
-      ["LREM", probe, "1", "0"],
-      ["LPOS", probe, ""],
-      ["SET", probe, "", "PX", "1000"],
-      ["GET", probe],
-      ["EXPIRE", probe, "1"],
-      ["DEL", probe],
-    ];
-  const errors = await connection.script<(number | string)[]>(
-    TRY,
-    [],
-    commands.flatMap((words) => [String(words.length), ...words]),
-    {
-      isReply: (reply) =>
-        Array.isArray(reply) &&
-        reply.every((item, at) => at % 2 === 0 ? isNumber(item) : isText(item)),
-    },
+  const keys = new QueueKeys(queue);
+  const probe = keys.dead.replace(/dead$/, "probe");
+  const refusals = await refusalsOf(
+    connection,
+    extent === "keys"
+      ? [["LTRIM", queue, "0", "-1"], ["HDEL", keys.consumers, ""]]
+      : taking === "at-least-once"
+      ? atLeastOnce(keys, probe)
+      : atMostOnce(keys, probe),
   );
+  if (extent === "all") {
+    // Scripts may run no command that blocks.
+    const command = blocking(taking, probe);
+    await connection.command(command).catch(({ message, cause }: RedisError) =>
+      refusals.push([command, (cause as Error | undefined)?.message ?? message])
+    );
+  }
   const missing = new Set<string>();
   let isKeyMissing = false;
-  // Scripts may run no command that blocks.
-  const blocking = delivery === "at-least-once"
-    ? ["BLMOVE", probe, probe, "LEFT", "RIGHT", "0.001"]
-    : delivery === "BLPOP"
-    ? ["BLPOP", probe, "0.001"]
-    : ["BLMPOP", "0.001", "1", probe, "LEFT"];
-  const trying = extent === "all"
-    ? tryWithOne(connection, probe, blocking)
-    : undefined;
-  await trying?.catch(({ message, cause }: RedisError) => {
-    errors.push(
-      commands.length,
-      (cause as Error | undefined)?.message ?? message,
-    );
-  });
-  commands.push(blocking);
-  for (let at = 0; at < errors.length; at += 2) {
-    const { code, refused } = toRedisError(
-      new Error(String(errors[at + 1])),
-      {},
-    );
+  for (const [command, answer] of refusals) {
+    const { code, refused } = toRedisError(new Error(answer), {});
     if (code !== "permission") continue;
     if (refused === "key") isKeyMissing = true;
-    else {
-      const [name, part] = commands[Number(errors[at])]!;
-      const command = name === "MEMORY" ? `${name}|${part}` : name!;
-      missing.add(`+${command.toLowerCase()}`);
-    }
+    else missing.add(`+${nameOf(command)}`);
   }
   if (missing.size === 0 && !isKeyMissing) return;
   const reasons = [
@@ -160,21 +88,113 @@ export async function checkRights(
   }, "permission");
 }
 
-/**
- * Runs a command that blocks on a key that has one item meanwhile: where there is
- * nothing, Redis looks only ten times a second whether a wait is over.
- */
-async function tryWithOne(
+/** Runs commands by one script; gives those that failed, with what was answered. */
+async function refusalsOf(
   connection: Connection,
-  key: string,
-  blocking: readonly string[],
-): Promise<void> {
-  const [, tried] = await Promise.allSettled([
-    connection.command(["RPUSH", key, ""]),
-    connection.command(blocking),
-    connection.command(["DEL", key]),
-  ]);
-  if (tried.status === "rejected") throw tried.reason;
+  commands: readonly Words[],
+): Promise<[command: Words, answer: string][]> {
+  const errors = await connection.script<(number | string)[]>(
+    TRY,
+    [],
+    commands.flatMap((words) => [String(words.length), ...words]),
+    {
+      isReply: (reply) =>
+        Array.isArray(reply) &&
+        reply.every((item, at) => at % 2 === 0 ? isNumber(item) : isText(item)),
+    },
+  );
+  const refusals: [Words, string][] = [];
+  for (let at = 0; at < errors.length; at += 2) {
+    refusals.push([commands[Number(errors[at])]!, String(errors[at + 1])]);
+  }
+  return refusals;
+}
+
+/** Lists what a consumer sends that keeps messages until they are handled. */
+function atLeastOnce(
+  { queue, consumers, deliveries, retry, dead }: QueueKeys,
+  probe: string,
+): readonly Words[] {
+  return [
+    ["DEL", probe],
+    ["TYPE", queue],
+    ["LRANGE", queue, "1", "0"],
+    ["LTRIM", queue, "0", "-1"],
+    ["LRANGE", dead, "1", "0"],
+    ["LTRIM", dead, "0", "-1"],
+    ["MEMORY", "USAGE", dead],
+    ["ZREMRANGEBYRANK", retry, "1", "0"],
+    ["HDEL", deliveries, ""],
+    ["HDEL", consumers, ""],
+    ["HGET", consumers, ""],
+    ["LLEN", probe],
+    ["RPUSH", probe, ""],
+    ["LPUSH", probe, ""],
+    ["LPOS", probe, ""],
+    ["LREM", probe, "1", "0"],
+    ["SORT", probe, "BY", "nosort", "STORE", probe],
+    ["RPUSH", probe, ""],
+    ["RENAME", probe, probe],
+    ["LMOVE", probe, probe, "LEFT", "RIGHT"],
+    ["DEL", probe],
+    ["HSET", probe, "", ""],
+    ["HSETNX", probe, "", ""],
+    ["HKEYS", probe],
+    ["HGETALL", probe],
+    ["DEL", probe],
+    ["ZADD", probe, "0", ""],
+    ["ZRANGE", probe, "0", "0"],
+    ["ZRANGEBYSCORE", probe, "0", "0"],
+    ["DEL", probe],
+    ["SET", probe, "", "PX", "1000"],
+    ["GET", probe],
+    ["EXISTS", probe],
+    ["EXPIRE", probe, "1"],
+    ["PEXPIRE", probe, "1000"],
+    ["DEL", probe],
+    ["TIME"],
+  ];
+}
+
+/** Lists what a consumer sends that removes messages as it takes them. */
+function atMostOnce(
+  { queue, dead }: QueueKeys,
+  probe: string,
+): readonly Words[] {
+  return [
+    ["LLEN", queue],
+    ["LPOP", probe, "1"],
+    ["RPUSH", probe, ""],
+    ["LTRIM", probe, "1", "0"],
+    ["LPUSH", probe, ""],
+    ["LTRIM", probe, "1", "0"],
+    ["LTRIM", queue, "0", "-1"],
+    ["LTRIM", dead, "0", "-1"],
+    ["MEMORY", "USAGE", dead],
+    ["LREM", probe, "1", "0"],
+    ["LPOS", probe, ""],
+    ["SET", probe, "", "PX", "1000"],
+    ["GET", probe],
+    ["EXPIRE", probe, "1"],
+    ["DEL", probe],
+  ];
+}
+
+/** Gives the command that waits for a message, for a moment. */
+function blocking(taking: Taking, probe: string): Words {
+  switch (taking) {
+    case "at-least-once":
+      return ["BLMOVE", probe, probe, "LEFT", "RIGHT", "0.001"];
+    case "BLPOP":
+      return ["BLPOP", probe, "0.001"];
+    case "BLMPOP":
+      return ["BLMPOP", "0.001", "1", probe, "LEFT"];
+  }
+}
+
+/** Names a command as a rule of an ACL does. */
+function nameOf([name, part]: Words): string {
+  return (name === "MEMORY" ? `${name}|${part}` : name!).toLowerCase();
 }
 
 /** Lists the patterns of a queue's keys, as in an ACL. */
