@@ -4,7 +4,7 @@ import { OBJECT, PORT, TEXT, TEXTS } from "../kinds.ts";
 import { createLogger } from "../logger.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { RedisError } from "./redis_error.ts";
-import { formatAddress } from "./address.ts";
+import { type Address, formatAddress } from "./address.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { withoutSecrets } from "./without_secrets.ts";
 
@@ -130,53 +130,28 @@ async function start(
   directory: string,
   options: StartRedisOptions,
 ): Promise<PrivateRedis> {
-  const path = `${directory}/redis.sock`;
+  const socket = `${directory}/redis.sock`;
+  const place: Address = options.port === undefined
+    ? { path: socket }
+    : { host: "127.0.0.1", port: options.port };
   const redisArgs: RedisArgs = {
-    ...(options.port === undefined
-      ? { unix_socket_path: path }
-      : { host: "127.0.0.1", port: options.port }),
+    ...("path" in place ? { unix_socket_path: socket } : place),
     ...options.redisArgs,
   };
   withoutSecrets(redisArgs);
-  const config = [
-    `dir "${directory}"`,
-    "bind 127.0.0.1",
-    ...(options.port === undefined
-      ? ["port 0", `unixsocket "${path}"`, "unixsocketperm 700"]
-      : [`port ${options.port}`]),
-    'save ""',
-    "appendonly no",
-    "daemonize no",
-    ...(options.config ?? []),
-  ];
   const process = spawn(options.programs ?? PROGRAMS);
   const guard = watch(
     process,
     options.directory === undefined ? directory : undefined,
   );
   const output = Promise.all([process.stdout, process.stderr].map(collect));
-  // By standard input, so that no password appears in the list of processes.
-  const input = process.stdin.getWriter();
-  await input.write(new TextEncoder().encode(config.join("\n") + "\n"))
-    .catch(() => {});
-  await input.close().catch(() => {});
-
-  const abort = new AbortController();
-  const { signal } = abort;
-  const ended = process.status.then(() => abort.abort());
+  await configure(process, directory, place, options.config);
+  const ending = new AbortController();
+  const ended = process.status.then(() => ending.abort());
   try {
-    // It is not there at once, which is no trouble to be told of.
-    using _ready = await retry(
-      () => BriefConnection.open(redisArgs, { signal }),
-      {
-        signal,
-        mayHelp: (error) => error instanceof RedisError && error.isTransient,
-        first: 0.01,
-        longest: 0.5,
-      },
-    );
+    await waitUntilReady(redisArgs, ending.signal);
   } catch (cause) {
-    const hasEnded = signal.aborted;
+    const hasEnded = ending.signal.aborted;
     await dismiss(guard);
     await end(process, ended);
     if (!hasEnded) throw cause;
@@ -194,11 +169,7 @@ async function start(
     })();
   return {
     redisArgs,
-    address: formatAddress(
-      options.port === undefined
-        ? { path }
-        : { host: "127.0.0.1", port: options.port },
-    ),
+    address: formatAddress(place),
     pid: process.pid,
     ended,
     stop,
@@ -265,6 +236,47 @@ function watch(
     );
     return undefined;
   }
+}
+
+/** Tells a server its configuration, also where it has ended already, which is seen later. */
+async function configure(
+  process: Deno.ChildProcess,
+  directory: string,
+  place: Address,
+  config: readonly string[] = [],
+): Promise<void> {
+  const lines = [
+    `dir "${directory}"`,
+    "bind 127.0.0.1",
+    ...("path" in place
+      ? ["port 0", `unixsocket "${place.path}"`, "unixsocketperm 700"]
+      : [`port ${place.port}`]),
+    'save ""',
+    "appendonly no",
+    "daemonize no",
+    ...config,
+  ];
+  // By standard input, so that no password appears in the list of processes.
+  const input = process.stdin.getWriter();
+  await input.write(new TextEncoder().encode(lines.join("\n") + "\n"))
+    .catch(() => {});
+  await input.close().catch(() => {});
+}
+
+/** Tries until the server answers: it is not there at once, which is no trouble to be told of. */
+async function waitUntilReady(
+  redisArgs: RedisArgs,
+  signal: AbortSignal,
+): Promise<void> {
+  using _ready = await retry(
+    () => BriefConnection.open(redisArgs, { signal }),
+    {
+      signal,
+      mayHelp: (error) => error instanceof RedisError && error.isTransient,
+      first: 0.01,
+      longest: 0.5,
+    },
+  );
 }
 
 async function dismiss(guard: Deno.ChildProcess | undefined): Promise<void> {
