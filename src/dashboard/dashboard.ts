@@ -244,39 +244,72 @@ function settingsOf(backend: RedisBackend): ResolvedConfig["settings"] {
   );
 }
 
-/** Puts the routes together. */
+/**
+ * Puts the routes together, in the order in which a request comes to them: the
+ * guard, what strangers may ask for, the question who it is, and the rest.
+ */
 function makeApp(desk: Desk, guard: Guard): Hono {
-  const path = (text: string): string => desk.path(text);
   const app = new Hono({
-    getPath: (request) => withoutBase(new URL(request.url).pathname, path("")),
+    getPath: (request) =>
+      withoutBase(new URL(request.url).pathname, desk.path("")),
   });
-  const infoOf = (context: { readonly env: unknown }): RequestInfo =>
-    (context.env as { readonly info: RequestInfo }).info;
-
   app.use(async (context, next) => {
-    const { req: { raw } } = context;
-    const refusal = guard.refuse(raw, infoOf(context));
-    if (refusal !== undefined) {
-      return context.text(`${refusal.reason}\n`, refusal.status);
-    }
-    return await next();
+    const refusal = guard.refuse(context.req.raw, infoOf(context));
+    if (refusal === undefined) return await next();
+    return context.text(`${refusal.reason}\n`, refusal.status);
   });
   app.get(
     "/assets/:name",
     (context) => serveAsset(context.req.param("name"), context.req.raw),
   );
-  const limit = (maxSize: number): MiddlewareHandler =>
-    bodyLimit({
-      maxSize,
-      onError: (context) =>
-        context.json({ message: "That is too large." }, 413),
-    });
-  app.get("/login", (context) => {
-    return guard.isKnown(context.req.raw)
-      ? context.redirect(path("/"))
-      : context.html(loginPage(path));
+  addLogin(app, desk, guard);
+  app.use(async (context, next) => {
+    if (guard.isKnown(context.req.raw)) return await next();
+    const wantsPage = context.req.method === "GET" &&
+      context.req.header("accept")?.includes("text/html");
+    return wantsPage
+      ? context.redirect(desk.path("/login"), 303)
+      : context.text("Log in first.\n", 401);
   });
-  app.post("/login", limit(MAX_LOGIN), async (context) => {
+  // Nobody reads what strangers send.
+  app.use(limitTo(MAX_BODY));
+  app.post("/logout", (context) => {
+    context.header("set-cookie", guard.logOut(context.req.raw));
+    return context.redirect(desk.path("/login"), 303);
+  });
+  app.post(
+    "/changes/:id/undo",
+    (context) =>
+      desk.changes.undo(context.req.param("id"))
+        ? context.json({})
+        : context.json({ message: "It is too late: it has begun." }, 409),
+  );
+  addPages(app, desk, guard);
+  addAnswersToMistakes(app, desk);
+  return app;
+}
+
+/** Tells what the server knows of whoever asks. */
+function infoOf(context: { readonly env: unknown }): RequestInfo {
+  return (context.env as { readonly info: RequestInfo }).info;
+}
+
+function limitTo(maxSize: number): MiddlewareHandler {
+  return bodyLimit({
+    maxSize,
+    onError: (context) => context.json({ message: "That is too large." }, 413),
+  });
+}
+
+function addLogin(app: Hono, { path }: Desk, guard: Guard): void {
+  app.get(
+    "/login",
+    (context) =>
+      guard.isKnown(context.req.raw)
+        ? context.redirect(path("/"))
+        : context.html(loginPage(path)),
+  );
+  app.post("/login", limitTo(MAX_LOGIN), async (context) => {
     const form = await context.req.formData();
     const result = guard.logIn(
       String(form.get("token") ?? ""),
@@ -289,29 +322,13 @@ function makeApp(desk: Desk, guard: Guard): Hono {
     context.header("set-cookie", result.cookie);
     return context.redirect(path("/"), 303);
   });
-  app.use(async (context, next) => {
-    if (guard.isKnown(context.req.raw)) return await next();
-    const wantsPage = context.req.method === "GET" &&
-      context.req.header("accept")?.includes("text/html");
-    return wantsPage
-      ? context.redirect(path("/login"), 303)
-      : context.text("Log in first.\n", 401);
-  });
-  // Nobody reads what strangers send.
-  app.use(limit(MAX_BODY));
-  app.post("/logout", (context) => {
-    context.header("set-cookie", guard.logOut(context.req.raw));
-    return context.redirect(path("/login"), 303);
-  });
-  app.post("/changes/:id/undo", (context) => {
-    return desk.changes.undo(context.req.param("id"))
-      ? context.json({})
-      : context.json({ message: "It is too late: it has begun." }, 409);
-  });
+}
+
+/** Adds the pages, what each of them asks for, and the stream by which one is followed. */
+function addPages(app: Hono, desk: Desk, guard: Guard): void {
   app.get("/live", (context) => {
     const query = new URL(context.req.url).searchParams;
-    const name = query.get("page") ?? "";
-    const page = PAGES.find((page) => page.name === name);
+    const page = PAGES.find(({ name }) => name === (query.get("page") ?? ""));
     return page === undefined
       ? context.text("There is no such page.\n", 404)
       : follow(desk, page, query, () => guard.isKnown(context.req.raw));
@@ -325,11 +342,12 @@ function makeApp(desk: Desk, guard: Guard): Hono {
       return context.body(text.pipeThrough(new TextEncoderStream()), 200, type);
     });
   }
-  // The page of the peers was called so before.
-  app.get("/neighbours", (context) => context.redirect(desk.path("/peers")));
+}
+
+function addAnswersToMistakes(app: Hono, desk: Desk): void {
   app.notFound((context) =>
     context.html(
-      noticePage(path, "Not here", "There is no page at this address."),
+      noticePage(desk.path, "Not here", "There is no page at this address."),
       404,
     )
   );
@@ -344,10 +362,9 @@ function makeApp(desk: Desk, guard: Guard): Hono {
       ? error.message
       : problemOf(desk, error);
     return isReading
-      ? context.html(noticePage(path, "That did not work", message), 500)
+      ? context.html(noticePage(desk.path, "That did not work", message), 500)
       : context.json({ message }, 400);
   });
-  return app;
 }
 
 /** Writes a page, and waits for Redis only when the browser has something to do. */
