@@ -5,6 +5,7 @@ import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";
 import { number, shorten } from "../../units.ts";
+import { Alarm } from "../../waiting.ts";
 import { chip, clock, oneLine, typeChip } from "../words.ts";
 
 /** So many rows are shown at first, and kept by the browser. */
@@ -13,6 +14,8 @@ const ROWS = 200;
 const SMALL = 4096;
 /** So many rows are sent to one browser in a second. */
 const ROWS_PER_SECOND = 40;
+/** So long rows wait for others to be sent with, in seconds. */
+const PORTION = 0.05;
 
 /** The page with the messages as they pass. */
 export const messagesPage: Page = {
@@ -141,71 +144,93 @@ function newestOf(
   return found;
 }
 
-/** Sends what passes, in portions, and says how many are left out. */
+/** Shows a viewer what passes, until that is ended. */
 function followMessages(
   desk: Desk,
   viewer: Viewer,
   query: URLSearchParams,
 ): () => void {
-  const text = query.get("filter") ?? "";
   if (desk.bus === undefined) return () => {};
+  const text = query.get("filter") ?? "";
   let wanted: Wanted;
   try {
     wanted = readFilter(text);
   } catch {
     return () => {}; // The page says what is wrong with it.
   }
-  const isFiltered = text.trim() !== "";
-  let rows: PassedMessage[] = [];
-  let skipped = 0;
-  let sentThisSecond = 0;
-  let skippedBefore = desk.passed.skipped;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const flush = (): void => {
-    timer = undefined;
-    const missed = desk.passed.skipped - skippedBefore;
-    const left = skipped + missed;
-    if (rows.length === 0 && left === 0) return;
-    const items = rows.toReversed().map((row) => rowOf(desk, row));
-    const note = left > 0 ? [skippedRow(left, missed > 0 && isFiltered)] : [];
-    const text = String(html`${[...note, ...items]}`);
-    if (!viewer.send("rows", text)) {
-      skipped += rows.length;
-      rows = [];
-      return;
-    }
-    skippedBefore += missed;
-    skipped = 0;
-    rows = [];
-  };
-  const turn = setInterval(() => {
-    sentThisSecond = 0;
-    flush();
-  }, 1000);
-  Deno.unrefTimer(turn);
-  const take = (message: PassedMessage): void => {
-    if (!wanted(message.message)) return;
-    if (sentThisSecond >= ROWS_PER_SECOND) {
-      skipped++;
-      return;
-    }
-    sentThisSecond++;
-    rows.push(message);
-    if (timer === undefined) {
-      timer = setTimeout(flush, 50);
-      Deno.unrefTimer(timer);
-    }
+  const rows = new LiveRows(desk, viewer, text.trim() !== "");
+  const take = (passed: PassedMessage): void => {
+    if (wanted(passed.message)) rows.add(passed);
   };
   // What has passed since the page was made, which shows the one that is named.
-  for (const message of desk.passed.after(query.get("after") ?? "")) {
-    take(message);
+  for (const passed of desk.passed.after(query.get("after") ?? "")) {
+    take(passed);
   }
   const end = desk.passed.listen(take);
   return () => {
     end();
-    clearInterval(turn);
-    clearTimeout(timer);
+    rows[Symbol.dispose]();
   };
+}
+
+/** Sends rows to a viewer, in portions, and says how many are left out. */
+class LiveRows implements Disposable {
+  readonly #desk: Desk;
+  readonly #viewer: Viewer;
+  readonly #isFiltered: boolean;
+  readonly #alarm = new Alarm(() => this.#flush());
+  readonly #second: ReturnType<typeof setInterval>;
+  #rows: PassedMessage[] = [];
+  #takenThisSecond = 0;
+  /** The number of rows that were left out since the last portion. */
+  #skipped = 0;
+  /** Those of {@linkcode Passed.skipped} that the viewer knows of. */
+  #missedBefore: number;
+
+  constructor(desk: Desk, viewer: Viewer, isFiltered: boolean) {
+    this.#desk = desk;
+    this.#viewer = viewer;
+    this.#isFiltered = isFiltered;
+    this.#missedBefore = desk.passed.skipped;
+    this.#second = setInterval(() => {
+      this.#takenThisSecond = 0;
+      this.#flush();
+    }, 1000);
+    Deno.unrefTimer(this.#second);
+  }
+
+  add(passed: PassedMessage): void {
+    if (this.#takenThisSecond >= ROWS_PER_SECOND) {
+      this.#skipped++;
+      return;
+    }
+    this.#takenThisSecond++;
+    this.#rows.push(passed);
+    this.#alarm.advance(PORTION);
+  }
+
+  #flush(): void {
+    this.#alarm.set(Infinity);
+    const missed = this.#desk.passed.skipped - this.#missedBefore;
+    const left = this.#skipped + missed;
+    if (this.#rows.length === 0 && left === 0) return;
+    const rows = this.#rows.toReversed();
+    this.#rows = [];
+    const items = rows.map((row) => rowOf(this.#desk, row));
+    const note = left > 0
+      ? [skippedRow(left, missed > 0 && this.#isFiltered)]
+      : [];
+    const text = String(html`${[...note, ...items]}`);
+    if (this.#viewer.send("rows", text)) {
+      this.#missedBefore += missed;
+      this.#skipped = 0;
+    } else this.#skipped += rows.length;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#second);
+    this.#alarm[Symbol.dispose]();
+  }
 }
 
 function skippedRow(count: number, isUnfiltered: boolean): Html {
