@@ -186,9 +186,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     );
     this.#beat = this.options.heartbeat.key(this.keys);
     this.#looking = undefined;
-    for (const number of numbers) {
-      if (!session.known.has(number)) void this.#adopt(session, number);
-    }
+    await this.#findLost(session, numbers);
     await Promise.all([
       this.#recoverer.run(stale),
       this.watch.look(),
@@ -351,6 +349,22 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (!await this.handOut(batch)) await this.#putBack(session, number);
   }
 
+  /** Looks into lists whose way to us was interrupted: many, and mostly empty. */
+  async #findLost(session: Session, numbers: readonly number[]): Promise<void> {
+    const lost = numbers.filter((number) => !session.known.has(number));
+    if (lost.length === 0) return;
+    const found = await this.options.control.command<number>(
+      ["EXISTS", ...lost.map((number) => session.list(number))],
+      { isReply: isNumber },
+    );
+    for (const number of lost) {
+      if (found > 0) void this.#adopt(session, number);
+      else if (session.isOver(number, LATE)) {
+        await session.forget(number, this.options);
+      }
+    }
+  }
+
   /** Hands out a batch whose way to us was interrupted. */
   async #adopt(session: Session, number: number): Promise<void> {
     const fresh = session.next();
@@ -361,9 +375,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       // More may come to the old number, whose list is looked at again then.
       session.known.delete(isFresh ? number : fresh);
       await this.#receive(session, isFresh ? fresh : number, taken);
-      if (taken[1].length === 0 && session.isOver(number, LATE)) {
-        await session.forget(number, this.options);
-      }
     } catch {
       session.known.delete(number);
       session.known.delete(fresh);

@@ -323,3 +323,25 @@ Deno.test("No more messages come together than may be in hand", async () => {
     assert.equal(await take(inbox, 2), 1);
   }
 });
+
+Deno.test("A connection that is cut again and again costs no more commands each time", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await Inbox.open(server.args, {
+    queue: "queue",
+    heartbeatTimeout: HEARTBEAT,
+    logger: new LineLogger(),
+  });
+  const rounds = 10;
+  for (let round = 0; round < rounds; round++) {
+    await blocked(server);
+    const { reconnects } = inbox.stats();
+    await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await until(() => inbox.stats().reconnects > reconnects);
+  }
+  const [key] = await server.run<string[]>("KEYS", "*:processing:*");
+  // To each of them something may come yet.
+  assert.ok(await server.run<number>("HLEN", key!) > rounds / 2);
+  const stats = await server.run<string>("INFO", "commandstats");
+  const looks = Number(/cmdstat_llen:calls=(\d+)/.exec(stats)?.[1]);
+  assert.ok(looks < 2 * rounds, `${looks} looks into empty lists`);
+});
