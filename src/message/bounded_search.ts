@@ -35,6 +35,18 @@ export class SearchTooLongError extends Error {
 
 type Characters = readonly number[];
 
+/** Says how a part is searched for by itself. */
+interface SubSearch {
+  /** It begins so many characters before the place. */
+  back: number;
+  /** True if the text goes on behind what was found. */
+  consumes: boolean;
+  /** True if it goes on where nothing was found. */
+  isNegated: boolean;
+}
+
+const ATOMIC: SubSearch = { back: 0, consumes: true, isNegated: false };
+
 /** Does one thing at a place of the text, and says where the program goes on. */
 type Instruction =
   | { op: "set"; test: (code: number) => boolean; next: number }
@@ -52,15 +64,7 @@ type Instruction =
     same: (a: number, b: number) => boolean;
     next: number;
   }
-  | {
-    op: "sub";
-    start: number;
-    back: number;
-    /** True if the text goes on behind what was found. */
-    consumes: boolean;
-    isNegated: boolean;
-    next: number;
-  }
+  | { op: "sub"; start: number; next: number } & SubSearch
   | { op: "condition"; group: number; then: number; otherwise: number }
   | { op: "match" };
 
@@ -71,20 +75,14 @@ type Instruction =
  * with the text's length, not with the number of ways.
  */
 export class BoundedSearch {
-  readonly #program: Instruction[] = [];
-  readonly #start: number;
-  readonly #slots: number;
+  readonly #program: Program;
   /** True if what groups have caught decides over how it goes on. */
   readonly #remembers: boolean;
-  #loops = 0;
 
   /** @throws {RegexError} If the expression is too large. */
-  constructor(pattern: string, { part, groups }: Expression) {
-    this.#remembers = dependsOnGroups(part);
-    this.#loops = 2 * (groups + 1);
-    const match = this.#add(pattern, { op: "match" });
-    this.#start = this.#compile(pattern, part, match);
-    this.#slots = this.#loops;
+  constructor(pattern: string, expression: Expression) {
+    this.#remembers = dependsOnGroups(expression.part);
+    this.#program = new Compiler(pattern, expression).program;
   }
 
   /**
@@ -94,116 +92,105 @@ export class BoundedSearch {
    * @throws {SearchTooLongError} When that takes more than a million steps.
    */
   search(text: string): Found | undefined {
+    const { instructions, slots } = this.#program;
     const characters = Array.from(text, (one) => one.codePointAt(0)!);
     const run = new SearchRun(
-      this.#program,
+      instructions,
       characters,
-      this.#slots,
+      slots,
       !this.#remembers,
     );
     for (let start = 0; start <= characters.length; start++) {
-      const end = run.from(this.#start, start);
+      const end = run.from(this.#program.start, start);
       if (end !== -1) return { start, end };
     }
     return undefined;
   }
+}
 
-  #add(pattern: string, instruction: Instruction): number {
-    if (this.#program.length >= MAX_PROGRAM) {
-      throw new RegexError(
-        `Cannot use the regular expression ${
-          JSON.stringify(pattern)
-        }: with its repetitions written out it has more than ${MAX_PROGRAM} parts; repeat less`,
-      );
-    }
-    return this.#program.push(instruction) - 1;
+/** An expression as instructions. */
+interface Program {
+  readonly instructions: readonly Instruction[];
+  /** The first instruction. */
+  readonly start: number;
+  /** The number of places that it remembers: of groups, and of rounds of loops. */
+  readonly slots: number;
+}
+
+/** Writes an expression as instructions, the last ones first: each says which comes next. */
+class Compiler {
+  readonly program: Program;
+  readonly #pattern: string;
+  readonly #instructions: Instruction[] = [];
+  #slots: number;
+
+  constructor(pattern: string, { part, groups }: Expression) {
+    this.#pattern = pattern;
+    this.#slots = 2 * (groups + 1);
+    const start = this.#compile(part, this.#add({ op: "match" }));
+    this.program = {
+      instructions: this.#instructions,
+      start,
+      slots: this.#slots,
+    };
   }
 
   /** Writes a part so that the program goes on at `next`; returns where it begins. */
-  #compile(pattern: string, part: Part, next: number): number {
-    const add = (instruction: Instruction): number =>
-      this.#add(pattern, instruction);
-    const compile = (part: Part, next: number): number =>
-      this.#compile(pattern, part, next);
+  #compile(part: Part, next: number): number {
     switch (part.kind) {
       case "set":
-        return add({ op: "set", test: testOfSet(part), next });
-      case "place":
-        return add({
-          op: "place",
-          test: testOf(part.place, part.isAscii),
-          next,
-        });
+        return this.#add({ op: "set", test: testOfSet(part), next });
+      case "place": {
+        const test = testOf(part.place, part.isAscii);
+        return this.#add({ op: "place", test, next });
+      }
       case "sequence":
-        return part.parts.reduceRight((next, one) => compile(one, next), next);
+        return part.parts.reduceRight(
+          (next, one) => this.#compile(one, next),
+          next,
+        );
       case "either":
-        return part.parts.map((one) => compile(one, next))
-          .reduceRight((second, first) => add({ op: "split", first, second }));
+        return part.parts.map((one) => this.#compile(one, next)).reduceRight(
+          (second, first) => this.#add({ op: "split", first, second }),
+        );
       case "group": {
-        const end = add({ op: "save", slot: 2 * part.group + 1, next });
-        const start = compile(part.part, end);
-        return add({ op: "save", slot: 2 * part.group, next: start });
+        const end = this.#add({ op: "save", slot: 2 * part.group + 1, next });
+        const start = this.#compile(part.part, end);
+        return this.#add({ op: "save", slot: 2 * part.group, next: start });
       }
       case "reference": {
         const { group, ignoresCase, isAscii } = part;
         const same = ignoresCase
           ? (a: number, b: number): boolean => isSameCase(a, b, isAscii)
           : (a: number, b: number): boolean => a === b;
-        return add({ op: "reference", group, same, next });
+        return this.#add({ op: "reference", group, same, next });
       }
       case "condition": {
-        const then = compile(part.then, next);
-        const otherwise = compile(part.otherwise, next);
-        return add({ op: "condition", group: part.group, then, otherwise });
+        const { group } = part;
+        const then = this.#compile(part.then, next);
+        const otherwise = this.#compile(part.otherwise, next);
+        return this.#add({ op: "condition", group, then, otherwise });
       }
       case "atomic":
-        return this.#sub(pattern, part.part, 0, true, false, next);
-      case "look":
-        return this.#sub(
-          pattern,
-          part.part,
-          part.back,
-          false,
-          part.isNegated,
-          next,
-        );
+        return this.#sub(part.part, ATOMIC, next);
+      case "look": {
+        const { back, isNegated } = part;
+        return this.#sub(part.part, { back, consumes: false, isNegated }, next);
+      }
       case "repeat":
-        if (part.mode !== "possessive") {
-          return this.#repeat(pattern, part, next);
-        }
-        return this.#sub(
-          pattern,
-          { ...part, mode: "greedy" },
-          0,
-          true,
-          false,
-          next,
-        );
+        return part.mode === "possessive"
+          ? this.#sub({ ...part, mode: "greedy" }, ATOMIC, next)
+          : this.#repeat(part, next);
     }
   }
 
-  #sub(
-    pattern: string,
-    part: Part,
-    back: number,
-    consumes: boolean,
-    isNegated: boolean,
-    next: number,
-  ): number {
-    const match = this.#add(pattern, { op: "match" });
-    const start = this.#compile(pattern, part, match);
-    return this.#add(pattern, {
-      op: "sub",
-      start,
-      back,
-      consumes,
-      isNegated,
-      next,
-    });
+  /** Writes a part that is searched for by itself, and keeps to the first way that it finds. */
+  #sub(part: Part, how: SubSearch, next: number): number {
+    const start = this.#compile(part, this.#add({ op: "match" }));
+    return this.#add({ op: "sub", start, ...how, next });
   }
 
   #repeat(
-    pattern: string,
     { part, min, max, mode }: Part & { kind: "repeat" },
     next: number,
   ): number {
@@ -213,40 +200,46 @@ export class BoundedSearch {
         : { op: "split", first: more, second: done };
     let start = next;
     if (max === Infinity) {
-      const loop = this.#add(pattern, choice(-1, next));
+      const loop = this.#add(choice(-1, next));
       const body = canBeEmpty(part)
-        ? this.#progressing(pattern, part, loop, next)
-        : this.#compile(pattern, part, loop);
-      this.#program[loop] = choice(body, next);
+        ? this.#progressing(part, loop, next)
+        : this.#compile(part, loop);
+      this.#instructions[loop] = choice(body, next);
       start = loop;
     } else {
       for (let count = min; count < max; count++) {
-        const more = this.#compile(pattern, part, start);
-        start = this.#add(pattern, choice(more, next));
+        const more = this.#compile(part, start);
+        start = this.#add(choice(more, next));
       }
     }
     for (let count = 0; count < min; count++) {
-      start = this.#compile(pattern, part, start);
+      start = this.#compile(part, start);
     }
     return start;
   }
 
-  /** A round of a loop, which ends with the round that has found nothing. */
-  #progressing(
-    pattern: string,
-    part: Part,
-    loop: number,
-    next: number,
-  ): number {
-    const slot = this.#loops++;
-    const check = this.#add(pattern, {
+  /** Writes a round of a loop, which ends with the round that has found nothing. */
+  #progressing(part: Part, loop: number, next: number): number {
+    const slot = this.#slots++;
+    const check = this.#add({
       op: "progress",
       slot,
       next: loop,
       otherwise: next,
     });
-    const body = this.#compile(pattern, part, check);
-    return this.#add(pattern, { op: "save", slot, next: body });
+    const body = this.#compile(part, check);
+    return this.#add({ op: "save", slot, next: body });
+  }
+
+  #add(instruction: Instruction): number {
+    if (this.#instructions.length >= MAX_PROGRAM) {
+      throw new RegexError(
+        `Cannot use the regular expression ${
+          JSON.stringify(this.#pattern)
+        }: with its repetitions written out it has more than ${MAX_PROGRAM} parts; repeat less`,
+      );
+    }
+    return this.#instructions.push(instruction) - 1;
   }
 }
 
