@@ -41,7 +41,7 @@ import { BusError, toError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
-import { addToPool } from "./pool.ts";
+import { addToPool } from "./pooled_thread.ts";
 import { Receipt } from "./receipt.ts";
 import { UNNAMED } from "./roster.ts";
 import {

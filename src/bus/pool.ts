@@ -4,6 +4,7 @@ import { checkOptions, row, type Rows } from "../options.ts";
 import { amount } from "../units.ts";
 import { backoff, settledWithin, sleep, whenAborted } from "../waiting.ts";
 import { BusError } from "./errors.ts";
+import { isPoolMessage, locks, MARK } from "./pooled_thread.ts";
 
 /** Pauses before a worker that has ended starts again, in seconds: they grow. */
 const PAUSES = { first: 0.25, longest: 30 };
@@ -19,16 +20,6 @@ const SLOW_START = 60;
 
 /** Tells that modules, which were all found, do not fit together, in V8's words. */
 const MISFIT = /^Uncaught SyntaxError: The requested module '/;
-
-/** Marks the messages between a pool and the threads that it has started. */
-const MARK = "platypush/pool";
-
-/** Asks a thread for something, or answers. */
-interface PoolMessage {
-  readonly [MARK]: "hello" | "ready" | "stop" | "stopped";
-  /** The lock that the thread is to hold for as long as it exists. */
-  readonly lock?: string;
-}
 
 /** Says which workers {@linkcode pool} starts. */
 export interface PoolOptions {
@@ -211,7 +202,7 @@ export class Pool implements AsyncDisposable {
       const start = performance.now();
       const end = await this.#live(name, onReady);
       if (signal.aborted) return;
-      if (end.isUnloadable && !this.#wasLoaded) return this.#giveUp(end.reason);
+      if (!this.#wasLoaded) return this.#giveUp(end.reason);
       const lived = (performance.now() - start) / 1000;
       if (lived > PAUSES.longest) soon = 0;
       const pause = backoff(soon++, PAUSES);
@@ -222,68 +213,19 @@ export class Pool implements AsyncDisposable {
   }
 
   /** Starts a worker, and resolves when it has ended. */
-  async #live(
-    name: string,
-    onReady: () => void,
-  ): Promise<{ reason: string; isUnloadable: boolean }> {
+  async #live(name: string, onReady: () => void): Promise<WorkerEnd> {
     const { permissions, stopTimeout } = this.#options;
-    const { signal } = this.#stopping;
-    const lock = `${MARK}#${crypto.randomUUID()}`;
-    const ended = Promise.withResolvers<
-      { reason: string; isUnloadable: boolean }
-    >();
-    const ready = new AbortController();
-    const stopped = Promise.withResolvers<void>();
-    const worker = new Worker(this.#url, {
-      type: "module",
-      name,
-      ...(permissions !== undefined && { deno: { permissions } }),
-    } as WorkerOptions);
-    const over = new AbortController();
-    worker.addEventListener("error", (event) => {
-      // Otherwise the whole process would end.
-      event.preventDefault();
-      // What is thrown has a file, or none (`null`) where it is no Error; only
-      // what keeps a module from being loaded leaves the text empty, unless all of
-      // it was found and the name of an import was not.
-      const isUnloadable = event.filename === "" || MISFIT.test(event.message);
-      this.#wasLoaded ||= !isUnloadable;
-      ended.resolve({ reason: describeError(event), isUnloadable });
-    });
-    worker.addEventListener("message", (event) => {
-      if (!isPoolMessage(event.data)) return;
-      event.stopImmediatePropagation();
-      if (event.data[MARK] === "stopped") stopped.resolve();
-      if (event.data[MARK] !== "ready") return;
+    using worker = new PoolWorker(this.#url, name, permissions, () => {
       this.#wasLoaded = true;
-      ready.abort();
       onReady();
-      held(lock, over.signal).then(() =>
-        ended.resolve({ reason: "it has closed itself", isUnloadable: false })
-      );
     });
-    // Before a worker has opened its first bus, nobody there listens.
-    const tell = (what: "hello" | "stop", ...ends: AbortSignal[]): void => {
-      repeat(
-        () => worker.postMessage({ [MARK]: what, lock }),
-        AbortSignal.any([over.signal, ...ends]),
-      );
-    };
-    tell("hello", ready.signal, signal);
-    const stop = (): void => {
-      tell("stop");
-      settledWithin(stopped.promise, stopTimeout).then(() =>
-        ended.resolve({ reason: "the pool has stopped", isUnloadable: false })
-      );
-    };
-    using _end = whenAborted(signal, stop);
-    try {
-      return await ended.promise;
-    } finally {
-      over.abort();
-      stopped.resolve();
-      worker.terminate();
-    }
+    using _stop = whenAborted(
+      this.#stopping.signal,
+      () => worker.stop(stopTimeout),
+    );
+    const end = await worker.ended;
+    this.#wasLoaded ||= end.wasLoaded;
+    return end;
   }
 
   /**
@@ -338,52 +280,84 @@ export class Pool implements AsyncDisposable {
   }
 }
 
-/** A bus in a thread that a pool has started. */
-interface Pooled {
-  ready(): Promise<void>;
-  close(): Promise<void>;
+/** Says why a worker has ended. */
+interface WorkerEnd {
+  readonly reason: string;
+  /** True if its module was loaded, as far as that is known. */
+  readonly wasLoaded: boolean;
 }
 
-const pooled = new Set<Pooled>();
-/** Holds what the pool has said here: it says each thing until it is answered. */
-const heard = new Set<unknown>();
-let listens = false;
+/** One worker, from its start to its end. */
+class PoolWorker implements Disposable {
+  readonly ended: Promise<WorkerEnd>;
+  readonly #worker: Worker;
+  /** The lock that tells whether the thread still exists. */
+  readonly #lock = `${MARK}#${crypto.randomUUID()}`;
+  readonly #end: (end: WorkerEnd) => void;
+  readonly #ready = new AbortController();
+  readonly #over = new AbortController();
+  readonly #stopped = Promise.withResolvers<void>();
 
-/**
- * Lets the pool that has started this thread, if one has, wait until a bus is
- * ready, and close it.
- *
- * @returns What leaves it out again.
- */
-export function addToPool(bus: Pooled): () => void {
-  if ("DedicatedWorkerGlobalScope" in globalThis) {
-    if (!listens) globalThis.addEventListener("message", answer);
-    listens = true;
-    pooled.add(bus);
+  constructor(
+    url: string,
+    name: string,
+    permissions: Deno.PermissionOptions | undefined,
+    onReady: () => void,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#worker = new Worker(url, {
+      type: "module",
+      name,
+      ...(permissions !== undefined && { deno: { permissions } }),
+    } as WorkerOptions);
+    this.#worker.addEventListener("error", (event) => this.#onError(event));
+    this.#worker.addEventListener("message", (event) => {
+      if (!isPoolMessage(event.data)) return;
+      event.stopImmediatePropagation();
+      if (event.data[MARK] === "stopped") this.#stopped.resolve();
+      if (event.data[MARK] !== "ready") return;
+      this.#ready.abort();
+      onReady();
+      held(this.#lock, this.#over.signal).then(() =>
+        resolve({ reason: "it has closed itself", wasLoaded: true })
+      );
+    });
+    this.#tell("hello");
   }
-  return () => pooled.delete(bus);
-}
 
-/** Answers the pool; nobody else sees its messages. */
-async function answer(event: Event): Promise<void> {
-  const { data } = event as MessageEvent<unknown>;
-  if (!isPoolMessage(data)) return;
-  event.stopImmediatePropagation();
-  if (heard.has(data[MARK])) return;
-  heard.add(data[MARK]);
-  const scope = globalThis as unknown as {
-    postMessage(message: PoolMessage): void;
-    close(): void;
-  };
-  if (data[MARK] === "hello") {
-    await Promise.all([...pooled].map((bus) => bus.ready()));
-    locks().request(data.lock!, {}, () => new Promise(() => {}));
-    // The lock is asked for first, and who asks later waits.
-    await locks().query();
-    scope.postMessage({ [MARK]: "ready" });
-  } else {
-    await Promise.all([...pooled].map((bus) => bus.close()));
-    scope.postMessage({ [MARK]: "stopped" });
+  /** Lets it close its buses, and ends it then, or when its time is over. */
+  async stop(timeout: number): Promise<void> {
+    this.#ready.abort();
+    this.#tell("stop");
+    await settledWithin(this.#stopped.promise, timeout);
+    this.#end({ reason: "the pool has stopped", wasLoaded: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.#over.abort();
+    this.#stopped.resolve();
+    this.#worker.terminate();
+  }
+
+  /** Says something again and again: before a thread's first bus, nobody there listens. */
+  #tell(what: "hello" | "stop"): void {
+    const { signal } = this.#over;
+    repeat(
+      () => this.#worker.postMessage({ [MARK]: what, lock: this.#lock }),
+      what === "stop" ? signal : AbortSignal.any([signal, this.#ready.signal]),
+    );
+  }
+
+  #onError(event: ErrorEvent): void {
+    // Otherwise the whole process would end.
+    event.preventDefault();
+    // What is thrown has a file, or none (`null`) where it is no Error; only
+    // what keeps a module from being loaded leaves the text empty, unless all of
+    // it was found and the name of an import was not.
+    const wasLoaded = event.filename !== "" && !MISFIT.test(event.message);
+    this.#end({ reason: describeError(event), wasLoaded });
   }
 }
 
@@ -400,22 +374,6 @@ async function held(lock: string, signal: AbortSignal): Promise<void> {
   await locks().request(lock, { signal }, () => Promise.resolve())
     // Nobody waits for it any more.
     .catch(() => new Promise(() => {}));
-}
-
-/** The part of the Web Locks API that is used here: Deno does not ship its types yet. */
-function locks(): {
-  request(
-    name: string,
-    options: { signal?: AbortSignal },
-    callback: () => Promise<unknown>,
-  ): Promise<unknown>;
-  query(): Promise<unknown>;
-} {
-  return (navigator as unknown as { locks: ReturnType<typeof locks> }).locks;
-}
-
-function isPoolMessage(data: unknown): data is PoolMessage {
-  return typeof data === "object" && data !== null && MARK in data;
 }
 
 /** Makes an address of text; a relative one could be relative to anything. */
