@@ -21,9 +21,9 @@ import {
   toAction,
 } from "./action_table.ts";
 import {
-  BUS_OPTIONS,
   type BusOptions,
   type BusStats,
+  checkBusOptions,
   type CheckedBusOptions,
   GET_OPTIONS,
   HANDLER_OPTIONS,
@@ -149,56 +149,23 @@ export class Bus extends EventTarget implements AsyncDisposable {
    */
   constructor(options: BusOptions = {}) {
     super();
-    const given = checkOptions("open the bus", options, BUS_OPTIONS);
+    const given = checkBusOptions(options);
     const {
       name,
       label = defaultLabel(),
       stallTimeout,
-      handlerTimeout,
       daemon,
       deviceId,
       group,
-      concurrency = group === undefined ? undefined : 1,
-      subscriber,
+      concurrency = 1,
       logger = createLogger("bus"),
     } = given;
-    if (group === undefined && concurrency !== undefined) {
-      throw new TypeError(
-        "Cannot open the bus: `concurrency` is for members of a group: give `group`, too",
-      );
-    }
-    if (group !== undefined && subscriber !== undefined) {
-      throw new TypeError(
-        "Cannot open the bus: `subscriber` and `group` exclude each other: what a group fails to handle waits for nobody by name",
-      );
-    }
-    if (name.includes("#")) {
-      throw new RangeError(
-        `Cannot open the bus "${name}": its name must not have a "#"`,
-      );
-    }
     this.name = name;
     this.#options = given;
-    const subscriberOptions: SubscriberOptions = {
+    const subscriberOptions = this.#subscriberOptions(
       label,
-      name: subscriber === undefined ? UNNAMED : `=${subscriber}`,
-      handlerTimeout,
-      window: concurrency,
-      nextSerial: () => this.#inlet.nextSerial(),
-      onListening: () => this.#inlet.onListening(),
-      onFailure: (error, message) => {
-        this.#failed++;
-        this.#blame(
-          `A handler in "${label}" has failed with message ${message.id}`,
-          error,
-        );
-      },
-      onDropped: (error) => this.#report(error),
-      onSubscribers: () =>
-        this.dispatchEvent(new globalThis.Event("subscribers")),
-      onNames: () => this.dispatchEvent(new globalThis.Event("names")),
-      onActions: () => this.dispatchEvent(new globalThis.Event("actions")),
-    };
+      group === undefined ? undefined : concurrency,
+    );
     this.#poster = new Subscriber(subscriberOptions);
     this.#exchange = Exchange.enter({
       name,
@@ -220,12 +187,40 @@ export class Bus extends EventTarget implements AsyncDisposable {
         onActions: () => {},
       });
       this.#inlet = this.#exchange.seat(
-        { group, concurrency: concurrency! },
+        { group, concurrency },
         label,
         this.#subscriber,
       );
     }
     this.#leavePool = addToPool(this);
+  }
+
+  /** Says how it subscribes, and how its user hears of what becomes of that. */
+  #subscriberOptions(
+    label: string,
+    window: number | undefined,
+  ): SubscriberOptions {
+    const { subscriber, handlerTimeout } = this.#options;
+    return {
+      label,
+      name: subscriber === undefined ? UNNAMED : `=${subscriber}`,
+      handlerTimeout,
+      window,
+      nextSerial: () => this.#inlet.nextSerial(),
+      onListening: () => this.#inlet.onListening(),
+      onFailure: (error, message) => {
+        this.#failed++;
+        this.#blame(
+          `A handler in "${label}" has failed with message ${message.id}`,
+          error,
+        );
+      },
+      onDropped: (error) => this.#report(error),
+      onSubscribers: () =>
+        this.dispatchEvent(new globalThis.Event("subscribers")),
+      onNames: () => this.dispatchEvent(new globalThis.Event("names")),
+      onActions: () => this.dispatchEvent(new globalThis.Event("actions")),
+    };
   }
 
   /** The number of threads of this process that subscribe; each member of a group counts. */

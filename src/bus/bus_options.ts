@@ -1,4 +1,10 @@
-import { type Checked, type Kind, row, type Rows } from "../options.ts";
+import {
+  type Checked,
+  checkOptions,
+  type Kind,
+  row,
+  type Rows,
+} from "../options.ts";
 import {
   COUNT,
   FLAG,
@@ -280,6 +286,35 @@ export type FilledBusOption =
 
 /** The options of a bus, checked and with the defaults of their rows. */
 export type CheckedBusOptions = Checked<BusOptions, FilledBusOption>;
+
+/**
+ * Checks what a bus is opened with, each option by itself and those that do not go
+ * together.
+ *
+ * @throws {TypeError} There is no such option or it is of another kind, or two
+ * contradict each other.
+ * @throws {RangeError} An option has a value that makes no sense.
+ */
+export function checkBusOptions(options: BusOptions): CheckedBusOptions {
+  const given = checkOptions("open the bus", options, BUS_OPTIONS);
+  const { name, group, concurrency, subscriber } = given;
+  if (group === undefined && concurrency !== undefined) {
+    throw new TypeError(
+      "Cannot open the bus: `concurrency` is for members of a group: give `group`, too",
+    );
+  }
+  if (group !== undefined && subscriber !== undefined) {
+    throw new TypeError(
+      "Cannot open the bus: `subscriber` and `group` exclude each other: what a group fails to handle waits for nobody by name",
+    );
+  }
+  if (name.includes("#")) {
+    throw new RangeError(
+      `Cannot open the bus "${name}": its name must not have a "#"`,
+    );
+  }
+  return given;
+}
 
 export const POST_OPTIONS: Rows<PostOptions> = {
   target: TEXT,
