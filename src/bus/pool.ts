@@ -229,8 +229,8 @@ export class Pool implements AsyncDisposable {
   }
 
   /**
-   * Says so, once, when there are workers that open no bus: Deno tells nobody that
-   * one has closed itself, or stands still.
+   * Says so, once, when there are workers that open no bus: one that stands still
+   * looks like one that has none.
    */
   async #watchStart(): Promise<void> {
     const { signal } = this.#stopping;
@@ -242,7 +242,7 @@ export class Pool implements AsyncDisposable {
     const late = `${this.#starting.size} of ${amount(this.size, "worker")}`;
     const have = this.#starting.size === 1 ? "has" : "have";
     this.#logger.warn(
-      `${late} ${have} opened no Bus yet, ${SLOW_START} s after the start: still loading, standing still, closed by itself, or without one. One that throws is started again, one that has closed itself before its first Bus is not, since nobody is told of that; look at what ${this.#url} does first.`,
+      `${late} ${have} opened no Bus yet, ${SLOW_START} s after the start: still loading, standing still, or without one. One that has ended would be started again; look at what ${this.#url} does first.`,
     );
   }
 
@@ -320,9 +320,7 @@ class PoolWorker implements Disposable {
       if (event.data[MARK] !== "ready") return;
       this.#ready.abort();
       onReady();
-      held(this.#lock, this.#over.signal).then(() =>
-        resolve({ reason: "it has closed itself", wasLoaded: true })
-      );
+      held(this.#lock, this.#over.signal).then(() => this.#onClosed());
     });
     this.#tell("hello");
   }
@@ -345,9 +343,18 @@ class PoolWorker implements Disposable {
   #tell(what: "hello" | "stop"): void {
     const { signal } = this.#over;
     repeat(
-      () => this.#worker.postMessage({ [MARK]: what, lock: this.#lock }),
+      () => {
+        const probe = new ArrayBuffer();
+        this.#worker.postMessage({ [MARK]: what, lock: this.#lock }, [probe]);
+        // Deno tells nobody that a worker has closed itself, but takes nothing over for it any more.
+        if (!probe.detached) this.#onClosed();
+      },
       what === "stop" ? signal : AbortSignal.any([signal, this.#ready.signal]),
     );
+  }
+
+  #onClosed(): void {
+    this.#end({ reason: "it has closed itself", wasLoaded: true });
   }
 
   #onError(event: ErrorEvent): void {

@@ -148,7 +148,23 @@ Deno.test("pool stops a worker that opens its Bus only then", async () => {
   await inTime(workers.close(), "the end");
 });
 
-Deno.test("pool says once how many workers open no Bus, as those that close themselves at once", async () => {
+Deno.test("pool starts a worker again that closes itself before its first Bus, and stops at once", async () => {
+  const logger = new LineLogger();
+  await using bus = open();
+  const url = address("pool_worker.ts", bus);
+  url.searchParams.set("only", "test 1");
+  url.searchParams.set("close", "");
+  const workers = pool(url, { ...options(logger), stopTimeout: 1e6 });
+  await inTime(until(() => workers.restarts >= 2), "another start");
+  assert.match(
+    logger.lines[0]!,
+    /^error: The worker "test 2" has ended: it has closed itself; it starts/,
+  );
+  await inTime(workers.close(), "the end");
+  assert.equal(bus.subscribers, 0);
+});
+
+Deno.test("pool says once how many workers open no Bus", async () => {
   const logger = new LineLogger();
   await using bus = open();
   const url = address("pool_worker.ts", bus);

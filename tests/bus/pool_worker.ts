@@ -14,8 +14,8 @@ while (late !== null) {
 
 const only = searchParams.get("only");
 if (only !== null && only !== self.name) {
-  self.close();
-  await new Promise(() => {});
+  if (searchParams.has("close")) self.close();
+  await new Promise(() => setInterval(() => {}, 1e6));
 }
 
 const bus = new Bus({ name: searchParams.get("bus")!, group: "pool" });
