@@ -56,18 +56,25 @@ export class ControlChannel {
   /**
    * @param daemon Whether the process may end all the same.
    * @param onControl Called with what other threads have sent.
+   * @param onStranger Called with whom a bus has answered that has a roster of
+   * another kind.
    */
   constructor(
     name: string,
     daemon: boolean,
     onControl: (control: Control) => void,
+    onStranger: (to: unknown) => void,
   ) {
     this.#channel = new BroadcastChannel(`${name}#control`);
     if (daemon) this.#channel.unref();
     this.#channel.onmessage = (event) => {
-      const control = readControl((event as MessageEvent<unknown>).data);
-      if (control === undefined) this.ignored++;
-      else onControl(control);
+      const { data } = event as MessageEvent<unknown>;
+      const control = readControl(data);
+      if (control !== undefined) return onControl(control);
+      this.ignored++;
+      const { kind, to, roster } = (data ?? {}) as Record<string, unknown>;
+      const isRoster = roster instanceof SharedArrayBuffer;
+      if (kind === "welcome" && isRoster) onStranger(to);
     };
   }
 

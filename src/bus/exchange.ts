@@ -132,6 +132,7 @@ export class Exchange {
           `Somebody on the bus "${name}" has not answered for ` +
             `${stallTimeout} s: going on without`,
         ),
+      onRefused: (error) => logger.error(`${error.message}.`),
     });
     this.#plain = host === undefined
       ? new PlainChannel(name, daemon, logger, (data) => this.#onPlain(data))

@@ -55,6 +55,8 @@ export interface MembershipOptions {
   onGone(id: string): void;
   /** Called when nobody has answered for too long. */
   onSilence(): void;
+  /** Called when this thread cannot be on the bus. */
+  onRefused(error: BusError): void;
   /** Called when a publisher offers a link. */
   onOffer(from: string, memory: LinkMemory): void;
   /** Called when a publisher offers a link for who watches. */
@@ -99,6 +101,7 @@ export class Membership {
   readonly #ready: Promise<void>;
   #roster: Roster | undefined;
   #self: Member | undefined;
+  #refusal = "there are as many threads on it as can be";
   #isKeeper = false;
   #isAnchored = false;
   #members = new Map<number, Member>();
@@ -111,7 +114,7 @@ export class Membership {
 
   /**
    * @param options How it works, and whom it tells.
-   * @throws {BusError} When the runtime has no Web Locks.
+   * @throws {BusError} When the runtime lacks something that it needs.
    */
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -124,10 +127,16 @@ export class Membership {
       name,
       daemon,
       (control) => this.#receive(control),
+      (to) => {
+        if (to !== this.id || this.#self !== undefined) return;
+        this.#refusal =
+          "another version of this module is on it, which shares its memory in another way; import the same one in all threads";
+        this.#welcomed.abort();
+      },
     );
     const { host } = options;
     this.#ready = host === undefined ? this.#enter() : this.#follow(host);
-    this.#ready.catch(() => {});
+    this.#ready.catch(options.onRefused);
   }
 
   /** The others who are on the bus. */
@@ -335,7 +344,7 @@ export class Membership {
     host.#guests.add(this);
     if (host.#roster === undefined) return;
     this.#adopt(host.#roster);
-    if (this.#self === undefined) throw this.#fullError();
+    if (this.#self === undefined) throw this.#refused();
   }
 
   #renewOffer(): void {
@@ -366,12 +375,12 @@ export class Membership {
       }
     }
     if (this.#closing.signal.aborted || this.#self !== undefined) return;
-    throw this.#fullError();
+    throw this.#refused();
   }
 
-  #fullError(): BusError {
+  #refused(): BusError {
     return new BusError(
-      `Cannot join the bus "${this.#options.name}": there are as many threads on it as can be`,
+      `Cannot join the bus "${this.#options.name}": ${this.#refusal}`,
     );
   }
 
@@ -509,9 +518,10 @@ export class Membership {
 
 function findLocks(): Locks {
   const { locks } = navigator as { locks?: Locks };
-  if (locks !== undefined) return locks;
+  const canShare = "SharedArrayBuffer" in globalThis && "waitAsync" in Atomics;
+  if (locks !== undefined && canShare) return locks;
   throw new BusError(
-    `The bus needs Web Locks, which this runtime (${navigator.userAgent}) does not have: ` +
-      "use Deno 2.9 or newer",
+    "The bus needs Web Locks, SharedArrayBuffer and Atomics.waitAsync, of which this " +
+      `runtime (${navigator.userAgent}) does not have all: use Deno 2.9 or newer`,
   );
 }

@@ -10,21 +10,27 @@ import { inTime } from "../in_time.ts";
 import { standstill } from "./standstill.ts";
 import { event, open } from "./buses.ts";
 
-Deno.test("Bus says which runtime it needs, before it opens anything", () => {
-  Object.defineProperty(navigator, "locks", {
-    value: undefined,
-    configurable: true,
+for (
+  const [name, where] of [
+    ["locks", Navigator.prototype],
+    ["SharedArrayBuffer", globalThis],
+    ["waitAsync", Atomics],
+  ] as const
+) {
+  Deno.test(`Bus says which runtime it needs, before it opens anything: ${name}`, () => {
+    const there = Object.getOwnPropertyDescriptor(where, name)!;
+    delete (where as Record<string, unknown>)[name];
+    try {
+      assert.throws(() => open(), {
+        name: "BusError",
+        message:
+          /needs Web Locks, SharedArrayBuffer and Atomics.waitAsync, of which this runtime \(Deno\/.*\) does not have all: use Deno 2.9 or newer/,
+      });
+    } finally {
+      Object.defineProperty(where, name, there);
+    }
   });
-  try {
-    assert.throws(() => open(), {
-      name: "BusError",
-      message:
-        /needs Web Locks, which this runtime \(Deno\/.*\) does not have: use Deno 2.9 or newer/,
-    });
-  } finally {
-    delete (navigator as { locks?: unknown }).locks;
-  }
-});
+}
 
 Deno.test("Bus calls the handlers of a class, of its base class, and of an event type", async () => {
   await using bus = open();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Event } from "../../src/bus/mod.ts";
+import { Bus, Event } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { until } from "../until.ts";
 import { TestWorker } from "./test_worker.ts";
 import { events, open } from "./worker_buses.ts";
@@ -64,3 +65,49 @@ Deno.test("A worker that posts rubbish on the control channel does not end the p
   await bus.post(events(1));
   await inTime(arrived.promise, "the event");
 });
+
+Deno.test("Bus says that another version of it is there, with whose memory it can do nothing", async () => {
+  const name = `test/${crypto.randomUUID()}`;
+  // The other version has the bus, and answers whoever is new.
+  const { promise: isOver, resolve: leave } = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const left = locks.request(`${name}#keeper`, () => {
+    held.resolve();
+    return isOver;
+  });
+  await held.promise;
+  const other = new BroadcastChannel(`${name}#control`);
+  other.onmessage = ({ data: { kind, from } }) => {
+    if (kind !== "hello") return;
+    other.postMessage({
+      kind: "welcome",
+      to: from,
+      roster: memory,
+      anchored: true,
+    });
+  };
+  const logger = new LineLogger();
+  await using bus = new Bus({
+    name,
+    deviceId: "hall",
+    logger,
+    stallTimeout: 1e6,
+  });
+  const refusal =
+    /Cannot join the bus "test.*": another version of this module is on it, .*import the same one/;
+  await inTime(assert.rejects(bus.ready(), refusal), "the reason");
+  await assert.rejects(bus.post(events(1)), refusal);
+  assert.match(
+    logger.lines.join("\n"),
+    new RegExp(`^error: ${refusal.source}`),
+  );
+  other.close();
+  leave();
+  await left;
+});
+
+const { locks } = navigator as unknown as {
+  locks: {
+    request(name: string, held: () => Promise<void>): Promise<void>;
+  };
+};
