@@ -7,7 +7,7 @@ import {
   pauseQueue,
   resumeQueue,
 } from "../redis/mod.ts";
-import { addStats, emptyStats } from "../redis/consumer.ts";
+import { addStats, emptyStats } from "../redis/inbox_stats.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { addMetricSource } from "../telemetry/mod.ts";
 import { DELIVERY_OPTIONS } from "../redis/inbox_options.ts";

@@ -30,16 +30,22 @@ interface Handled {
  */
 export class Acknowledger {
   readonly #options: ConsumerOptions;
-  readonly #signal: AbortSignal;
+  readonly #ending = new AbortController();
+  /** Aborted in the end: whatever the server does not know by then stays so. */
+  readonly signal: AbortSignal = this.#ending.signal;
   #handled: Handled[] = [];
   /** Begins the delay after this turn of the event loop: mostly a command leaves in it. */
   #delay: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param signal Ends the attempts to tell the server. */
-  constructor(options: ConsumerOptions, signal: AbortSignal) {
+  constructor(options: ConsumerOptions) {
     this.#options = options;
-    this.#signal = signal;
+  }
+
+  /** Acknowledges what there is, once. */
+  stop(): void {
+    this.#ending.abort();
+    void this.flush(this.#options.control);
   }
 
   /**
@@ -50,7 +56,7 @@ export class Acknowledger {
   add(batch: HeldBatch, isUrgent: boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#handled.push({ batch, mayStay: batch.place.notes === "", resolve });
-    if (isUrgent || this.#signal.aborted) void this.#flushLate();
+    if (isUrgent || this.signal.aborted) void this.#flushLate();
     else this.#delay ??= setImmediate(this.#beginDelay);
     return promise;
   }
@@ -159,7 +165,7 @@ export class Acknowledger {
           const { code, isTransient } = error as RedisError;
           return code === "connection" ? "at once" : isTransient;
         },
-        signal: this.#signal,
+        signal: this.signal,
       });
       return handled.map(() => 1);
     } catch (error) {

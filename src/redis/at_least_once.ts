@@ -78,9 +78,9 @@ interface Asked {
 export class AtLeastOnce extends Consumer implements HeartbeatMember {
   doubts = 1;
   #session: Session;
-  readonly #recoverer: Recoverer;
+  #recoverer: Recoverer | undefined;
   readonly #taker: Taker;
-  readonly #acknowledger: Acknowledger;
+  #acknowledger: Acknowledger | undefined;
   /** Batches that were asked for before the one in hand was handed out. */
   readonly #prefetched: Asked[] = [];
   /** True while messages are handed out one by one, because one may be poison. */
@@ -97,7 +97,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #most = 1;
   /** True when several came together at the last wait: that happens now and then. */
   #cameTogether = false;
-  readonly #ending = new AbortController();
+  #hasLeft = false;
   /** The command that travels with each message; many queues never need it. */
   #looking: readonly string[] | undefined;
   /** The key of this process' heartbeat, at the last look. */
@@ -106,11 +106,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   constructor(options: ConsumerOptions) {
     super(options);
     this.#isBacklog = !this.isShared;
-    this.#recoverer = new Recoverer(options);
-    this.#taker = new Taker(options);
+    this.#taker = new Taker(this);
     this.#session = new Session(options.queue, options.consumer);
     this.#beat = options.heartbeat.key(this.keys);
-    this.#acknowledger = new Acknowledger(options, this.#ending.signal);
   }
 
   get keys(): QueueKeys {
@@ -125,11 +123,16 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   get isQuiet(): boolean {
     return this.#session.known.size === this.slots &&
       this.#beat === this.options.heartbeat.key(this.keys) &&
-      !this.watch.isPaused && this.options.subscribers.names.length === 0;
+      !this.isPaused && !this.subscribers?.names.length;
   }
 
   get slots(): number {
     return this.#session.slots.length;
+  }
+
+  /** Puts back what is to be tried again; made when that is first needed. */
+  get recoverer(): Recoverer {
+    return this.#recoverer ??= new Recoverer(this.options, this.box);
   }
 
   /**
@@ -139,15 +142,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
    * what, is found out when each starts alone.
    */
   static async startTogether(consumers: readonly AtLeastOnce[]): Promise<void> {
-    const [first, ...others] = consumers.map((consumer) => ({
-      session: consumer.#session,
-      options: consumer.options,
-    }));
-    const { control } = first!.options;
+    const [session, ...others] = consumers.map((one) => one.#session);
+    const { options } = consumers[0]!;
     // From here on the server tells of changes.
     for (const consumer of consumers) consumer.takeNews();
-    const [found] = await Promise.all([
-      control.command<number>(
+    const [found, names] = await Promise.all([
+      options.control.command<number>(
         [
           "EXISTS",
           ...consumers.flatMap(({ keys: { queue, paused, delayed } }) => [
@@ -158,9 +158,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         ],
         { isReply: isNumber },
       ),
-      first!.session.join(first!.options, others),
+      session!.join(options, others),
     ]);
-    for (const consumer of consumers) consumer.options.heartbeat.add(consumer);
+    for (const [at, consumer] of consumers.entries()) {
+      consumer.learn(names[at]!);
+      options.heartbeat.add(consumer);
+    }
     if (found === 0) return;
     for (const consumer of consumers) consumer.ring();
     await Promise.all(consumers.map(({ watch }) => watch.look()));
@@ -177,29 +180,31 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
    */
   async look(stale: readonly string[]): Promise<void> {
     const session = this.#session;
-    const numbers = await session.inspect(this.options).catch(
-      async (error): Promise<readonly number[]> => {
+    const [numbers, names] = await session.inspect(this.options).catch(
+      async (error): ReturnType<Session["inspect"]> => {
         if ((error as RedisError).code !== "taken") throw error;
         await this.#rejoin(session);
-        return [];
+        return [[], this.subscribers?.names ?? []];
       },
     );
+    this.learn(names);
     this.#beat = this.options.heartbeat.key(this.keys);
     this.#looking = undefined;
     await this.#findLost(session, numbers);
     await Promise.all([
-      this.#recoverer.run(stale),
+      this.recoverer.run(stale),
       this.watch.look(),
-      this.options.subscribers.look(),
+      this.subscribers?.look(),
     ]);
-    await this.options.box.look(this.options.control);
+    await this.box.look(this.options.control);
   }
 
   async reenter({ batches, subscribers, texts }: FoundKeys): Promise<void> {
-    const { options } = this;
-    if (batches.length > 0) await this.#recoverer.reenter(batches);
-    if (subscribers.length > 0) await options.subscribers.reenter(subscribers);
-    if (texts.length > 0) await options.box.reenter(texts, options.control);
+    if (batches.length > 0) await this.recoverer.reenter(batches);
+    if (subscribers.length > 0) {
+      await this.needSubscribers().reenter(subscribers);
+    }
+    if (texts.length > 0) await this.box.reenter(texts, this.options.control);
   }
 
   protected override async checkRights(): Promise<void> {
@@ -213,20 +218,24 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     await checkRights(control, queue, "at-least-once", user, extent);
   }
 
+  async #join(): Promise<void> {
+    const [names] = await this.#session.join(this.options);
+    this.learn(names!);
+  }
+
   protected override async enter(): Promise<void> {
-    await this.#session.join(this.options);
+    await this.#join();
     this.options.heartbeat.add(this);
   }
 
   protected override async leave(): Promise<void> {
     const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
-    this.#ending.abort();
-    void this.#acknowledger.flush(this.options.control);
+    this.#hasLeft = true;
+    this.#acknowledger?.stop();
     await heartbeat.remove(this);
-    await this.#recoverer.stop();
-    await this.options.subscribers.stop();
+    await this.#recoverer?.stop();
     try {
-      await this.#recoverer.putBack(this.#session.name);
+      await this.recoverer.putBack(this.#session.name);
     } catch (error) {
       const { message } = error as Error;
       logger.warn(
@@ -320,9 +329,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       this,
       payloads,
       { session, number, time, histories, notes: text },
-      this.#recoverer,
-      this.#acknowledger,
-      this.#ending.signal,
+      this.#acknowledger ??= new Acknowledger(this.options),
     );
     const suspected = histories.values().find((history) =>
       isSuspected(history, maxDeliveries)
@@ -388,7 +395,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const session = this.#session;
     const number = session.next();
     const limit = this.#isIsolating ? 1 : this.options.batchSize;
-    void this.#acknowledger.flush(this.options.blocking);
+    void this.#acknowledger?.flush(this.options.blocking);
     const reply = this.#take(session, number, limit);
     // It may be awaited late.
     reply.catch(() => {});
@@ -409,7 +416,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   /** Waits for a message in an empty queue. */
   #wait(): Asked {
     const session = this.#session;
-    void this.#acknowledger.flush(this.options.blocking);
+    void this.#acknowledger?.flush(this.options.blocking);
     // What comes later has to have the larger number, as long as it may go back:
     // so a list is used again only where nothing is in hand, or nothing came after it.
     const { known, slots, leaving, last } = session;
@@ -495,7 +502,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       else await session.forget(number, this.options).catch(() => {});
       if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
         // It refuses to wait as well.
-        const { signal } = this.closing;
+        const { closing: signal } = this.options;
         await this.blocked(sleep(FULL_PAUSE, { signal }));
       }
       return NOTHING;
@@ -571,7 +578,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   /** Tries something again as long as the connection is lost. */
   #insist<T>(run: () => Promise<T>): Promise<T> {
     return retry(run, {
-      signal: this.closing.signal,
+      signal: this.options.closing,
       mayHelp: (error) =>
         error instanceof RedisError && error.code !== "closed" &&
         isLoss(error),
@@ -580,13 +587,13 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
 
   /** Begins a new session, unless that was done already. */
   async #rejoin(lost: Session): Promise<void> {
-    if (this.#session !== lost || this.#ending.signal.aborted) return;
+    if (this.#session !== lost || this.#hasLeft) return;
     const { queue, consumer, logger, heartbeat } = this.options;
     this.#session = new Session(queue, consumer);
     logger.warn(
       `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
     );
-    await this.#session.join(this.options);
+    await this.#join();
     heartbeat.doubt({ now: true });
   }
 

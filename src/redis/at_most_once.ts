@@ -16,7 +16,7 @@ const FIRST_COUNT = 16;
 export class AtMostOnce extends Consumer {
   #hasBlmpop = false;
   #count = FIRST_COUNT;
-  readonly #burial = new Burial(this.options);
+  #burial: Burial | undefined;
   #prefetched: Promise<readonly Uint8Array[]> | undefined;
 
   protected override async checkRights(): Promise<void> {
@@ -40,7 +40,7 @@ export class AtMostOnce extends Consumer {
 
   protected override async leave(): Promise<void> {
     // Nothing of ours is on the server, but something may still have to get there.
-    await this.#burial.stop();
+    await this.#burial?.stop();
   }
 
   protected override async takeOne(): Promise<void> {
@@ -50,6 +50,7 @@ export class AtMostOnce extends Consumer {
     let payloads = await reply;
     if (payloads.length === 0) payloads = await this.#wait();
     if (payloads.length === 0) return;
+    this.#burial ??= new Burial(this.options, this.box);
     const batch = new PoppedBatch(this, payloads, this.#burial);
     this.#adapt(batch);
     if (payloads.length >= asked) {

@@ -1,6 +1,12 @@
 import { retry } from "../waiting.ts";
 import type { BatchFailure, ConsumerOptions } from "./consumer.ts";
-import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
+import {
+  type DeadLetterBox,
+  isRoom,
+  KEEP_TEXT,
+  MAKE_ROOM,
+  type Room,
+} from "./dead_letter_box.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
@@ -32,6 +38,7 @@ interface Unburied {
  */
 export class Burial {
   readonly #options: ConsumerOptions;
+  readonly #box: DeadLetterBox;
   readonly #trouble: Trouble;
   readonly #ending = new AbortController();
   #waiting: Unburied[] = [];
@@ -43,8 +50,9 @@ export class Burial {
   /** The number of lost ones from which on it is told again. */
   #tellAt = 1;
 
-  constructor(options: ConsumerOptions) {
+  constructor(options: ConsumerOptions, box: DeadLetterBox) {
     this.#options = options;
+    this.#box = box;
     this.#trouble = Trouble.with(
       `the dead letters of "${options.queue}"`,
       options.logger,
@@ -57,7 +65,8 @@ export class Burial {
     payloads: readonly Uint8Array[],
     idOf: (index: number) => string,
   ): Promise<void> {
-    const { queue, box } = this.#options;
+    const box = this.#box;
+    const { queue } = this.#options;
     for (const { index, reason: why, error } of failures) {
       const reason = why === "left" ? "dropped" : why;
       const payload = payloads[index]!;
@@ -141,7 +150,7 @@ export class Burial {
    * there, the newest of the texts that are kept apart stays beside all others.
    */
   #makeRoom(): void {
-    const { maxDeadLetters, maxDeadLetterBytes } = this.#options.box;
+    const { maxDeadLetters, maxDeadLetterBytes } = this.#box;
     const waiting = this.#waiting;
     let bytes = 0;
     for (const { text } of waiting) bytes += text.length;
@@ -220,7 +229,8 @@ return room
 
   /** Buries some of those that wait; returns how many. */
   async #buryChunk(): Promise<number> {
-    const { control, queue, box, stats } = this.#options;
+    const box = this.#box;
+    const { control, queue, stats } = this.#options;
     const chunk = this.#waiting.splice(0, CHUNK);
     const { dead, text, front } = new QueueKeys(queue);
     try {

@@ -2,12 +2,18 @@ import type { Logger } from "../logger.ts";
 import { backoff, sleep } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import type { InboxStats } from "./inbox_stats.ts";
 import type { DeadLetter } from "./dead_letter.ts";
-import type { DeadLetterBox } from "./dead_letter_box.ts";
+import { DeadLetterBox, type DeadLetterLimits } from "./dead_letter_box.ts";
 import type { BatchIdentities } from "./history.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
 import { QueueWatch } from "./queue_watch.ts";
-import type { MissedMessage, NamedSubscribers } from "./named_subscribers.ts";
+import {
+  type MissedLimits,
+  type MissedMessage,
+  NamedSubscribers,
+  NOBODY,
+} from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { nameQueue } from "./queue_keys.ts";
@@ -115,62 +121,6 @@ export interface Batch {
   ): Promise<void>;
 }
 
-/** Counts of an {@linkcode Inbox} so far. */
-export interface InboxStats {
-  /** Messages that were handed out. */
-  received: number;
-  /** Of these, the ones that had been delivered before. */
-  redelivered: number;
-  /** Messages that were acknowledged. */
-  acknowledged: number;
-  /** Failed messages that were put aside to be tried again. */
-  retried: number;
-  /** Messages that became dead letters. */
-  deadLettered: number;
-  /** Messages that were dropped because they were for another device, or too old. */
-  dropped: number;
-  /** Dead letters, or texts of them, that were lost. */
-  deadLettersLost: number;
-  /** Messages that were put aside for a named subscriber that was away. */
-  missed: number;
-  /** Of the missed ones, those that waited too long or had to make room. */
-  missedLost: number;
-  /** Messages of dead consumers that this one put back into the queue. */
-  reclaimed: number;
-  /** Messages that another consumer put back while this one had them. */
-  taken: number;
-  /** The number of times that a connection was lost and found again. */
-  reconnects: number;
-  /** Messages that were handed out and are not settled yet. */
-  inFlight: number;
-}
-
-/** Counters from zero. */
-export function emptyStats(): InboxStats {
-  return {
-    received: 0,
-    redelivered: 0,
-    acknowledged: 0,
-    retried: 0,
-    deadLettered: 0,
-    dropped: 0,
-    deadLettersLost: 0,
-    missed: 0,
-    missedLost: 0,
-    reclaimed: 0,
-    taken: 0,
-    reconnects: 0,
-    inFlight: 0,
-  };
-}
-
-/** Adds the counters of `more` to those of `sum`. */
-export function addStats(sum: InboxStats, more: InboxStats): void {
-  for (const name of Object.keys(sum) as (keyof InboxStats)[]) {
-    sum[name] += more[name];
-  }
-}
-
 /**
  * Takes a batch, and resolves when the next one of its queue may come: with
  * whether it was taken. One that was not goes back to the head of the queue.
@@ -178,7 +128,7 @@ export function addStats(sum: InboxStats, more: InboxStats): void {
 export type OnBatch = (batch: TakenBatch) => Promise<boolean>;
 
 /** Names a queue, and says how it is consumed. */
-export interface ConsumerOptions {
+export interface ConsumerOptions extends DeadLetterLimits, MissedLimits {
   readonly queue: string;
   /** The consumer's name; each session appends something unique to it. */
   readonly consumer: string;
@@ -192,9 +142,6 @@ export interface ConsumerOptions {
   readonly foreign: "dead-letter" | "drop";
   /** Says what becomes of messages that are older than they may be. */
   readonly expired: "dead-letter" | "drop";
-  readonly box: DeadLetterBox;
-  /** The named subscribers of the queue. */
-  readonly subscribers: NamedSubscribers;
   /** The limit for one message, in bytes. */
   readonly maxSize: number;
   /** The largest number of messages that are handed out and not settled. */
@@ -207,10 +154,12 @@ export interface ConsumerOptions {
   /** The counts so far. */
   readonly stats: InboxStats;
   readonly onBatch: OnBatch;
-  /** Lets other queues go before this one; `undefined` where it is the only one. */
-  readonly precedence:
-    | { readonly turns: Turn[]; readonly rank: number }
-    | undefined;
+  /** Takes no messages before {@link Consumer.resume}. */
+  readonly paused?: boolean | undefined;
+  /** The turns of all queues; `undefined` where it is the only one. */
+  readonly turns: Turn[] | undefined;
+  /** The queue's place among them: those before it go first. */
+  readonly rank: number;
   /** The bytes that all consumers together have in hand. */
   readonly memory: MemoryBudget;
   /**
@@ -222,6 +171,8 @@ export interface ConsumerOptions {
   readonly control: Connection;
   /** Shows that this process is alive. */
   readonly heartbeat: Heartbeat;
+  /** Aborted when no further batch is to be taken. */
+  readonly closing: AbortSignal;
 }
 
 /** A batch that a consumer has taken from the queue. */
@@ -245,7 +196,7 @@ export abstract class TakenBatch implements Batch {
   constructor(consumer: Consumer, payloads: readonly Uint8Array[]) {
     this.consumer = consumer;
     this.queue = consumer.options.queue;
-    this.subscribers = consumer.options.subscribers.names;
+    this.subscribers = consumer.subscribers?.names ?? NOBODY;
     this.payloads = payloads;
     let bytes = 0;
     for (const { byteLength } of payloads) bytes += byteLength;
@@ -281,14 +232,14 @@ export abstract class TakenBatch implements Batch {
 export abstract class Consumer {
   /** See {@link ConsumerOptions}. */
   readonly options: ConsumerOptions;
-  /** Aborted when no further batch is to be taken. */
-  protected readonly closing: AbortController = new AbortController();
-  /** Follows what was asked of the queue for all its consumers. */
-  readonly watch: QueueWatch;
-  readonly #turn: Turn | undefined;
-  #isWanted = true;
+  /** The named subscribers of the queue; `undefined` while there never was one. */
+  subscribers: NamedSubscribers | undefined;
+  #box: DeadLetterBox | undefined;
+  #watch: QueueWatch | undefined;
+  #turn: Turn | undefined;
+  #isWanted: boolean;
   /** True while batches are wanted. */
-  isOpen: boolean = true;
+  isOpen: boolean;
   /** True where messages are taken without commands that block. */
   protected readonly isShared: boolean;
   /** The time for which a command may block, in seconds. */
@@ -302,23 +253,51 @@ export abstract class Consumer {
   #blockedSince = Infinity;
   /** True when the queue may have changed since it was found empty. */
   #hasNews = true;
-  #waiting: (() => void)[] = [];
+  #change: PromiseWithResolvers<void> | undefined;
   /** The last report of what the user may not do. */
   #refusal = "";
   /** The reason why it takes no messages although the server is there. */
   #trouble: Trouble | undefined;
   #mayRun = false;
   #running: Promise<void> | undefined;
-  #unblocking: Promise<void> = Promise.resolve();
+  #unblocking: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.options = options;
-    const { precedence } = options;
-    this.#turn = precedence &&
-      new Turn(precedence.turns, precedence.rank, () => this.wake());
-    this.watch = new QueueWatch(options, () => void this.#decide());
+    this.isOpen = this.#isWanted = !options.paused;
     this.isShared = options.blocking === options.control;
     this.maxInHand = options.maxInFlight;
+  }
+
+  // What follows is made when it is first needed: of many queues, most are quiet.
+
+  /** The dead letters of the queue. */
+  get box(): DeadLetterBox {
+    return this.#box ??= new DeadLetterBox(this.options);
+  }
+
+  /** Follows what was asked of the queue for all its consumers. */
+  get watch(): QueueWatch {
+    return this.#watch ??= new QueueWatch(
+      this.options,
+      () => void this.#decide(),
+    );
+  }
+
+  /** True while the queue is paused for all its consumers. */
+  get isPaused(): boolean {
+    return this.#watch?.isPaused ?? false;
+  }
+
+  /** Gives {@link Consumer.subscribers} where somebody is named. */
+  needSubscribers(): NamedSubscribers {
+    return this.subscribers ??= new NamedSubscribers(this.options, this);
+  }
+
+  /** Takes note of the names that the server knows. */
+  protected learn(names: readonly string[]): void {
+    if (names.length > 0) this.needSubscribers();
+    this.subscribers?.learn(names);
   }
 
   /**
@@ -351,9 +330,8 @@ export abstract class Consumer {
     void this.#decide();
   }
 
-  /** Ends, and waits up to `timeout` seconds for batches to be settled. Never rejects. */
+  /** Ends, once `closing` is aborted, and waits up to `timeout` seconds for batches to be settled. Never rejects. */
   async stop(timeout: number): Promise<void> {
-    this.closing.abort();
     await this.#decide();
     await this.#running;
     const late = new AbortController();
@@ -364,7 +342,8 @@ export abstract class Consumer {
     while (this.inHand > 0 && !late.signal.aborted) await this.change();
     late.abort();
     await over;
-    await this.watch.stop();
+    await this.#watch?.stop();
+    await this.subscribers?.stop();
     await this.leave();
   }
 
@@ -412,6 +391,11 @@ export abstract class Consumer {
     return this.inHand >= this.maxInHand || this.options.memory.room <= 0;
   }
 
+  /** True while it can take nothing. */
+  get isBusy(): boolean {
+    return !this.isOpen || this.isFull;
+  }
+
   /** Tells whether what is not handled for this reason becomes a dead letter. */
   keeps(reason: BatchFailure["reason"]): boolean {
     const { foreign, expired } = this.options;
@@ -421,7 +405,8 @@ export abstract class Consumer {
 
   /** Looks again whether another batch may be taken. */
   wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#change?.resolve();
+    this.#change = undefined;
   }
 
   /** Rejects where the user may not do all that consuming needs. */
@@ -451,7 +436,7 @@ export abstract class Consumer {
         continue;
       }
       // It told until the connection was lost.
-      await sleep(SHORT_BLOCK_SECONDS, { signal: this.closing.signal });
+      await sleep(SHORT_BLOCK_SECONDS, { signal: this.options.closing });
       this.#hasNews = true;
     }
   }
@@ -501,7 +486,8 @@ export abstract class Consumer {
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.closing;
+    const { closing: signal, turns, rank } = this.options;
+    this.#turn = turns && new Turn(turns, rank, () => this.wake());
     for (let failures = 0; !signal.aborted;) {
       if (!this.isOpen) {
         this.#turn?.rest();
@@ -542,8 +528,7 @@ export abstract class Consumer {
 
   /** Waits until another attempt makes sense. */
   async #recover(error: unknown, failures: number): Promise<void> {
-    const { signal } = this.closing;
-    const { blocking, queue, logger } = this.options;
+    const { blocking, queue, logger, closing: signal } = this.options;
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
@@ -558,10 +543,15 @@ export abstract class Consumer {
 
   /** Begins or ceases to take messages; resolves when nothing blocks, or is being unblocked, that should not. */
   async #decide(): Promise<void> {
-    this.isOpen = this.#isWanted && !this.watch.isPaused &&
-      !this.closing.signal.aborted;
+    this.isOpen = this.#isWanted && !this.isPaused &&
+      !this.options.closing.aborted;
     this.wake();
-    await (this.#unblocking = this.#unblocking.then(() => this.#unblock()));
+    if (this.isShared) return;
+    const before = this.#unblocking;
+    await (this.#unblocking = (async () => {
+      await before;
+      await this.#unblock();
+    })());
   }
 
   /** Ends a command that blocks; where that is not permitted it ends by itself soon. */
@@ -595,6 +585,6 @@ export abstract class Consumer {
 
   /** Resolves at the next change of what is in hand or wanted. */
   change(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return (this.#change ??= Promise.withResolvers()).promise;
   }
 }

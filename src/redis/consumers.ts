@@ -9,8 +9,6 @@ import { Connection } from "./connection.ts";
 import {
   type Consumer,
   type ConsumerOptions,
-  emptyStats,
-  type InboxStats,
   MAX_BATCH_BYTES,
   type OnBatch,
 } from "./consumer.ts";
@@ -20,13 +18,9 @@ import {
   INBOX_OPTIONS,
   type InboxOptions,
 } from "./inbox_options.ts";
-import { DeadLetterBox } from "./dead_letter_box.ts";
+import { emptyStats, type InboxStats } from "./inbox_stats.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { keySlot, QueueKeys } from "./queue_keys.ts";
-import {
-  NamedSubscribers,
-  type NamedSubscribersOptions,
-} from "./named_subscribers.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
@@ -58,15 +52,15 @@ interface Common {
   readonly ranks: ReadonlyMap<string, number>;
   readonly turns: Turn[];
   readonly memory: MemoryBudget;
+  /** Aborted when no further batch is to be taken. */
+  readonly closing: AbortSignal;
 }
 
-/** One queue: who consumes it, and what was counted. */
-interface ConsumedQueue {
-  readonly queue: string;
-  readonly consumer: Consumer;
-  readonly control: Connection;
-  readonly stats: InboxStats;
-}
+/** The options that each consumer has for itself. */
+type OwnOptions = Pick<
+  ConsumerOptions,
+  "queue" | "rank" | "stats" | "maxInFlight" | "blocking"
+>;
 
 /** The number of bytes that the first message of a {@link Backlog} may have. */
 const MAX_FIRST = 64 * 2 ** 10;
@@ -79,6 +73,7 @@ const GRACE = 2;
  */
 export class Consumers {
   readonly #servers: ServerQueues[] = [];
+  readonly #closing = new AbortController();
   #stopping: Promise<void> | undefined;
 
   private constructor() {}
@@ -110,8 +105,9 @@ export class Consumers {
       ranks: new Map(queues.map((queue, rank) => [queue, rank])),
       turns: [],
       memory: new MemoryBudget(maxMemory, logger, () => {
-        for (const { consumer } of consumers.#queues()) consumer.wake();
+        for (const consumer of consumers.#all()) consumer.wake();
       }),
+      closing: consumers.#closing.signal,
     };
     try {
       for (const some of args.cluster ? queues.map((one) => [one]) : [queues]) {
@@ -136,22 +132,22 @@ export class Consumers {
    * was taken and not handed out is back at the head of its queue.
    */
   async pause(): Promise<void> {
-    await Promise.all(this.#queues().map(({ consumer }) => consumer.pause()));
+    await Promise.all(this.#all().map((consumer) => consumer.pause()));
   }
 
   /** Takes note of the named subscribers that are in this process. */
   set present(present: ReadonlySet<string>) {
-    for (const { consumer } of this.#queues()) {
+    for (const consumer of this.#all()) {
       // What is delivered at most once cannot wait for anybody.
-      if (consumer instanceof AtLeastOnce) {
-        consumer.options.subscribers.present = present;
-      }
+      if (!(consumer instanceof AtLeastOnce)) continue;
+      if (present.size > 0) consumer.needSubscribers();
+      if (consumer.subscribers) consumer.subscribers.present = present;
     }
   }
 
   /** Goes on after {@link Consumers.pause}. */
   resume(): void {
-    for (const { consumer } of this.#queues()) consumer.resume();
+    for (const consumer of this.#all()) consumer.resume();
   }
 
   /**
@@ -178,16 +174,15 @@ export class Consumers {
   }
 
   async #stopAll(timeout: number): Promise<void> {
-    await Promise.all(
-      this.#queues().map(({ consumer }) => consumer.stop(timeout)),
-    );
+    this.#closing.abort();
+    await Promise.all(this.#all().map((consumer) => consumer.stop(timeout)));
     await Promise.all(this.#servers.map(({ heartbeat }) => heartbeat.stop()));
   }
 
   /** Copies what was counted so far, by the queue's name. */
   stats(): ReadonlyMap<string, InboxStats> {
     return new Map(
-      this.#queues().map(({ queue, stats }) => [queue, { ...stats }]),
+      this.#all().map(({ options: { queue, stats } }) => [queue, { ...stats }]),
     );
   }
 
@@ -208,7 +203,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
    */
   async backlogs(): Promise<readonly Backlog[]> {
     return await Promise.all(
-      this.#queues().map(async ({ queue, control }) => {
+      this.#all().map(async ({ options: { queue, control } }) => {
         const [length, first] = await control.script<[number, string | null]>(
           Consumers.#LOOK,
           [queue],
@@ -224,7 +219,7 @@ return {redis.call('LLEN', KEYS[1]), first or false}
     );
   }
 
-  #queues(): readonly ConsumedQueue[] {
+  #all(): readonly Consumer[] {
     return this.#servers.flatMap(({ joined }) => joined);
   }
 }
@@ -238,27 +233,29 @@ class ServerQueues {
   /** For everything that does not block. */
   readonly control: Connection;
   readonly heartbeat: Heartbeat;
-  /** The queues whose consumers have joined. */
-  readonly joined: ConsumedQueue[];
+  /** The consumers that have joined. */
+  readonly joined: Consumer[];
   readonly #queues: readonly string[];
   readonly #common: Common;
-  readonly #user: string;
+  /** The options of all consumers: what each has of its own stands on top of it. */
+  readonly #options: Omit<ConsumerOptions, keyof OwnOptions>;
   readonly #blocking: Connection[] = [];
-  /** Whom the change of a key concerns. */
-  readonly #byKey = new Map<string, Consumer>();
+  readonly #byQueue = new Map<string, Consumer>();
+  /** The same by what their other keys start with. */
+  readonly #byStart = new Map<string, Consumer>();
 
   /** Connects to the server; {@link ServerQueues.start} does all the rest. */
   static async connect(
     queues: readonly string[],
     common: Common,
   ): Promise<ServerQueues> {
-    const joined: ConsumedQueue[] = [];
+    const joined: Consumer[] = [];
     const control = await connect(common, {
       key: queues[0]!,
       maxReply: queues.length > 1 ? maxReply(common) : Infinity,
       onReconnect: () => {
         noteReconnect(joined);
-        for (const { consumer } of joined) consumer.renewWait();
+        for (const consumer of joined) consumer.renewWait();
       },
     });
     return new ServerQueues(queues, common, control, joined);
@@ -268,19 +265,25 @@ class ServerQueues {
     queues: readonly string[],
     common: Common,
     control: Connection,
-    joined: ConsumedQueue[],
+    joined: Consumer[],
   ) {
     this.#queues = queues;
     this.#common = common;
     this.control = control;
     this.joined = joined;
-    const { heartbeatTimeout, logger } = common.options;
-    this.#user = parseRedisArgs(common.args).username ?? "default";
-    this.heartbeat = new Heartbeat({
-      heartbeatTimeout,
+    const { options, ranks, args, ...rest } = common;
+    const { heartbeatTimeout, logger, consumer = "consumer" } = options;
+    const user = parseRedisArgs(args).username ?? "default";
+    this.heartbeat = new Heartbeat({ heartbeatTimeout, control, logger });
+    this.#options = {
+      ...options,
+      ...rest,
+      consumer,
+      user,
       control,
-      logger,
-    });
+      heartbeat: this.heartbeat,
+      turns: ranks.size > 1 ? common.turns : undefined,
+    };
   }
 
   /** Joins the consumers of each queue, and lets ours take messages. */
@@ -300,12 +303,11 @@ class ServerQueues {
         }),
       ),
     ];
-    const { ranks } = this.#common;
-    this.joined.sort((a, b) => ranks.get(a.queue)! - ranks.get(b.queue)!);
+    this.joined.sort((a, b) => a.options.rank - b.options.rank);
     const refused = outcomes.find(({ status }) => status === "rejected");
     if (refused?.status === "rejected") throw refused.reason;
     await this.#insist(() => this.heartbeat.start());
-    for (const { consumer } of this.joined) consumer.run();
+    for (const consumer of this.joined) consumer.run();
   }
 
   /** Closes the connections, which ends every wait. */
@@ -317,36 +319,42 @@ class ServerQueues {
 
   /** Lets those look whom the change of a key concerns: all, where none is named. */
   #onChange(changed: string | undefined): void {
-    const tell = (consumer: Consumer, key: string): void => {
-      if (key === consumer.options.queue) consumer.ring();
-      else consumer.watch.lookSoon();
-    };
-    const consumer = changed !== undefined && this.#byKey.get(changed);
-    if (consumer) return tell(consumer, changed);
-    if (changed === undefined) this.#byKey.forEach(tell);
-    else this.heartbeat.onChange(changed);
-    for (const { options: { subscribers } } of this.#byKey.values()) {
-      subscribers.lookSoon(changed);
+    if (changed !== undefined) {
+      const ofQueue = this.#byQueue.get(changed);
+      if (ofQueue !== undefined) return ofQueue.ring();
+      const [, start = ""] = /^(.*:)(?:paused|delayed)$/s.exec(changed) ?? [];
+      const consumer = this.#byStart.get(start);
+      if (consumer !== undefined) return consumer.watch.lookSoon();
+      this.heartbeat.onChange(changed);
+    }
+    for (const consumer of this.#byQueue.values()) {
+      if (changed === undefined) {
+        consumer.ring();
+        consumer.watch.lookSoon();
+      }
+      consumer.subscribers?.lookSoon(changed);
     }
   }
 
   /** Makes the consumer of a queue, and the connection on which it waits. */
-  async #add(queue: string, isShared: boolean): Promise<ConsumedQueue> {
-    const stats = emptyStats();
-    const blocking = isShared ? this.control : await this.#connect(queue);
-    const { delivery, paused } = this.#common.options;
-    const Kind = delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
-    const consumer: Consumer = new Kind(
-      this.#optionsOf(queue, blocking, stats, {
-        isBusy: () => !consumer.isOpen || consumer.isFull,
-        change: () => consumer.change(),
-      }),
+  async #add(queue: string, isShared: boolean): Promise<Consumer> {
+    const { options, ranks } = this.#common;
+    const rank = ranks.get(queue)!;
+    const own: OwnOptions = {
+      queue,
+      rank,
+      stats: emptyStats(),
+      maxInFlight: options.maxInFlight ??
+        (rank > 0 ? 1 : 16) * options.batchSize,
+      blocking: isShared ? this.control : await this.#connect(queue),
+    };
+    const Kind = options.delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
+    const consumer = new Kind(
+      Object.assign(Object.create(this.#options), own),
     );
-    for (const key of [queue, ...consumer.watch.keys]) {
-      this.#byKey.set(key, consumer);
-    }
-    if (paused) await consumer.pause();
-    return { queue, consumer, control: this.control, stats };
+    this.#byQueue.set(queue, consumer);
+    this.#byStart.set(new QueueKeys(queue).start, consumer);
+    return consumer;
   }
 
   async #connect(queue: string): Promise<Connection> {
@@ -355,70 +363,20 @@ class ServerQueues {
       // LMOVE and BLMOVE tell no size before they send a message.
       maxReply: maxReply(this.#common),
       onReconnect: () =>
-        noteReconnect(this.joined.filter((one) => one.queue === queue)),
+        noteReconnect(
+          this.joined.filter(({ options }) => options.queue === queue),
+        ),
     });
     this.#blocking.push(connection);
     return connection;
   }
 
-  #optionsOf(
-    queue: string,
-    blocking: Connection,
-    stats: InboxStats,
-    load: Pick<NamedSubscribersOptions, "isBusy" | "change">,
-  ): ConsumerOptions {
-    const { control, heartbeat } = this;
-    const { options, onBatch, ranks, turns, memory } = this.#common;
-    const { batchSize, logger } = options;
-    const rank = ranks.get(queue)!;
-    return {
-      queue,
-      consumer: options.consumer ?? "consumer",
-      batchSize,
-      maxDeliveries: options.maxDeliveries,
-      retryPause: options.retryPause,
-      foreign: options.foreign,
-      expired: options.expired,
-      box: new DeadLetterBox({
-        queue,
-        maxDeadLetters: options.maxDeadLetters,
-        maxDeadLetterBytes: options.maxDeadLetterBytes,
-        deadLetterAge: options.deadLetterAge,
-        logger,
-        stats,
-      }),
-      subscribers: new NamedSubscribers({
-        queue,
-        control,
-        maxMissed: options.maxMissed,
-        maxMissedBytes: options.maxMissedBytes,
-        missedAge: options.missedAge,
-        logger,
-        stats,
-        ...load,
-      }),
-      maxSize: options.maxSize,
-      maxInFlight: options.maxInFlight ?? (rank > 0 ? 1 : 16) * batchSize,
-      precedence: ranks.size > 1 ? { turns, rank } : undefined,
-      heartbeatTimeout: options.heartbeatTimeout,
-      user: this.#user,
-      logger,
-      stats,
-      onBatch,
-      memory,
-      blocking,
-      control,
-      heartbeat,
-    };
-  }
-
   /** Joins all of them by a few scripts where that is possible. */
   async #joinAll(
-    all: readonly ConsumedQueue[],
+    all: readonly Consumer[],
     isShared: boolean,
   ): Promise<void> {
-    const consumers = all.map(({ consumer }) => consumer)
-      .filter((consumer) => consumer instanceof AtLeastOnce);
+    const consumers = all.filter((one) => one instanceof AtLeastOnce);
     if (isShared && consumers.length === all.length) {
       const isStarted = await AtLeastOnce.startTogether(consumers).then(
         () => true,
@@ -434,8 +392,8 @@ class ServerQueues {
     await settleAll(all.map((one) => this.#join(one)));
   }
 
-  async #join(one: ConsumedQueue): Promise<void> {
-    await this.#insist(() => one.consumer.start());
+  async #join(one: Consumer): Promise<void> {
+    await this.#insist(() => one.start());
     this.joined.push(one);
   }
 
@@ -468,9 +426,9 @@ async function connect(
 }
 
 /** Counts a loss once, and lets all that it concerns look. */
-function noteReconnect(concerned: readonly ConsumedQueue[]): void {
-  if (concerned.length > 0) concerned[0]!.stats.reconnects++;
-  for (const { consumer } of concerned) consumer.onReconnect();
+function noteReconnect(concerned: readonly Consumer[]): void {
+  if (concerned.length > 0) concerned[0]!.options.stats.reconnects++;
+  for (const consumer of concerned) consumer.onReconnect();
 }
 
 /** Waits for all, also where one rejects: what others open has to be known then. */

@@ -5,7 +5,7 @@ import type { RedisError } from "./redis_error.ts";
 const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
 
 /** The texts between the name of a queue and that of what belongs to it. */
-const INFIXES = [":processing:", ":missed:", ":dead:text:"];
+const INFIXES = [":processing:", ":missed:", ":dead:text:"] as const;
 
 /** Sends one command, as a {@link Connection} or a {@link BriefConnection} does. */
 interface CommandSender {
@@ -15,40 +15,28 @@ interface CommandSender {
 /** Names what belongs to a queue, whether or not an index knows it. */
 export interface FoundKeys {
   /** In turns: a consumer, and the number of one of its batches, or `""` for its hash of batches. */
-  readonly batches: readonly string[];
+  readonly batches: string[];
   /** The named subscribers that have missed something. */
-  readonly subscribers: readonly string[];
+  readonly subscribers: string[];
   /** The ids of the dead letters whose text is kept apart. */
-  readonly texts: readonly string[];
+  readonly texts: string[];
 }
 
 /**
  * Goes through the names of all keys (`SCAN`) for what belongs to queues: an
  * index may have been removed by somebody.
  *
- * @returns What was found of each queue. Nothing where the user may not scan.
+ * @returns What was found, by the start of the queue's keys. Nothing where the
+ * user may not scan.
  * @throws {RedisError} The connection was lost.
  */
 export async function findKeys(
   connection: CommandSender,
   queues: readonly QueueKeys[],
   isWanted: () => boolean = () => true,
-): Promise<readonly FoundKeys[]> {
-  const found = queues.map(() => ({
-    batches: [] as string[],
-    subscribers: [] as string[],
-    texts: [] as string[],
-  }));
-  const takers = new Map<string, (rest: string) => void>();
-  for (const [at, { allProcessing, allMissed, text }] of queues.entries()) {
-    const { batches, subscribers, texts } = found[at]!;
-    takers.set(allProcessing, (rest) => {
-      const match = BATCH_KEY.exec(rest);
-      if (match !== null) batches.push(match[1]!, match[2] ?? "");
-    });
-    takers.set(allMissed, (rest) => void subscribers.push(rest));
-    takers.set(`${text}:`, (rest) => void texts.push(rest));
-  }
+): Promise<ReadonlyMap<string, FoundKeys>> {
+  const starts = new Set(queues.map(({ start }) => start));
+  const found = new Map<string, FoundKeys>();
   // A pattern has no "or": these are the first letters of what is looked for.
   const [own] = queues;
   const start = queues.length === 1
@@ -68,8 +56,16 @@ export async function findKeys(
     for (const key of page[1]) {
       for (const infix of INFIXES) {
         for (let at = 0; (at = key.indexOf(infix, at) + 1) > 0;) {
-          const end = at - 1 + infix.length;
-          takers.get(key.slice(0, end))?.(key.slice(end));
+          const start = key.slice(0, at);
+          if (!starts.has(start)) continue;
+          const all = found.get(start) ??
+            { batches: [], subscribers: [], texts: [] };
+          found.set(start, all);
+          const rest = key.slice(at - 1 + infix.length);
+          const batch = BATCH_KEY.exec(rest);
+          if (infix === ":missed:") all.subscribers.push(rest);
+          else if (infix === ":dead:text:") all.texts.push(rest);
+          else if (batch !== null) all.batches.push(batch[1]!, batch[2] ?? "");
         }
       }
     }

@@ -491,7 +491,8 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
       () => this.#members.size > 0,
     );
     const entered = await Promise.allSettled(
-      found.map((keys, at) => members[at]!.reenter(keys)),
+      members.filter(({ keys }) => found.has(keys.start))
+        .map((member) => member.reenter(found.get(member.keys.start)!)),
     );
     const failed = entered.find(({ status }) => status === "rejected");
     if (failed?.status === "rejected") throw failed.reason;

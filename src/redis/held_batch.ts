@@ -1,6 +1,7 @@
 import { retry } from "../waiting.ts";
 import type { Acknowledger } from "./acknowledger.ts";
-import { type BatchFailure, type Consumer, TakenBatch } from "./consumer.ts";
+import type { AtLeastOnce } from "./at_least_once.ts";
+import { type BatchFailure, TakenBatch } from "./consumer.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {
@@ -16,7 +17,6 @@ import {
 } from "./history.ts";
 import { type LateMessage, settleLate, tooLate } from "./settle_late.ts";
 import { KEEP_MISSED, type MissedMessage } from "./named_subscribers.ts";
-import type { Recoverer } from "./recoverer.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -59,23 +59,18 @@ export class HeldBatch extends TakenBatch {
   readonly identities: BatchIdentities;
   /** Its place in Redis. */
   readonly place: HeldPlace;
-  readonly #recoverer: Recoverer;
+  declare protected readonly consumer: AtLeastOnce;
   readonly #acknowledger: Acknowledger;
-  readonly #signal: AbortSignal;
 
   /**
    * @param consumer The consumer that has taken it.
-   * @param recoverer Puts back the messages that are tried again.
    * @param acknowledger Acknowledges batches that were handled as a whole.
-   * @param signal Ends the attempts to tell the server.
    */
   constructor(
-    consumer: Consumer,
+    consumer: AtLeastOnce,
     payloads: readonly Uint8Array[],
     place: HeldPlace,
-    recoverer: Recoverer,
     acknowledger: Acknowledger,
-    signal: AbortSignal,
   ) {
     super(consumer, payloads);
     const deliveries = new Array<number>(payloads.length).fill(0);
@@ -92,9 +87,7 @@ export class HeldBatch extends TakenBatch {
     this.deliveries = deliveries;
     this.retries = retries;
     this.place = place;
-    this.#recoverer = recoverer;
     this.#acknowledger = acknowledger;
-    this.#signal = signal;
   }
 
   /** Tells the server again and again until it knows. */
@@ -104,15 +97,16 @@ export class HeldBatch extends TakenBatch {
     allMissed: readonly MissedMessage[] = [],
     isUrgent = false,
   ): Promise<void> {
-    const { subscribers } = this.consumer.options;
+    const { subscribers } = this.consumer;
     const missed = allMissed.filter(({ index, subscriber }) =>
-      subscribers.mayWait(subscriber, this.payloads[index]!)
+      subscribers!.mayWait(subscriber, this.payloads[index]!)
     );
     const open = failures.length + returned.length + missed.length;
     if (open === 0) {
       return await this.#acknowledger.add(this, isUrgent);
     }
-    const { stats, logger, queue, control, box } = this.consumer.options;
+    const { box } = this.consumer;
+    const { stats, logger, queue, control } = this.consumer.options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
@@ -127,7 +121,7 @@ export class HeldBatch extends TakenBatch {
       const [room, lost] = await retry(async () => {
         await control.ready();
         return await this.#settle([...plan.args, ...kept], missed);
-      }, { mayHelp, signal: this.#signal });
+      }, { mayHelp, signal: this.#acknowledger.signal });
       // What is kept is none of the batches whose way was interrupted.
       const { session, number } = this.place;
       if (kept.length === 0) session.known.delete(number);
@@ -143,10 +137,12 @@ export class HeldBatch extends TakenBatch {
         box.onBuried(reason, message);
       }
       if (typeof room !== "number") box.onRoom(room);
-      if (plan.retried > 0) this.#recoverer.redeliverIn(plan.shortestPause);
+      if (plan.retried > 0) {
+        this.consumer.recoverer.redeliverIn(plan.shortestPause);
+      }
       if (missed.length === 0) return;
       stats.missed += missed.length;
-      subscribers.onMissed(
+      subscribers!.onMissed(
         missed.map(({ subscriber }) => subscriber),
         lost,
       );
@@ -186,7 +182,8 @@ export class HeldBatch extends TakenBatch {
 
   /** Decides what becomes of messages that failed. */
   #plan(failures: readonly BatchFailure[]): Plan {
-    const { queue, maxDeliveries, retryPause, box } = this.consumer.options;
+    const { box } = this.consumer;
+    const { queue, maxDeliveries, retryPause } = this.consumer.options;
     const args: string[] = [];
     let retried = 0;
     const buried: { reason: DeadLetter["reason"]; message: string }[] = [];
@@ -401,7 +398,7 @@ return {made, lost}
     outcome: readonly string[],
     missed: readonly MissedMessage[],
   ): Promise<readonly [room: number | Room, lost: number]> {
-    const { control, box, subscribers } = this.consumer.options;
+    const { box, subscribers, options: { control } } = this.consumer;
     const names = [...new Set(missed.map(({ subscriber }) => subscriber))];
     const { session, number } = this.place;
     const { keys } = session;
@@ -416,7 +413,7 @@ return {made, lost}
         keys.deliveries,
         keys.subscribers,
         keys.text,
-        ...names.map((name) => subscribers.list(name)),
+        ...names.map((name) => subscribers!.list(name)),
       ],
       [
         String(number),
@@ -424,7 +421,7 @@ return {made, lost}
         ...box.limits,
         ...outcome,
         ...missed.flatMap((one) => this.#miss(one, names)),
-        ...(names.length > 0 ? ["room", ...subscribers.limits] : []),
+        ...(names.length > 0 ? ["room", ...subscribers!.limits] : []),
       ],
       {
         isReply: (reply) =>

@@ -1,12 +1,8 @@
 import type { Address } from "./address.ts";
-import {
-  addStats,
-  type Batch,
-  emptyStats,
-  type InboxStats,
-} from "./consumer.ts";
+import type { Batch } from "./consumer.ts";
 import { type Backlog, Consumers } from "./consumers.ts";
 import type { InboxOptions } from "./inbox_options.ts";
+import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
 /** A batch that stands until somebody asks for one, or it is declined. */

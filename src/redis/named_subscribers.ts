@@ -18,7 +18,7 @@ const LONGEST_EXPIRY = 1e9;
 /** The longest time until it is told again who is there, in seconds. */
 const LONGEST_DELAY = 3600;
 /** Shared by all queues for which nobody is named. */
-const NOBODY: readonly string[] = [];
+export const NOBODY: readonly string[] = [];
 const NONE: ReadonlySet<string> = new Set();
 
 /** A message of a batch that a named subscriber has missed. */
@@ -51,25 +51,33 @@ local function makeMissedRoom(list, maxCount, maxBytes, maxAge)
 end
 `;
 
-/** Says what the subscribers of a queue may miss, and whom that concerns. */
-export interface NamedSubscribersOptions {
-  readonly queue: string;
-  /** For commands that do not block. */
-  readonly control: Connection;
+/** Says what the subscribers of a queue may miss. */
+export interface MissedLimits {
   /** The largest number of messages that wait for one. */
   readonly maxMissed: number;
   /** The number of bytes that they may take in Redis. */
   readonly maxMissedBytes: number;
   /** For how many seconds they wait, and a subscriber is remembered. */
   readonly missedAge: number;
-  /** Tells whether this process cannot take anything from the queue. */
-  readonly isBusy: () => boolean;
-  /** Resolves when that may have changed. */
-  readonly change: () => Promise<void>;
+}
+
+/** Names a queue, and what its named subscribers may miss. */
+export interface NamedSubscribersOptions extends MissedLimits {
+  readonly queue: string;
+  /** For commands that do not block. */
+  readonly control: Connection;
   /** The logger to report to. */
   readonly logger: Logger;
   /** The counts so far. */
   readonly stats: { missedLost: number };
+}
+
+/** Tells whether a process can take something from the queue. */
+export interface Load {
+  /** True while it cannot. */
+  readonly isBusy: boolean;
+  /** Resolves when that may have changed. */
+  change(): Promise<void>;
 }
 
 /**
@@ -82,6 +90,7 @@ export class NamedSubscribers {
   /** The names that are known on the server. */
   names: readonly string[] = NOBODY;
   readonly #options: NamedSubscribersOptions;
+  readonly #load: Load;
   #present: ReadonlySet<string> = NONE;
   /** Who was there since the server was told. */
   #arrived: ReadonlySet<string> = NONE;
@@ -94,8 +103,9 @@ export class NamedSubscribers {
   #isEnding = false;
   #looking = Promise.resolve();
 
-  constructor(options: NamedSubscribersOptions) {
+  constructor(options: NamedSubscribersOptions, load: Load) {
     this.#options = options;
+    this.#load = load;
   }
 
   /**
@@ -318,7 +328,7 @@ return {names, moved, forgotten}
       this.#interval * 1000;
     const arrived = this.#arrived;
     const here = new Set([...arrived, ...this.#present]);
-    const isBusy = this.#options.isBusy();
+    const { isBusy } = this.#load;
     const [names, moved, forgotten] = await control.script<
       [names: string[], moved: number, forgotten: (string | number)[]]
     >(
@@ -364,7 +374,7 @@ return {names, moved, forgotten}
   async #lookWithRoom(): Promise<void> {
     if (this.#present.size === 0 || this.#isWaiting) return;
     this.#isWaiting = true;
-    while (this.#options.isBusy()) await this.#options.change();
+    while (this.#load.isBusy) await this.#load.change();
     this.#isWaiting = false;
     if (this.#isPaced) this.#alarm.advance(LATER);
     else await this.look();

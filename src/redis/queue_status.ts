@@ -279,7 +279,9 @@ export async function readQueueStatus(
   { scan = true }: { readonly scan?: boolean } = {},
 ): Promise<Omit<QueueStatus, "server">> {
   const keys = new QueueKeys(queue);
-  const [found] = scan ? await findKeys(connection, [keys]) : [];
+  const found = scan
+    ? (await findKeys(connection, [keys])).get(keys.start)
+    : undefined;
   const [
     length,
     retrying,

@@ -70,12 +70,6 @@ export class QueueWatch {
     this.#onChange = onChange;
   }
 
-  /** Gives the keys whose changes are to be told by {@link QueueWatch.lookSoon}. */
-  get keys(): readonly string[] {
-    const { paused, delayed } = new QueueKeys(this.#options.queue);
-    return [paused, delayed];
-  }
-
   /** Takes the queue for paused, and looks whether it is. */
   suspect(): void {
     this.isPaused = true;

@@ -28,8 +28,6 @@ export interface RecovererOptions {
   readonly logger: Logger;
   /** The limit for one message, in bytes. */
   readonly maxSize: number;
-  /** The dead letters of the queue. */
-  readonly box: DeadLetterBox;
   /** The counts so far. */
   readonly stats: {
     reclaimed: number;
@@ -44,6 +42,8 @@ export interface RecovererOptions {
  */
 export class Recoverer {
   readonly #options: RecovererOptions;
+  /** The dead letters of the queue. */
+  readonly #box: DeadLetterBox;
   readonly #alarm = new Alarm(() => {
     this.#redelivering = this.#redelivering
       .then(() => this.#redeliver())
@@ -54,8 +54,9 @@ export class Recoverer {
   });
   #redelivering = Promise.resolve();
 
-  constructor(options: RecovererOptions) {
+  constructor(options: RecovererOptions, box: DeadLetterBox) {
     this.#options = options;
+    this.#box = box;
   }
 
   get #keys(): QueueKeys {
@@ -266,7 +267,8 @@ return {total, owners, buried, lost}
     stale: readonly string[],
   ): Promise<readonly [count: number, owners: string[]]> {
     const keys = this.#keys;
-    const { queue, maxSize, box, control, stats } = this.#options;
+    const box = this.#box;
+    const { queue, maxSize, control, stats } = this.#options;
     const [count, owners, buried, lost] = await control.script<
       [count: number, owners: string[], buried: number, lost: number]
     >(

@@ -8,11 +8,8 @@ import { defineMove, defineScript } from "./script.ts";
 /** So many lists of a session stay announced that are empty. */
 export const MAX_SLOTS: number = 64;
 
-/** A session that joins, and whose it is. */
-export interface Joining {
-  readonly session: Session;
-  readonly options: ConsumerOptions;
-}
+/** Shared by all sessions that have not asked for anything yet: most queues are quiet. */
+const NOTHING_KNOWN = new Set<number>();
 
 /** One life of a consumer: from joining until it leaves or is taken for dead. */
 export class Session {
@@ -23,7 +20,7 @@ export class Session {
   /** The keys of the queue, and of this session. */
   readonly keys: QueueKeys;
   /** The numbers of the batches that are on their way or not settled. */
-  readonly known: Set<number> = new Set();
+  known: Set<number> = NOTHING_KNOWN;
   /** Of these, the ones whose lists are announced and empty: BLMOVE moves messages there. */
   readonly slots: number[] = [];
   /** When lists were first found empty whose way was interrupted, in milliseconds. */
@@ -43,6 +40,7 @@ export class Session {
 
   /** Makes a number that no other batch of this session ever has. */
   next(): number {
+    if (this.known === NOTHING_KNOWN) this.known = new Set();
     this.known.add(++this.last);
     return this.last;
   }
@@ -187,19 +185,19 @@ return names
    *
    * @param others The sessions of other queues on the same server, which join by
    * the same script: all of them or none where a queue is none.
+   * @returns The named subscribers of each queue, its own first.
    */
   async join(
-    options: ConsumerOptions,
-    others: readonly Joining[] = [],
-  ): Promise<void> {
-    const { control, queue, heartbeat } = options;
-    const all = [{ session: this, options }, ...others];
+    { control, queue, heartbeat }: ConsumerOptions,
+    others: readonly Session[] = [],
+  ): Promise<readonly (readonly string[])[]> {
+    const all = [this, ...others];
     const { keys } = this;
     const own = heartbeat.key(keys);
     // The heartbeat that this makes anew says nothing of other sessions.
     heartbeat.doubt({ now: false });
     try {
-      const names = await control.script<string[][]>(
+      return await control.script<string[][]>(
         Session.#JOIN,
         others.length > 0 ? [] : [
           keys.queue,
@@ -214,7 +212,7 @@ return names
           own,
           heartbeat.value,
           heartbeat.lifetime,
-          ...all.flatMap(({ session: { name, keys: { queue, start } } }) => [
+          ...all.flatMap(({ name, keys: { queue, start } }) => [
             name,
             queue,
             start,
@@ -226,9 +224,6 @@ return names
             reply.every(isTexts),
         },
       );
-      for (const [at, { options }] of all.entries()) {
-        options.subscribers.learn(names[at]!);
-      }
     } catch (error) {
       throw nameQueue(error, queue);
     }
@@ -286,13 +281,15 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3]),
 `);
 
   /**
-   * Returns the numbers of the batches that the session has on the server, and
-   * watches the heartbeats of others from now on.
+   * Watches the heartbeats of others from now on.
    *
+   * @returns The numbers of the batches that the session has on the server, and
+   * the named subscribers of the queue.
    * @throws {RedisError} It is over (`taken`), or the server does not tell.
    */
-  async inspect(options: ConsumerOptions): Promise<readonly number[]> {
-    const { control, queue, heartbeat, subscribers } = options;
+  async inspect({ control, queue, heartbeat }: ConsumerOptions): Promise<
+    readonly [numbers: readonly number[], names: readonly string[]]
+  > {
     const { keys, name } = this;
     const [numbers, others, names, asked] = await control.script<
       [string[], string[], string[], number]
@@ -314,11 +311,10 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3]),
     ).catch((error) => {
       throw nameQueue(error, queue);
     });
-    subscribers.learn(names);
     if (asked > 0) heartbeat.onAsked(keys);
     for (let at = 0; at < others.length; at += 2) {
       heartbeat.watch(others[at]!, others[at + 1]!);
     }
-    return numbers.map(Number);
+    return [numbers.map(Number), names];
   }
 }

@@ -1,4 +1,4 @@
-import type { ConsumerOptions } from "./consumer.ts";
+import type { Consumer } from "./consumer.ts";
 import { encodeEnvelope } from "./dead_letter.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import { HISTORY_FUNCTIONS, identify } from "./history.ts";
@@ -45,10 +45,10 @@ export function tooLarge(maxSize: number): string {
 
 /** Takes batches out of a queue, for a consumer that keeps them in Redis until they are settled. */
 export class Taker {
-  readonly #options: ConsumerOptions;
+  readonly #consumer: Consumer;
 
-  constructor(options: ConsumerOptions) {
-    this.#options = options;
+  constructor(consumer: Consumer) {
+    this.#consumer = consumer;
   }
 
   /**
@@ -229,7 +229,8 @@ return {histories, count, left}
     fresh: number = number,
   ): Promise<Taken> {
     const { keys } = session;
-    const { blocking, control, maxSize, box, stats } = this.#options;
+    const { box, options: { blocking, control, maxSize, stats } } =
+      this.#consumer;
     const connection = limit === READ_LOST ? control : blocking;
     const taking = connection.script<
       [notes: string, count: number, left: number, room?: Room]
@@ -289,7 +290,7 @@ return {histories, count, left}
 
   /** Writes what the first message of a batch has in front if it is too large. */
   #envelope(session: Session, number: number): string {
-    const { queue, maxSize } = this.#options;
+    const { queue, maxSize } = this.#consumer.options;
     const time = Date.now() / 1000;
     const prefix = session.prefix(number);
     const { id } = identify({ prefix, time, known: {} }, 0);

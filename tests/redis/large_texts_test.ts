@@ -208,8 +208,8 @@ for (const how of ["has died", "leaves"] as const) {
         stats,
       });
       const maxSize = 300 * KIBIBYTE;
-      const options = { queue: "queue", control, logger, box, maxSize, stats };
-      const recoverer = new Recoverer(options);
+      const options = { queue: "queue", control, logger, maxSize, stats };
+      const recoverer = new Recoverer(options, box);
       await recoverer.putBack(name);
       await recoverer.stop();
       assert.equal(stats.deadLettered, 1);

@@ -221,9 +221,7 @@ async function live(
     missedAge: 3600,
     logger,
     stats: { missedLost: 0 },
-    isBusy: () => false,
-    change: () => Promise.resolve(),
-  });
+  }, { isBusy: false, change: () => Promise.resolve() });
   lights.present = new Set(["lights"]);
   await lights.look(true);
   await lights.stop();
