@@ -535,8 +535,8 @@ export abstract class Consumer {
     if (isLost) await blocking.ready(signal).catch(() => {});
     else {
       this.#turn?.fail();
-      this.#trouble ??= Trouble.with(`"${queue}"`, logger);
-      this.#trouble.onFailure(this, nameQueue(error, queue) as Error);
+      this.#trouble ??= Trouble.ofQueue(queue, logger);
+      this.#trouble.onFailure(this, nameQueue(error as Error, queue));
     }
     await sleep(isLost && failures === 0 ? 0 : backoff(failures), { signal });
   }

@@ -3,10 +3,11 @@ import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
-import { QueueKeys } from "./queue_keys.ts";
+import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
+import { Trouble } from "./trouble.ts";
 import { Alarm } from "../waiting.ts";
 
 /** So long after a message was missed it is looked who is there, in seconds. */
@@ -102,6 +103,8 @@ export class NamedSubscribers {
   #movedAt = -Infinity;
   #isEnding = false;
   #looking = Promise.resolve();
+  /** The reason why looks fail although the server is there. */
+  #trouble: Trouble | undefined;
 
   constructor(options: NamedSubscribersOptions, load: Load) {
     this.#options = options;
@@ -185,11 +188,14 @@ export class NamedSubscribers {
   async look(mayAsk = false): Promise<void> {
     this.#mayAsk ||= mayAsk;
     if (this.names.length === 0 || this.#isEnding) return;
-    this.#looking = this.#looking.then(() => this.#look()).catch(
+    this.#looking = this.#looking.then(() => this.#look()).then(
+      () => void this.#trouble?.forget(this),
       (error: RedisError) => {
-        // It is looked again.
-        if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
         this.#alarm.advance(LATER);
+        if (isLoss(error)) return;
+        const { queue, logger } = this.#options;
+        this.#trouble ??= Trouble.ofQueue(queue, logger);
+        this.#trouble.onFailure(this, nameQueue(error, queue));
       },
     );
     await this.#looking;
@@ -200,6 +206,7 @@ export class NamedSubscribers {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
     await this.#looking;
+    this.#trouble?.forget(this);
   }
 
   /** True for a while after something went back: else it could go round without a pause. */
@@ -350,7 +357,7 @@ return {names, moved, forgotten}
     if (arrived === this.#arrived) this.#arrived = NONE;
     if (moved > 0) {
       this.#movedAt = performance.now();
-      logger.info(
+      logger.debug(
         `Put ${
           amount(moved, "message")
         } back to "${queue}" for named subscribers that had missed them.`,

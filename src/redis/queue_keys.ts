@@ -158,7 +158,10 @@ function crc16(bytes: Uint8Array): number {
 }
 
 /** Says in an error that a queue was to be read; that a connection was lost stays as it is. */
-export function nameQueue(error: unknown, queue: string): unknown {
+export function nameQueue<Thrown>(
+  error: Thrown,
+  queue: string,
+): Thrown | RedisError {
   if (!(error instanceof RedisError) || isLoss(error)) return error;
   const attempted = `read "${queue}"`;
   if (error.code !== "wrong-type") return restate(error, { attempted });

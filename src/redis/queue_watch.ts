@@ -1,9 +1,10 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDue } from "./delayed.ts";
-import { QueueKeys } from "./queue_keys.ts";
+import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
+import { Trouble } from "./trouble.ts";
 import { Alarm } from "../waiting.ts";
 
 /** The time between two looks at a paused queue where the server does not tell, in seconds. */
@@ -61,6 +62,8 @@ export class QueueWatch {
   readonly #onChange: () => void;
   readonly #alarm = new Alarm(() => this.lookSoon());
   #looking: Promise<void> | undefined;
+  /** The reason why looks fail although the server is there. */
+  #trouble: Trouble | undefined;
   #isDoubtful = false;
   #isEnding = false;
 
@@ -81,10 +84,16 @@ export class QueueWatch {
   lookSoon(): void {
     if (this.#isEnding) return;
     this.#isDoubtful = true;
-    this.#looking ??= this.#lookAll().catch((error: RedisError) => {
-      if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
-      this.#alarm.advance(AGAIN);
-    }).finally(() => this.#looking = undefined);
+    this.#looking ??= this.#lookAll().then(
+      () => void this.#trouble?.forget(this),
+      (error: RedisError) => {
+        this.#alarm.advance(AGAIN);
+        if (isLoss(error)) return;
+        const { queue, logger } = this.#options;
+        this.#trouble ??= Trouble.ofQueue(queue, logger);
+        this.#trouble.onFailure(this, nameQueue(error, queue));
+      },
+    ).finally(() => this.#looking = undefined);
   }
 
   /**
@@ -118,6 +127,7 @@ export class QueueWatch {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
     await this.#looking;
+    this.#trouble?.forget(this);
   }
 
   /** Logs when the queue was paused or resumed. */

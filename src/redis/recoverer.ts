@@ -4,11 +4,12 @@ import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
 import { DUE_FUNCTIONS } from "./delayed.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
-import { QueueKeys } from "./queue_keys.ts";
+import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";
+import { Trouble } from "./trouble.ts";
 import { amount } from "../units.ts";
 import { Alarm } from "../waiting.ts";
 
@@ -47,11 +48,16 @@ export class Recoverer {
   readonly #alarm = new Alarm(() => {
     this.#redelivering = this.#redelivering
       .then(() => this.#redeliver())
-      .catch((error: RedisError) => {
-        if (!isLoss(error)) this.#options.logger.warn(`${error.message}.`);
+      .then(() => void this.#trouble?.forget(this), (error: RedisError) => {
         this.#alarm.advance(AGAIN);
+        if (isLoss(error)) return;
+        const { queue, logger } = this.#options;
+        this.#trouble ??= Trouble.ofQueue(queue, logger);
+        this.#trouble.onFailure(this, nameQueue(error, queue));
       });
   });
+  /** The reason why nothing goes back although the server is there. */
+  #trouble: Trouble | undefined;
   #redelivering = Promise.resolve();
 
   constructor(options: RecovererOptions, box: DeadLetterBox) {
@@ -91,6 +97,7 @@ export class Recoverer {
   async stop(): Promise<void> {
     this.#alarm[Symbol.dispose]();
     await this.#redelivering;
+    this.#trouble?.forget(this);
   }
 
   /** Puts back what a consumer had in hand that leaves, and forgets it. */

@@ -52,6 +52,11 @@ export class Trouble {
     return trouble;
   }
 
+  /** Gives the trouble with one queue, that all share who work on it. */
+  static ofQueue(queue: string, logger: Logger): Trouble {
+    return Trouble.with(`"${queue}"`, logger);
+  }
+
   /** Warns of something that stays as it is. */
   warnOnce(text: string): void {
     if (this.#warned.has(text)) return;

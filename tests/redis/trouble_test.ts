@@ -4,6 +4,7 @@ import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { handleAll, numbers, open, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 /** The lines that people see. */
 function seen(logger: LineLogger): string[] {
@@ -122,4 +123,25 @@ Deno.test("Inbox says that the server is full, ever more rarely, and that it has
   await inbox.stop();
   await reading;
   assert.equal(inbox.stats().deadLettered, 0);
+});
+
+Deno.test("Inbox names the queue whose failed messages cannot come back, ever more rarely", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger, retryPause: 1 });
+  await server.run("RPUSH", "queue", "bad");
+  const batch = await nextBatch(inbox);
+  const error = new Error("not now");
+  await batch!.settle([{ index: 0, reason: "failed", error }]);
+  await server.run("RENAME", "{queue}:retry", "aside");
+  await server.run("SET", "{queue}:retry", "a text");
+  const told = /^(\w+): Cannot read "queue" at .*"{queue}:retry" is a string/;
+  const found = (): string[] =>
+    logger.lines.flatMap((line) => told.exec(line)?.[1] ?? []);
+  await until(() => found().length >= 4);
+  assert.equal(found()[0], "error");
+  assert.ok(found().includes("debug"), logger.lines.join("\n"));
+  await server.run("RENAME", "aside", "{queue}:retry");
+  assert.deepEqual(texts(await nextBatch(inbox)), ["bad"]);
+  await inbox.stop(0);
 });
