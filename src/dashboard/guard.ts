@@ -118,7 +118,7 @@ export class Guard {
   isKnown(request: Request): boolean {
     if (this.#options.token === undefined) return true;
     return sessionsOf(request).some((id) =>
-      (this.#sessions.get(digest(id)) ?? 0) > Date.now()
+      (this.#sessions.get(digest(id)) ?? 0) > performance.now()
     );
   }
 
@@ -132,7 +132,7 @@ export class Guard {
     request: Request,
     info: RequestInfo,
   ): { readonly cookie: string } | Refusal {
-    const now = Date.now();
+    const now = performance.now();
     const from = info.remoteAddr?.hostname ?? "";
     const failures = this.#failures.get(from);
     this.#recent = this.#recent.filter((time) => time > now - 60_000);

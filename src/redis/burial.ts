@@ -197,16 +197,26 @@ export class Burial {
 -- ARGV[5]  '1' where they may be there already
 -- ARGV[6...] in turns: a dead letter, and '1' where its text is kept apart, or ''
 -- Returns what makeRoom does.
-${MAKE_ROOM}
 ${KEEP_TEXT}
+${MAKE_ROOM}
+-- Its time may be another one there.
 local function isThere(letter)
-  return redis.call('LPOS', KEYS[1], letter, 'RANK', -1)
-    or redis.call('LPOS', KEYS[3], letter, 'RANK', -1)
+  local start = letter:match('^{"id":"[^"]*"')
+  for _, list in ipairs({KEYS[1], KEYS[3]}) do
+    for last = redis.call('LLEN', list) - 1, 0, -100 do
+      local some = redis.call('LRANGE', list, math.max(0, last - 99), last)
+      for _, one in ipairs(some) do
+        if one:sub(1, #start) == start then return true end
+      end
+    end
+  end
+  return false
 end
 local given = 0
 for position = 6, #ARGV, 2 do
   local letter, isApart = ARGV[position], ARGV[position + 1] == '1'
   if ARGV[5] == '' or not isThere(letter) then
+    letter = stamp(letter)
     add({'LREM', KEYS[1], -1, letter}, 'RPUSH', KEYS[1], letter)
     if isApart then given = given + keepText(KEYS[2], letter, ARGV[1], ARGV[4]) end
   end

@@ -258,14 +258,15 @@ export function isEmpty(filter: DeadLetterFilter): boolean {
 }
 
 /**
- * Makes the function that tells whether a dead letter is meant. Ages count from
- * now on.
+ * Makes the function that tells whether a dead letter is meant.
+ *
+ * @param now The time from which ages count, in seconds since the epoch.
  */
 export function matcher(
   filter: DeadLetterFilter,
+  now: number,
 ): (letter: DeadLetter) => boolean {
   const { olderThan = -Infinity, newerThan = Infinity } = filter;
-  const now = Date.now() / 1000;
   const queues = setOf(filter.queue);
   const ids = setOf(filter.id);
   const indexes = setOf(filter.index);

@@ -20,14 +20,16 @@ const LOOK_INTERVAL = 600_000;
 const REPORT_INTERVAL = 60_000;
 
 /**
- * A Lua function that lets the oldest dead letters make room for the others.
+ * A Lua function that lets the oldest dead letters make room for the others. Needs
+ * {@link KEEP_TEXT} in front of it.
  *
  * @see {@link DeadLetterBox.limits} for what it is given.
  */
 export const MAKE_ROOM = `
 -- Returns how many had to make room, how many are left, and their bytes. The
--- pattern finds the time of one in its text.
-local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
+-- pattern finds the time of one in its text. None is too old where the user may not
+-- ask for the time.
+local function makeRoom(dead, maxCount, maxBytes, maxAge, pattern)
   -- The oldest dead letters may be in a list of their own, see RANGE.
   local lists = {dead}
   if not pattern then
@@ -67,9 +69,10 @@ local function makeRoom(dead, maxCount, maxBytes, oldest, pattern)
     removeOldest(math.min(excess, count - 1))
     bytes = size()
   end
-  for _ = 1, math.min(count, 1000) do
+  local now = secondsNow()
+  for _ = 1, now and math.min(count, 1000) or 0 do
     local time = tonumber(first():match(pattern or '"time":([%d.]+)'))
-    if not time or time >= tonumber(oldest) then break end
+    if not time or time >= now - maxAge then break end
     removeOldest(1)
   end
   return {before - count, count, bytes}
@@ -85,6 +88,18 @@ end
  * `add` and `commit` of `defineMove`.
  */
 export const KEEP_TEXT = `
+-- The time by the server's clock, since those of the hosts differ; nil where the user
+-- may not know it.
+local function secondsNow()
+  local time = redis.pcall('TIME')
+  return time[1] and time[1] + time[2] / 1000000
+end
+-- Writes that time into a letter.
+local function stamp(letter)
+  local now = secondsNow()
+  if not now then return letter end
+  return (letter:gsub('"time":[%d.]+', string.format('"time":%.3f', now), 1))
+end
 local function textKey(text, letter)
   return text .. ':' .. (letter:match('^{"id":"([^"]*)"') or '')
 end
@@ -100,6 +115,7 @@ local function keepText(text, letter, maxCount, seconds)
 end
 -- Buries the one message of a batch: its list becomes the key of its text.
 local function buryApart(batch, dead, text, letter, maxCount, seconds)
+  letter = stamp(letter)
   add({'LTRIM', dead, 0, -2}, 'RPUSH', dead, letter)
   redis.call('RENAME', batch, textKey(text, letter))
   commit()
@@ -160,15 +176,13 @@ export class DeadLetterBox {
   }
 
   /**
-   * The largest number, the most bytes, and the time before which one is too old,
-   * for {@link MAKE_ROOM}; and for how many seconds a text is kept, for
-   * {@link KEEP_TEXT}.
+   * The largest number, the most bytes, and for how many seconds one is kept, for
+   * {@link MAKE_ROOM}; and for how many seconds a text is, for {@link KEEP_TEXT}.
    */
   get limits(): readonly string[] {
     const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = this.#options;
-    const oldest = Math.max(0, Date.now() / 1000 - deadLetterAge);
-    const expiry = Math.ceil(Math.min(deadLetterAge, LONGEST_EXPIRY));
-    return [maxDeadLetters, maxDeadLetterBytes, oldest, expiry].map(String);
+    const age = Math.min(deadLetterAge, LONGEST_EXPIRY);
+    return [maxDeadLetters, maxDeadLetterBytes, age, Math.ceil(age)].map(String);
   }
 
   /**
@@ -241,8 +255,8 @@ export class DeadLetterBox {
 -- KEYS[3]  the front of that list
 -- ARGV[1...] what they may take, see makeRoom
 -- Returns what makeRoom does.
-${MAKE_ROOM}
 ${KEEP_TEXT}
+${MAKE_ROOM}
 local letter = redis.call('GET', KEYS[2])
 if letter then
   if redis.call('EXISTS', textKey(KEYS[2], letter)) == 0 then
@@ -285,7 +299,7 @@ for at = 2, #ARGV, 2 do
     end
     if not isThere then
       redis.call('EXPIRE', key, ARGV[1])
-      redis.call('RPUSH', KEYS[1], (letter:gsub('"size":0', string.format('"size":%d', bytes), 1)))
+      redis.call('RPUSH', KEYS[1], (stamp(letter):gsub('"size":0', string.format('"size":%d', bytes), 1)))
       missing = missing + 1
     end
   end

@@ -169,9 +169,9 @@ export class DeadLetters {
    */
   async *list(filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
     const queues = this.#check(filter);
-    const matches = matcher(filter);
     let left = (setOf(filter.id) ?? setOf(filter.index))?.size ?? Infinity;
     for (const queue of queues) {
+      const matches = matcher(filter, await this.#now("list", queue, filter));
       const pages = new DeadLetterPages(
         queue,
         (work) => this.#run("list", queue, work),
@@ -262,7 +262,6 @@ export class DeadLetters {
       const id = await Array.fromAsync(this.list(filter), ({ id }) => id);
       return await this.#remove(action, { queue: queues, id }, options);
     }
-    const matches = matcher(filter);
     let left = setOf(filter.id)?.size ?? Infinity;
     let count = 0;
     // Those of which only a lost answer could tell that they are gone.
@@ -270,6 +269,7 @@ export class DeadLetters {
     try {
       for (const [at, queue] of queues.entries()) {
         const run: Run = (work) => this.#run(action, queue, work);
+        const matches = matcher(filter, await this.#now(action, queue, filter));
         const pages = new DeadLetterPages(queue, run);
         for (let page; left > 0 && (page = await pages.next()).length > 0;) {
           const chosen = page.filter(({ letter }) =>
@@ -474,6 +474,25 @@ return #found
       );
     }
     return queues;
+  }
+
+  /** Gives the time from which ages count: by the server's clock, where this user may know it. */
+  async #now(
+    action: string,
+    queue: string,
+    { olderThan, newerThan }: DeadLetterFilter,
+  ): Promise<number> {
+    const now = Date.now() / 1000;
+    if ((olderThan ?? newerThan) === undefined) return now;
+    return await this.#run(action, queue, async (connection) => {
+      const [seconds, rest] = await connection.command<[string, string]>(
+        ["TIME"],
+      );
+      return Number(seconds) + Number(rest) / 1e6;
+    }).catch((error) => {
+      if ((error as RedisError).code === "permission") return now;
+      throw error;
+    });
   }
 
   /** Does something; again where the connection breaks, since nothing here is harmed by that. */

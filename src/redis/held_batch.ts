@@ -296,8 +296,8 @@ export class HeldBatch extends TakenBatch {
 -- batch is not this consumer's (any more), or was settled before; then how many
 -- missed messages had to make room.
 ${HISTORY_FUNCTIONS}
-${MAKE_ROOM}
 ${KEEP_TEXT}
+${MAKE_ROOM}
 ${KEEP_MISSED}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return {-1, 0} end
@@ -348,7 +348,7 @@ while position <= #ARGV do
   elseif ARGV[position] == 'room' then
     room, position = position, position + 5
   elseif ARGV[position] == 'apart' then
-    local index, letter = unpack(ARGV, position + 1, position + 2)
+    local index, letter = ARGV[position + 1], stamp(ARGV[position + 2])
     add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], letter)
     if count > 1 then
       local key = textKey(KEYS[8], letter)
@@ -357,7 +357,7 @@ while position <= #ARGV do
     apart[#apart + 1] = letter
     hasBuried, position = true, position + 3
   else
-    add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], ARGV[position + 1])
+    add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], stamp(ARGV[position + 1]))
     hasBuried, position = true, position + 2
   end
 end

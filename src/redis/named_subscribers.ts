@@ -47,8 +47,7 @@ end
 
 -- Returns what makeRoom does.
 local function makeMissedRoom(list, maxCount, maxBytes, maxAge)
-  local oldest = redis.call('TIME')[1] - maxAge
-  return makeRoom(list, maxCount, maxBytes, oldest, '^([%d.]+) ')
+  return makeRoom(list, maxCount, maxBytes, maxAge, '^([%d.]+) ')
 end
 `;
 

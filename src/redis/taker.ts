@@ -97,8 +97,8 @@ export class Taker {
 -- messages there are, how many are left in the queue, or -1 where they have the
 -- new number, and what makeRoom does where one was too large.
 ${HISTORY_FUNCTIONS}
-${MAKE_ROOM}
 ${KEEP_TEXT}
+${MAKE_ROOM}
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end

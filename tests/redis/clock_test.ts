@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { DeadLetters, Inbox, type InboxOptions } from "../../src/redis/mod.ts";
+import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { until } from "../until.ts";
@@ -105,3 +107,70 @@ Deno.test("Inbox puts back what a dead consumer had in hand although the server'
   assert.equal(living.stats().reclaimed + reclaimed, 1);
   assert.equal(await server.run("EXISTS", "{queue}:consumer:older"), 1);
 });
+
+/** Lets this host's clock be wrong by so many days. */
+function wrongBy(days: number): Disposable {
+  const { now } = Date;
+  Date.now = () => now() + days * 24 * HOUR;
+  return { [Symbol.dispose]: () => void (Date.now = now) };
+}
+
+/** The ways in which a message becomes a dead letter, with what one has to be like for it. */
+const BURIALS: Record<
+  string,
+  { text: string; options?: Partial<InboxOptions> }
+> = {
+  "one of several": { text: "small" },
+  "one that is taken at most once": {
+    text: "small",
+    options: { delivery: "at-most-once" },
+  },
+  "one that is too large": {
+    text: "x".repeat(5000),
+    options: { maxSize: 1024, maxDeadLetterBytes: 3000 },
+  },
+  "a text that is kept apart": {
+    text: "x".repeat(5000),
+    options: { maxDeadLetterBytes: 3000 },
+  },
+};
+
+for (const [what, { text, options }] of Object.entries(BURIALS)) {
+  for (const days of [-20_000, -40, 40]) {
+    Deno.test(`Inbox keeps a dead letter as long as it should, ${what}, although its host's clock is ${days} days ahead`, async () => {
+      await using server = await TestServer.start();
+      const common = { queue: "queue", logger: new LineLogger(), ...options };
+      const bury = async (): Promise<void> => {
+        await server.run("RPUSH", "queue", text);
+        await using inbox = await Inbox.open(server.args, common);
+        const isTooLarge = options?.maxSize !== undefined;
+        const batch = isTooLarge ? undefined : await nextBatch(inbox);
+        await batch?.settle([
+          { index: 0, reason: "malformed", error: new Error("wrong") },
+        ]);
+        await until(() => inbox.stats().deadLettered > 0);
+        await inbox.stop();
+      };
+      {
+        using _clock = wrongBy(days);
+        await bury();
+      }
+      await bury();
+      {
+        // What this one buries makes room, if something is too old.
+        using _clock = wrongBy(days);
+        await bury();
+      }
+      await using dead = new DeadLetters(server.args, {
+        queue: "queue",
+      });
+      const times = await Array.fromAsync(dead.list(), ({ time }) => time);
+      assert.equal(times.length, 3);
+      const now = await time(server) / 1000;
+      for (const time of times) assert.ok(Math.abs(now - time) < 600);
+      using _clock = wrongBy(days);
+      assert.equal(await dead.purge({ olderThan: 1000 }), 0);
+      assert.equal(await dead.purge({ newerThan: 1000 }), 3);
+    });
+  }
+}
