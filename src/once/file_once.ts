@@ -21,6 +21,12 @@ const PATH = required({ ...NAME, expected: "the path of a file" });
 const BUSY_TIMEOUT = 10_000;
 
 /**
+ * A claim that would last for longer, in seconds, was written while this host's clock
+ * was ahead, perhaps by a process that is dead: it counts no more.
+ */
+const LONGEST_LEASE = 3600;
+
+/**
  * Remembers in a SQLite file what was handled, for all processes of this
  * machine that open it. Deno has to permit to read and to write it. How often the
  * work is done when something breaks: {@linkcode Once}; with
@@ -183,9 +189,12 @@ class FileMemory implements Memory {
 
   /** Reads who has an id: a token, or `null` where its work is done. */
   #read(id: string): { token: string | null } | undefined {
+    const longest = Math.max(this.lease, LONGEST_LEASE);
     return this.#database
-      .prepare("SELECT token FROM handled WHERE id = ? AND until > ?")
-      .get(id, now()) as { token: string | null } | undefined;
+      .prepare(
+        "SELECT token FROM handled WHERE id = ? AND until > ? AND (token IS NULL OR until <= ?)",
+      )
+      .get(id, now(), now() + longest) as { token: string | null } | undefined;
   }
 
   #write(id: string, token: string | null, seconds: number): void {

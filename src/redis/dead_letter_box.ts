@@ -182,7 +182,9 @@ export class DeadLetterBox {
   get limits(): readonly string[] {
     const { maxDeadLetters, maxDeadLetterBytes, deadLetterAge } = this.#options;
     const age = Math.min(deadLetterAge, LONGEST_EXPIRY);
-    return [maxDeadLetters, maxDeadLetterBytes, age, Math.ceil(age)].map(String);
+    return [maxDeadLetters, maxDeadLetterBytes, age, Math.ceil(age)].map(
+      String,
+    );
   }
 
   /**

@@ -230,6 +230,21 @@ Deno.test("FileOnce changes nothing when the work in the file throws or takes ti
   assert.equal(count.get()!.n, 1);
 });
 
+Deno.test("FileOnce does the work of somebody who died while the host's clock was ahead", async () => {
+  const { now } = Date;
+  using _clock = { [Symbol.dispose]: () => void (Date.now = now) };
+  using once = new FileOnce(":memory:");
+  Date.now = () => now() + 86_400_000;
+  const dead = Promise.withResolvers<void>();
+  const first = once.run("a", () => dead.promise);
+  await once.run("b", () => {});
+  Date.now = now;
+  assert.equal(await inTime(once.run("a", () => {}), "it is done"), true);
+  assert.equal(await once.run("b", () => {}), false);
+  dead.resolve();
+  await first;
+});
+
 Deno.test("FileOnce says why a file cannot be opened", async () => {
   const file = await Deno.makeTempFile();
   try {
