@@ -1,8 +1,7 @@
-import { nextTick } from "node:process";
-import { promisify } from "node:util";
 import { nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
+import { endOfTurn } from "./end_of_turn.ts";
 import type { FoundKeys } from "./find_keys.ts";
 import { type HeartbeatMember, LATE } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
@@ -13,6 +12,7 @@ import {
   NO_NOTES,
   parseNotes,
 } from "./history.ts";
+import { FACTS, lookingFor, lookingIntoAll } from "./queue_facts.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
@@ -29,37 +29,11 @@ import {
   Taker,
 } from "./taker.ts";
 
-/**
- * The parts of the one number that `EXISTS` tells, since a key that it names
- * several times counts as often: the heartbeat once, histories twice, the pause
- * four times, the queue eight times.
- */
-const FACTS = { isAlive: 1, hasHistories: 2, isPaused: 4, isFollowed: 8 };
-
 /** So many messages are moved one by one; where there are more, a script costs less. */
 const MOST_MOVED = 7;
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
-
-/**
- * Resolves when all that needs no timer and no socket has gone on, still in the
- * same turn of the event loop. It is not in `waiting.ts`, since `node:process`
- * takes a MiB in each worker that has a bus.
- */
-const endOfTurn: () => Promise<void> = promisify(nextTick);
-
-/** Makes the command that looks for {@link FACTS}: a key counts as often as it is named. */
-function lookingFor(
-  { queue, paused, deliveries }: QueueKeys,
-  beat: string,
-): readonly string[] {
-  return [
-    ...["EXISTS", beat, deliveries, deliveries],
-    ...[paused, paused, paused, paused],
-    ...[queue, queue, queue, queue, queue, queue, queue, queue],
-  ];
-}
 
 /** A batch that was asked for. */
 interface Asked {
@@ -148,14 +122,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     for (const consumer of consumers) consumer.takeNews();
     const [found, names] = await Promise.all([
       options.control.command<number>(
-        [
-          "EXISTS",
-          ...consumers.flatMap(({ keys: { queue, paused, delayed } }) => [
-            queue,
-            paused,
-            delayed,
-          ]),
-        ],
+        lookingIntoAll(consumers.map(({ keys }) => keys)),
         { isReply: isNumber },
       ),
       session!.join(options, others),
@@ -210,11 +177,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   protected override async checkRights(): Promise<void> {
     const { control, queue, user } = this.options;
     const { heartbeat: own } = this.keys;
-    const extent = !this.isShared
-      ? "all"
-      : this.#beat === own
-      ? "without blocking"
-      : "keys";
+    const shared = this.#beat === own ? "without blocking" : "keys";
+    const extent = this.isShared ? shared : "all";
     await checkRights(control, queue, "at-least-once", user, extent);
   }
 
@@ -439,7 +403,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     number: number,
     isNew: boolean,
   ): Promise<Taken> {
-    const { blocking, control, heartbeat } = this.options;
+    const { blocking, heartbeat } = this.options;
     const { keys } = session;
     const announcing = isNew &&
       blocking.command(
@@ -462,21 +426,10 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       if (answer.status === "rejected") failures.push(answer.reason);
       else if (answer.value !== null) payloads.push(answer.value);
     }
-    // What an answer without sense is about may have happened.
-    const failure = failures.find(isLoss) ??
-      failures.find(({ code }) => code === "reply") ?? failures[0];
-    this.#lacksMemory = failure?.code === "memory";
-    if (failure !== undefined) {
-      this.#most = 1;
-      if (isLoss(failure)) throw failure;
-      if (payloads.length === 0 && !this.#lacksMemory) {
-        if (failure.code !== "reply") {
-          // Nothing was moved, and nothing comes late. A script could not say so
-          // where a slot of a cluster is half moved.
-          await session.forget(number, this.options).catch(() => {});
-        }
-        throw failure;
-      }
+    const isRefused = failures.length > 0;
+    this.#lacksMemory = false;
+    if (isRefused) {
+      await this.#onRefusal(session, number, failures, payloads.length);
     }
     if (known.status === "rejected") {
       // The messages were moved: what is refused is the key of the heartbeat.
@@ -496,18 +449,11 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     // A full server refuses to move one by one; scripts that only move go on.
     this.#isBacklog = this.#isFollowed &&
       (this.#lacksMemory || this.#most === MOST_MOVED && this.#size < LARGE);
+    const isAnnounced = announced.status === "fulfilled";
     if (payloads.length === 0) {
-      if (announced.status === "rejected") session.known.delete(number);
-      else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
-      else await session.forget(number, this.options).catch(() => {});
-      if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
-        // It refuses to wait as well.
-        const { closing: signal } = this.options;
-        await this.blocked(sleep(FULL_PAUSE, { signal }));
-      }
-      return NOTHING;
+      return await this.#onNothing(session, number, isAnnounced);
     }
-    if (failure === undefined) {
+    if (!isRefused) {
       // One that is not there costs much less than waiting once more.
       if (payloads.length < moving.length) this.#most = moving.length - 1;
       else if (this.#isFollowed) {
@@ -522,19 +468,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       (known.value & FACTS.isAlive) > 0;
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     // After a refusal, only their list tells which were moved.
-    const isDoubtful = failure !== undefined || announced.status === "rejected";
-    if (isDoubtful || hasHistories || !isAlive) {
-      return await this.#takeMoved(session, number);
+    if (isRefused || !isAnnounced || hasHistories || !isAlive) {
+      // Where the server has lost its data, nobody else knows of them.
+      return await this.#insist(() => this.#take(session, number, READ_MOVED));
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
-    // Their places and the time become their own. They are to be known also after
-    // we have died, so that the list is not used again.
-    const notes = `@${Date.now()} `;
-    await control.command(
-      ["HSET", keys.processing, String(number), notes],
-      { isReply: isNumber },
-    ).catch(() => {});
-    return [notes, payloads, 0];
+    return [await this.#noteTime(session, number), payloads, 0];
   }
 
   /**
@@ -568,11 +507,60 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   }
 
   /**
-   * Looks at messages that have left the queue. Where the server has lost its
-   * data, nobody else knows of them, so this is tried until the server answers.
+   * Looks after moves that were refused, or whose answers were lost.
+   *
+   * @throws {RedisError} The worst of them, unless messages were moved all the
+   * same, or there is no memory to move them one by one.
    */
-  async #takeMoved(session: Session, number: number): Promise<Taken> {
-    return await this.#insist(() => this.#take(session, number, READ_MOVED));
+  async #onRefusal(
+    session: Session,
+    number: number,
+    failures: readonly RedisError[],
+    moved: number,
+  ): Promise<void> {
+    const failure = failures.find(isLoss) ??
+      // What an answer without sense is about may have happened.
+      failures.find(({ code }) => code === "reply") ?? failures[0]!;
+    this.#lacksMemory = failure.code === "memory";
+    this.#most = 1;
+    if (isLoss(failure)) throw failure;
+    if (moved > 0 || this.#lacksMemory) return;
+    if (failure.code !== "reply") {
+      // Nothing was moved, and nothing comes late. A script could not say so
+      // where a slot of a cluster is half moved.
+      await session.forget(number, this.options).catch(() => {});
+    }
+    throw failure;
+  }
+
+  /** Keeps the list to which nothing was moved, for the next wait. */
+  async #onNothing(
+    session: Session,
+    number: number,
+    isAnnounced: boolean,
+  ): Promise<Taken> {
+    if (!isAnnounced) session.known.delete(number);
+    else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
+    else await session.forget(number, this.options).catch(() => {});
+    if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
+      // It refuses to wait as well.
+      const { closing: signal } = this.options;
+      await this.blocked(sleep(FULL_PAUSE, { signal }));
+    }
+    return NOTHING;
+  }
+
+  /**
+   * Makes the places of messages and the time of now their own. That is to be
+   * known also after we have died, so that the list is not used again.
+   */
+  async #noteTime(session: Session, number: number): Promise<string> {
+    const notes = `@${Date.now()} `;
+    await this.options.control.command(
+      ["HSET", session.keys.processing, String(number), notes],
+      { isReply: isNumber },
+    ).catch(() => {});
+    return notes;
   }
 
   /** Tries something again as long as the connection is lost. */
