@@ -28,6 +28,9 @@ export type Contender =
   | "bee-queue"
   | "redis-py";
 
+/** Those of them that are this package. */
+export type Ours = Extract<Contender, `ours${string}`>;
+
 /** What a consumer says of some messages. Times are milliseconds since 1970. */
 export interface Turn {
   /** When it began to connect, with its program loaded. */
