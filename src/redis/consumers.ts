@@ -294,13 +294,12 @@ class ServerQueues {
     // The first one lets the server know the scripts.
     const outcomes = [
       ...await Promise.allSettled([
-        this.#add(first!, isShared).then((one) => this.#join(one)),
+        this.#add([first!], isShared).then(([one]) => this.#join(one!)),
       ]),
       ...await Promise.allSettled(
-        inParts(others).map(async (part) => {
-          const added = part.map((queue) => this.#add(queue, isShared));
-          await this.#joinAll(await settleAll(added), isShared);
-        }),
+        inParts(others).map(async (part) =>
+          await this.#joinAll(await this.#add(part, isShared), isShared)
+        ),
       ),
     ];
     this.joined.sort((a, b) => a.options.rank - b.options.rank);
@@ -336,8 +335,18 @@ class ServerQueues {
     }
   }
 
-  /** Makes the consumer of a queue, and the connection on which it waits. */
-  async #add(queue: string, isShared: boolean): Promise<Consumer> {
+  /** Makes the consumers of some queues, and the connections on which they wait. */
+  async #add(
+    queues: readonly string[],
+    isShared: boolean,
+  ): Promise<readonly Consumer[]> {
+    const own = isShared
+      ? []
+      : await settleAll(queues.map((queue) => this.#connect(queue)));
+    return queues.map((queue, at) => this.#make(queue, own[at]));
+  }
+
+  #make(queue: string, blocking: Connection = this.control): Consumer {
     const { options, ranks } = this.#common;
     const rank = ranks.get(queue)!;
     const own: OwnOptions = {
@@ -346,7 +355,7 @@ class ServerQueues {
       stats: emptyStats(),
       maxInFlight: options.maxInFlight ??
         (rank > 0 ? 1 : 16) * options.batchSize,
-      blocking: isShared ? this.control : await this.#connect(queue),
+      blocking,
     };
     const Kind = options.delivery === "at-most-once" ? AtMostOnce : AtLeastOnce;
     const consumer = new Kind(
