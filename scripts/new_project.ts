@@ -19,6 +19,7 @@ import config from "../deno.json" with { type: "json" };
 const PROJECTS: Readonly<Record<string, Record<string, unknown>>> = {
   "default options": {},
   "types of a browser's window": { lib: ["deno.window", "dom"] },
+  "types of Node.js": { types: ["npm:@types/node"] },
   "all that is strict": {
     exactOptionalPropertyTypes: true,
     declaration: true,

@@ -42,7 +42,10 @@ export function addToPool(bus: Pooled): () => void {
 }
 
 /** Answers the pool; nobody else sees its messages. */
-async function answer(event: Event): Promise<void> {
+async function answer(
+  // The types of Node.js have another `Event`, in programs that have those, too.
+  event: Pick<Event, "stopImmediatePropagation">,
+): Promise<void> {
   const { data } = event as MessageEvent<unknown>;
   if (!isPoolMessage(data)) return;
   event.stopImmediatePropagation();
