@@ -106,7 +106,9 @@ async function ask(
         }),
       )
     );
-    const asking = Promise.all(both) as Promise<[Response, Response]>;
+    // Each is taken back by itself where nobody has answered it.
+    const asking = Promise.allSettled(both)
+      .then(() => Promise.all(both)) as Promise<[Response, Response]>;
     return await tellInterruption(
       unlessAborted(asking, signal),
       signal,

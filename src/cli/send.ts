@@ -91,6 +91,10 @@ async function postToHub(bus: HubBus, message: Message): Promise<void> {
   const receipt = await bus.post(message);
   const [failure] = await receipt.handled;
   if (failure !== undefined) throw failure.error;
+  if (bus.hub !== "none") return;
+  throw new Error(
+    "Nobody has heard it: no Platypush that listens to its bus runs on that Redis; start one, or name its Redis by --url",
+  );
 }
 
 /** `send request`: sends a request, and waits for its response if it is told to. */

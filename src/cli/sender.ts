@@ -94,8 +94,8 @@ async function findPeers(
   signal.throwIfAborted();
   const seen = services.map(({ deviceId }) => `"${deviceId}"`).join(", ");
   throw new DOMException(
-    `There is no peer "${name}" on the local network: within ${timeout} s only ${
-      seen || "nobody"
+    `There is no peer "${name}" on the local network: within ${timeout} s ${
+      seen === "" ? "nobody" : `only ${seen}`
     } was found`,
     "NotFoundError",
   );

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { RedisBackend } from "../../mod.ts";
 import { runProgram } from "../programs.ts";
 import { TestServer } from "../servers.ts";
-import { at } from "./helpers.ts";
+import { at, QUEUE } from "./helpers.ts";
 
 type Result = Awaited<ReturnType<typeof runProgram>>;
 
@@ -114,3 +114,13 @@ Deno.test("actions says why a device does not tell", () =>
     assert.match(nobody.stderr, /^error: No response .* within 3 s/);
     assert.equal(twoPlaces.code, 2);
   }));
+
+Deno.test("actions leaves nothing in the queue where nobody answers", async () => {
+  await using server = await TestServer.start();
+  const { code, stderr } = await runProgram(
+    ["cli.ts", "actions", "--wait", "1", ...at(server)],
+  );
+  assert.equal(code, 1);
+  assert.match(stderr, /^error: No response .* was taken back\n$/);
+  assert.equal(await server.run("LLEN", QUEUE), 0);
+});

@@ -420,3 +420,17 @@ Deno.test("send refuses empty values, which a variable that is not set makes", a
     assert.match(stderr, new RegExp(`${name}.*, but got ""`));
   }
 });
+
+Deno.test("send --bus tells when no Platypush has heard it", async () => {
+  await using server = await TestServer.start();
+  for (const what of ["event", "request"]) {
+    const sent = await runProgram(
+      ["cli.ts", "send", what, "custom.Bell", "--bus", ...at(server)],
+    );
+    assert.deepEqual([sent.code, sent.stdout], [1, ""], sent.stderr);
+    assert.match(
+      sent.stderr,
+      /^error: Nobody has heard it: no Platypush [^\n]*\n$/,
+    );
+  }
+});
