@@ -350,6 +350,16 @@ export class Advertiser implements AsyncDisposable {
     if (instance === "") {
       throw new TypeError("Cannot register a service: its name is empty");
     }
+    if (/\p{Cc}/u.test(name)) {
+      throw new TypeError(
+        `Cannot register the service ${
+          JSON.stringify(name)
+        }: its name has a control character, such as a line end; leave it out`,
+      );
+    }
+    if (subtypes.includes("")) {
+      throw new TypeError("Cannot register a service: a subtype is empty");
+    }
     if (instance !== name) {
       this.#participant.logger.warn(
         `The name "${name}" takes more than ${MAX_LABEL} bytes: it is cut to "${instance}".`,

@@ -104,6 +104,11 @@ export function isLinkLocal(address: string): boolean {
   return /^fe[89ab][0-9a-f]:/i.test(address);
 }
 
+/** Tells whether a host may have an address: it is not unspecified, for many, or reserved. */
+export function mayBeHost(address: string): boolean {
+  return !/^(?:0|22[4-9]|2[3-9]\d)\.|^::$|^ff[0-9a-f]{2}:/i.test(address);
+}
+
 /**
  * Tells whether an IPv4 packet from this address came over this interface's own
  * network.

@@ -1,4 +1,5 @@
 import { type DnsQuestion, type DnsRecord, fold } from "./dns_message.ts";
+import { mayBeHost } from "./interfaces.ts";
 import { baseOf } from "./names.ts";
 import type { NetworkPlace } from "./own_records.ts";
 import type { Follower } from "./querier.ts";
@@ -136,7 +137,8 @@ export class ServiceBrowser implements Follower {
 
   /**
    * Sorts the addresses of another host. One that is ours too, such as that of
-   * a container's bridge which each host has, leads to ourselves.
+   * a container's bridge which each host has, leads to ourselves. So does
+   * 0.0.0.0, and others are no host's.
    */
   #reachable(
     addresses: readonly string[],
@@ -144,11 +146,12 @@ export class ServiceBrowser implements Follower {
     from: string,
   ): string[] {
     const { isOwnAddress, isOnLink } = this.#options;
-    const foreign = addresses.filter((address) => !isOwnAddress(address));
+    const hosts = addresses.filter(mayBeHost);
+    const foreign = hosts.filter((address) => !isOwnAddress(address));
     const isHere = foreign.length === 0 || isOwnAddress(from);
     const isFar = (address: string): boolean =>
       !address.includes(":") && !isOnLink(heardOn, address);
-    return [...isHere ? addresses : foreign].sort((a, b) =>
+    return [...isHere ? hosts : foreign].sort((a, b) =>
       Number(a.includes(":")) - Number(b.includes(":")) ||
       Number(isFar(a)) - Number(isFar(b)) || compareAddresses(a, b)
     );

@@ -104,6 +104,8 @@ Deno.test("Advertiser rejects what it cannot announce", async () => {
   const cases = [
     [{ ...service, port: 65_536 }, /`port` is 65536, expected a whole number/],
     [{ ...service, name: "" }, /name is empty/],
+    [{ ...service, name: "two\nlines" }, /"two\\nlines": .* control character/],
+    [{ ...service, name: "\x7f" }, /control character/],
     [{ ...service, type: "no spaces" }, /"no spaces"/],
     [{ ...service, properties: { "a=b": 1 } }, /"a=b"/],
   ] as const;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { DnsRecord } from "../../src/zeroconf/dns_message.ts";
 import { MAX_SERVICES } from "../../src/zeroconf/instances.ts";
 import { MAX_RECORDS } from "../../src/zeroconf/querier.ts";
 import {
@@ -260,6 +261,30 @@ Deno.test("ServiceBrowser puts the addresses first that are on the network, and 
   const [service] = test.browser.services;
   assert.deepEqual(service?.addresses, ["192.0.2.10", "10.0.0.1"]);
   assert.match(service?.redisUrl ?? "", /192\.0\.2\.10/);
+});
+
+Deno.test("ServiceBrowser passes over addresses that no host has", () => {
+  const test = new BrowserUnderTest();
+  const none = ["0.0.0.0", "224.0.0.251", "255.255.255.255"];
+  const records = none.map((address) => serviceRecords({ address }).a);
+  const aaaa = ["::", "ff02::fb"].map((data): DnsRecord => ({
+    name: "livingroom.local",
+    type: "AAAA",
+    ttl: 120,
+    flush: true,
+    data,
+  }));
+  test.hear([...all(), ...records, ...aaaa]);
+  test.clock.advance(20);
+  assert.deepEqual(test.browser.services[0]?.addresses, ["192.0.2.10"]);
+
+  const { a: _, ...rest } = serviceRecords({
+    instance: "nowhere",
+    host: "x.local",
+  });
+  test.hear([...Object.values(rest), { ...records[0]!, name: "x.local" }]);
+  test.clock.advance(20);
+  assert.equal(test.browser.services.length, 1);
 });
 
 Deno.test("ServiceBrowser is not fooled by a pointer that claims to be unique", () => {

@@ -73,6 +73,10 @@ Deno.test("What is no subtype is refused", async () => {
     advertiser.register({ ...service, subtypes: ["x".repeat(63)] }),
     /subtype takes more than 63 bytes/,
   );
+  await assert.rejects(
+    advertiser.register({ ...service, subtypes: ["printer", ""] }),
+    /a subtype is empty/,
+  );
   const wrong = browse({ type: "_printer._sub.no spaces", interfaces });
   await assert.rejects(wrong.next(), /"_printer\._sub\.no spaces"/);
 });
