@@ -1,7 +1,7 @@
 /**
  * Takes the pictures of the dashboard in `docs/images`, from a scene that is
- * played for them: a server, a backend with a house that has sensors, and two
- * peers. It needs a Chromium (`scripts/provision.ts --peers`).
+ * played for them: a server, and a backend with a house that has sensors. It
+ * needs a Chromium (`scripts/provision.ts --peers`).
  *
  * ```sh
  * deno task screenshots
@@ -109,12 +109,6 @@ async function takePictures(): Promise<void> {
   backend.registerAction("light.on", ({ room }) => ({ lit: room }), {
     description: "Switches a light on",
   });
-  backend.registerAction("music.play", () => undefined, {
-    description: "Plays something in a room",
-  });
-  backend.registerAction("blinds.close", () => undefined, {
-    description: "Closes the blinds of a room",
-  });
   await backend.start();
   await using page = dashboard({
     backend,
@@ -179,44 +173,6 @@ async function takePictures(): Promise<void> {
     async (page) => {
       await page.locator("#verdict", { hasText: "to look at" }).waitFor();
       await page.locator(".chart canvas").waitFor();
-    },
-  );
-  await picture(browser, "actions", `${url}/actions`, {}, async (page) => {
-    await page.locator("#can").getByText("light.on").click();
-    const form = page.locator("#can li", { hasText: "light.on" });
-    await form.getByRole("textbox").fill('{"room": "hall"}');
-    await form.getByRole("button", { name: "Run" }).click();
-    await form.getByText(/Answered after/).waitFor();
-  });
-
-  await using kitchen = new RedisBackend({
-    redisArgs,
-    deviceId: "kitchen",
-    queue: "kitchen",
-  });
-  await using garden = new RedisBackend({
-    redisArgs: { port: 1 },
-    deviceId: "garden",
-    queue: "garden",
-  });
-  await using workshop = new RedisBackend({
-    redisArgs,
-    deviceId: "workshop",
-    queue: "workshop",
-  });
-  await kitchen.registerService({ interfaces: LOOPBACK });
-  await garden.registerService({ interfaces: LOOPBACK, port: 1 });
-  await workshop.registerService({ interfaces: LOOPBACK });
-  await picture(
-    browser,
-    "peers",
-    `${url}/peers`,
-    { dark: true },
-    async (page) => {
-      await page.locator(".peer").nth(2).waitFor();
-      await workshop.unregisterService();
-      await page.locator(".peer .chip-gone").waitFor();
-      await page.locator(".peer .chip-unreachable").first().waitFor();
     },
   );
 }
