@@ -1,3 +1,5 @@
+import { SCHEMA } from "../kinds.ts";
+import { checkValue } from "../options.ts";
 import { Event } from "./event.ts";
 import type { MessageFields } from "./message.ts";
 import { fitted, type Schema } from "./schema.ts";
@@ -31,7 +33,7 @@ export interface EventDefinition<Args, Input = Args> {
  * that come from elsewhere: those that do not fit count as malformed. Without
  * one they are taken for what the type argument says.
  * @returns A function that makes events of this type.
- * @throws {TypeError} If the name is empty or no text.
+ * @throws {TypeError} If the name is empty or no text, or the schema is none.
  *
  * @example With Zod, Valibot, ArkType, or whatever speaks Standard Schema
  * ```ts
@@ -67,6 +69,9 @@ export function defineEvent<Args, Input = unknown>(
     throw new TypeError(
       "Cannot define the event: expected the name of its type, such as `custom.Motion`",
     );
+  }
+  if (schema !== undefined) {
+    checkValue("define the event", "schema", schema, SCHEMA);
   }
   const make = (args: object, fields: MessageFields = {}): Event => {
     if (schema !== undefined) {

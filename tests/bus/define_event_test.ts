@@ -50,7 +50,7 @@ Deno.test("What defineEvent makes takes nothing that does not fit, and hands on 
   assert.match(failure.error.message, /room: .*; at: /);
 });
 
-Deno.test("defineEvent does without a schema, and refuses what is none of its names", async () => {
+Deno.test("defineEvent does without a schema, and refuses what is none of its names or schemas", async () => {
   await using bus = open();
   interface Door {
     open: boolean;
@@ -63,6 +63,13 @@ Deno.test("defineEvent does without a schema, and refuses what is none of its na
   assert.deepEqual(seen, [true]);
   for (const name of ["", 5, undefined]) {
     assert.throws(() => defineEvent(name as string), TypeError);
+  }
+  for (const schema of [{ schema: z.object({}) }, null, "object"]) {
+    assert.throws(() => defineEvent("custom.Door", schema as never), {
+      name: "TypeError",
+      message:
+        "Cannot define the event: `schema` has to be a schema that speaks Standard Schema",
+    });
   }
   const slow = defineEvent("custom.Slow", z.object({}).refine(async () => {}));
   assert.throws(() => slow({}), /its schema takes its time/);
