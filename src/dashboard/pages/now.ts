@@ -148,7 +148,28 @@ function sum(
   return queues.reduce((total, queue) => total + of(queue), 0);
 }
 
-function tilesPart({ survey, bus, path }: Desk): PagePart {
+/** A figure with its name, and where there is more of it. */
+type Tile = [title: string, value: string, note: string, link?: string];
+
+function tilesPart(desk: Desk): PagePart {
+  return {
+    id: "tiles",
+    html: html`<dl id="tiles" class="tiles">${
+      tilesOf(desk).map(([title, value, note, link]) =>
+        html`
+          <div class="tile">
+            <dt>${link === undefined
+              ? title
+              : html`<a href="${desk.path(link)}">${title}</a>`}</dt>
+            <dd><span class="value">${value}</span><span class="quiet">${note}</span></dd>
+          </div>
+        `
+      )
+    }</dl>`,
+  };
+}
+
+function tilesOf({ survey, bus }: Desk): readonly Tile[] {
   const { queues = [], server, error } = survey.current ?? {};
   const known = survey.current !== undefined && error === undefined;
   const show = (value: number): string => known ? number(value) : "–";
@@ -156,7 +177,7 @@ function tilesPart({ survey, bus, path }: Desk): PagePart {
   const dead = sum(queues, ({ deadLetters }) => deadLetters.count);
   const consumers = sum(queues, ({ consumers }) => consumers.length);
   const { usedMemory, maxMemory } = server ?? {};
-  const tiles: [title: string, value: string, note: string, link?: string][] = [
+  return [
     [
       "Waiting",
       show(sum(queues, ({ length }) => length)),
@@ -200,21 +221,6 @@ function tilesPart({ survey, bus, path }: Desk): PagePart {
       maxMemory === undefined ? "of the server" : `of ${size(maxMemory)}`,
     ],
   ];
-  return {
-    id: "tiles",
-    html: html`<dl id="tiles" class="tiles">${
-      tiles.map(([title, value, note, link]) =>
-        html`
-          <div class="tile">
-            <dt>${link === undefined
-              ? title
-              : html`<a href="${path(link)}">${title}</a>`}</dt>
-            <dd><span class="value">${value}</span><span class="quiet">${note}</span></dd>
-          </div>
-        `
-      )
-    }</dl>`,
-  };
 }
 
 function consumersPart({ survey }: Desk): PagePart {
