@@ -53,11 +53,15 @@ const SIZES = {
   "1 MiB": 2 ** 20,
 };
 /**
- * So many bytes of messages of a size are pushed in one go: of large ones more, or
- * what is done once at the beginning of a flood would count with each.
+ * So many bytes of messages of a size are a turn: of large ones more, or what is
+ * done once at the beginning of a flood would count with each.
  */
 const turnBytes = (size: number): number => size < 2 ** 16 ? 2 ** 24 : 2 ** 26;
 const BATCH_BYTES = 2 ** 20;
+/** So many bytes are pushed by one command: room for more would be given back, at somebody's cost. */
+const PUSHED_BYTES = 2 ** 20;
+/** What keeps a message until it is handled, and does no more than that. */
+const KEEPING: readonly Contender[] = ["LMOVE by hand", "script by hand"];
 /** Until the last acknowledgement has come, which may wait a little, in seconds. */
 const ACKNOWLEDGED = 0.05;
 
@@ -78,10 +82,9 @@ function goalsOf(contender: string, measure: string): Goal | readonly Goal[] {
   const beside: Goal = { to: "bare client" };
   const isLarge = load !== "330 bytes";
   if (contender !== "ours" || !isLarge || what !== "Redis") return beside;
-  // The least that keeps a large message: it does nothing but move and delete.
   return [
     { ...beside, ratio: "≤ 1.3" },
-    { to: "LMOVE by hand", ratio: "≤ 1.1" },
+    ...KEEPING.map((to): Goal => ({ to, ratio: "≤ 1.1" })),
   ];
 }
 
@@ -99,7 +102,11 @@ async function release(
 ): Promise<number> {
   const texts = new Array<string>(count).fill(text);
   if (contender !== "streams by hand") {
-    await redis.command(["RPUSH", "waiting", ...texts]);
+    const some = Math.max(1, Math.floor(PUSHED_BYTES / text.length));
+    for (let first = 0; first < count; first += some) {
+      const part = texts.slice(first, first + some);
+      await redis.command(["RPUSH", "waiting", ...part]);
+    }
     const used = await cpuOf(redis);
     await redis.command(["RENAME", "waiting", queue]);
     return used;
@@ -138,6 +145,7 @@ async function takeTurns(
     contender: Contender,
     queue: string,
     peer: Peer,
+    round: number,
   ) => Promise<void>)[]
 ): Promise<void> {
   await redis.command(["FLUSHALL"]);
@@ -150,8 +158,10 @@ async function takeTurns(
   }
   for (const turn of turns) {
     for (let round = 0; round < ROUNDS; round++) {
-      for (const [contender, peer] of peers) {
-        await turn(contender, `${what}, ${contender}`, peer);
+      // Nobody always comes after the same one.
+      const order = round % 2 === 0 ? [...peers] : [...peers].toReversed();
+      for (const [contender, peer] of order) {
+        await turn(contender, `${what}, ${contender}`, peer, round);
       }
     }
   }
@@ -233,14 +243,16 @@ for (const [name, size] of Object.entries(SIZES)) {
   const batch = Math.min(512, BATCH_BYTES / size);
   const text = eventOf(size);
   await takeTurns(
-    [...CONTENDERS, WORKER, BARE_WORKER],
+    [...CONTENDERS, "script by hand", WORKER, BARE_WORKER],
     name,
     { count, batch },
-    async (contender, queue, peer) => {
+    async (contender, queue, peer, round) => {
       const before = await release(contender, queue, text, count);
       const { first, last } = await peer.done();
       await rest(ACKNOWLEDGED);
       const used = await cpuOf(redis) - before;
+      // In the first round the server makes room that it keeps.
+      if (round === 0) return;
       const rate = (count - 1) / (last - first) * 1000;
       comparison.add(contender, `${name}, rate`, rate, "messages/s");
       comparison.add(contender, `${name}, Redis`, used / count, "µs");
