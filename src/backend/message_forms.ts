@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { isRecord, jsonValue, kindOf } from "../message/json_value.ts";
 import { kinds, kindsOfClass } from "../message/message_kinds.ts";
 import { isGuessed, textOfNumber } from "../message/message.ts";
@@ -242,6 +243,7 @@ export function refusedRequest(
   payload: Uint8Array,
   deviceId: string,
 ): Request | undefined {
+  if (payload.length > MAX_SIZE || !mayBeRequest(payload)) return undefined;
   const wire = read(payload);
   if (!isRecord(wire)) return undefined;
   const { type, action, id, origin, target } = wire;
@@ -258,9 +260,19 @@ export function refusedRequest(
   }, { deviceId });
 }
 
+/**
+ * Looks for what each request has in it, perhaps behind a backslash: to read
+ * anything else once more would take as long as to find out that it is no message.
+ */
+function mayBeRequest(
+  { buffer, byteOffset, byteLength }: Uint8Array,
+): boolean {
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
+  return ["request", "action", "\\"].some((word) => bytes.includes(word));
+}
+
 /** Reads what a message may be too wrong for. */
 function read(payload: Uint8Array): unknown {
-  if (payload.length > MAX_SIZE) return undefined;
   try {
     return parseText(decodeText(payload, MAX_SIZE), true);
   } catch {

@@ -110,6 +110,8 @@ export class Receipt {
   readonly #work: Work | undefined;
   readonly #open: Set<Receipt> | undefined;
   readonly #failures: Failure[] = [];
+  /** The same by the place of their message, once somebody has asked. */
+  #byIndex: Map<number, Failure[]> | undefined;
   readonly #known = new Set<string>();
   readonly #resolve: (failures: readonly Failure[]) => void;
 
@@ -158,9 +160,8 @@ export class Receipt {
    * ```
    */
   retry(index: number): string | undefined {
-    const failures = this.#failures.filter((failure) =>
-      failure.index === index
-    );
+    this.#byIndex ??= Map.groupBy(this.#failures, (failure) => failure.index);
+    const failures = this.#byIndex.get(index) ?? [];
     const stamp = this.handed.find(({ end }) => index < end)?.stamp;
     // What is wrong with the message itself is for everybody to find out again.
     const isWhole = failures.some(({ subscription }) =>
@@ -237,6 +238,7 @@ export class Receipt {
       this.#known.add(key);
     }
     this.#failures.push(failure);
+    this.#byIndex = undefined;
     this.#work?.fail(failure.index, failure.reason === "left");
   }
 

@@ -77,8 +77,9 @@ export function parseText(text: string, bigint = false): unknown {
     value = bigint ? parseExactly(text) : JSON.parse(text);
   } catch {
     const json = withoutNonNumbers(text);
+    // Without another attempt: each that fails takes longer than to read a message.
+    if (json === text) return parseLiteral(text, bigint);
     try {
-      if (json === text) throw new SyntaxError("There is nothing to replace");
       value = bigint ? parseExactly(json) : JSON.parse(json);
     } catch {
       return parseLiteral(text, bigint);

@@ -98,6 +98,11 @@ const wrong: Case[] = [
     `{'type': 'request', 'id': '1o', 'action': 'good', 'args': 'x'}`,
     /"args" is a string/,
   ],
+  [
+    "1p",
+    String.raw`{"t\u0079pe": "r\u0065quest", "id": "1p", "acti\u006fn": 5}`,
+    /"action" is a number/,
+  ],
 ];
 
 for (const withAction of [true, false]) {
