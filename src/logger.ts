@@ -1,4 +1,5 @@
 import { getConfig, getLogger } from "@logtape/logtape";
+import { guarded } from "./guarded.ts";
 import { amount } from "./units.ts";
 
 /**
@@ -92,11 +93,16 @@ function makeLogger(category: readonly string[]): Logger {
 export function quoted(logger: Logger): Logger {
   const known = QUOTED.get(logger);
   if (known !== undefined) return known;
+  const log = (level: keyof Logger): (text: string) => void =>
+    guarded(
+      (text: string): unknown => logger[level](escapeControls(text)),
+      (thrown) => showOnStderr("error", `The logger has failed: ${thrown}.`),
+    );
   const made: Logger = {
-    debug: (text) => logger.debug(escapeControls(text)),
-    info: (text) => logger.info(escapeControls(text)),
-    warn: (text) => logger.warn(escapeControls(text)),
-    error: (text) => logger.error(escapeControls(text)),
+    debug: log("debug"),
+    info: log("info"),
+    warn: log("warn"),
+    error: log("error"),
   };
   QUOTED.set(logger, made).set(made, made);
   return made;

@@ -1,5 +1,6 @@
 import { checkOptions, checkValue, row } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
+import { guarded } from "../guarded.ts";
 import { createLogger } from "../logger.ts";
 import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
@@ -791,14 +792,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const watch: WatchWindow = new WatchWindow({
       limit,
       condition: condition === undefined ? undefined : this.#read(condition),
-      onSkip: (count) => {
-        try {
-          onSkip?.(count);
-        } catch (thrown) {
-          const { label = defaultLabel() } = this.#options;
-          this.#blame(`\`onSkip\` in "${label}" has failed`, toError(thrown));
-        }
-      },
+      onSkip: guarded(onSkip, (thrown) => {
+        const { label = defaultLabel() } = this.#options;
+        this.#blame(`\`onSkip\` in "${label}" has failed`, toError(thrown));
+      }),
       onRoom: () => this.#exchange.onWatchRoom(),
       onEnd: () => registration(),
     });

@@ -1,4 +1,5 @@
 import { type Row, row, type Rows } from "../options.ts";
+import { guarded } from "../guarded.ts";
 import type { Logger } from "../logger.ts";
 import {
   DAEMON,
@@ -42,7 +43,8 @@ export interface ConnectOptions {
     ) => Promise<unknown>,
   ) => Promise<void>;
   /**
-   * Called each time the connection is lost.
+   * Called each time the connection is lost. What it throws is logged, as with the
+   * next two.
    *
    * @param silence For how long nothing had come over it, in seconds.
    */
@@ -51,6 +53,24 @@ export interface ConnectOptions {
   onReconnect?: () => void;
   /** Called each time connecting fails; it is tried again unless the error is final. */
   onFailure?: (error: Error) => void;
+}
+
+/** Lets what the user's functions throw be logged: a connection goes on. */
+export function withGuards(
+  options: ConnectOptions,
+  place: string,
+  logger: Logger,
+): ConnectOptions {
+  const tell = (name: string) => (thrown: unknown): void =>
+    logger.error(
+      `\`${name}\` of the connection to ${place} has failed: ${thrown}.`,
+    );
+  return {
+    ...options,
+    onLost: guarded(options.onLost, tell("onLost")),
+    onReconnect: guarded(options.onReconnect, tell("onReconnect")),
+    onFailure: guarded(options.onFailure, tell("onFailure")),
+  };
 }
 
 /** Says what reply {@linkcode Connection.command} expects, and how long it may block. */

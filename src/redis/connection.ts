@@ -13,6 +13,7 @@ import {
   type CommandOptions,
   CONNECT_OPTIONS,
   type ConnectOptions,
+  withGuards,
 } from "./connect_options.ts";
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
@@ -78,10 +79,10 @@ export class Connection {
     this.#settings = parseRedisArgs(args);
     this.#address = this.#settings.sentinel?.addresses[0] ??
       this.#settings.cluster?.[0] ?? this.#settings.address;
-    this.#options = options;
     this.#asked = new AskedNodes(this.#settings, this.#abort.signal);
     const place = formatAddress(this.#address);
     const { logger = createLogger("redis") } = options;
+    this.#options = withGuards(options, place, logger);
     this.#trouble = Trouble.with(place, logger);
     const unset = unsetPlace(args);
     if (unset !== undefined) {

@@ -10,6 +10,7 @@ import {
   TEXT,
   TEXTS,
 } from "../kinds.ts";
+import { guarded } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
 import {
@@ -97,7 +98,7 @@ interface Registered {
   readonly service: Service;
   /** The service as it was asked for last. */
   options: ServiceOptions;
-  onRename: ((name: string) => void) | undefined;
+  onRename: (name: string) => void;
   /** The name that is shown to the caller. */
   name: string;
 }
@@ -197,7 +198,7 @@ export class Advertiser implements AsyncDisposable {
     const known = this.#services.get(key);
     if (known) {
       known.options = options;
-      known.onRename = options.onRename;
+      known.onRename = this.#guard(options);
       Object.assign(known.service.records, {
         port: records.port,
         txt: records.txt,
@@ -213,13 +214,13 @@ export class Advertiser implements AsyncDisposable {
       (instance) => {
         const won = service.prober.everAnnounced;
         this.#rename(registered, instance);
-        if (won) registered.onRename?.(registered.name);
+        if (won) registered.onRename(registered.name);
       },
     );
     const registered: Registered = {
       service,
       options,
-      onRename: options.onRename,
+      onRename: this.#guard(options),
       name: `${records.instance}.${records.type}.`,
     };
     if (`${service.prober.name}.` !== registered.name) {
@@ -310,6 +311,14 @@ export class Advertiser implements AsyncDisposable {
     if (this.#closing) {
       throw new Error("Cannot register a service: the advertiser is closed");
     }
+  }
+
+  #guard({ onRename }: ServiceOptions): (name: string) => void {
+    const { logger } = this.#participant;
+    return guarded(
+      onRename,
+      (thrown) => logger.error(`\`onRename\` has failed: ${thrown}.`),
+    );
   }
 
   #rename(registered: Registered, instance: string): void {

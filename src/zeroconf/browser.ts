@@ -1,6 +1,7 @@
 import { whenAborted } from "../waiting.ts";
 import { checkOptions, row, type Rows } from "../options.ts";
 import { DAEMON, FUNCTION, LOGGER, SIGNAL, TEXT, TEXTS } from "../kinds.ts";
+import { guarded } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
 import { serviceType } from "./names.ts";
@@ -90,13 +91,10 @@ export class Browser implements AsyncDisposable {
     } = checkOptions("browse", options, OPTIONS);
     this.#type = serviceType(type).slice(0, -1);
     this.#participant = new Participant({ interfaces, daemon, logger });
-    this.#onChange = (change) => {
-      try {
-        options.onChange?.(change);
-      } catch (error) {
-        logger.error(`A listener for services failed: ${error}.`);
-      }
-    };
+    this.#onChange = guarded(
+      options.onChange,
+      (thrown) => logger.error(`A listener for services failed: ${thrown}.`),
+    );
   }
 
   /** The services that are there now, sorted by name. */
