@@ -187,15 +187,18 @@ interface Stretch {
 function stretchesOf(messages: readonly Uint8Array[]): Stretch[] {
   const stretches: Stretch[] = [];
   for (let i = 0; i < messages.length;) {
-    const { buffer, byteOffset, length } = messages[i]!;
+    const first = messages[i++]!;
+    const { buffer, byteOffset, length } = first;
     let to = byteOffset + length;
-    for (i++; i < messages.length; i++) {
+    for (; i < messages.length; i++) {
       const next = messages[i]!;
       const between = next.byteOffset - to;
       if (next.buffer !== buffer || between < 0 || between > BETWEEN) break;
       to += between + next.length;
     }
-    const bytes = new Uint8Array(buffer, byteOffset, to - byteOffset);
+    const bytes = to === byteOffset + length
+      ? first
+      : new Uint8Array(buffer, byteOffset, to - byteOffset);
     stretches.push({ bytes, end: i });
   }
   return stretches;
