@@ -327,7 +327,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
     return deviceId === undefined ? options : { deviceId, ...options };
   }
 
-  /** Waits until every subscriber has finished with all that was posted before. */
+  /**
+   * Waits until every subscriber has finished with all that was posted before. A
+   * handler that awaits it waits for itself, until its time limit is over.
+   */
   async flush(): Promise<void> {
     await Promise.all([...this.#receipts].map((receipt) => receipt.handled));
   }
