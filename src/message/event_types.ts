@@ -1,4 +1,4 @@
-import platypushTypes from "./event_types.json" with { type: "json" };
+import { PLATYPUSH_TYPES } from "./platypush_types.ts";
 
 /** The class from which all events derive. */
 export const ANY_EVENT = "platypush.message.event.Event";
@@ -9,12 +9,17 @@ const SPEECH = "platypush.message.event.assistant.SpeechRecognizedEvent";
 const MODULE = "platypush.message.event.";
 const ALIAS = "platypush.events.";
 
-/** The direct bases of each type, beside {@linkcode ANY_EVENT}. */
-const bases = new Map<string, readonly string[]>(
-  Object.entries(platypushTypes as Record<string, string[]>).map((
-    [name, bases],
-  ) => [MODULE + name, bases.map((base) => MODULE + base)]),
-);
+let known: Map<string, readonly string[]> | undefined;
+
+/** Gives the direct bases of each type, beside {@linkcode ANY_EVENT}. */
+function basesOfAll(): Map<string, readonly string[]> {
+  return known ??= new Map(
+    PLATYPUSH_TYPES.trim().split("\n").map((line) => {
+      const [name, ...bases] = line.split(" ").map((each) => MODULE + each);
+      return [name!, bases];
+    }),
+  );
+}
 
 const ancestors = new Map<string, ReadonlySet<string>>();
 /** Names come from outside, so that those which are remembered have a limit. */
@@ -51,7 +56,7 @@ export function defineEventType(
 ): string {
   const own = canonicalType(checkName(name));
   const others = [options.extends].flat().map(checkName).map(canonicalType);
-  if (own === ANY_EVENT || own.startsWith(MODULE) && bases.has(own)) {
+  if (own === ANY_EVENT || own.startsWith(MODULE) && basesOfAll().has(own)) {
     throw new TypeError(
       `Cannot define the event type ${
         JSON.stringify(name)
@@ -65,7 +70,7 @@ export function defineEventType(
       }: it would be derived from itself`,
     );
   }
-  bases.set(own, others);
+  basesOfAll().set(own, others);
   ancestors.clear();
   return name;
 }
@@ -93,7 +98,7 @@ export function typesOf(name: string): ReadonlySet<string> {
   for (const type of waiting) {
     if (types.has(type)) continue;
     types.add(type);
-    waiting.push(...bases.get(type) ?? []);
+    waiting.push(...basesOfAll().get(type) ?? []);
   }
   types.add(ANY_EVENT);
   if (ancestors.size >= MAX_REMEMBERED) ancestors.clear();
@@ -108,10 +113,11 @@ export function hasPhrases(name: string): boolean {
 
 /** Tells whether a type is one of Platypush's namespace, and not one that is known. */
 export function isUnknownType(name: string): boolean {
-  return name.startsWith(MODULE) && name !== ANY_EVENT && !bases.has(name);
+  return name.startsWith(MODULE) && name !== ANY_EVENT &&
+    !basesOfAll().has(name);
 }
 
 /** Lists the names of all types that are known. */
 export function knownTypes(): string[] {
-  return [ANY_EVENT, ...bases.keys()];
+  return [ANY_EVENT, ...basesOfAll().keys()];
 }

@@ -1,0 +1,449 @@
+/**
+ * Platypush's classes of events, without what all their names begin with: one a
+ * line, and behind it the classes from which it is derived, beside `Event`. It is a
+ * text since it is read only where there are hooks, and as a JSON module it would
+ * take nearly a MiB of each worker.
+ */
+export const PLATYPUSH_TYPES: string = `
+adafruit.AdafruitConnectedEvent
+adafruit.AdafruitDisconnectedEvent
+adafruit.AdafruitFeedUpdateEvent
+alarm.AlarmDisabledEvent alarm.AlarmEvent
+alarm.AlarmDismissedEvent alarm.AlarmEndedEvent
+alarm.AlarmEnabledEvent alarm.AlarmEvent
+alarm.AlarmEndedEvent alarm.AlarmEvent
+alarm.AlarmEvent
+alarm.AlarmSnoozedEvent alarm.AlarmEvent
+alarm.AlarmStartedEvent alarm.AlarmEvent
+alarm.AlarmTimeoutEvent alarm.AlarmEndedEvent
+application.ApplicationStartedEvent
+assistant.AlarmEndEvent assistant.AlertEndEvent
+assistant.AlarmStartedEvent assistant.AlertStartedEvent
+assistant.AlertEndEvent assistant.AssistantEvent
+assistant.AlertStartedEvent assistant.AssistantEvent
+assistant.AssistantEvent
+assistant.ConversationEndEvent assistant.AssistantEvent
+assistant.ConversationStartEvent assistant.AssistantEvent
+assistant.ConversationTimeoutEvent assistant.ConversationEndEvent
+assistant.HotwordDetectedEvent assistant.AssistantEvent
+assistant.IntentRecognizedEvent assistant.AssistantEvent
+assistant.MicMutedEvent assistant.AssistantEvent
+assistant.MicUnmutedEvent assistant.AssistantEvent
+assistant.NoResponseEvent assistant.ConversationEndEvent
+assistant.ResponseEndEvent assistant.ConversationEndEvent
+assistant.ResponseEvent assistant.AssistantEvent
+assistant.SpeechRecognizedEvent assistant.AssistantEvent
+assistant.TimerEndEvent assistant.AlertEndEvent
+assistant.TimerStartedEvent assistant.AlertStartedEvent
+assistant.VolumeChangedEvent assistant.AssistantEvent
+bluetooth.BluetoothConnectionFailedEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothDeviceConnectedEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothDeviceDisconnectedEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothDeviceEvent bluetooth.BluetoothEvent
+bluetooth.BluetoothDeviceFoundEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothDeviceLostEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothDeviceSignalUpdateEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothEvent
+bluetooth.BluetoothFileEvent bluetooth.BluetoothDeviceEvent
+bluetooth.BluetoothFileGetRequestEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothFilePutRequestEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothFileReceivedEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothFileSentEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothFileTransferCancelledEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothFileTransferStartedEvent bluetooth.BluetoothFileEvent
+bluetooth.BluetoothScanPausedEvent bluetooth.BluetoothEvent
+bluetooth.BluetoothScanResumedEvent bluetooth.BluetoothEvent
+camera.CameraEvent
+camera.CameraFrameCapturedEvent camera.CameraEvent
+camera.CameraPictureTakenEvent camera.CameraEvent
+camera.CameraRecordingStartedEvent camera.CameraEvent
+camera.CameraRecordingStoppedEvent camera.CameraEvent
+camera.CameraVideoRenderedEvent camera.CameraEvent
+chat.slack.SlackAppMentionReceivedEvent chat.slack.SlackMessageEvent
+chat.slack.SlackEvent
+chat.slack.SlackMessageDeletedEvent chat.slack.SlackMessageEvent
+chat.slack.SlackMessageEditedEvent chat.slack.SlackMessageEvent
+chat.slack.SlackMessageEvent chat.slack.SlackEvent
+chat.slack.SlackMessageReceivedEvent chat.slack.SlackMessageEvent
+clipboard.ClipboardEvent
+custom.CustomEvent
+dbus.DbusSignalEvent
+distance.DistanceSensorEvent
+entities.EntityDeleteEvent entities.EntityEvent
+entities.EntityEvent
+entities.EntityUpdateEvent entities.EntityEvent
+file.FileSystemCreateEvent file.FileSystemEvent
+file.FileSystemDeleteEvent file.FileSystemEvent
+file.FileSystemEvent
+file.FileSystemModifyEvent file.FileSystemEvent
+file.FileSystemMovedEvent file.FileSystemEvent
+flic.FlicButtonEvent
+foursquare.FoursquareCheckinEvent
+geo.LatLongUpdateEvent
+github.GithubCommitCommentEvent github.GithubEvent
+github.GithubCreateEvent github.GithubEvent
+github.GithubDeleteEvent github.GithubEvent
+github.GithubEvent
+github.GithubForkEvent github.GithubEvent
+github.GithubIssueCommentEvent github.GithubEvent
+github.GithubIssueEvent github.GithubEvent
+github.GithubMemberEvent github.GithubEvent
+github.GithubPublicEvent github.GithubEvent
+github.GithubPullRequestEvent github.GithubEvent
+github.GithubPullRequestReviewCommentEvent github.GithubEvent
+github.GithubPushEvent github.GithubEvent
+github.GithubReleaseEvent github.GithubEvent
+github.GithubSponsorshipEvent github.GithubEvent
+github.GithubWatchEvent github.GithubEvent
+github.GithubWikiEvent github.GithubEvent
+google.GoogleDeviceEvent
+google.GoogleDeviceOnOffEvent google.GoogleDeviceEvent
+google.pubsub.GooglePubsubMessageEvent
+gotify.GotifyEvent
+gotify.GotifyMessageEvent gotify.GotifyEvent
+gpio.GPIOEvent
+gps.GPSDeviceEvent gps.GPSEvent
+gps.GPSDisabledEvent gps.GPSEvent
+gps.GPSEnabledEvent gps.GPSEvent
+gps.GPSEvent
+gps.GPSLocationUpdateEvent gps.GPSEvent
+hid.HidBaseEvent
+hid.HidDeviceConnectedEvent hid.HidBaseEvent
+hid.HidDeviceDataEvent hid.HidBaseEvent
+hid.HidDeviceDisconnectedEvent hid.HidBaseEvent
+http.HttpEvent
+http.hook.WebhookEvent
+http.rss.NewFeedEvent http.HttpEvent
+inotify.InotifyAccessEvent inotify.InotifyEvent
+inotify.InotifyCloseEvent inotify.InotifyEvent
+inotify.InotifyCreateEvent inotify.InotifyEvent
+inotify.InotifyDeleteEvent inotify.InotifyEvent
+inotify.InotifyEvent
+inotify.InotifyModifyEvent inotify.InotifyEvent
+inotify.InotifyMovedEvent inotify.InotifyEvent
+inotify.InotifyOpenEvent inotify.InotifyEvent
+inotify.InotifyPermissionsChangeEvent inotify.InotifyEvent
+irc.IRCCTCPMessageEvent irc.IRCEvent
+irc.IRCChannelJoinEvent irc.IRCEvent
+irc.IRCChannelKickEvent irc.IRCEvent
+irc.IRCConnectEvent irc.IRCEvent
+irc.IRCDCCFileRecvCancelledEvent irc.IRCEvent
+irc.IRCDCCFileRecvCompletedEvent irc.IRCEvent
+irc.IRCDCCFileRequestEvent irc.IRCEvent
+irc.IRCDCCFileSendCancelledEvent irc.IRCEvent
+irc.IRCDCCFileSendCompletedEvent irc.IRCEvent
+irc.IRCDCCMessageEvent irc.IRCEvent
+irc.IRCDCCRequestEvent irc.IRCEvent
+irc.IRCDisconnectEvent irc.IRCEvent
+irc.IRCEvent
+irc.IRCModeEvent irc.IRCEvent
+irc.IRCNickChangeEvent irc.IRCEvent
+irc.IRCPartEvent irc.IRCEvent
+irc.IRCPrivateMessageEvent irc.IRCEvent
+irc.IRCPublicMessageEvent irc.IRCEvent
+irc.IRCQuitEvent irc.IRCEvent
+joystick.JoystickConnectedEvent joystick.JoystickEvent
+joystick.JoystickDisconnectedEvent joystick.JoystickEvent
+joystick.JoystickEvent
+joystick.JoystickStateEvent joystick.JoystickEvent
+kafka.KafkaMessageEvent
+light.LightAnimationStartedEvent light.LightEvent
+light.LightAnimationStoppedEvent light.LightEvent
+light.LightEvent
+light.LightStatusChangeEvent light.LightEvent
+linode.LinodeEvent
+linode.LinodeInstanceStatusChanged linode.LinodeEvent
+log.http.HttpLogEvent
+mail.FlaggedMailEvent mail.MailEvent
+mail.MailEvent
+mail.SeenMailEvent mail.MailEvent
+mail.UnflaggedMailEvent mail.MailEvent
+mail.UnseenMailEvent mail.MailEvent
+matrix.MatrixCallAnswerEvent matrix.MatrixCallEvent
+matrix.MatrixCallEvent matrix.MatrixEvent
+matrix.MatrixCallHangupEvent matrix.MatrixCallEvent
+matrix.MatrixCallInviteEvent matrix.MatrixCallEvent
+matrix.MatrixEncryptedMessageEvent matrix.MatrixMessageEvent
+matrix.MatrixEvent
+matrix.MatrixMessageAudioEvent matrix.MatrixEvent
+matrix.MatrixMessageEvent matrix.MatrixEvent
+matrix.MatrixMessageFileEvent matrix.MatrixEvent
+matrix.MatrixMessageImageEvent matrix.MatrixEvent
+matrix.MatrixMessageVideoEvent matrix.MatrixEvent
+matrix.MatrixReactionEvent matrix.MatrixEvent
+matrix.MatrixRoomCreatedEvent matrix.MatrixEvent
+matrix.MatrixRoomInviteEvent matrix.MatrixEvent
+matrix.MatrixRoomJoinEvent matrix.MatrixEvent
+matrix.MatrixRoomLeaveEvent matrix.MatrixEvent
+matrix.MatrixRoomSeenReceiptEvent matrix.MatrixEvent
+matrix.MatrixRoomTopicChangedEvent matrix.MatrixEvent
+matrix.MatrixRoomTypingStartEvent matrix.MatrixEvent
+matrix.MatrixRoomTypingStopEvent matrix.MatrixEvent
+matrix.MatrixSyncEvent matrix.MatrixEvent
+matrix.MatrixUserPresenceEvent matrix.MatrixEvent
+media.MediaDownloadCancelledEvent media.MediaDownloadEvent
+media.MediaDownloadClearEvent media.MediaDownloadEvent
+media.MediaDownloadCompletedEvent media.MediaDownloadEvent
+media.MediaDownloadErrorEvent media.MediaDownloadEvent
+media.MediaDownloadEvent media.MediaEvent
+media.MediaDownloadPausedEvent media.MediaDownloadEvent
+media.MediaDownloadProgressEvent media.MediaDownloadEvent
+media.MediaDownloadResumedEvent media.MediaDownloadEvent
+media.MediaDownloadStartedEvent media.MediaDownloadEvent
+media.MediaEndEvent media.MediaEvent
+media.MediaEvent
+media.MediaMuteChangedEvent media.MediaEvent
+media.MediaPauseEvent media.MediaEvent
+media.MediaPlayEvent media.MediaEvent
+media.MediaPlayRequestEvent media.MediaEvent
+media.MediaQueueAddedEvent media.MediaQueueEvent
+media.MediaQueueClearedEvent media.MediaQueueEvent
+media.MediaQueueEvent media.MediaEvent
+media.MediaQueueMovedEvent media.MediaQueueEvent
+media.MediaQueueRemovedEvent media.MediaQueueEvent
+media.MediaResumeEvent media.MediaEvent
+media.MediaSeekEvent media.MediaEvent
+media.MediaStopEvent media.MediaEndEvent
+media.MediaVolumeChangedEvent media.MediaEvent
+media.NewPlayingMediaEvent media.MediaEvent
+midi.MidiDeviceAddedEvent midi.MidiEvent
+midi.MidiDeviceConnectedEvent midi.MidiEvent
+midi.MidiDeviceDisconnectedEvent midi.MidiEvent
+midi.MidiDeviceRemovedEvent midi.MidiEvent
+midi.MidiEvent
+midi.MidiMessageEvent midi.MidiEvent
+mqtt.MQTTMessageEvent
+music.MusicEvent
+music.MusicPauseEvent music.MusicEvent
+music.MusicPlayEvent music.MusicEvent
+music.MusicStopEvent music.MusicEvent
+music.MuteChangeEvent music.MusicEvent
+music.NewPlayingTrackEvent music.MusicEvent
+music.PlaybackConsumeModeChangeEvent music.MusicEvent
+music.PlaybackRandomModeChangeEvent music.MusicEvent
+music.PlaybackRepeatModeChangeEvent music.MusicEvent
+music.PlaybackSingleModeChangeEvent music.MusicEvent
+music.PlaylistChangeEvent music.MusicEvent
+music.SeekChangeEvent music.MusicEvent
+music.VolumeChangeEvent music.MusicEvent
+music.snapcast.ClientConnectedEvent music.snapcast.SnapcastEvent
+music.snapcast.ClientDisconnectedEvent music.snapcast.SnapcastEvent
+music.snapcast.ClientLatencyChangeEvent music.snapcast.SnapcastEvent
+music.snapcast.ClientNameChangeEvent music.snapcast.SnapcastEvent
+music.snapcast.ClientVolumeChangeEvent music.snapcast.SnapcastEvent
+music.snapcast.GroupMuteChangeEvent music.snapcast.SnapcastEvent
+music.snapcast.GroupStreamChangeEvent music.snapcast.SnapcastEvent
+music.snapcast.ServerUpdateEvent music.snapcast.SnapcastEvent
+music.snapcast.SnapcastEvent
+music.snapcast.StreamUpdateEvent music.snapcast.SnapcastEvent
+music.tidal.TidalEvent
+music.tidal.TidalPlaylistUpdatedEvent music.tidal.TidalEvent
+nextcloud.NextCloudActivityEvent
+nfc.NFCDeviceConnectedEvent nfc.NFCEvent
+nfc.NFCDeviceDisconnectedEvent nfc.NFCEvent
+nfc.NFCEvent
+nfc.NFCTagDetectedEvent nfc.NFCEvent
+nfc.NFCTagRemovedEvent nfc.NFCEvent
+ngrok.NgrokEvent
+ngrok.NgrokProcessStartedEvent ngrok.NgrokEvent
+ngrok.NgrokProcessStoppedEvent ngrok.NgrokEvent
+ngrok.NgrokTunnelStartedEvent ngrok.NgrokEvent
+ngrok.NgrokTunnelStoppedEvent ngrok.NgrokEvent
+notes.BaseNoteEvent
+notes.CollectionCreatedEvent notes.NoteCollectionEvent
+notes.CollectionDeletedEvent notes.NoteCollectionEvent
+notes.CollectionUpdatedEvent notes.NoteCollectionEvent
+notes.NoteCollectionEvent notes.BaseNoteEvent
+notes.NoteCreatedEvent notes.NoteItemEvent
+notes.NoteDeletedEvent notes.NoteItemEvent
+notes.NoteItemEvent notes.BaseNoteEvent
+notes.NoteUpdatedEvent notes.NoteItemEvent
+ntfy.NotificationEvent
+ping.HostDownEvent
+ping.HostUpEvent
+ping.PingEvent
+ping.PingResponseEvent
+pushbullet.PushbulletDismissalEvent pushbullet.PushbulletEvent
+pushbullet.PushbulletEvent
+pushbullet.PushbulletFileEvent pushbullet.PushbulletMessageEvent
+pushbullet.PushbulletLinkEvent pushbullet.PushbulletMessageEvent
+pushbullet.PushbulletMessageEvent pushbullet.PushbulletEvent
+pushbullet.PushbulletNotificationEvent pushbullet.PushbulletEvent
+qrcode.QrcodeScannedEvent
+rss.NewFeedEntryEvent
+scard.SmartCardDetectedEvent
+scard.SmartCardRemovedEvent
+sensor.SensorDataAboveThresholdEvent sensor.SensorDataEvent
+sensor.SensorDataBelowThresholdEvent sensor.SensorDataEvent
+sensor.SensorDataChangeEvent sensor.SensorDataEvent
+sensor.SensorDataEvent
+sensor.ir.IrKeyDownEvent sensor.ir.IrSensorEvent
+sensor.ir.IrKeyUpEvent sensor.ir.IrSensorEvent
+sensor.ir.IrSensorEvent
+sensor.leap.LeapConnectEvent
+sensor.leap.LeapDisconnectEvent
+sensor.leap.LeapFrameEvent
+sensor.leap.LeapFrameStartEvent
+sensor.leap.LeapFrameStopEvent
+sensor.light.LightOffEvent
+sensor.light.LightOnEvent
+serial.SerialDataEvent
+sound.SoundEvent
+sound.SoundEventWithResource sound.SoundEvent
+sound.SoundPlaybackPausedEvent sound.SoundEventWithResource
+sound.SoundPlaybackResumedEvent sound.SoundEventWithResource
+sound.SoundPlaybackStartedEvent sound.SoundEventWithResource
+sound.SoundPlaybackStoppedEvent sound.SoundEventWithResource
+sound.SoundRecordingPausedEvent sound.SoundEventWithResource
+sound.SoundRecordingResumedEvent sound.SoundEvent
+sound.SoundRecordingStartedEvent sound.SoundEventWithResource
+sound.SoundRecordingStoppedEvent sound.SoundEventWithResource
+stt.ConversationDetectedEvent stt.SpeechDetectedEvent
+stt.HotwordDetectedEvent stt.SttEvent
+stt.SpeechDetectedEvent stt.SttEvent
+stt.SpeechDetectionStartedEvent stt.SttEvent
+stt.SpeechDetectionStoppedEvent stt.SttEvent
+stt.SpeechStartedEvent stt.SttEvent
+stt.SttEvent
+sun.SunEvent
+sun.SunriseEvent sun.SunEvent
+sun.SunsetEvent sun.SunEvent
+telegram.CommandMessageEvent telegram.MessageEvent
+telegram.ContactMessageEvent telegram.MessageEvent
+telegram.DocumentMessageEvent telegram.MessageEvent
+telegram.GroupChatCreatedEvent telegram.MessageEvent
+telegram.LocationMessageEvent telegram.MessageEvent
+telegram.MessageEvent telegram.TelegramEvent
+telegram.PhotoMessageEvent telegram.MessageEvent
+telegram.TelegramEvent
+telegram.TextMessageEvent telegram.MessageEvent
+telegram.VideoMessageEvent telegram.MessageEvent
+tensorflow.TensorflowBatchEndedEvent tensorflow.TensorflowEvent
+tensorflow.TensorflowBatchStartedEvent tensorflow.TensorflowEvent
+tensorflow.TensorflowEpochEndedEvent tensorflow.TensorflowEvent
+tensorflow.TensorflowEpochStartedEvent tensorflow.TensorflowEvent
+tensorflow.TensorflowEvent
+tensorflow.TensorflowTrainEndedEvent tensorflow.TensorflowEvent
+tensorflow.TensorflowTrainStartedEvent tensorflow.TensorflowEvent
+torrent.TorrentDownloadCompletedEvent torrent.TorrentEvent
+torrent.TorrentDownloadProgressEvent torrent.TorrentEvent
+torrent.TorrentDownloadStartEvent torrent.TorrentEvent
+torrent.TorrentDownloadStopEvent torrent.TorrentEvent
+torrent.TorrentDownloadedMetadataEvent torrent.TorrentEvent
+torrent.TorrentEvent
+torrent.TorrentPausedEvent torrent.TorrentEvent
+torrent.TorrentQueuedEvent torrent.TorrentEvent
+torrent.TorrentRemovedEvent torrent.TorrentEvent
+torrent.TorrentResumedEvent torrent.TorrentEvent
+torrent.TorrentSeedingStartEvent torrent.TorrentEvent
+torrent.TorrentStateChangeEvent torrent.TorrentEvent
+trello.ArchivedCardEvent trello.CardEvent
+trello.CardEvent trello.TrelloEvent
+trello.MoveCardEvent trello.CardEvent
+trello.NewCardEvent trello.CardEvent
+trello.TrelloEvent
+trello.UnarchivedCardEvent trello.CardEvent
+video.NewPlayingVideoEvent video.VideoEvent
+video.VideoEvent media.MediaEvent
+video.VideoPauseEvent video.VideoEvent
+video.VideoPlayEvent video.VideoEvent
+video.VideoStopEvent video.VideoEvent
+weather.NewPrecipitationForecastEvent
+weather.NewWeatherConditionEvent
+weather.NewWeatherForecastEvent
+web.DashboardIframeUpdateEvent
+web.widget.WidgetUpdateEvent
+websocket.WebsocketMessageEvent
+xmpp.XmppConnectedEvent xmpp.XmppEvent
+xmpp.XmppContactAddRequestAcceptedEvent xmpp.XmppUserEvent
+xmpp.XmppContactAddRequestEvent xmpp.XmppUserEvent
+xmpp.XmppContactAddRequestRejectedEvent xmpp.XmppUserEvent
+xmpp.XmppConversationAddedEvent xmpp.XmppConversationEvent
+xmpp.XmppConversationEnterEvent xmpp.XmppConversationEvent
+xmpp.XmppConversationEvent xmpp.XmppEvent
+xmpp.XmppConversationExitEvent xmpp.XmppConversationEvent
+xmpp.XmppConversationJoinEvent xmpp.XmppConversationMemberEvent
+xmpp.XmppConversationLeaveEvent xmpp.XmppConversationMemberEvent
+xmpp.XmppConversationMemberEvent xmpp.XmppConversationEvent xmpp.XmppUserEvent
+xmpp.XmppConversationNickChangedEvent xmpp.XmppNickChangedEvent xmpp.XmppConversationMemberEvent
+xmpp.XmppDisconnectedEvent xmpp.XmppEvent
+xmpp.XmppEvent
+xmpp.XmppMessageReceivedEvent xmpp.XmppUserEvent
+xmpp.XmppNickChangedEvent xmpp.XmppUserEvent
+xmpp.XmppPresenceChangedEvent xmpp.XmppUserEvent
+xmpp.XmppRoomAffiliationChangedEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomEnterEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomEvent xmpp.XmppEvent
+xmpp.XmppRoomExitEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomInviteAcceptedEvent xmpp.XmppRoomEvent
+xmpp.XmppRoomInviteEvent xmpp.XmppRoomEvent xmpp.XmppUserEvent
+xmpp.XmppRoomInviteRejectedEvent xmpp.XmppRoomEvent
+xmpp.XmppRoomJoinEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomLeaveEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomMessageReceivedEvent xmpp.XmppMessageReceivedEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomNickChangedEvent xmpp.XmppNickChangedEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomOccupantEvent xmpp.XmppRoomEvent xmpp.XmppUserEvent
+xmpp.XmppRoomPresenceChangedEvent xmpp.XmppPresenceChangedEvent xmpp.XmppRoomEvent
+xmpp.XmppRoomRoleChangedEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomTopicChangedEvent xmpp.XmppRoomEvent
+xmpp.XmppRoomUserAvailableEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppRoomUserUnavailableEvent xmpp.XmppRoomOccupantEvent
+xmpp.XmppUserAvailableEvent xmpp.XmppUserEvent
+xmpp.XmppUserEvent xmpp.XmppEvent
+xmpp.XmppUserUnavailableEvent xmpp.XmppUserEvent
+zeroborg.ZeroborgDriveEvent zeroborg.ZeroborgEvent
+zeroborg.ZeroborgEvent
+zeroborg.ZeroborgStopEvent zeroborg.ZeroborgEvent
+zeroconf.ZeroconfEvent
+zeroconf.ZeroconfServiceAddedEvent zeroconf.ZeroconfEvent
+zeroconf.ZeroconfServiceRemovedEvent zeroconf.ZeroconfEvent
+zeroconf.ZeroconfServiceUpdatedEvent zeroconf.ZeroconfEvent
+zigbee.mqtt.ZigbeeMqttDeviceBannedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceBindEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceConnectedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDevicePairingEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDevicePropertySetEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceRemovedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceRemovedFailedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceRenamedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceUnbindEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttDeviceWhitelistedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttErrorEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupAddedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupAddedFailedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupRemoveAllEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupRemoveAllFailedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupRemovedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttGroupRemovedFailedEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttOfflineEvent zigbee.mqtt.ZigbeeMqttEvent
+zigbee.mqtt.ZigbeeMqttOnlineEvent zigbee.mqtt.ZigbeeMqttEvent
+zwave.ZwaveButtonCreatedEvent zwave.ZwaveNodeEvent
+zwave.ZwaveButtonOffEvent zwave.ZwaveNodeEvent
+zwave.ZwaveButtonOnEvent zwave.ZwaveNodeEvent
+zwave.ZwaveButtonRemovedEvent zwave.ZwaveNodeEvent
+zwave.ZwaveCommandEvent zwave.ZwaveEvent
+zwave.ZwaveCommandWaitingEvent zwave.ZwaveCommandEvent
+zwave.ZwaveEvent
+zwave.ZwaveNetworkErrorEvent zwave.ZwaveEvent
+zwave.ZwaveNetworkReadyEvent zwave.ZwaveEvent
+zwave.ZwaveNetworkResetEvent zwave.ZwaveEvent
+zwave.ZwaveNetworkStoppedEvent zwave.ZwaveEvent
+zwave.ZwaveNodeAddedEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeAsleepEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeAwakeEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeEvent zwave.ZwaveEvent
+zwave.ZwaveNodeGroupEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodePollingDisabledEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodePollingEnabledEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeQueryCompletedEvent zwave.ZwaveEvent
+zwave.ZwaveNodeReadyEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeRemovedEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeRenamedEvent zwave.ZwaveNodeEvent
+zwave.ZwaveNodeSceneEvent zwave.ZwaveNodeEvent
+zwave.ZwaveValueAddedEvent zwave.ZwaveValueEvent
+zwave.ZwaveValueChangedEvent zwave.ZwaveValueEvent
+zwave.ZwaveValueEvent zwave.ZwaveEvent
+zwave.ZwaveValueRefreshedEvent zwave.ZwaveValueEvent
+zwave.ZwaveValueRemovedEvent zwave.ZwaveValueEvent
+`;
