@@ -52,10 +52,15 @@ export class Acknowledger {
    * Acknowledges a batch soon; resolves when the server knows, and never rejects.
    *
    * @param isUrgent Whether nothing more is taken before.
+   * @param mayStay Whether its list may be used again.
    */
-  add(batch: HeldBatch, isUrgent: boolean): Promise<void> {
+  add(
+    batch: HeldBatch,
+    isUrgent: boolean,
+    mayStay: boolean = batch.place.notes === "",
+  ): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ batch, mayStay: batch.place.notes === "", resolve });
+    this.#handled.push({ batch, mayStay, resolve });
     if (isUrgent || this.signal.aborted) void this.#flushLate();
     else this.#delay ??= setImmediate(this.#beginDelay);
     return promise;
@@ -169,6 +174,16 @@ export class Acknowledger {
       });
       return handled.map(() => 1);
     } catch (error) {
+      if (!this.signal.aborted) {
+        for (const { batch } of handled) {
+          batch.place.session.tellLater(
+            () => this.add(batch, true, false),
+            error as RedisError,
+            this.#options,
+          );
+        }
+        return undefined;
+      }
       logger.warn(
         `${(error as RedisError).message}. ${
           amount(countOf(handled.map(({ batch }) => batch)), "message")

@@ -3,7 +3,7 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { endOfTurn } from "./end_of_turn.ts";
 import type { FoundKeys } from "./find_keys.ts";
-import { type HeartbeatMember, LATE } from "./heartbeat.ts";
+import type { HeartbeatMember } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
 import {
   isComplete,
@@ -157,7 +157,10 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.learn(names);
     this.#beat = this.options.heartbeat.key(this.keys);
     this.#looking = undefined;
-    await this.#findLost(session, numbers);
+    for (const number of await session.findLost(numbers, this.options)) {
+      void this.#adopt(session, number);
+    }
+    void session.tellAgain(this.options);
     await Promise.all([
       this.recoverer.run(stale),
       this.watch.look(),
@@ -196,6 +199,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
     this.#hasLeft = true;
     this.#acknowledger?.stop();
+    this.#session.tellNoMore(this.options);
     await heartbeat.remove(this);
     await this.#recoverer?.stop();
     try {
@@ -318,22 +322,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     }
     this.#size = batch.bytes / payloads.length;
     if (!await this.handOut(batch)) await this.#putBack(session, number);
-  }
-
-  /** Looks into lists whose way to us was interrupted: many, and mostly empty. */
-  async #findLost(session: Session, numbers: readonly number[]): Promise<void> {
-    const lost = numbers.filter((number) => !session.known.has(number));
-    if (lost.length === 0) return;
-    const found = await this.options.control.command<number>(
-      ["EXISTS", ...lost.map((number) => session.list(number))],
-      { isReply: isNumber },
-    );
-    for (const number of lost) {
-      if (found > 0) void this.#adopt(session, number);
-      else if (session.isOver(number, LATE)) {
-        await session.forget(number, this.options);
-      }
-    }
   }
 
   /** Hands out a batch whose way to us was interrupted. */

@@ -105,8 +105,8 @@ export class HeldBatch extends TakenBatch {
     if (open === 0) {
       return await this.#acknowledger.add(this, isUrgent);
     }
-    const { box } = this.consumer;
-    const { stats, logger, queue, control } = this.consumer.options;
+    const { box, options } = this.consumer;
+    const { stats, logger, queue, control } = options;
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
@@ -147,6 +147,12 @@ export class HeldBatch extends TakenBatch {
         lost,
       );
     } catch (error) {
+      const { signal } = this.#acknowledger;
+      if (!signal.aborted) {
+        const again = () => this.tell(failures, returned, allMissed);
+        const { session } = this.place;
+        return session.tellLater(again, error as RedisError, options);
+      }
       logger.warn(
         `${(error as RedisError).message}. ${
           amount(length, "message")

@@ -328,7 +328,6 @@ Deno.test("A connection that is cut again and again costs no more commands each 
   await using server = await TestServer.start();
   await using inbox = await Inbox.open(server.args, {
     queue: "queue",
-    heartbeatTimeout: HEARTBEAT,
     logger: new LineLogger(),
   });
   const rounds = 10;

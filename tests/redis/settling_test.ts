@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Batch, RedisError } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
 
@@ -301,4 +302,26 @@ Deno.test("Inbox looks again for what waits for another try when the server has 
   const batch = await nextBatch(inbox);
   assert.deepEqual(texts(batch), ["bad"]);
   await batch!.settle();
+});
+
+Deno.test("What the server refuses to settle is settled as soon as the right is back", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "bad", "good");
+  const logger = new LineLogger();
+  await using inbox = await open(server, { batchSize: 1, logger });
+  const bad = await nextBatch(inbox);
+  const good = await nextBatch(inbox);
+  await server.run("ACL", "SETUSER", "default", "-zadd", "-del");
+  await bad!.settle(failed(0));
+  await good!.settle();
+  await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+  assert.equal(inbox.stats().acknowledged, 0);
+  await server.run("ACL", "SETUSER", "default", "+zadd", "+del");
+  const again = await nextBatch(inbox);
+  assert.deepEqual(texts(again), ["bad"]);
+  assert.deepEqual(again!.deliveries, [1]);
+  await until(() => inbox.stats().acknowledged === 1);
+  await again!.settle();
+  await inbox.stop();
+  assert.deepEqual(await server.run("KEYS", "*"), []);
 });
