@@ -61,8 +61,12 @@ export async function checkRights(
   if (extent === "all") {
     // Scripts may run no command that blocks.
     const command = blocking(taking, probe);
-    await connection.command(command).catch(({ message, cause }: RedisError) =>
-      refusals.push([command, (cause as Error | undefined)?.message ?? message])
+    await tryWithOne(connection, probe, command).catch(
+      ({ message, cause }: RedisError) =>
+        refusals.push([
+          command,
+          (cause as Error | undefined)?.message ?? message,
+        ]),
     );
   }
   const missing = new Set<string>();
@@ -190,6 +194,23 @@ function blocking(taking: Taking, probe: string): Words {
     case "BLMPOP":
       return ["BLMPOP", "0.001", "1", probe, "LEFT"];
   }
+}
+
+/**
+ * Runs a command that blocks on a key that has one item meanwhile: where there is
+ * nothing, Redis looks only ten times a second whether a wait is over.
+ */
+async function tryWithOne(
+  connection: Connection,
+  key: string,
+  command: Words,
+): Promise<void> {
+  const [, tried] = await Promise.allSettled([
+    connection.command(["RPUSH", key, ""]),
+    connection.command(command),
+    connection.command(["DEL", key]),
+  ]);
+  if (tried.status === "rejected") throw tried.reason;
 }
 
 /** Names a command as a rule of an ACL does. */
