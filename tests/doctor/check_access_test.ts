@@ -98,7 +98,11 @@ Deno.test("diagnose knows every command that scripts call", async () => {
     const optional of [
       "CLIENT",
       "COMMAND",
+      // Connecting says itself what it lacks.
+      "AUTH",
       "HELLO",
+      "SELECT",
+      "SETNAME",
       // Without it, little is told of the server.
       "INFO",
       "PING",
