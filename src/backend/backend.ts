@@ -6,6 +6,7 @@ import {
 } from "../options.ts";
 import { lendDevice } from "../bus/bus.ts";
 import { Bus } from "../bus/mod.ts";
+import { readHostName } from "../permission.ts";
 import { createLogger } from "../logger.ts";
 import {
   type Event,
@@ -124,8 +125,8 @@ export class Backend extends LifeCycle {
     this.#options = given;
     this.target = given.deviceId === "*"
       ? undefined
-      : given.deviceId || Deno.hostname();
-    this.deviceId = this.target ?? Deno.hostname();
+      : given.deviceId || readHostName("make the backend");
+    this.deviceId = this.target ?? readHostName("make the backend");
     this.redisArgs = given.redisArgs ?? {};
     const ignored = ignoredArguments(this.redisArgs);
     if (ignored.length > 0) {

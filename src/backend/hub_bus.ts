@@ -1,5 +1,6 @@
 import { Bus, type BusOptions } from "../bus/mod.ts";
 import { BUS_OPTIONS, type FilledBusOption } from "../bus/bus_options.ts";
+import { readHostName } from "../permission.ts";
 import { NAME, OBJECT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import {
@@ -268,7 +269,7 @@ export class HubBus extends Bus {
       options,
       ANSWER_OPTIONS,
     );
-    const deviceId = this.#deviceId ?? Deno.hostname();
+    const deviceId = this.#deviceId ?? readHostName("send the request");
     const message = readMessage(Request, request, { deviceId });
     if (!responseTimeout) {
       await this.#tell(message);

@@ -1,4 +1,7 @@
+import { dirname } from "node:path";
 import { isRecord } from "../message/json_value.ts";
+import { toldLack } from "../permission.ts";
+import { settledWithin } from "../waiting.ts";
 import { fold } from "../zeroconf/dns_message.ts";
 
 const encoder = new TextEncoder();
@@ -43,7 +46,8 @@ export class Identity {
    */
   static async open(folder: string): Promise<Identity> {
     const path = `${folder}/${KEY_FILE}`;
-    const key = await readKey(path) ?? await makeKey(folder, path);
+    const key = await readKey(path) ??
+      await permitted(folder, () => makeKey(folder, path));
     const { x } = await crypto.subtle.exportKey("jwk", key);
     const bytes = Uint8Array.fromBase64(x!, { alphabet: "base64url" });
     return new Identity(key, bytes.toBase64(), await fingerprintOf(bytes));
@@ -141,9 +145,11 @@ export class KnownPeers {
     deviceId: string,
     fingerprint: string,
   ): Promise<void> {
-    await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const line = `${kind}${fingerprint} ${lineName(deviceId)}\n`;
-    await Deno.writeTextFile(this.path, line, { append: true, mode: 0o600 });
+    await permitted(this.#folder, async () => {
+      await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      await Deno.writeTextFile(this.path, line, { append: true, mode: 0o600 });
+    });
   }
 }
 
@@ -240,11 +246,41 @@ async function makeKey(folder: string, path: string): Promise<CryptoKey> {
   return (await readKey(path))!;
 }
 
+/** Limits how long a file may take, in seconds: a pipe or a lost mount never answers. */
+const READ_TIMEOUT = 5;
+
 async function readText(path: string): Promise<string | undefined> {
+  const end = new AbortController();
+  const reading = Deno.readTextFile(path, { signal: end.signal });
   try {
-    return await Deno.readTextFile(path);
+    if (await settledWithin(reading, READ_TIMEOUT)) {
+      return await permitted(dirname(path), () => reading);
+    }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
+  } finally {
+    // A file that gives nothing would keep the process alive.
+    end.abort();
+  }
+  throw new Deno.errors.TimedOut(
+    `Cannot read ${path}: it has given nothing within ${READ_TIMEOUT} s; \`identity\` has to name a folder with files of its own`,
+  );
+}
+
+/** Does something in the folder of the identity, and tells well what Deno does not permit. */
+async function permitted<Value>(
+  folder: string,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toldLack(error, {
+      attempted: "prove who is who",
+      deed: `read and write ${folder}`,
+      flag: `--allow-read=${folder} --allow-write=${folder}`,
+      instead: "leave `identity` out",
+    });
   }
 }

@@ -13,6 +13,8 @@ import {
 import { Identity } from "./identity.ts";
 import type { PeerBrowser, PeerPlace } from "./peer_browser.ts";
 import { Prover } from "./peer_proof.ts";
+import { hostLabel } from "../zeroconf/names.ts";
+import { WITHOUT_SERVICE } from "./service_place.ts";
 import { zeroconfEvent } from "./zeroconf_event.ts";
 
 /** Says what {@linkcode Backend.registerService} advertises, as in Platypush. */
@@ -209,6 +211,7 @@ export class ServiceAdvertiser {
     if (!isSame) await this.#withdraw();
     const advertiser = isSame ? last!.advertiser : new Advertiser({
       ...(options.interfaces && { interfaces: options.interfaces }),
+      host: hostLabel("advertise the service", WITHOUT_SERVICE),
       daemon,
       logger,
     });

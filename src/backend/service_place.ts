@@ -1,5 +1,10 @@
+import { readHostName } from "../permission.ts";
 import { formatAddress } from "../redis/address.ts";
 import type { Settings } from "../redis/settings.ts";
+import { allInterfaces } from "../zeroconf/interfaces.ts";
+
+/** Says what a backend can do where it may not read what a service needs. */
+export const WITHOUT_SERVICE = "do without `registerService()` (--advertise)";
 
 /** Tells peers on the network where a Redis server is. */
 interface ServicePlace {
@@ -53,7 +58,9 @@ export function isLoopback(host: string): boolean {
 }
 
 function isOwn(host: string): boolean {
-  const name = Deno.hostname();
+  const name = readHostName("advertise the service", WITHOUT_SERVICE);
   return host === name || host === `${name}.local` ||
-    Deno.networkInterfaces().some(({ address }) => address === host);
+    allInterfaces().some(({ ipv4, ipv6 }) =>
+      ipv6.includes(host) || ipv4.some(({ address }) => address === host)
+    );
 }

@@ -10,6 +10,8 @@ import {
 } from "../../mod.ts";
 import { isLoopback } from "../backend/service_place.ts";
 import { readEnvironment } from "../config/find_config_file.ts";
+import { readHostName, toldLack } from "../permission.ts";
+import { formatAddress } from "../redis/address.ts";
 import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { note, printLine } from "./print.ts";
@@ -121,20 +123,25 @@ function serve(
   try {
     return Deno.serve({ hostname, port, signal, onListen }, page);
   } catch (cause) {
-    const attempted = `Cannot listen on port ${port} of ${hostname}`;
+    const attempted = `listen on port ${port} of ${hostname}`;
     if (cause instanceof Deno.errors.AddrInUse) {
       throw new Error(
-        `${attempted}: another program does; choose another --port, or 0 for any that is free`,
+        `Cannot ${attempted}: another program does; choose another --port, or 0 for any that is free`,
         { cause },
       );
     }
     if (cause instanceof Deno.errors.AddrNotAvailable) {
       throw new UsageError(
-        `${attempted}: this host has no such address; --host takes one of its own`,
+        `Cannot ${attempted}: this host has no such address; --host takes one of its own`,
         { cause },
       );
     }
-    throw cause;
+    throw toldLack(cause, {
+      attempted,
+      deed: "listen there",
+      flag: `--allow-net=${formatAddress({ host: hostname, port })}`,
+      instead: "choose another --host or --port",
+    });
   }
 }
 
@@ -142,7 +149,9 @@ async function openHub(
   { redisArgs = {}, deviceId }: RedisBackendOptions,
   signal: AbortSignal,
 ): Promise<HubBus> {
-  const own = !deviceId || deviceId === "*" ? Deno.hostname() : deviceId;
+  const own = !deviceId || deviceId === "*"
+    ? readHostName("use the bus")
+    : deviceId;
   return await unlessAborted(
     HubBus.open({ redisArgs, deviceId: own }),
     signal,

@@ -19,6 +19,7 @@ import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
 import { type PeerOptions, peerOptions } from "../backend/peer_access.ts";
 import { peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
+import { readHostName } from "../permission.ts";
 import { isScheduled } from "../redis/delayed.ts";
 import { keepAwake, unlessAborted, whenAborted } from "../waiting.ts";
 import type { Needs } from "./explain_refusal.ts";
@@ -175,7 +176,9 @@ export async function withHub<T>(
   act: (bus: HubBus, deviceId: string) => Promise<T>,
 ): Promise<T> {
   const { redisArgs = {}, deviceId } = await resolveOptions(flags);
-  const own = !deviceId || deviceId === "*" ? Deno.hostname() : deviceId;
+  const own = !deviceId || deviceId === "*"
+    ? readHostName("use the bus")
+    : deviceId;
   // A server that is not there would keep the program alive for ever.
   using _awake = keepAwake();
   const opening = HubBus.open({ redisArgs, deviceId: own, daemon: true });

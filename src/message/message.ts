@@ -6,6 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
+import { readHostName } from "../permission.ts";
 import { kinds, unknownKind, type WireMessage } from "./message_kinds.ts";
 import { MessageError } from "./message_error.ts";
 import {
@@ -509,7 +510,10 @@ let cachedHostname: string | undefined;
 
 /** Reads the host's name when it is first needed: it takes a permission. */
 function hostname(): string {
-  return cachedHostname ??= Deno.hostname();
+  return cachedHostname ??= readHostName(
+    "build the message",
+    "give it both `target` and `origin`, or `deviceId` as an option",
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { checkOptions, checkValue } from "../options.ts";
+import { toldLack } from "../permission.ts";
 import { NAME, required } from "../kinds.ts";
 import {
   type CheckedOnceOptions,
@@ -224,8 +225,14 @@ function openDatabase(path: string): DatabaseSync {
     return database;
   } catch (error) {
     database?.close();
-    // Deno's own error of a permission names the path, and keeps its class.
-    if (error instanceof Deno.errors.NotCapable) throw error;
+    if (error instanceof Deno.errors.NotCapable) {
+      throw toldLack(error, {
+        attempted: `open the memory ${JSON.stringify(path)}`,
+        deed: "read and write the file",
+        flag: `--allow-read=${path} --allow-write=${path}`,
+        instead: "remember in Redis, by `RedisOnce`",
+      });
+    }
     throw new Error(
       `Cannot open the memory ${JSON.stringify(path)}: ${
         (error as Error).message

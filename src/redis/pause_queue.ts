@@ -1,3 +1,4 @@
+import { readHostName } from "../permission.ts";
 import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
@@ -62,7 +63,14 @@ export async function pauseQueue(
   options: PauseQueueOptions = {},
 ): Promise<boolean> {
   checkOptions("pause a queue", options, OPTIONS);
-  const { queue = DEFAULT_QUEUE, by = Deno.hostname(), signal } = options;
+  const {
+    queue = DEFAULT_QUEUE,
+    by = readHostName(
+      "pause the queue",
+      "give the name of who pauses it (`by`, --device-id or PLATYPUSH_DEVICE_ID)",
+    ),
+    signal,
+  } = options;
   using connection = await open(args, queue, signal);
   const since = Math.round(Date.now()) / 1000;
   const pause: QueuePause = { since, by };

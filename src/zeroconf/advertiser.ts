@@ -145,7 +145,7 @@ export class Advertiser implements AsyncDisposable {
     const {
       interfaces,
       daemon,
-      host = hostLabel(),
+      host = hostLabel("advertise", "give `host`, a name for it"),
       logger = createLogger("zeroconf"),
     } = checkOptions("advertise", options, OPTIONS);
     this.#host = host;

@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import { toldLack } from "../permission.ts";
 
 /** An interface of this host and its addresses. */
 export interface NetworkInterface {
@@ -42,7 +43,7 @@ export function chooseInterfaces(
 /** Lists every interface that has an address. */
 export function allInterfaces(): NetworkInterface[] {
   const found: NetworkInterface[] = [];
-  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+  for (const [name, addresses] of Object.entries(listed())) {
     if (addresses === undefined || addresses.length === 0) continue;
     const ipv6 = addresses.flatMap((each) =>
       each.family === "IPv6" ? each : []
@@ -63,6 +64,19 @@ export function allInterfaces(): NetworkInterface[] {
     });
   }
   return found;
+}
+
+function listed(): ReturnType<typeof networkInterfaces> {
+  try {
+    return networkInterfaces();
+  } catch (error) {
+    throw toldLack(error, {
+      attempted: "use multicast",
+      deed: "list the network interfaces",
+      flag: "--allow-sys=networkInterfaces",
+      instead: "do without Zeroconf",
+    });
+  }
 }
 
 /**

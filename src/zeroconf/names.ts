@@ -5,6 +5,8 @@
  * @module
  */
 
+import { readHostName } from "../permission.ts";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -68,8 +70,8 @@ const OURS = "-platypush";
  * own: another stack on the host, such as Avahi, has the plain one, and would
  * give it up where it hears other addresses under it than those it announces.
  */
-export function hostLabel(): string {
-  const label = Deno.hostname().split(".", 1)[0]!
+export function hostLabel(attempted: string, instead: string): string {
+  const label = readHostName(attempted, instead).split(".", 1)[0]!
     .replace(/[^A-Za-z0-9-]+/g, "-").replace(/^-+|-+$/g, "");
   return (cutLabel(label, MAX_LABEL - OURS.length) || "host") + OURS;
 }

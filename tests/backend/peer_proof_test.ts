@@ -10,6 +10,7 @@ import { Identity, isSigned, KnownPeers } from "../../src/backend/identity.ts";
 import { Connection } from "../../src/redis/mod.ts";
 import { Advertiser } from "../../src/zeroconf/mod.ts";
 import { HangingListener } from "../hanging_listener.ts";
+import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -546,3 +547,28 @@ Deno.test("The certificate of a peer is remembered beside its key, and another o
     });
   }
 });
+
+for (const file of ["key.pem", "known_peers"]) {
+  Deno.test({
+    name: `Nobody waits for ever for a file \`${file}\` that gives nothing`,
+    ignore: Deno.build.os === "windows",
+    fn: async () => {
+      using folder = new Folder();
+      const path = `${folder.path}/${file}`;
+      const mkfifo = new Deno.Command("mkfifo", { args: [path] });
+      assert.ok((await mkfifo.output()).success);
+      const reading: Promise<unknown> = file === "key.pem"
+        ? Identity.open(folder.path)
+        : new KnownPeers(folder.path).keyOf("kitchen");
+      try {
+        await assert.rejects(inTime(reading, "the error", 60), {
+          name: "TimedOut",
+          message: /(key\.pem|known_peers): it has given nothing within 5 s/,
+        });
+      } finally {
+        // Whoever reads on would never end.
+        using _pipe = await Deno.open(path, { read: true, write: true });
+      }
+    },
+  });
+}
