@@ -98,7 +98,7 @@ export let lendDevice: (bus: Bus, deviceId: string) => void;
  * as a plain object and may post some. Deno keeps 256 frames for the whole
  * process, so that a listener that does not keep up with 20,000 messages a
  * second misses some. While a `Bus` listens, it is not slowed down for them:
- * when there are more than that, plain listeners get 1,000 a second.
+ * when more than that come, plain listeners get 100 a second until fewer do.
  *
  * Events: `"error"` (an `ErrorEvent`) when a handler fails, when a subscriber
  * is dropped, and when this one was; `"subscribers"` when their number has

@@ -339,7 +339,7 @@ export class Exchange {
     for (const [i, input] of inputs.entries()) {
       const isRetry = typeof options.retries?.[i] === "string";
       if (plain && alone) await this.#plain.pace();
-      const isPlain = plain && !isRetry && (alone || this.#plain.admit());
+      const isPlain = plain && !isRetry && (alone || this.#plain.admit(input));
       const isWatched = !isRetry && this.#isWatched;
       if (!alone && !isPlain && !isWatched) {
         if (!isRetry) this.#skipWatches(1);

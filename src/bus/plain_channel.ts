@@ -5,25 +5,35 @@ import { wireOf } from "../message/message.ts";
 import { sleep } from "../waiting.ts";
 import type { Postable } from "./frame.ts";
 
-/**
- * The most that goes out in a second: as many frames as a listener is taken to
- * keep up with, and no more bytes than cost all threads together a tenth of the
- * time of one: a byte costs some 20 ns in each, where it is sent and heard.
- */
-const RATE = { frames: 20_000, bytes: 2 * 2 ** 20 };
+/** A number of messages, each a frame on the channel, and of bytes in them. */
+interface Load {
+  frames: number;
+  bytes: number;
+}
 
 /**
- * The most that goes out in a second while there is more than that. Listeners miss
- * some in any case then, and every frame is time that the bus lacks: the
- * publisher copies it, and each thread on the bus reads it and throws it away.
+ * The most that may come in a second without being a flood: as many frames as a
+ * listener is taken to keep up with, and no more bytes than cost all threads
+ * together a tenth of the time of one: a byte costs some 20 ns in each, where it
+ * is sent and heard.
  */
-const FLOOD_RATE = { frames: 1000, bytes: 2 ** 18 };
+const RATE: Load = { frames: 20_000, bytes: 2 * 2 ** 20 };
 
 /**
- * The most that goes out at once: a quarter of the 256 frames that Deno keeps
+ * The most that may come at once: a quarter of the 256 frames that Deno keeps
  * for the whole process before it drops the oldest.
  */
-const BURST = { frames: 64, bytes: 2 ** 18 };
+const BURST: Load = { frames: 64, bytes: 2 ** 18 };
+
+/**
+ * The most that goes out in a second of a flood. Listeners miss some in any case
+ * then, and every frame is time that the bus lacks: the publisher copies it, and
+ * each thread on the bus is woken by it, reads it and throws it away.
+ */
+const FLOOD_RATE: Load = { frames: 100, bytes: 2 ** 18 };
+
+/** The most that goes out at once in a flood: what a tenth of a second brings. */
+const FLOOD_BURST: Load = { frames: 10, bytes: 2 ** 15 };
 
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
@@ -42,11 +52,16 @@ export class PlainChannel {
   readonly #logger: Logger;
   readonly #channel: BroadcastChannel;
   #echoes: Echoes | undefined;
-  #frames = BURST.frames;
-  #bytes = BURST.bytes;
+  /** The room that is left before it is a flood; all that comes takes from it, sent or not. */
+  readonly #usual = { ...BURST };
+  /** The room for what goes out in a flood. */
+  readonly #sample = { ...FLOOD_BURST };
+  /** The one of the two that tells what goes out. */
+  #free = this.#usual;
   #filled = performance.now();
-  #rate = RATE;
   #hasLooked = false;
+  /** The bytes of what went out last. */
+  #size = 0;
   #taken: WireMessage[] = [];
 
   /**
@@ -75,16 +90,25 @@ export class PlainChannel {
     this.#echoes = echoes;
   }
 
-  /** Tells whether one more message may go out. Where none may, a flood has begun. */
-  admit(): boolean {
-    if (this.#frames >= 1 && this.#bytes > 0) return true;
+  /**
+   * Tells whether one more message may go out. Where none may, a flood has begun.
+   *
+   * @param source What the message comes of, as in {@linkcode take}.
+   */
+  admit(source: Postable): boolean {
+    if (hasRoom(this.#free)) return true;
     // Once between two posts is enough: a look at the clock is slow.
     if (!this.#hasLooked) {
       this.#hasLooked = true;
       this.#refill();
-      if (this.#frames >= 1 && this.#bytes > 0) return true;
     }
-    this.#rate = FLOOD_RATE;
+    if (!hasRoom(this.#usual)) this.#free = this.#sample;
+    if (hasRoom(this.#free)) return true;
+    this.#usual.frames--;
+    // What an object comes to is not known before it is built.
+    this.#usual.bytes -= source instanceof Uint8Array
+      ? source.length
+      : this.#size;
     if (this.skipped++ === 0) {
       this.#logger.debug(
         `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
@@ -101,40 +125,43 @@ export class PlainChannel {
    * message that its author may have put anything into.
    */
   take(message: Message, source: Postable): void {
-    const hasRoom = this.#frames >= 1 && this.#bytes > 0;
-    if (!hasRoom && !this.admit()) return;
+    const { frames, bytes } = this.#free;
+    if ((frames < 1 || bytes <= 0) && !this.admit(source)) return;
     const isBuilt = source instanceof Uint8Array;
     const wire = isBuilt ? wireOf(message) : message.toJSON();
-    const size = isBuilt ? source.length : roughSize(wire);
-    this.#frames--;
-    this.#bytes = Math.max(this.#bytes - size, -RATE.bytes);
+    this.#size = isBuilt ? source.length : roughSize(wire);
+    this.#usual.frames--;
+    this.#usual.bytes -= this.#size;
+    if (this.#free === this.#sample) {
+      this.#sample.frames--;
+      this.#sample.bytes -= this.#size;
+    }
     this.#taken.push(wire);
   }
 
   /** Resolves when a frame may go out, however large, since nobody else is kept waiting. */
   async pace(): Promise<void> {
-    this.#rate = RATE;
-    this.#bytes = Math.max(this.#bytes, 1);
-    while (this.#frames < 1) {
+    const usual = this.#free = this.#usual;
+    usual.frames = Math.max(usual.frames, 0);
+    usual.bytes = Math.max(usual.bytes, 1);
+    while (usual.frames < 1) {
       this.#refill();
-      if (this.#frames >= 1) return;
+      if (usual.frames >= 1) return;
       // Timers are too coarse for single frames.
-      const missing = BURST.frames - this.#frames;
-      await sleep(missing / this.#rate.frames);
+      await sleep((BURST.frames - usual.frames) / RATE.frames);
     }
   }
 
-  /** Adds what has become free since the last look at the clock. */
+  /**
+   * Adds what has become free since the last look at the clock. The flood is over
+   * when as much may come as ever.
+   */
   #refill(): void {
     const now = performance.now();
     const seconds = (now - this.#filled) / 1000;
-    const { frames, bytes } = this.#rate;
-    this.#frames = Math.min(BURST.frames, this.#frames + seconds * frames);
-    this.#bytes = Math.min(BURST.bytes, this.#bytes + seconds * bytes);
     this.#filled = now;
-    if (this.#frames === BURST.frames && this.#bytes === BURST.bytes) {
-      this.#rate = RATE;
-    }
+    refill(this.#sample, FLOOD_RATE, FLOOD_BURST, seconds);
+    if (refill(this.#usual, RATE, BURST, seconds)) this.#free = this.#usual;
   }
 
   /** Posts what it has taken. */
@@ -154,6 +181,25 @@ export class PlainChannel {
   close(): void {
     this.#channel.close();
   }
+}
+
+function hasRoom({ frames, bytes }: Load): boolean {
+  return frames >= 1 && bytes > 0;
+}
+
+/**
+ * Adds what comes free in a time. What was used beyond it is made up for, in a
+ * second at most.
+ *
+ * @returns True if no more can be free.
+ */
+function refill(free: Load, rate: Load, most: Load, seconds: number): boolean {
+  for (const unit of ["frames", "bytes"] as const) {
+    const least = most[unit] - rate[unit];
+    const left = Math.max(free[unit], least) + seconds * rate[unit];
+    free[unit] = Math.min(left, most[unit]);
+  }
+  return free.frames === most.frames && free.bytes === most.bytes;
 }
 
 /**
