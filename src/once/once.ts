@@ -96,7 +96,7 @@ export interface Memory {
   readonly lease: number;
   /** Claims an id for a token, also if this token has it already. */
   claim(id: string, token: string): Promise<Claim>;
-  /** Makes the claim of a token last for another lease. */
+  /** Makes the claim of a token, which is at work, last for another lease; it may have got lost. */
   renew(id: string, token: string): Promise<void>;
   /** Gives up the claim of a token. */
   release(id: string, token: string): Promise<void>;

@@ -42,9 +42,9 @@ const DONE = "done";
 
 /**
  * Remembers in Redis what was handled, for all processes that share the server:
- * one key an id, which expires. It needs the commands `GET`, `SET`, `DEL`,
- * `PEXPIRE`, `EVAL` and `EVALSHA` on `{prefix}:*`. How often the work is done
- * when something breaks: {@linkcode Once}.
+ * one key an id, which expires. It needs the commands `GET`, `SET`, `DEL`, `EVAL`
+ * and `EVALSHA` on `{prefix}:*`. How often the work is done when something breaks:
+ * {@linkcode Once}.
  *
  * @example
  * ```ts
@@ -198,8 +198,11 @@ const renewScript = defineScript(`
 -- KEYS[1]  the memory of the id
 -- ARGV[1]  the token
 -- ARGV[2]  for how many milliseconds more it is claimed
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+-- Also where the claim has got lost: whoever renews is at work.
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
 `);
 
 const releaseScript = defineScript(`

@@ -245,6 +245,50 @@ Deno.test("FileOnce does the work of somebody who died while the host's clock wa
   await first;
 });
 
+for (
+  const [way, jump] of [["back", -7_200_000], ["forward", 7_200_000]] as const
+) {
+  Deno.test(`FileOnce keeps work for who is at it when the host's clock is set ${way}`, async () => {
+    const folder = await Deno.makeTempDir();
+    const file = `${folder}/handled.sqlite`;
+    const { now } = Date;
+    using _clock = { [Symbol.dispose]: () => void (Date.now = now) };
+    try {
+      using one = new FileOnce(file, { lease: 3 });
+      using other = new FileOnce(file, { lease: 3 });
+      const done = Promise.withResolvers<void>();
+      const first = one.run("a", () => done.promise);
+      const isRenewed = other.database.prepare(
+        "SELECT 1 FROM handled WHERE until BETWEEN ? AND ?",
+      );
+      Date.now = () => now() + jump;
+      const set = Date.now() / 1000;
+      await until(() => isRenewed.get(set, set + 600) !== undefined);
+      const second = other.run("a", () => assert.fail("somebody is at it"));
+      done.resolve();
+      assert.equal(await first, true);
+      assert.equal(await second, false);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("RedisOnce claims its work again when the claim has got lost", async () => {
+  await using server = await TestServer.start();
+  await using once = await RedisOnce.open(server.args, { lease: 3 });
+  const done = Promise.withResolvers<void>();
+  const first = once.run("a", () => done.promise);
+  const has = (...command: string[]) => async (): Promise<boolean> =>
+    await server.run(...command, "platypush/once:a") === 1;
+  // As when the server's clock is set forward, or it has forgotten all at a start.
+  await until(has("DEL"));
+  await until(has("EXISTS"));
+  done.resolve();
+  assert.equal(await first, true);
+  assert.equal(await once.run("a", () => {}), false);
+});
+
 Deno.test("FileOnce says why a file cannot be opened", async () => {
   const file = await Deno.makeTempFile();
   try {
