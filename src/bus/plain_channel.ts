@@ -6,7 +6,7 @@ import { sleep } from "../waiting.ts";
 import type { Postable } from "./frame.ts";
 
 /** A number of messages, each a frame on the channel, and of bytes in them. */
-interface Load {
+interface Allowance {
   frames: number;
   bytes: number;
 }
@@ -17,23 +17,23 @@ interface Load {
  * together a tenth of the time of one: a byte costs some 20 ns in each, where it
  * is sent and heard.
  */
-const RATE: Load = { frames: 20_000, bytes: 2 * 2 ** 20 };
+const RATE: Allowance = { frames: 20_000, bytes: 2 * 2 ** 20 };
 
 /**
  * The most that may come at once: a quarter of the 256 frames that Deno keeps
  * for the whole process before it drops the oldest.
  */
-const BURST: Load = { frames: 64, bytes: 2 ** 18 };
+const BURST: Allowance = { frames: 64, bytes: 2 ** 18 };
 
 /**
  * The most that goes out in a second of a flood. Listeners miss some in any case
  * then, and every frame is time that the bus lacks: the publisher copies it, and
  * each thread on the bus is woken by it, reads it and throws it away.
  */
-const FLOOD_RATE: Load = { frames: 100, bytes: 2 ** 18 };
+const FLOOD_RATE: Allowance = { frames: 100, bytes: 2 ** 18 };
 
 /** The most that goes out at once in a flood: what a tenth of a second brings. */
-const FLOOD_BURST: Load = { frames: 10, bytes: 2 ** 15 };
+const FLOOD_BURST: Allowance = { frames: 10, bytes: 2 ** 15 };
 
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
@@ -183,7 +183,7 @@ export class PlainChannel {
   }
 }
 
-function hasRoom({ frames, bytes }: Load): boolean {
+function hasRoom({ frames, bytes }: Allowance): boolean {
   return frames >= 1 && bytes > 0;
 }
 
@@ -193,7 +193,12 @@ function hasRoom({ frames, bytes }: Load): boolean {
  *
  * @returns True if no more can be free.
  */
-function refill(free: Load, rate: Load, most: Load, seconds: number): boolean {
+function refill(
+  free: Allowance,
+  rate: Allowance,
+  most: Allowance,
+  seconds: number,
+): boolean {
   for (const unit of ["frames", "bytes"] as const) {
     const least = most[unit] - rate[unit];
     const left = Math.max(free[unit], least) + seconds * rate[unit];
