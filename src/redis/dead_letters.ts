@@ -1,5 +1,6 @@
 import { checkOptions, checkValue, type Rows } from "../options.ts";
 import { DAEMON, FUNCTION, LOGGER, NAMES, OBJECT, required } from "../kinds.ts";
+import { guarded } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
 import { BriefConnection } from "./brief_connection.ts";
@@ -112,6 +113,7 @@ export class DeadLetters {
   #args: RedisArgs;
   #queues: readonly string[];
   #router: Router;
+  #logger: Logger;
   #timeout: number;
   #abort = new AbortController();
 
@@ -135,6 +137,7 @@ export class DeadLetters {
     this.#args = args;
     this.#queues = [...new Set([queue].flat())];
     this.#timeout = connectionTimeout;
+    this.#logger = logger;
     this.#router = new Router(args, { logger, daemon });
   }
 
@@ -200,7 +203,8 @@ export class DeadLetters {
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is moved.
    * @param options `onProgress` is called with the number that is done so far,
-   * and the part of the dead letters that was looked at, from 0 to 1.
+   * and the part of the dead letters that was looked at, from 0 to 1. What it throws
+   * is logged.
    * @returns How many were moved. After the connection was lost on the way, it
    * counts also those that somebody else has removed meanwhile.
    * @throws {TypeError} The filter says what there is not, or is empty.
@@ -220,7 +224,8 @@ export class DeadLetters {
    * @param which `"all"`, or which ones. An index is looked up before anything
    * is removed.
    * @param options `onProgress` is called with the number that is done so far,
-   * and the part of the dead letters that was looked at, from 0 to 1.
+   * and the part of the dead letters that was looked at, from 0 to 1. What it throws
+   * is logged.
    * @returns How many were removed, counted as {@linkcode DeadLetters.requeue} does.
    * @throws {TypeError} The filter says what there is not, or is empty.
    * @throws {RangeError} A value of the filter makes no sense.
@@ -262,6 +267,10 @@ export class DeadLetters {
       const id = await Array.fromAsync(this.list(filter), ({ id }) => id);
       return await this.#remove(action, { queue: queues, id }, options);
     }
+    const onProgress = guarded(
+      options.onProgress,
+      (thrown) => this.#logger.error(`\`onProgress\` has failed: ${thrown}.`),
+    );
     let left = setOf(filter.id)?.size ?? Infinity;
     let count = 0;
     // Those of which only a lost answer could tell that they are gone.
@@ -291,7 +300,7 @@ export class DeadLetters {
           }
           if (removed !== undefined) count += removed;
           else for (const { letter } of chosen) doubtful.add(letter.id);
-          options.onProgress?.(
+          onProgress(
             count + doubtful.size,
             (at + pages.part) / queues.length,
           );

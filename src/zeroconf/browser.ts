@@ -93,7 +93,8 @@ export class Browser implements AsyncDisposable {
     this.#participant = new Participant({ interfaces, daemon, logger });
     this.#onChange = guarded(
       options.onChange,
-      (thrown) => logger.error(`A listener for services failed: ${thrown}.`),
+      (thrown) =>
+        logger.error(`\`onChange\` of the browser has failed: ${thrown}.`),
     );
   }
 

@@ -1,5 +1,18 @@
 import assert from "node:assert/strict";
-import { Bus, Connection, Event, type Logger } from "../../mod.ts";
+import {
+  Bus,
+  Connection,
+  type Credentials,
+  DeadLetters,
+  Event,
+  type Logger,
+  type RedisBackendOptions,
+  type Response,
+} from "../../mod.ts";
+import { Advertiser, Browser } from "../../src/zeroconf/mod.ts";
+import { Client } from "../backend/action_client.ts";
+import { letter } from "../redis/dead_letters.ts";
+import { Listener } from "../listener.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -28,6 +41,23 @@ const PLACES: Readonly<
     await using _server = await TestServer.start({ port });
     await using _connection = await connecting;
   },
+  "`onProgress` of dead letters": async (onProgress, logger) => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "{a}:dead", letter("one"), letter("two"));
+    await using dead = new DeadLetters(server.args, { queue: "a", logger });
+    assert.equal(await dead.purge("all", { onProgress }), 2);
+  },
+  "`onChange` of a browser": async (onChange, logger) => {
+    const interfaces = ["127.0.0.1"];
+    const type = `_${crypto.randomUUID().slice(0, 13)}._tcp`;
+    await using advertiser = new Advertiser({ interfaces, logger });
+    await using browser = new Browser({ type, interfaces, onChange, logger });
+    await browser.start();
+    for (const name of ["one", "two"]) {
+      await advertiser.register({ name, type, port: 1 });
+    }
+    await until(() => browser.services.length === 2);
+  },
   "`onSkip` of a view": async (onSkip, logger) => {
     await using bus = new Bus({ name: crypto.randomUUID(), logger });
     using watch = bus.watch({ limit: 1, onSkip });
@@ -39,6 +69,67 @@ const PLACES: Readonly<
     assert.equal((await next).done, false);
   },
 };
+
+/** The same of what is waited for: the work fails, that is told, and the next goes on. */
+const WAITED: Readonly<
+  Record<string, (fail: () => unknown, logger: LineLogger) => Promise<void>>
+> = {
+  "A handler": async (fail, logger) => {
+    await using bus = new Bus({ name: crypto.randomUUID(), logger });
+    let calls = 0;
+    bus.registerHandler(Event, () => calls++ === 0 ? fail() : undefined);
+    const event = (): Event => new Event({ args: { type: "custom" } });
+    const { handled } = await bus.post([event(), event()]);
+    assert.deepEqual((await handled).map(({ index }) => index), [0]);
+  },
+  "An action": async (fail) => {
+    const [failed, good] = await askTwice({}, fail);
+    assert.match(String(failed!.errors[0]), /no light bulb/);
+    assert.equal(good!.output, 1);
+  },
+  "A check of the token": async (fail) => {
+    let calls = 0;
+    const token = (): boolean => calls++ > 0 || fail() as boolean;
+    const [failed, good] = await askTwice({ token });
+    assert.deepEqual(failed!.errors, [
+      "Refused: the token could not be checked",
+    ]);
+    assert.equal(good!.output, 1);
+  },
+  "`credential_provider`": async (fail, logger) => {
+    await using server = await TestServer.start({ port: freePort() });
+    let calls = 0;
+    const credential_provider = (): Credentials =>
+      calls++ === 0 ? fail() as Credentials : {};
+    const args = { port: server.args.port!, credential_provider };
+    await using connection = await Connection.connect(args, { logger });
+    assert.equal(await connection.command(["PING"]), "PONG");
+    await logger.line(/^warn: .*`credential_provider` has failed/);
+  },
+  "`greet` of a connection": async (fail, logger) => {
+    await using server = await TestServer.start();
+    const greet = async (): Promise<void> => void await fail();
+    const connecting = Connection.connect(server.args, { greet, logger });
+    await assert.rejects(connecting, /no light bulb/);
+  },
+};
+
+/** Asks a backend twice to execute an action that fails once, if at all. */
+async function askTwice(
+  options: RedisBackendOptions,
+  fail: () => unknown = () => 1,
+): Promise<Response[]> {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, options);
+  await using client = new Client(server);
+  let calls = 0;
+  listener.backend.registerAction("a", () => calls++ === 0 ? fail() : 1);
+  await listener.backend.start();
+  return [
+    await client.ask("a", {}, { token: "x" }),
+    await client.ask("a", {}, { token: "x" }),
+  ];
+}
 
 /** Loses a connection, and uses it when it was found again. */
 async function loseAndFind(
@@ -59,6 +150,14 @@ for (const [place, use] of Object.entries(PLACES)) {
       await use(fail as () => void, logger);
       if (way === "never answers") return;
       await logger.line(/^error: .* has failed: .*no light bulb/);
+    });
+  }
+}
+
+for (const [place, use] of Object.entries(WAITED)) {
+  for (const way of ["throws", "rejects"]) {
+    Deno.test(`${place} that ${way} fails alone, and it is said`, async () => {
+      await use(WAYS[way]!, new LineLogger());
     });
   }
 }
