@@ -105,10 +105,11 @@ export class PlainChannel {
     if (!hasRoom(this.#usual)) this.#free = this.#sample;
     if (hasRoom(this.#free)) return true;
     this.#usual.frames--;
-    // What an object comes to is not known before it is built.
+    // An object is measured only when it goes out, so the last one stands for it;
+    // not for all of its size, or few after an image would look like a flood.
     this.#usual.bytes -= source instanceof Uint8Array
       ? source.length
-      : this.#size;
+      : Math.min(this.#size, FLOOD_BURST.bytes);
     if (this.skipped++ === 0) {
       this.#logger.debug(
         `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +

@@ -319,6 +319,17 @@ Deno.test("Bus gives plain listeners what comes at a home's pace beside images",
   assert.equal(bus.stats().plainSkipped, 0);
 });
 
+Deno.test("Bus takes small messages for no flood because images came before them", async () => {
+  using clock = new StillClock();
+  await using bus = open();
+  bus.registerHandler(Event, () => {});
+  const args = { type: "custom.Image", image: text.repeat(5) };
+  await bus.post([1, 2, 3].map(() => ({ type: "event", args })));
+  // Less than a second's came, and half of it makes up for that.
+  await missedOf(bus, clock, 0.5, 10, event(0));
+  assert.equal(await missedOf(bus, clock, 1, 10, event(0)), 0);
+});
+
 Deno.test("Bus with plain: false sends nothing to plain listeners", async () => {
   await using bus = open({ plain: false });
   await using other = new Bus({ name: bus.name });
