@@ -9,9 +9,32 @@
  */
 export function guarded<Args extends unknown[]>(
   callback: ((...args: Args) => unknown) | undefined,
-  onFailure: (thrown: unknown) => void,
+  onFailure: (error: Error) => void,
 ): (...args: Args) => void {
   return (...args) => {
-    if (callback !== undefined) Promise.try(callback, ...args).catch(onFailure);
+    if (callback === undefined) return;
+    Promise.try(callback, ...args)
+      .catch((thrown) => onFailure(errorOf(thrown)));
   };
+}
+
+/**
+ * Makes an error of whatever was thrown, one whose name and message are texts.
+ *
+ * @param thrown What was thrown, also what cannot be shown as text.
+ * @param Kind The class of the error, where nothing that is one was thrown.
+ * @returns What was thrown, if it is such an error.
+ */
+export function errorOf(
+  thrown: unknown,
+  Kind: new (message: string) => Error = Error,
+): Error {
+  try {
+    if (!(thrown instanceof Error)) return new Kind(String(thrown));
+    const { name, message } = thrown;
+    if (typeof name === "string" && typeof message === "string") return thrown;
+    return new Kind(`${String(name)}: ${String(message)}`);
+  } catch {
+    return new Kind("Something was thrown that cannot be shown as text");
+  }
 }

@@ -96,7 +96,7 @@ export function quoted(logger: Logger): Logger {
   const log = (level: keyof Logger): (text: string) => void =>
     guarded(
       (text: string): unknown => logger[level](escapeControls(text)),
-      (thrown) => showOnStderr("error", `The logger has failed: ${thrown}.`),
+      (error) => showOnStderr("error", `The logger has failed: ${error}.`),
     );
   const made: Logger = {
     debug: log("debug"),

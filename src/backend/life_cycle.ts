@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { errorOf } from "../guarded.ts";
 import { checkOptions, checkValue, row, type Rows } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
@@ -370,8 +371,8 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   #report(where: string, error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    this.logger.error(`${this.name}: ${where} failed: ${text}.`);
+    const { message } = errorOf(error);
+    this.logger.error(`${this.name}: ${where} failed: ${message}.`);
     if (error instanceof Error) this.logger.debug(String(error.stack));
   }
 }

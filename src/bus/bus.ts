@@ -38,7 +38,7 @@ import {
   WATCH_OPTIONS,
   type WatchOptions,
 } from "./bus_options.ts";
-import { BusError, toError } from "./errors.ts";
+import { BusError } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
@@ -795,9 +795,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const watch: WatchWindow = new WatchWindow({
       limit,
       condition: condition === undefined ? undefined : this.#read(condition),
-      onSkip: guarded(onSkip, (thrown) => {
+      onSkip: guarded(onSkip, (error) => {
         const { label = defaultLabel() } = this.#options;
-        this.#blame(`\`onSkip\` in "${label}" has failed`, toError(thrown));
+        this.#blame(`\`onSkip\` in "${label}" has failed`, error);
       }),
       onRoom: () => this.#exchange.onWatchRoom(),
       onEnd: () => registration(),

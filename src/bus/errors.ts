@@ -1,3 +1,5 @@
+import { errorOf } from "../guarded.ts";
+
 /**
  * Something went wrong on a bus.
  *
@@ -62,12 +64,5 @@ export class LeftError extends DroppedError {
  * are texts.
  */
 export function toError(reason: unknown): Error {
-  try {
-    if (!(reason instanceof Error)) return new BusError(String(reason));
-    const { name, message } = reason;
-    if (typeof name === "string" && typeof message === "string") return reason;
-    return new BusError(`${String(name)}: ${String(message)}`);
-  } catch {
-    return new BusError("Something was thrown that cannot be shown as text");
-  }
+  return errorOf(reason, BusError);
 }

@@ -6,6 +6,7 @@ import {
   wireValue,
   writable,
 } from "./json_value.ts";
+import { errorOf } from "../guarded.ts";
 import { readHostName } from "../permission.ts";
 import { kinds, unknownKind, type WireMessage } from "./message_kinds.ts";
 import { MessageError } from "./message_error.ts";
@@ -542,7 +543,7 @@ export function buildAll(
       all.push(message);
     } catch (error) {
       all.push(
-        wire === undefined ? asError(error) : attempt(input, options, index),
+        wire === undefined ? errorOf(error) : attempt(input, options, index),
       );
     }
   }
@@ -558,12 +559,8 @@ function attempt(
   try {
     return read(input, options, index);
   } catch (error) {
-    return asError(error);
+    return errorOf(error);
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 /**

@@ -61,9 +61,9 @@ export function withGuards(
   place: string,
   logger: Logger,
 ): ConnectOptions {
-  const tell = (name: string) => (thrown: unknown): void =>
+  const tell = (name: string) => (error: Error): void =>
     logger.error(
-      `\`${name}\` of the connection to ${place} has failed: ${thrown}.`,
+      `\`${name}\` of the connection to ${place} has failed: ${error}.`,
     );
   return {
     ...options,

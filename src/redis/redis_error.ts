@@ -1,3 +1,5 @@
+import { errorOf } from "../guarded.ts";
+
 /**
  * An error of the connection to Redis or of a command. Its fields say what was
  * attempted, where, why it did not work and what to do; its message is the
@@ -227,7 +229,7 @@ export function toRedisError(
   sent = false,
 ): RedisError {
   if (error instanceof RedisError) return error;
-  const cause = error instanceof Error ? error : new Error(String(error));
+  const cause = errorOf(error);
   const { code, reason, advice, ...known } = classify(cause, user);
   return new RedisError(
     { ...what, reason: reason ?? cause.message.replace(/\.$/, ""), advice },

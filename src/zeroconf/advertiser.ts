@@ -317,7 +317,7 @@ export class Advertiser implements AsyncDisposable {
     const { logger } = this.#participant;
     return guarded(
       onRename,
-      (thrown) => logger.error(`\`onRename\` has failed: ${thrown}.`),
+      (error) => logger.error(`\`onRename\` has failed: ${error}.`),
     );
   }
 

@@ -93,8 +93,8 @@ export class Browser implements AsyncDisposable {
     this.#participant = new Participant({ interfaces, daemon, logger });
     this.#onChange = guarded(
       options.onChange,
-      (thrown) =>
-        logger.error(`\`onChange\` of the browser has failed: ${thrown}.`),
+      (error) =>
+        logger.error(`\`onChange\` of the browser has failed: ${error}.`),
     );
   }
 

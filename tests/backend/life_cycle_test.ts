@@ -155,18 +155,29 @@ Deno.test("Backend without run() and loop() finishes at once", async () => {
   await backend.stop();
 });
 
-Deno.test("Backend logs an error in run()", async () => {
+Deno.test("Backend logs an error in run(), whatever it is", async () => {
+  let thrown: unknown;
   class Failing extends Backend {
     override run(): Promise<void> {
-      return Promise.reject(new Error("no power"));
+      return Promise.reject(thrown);
     }
   }
-  const logger = new LineLogger();
-  const backend = new Failing({ logger });
-  await backend.start();
-  assert.equal(await backend.join(1), true);
-  assert.equal(logger.lines[0], "error: Failing: run() failed: no power.");
-  await backend.stop();
+  const cases: [unknown, string][] = [
+    [new Error("no power"), "no power"],
+    [
+      Object.create(null),
+      "Something was thrown that cannot be shown as text",
+    ],
+  ];
+  for (const [reason, text] of cases) {
+    thrown = reason;
+    const logger = new LineLogger();
+    const backend = new Failing({ logger });
+    await backend.start();
+    assert.equal(await backend.join(10), true);
+    assert.equal(logger.lines[0], `error: Failing: run() failed: ${text}.`);
+    await backend.stop();
+  }
 });
 
 Deno.test("Backend tells who waits for it that it is to stop", async () => {

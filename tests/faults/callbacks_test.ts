@@ -22,6 +22,12 @@ const WAYS: Readonly<Record<string, () => unknown>> = {
   throws: () => {
     throw new Error("no light bulb");
   },
+  "throws a Symbol": () => {
+    throw Symbol("no light bulb");
+  },
+  "throws what is no text": () => {
+    throw Object.create(null);
+  },
   rejects: () => Promise.reject(new Error("no light bulb")),
   "never answers": () => new Promise(() => {}),
 };
@@ -149,7 +155,9 @@ for (const [place, use] of Object.entries(PLACES)) {
       const logger = new LineLogger();
       await use(fail as () => void, logger);
       if (way === "never answers") return;
-      await logger.line(/^error: .* has failed: .*no light bulb/);
+      await logger.line(
+        /^error: .* has failed: .*(no light bulb|cannot be shown as text)/,
+      );
     });
   }
 }
