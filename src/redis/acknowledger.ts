@@ -4,14 +4,19 @@ import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
+import { nameQueue } from "./queue_keys.ts";
 import { MAX_SLOTS } from "./session.ts";
 import { settleLate, tooLate } from "./settle_late.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
+import { Trouble } from "./trouble.ts";
 import { amount } from "../units.ts";
 
 /** So long an acknowledgement waits for another command to travel with, in seconds. */
 const DELAY = 0.005;
+
+/** So many batches are told again that the server has refused to settle; others go back at the end. */
+const MAX_UNTOLD = 1000;
 
 const AS_NUMBER = { isReply: isNumber };
 
@@ -21,6 +26,12 @@ interface Handled {
   /** True where its list may be used again. */
   mayStay: boolean;
   readonly resolve: () => void;
+}
+
+/** A batch of which the server has refused to learn what became of it. */
+interface Untold {
+  readonly batch: HeldBatch;
+  readonly tell: () => Promise<void>;
 }
 
 /**
@@ -34,6 +45,10 @@ export class Acknowledger {
   /** Aborted in the end: whatever the server does not know by then stays so. */
   readonly signal: AbortSignal = this.#ending.signal;
   #handled: Handled[] = [];
+  /** They outlive the session of their batches: others may have put these back. */
+  readonly #untold: Untold[] = [];
+  /** The number of messages in batches that are not even told again. */
+  #left = 0;
   /** Begins the delay after this turn of the event loop: mostly a command leaves in it. */
   #delay: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -46,6 +61,53 @@ export class Acknowledger {
   stop(): void {
     this.#ending.abort();
     void this.flush(this.#options.control);
+    const { logger, queue } = this.#options;
+    const untold = this.#untold.splice(0).map(({ batch }) => batch);
+    const count = this.#left + countOf(untold);
+    if (count === 0) return;
+    this.#onTold();
+    logger.warn(
+      `The server has refused to settle what was handled. ${
+        goBack(count, queue)
+      }`,
+    );
+  }
+
+  /**
+   * Has the server told again what became of a batch, with each look: it has
+   * refused to learn it, and nobody else settles what this consumer has in hand.
+   *
+   * @param tell Tells it, and comes back here where that is refused again.
+   */
+  tellLater(
+    batch: HeldBatch,
+    error: RedisError,
+    tell: () => Promise<void>,
+  ): void {
+    const { queue, logger, heartbeat } = this.#options;
+    if (this.#untold.length >= MAX_UNTOLD) {
+      this.#left += this.#untold.shift()!.batch.payloads.length;
+    }
+    this.#untold.push({ batch, tell });
+    Trouble.ofQueue(queue, logger).onFailure(this, nameQueue(error, queue));
+    heartbeat.doubt({ now: false });
+  }
+
+  /** Tells one of them, and the others as soon as the server accepts it. */
+  async tellAgain(): Promise<void> {
+    if (this.#untold.length === 0) return;
+    let last: Untold | undefined;
+    do {
+      const { tell } = this.#untold.shift()!;
+      last = this.#untold.at(-1);
+      await tell();
+    } while (last !== undefined && last === this.#untold.at(-1));
+    if (this.#untold.length === 0) this.#onTold();
+  }
+
+  #onTold(): void {
+    const { queue, logger } = this.#options;
+    Trouble.ofQueue(queue, logger).forget(this);
   }
 
   /**
@@ -176,18 +238,18 @@ export class Acknowledger {
     } catch (error) {
       if (!this.signal.aborted) {
         for (const { batch } of handled) {
-          batch.place.session.tellLater(
-            () => this.add(batch, true, false),
+          this.tellLater(
+            batch,
             error as RedisError,
-            this.#options,
+            () => this.add(batch, true, false),
           );
         }
         return undefined;
       }
       logger.warn(
         `${(error as RedisError).message}. ${
-          amount(countOf(handled.map(({ batch }) => batch)), "message")
-        } of "${queue}" will be delivered again, though handled.`,
+          goBack(countOf(handled.map(({ batch }) => batch)), queue)
+        }`,
       );
       return undefined;
     }
@@ -228,4 +290,11 @@ export class Acknowledger {
 
 function countOf(batches: readonly HeldBatch[]): number {
   return batches.reduce((sum, { payloads }) => sum + payloads.length, 0);
+}
+
+/** Says that messages come again which nobody could settle. */
+export function goBack(count: number, queue: string): string {
+  return `${
+    amount(count, "message")
+  } of "${queue}" will be delivered again, though handled.`;
 }

@@ -160,7 +160,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     for (const number of await session.findLost(numbers, this.options)) {
       void this.#adopt(session, number);
     }
-    void session.tellAgain(this.options);
+    void this.#acknowledger?.tellAgain();
     await Promise.all([
       this.recoverer.run(stale),
       this.watch.look(),
@@ -199,7 +199,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
     this.#hasLeft = true;
     this.#acknowledger?.stop();
-    this.#session.tellNoMore(this.options);
     await heartbeat.remove(this);
     await this.#recoverer?.stop();
     try {

@@ -1,5 +1,5 @@
 import { retry } from "../waiting.ts";
-import type { Acknowledger } from "./acknowledger.ts";
+import { type Acknowledger, goBack } from "./acknowledger.ts";
 import type { AtLeastOnce } from "./at_least_once.ts";
 import { type BatchFailure, TakenBatch } from "./consumer.ts";
 import type { DeadLetter } from "./dead_letter.ts";
@@ -21,7 +21,6 @@ import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
-import { amount } from "../units.ts";
 
 /** Says where a batch is on the server. */
 export interface HeldPlace {
@@ -147,17 +146,11 @@ export class HeldBatch extends TakenBatch {
         lost,
       );
     } catch (error) {
-      const { signal } = this.#acknowledger;
-      if (!signal.aborted) {
+      if (!this.#acknowledger.signal.aborted) {
         const again = () => this.tell(failures, returned, allMissed);
-        const { session } = this.place;
-        return session.tellLater(again, error as RedisError, options);
+        return this.#acknowledger.tellLater(this, error as RedisError, again);
       }
-      logger.warn(
-        `${(error as RedisError).message}. ${
-          amount(length, "message")
-        } of "${queue}" will be delivered again, though handled.`,
-      );
+      logger.warn(`${(error as RedisError).message}. ${goBack(length, queue)}`);
     }
   }
 

@@ -2,17 +2,11 @@ import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS, LATE } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { nameQueue, QueueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
-import { Trouble } from "./trouble.ts";
 
 /** So many lists of a session stay announced that are empty. */
 export const MAX_SLOTS: number = 64;
-/** So many batches are told again that the server has refused to settle; others go back at the end. */
-const MAX_UNTOLD = 1000;
-/** Shared by all sessions that have told everything. */
-const NONE: (() => Promise<void>)[] = [];
 
 /** Shared by all sessions that have not asked for anything yet: most queues are quiet. */
 const NOTHING_KNOWN = new Set<number>();
@@ -29,8 +23,6 @@ export class Session {
   known: Set<number> = NOTHING_KNOWN;
   /** Of these, the ones whose lists are announced and empty: BLMOVE moves messages there. */
   readonly slots: number[] = [];
-  /** Tell the server what became of batches, which it has refused to learn. */
-  #untold: (() => Promise<void>)[] = NONE;
   /** When lists were first found empty whose way was interrupted, in milliseconds. */
   #empty: Map<number, number> | undefined;
   /** The number of batches that are handled, and just being removed from the server. */
@@ -85,42 +77,6 @@ export class Session {
     if (isOver) this.#empty.delete(number);
     else this.#empty.set(number, since);
     return isOver;
-  }
-
-  /**
-   * Has the server told again what became of a batch, with each look: it has
-   * refused to learn it, and nobody else settles what this session has in hand.
-   */
-  tellLater(
-    tell: () => Promise<void>,
-    error: RedisError,
-    options: ConsumerOptions,
-  ): void {
-    const { queue, logger, heartbeat } = options;
-    this.#untold = [...this.#untold.slice(1 - MAX_UNTOLD), tell];
-    Trouble.ofQueue(queue, logger).onFailure(options, nameQueue(error, queue));
-    heartbeat.doubt({ now: false });
-  }
-
-  /** Tells one of them, and the others as soon as the server accepts it. */
-  async tellAgain(options: ConsumerOptions): Promise<void> {
-    const all = this.#untold;
-    if (all.length === 0) return;
-    this.#untold = NONE;
-    let at = 0;
-    while (at < all.length && this.#untold === NONE) await all[at++]!();
-    if (at < all.length) this.#untold = [...all.slice(at), ...this.#untold];
-    if (this.#untold === NONE) this.#settled(options);
-  }
-
-  /** Leaves to others what the server has refused to learn. */
-  tellNoMore(options: ConsumerOptions): void {
-    if (this.#untold !== NONE) this.#settled(options);
-  }
-
-  #settled(options: ConsumerOptions): void {
-    this.#untold = NONE;
-    Trouble.ofQueue(options.queue, options.logger).forget(options);
   }
 
   /** Announces a list no more to which nothing comes. */

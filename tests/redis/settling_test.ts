@@ -325,3 +325,45 @@ Deno.test("What the server refuses to settle is settled as soon as the right is 
   await inbox.stop();
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
+
+Deno.test("What the server refuses to settle is told again after others have put it back", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger, heartbeatTimeout: 3600 });
+  const one = await nextBatch(inbox);
+  await server.run("ACL", "SETUSER", "default", "-del");
+  await one!.settle();
+  await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+  const keys = await server.run<string[]>("KEYS", "{queue}:processing:*");
+  await server.run("UNLINK", "{queue}:consumers", ...keys);
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await server.run("RPUSH", "queue", "two");
+  const two = await nextBatch(inbox);
+  assert.deepEqual(texts(two), ["two"]);
+  await logger.line(/^warn: Settled 1 message of "queue" too late/);
+  await until(() => inbox.stats().taken === 1);
+  await two!.settle();
+});
+
+Deno.test("Inbox says at its end what will be delivered again since the server refuses to settle it", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(5));
+  const logger = new LineLogger();
+  await using inbox = await open(server, { batchSize: 3, logger });
+  const batches = [await nextBatch(inbox), await nextBatch(inbox)];
+  await server.run("ACL", "SETUSER", "default", "-del", "-zadd");
+  await batches[0]!.settle();
+  await batches[1]!.settle(failed(0));
+  await inbox.stop();
+  assert.ok(
+    logger.lines.some((line) =>
+      line.startsWith("warn:") &&
+      line.includes(
+        '5 messages of "queue" will be delivered again, though handled.',
+      )
+    ),
+    logger.lines.join("\n"),
+  );
+  await server.run("ACL", "SETUSER", "default", "+del", "+zadd");
+});
