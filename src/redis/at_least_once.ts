@@ -136,11 +136,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     await Promise.all(consumers.map(({ watch }) => watch.look()));
   }
 
-  override onReconnect(): void {
-    super.onReconnect();
-    this.options.heartbeat.onReconnect();
-  }
-
   /**
    * Looks whether the session goes on, for batches whose way was interrupted, and
    * after what others have left.

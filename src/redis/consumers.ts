@@ -436,8 +436,11 @@ async function connect(
 
 /** Counts a loss once, and lets all that it concerns look. */
 function noteReconnect(concerned: readonly Consumer[]): void {
-  if (concerned.length > 0) concerned[0]!.options.stats.reconnects++;
   for (const consumer of concerned) consumer.onReconnect();
+  const options = concerned[0]?.options;
+  if (options === undefined) return;
+  options.stats.reconnects++;
+  options.heartbeat.onReconnect();
 }
 
 /** Waits for all, also where one rejects: what others open has to be known then. */

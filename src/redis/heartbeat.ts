@@ -174,6 +174,8 @@ export class Heartbeat {
    * heartbeat, who may not be able to write it into this one.
    */
   onChange(changed: string): void {
+    // What is written to these is found by the beat, which changes them itself.
+    if (changed === this.#key || this.#asked.has(changed)) return;
     this.#isChanged ||= changed.endsWith(":consumers") ||
       this.#members.values().some(({ keys }) => keys.heartbeat === changed);
   }
@@ -239,6 +241,7 @@ export class Heartbeat {
     await this.#beating;
     await this.#looking;
     this.#want.forget(this);
+    this.#trouble.forget(this);
     if (this.#key === undefined) return;
     await this.#options.control.command(["DEL", this.#key, ...this.#asked])
       .catch(() => {});

@@ -273,7 +273,8 @@ if own ~= ARGV[2] then found = redis.call('GET', own) end
 local isAsked = found == pointer .. '!'
 if not isThere or found ~= pointer then
   redis.call('HDEL', KEYS[1], '')
-  if not isThere then redis.call('SET', ARGV[2], ARGV[3], 'PX', ARGV[4]) end
+  -- Other sessions of this process may be over by now: the next beat tells them.
+  if not isThere then redis.call('SET', ARGV[2], ARGV[3] .. '!', 'PX', ARGV[4]) end
   if isAsked then
     redis.call('SET', own, ARGV[3], 'PX', ARGV[4])
   elseif found ~= pointer then

@@ -1,16 +1,32 @@
 import assert from "node:assert/strict";
-import { TestServer } from "../servers.ts";
+import { Inbox } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
+import { LineLogger } from "../line_logger.ts";
+import { Proxy } from "../proxy.ts";
+import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { open, texts } from "./inboxes.ts";
+import { handleAll, open, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
 
-/** Far more than a test takes: no timer goes off, and no heartbeat expires. */
-const HEARTBEAT_TIMEOUT = 10_000;
+/** Far more than a test takes, in seconds: no timer goes off, and no heartbeat expires. */
+const LONG = 600;
 
-/** Reads the heartbeat of the only consumer of the queue. */
+/** Reads the heartbeat of the only process that consumes the queue. */
 async function beat(server: TestServer): Promise<string> {
   const [key] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   return await server.run("GET", key!);
+}
+
+/** Handles one message alone. */
+async function handle(
+  server: TestServer,
+  inbox: Inbox,
+  text: string,
+): Promise<void> {
+  await server.run("RPUSH", "queue", text);
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), [text]);
+  await batch!.settle();
 }
 
 /** Lets `performance.now()` tell a later time until the end of the block. */
@@ -20,27 +36,96 @@ function later(seconds: number): Disposable {
   return { [Symbol.dispose]: () => void (performance.now = now) };
 }
 
+/** A TCP proxy on loopback that lets something happen before certain commands. */
+class SlowProxy extends Proxy {
+  /** What the commands contain, and what happens before the first such one. */
+  before: { text: string; act: () => Promise<void> } | undefined;
+
+  protected override async carry(
+    bytes: Uint8Array,
+    isToServer: boolean,
+  ): Promise<Uint8Array> {
+    const { before } = this;
+    const sent = new TextDecoder().decode(bytes);
+    if (isToServer && before !== undefined && sent.includes(before.text)) {
+      this.before = undefined;
+      await before.act();
+    }
+    return bytes;
+  }
+}
+
 Deno.test("A heartbeat that is due soon goes along with a message", async () => {
   await using server = await TestServer.start();
-  await using inbox = await open(server, {
-    heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  });
-  const handle = async (text: string): Promise<void> => {
-    await server.run("RPUSH", "queue", text);
-    const batch = await nextBatch(inbox);
-    assert.deepEqual(texts(batch), [text]);
-    await batch!.settle();
-  };
+  await using inbox = await open(server, { heartbeatTimeout: LONG });
   const first = await beat(server);
-  await handle("too early");
+  await handle(server, inbox, "too early");
   // The next wait has begun when the list of this message is used again.
-  await handle("still too early");
+  await handle(server, inbox, "still too early");
   assert.equal(await beat(server), first);
-  using _ = later(0.4 * HEARTBEAT_TIMEOUT);
-  await handle("early enough");
+  using _ = later(0.4 * LONG);
+  await handle(server, inbox, "early enough");
   await until(async () => await beat(server) !== first);
   const second = await beat(server);
-  await handle("too early again");
-  await handle("and once more");
+  await handle(server, inbox, "too early again");
+  await handle(server, inbox, "and once more");
   assert.equal(await beat(server), second);
+});
+
+Deno.test("Nobody looks after a heartbeat of this process, though the server tells of it", async () => {
+  await using server = await TestServer.start();
+  const queue = ["queue", "second", "third"];
+  await using inbox = await open(server, { queue, heartbeatTimeout: LONG });
+  const scripts = async (): Promise<number> => {
+    const stats = await server.run<string>("INFO", "commandstats");
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
+  };
+  await handle(server, inbox, "the first one");
+  await handle(server, inbox, "that is not taken by a script");
+  const before = await scripts();
+  // Later than the next heartbeat, and sooner than all keys are gone through.
+  for (const seconds of [0.4 * LONG, 0.8 * LONG]) {
+    const last = await beat(server);
+    using _ = later(seconds);
+    await handle(server, inbox, "with a heartbeat");
+    await until(async () => await beat(server) !== last);
+    await handle(server, inbox, "of which the server tells");
+  }
+  assert.equal(await scripts(), before);
+});
+
+Deno.test("A session that is over learns of it although another one has made the heartbeat anew", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new SlowProxy(port);
+  const logger = new LineLogger();
+  // Without version 3, the server tells of no changes.
+  const args = { port: proxy.port, protocol: 2 } as const;
+  await using inbox = await Inbox.open(args, {
+    queue: ["other", "queue"],
+    heartbeatTimeout: HEARTBEAT,
+    logger,
+  });
+  const handled = new Set<string>();
+  const reading = handleAll(inbox, handled);
+  const [name] = await server.run<string[]>("HKEYS", "{queue}:consumers");
+  proxy.before = {
+    text: "{other}:subscribers",
+    async act(): Promise<void> {
+      await server.run(
+        "DEL",
+        ...await server.run<string[]>("KEYS", "*:consumer:*"),
+      );
+      const [seconds] = await server.run<string[]>("TIME");
+      await server.run("HSET", "{queue}:consumers", name!, seconds!);
+    },
+  };
+  // The other queue alone has a reason to look.
+  await server.run("SET", "other", "no list");
+  await logger.line(/^error: Cannot read "other"/);
+  await logger.line(/^warn: .* is no consumer of "queue" any more/);
+  await server.run("RPUSH", "queue", "one");
+  await until(() => handled.has("one"));
+  await inbox.stop();
+  await reading;
 });
