@@ -193,9 +193,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   protected override async leave(): Promise<void> {
     const { logger, queue, heartbeat, heartbeatTimeout } = this.options;
     this.#hasLeft = true;
-    this.#acknowledger?.stop();
+    (this.#acknowledger ??= new Acknowledger(this.options)).stop();
     await heartbeat.remove(this);
-    await this.#recoverer?.stop();
+    await this.recoverer.stop();
     try {
       await this.recoverer.putBack(this.#session.name);
     } catch (error) {

@@ -342,8 +342,9 @@ export abstract class Consumer {
     while (this.inHand > 0 && !late.signal.aborted) await this.change();
     late.abort();
     await over;
-    await this.#watch?.stop();
-    await this.subscribers?.stop();
+    // Also what nobody has needed yet: made later, it would go on for ever.
+    await this.watch.stop();
+    await this.needSubscribers().stop();
     await this.leave();
   }
 

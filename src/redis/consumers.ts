@@ -402,7 +402,13 @@ class ServerQueues {
   }
 
   async #join(one: Consumer): Promise<void> {
-    await this.#insist(() => one.start());
+    try {
+      await this.#insist(() => one.start());
+    } catch (error) {
+      // Nobody stops what has not joined, and the server may tell of changes yet.
+      await one.watch.stop();
+      throw error;
+    }
     this.joined.push(one);
   }
 
