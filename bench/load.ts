@@ -4,7 +4,7 @@
  * only sent when one is handled, and what small and large ones cost that wait,
  * beside other ways to have a queue.
  *
- *     deno task bench:load [rounds]
+ *     deno task bench:load [rounds, at least 2]
  *
  * Each consumer is a process of its own; all have queues on one server, and take
  * turns that are short, since machines are noisy. Those by hand take as much at
@@ -24,6 +24,13 @@ import {
 import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 10);
+if (!(ROUNDS >= 2)) {
+  throw new RangeError(
+    `Cannot measure in ${
+      Deno.args[0]
+    } rounds: the first one of a flood does not count; give a number from 2 on`,
+  );
+}
 const CONTENDERS: readonly Contender[] = [
   "ours",
   "bare client",

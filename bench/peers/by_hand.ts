@@ -1,7 +1,7 @@
-/** The ways of `consumer.ts` that are not ours. */
+/** The ways of `consumer.ts` that need the bare client, and nothing else. */
 import { createClient, RESP_TYPES } from "@redis/client";
 import { countOne } from "./count.ts";
-import type { Contender, Ours } from "./process.ts";
+import type { Contender, Library, Ours } from "./process.ts";
 import { listenInWorkers } from "./workers.ts";
 
 const [, path, queue, , batch = "512"] = Deno.args as [string, string, string];
@@ -203,7 +203,7 @@ async function write(
 
 /** What each contender does; it resolves when that takes messages. */
 export const ways: Record<
-  Exclude<Contender, Ours | "redis-py">,
+  Exclude<Contender, Ours | Library | "redis-py">,
   () => Promise<void>
 > = {
   "bare client": () => popBare(),
@@ -221,20 +221,4 @@ export const ways: Record<
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "streams by hand": readStream,
-  "BullMQ": async () => {
-    const { Worker } = await import("bullmq");
-    const handle = (
-      job: { data: { args: { sent?: unknown } } },
-    ): Promise<void> => Promise.resolve(countOne(job.data.args.sent));
-    const worker = new Worker(queue, handle, {
-      connection: { path, maxRetriesPerRequest: null },
-    });
-    await worker.waitUntilReady();
-  },
-  "bee-queue": async () => {
-    const { default: Queue } = await import("bee-queue");
-    const bee = new Queue(queue, { redis: { path } as { path: string } });
-    bee.process((job) => Promise.resolve(countOne(job.data.args.sent)));
-    await bee.ready();
-  },
 };

@@ -24,12 +24,14 @@ export type Contender =
   | "LMOVE by hand"
   | "script by hand"
   | "streams by hand"
-  | "BullMQ"
-  | "bee-queue"
+  | Library
   | "redis-py";
 
 /** Those of them that are this package. */
 export type Ours = Extract<Contender, `ours${string}`>;
+
+/** Those of them that are libraries of others. */
+export type Library = "BullMQ" | "bee-queue";
 
 /** What a consumer says of some messages. Times are milliseconds since 1970. */
 export interface Turn {
