@@ -269,7 +269,7 @@ export class DeadLetters {
     }
     const onProgress = guarded(
       options.onProgress,
-      (thrown) => this.#logger.error(`\`onProgress\` has failed: ${thrown}.`),
+      (error) => this.#logger.error(`\`onProgress\` has failed: ${error}.`),
     );
     let left = setOf(filter.id)?.size ?? Infinity;
     let count = 0;
