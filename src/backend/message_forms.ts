@@ -268,7 +268,9 @@ function mayBeRequest(
   { buffer, byteOffset, byteLength }: Uint8Array,
 ): boolean {
   const bytes = Buffer.from(buffer, byteOffset, byteLength);
-  return ["request", "action", "\\"].some((word) => bytes.includes(word));
+  // To look for a text in bytes takes Deno ten times as long.
+  const text = bytes.toString("latin1");
+  return ["request", "action", "\\"].some((word) => text.includes(word));
 }
 
 /** Reads what a message may be too wrong for. */
