@@ -365,7 +365,7 @@ testWithHub("the command line hears a hub, and tells it", async ({ port }) => {
   assert.deepEqual([event.code, event.stdout], [0, ""], event.stderr);
   await until(() => hub.taken.some(({ kind }) => kind === "event"));
   const request = await runProgram(
-    ["cli.ts", "send", "request", "test.echo", "n=1", "--wait", "5", ...toHub],
+    ["cli.ts", "send", "request", "test.echo", "n=1", "--wait", "30", ...toHub],
   );
   assert.equal(request.code, 0, request.stderr);
   assert.deepEqual(JSON.parse(request.stdout).response.output, { n: 1 });
