@@ -38,6 +38,8 @@ export interface Row extends Kind {
   readonly variable?: string;
   /** It is taken, for the sake of those who know it from elsewhere, and has no effect. */
   readonly isIgnored?: boolean;
+  /** The option of which it says more: without that, it would be passed over. */
+  readonly belongsTo?: string;
   /** Its value is never shown. */
   readonly isSecret?: boolean;
   /**
@@ -206,6 +208,13 @@ export function problemIn(
   for (const [name, row] of Object.entries(rows)) {
     const problem = problemWith(name, valueOf(options, name, row), row);
     if (problem !== undefined) return problem;
+    const { belongsTo } = row;
+    if (belongsTo !== undefined && given.has(name) && !given.has(belongsTo)) {
+      return misfit(
+        name,
+        `\`${name}\` says more of \`${belongsTo}\`, and that is missing; give it, too`,
+      );
+    }
   }
   return undefined;
 }

@@ -193,7 +193,11 @@ export class MessageSender {
     { delay, at, deduplicate, deduplicateFor }: Checked<ScheduleOptions>,
     timeout?: number,
   ): Promise<boolean> {
-    const schedule = { delay, at, deduplicate, deduplicateFor };
+    const schedule = {
+      delay,
+      at,
+      ...(deduplicate !== undefined && { deduplicate, deduplicateFor }),
+    };
     if (!isScheduled(schedule)) {
       await traceSending(
         queue,

@@ -67,6 +67,11 @@ export function eventStream(
   bus: Bus,
   options: EventStreamOptions = {},
 ): Response {
+  if (typeof bus?.watch !== "function") {
+    throw new TypeError(
+      "Cannot stream events: expected a bus, such as the `bus` of a backend",
+    );
+  }
   const { keepAlive, ...watched } = checkOptions(
     "stream events",
     options,

@@ -189,8 +189,18 @@ export async function withHub<T>(
 const ONE_PLACE =
   "--bus and --to are two places; leave out the one that is not meant";
 
+/** Refuses what is allowed of a peer where none is meant, since it would be passed over. */
+function demandPeer({ to, unproved }: Destination): void {
+  if (!unproved || to !== undefined) return;
+  throw new UsageError(
+    "--unproved is for a peer, and none is named; give --to, too, or leave it out",
+  );
+}
+
 /** Tells whether the bus of a running Platypush is meant. */
-export function isForHub({ bus, to }: Destination): boolean {
+export function isForHub(destination: Destination): boolean {
+  const { bus, to } = destination;
+  demandPeer(destination);
   if (bus && to !== undefined) throw new UsageError(ONE_PLACE);
   return bus;
 }
@@ -221,9 +231,11 @@ export class Sender implements AsyncDisposable {
    * @throws {ConfigError} The settings make no sense.
    */
   static async open(
-    { to, bus, redis, unproved }: Destination,
+    destination: Destination,
     signal: AbortSignal,
   ): Promise<Sender> {
+    const { to, bus, redis, unproved } = destination;
+    demandPeer(destination);
     if (bus) {
       throw new UsageError(
         "--bus takes events and requests; send event --bus, or send request --bus",
@@ -278,10 +290,12 @@ export class Sender implements AsyncDisposable {
  * @throws {DOMException} A `NotFoundError` if there is no such peer.
  */
 export async function openRequester(
-  { to, redis, unproved }: Destination,
+  destination: Destination,
   signal: AbortSignal,
   wait: number,
 ): Promise<{ backend: RedisBackend; target: string; left: number }> {
+  const { to, redis, unproved } = destination;
+  demandPeer(destination);
   const options = await resolveOptions(redis);
   if (to !== undefined) {
     const start = performance.now();

@@ -55,7 +55,7 @@ export function defineEventType(
   options: { readonly extends: string | readonly string[] },
 ): string {
   const own = canonicalType(checkName(name));
-  const others = [options.extends].flat().map(checkName).map(canonicalType);
+  const others = [options?.extends].flat().map(checkName).map(canonicalType);
   if (own === ANY_EVENT || own.startsWith(MODULE) && basesOfAll().has(own)) {
     throw new TypeError(
       `Cannot define the event type ${
@@ -79,7 +79,11 @@ function checkName(name: unknown): string {
   if (typeof name === "string" && name !== "") return name;
   throw new TypeError(
     `Cannot define an event type: ${
-      name === "" ? "a name is empty" : `a name is of the type ${typeof name}`
+      name === ""
+        ? "a name is empty"
+        : name === undefined
+        ? "a name is missing, its own or in `extends`"
+        : `a name is of the type ${typeof name}`
     }, expected the name of a type`,
   );
 }

@@ -1,3 +1,4 @@
+import { kindOf } from "./json_value.ts";
 import type { Message } from "./message.ts";
 
 /**
@@ -10,6 +11,7 @@ import type { Message } from "./message.ts";
  * {@linkcode Message.extra} keys.
  * @returns The value, or `undefined` where there is none. Only own properties
  * count, so nothing inherited is ever reached.
+ * @throws {TypeError} If the path is no text.
  *
  * @example
  * ```ts
@@ -22,6 +24,13 @@ import type { Message } from "./message.ts";
  * ```
  */
 export function attribute(message: Message, path: string): unknown {
+  if (typeof path !== "string") {
+    throw new TypeError(
+      `Cannot look up an attribute: its path is ${
+        kindOf(path)
+      }, expected a text such as "args.type"`,
+    );
+  }
   const names = path.split(".");
   const [first] = names;
   let value: unknown = Object.hasOwn(message, first!) ? message : message.extra;

@@ -197,11 +197,25 @@ export function writable(value: unknown): unknown {
   );
 }
 
+/** Goes through a value; that one contains itself is found by going too deep. */
+function written(value: unknown): unknown {
+  try {
+    return writable(value);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new TypeError(
+      "Cannot write the value as JSON: it contains itself, or is nested too deeply; expected what `jsonValue` gives",
+      { cause },
+    );
+  }
+}
+
 /**
  * Writes a JSON value as text, with all digits of the big integers in it.
  *
  * @param value What {@linkcode jsonValue} gives, such as a message's `args`.
  * @returns The text, as `JSON.stringify` writes it.
+ * @throws {TypeError} If the value contains itself.
  *
  * @example
  * ```ts
@@ -216,6 +230,6 @@ export function jsonText(value: unknown): string {
     return JSON.stringify(value);
   } catch {
     // There is hardly ever a big integer, and to look for one takes time.
-    return JSON.stringify(writable(value));
+    return JSON.stringify(written(value));
   }
 }

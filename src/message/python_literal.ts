@@ -1,4 +1,4 @@
-import { MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
+import { kindOf, MAX_DEPTH, protoKey, tooDeep } from "./json_value.ts";
 import {
   PythonLiteralError,
   readPythonNumber,
@@ -46,6 +46,7 @@ import {
  * @returns Its value.
  * @throws {SyntaxError} If it is no such literal; says where, and what was
  * expected.
+ * @throws {TypeError} If it is no text.
  * @throws {MessageError} If it nests too deeply or has a key `__proto__`.
  *
  * @example
@@ -60,6 +61,13 @@ import {
  * ```
  */
 export function parsePythonLiteral(text: string): unknown {
+  if (typeof text !== "string") {
+    throw new TypeError(
+      `Cannot parse the Python literal: it is ${
+        kindOf(text)
+      }, expected its text`,
+    );
+  }
   return readPythonLiteral(text, false);
 }
 

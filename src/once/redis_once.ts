@@ -68,6 +68,11 @@ export class RedisOnce implements Once, AsyncDisposable {
   readonly #memory: Memory;
 
   private constructor(connection: Connection, options: CheckedOptions) {
+    if (connection === undefined) {
+      throw new TypeError(
+        "Cannot make a `RedisOnce` by `new`, since it connects first; expected `await RedisOnce.open(redisArgs)`",
+      );
+    }
     this.#connection = connection;
     this.#memory = new RedisMemory(connection, options);
   }

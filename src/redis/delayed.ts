@@ -75,6 +75,7 @@ export const SCHEDULE_OPTIONS: Rows<ScheduleOptions, "deduplicateFor"> = {
   deduplicateFor: row(DELAY, {
     description: "That time, in seconds",
     default: 60,
+    belongsTo: "deduplicate",
   }),
 };
 

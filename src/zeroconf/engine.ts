@@ -81,9 +81,13 @@ export class Engine {
     try {
       await engine.#sockets.open(engine.#isDaemon);
       participant.takeChange(new Set());
-      if (participant.networks.length === 0 && engine.#participants.size > 1) {
+      // Where nobody has any, the sockets have said so.
+      const { missing } = participant;
+      if (missing.length > 0 && engine.#sockets.networks.length > 0) {
         participant.logger.warn(
-          "There is no such network interface with an address, so Zeroconf waits until there is.",
+          `There is no network interface ${
+            missing.join(" or ")
+          } with an address, so Zeroconf waits until there is.`,
         );
       }
       return engine;
@@ -121,6 +125,7 @@ export class Engine {
   #makeSockets(): Sockets {
     return new Sockets({
       choose: (all) => this.#choose(all),
+      missing: () => [...this.#participants].flatMap((each) => each.missing),
       warn: (text) => this.#tell("warn", text),
       debug: (text) => this.#tell("debug", text),
       onPacket: (packet, source) => this.#receive(packet, source),
@@ -231,6 +236,13 @@ export class Participant implements NetworkPlace {
     this.#interfaces = interfaces;
     this.daemon = daemon;
     this.logger = logger;
+  }
+
+  /** Names, in quotes, the interfaces that it is to use and that are not there. */
+  get missing(): readonly string[] {
+    return this.#interfaces?.filter((each) =>
+      chooseInterfaces(this.#networks, [each]).length === 0
+    ).map((each) => JSON.stringify(each)) ?? [];
   }
 
   /** Its interfaces as they are now. */

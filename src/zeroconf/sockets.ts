@@ -50,6 +50,8 @@ interface Channel {
 export interface SocketsOptions {
   /** Chooses the interfaces to use from all that there are. */
   choose(all: readonly NetworkInterface[]): readonly NetworkInterface[];
+  /** Names those that are asked for and not there. */
+  missing?(): readonly string[];
   /** Called for what whoever runs the program has to know, and with why it is so. */
   warn(text: string, error?: unknown): void;
   debug(text: string, error?: unknown): void;
@@ -316,7 +318,9 @@ export class Sockets {
       this.#hasWarned = true;
       const reason = errors[0] instanceof Error
         ? errors[0].message
-        : "there is no network interface with an address";
+        : `there is no network interface ${
+          this.#options.missing?.().join(" or ") ?? ""
+        } with an address`.replace("  ", " ");
       this.#options.warn(
         `Cannot use multicast, so Zeroconf waits until it can: ${reason}.`,
         errors[0],

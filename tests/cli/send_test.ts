@@ -357,6 +357,9 @@ Deno.test("send refuses arguments that would arrive as something else", async ()
     [["event", "custom.A", "f=1e400"], /f: the number 1e400 would not arrive/],
     [["event", "custom.A", "f=0.12345678901234567890"], /would not arrive/],
     [["event", "custom.A", "--bus", "--to", "a"], /--bus and --to/],
+    [["event", "custom.A", "--unproved"], /--unproved is for a peer/],
+    [["request", "a.b", "--unproved"], /--unproved is for a peer/],
+    [["message", "{}", "--unproved"], /--unproved is for a peer/],
     [["message", "{}", "--bus"], /--bus takes events and requests/],
     [["request", "a", "--token", "-"], /asks at the terminal/],
   ];

@@ -11,6 +11,7 @@ import {
 import { Sockets } from "../../src/zeroconf/sockets.ts";
 import { decodeMessage } from "../../src/zeroconf/wire_format.ts";
 import { inTime } from "../in_time.ts";
+import { LineLogger } from "../line_logger.ts";
 import { until } from "../until.ts";
 
 const interfaces = ["127.0.0.1"];
@@ -170,7 +171,20 @@ Deno.test("Zeroconf warns once and goes on when there is no multicast", async ()
   // It looks again every three seconds. That it does not warn again has no event.
   await new Promise((resolve) => setTimeout(resolve, 4_000));
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0]!, /Cannot use multicast/);
+  assert.match(
+    warnings[0]!,
+    /Cannot use multicast.* no network interface "none0" /,
+  );
+});
+
+Deno.test("Zeroconf names an interface that is not there, beside one that is", async () => {
+  const logger = new LineLogger();
+  const interfaces = ["127.0.0.1", "none0"];
+  await using advertiser = new Advertiser({ interfaces, logger });
+  await advertiser.register({ name: "x", type, port: 1 });
+  await logger.line(
+    /^warn: There is no network interface "none0" with an addr/,
+  );
 });
 
 Deno.test("Browser can be closed while it starts, and not started again", async () => {
