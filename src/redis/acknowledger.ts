@@ -25,6 +25,8 @@ interface Handled {
   readonly batch: HeldBatch;
   /** True where its list may be used again. */
   mayStay: boolean;
+  /** True where this has removed its list, or has tried to and the answer was lost. */
+  isGone: boolean;
   readonly resolve: () => void;
 }
 
@@ -115,14 +117,16 @@ export class Acknowledger {
    *
    * @param isUrgent Whether nothing more is taken before.
    * @param mayStay Whether its list may be used again.
+   * @param isGone Whether its list was removed before, as far as is known.
    */
   add(
     batch: HeldBatch,
     isUrgent: boolean,
     mayStay: boolean = batch.place.notes === "",
+    isGone = false,
   ): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#handled.push({ batch, mayStay, resolve });
+    this.#handled.push({ batch, mayStay, isGone, resolve });
     if (isUrgent || this.signal.aborted) void this.#flushLate();
     else this.#delay ??= setImmediate(this.#beginDelay);
     return promise;
@@ -146,7 +150,7 @@ export class Acknowledger {
     clearTimeout(this.#timer);
     this.#delay = undefined;
     for (const { batch } of handled) batch.place.session.leaving++;
-    const found = await this.#remove(connection, handled)
+    const isKnown = await this.#remove(connection, handled)
       // The answer may be all that was lost, or what was sent may arrive late: then
       // it must not find another message there.
       .catch((error: RedisError) => {
@@ -154,12 +158,12 @@ export class Acknowledger {
         if (!isLoss(error)) this.#announce(handled);
         return this.#insist(handled);
       });
-    if (found !== undefined) {
+    if (isKnown) {
       const { stats } = this.#options;
       const late: HeldBatch[] = [];
-      for (const [at, { batch }] of handled.entries()) {
+      for (const { batch, isGone } of handled) {
         const { length } = batch.payloads;
-        if (found[at] === 1) stats.acknowledged += length;
+        if (isGone) stats.acknowledged += length;
         else {
           stats.taken += length;
           late.push(batch);
@@ -167,14 +171,12 @@ export class Acknowledger {
       }
       if (late.length > 0) await this.#settleLate(late);
     }
-    for (
-      const [at, { batch: { place }, mayStay, resolve }] of handled.entries()
-    ) {
-      const { session, number } = place;
+    for (const { batch, mayStay, isGone, resolve } of handled) {
+      const { session, number } = batch.place;
       session.leaving--;
-      if (found !== undefined) {
+      if (isKnown) {
         // Who has put its messages back does not look there any more.
-        if (mayStay && found[at] === 1) session.slots.push(number);
+        if (mayStay && isGone) session.slots.push(number);
         else if (mayStay) session.forget(number, this.#options).catch(() => {});
         else session.known.delete(number);
       }
@@ -183,50 +185,55 @@ export class Acknowledger {
   }
 
   /**
-   * Removes the lists; tells of each whether it was there, as 1 or 0.
+   * Removes the lists, and notes which were there.
    *
    * @param isAgain Whether that has failed before, perhaps for want of a right.
+   * @returns True: the server knows.
    */
   async #remove(
     connection: Connection,
     handled: readonly Handled[],
     isAgain = false,
-  ): Promise<readonly number[]> {
-    const lists: Promise<number>[] = [];
+  ): Promise<true> {
+    const all: Promise<number>[] = [];
     for (const one of handled) {
       const { session, number } = one.batch.place;
       // The list goes first: without its number nobody would find it.
-      lists.push(connection.command(["DEL", session.list(number)], AS_NUMBER));
+      all.push(connection.command(["DEL", session.list(number)], AS_NUMBER));
       one.mayStay &&= session.slots.length < MAX_SLOTS;
     }
-    if (isAgain) await Promise.all(lists);
-    const numbers: Promise<number>[] = [];
+    const mayGoOn = !isAgain ||
+      await Promise.all(all).then(() => true, () => false);
     for (const { batch: { place: { session, number } }, mayStay } of handled) {
-      if (mayStay) continue;
-      numbers.push(connection.command(
+      if (mayStay || !mayGoOn) continue;
+      all.push(connection.command(
         ["HDEL", session.keys.processing, String(number)],
         AS_NUMBER,
       ));
     }
     // What is done after a refusal must not overtake the others.
-    const all = [...lists, ...numbers];
-    await Promise.allSettled(all);
-    return (await Promise.all(all)).slice(0, lists.length);
+    const answers = await Promise.allSettled(all);
+    for (const [at, one] of handled.entries()) {
+      const answer = answers[at]!;
+      one.isGone ||= answer.status === "fulfilled"
+        ? answer.value === 1
+        : answer.reason.mayHaveRun;
+    }
+    await Promise.all(all);
+    return true;
   }
 
   /**
    * Tells the server again and again until it knows.
    *
-   * @returns What {@link #remove} tells where all were there, or nothing.
+   * @returns Whether it knows.
    */
-  async #insist(
-    handled: readonly Handled[],
-  ): Promise<readonly number[] | undefined> {
+  async #insist(handled: readonly Handled[]): Promise<boolean> {
     const { control, logger, queue } = this.#options;
     try {
-      await retry(async () => {
+      return await retry(async () => {
         await control.ready();
-        await this.#remove(control, handled, true);
+        return await this.#remove(control, handled, true);
       }, {
         mayHelp: (error) => {
           const { code, isTransient } = error as RedisError;
@@ -234,24 +241,23 @@ export class Acknowledger {
         },
         signal: this.signal,
       });
-      return handled.map(() => 1);
     } catch (error) {
       if (!this.signal.aborted) {
-        for (const { batch } of handled) {
+        for (const { batch, isGone } of handled) {
           this.tellLater(
             batch,
             error as RedisError,
-            () => this.add(batch, true, false),
+            () => this.add(batch, true, false, isGone),
           );
         }
-        return undefined;
+        return false;
       }
       logger.warn(
         `${(error as RedisError).message}. ${
           goBack(countOf(handled.map(({ batch }) => batch)), queue)
         }`,
       );
-      return undefined;
+      return false;
     }
   }
 

@@ -300,6 +300,8 @@ ${MAKE_ROOM}
 ${KEEP_MISSED}
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before then return {-1, 0} end
+-- Also finds out whether numbers may be removed, before a list is.
+begin(KEYS[1])
 if #ARGV == 6 then
   -- The list goes first: without its number nobody would find it.
   local found = redis.call('DEL', KEYS[2])
@@ -313,7 +315,6 @@ local function payload(index)
   return redis.call('LRANGE', KEYS[2], index, index)[1]
 end
 
-begin(KEYS[1])
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local hasBuried, kept, apart, position = false, {}, {}, 7

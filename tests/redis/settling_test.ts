@@ -304,27 +304,42 @@ Deno.test("Inbox looks again for what waits for another try when the server has 
   await batch!.settle();
 });
 
-Deno.test("What the server refuses to settle is settled as soon as the right is back", async () => {
-  await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", "bad", "good");
-  const logger = new LineLogger();
-  await using inbox = await open(server, { batchSize: 1, logger });
-  const bad = await nextBatch(inbox);
-  const good = await nextBatch(inbox);
-  await server.run("ACL", "SETUSER", "default", "-zadd", "-del");
-  await bad!.settle(failed(0));
-  await good!.settle();
-  await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
-  assert.equal(inbox.stats().acknowledged, 0);
-  await server.run("ACL", "SETUSER", "default", "+zadd", "+del");
-  const again = await nextBatch(inbox);
-  assert.deepEqual(texts(again), ["bad"]);
-  assert.deepEqual(again!.deliveries, [1]);
-  await until(() => inbox.stats().acknowledged === 1);
-  await again!.settle();
-  await inbox.stop();
-  assert.deepEqual(await server.run("KEYS", "*"), []);
-});
+for (const [right, ...others] of [["del", "zadd"], ["hdel"]]) {
+  Deno.test(`What the server refuses to settle is settled as soon as the right is back (${right})`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "queue", "bad", "good", "foreign");
+    const logger = new LineLogger();
+    await using inbox = await open(server, {
+      batchSize: 1,
+      foreign: "drop",
+      logger,
+    });
+    const bad = await nextBatch(inbox);
+    const good = await nextBatch(inbox);
+    const foreign = await nextBatch(inbox);
+    const all = [right, ...others];
+    const acl = ["ACL", "SETUSER", "default"] as const;
+    await server.run(...acl, ...all.map((one) => `-${one}`));
+    await bad!.settle(failed(0));
+    await good!.settle();
+    await foreign!.settle([
+      { index: 0, reason: "foreign", error: new Error("for another device") },
+    ]);
+    await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+    assert.equal(inbox.stats().acknowledged, 0);
+    await server.run(...acl, ...all.map((one) => `+${one}`));
+    const again = await nextBatch(inbox);
+    assert.deepEqual(texts(again), ["bad"]);
+    assert.deepEqual(again!.deliveries, [1]);
+    await until(() => inbox.stats().acknowledged === 1);
+    await until(() => inbox.stats().dropped === 1);
+    await again!.settle();
+    await inbox.stop();
+    assert.equal(inbox.stats().taken, 0);
+    assert.doesNotMatch(logger.lines.join("\n"), /too late/);
+    assert.deepEqual(await server.run("KEYS", "*"), []);
+  });
+}
 
 Deno.test("What the server refuses to settle is told again after others have put it back", async () => {
   await using server = await TestServer.start();
