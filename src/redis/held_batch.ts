@@ -60,6 +60,8 @@ export class HeldBatch extends TakenBatch {
   readonly place: HeldPlace;
   declare protected readonly consumer: AtLeastOnce;
   readonly #acknowledger: Acknowledger;
+  /** True once the server may have settled it, but the answer was lost. */
+  #isDoubtful = false;
 
   /**
    * @param consumer The consumer that has taken it.
@@ -109,10 +111,9 @@ export class HeldBatch extends TakenBatch {
     const { length } = this.payloads;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
-    let isDoubtful = false;
     const mayHelp = (error: unknown): boolean | "at once" => {
       const { code, mayHaveRun, isTransient } = error as RedisError;
-      isDoubtful ||= mayHaveRun;
+      this.#isDoubtful ||= mayHaveRun;
       // The next attempt waits for the connection.
       return code === "connection" ? "at once" : isTransient;
     };
@@ -124,7 +125,7 @@ export class HeldBatch extends TakenBatch {
       // What is kept is none of the batches whose way was interrupted.
       const { session, number } = this.place;
       if (kept.length === 0) session.known.delete(number);
-      if (room === -1 && !isDoubtful) {
+      if (room === -1 && !this.#isDoubtful) {
         return await this.#settleLate([...failures, ...returned, ...missed]);
       }
       stats.acknowledged += length - failures.length - returned.length;
@@ -147,7 +148,7 @@ export class HeldBatch extends TakenBatch {
       );
     } catch (error) {
       if (!this.#acknowledger.signal.aborted) {
-        const again = () => this.tell(failures, returned, allMissed);
+        const again = () => this.tell(failures, returned, missed);
         return this.#acknowledger.tellLater(this, error as RedisError, again);
       }
       logger.warn(`${(error as RedisError).message}. ${goBack(length, queue)}`);
@@ -172,11 +173,10 @@ export class HeldBatch extends TakenBatch {
         : "not died";
       return { id, payload, verdict };
     });
-    stats.taken += length;
     const cancelled = await settleLate(this.consumer.options, messages);
-    logger.warn(
-      tooLate(length, queue, cancelled),
-    );
+    // Where that was refused, it comes here again.
+    stats.taken += length;
+    logger.warn(tooLate(length, queue, cancelled));
   }
 
   /** Decides what becomes of messages that failed. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { HeldBatch } from "../../src/redis/held_batch.ts";
 import type { Batch, RedisError } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -381,4 +382,26 @@ Deno.test("Inbox says at its end what will be delivered again since the server r
     logger.lines.join("\n"),
   );
   await server.run("ACL", "SETUSER", "default", "+del", "+zadd");
+});
+
+Deno.test("A message that is too large to wait for a named subscriber is counted once, also where the server refuses to settle it", async () => {
+  await using server = await TestServer.start();
+  await server.run("HSET", "{queue}:subscribers", "lights", `${Date.now()}`);
+  await server.run("RPUSH", "queue", "large".padEnd(20_000, "-"));
+  const logger = new LineLogger();
+  const options = { maxMissedBytes: 10_000, logger };
+  await using inbox = await open(server, options);
+  const batch = await nextBatch(inbox) as HeldBatch;
+  await server.run("ACL", "SETUSER", "default", "-zadd");
+  const missed = { index: 0, subscriber: "lights", retry: "lights" };
+  await batch.settle(failed(0), [], [missed]);
+  await logger.line(
+    /^error: Cannot read "queue" at .*run this command.*Trying again/,
+  );
+  assert.equal(inbox.stats().missedLost, 1);
+  await server.run("ACL", "SETUSER", "default", "+zadd");
+  const again = await nextBatch(inbox);
+  assert.deepEqual(again!.deliveries, [1]);
+  await again!.settle();
+  assert.equal(inbox.stats().missedLost, 1);
 });
