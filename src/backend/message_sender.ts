@@ -21,6 +21,7 @@ import {
   secondsUntilDue,
 } from "../redis/delayed.ts";
 import { traceSending } from "../telemetry/mod.ts";
+import { settledWithin } from "../waiting.ts";
 import {
   readMessage,
   readRequest,
@@ -143,6 +144,9 @@ interface MessageSenderOptions {
   readonly logger: Logger;
 }
 
+/** Limits how long closing waits for requests to be taken back, in seconds. */
+const CLOSE_TIMEOUT = 5;
+
 /** The list of a response, as spans name it. */
 const RESPONSES = "platypush/responses/{id}";
 
@@ -150,6 +154,8 @@ const RESPONSES = "platypush/responses/{id}";
 export class MessageSender {
   readonly #options: MessageSenderOptions;
   readonly #outbox: Outbox;
+  /** The requests that are being taken back. */
+  readonly #leaving = new Set<Promise<unknown>>();
 
   constructor(options: MessageSenderOptions) {
     this.#options = options;
@@ -270,7 +276,9 @@ export class MessageSender {
     ).catch(async (error) => {
       // Whoever has ended the wait gets their own reason, of whatever name.
       if (signal?.aborted && error === signal.reason) throw error;
-      throw await this.#takeBack(queue, message.id, sent, error);
+      const leaving = this.#takeBack(queue, message.id, sent, error);
+      this.#leaving.add(leaving);
+      throw await leaving.finally(() => this.#leaving.delete(leaving));
     });
     const response = readResponse(payload, message, this.#options);
     if (output !== undefined && response.errors.length === 0) {
@@ -330,6 +338,9 @@ export class MessageSender {
 
   /** Closes its connections; whoever waits for a response is told. */
   async close(): Promise<void> {
+    // A request that stayed in the queue would be executed when nobody waits.
+    const left = Promise.all(this.#leaving);
+    await settledWithin(left, CLOSE_TIMEOUT, { daemon: this.#options.daemon });
     await this.#outbox.close();
   }
 

@@ -85,6 +85,23 @@ Deno.test("A request that nobody has taken in its time is taken back, and only t
   ]);
 });
 
+Deno.test("A request that is being taken back when its sender stops does not stay in the queue", async () => {
+  await using server = await TestServer.start();
+  await using backend = asking(server);
+  const waiting = ask(backend, 3);
+  await until(async () => await server.run("LLEN", QUEUE) === 1);
+  await server.run("CLIENT", "PAUSE", "60000", "WRITE");
+  // The server holds what takes it back.
+  await until(async () =>
+    (await server.run<string>("CLIENT", "LIST")).includes("cmd=lrem")
+  );
+  const stopping = backend.stop();
+  await server.run("CLIENT", "UNPAUSE");
+  await assert.rejects(waiting, /it was taken back$/);
+  await stopping;
+  assert.equal(await server.run("LLEN", QUEUE), 0);
+});
+
 Deno.test("A request that somebody has taken is said to be perhaps executed, and what came instead of an answer is told", async () => {
   await using server = await TestServer.start();
   await using backend = asking(server);
