@@ -305,7 +305,9 @@ Deno.test("Inbox goes on with other queues when the rights to the first one are 
   const beating = async (): Promise<string | undefined> => {
     for (const key of await server.run<string[]>("KEYS", "*:consumer:c*")) {
       const value = await server.run<string>("GET", key);
-      if (!value.startsWith("=") && !key.includes("queue0")) return value;
+      // One that is gone meanwhile beats no more.
+      if (value === null || value.startsWith("=")) continue;
+      if (!key.includes("queue0")) return value;
     }
     return undefined;
   };

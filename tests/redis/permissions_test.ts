@@ -342,7 +342,7 @@ for (
   ] as const
 ) {
   Deno.test(`Inbox and another one whose heartbeat it ${what} put back what the other had in hand`, async () => {
-    await using server = await TestServer.start();
+    await using server = await TestServer.start({ port: freePort() });
     const b = ["on", ">secret", "+@all", "~b", "~{b}:*", ...rules];
     const user = await createUser(server, b);
     await using wide = await Frail.open(server, server.args, ["a", "b"]);
