@@ -55,21 +55,32 @@ export interface ConnectOptions {
   onFailure?: (error: Error) => void;
 }
 
+/** Options whose functions never throw, and what does the same for other functions of the user. */
+export interface GuardedOptions extends ConnectOptions {
+  /** Lets what a function throws be logged. */
+  guard<Args extends unknown[]>(
+    name: string,
+    callback: ((...args: Args) => unknown) | undefined,
+  ): (...args: Args) => void;
+}
+
 /** Lets what the user's functions throw be logged: a connection goes on. */
 export function withGuards(
   options: ConnectOptions,
   place: string,
   logger: Logger,
-): ConnectOptions {
-  const tell = (name: string) => (error: Error): void =>
-    logger.error(
-      `\`${name}\` of the connection to ${place} has failed: ${error}.`,
-    );
+): GuardedOptions {
+  const guard: GuardedOptions["guard"] = (name, callback) =>
+    guarded(callback, (error) =>
+      logger.error(
+        `${name} of the connection to ${place} has failed: ${error}.`,
+      ));
   return {
     ...options,
-    onLost: guarded(options.onLost, tell("onLost")),
-    onReconnect: guarded(options.onReconnect, tell("onReconnect")),
-    onFailure: guarded(options.onFailure, tell("onFailure")),
+    guard,
+    onLost: guard("`onLost`", options.onLost),
+    onReconnect: guard("`onReconnect`", options.onReconnect),
+    onFailure: guard("`onFailure`", options.onFailure),
   };
 }
 

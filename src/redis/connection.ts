@@ -13,6 +13,7 @@ import {
   type CommandOptions,
   CONNECT_OPTIONS,
   type ConnectOptions,
+  type GuardedOptions,
   withGuards,
 } from "./connect_options.ts";
 import { Health } from "./health.ts";
@@ -47,7 +48,7 @@ import { Trouble } from "./trouble.ts";
  */
 export class Connection {
   #settings: Settings;
-  #options: ConnectOptions;
+  #options: GuardedOptions;
   #server: ServerConnection | undefined;
   #address: Address;
   #abort = new AbortController();
@@ -222,11 +223,9 @@ export class Connection {
     const server = this.#server;
     const health = this.#health;
     if (server === undefined) {
-      throw this.isClosed ? this.#closedError(what) : new RedisError({
-        attempted: what,
-        place: formatAddress(this.#address),
-        reason: "there is no connection at the moment",
-      }, "connection");
+      throw this.isClosed
+        ? this.#closedError(what)
+        : unconnected(what, this, "there is no connection at the moment");
     }
     health?.begin(args, options.block);
     try {
@@ -295,7 +294,7 @@ export class Connection {
    * 2, a connection that subscribes takes no commands.
    *
    * @param channel The channel's name, exactly; patterns are not read.
-   * @param listener Called with each message that is published there.
+   * @param listener Called with each message there; what it throws is logged.
    * @throws {RedisError} The server refuses, or the connection was lost or closed
    * meanwhile.
    *
@@ -318,9 +317,10 @@ export class Connection {
   ): Promise<void> {
     await this.ready();
     const server = this.#server!;
-    const subscribing = server.subscribe(channel, listener);
+    const heard = this.#options.guard(`The listener to "${channel}"`, listener);
+    const subscribing = server.subscribe(channel, heard);
     await this.#explained(subscribing, `listen to "${channel}"`, server);
-    this.#subscriptions.push([channel, listener]);
+    this.#subscriptions.push([channel, heard]);
   }
 
   /**
@@ -329,7 +329,7 @@ export class Connection {
    * again. After a loss it is asked anew.
    *
    * @param listener Called with the key; with `undefined` where any key may have
-   * changed, as after a loss.
+   * changed, as after a loss. What it throws is logged.
    * @returns Whether the server tells. It does not where version 3 of the
    * protocol or the right to `CLIENT TRACKING` is missing.
    * @throws {RedisError} The connection was lost or closed meanwhile.
@@ -352,9 +352,9 @@ export class Connection {
     listener: (key: string | undefined) => void,
   ): Promise<boolean> {
     await this.ready();
-    this.#keyListener = listener;
+    this.#keyListener = this.#options.guard("The listener to keys", listener);
     const server = this.#server!;
-    const tracking = server.trackKeys(listener);
+    const tracking = server.trackKeys(this.#keyListener);
     this.#isTracking = await this.#explained(tracking, "track keys", server);
     return this.isTracking;
   }
@@ -385,7 +385,7 @@ export class Connection {
   renew(): void {
     const server = this.#server;
     const reason = "another connection on the same way was lost";
-    server?.close(givenUp("stay connected to Redis", server, reason));
+    server?.close(unconnected("stay connected to Redis", server, reason));
   }
 
   /**
@@ -480,7 +480,7 @@ export class Connection {
     const time = this.#settings.connectTimeout + block;
     const wait = { signal: this.#abort.signal, daemon: this.#options.daemon };
     if (!await settledWithin(reply, time, wait) && !this.isClosed) {
-      server.close(givenUp(what, server, `no answer within ${time} s`));
+      server.close(unconnected(what, server, `no answer within ${time} s`));
     }
     return await this.#explained(reply, what, server);
   }
@@ -529,7 +529,7 @@ export class Connection {
     const isLate = this.#leaving !== undefined;
     const names = now.join(", ");
     const reason = `the name stands for another address by now (${names})`;
-    this.#leaving ??= givenUp("stay connected to Redis", server, reason);
+    this.#leaving ??= unconnected("stay connected to Redis", server, reason);
     if (isLate || this.#health?.isIdle) this.#goNow(server);
   }
 
@@ -589,10 +589,10 @@ const STEADY = 5;
 /** A name is looked up once in so many intervals of the health check. */
 const LOOK_UPS = 3;
 
-/** Makes the error of a connection that is given up. */
-function givenUp(
+/** Makes the error of a connection that is given up, or is not there. */
+function unconnected(
   attempted: string,
-  { address }: ServerConnection,
+  { address }: Connection | ServerConnection,
   reason: string,
 ): RedisError {
   const place = formatAddress(address);

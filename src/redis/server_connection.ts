@@ -110,8 +110,10 @@ export class ServerConnection {
     this.#queue = new queue.default(protocol, undefined, () => {}, "");
     this.#queue.addPushHandler(([kind, keys]) => {
       if (String(kind) !== "invalidate") return false;
-      if (keys === null) this.#onChangedKey?.(undefined);
-      else for (const key of keys) this.#onChangedKey?.(String(key));
+      for (const key of keys ?? [undefined]) {
+        if (this.#abort.signal.aborted) break;
+        this.#onChangedKey?.(key === undefined ? undefined : String(key));
+      }
       return true;
     });
   }
@@ -391,7 +393,11 @@ export class ServerConnection {
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
     const { CHANNELS } = PUBSUB_TYPE;
-    const added = this.#queue.subscribe(CHANNELS, channel, listener, true);
+    // Who closes in the middle of what has come hears nothing more of it.
+    const heard = (payload: Uint8Array): void => {
+      if (!this.#abort.signal.aborted) listener(payload);
+    };
+    const added = this.#queue.subscribe(CHANNELS, channel, heard, true);
     this.#writing ??= setImmediate(this.#write);
     await Promise.race([added, this.#closed]);
   }

@@ -47,6 +47,28 @@ const PLACES: Readonly<
     await using _server = await TestServer.start({ port });
     await using _connection = await connecting;
   },
+  "the listener to a channel": (fail, logger) =>
+    hearAll(logger, async (connection, server, heard) => {
+      await connection.subscribe("news", (payload) => {
+        heard(new TextDecoder().decode(payload));
+        return fail();
+      });
+      // They come together.
+      await server.run(
+        "EVAL",
+        "for _, text in ipairs(ARGV) do redis.call('PUBLISH', 'news', text) end",
+        ...["0", "one", "two"],
+      );
+    }),
+  "the listener to keys": (fail, logger) =>
+    hearAll(logger, async (connection, server, heard) => {
+      await connection.trackKeys((key) => {
+        heard(key!);
+        return fail();
+      });
+      await connection.command(["MGET", "one", "two"]);
+      await server.run("MSET", "one", "1", "two", "2");
+    }),
   "`onProgress` of dead letters": async (onProgress, logger) => {
     await using server = await TestServer.start();
     await server.run("RPUSH", "{a}:dead", letter("one"), letter("two"));
@@ -135,6 +157,29 @@ async function askTwice(
     await client.ask("a", {}, { token: "x" }),
     await client.ask("a", {}, { token: "x" }),
   ];
+}
+
+/** Hears two things, while a command is on its way that is answered later. */
+async function hearAll(
+  logger: Logger,
+  listen: (
+    connection: Connection,
+    server: TestServer,
+    heard: (text: string) => void,
+  ) => Promise<void>,
+): Promise<void> {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect(server.args, { logger });
+  const { id } = connection;
+  const heard: string[] = [];
+  await listen(connection, server, (text) => void heard.push(text));
+  const options = { block: 90 };
+  const waiting = connection.command(["BLPOP", "queue", "90"], options);
+  await until(() => heard.length === 2);
+  await server.run("RPUSH", "queue", "three");
+  assert.deepEqual(await waiting, ["queue", "three"]);
+  assert.deepEqual(heard, ["one", "two"]);
+  assert.equal(connection.id, id);
 }
 
 /** Loses a connection, and uses it when it was found again. */

@@ -109,3 +109,25 @@ Deno.test("Connection says why it may not listen to a channel", async () => {
       /^Cannot listen to "news" at /.test(error.message),
   );
 });
+
+for (const protocol of [2, 3] as const) {
+  Deno.test(`Connection tells a listener nothing more once it closes (RESP${protocol})`, async () => {
+    await using server = await TestServer.start();
+    await using connection = await Connection.connect(
+      { ...server.args, protocol },
+      { logger: new LineLogger() },
+    );
+    const heard: string[] = [];
+    const closed = Promise.withResolvers<void>();
+    await connection.subscribe("news", (payload) => {
+      heard.push(new TextDecoder().decode(payload));
+      void connection.close().then(closed.resolve);
+    });
+    // Both come together.
+    await server.run(
+      ...["EVAL", "for i = 1, 2 do redis.call('PUBLISH', 'news', i) end", "0"],
+    );
+    await closed.promise;
+    assert.deepEqual(heard, ["1"]);
+  });
+}
