@@ -173,7 +173,7 @@ export class ServerConnection {
   readonly #write = (): void => {
     this.#writing = undefined;
     const socket = this.#socket!;
-    if (!socket.writable) return;
+    if (!socket.writable || socket.writableNeedDrain) return;
     socket.cork();
     try {
       for (const parts of joined(this.#queue.commandsToWrite())) {

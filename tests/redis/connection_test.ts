@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Connection, RedisError, startRedis } from "../../src/redis/mod.ts";
 import { isSupported } from "../../src/redis/server_connection.ts";
+import { nextTurn } from "../../src/waiting.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { LoadingServer } from "../loading_server.ts";
@@ -41,6 +42,32 @@ Deno.test("Connection sends many commands at once, whole and in their order", as
     list.map((_, at) => sizes[at % count]),
   );
 });
+
+for (const protocol of [2, 3] as const) {
+  Deno.test(`Connection sends what a server that stands still had no room for, whole (RESP${protocol})`, async () => {
+    await using server = await TestServer.start();
+    const args = { ...server.args, protocol };
+    await using connection = await Connection.connect(args);
+    const payloads = ["ä".repeat(150_000), new Uint8Array(300_000)];
+    const sending: Promise<number>[] = [];
+    Deno.kill(server.pid, "SIGSTOP");
+    for (let count = 0; count < 100; count++) {
+      const payload = payloads[count % payloads.length]!;
+      sending.push(connection.command(["RPUSH", "list", payload]));
+      await nextTurn();
+    }
+    Deno.kill(server.pid, "SIGCONT");
+    assert.deepEqual(
+      await inTime(Promise.all(sending), "all are answered"),
+      sending.map((_, at) => at + 1),
+    );
+    const list = await server.redis.command<Uint8Array[]>(
+      ["LRANGE", "list", "0", "-1"],
+      { bytes: true },
+    );
+    assert.ok(list.every(({ length }) => length === 300_000));
+  });
+}
 
 Deno.test("Connection speaks both versions of the protocol, and selects a database", async () => {
   await using server = await TestServer.start();
