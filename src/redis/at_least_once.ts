@@ -20,6 +20,7 @@ import { isNumber, isPayload } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
 import { MAX_SLOTS, Session } from "./session.ts";
 import {
+  type Asked,
   LARGE,
   NOTHING,
   READ_LOST,
@@ -34,15 +35,6 @@ const MOST_MOVED = 7;
 
 /** The pause after a server without memory has refused to wait, in seconds. */
 const FULL_PAUSE = 0.05;
-
-/** A batch that was asked for. */
-interface Asked {
-  readonly session: Session;
-  readonly number: number;
-  /** The largest number of messages; 0 where it waits for some. */
-  readonly limit: number;
-  readonly reply: Promise<Taken>;
-}
 
 /**
  * Consumes a queue so that every message is handled at least once. It stays on
@@ -228,7 +220,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
           (this.#lacksMemory || this.#size < LARGE);
         this.ring();
       }
-      if (length >= limit && limit > 0 && !this.#isIsolating) {
+      const mayFollow = !this.#isIsolating && this.inHand < this.maxInHand;
+      if (length >= limit && limit > 0 && mayFollow) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());
@@ -333,6 +326,28 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       session.known.delete(fresh);
       // It is tried again: a right may come back, or memory.
       this.doubts++;
+    }
+  }
+
+  override async takeMissed(list: string): Promise<number> {
+    const session = this.#session;
+    const number = session.next();
+    const room = Math.min(this.options.batchSize, this.maxInHand - this.inHand);
+    // No more comes from the queue meanwhile than may be in hand with this.
+    this.inHand += room;
+    try {
+      const taken = await this.#taker
+        .takeMissed(session, number, list, room, this.maxBytes)
+        .finally(() => this.inHand -= room);
+      return await this.#receive(session, number, taken).then(() => taken[2]);
+    } catch (error) {
+      // The answer may be all that was lost: then the batch is found.
+      session.known.delete(number);
+      this.doubts++;
+      if ((error as RedisError).code === "taken") await this.#rejoin(session);
+      throw error;
+    } finally {
+      this.wake();
     }
   }
 

@@ -394,7 +394,12 @@ export abstract class Consumer {
 
   /** True while it can take nothing. */
   get isBusy(): boolean {
-    return !this.isOpen || this.isFull;
+    return !this.isOpen || this.isFull || this.#turn?.mustWait() === true;
+  }
+
+  /** Takes nothing that somebody has missed: only what comes at least once waits. */
+  takeMissed(_list: string): Promise<number> {
+    return Promise.resolve(0);
   }
 
   /** Tells whether what is not handled for this reason becomes a dead letter. */

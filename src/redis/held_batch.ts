@@ -338,7 +338,7 @@ while position <= #ARGV do
   elseif ARGV[position] == 'miss' then
     local index, name, key, history = unpack(ARGV, position + 1, position + 4)
     local list = KEYS[tonumber(key)]
-    add({'LTRIM', list, 0, -2}, 'RPUSH', list, missedNow(history, payload(index)))
+    add({'LTRIM', list, 0, -2}, 'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
     -- Somebody may have removed it from the hash.
     if not redis.call('HGET', KEYS[7], name) then
       add({'HDEL', KEYS[7], name},

@@ -2,7 +2,6 @@ import type { Logger } from "../logger.ts";
 import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { HISTORY_FUNCTIONS } from "./history.ts";
 import { nameQueue, QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
@@ -41,9 +40,6 @@ export interface MissedMessage {
 export const KEEP_MISSED = `
 -- An element is the time by the server's clock in seconds, since those of the
 -- consumers may differ, the history and the message, with blanks between them.
-local function missedNow(history, payload)
-  return redis.call('TIME')[1] .. ' ' .. history .. ' ' .. payload
-end
 
 -- Returns what makeRoom does.
 local function makeMissedRoom(list, maxCount, maxBytes, maxAge)
@@ -72,42 +68,55 @@ export interface NamedSubscribersOptions extends MissedLimits {
   readonly stats: { missedLost: number };
 }
 
-/** Tells whether a process can take something from the queue. */
-export interface Load {
-  /** True while it cannot. */
+/** The consumer that takes what was missed, for those who are in its process. */
+export interface MissedTaker {
+  /** True while it can take nothing. */
   readonly isBusy: boolean;
   /** Resolves when that may have changed. */
   change(): Promise<void>;
+  /**
+   * Takes from a list of what was missed, and hands that out.
+   *
+   * @returns How many messages are left on the list; -1 where it may take none.
+   */
+  takeMissed(list: string): Promise<number>;
 }
 
 /**
  * Keeps what the named subscribers of a queue have missed, in whatever process
- * they are. It lies on a list for each, and goes back to the head of the queue,
- * for this subscriber alone, as soon as it is there and its process can take it:
- * else others would take it, and put it aside again.
+ * they are. It lies on a list for each. As soon as a subscriber is there, and its
+ * process can take something, that takes it straight from the list: in the queue,
+ * others would take it, and put it aside again.
  */
 export class NamedSubscribers {
   /** The names that are known on the server. */
   names: readonly string[] = NOBODY;
   readonly #options: NamedSubscribersOptions;
-  readonly #load: Load;
+  readonly #taker: MissedTaker;
   #present: ReadonlySet<string> = NONE;
   /** Who was there since the server was told. */
   #arrived: ReadonlySet<string> = NONE;
   readonly #since = performance.now();
   readonly #alarm = new Alarm(() => this.look(true));
+  /** Those of whose lists the server has told. */
+  readonly #news = new Set<string>();
+  readonly #newsAlarm = new Alarm(() => this.#takeNews());
   #mayAsk = false;
   #isWaiting = false;
-  /** When something went back to the queue last: others may put it aside again. */
-  #movedAt = -Infinity;
+  /** Those who have missed something here, and were not here. */
+  readonly #absent = new Set<string>();
+  readonly #askAlarm = new Alarm(() => void this.#ask());
+  /** When somebody who is here last missed something here. */
+  #missedAt = -Infinity;
   #isEnding = false;
   #looking = Promise.resolve();
+  #taking = Promise.resolve();
   /** The reason why looks fail although the server is there. */
   #trouble: Trouble | undefined;
 
-  constructor(options: NamedSubscribersOptions, load: Load) {
+  constructor(options: NamedSubscribersOptions, taker: MissedTaker) {
     this.#options = options;
-    this.#load = load;
+    this.#taker = taker;
   }
 
   /**
@@ -160,8 +169,15 @@ export class NamedSubscribers {
   /** Takes note of what was missed; who is there by now gets it at once. */
   onMissed(names: Iterable<string>, lost: number): void {
     this.#onLost(lost);
-    const isHere = [...names].some((name) => this.#present.has(name));
-    this.#alarm.advance(isHere ? SOON : LATER);
+    let isHere = false;
+    for (const name of names) {
+      if (this.#present.has(name)) isHere = true;
+      else this.#absent.add(name);
+    }
+    if (this.#absent.size > 0) this.#askAlarm.advance(LATER);
+    if (!isHere) return;
+    this.#alarm.advance(this.#pace);
+    this.#missedAt = performance.now();
   }
 
   /**
@@ -173,9 +189,12 @@ export class NamedSubscribers {
   lookSoon(key?: string): void {
     // Who waits for room looks then.
     if (this.#present.size === 0 || this.#isWaiting) return;
-    if (key === undefined || key.startsWith(this.list(""))) {
-      this.#alarm.advance(this.#isPaced ? LATER : SOON);
-    }
+    if (key === undefined) return this.#alarm.advance(SOON);
+    const start = this.list("");
+    const name = key.slice(start.length);
+    if (!key.startsWith(start) || !this.#present.has(name)) return;
+    this.#news.add(name);
+    this.#newsAlarm.advance(this.#pace);
   }
 
   /**
@@ -186,31 +205,68 @@ export class NamedSubscribers {
    */
   async look(mayAsk = false): Promise<void> {
     this.#mayAsk ||= mayAsk;
-    if (this.names.length === 0 || this.#isEnding) return;
-    this.#looking = this.#looking.then(() => this.#look()).then(
-      () => void this.#trouble?.forget(this),
-      (error: RedisError) => {
-        this.#alarm.advance(LATER);
-        if (isLoss(error)) return;
-        const { queue, logger } = this.#options;
-        this.#trouble ??= Trouble.ofQueue(queue, logger);
-        this.#trouble.onFailure(this, nameQueue(error, queue));
-      },
-    );
-    await this.#looking;
+    if (this.names.length === 0) return;
+    await (this.#looking = this.#after(
+      this.#looking,
+      this,
+      () => this.#look(),
+    ));
+  }
+
+  /** Takes what the server has told of. What is handed out may have to wait, looks do not. */
+  #takeNews(): void {
+    this.#taking = this.#after(this.#taking, this.#news, async () => {
+      const names = [...this.#news];
+      this.#news.clear();
+      for (const name of names) await this.#take(name);
+    });
+  }
+
+  /** Looks, and lets others look, where what was missed here still waits. */
+  async #ask(): Promise<void> {
+    const lists = [...this.#absent].map((name) => this.list(name));
+    this.#absent.clear();
+    const found = await this.#options.control.command<number>(
+      ["EXISTS", ...lists],
+    ).catch(() => 1);
+    if (found > 0) await this.look(true);
+  }
+
+  /** Does something after what was begun before. Never rejects. */
+  async #after(
+    before: Promise<void>,
+    kind: object,
+    work: () => Promise<void>,
+  ): Promise<void> {
+    await before;
+    if (this.#isEnding) return;
+    try {
+      await work();
+      this.#trouble?.forget(kind);
+    } catch (thrown) {
+      const error = thrown as RedisError;
+      this.#alarm.advance(LATER);
+      if (isLoss(error)) return;
+      const { queue, logger } = this.#options;
+      this.#trouble ??= Trouble.ofQueue(queue, logger);
+      this.#trouble.onFailure(kind, nameQueue(error, queue));
+    }
   }
 
   /** Looks no more; resolves when the last look is over. */
   async stop(): Promise<void> {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
-    await this.#looking;
+    this.#newsAlarm[Symbol.dispose]();
+    this.#askAlarm[Symbol.dispose]();
+    await Promise.all([this.#looking, this.#taking]);
     this.#trouble?.forget(this);
+    this.#trouble?.forget(this.#news);
   }
 
-  /** True for a while after something went back: else it could go round without a pause. */
-  get #isPaced(): boolean {
-    return performance.now() - this.#movedAt < LATER * 1000;
+  /** After how many seconds something is taken: what is missed here again and again takes its time. */
+  get #pace(): number {
+    return performance.now() - this.#missedAt < LATER * 1000 ? LATER : SOON;
   }
 
   /** Says often enough who is there, in seconds. */
@@ -263,64 +319,55 @@ return missing
   }
 
   static readonly #LOOK = defineMove(
-    ["list", "hash", "hash", "hash"],
+    ["hash", "hash", "list"],
     `
--- KEYS[1]  the queue
--- KEYS[2]  the hash of the histories
--- KEYS[3]  the hash of the named subscribers
--- KEYS[4]  the hash of the queue's consumers
+-- KEYS[1]  the hash of the named subscribers
+-- KEYS[2]  the hash of the queue's consumers
+-- KEYS[3...] the lists of what those have missed who are here: the server tells when
+--          they change, since this looks
 -- ARGV[1]  the start of the keys of what named subscribers have missed
 -- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
 -- ARGV[3]  the start of the keys of the heartbeats, where other consumers are to
---          look if something lies here for somebody else, or ''
--- ARGV[4]  'busy' where nothing is to go back, since this consumer cannot take it
--- ARGV[5...] the named subscribers that are here
+--          look if something lies here for somebody else, of whom the server does
+--          not tell them: it has been there for a while; or ''
+-- ARGV[4...] the named subscribers that are here
 -- It also touches the lists of what was missed and the heartbeats, whose keys are
 -- made from ARGV and lie in the same slot.
--- Returns the names that are known, how many messages went back to the queue, and
--- in turns: a name that was forgotten, and how many messages with it.
-${HISTORY_FUNCTIONS}
+-- Returns the names that are known, those of who is here and has missed something,
+-- in turns: a name that was forgotten, and how many messages with it; and 1 where
+-- something has only just been missed by somebody else.
 ${HEARTBEAT_FUNCTIONS}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local moved, isHere = 0, {}
-begin(KEYS[3])
-for at = 5, #ARGV do
-  local name = ARGV[at]
-  isHere[name] = true
-  local before = redis.call('HGET', KEYS[3], name)
-  add(before and {'HSET', KEYS[3], name, before} or {'HDEL', KEYS[3], name},
-    'HSET', KEYS[3], name, string.format('%d', now))
-  local list = ARGV[1] .. name
-  local payloads, histories = {}, {}
-  local elements = ARGV[4] == 'busy' and {} or redis.call('LRANGE', list, 0, -1)
-  for position, element in ipairs(elements) do
-    histories[position], payloads[position] = element:match('^%S+ (%S+) (.*)$')
-  end
-  if #payloads > 0 then
-    putBack(KEYS[1], KEYS[2], payloads, histories)
-    redis.call('DEL', list)
-    commit()
-    moved = moved + #payloads
-  end
+local isHere = {}
+begin(KEYS[1])
+for at = 4, #ARGV do
+  isHere[ARGV[at]] = true
+  redis.call('HSET', KEYS[1], ARGV[at], string.format('%d', now))
 end
-local names, forgotten, isWaiting = {}, {}, false
-local all = redis.call('HGETALL', KEYS[3])
+local names, waiting, forgotten, isWaiting, isFresh = {}, {}, {}, false, false
+local all = redis.call('HGETALL', KEYS[1])
 for at = 1, #all, 2 do
   local name, seen = all[at], tonumber(all[at + 1]) or 0
   if isHere[name] or ARGV[2] == 'inf' or now - seen <= tonumber(ARGV[2]) then
     names[#names + 1] = name
-    isWaiting = isWaiting or
-      not isHere[name] and redis.call('EXISTS', ARGV[1] .. name) == 1
+    local oldest = redis.call('LRANGE', ARGV[1] .. name, 0, 0)[1]
+    if oldest and isHere[name] then
+      waiting[#waiting + 1] = name
+    elseif oldest then
+      local age = time[1] - (tonumber(oldest:match('^[%d.]+')) or 0)
+      local isNew = age >= 0 and age <= 1
+      isWaiting, isFresh = isWaiting or not isNew, isFresh or isNew
+    end
   else
     forgotten[#forgotten + 1] = name
     forgotten[#forgotten + 1] = redis.call('LLEN', ARGV[1] .. name)
     redis.call('DEL', ARGV[1] .. name)
-    redis.call('HDEL', KEYS[3], name)
+    redis.call('HDEL', KEYS[1], name)
   end
 end
-if isWaiting and ARGV[3] ~= '' then poke(KEYS[4], ARGV[3], '') end
-return {names, moved, forgotten}
+if isWaiting and ARGV[3] ~= '' then poke(KEYS[2], ARGV[3], '') end
+return {names, waiting, forgotten, isFresh and 1 or 0}
 `,
   );
 
@@ -334,34 +381,33 @@ return {names, moved, forgotten}
       this.#interval * 1000;
     const arrived = this.#arrived;
     const here = new Set([...arrived, ...this.#present]);
-    const { isBusy } = this.#load;
-    const [names, moved, forgotten] = await control.script<
-      [names: string[], moved: number, forgotten: (string | number)[]]
+    const [names, waiting, forgotten, fresh] = await control.script<
+      [
+        names: string[],
+        waiting: string[],
+        forgotten: (string | number)[],
+        fresh: number,
+      ]
     >(
       NamedSubscribers.#LOOK,
-      [keys.queue, keys.deliveries, keys.subscribers, keys.consumers],
+      [
+        keys.subscribers,
+        keys.consumers,
+        ...[...here].map((name) => this.list(name)),
+      ],
       [
         keys.allMissed,
         mayForget ? String(Math.ceil(missedAge * 1000)) : "inf",
         mayAsk ? keys.allHeartbeats : "",
-        isBusy ? "busy" : "",
         ...here,
       ],
       {
         isReply: (reply) =>
-          Array.isArray(reply) && isTexts(reply[0]) && isNumber(reply[1]) &&
-          Array.isArray(reply[2]),
+          Array.isArray(reply) && isTexts(reply[0]) && isTexts(reply[1]) &&
+          Array.isArray(reply[2]) && isNumber(reply[3]),
       },
     );
     if (arrived === this.#arrived) this.#arrived = NONE;
-    if (moved > 0) {
-      this.#movedAt = performance.now();
-      logger.debug(
-        `Put ${
-          amount(moved, "message")
-        } back to "${queue}" for named subscribers that had missed them.`,
-      );
-    }
     for (let at = 0; at < forgotten.length; at += 2) {
       logger.warn(
         `The subscriber "${
@@ -372,29 +418,27 @@ return {names, moved, forgotten}
     }
     this.learn(names);
     if (this.names.length > 0) this.#alarm.advance(this.#interval);
-    if (isBusy) void this.#lookWithRoom();
-    else await this.#follow();
+    for (const name of waiting) this.#news.add(name);
+    if (waiting.length > 0) this.#newsAlarm.advance(0);
+    if (mayAsk && fresh > 0) this.#alarm.advance(LATER);
+  }
+
+  /** Takes all that somebody has missed, as far as it is here and there is room. */
+  async #take(name: string): Promise<void> {
+    let left = 1;
+    while (left !== 0 && this.#present.has(name) && !this.#isEnding) {
+      if (this.#taker.isBusy) return void this.#lookWithRoom();
+      left = await this.#taker.takeMissed(this.list(name));
+    }
   }
 
   /** Looks as soon as this process can take something. */
   async #lookWithRoom(): Promise<void> {
-    if (this.#present.size === 0 || this.#isWaiting) return;
+    if (this.#isWaiting) return;
     this.#isWaiting = true;
-    while (this.#load.isBusy) await this.#load.change();
+    while (this.#taker.isBusy) await this.#taker.change();
     this.#isWaiting = false;
-    if (this.#isPaced) this.#alarm.advance(LATER);
-    else await this.look();
-  }
-
-  /** Has the server tell when something comes for who is here: once, after each look. */
-  async #follow(): Promise<void> {
-    const { control } = this.#options;
-    if (this.#present.size === 0 || !control.isTracking) return;
-    const lists = [...this.#present].map((name) => this.list(name));
-    const found = await control.command<number>(["EXISTS", ...lists], {
-      isReply: isNumber,
-    });
-    if (found > 0) this.lookSoon();
+    await this.look();
   }
 
   #onLost(lost: number): void {

@@ -26,6 +26,17 @@ export type Taken = readonly [
   left: number,
 ];
 export const NOTHING: Taken = ["", [], 0];
+/** In place of how many were left: the queue is paused. */
+const PAUSED = -1;
+
+/** A batch that was asked for. */
+export interface Asked {
+  readonly session: Session;
+  readonly number: number;
+  /** The largest number of messages; 0 where it waits for some. */
+  readonly limit: number;
+  readonly reply: Promise<Taken>;
+}
 
 function isTaken(reply: unknown): boolean {
   return Array.isArray(reply) && isText(reply[0]) && isNumber(reply[1]) &&
@@ -286,6 +297,103 @@ return {histories, count, left}
       payloads = await read(left === RENUMBERED ? fresh : number);
     }
     return [notes, payloads, left];
+  }
+
+  /**
+   * Moves the first messages that a named subscriber has missed into a batch of this
+   * consumer, which hands them to it. In the queue, another process might take them.
+   */
+  static readonly #TAKE_MISSED = defineMove(
+    ["list", "hash", "hash", "list", "hash", "string"],
+    `
+-- KEYS[1]  the list of what the subscriber has missed
+-- KEYS[2]  the hash of the queue's consumers
+-- KEYS[3]  the hash of this consumer's batches
+-- KEYS[4]  the list of this batch
+-- KEYS[5]  the hash of the histories
+-- KEYS[6]  exists while the queue is paused
+-- ARGV[1]  the consumer
+-- ARGV[2]  the number of the batch
+-- ARGV[3]  the largest number of messages
+-- ARGV[4]  the number of bytes after which the batch is full
+-- ARGV[5]  the time, in milliseconds
+-- Returns the time and the histories, as '@time index:history ...', the messages,
+-- and how many are left, or -1 where the queue is paused.
+${HISTORY_FUNCTIONS}
+if redis.call('LLEN', KEYS[1]) == 0 then return {'', {}, 0} end
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
+  return {err = 'TAKEN another consumer has put the messages back'}
+end
+if redis.call('EXISTS', KEYS[6]) == 1 then return {'', {}, -1} end
+local elements = redis.call('LRANGE', KEYS[1], 0, ARGV[3] - 1)
+begin(KEYS[3])
+local judged = judge(KEYS[5])
+local payloads, notes, bytes, count = {}, {'@' .. ARGV[5]}, 0, 0
+for _, element in ipairs(elements) do
+  bytes = bytes + #element
+  if count > 0 and bytes > tonumber(ARGV[4]) then break end
+  count = count + 1
+  local history, payload = element:match('^%S+ (%S+) (.*)$')
+  history = judged(history)
+  if history then
+    notes[#notes + 1] = #payloads .. ':' .. history
+    payloads[#payloads + 1] = payload
+  end
+end
+for first = 1, #payloads, CHUNK do
+  add({'DEL', KEYS[4]}, 'RPUSH', KEYS[4],
+    unpack(payloads, first, math.min(first + CHUNK - 1, #payloads)))
+end
+if #payloads > 0 then
+  add({'HDEL', KEYS[3], ARGV[2]},
+    'HSET', KEYS[3], ARGV[2], table.concat(notes, ' '))
+end
+redis.call('LTRIM', KEYS[1], count, -1)
+commit()
+-- The server tells when there is something again, since this looks.
+return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
+`,
+  );
+
+  /** Takes what a named subscriber has missed, so many messages or bytes of it at most. */
+  async takeMissed(
+    session: Session,
+    number: number,
+    list: string,
+    limit: number,
+    maxBytes: number,
+  ): Promise<Taken> {
+    const { keys } = session;
+    const { control } = this.#consumer.options;
+    const [notes, payloads, left] = await control.script<
+      [notes: Uint8Array, payloads: Uint8Array[], left: number]
+    >(
+      Taker.#TAKE_MISSED,
+      [
+        list,
+        keys.consumers,
+        keys.processing,
+        session.list(number),
+        keys.deliveries,
+        keys.paused,
+      ],
+      [
+        session.name,
+        String(number),
+        String(limit),
+        String(maxBytes),
+        String(Date.now()),
+      ],
+      {
+        bytes: true,
+        isReply: (reply) =>
+          Array.isArray(reply) && reply.length === 3 &&
+          reply[0] instanceof Uint8Array && isPayloads(reply[1]) &&
+          isNumber(reply[2]),
+      },
+    );
+    if (left === PAUSED) this.#consumer.watch.suspect();
+    return [new TextDecoder().decode(notes), payloads, left];
   }
 
   /** Writes what the first message of a batch has in front if it is too large. */

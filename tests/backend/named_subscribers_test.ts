@@ -3,8 +3,10 @@ import {
   Bus,
   diagnose,
   Event,
+  pauseQueue,
   queueStatus,
   type RedisBackendOptions,
+  resumeQueue,
 } from "../../mod.ts";
 import { inTime } from "../in_time.ts";
 import { Listener, QUEUE } from "../listener.ts";
@@ -409,24 +411,57 @@ for (const state of ["full", "stopping"] as const) {
   });
 }
 
-Deno.test("RedisBackend gives back what a named subscriber has missed with pauses, since others may put it aside again", async () => {
-  const COUNT = 200;
+/** Counts the commands that the server has run, also within scripts. */
+async function commands(server: TestServer): Promise<number> {
+  const text = await server.run<string>("INFO", "commandstats");
+  const counts = text.matchAll(/cmdstat_(?!info)\S+?:calls=(\d+)/g);
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
+}
+
+Deno.test("RedisBackend leaves what a named subscriber has missed where it is while the queue is paused", async () => {
   await using server = await TestServer.start();
-  const { listener, others } = open(server, { heartbeatTimeout: 3600 });
+  const { listener } = open(server, { heartbeatTimeout: 3600 });
   await using _ = listener;
   await missFirst(server, listener);
-  const [element] = await server.run<string[]>("LRANGE", MISSED, "0", "0");
-  let count = 0;
-  await using _lights = named(listener, "lights", (n) => {
-    if (n === 1) count++;
-  });
-  await until(() => count === 1);
-  for (let n = 1; n <= COUNT; n++) {
-    await server.run("RPUSH", MISSED, element!);
-    await server.run("RPUSH", QUEUE, message(2));
-    await until(() => others.length > n);
+  await pauseQueue(server.args, { queue: QUEUE });
+  await server.run("HSET", `{${QUEUE}}:subscribers`, "lights", "0");
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await until(async () =>
+    await server.run("HGET", `{${QUEUE}}:subscribers`, "lights") !== "0"
+  );
+  assert.equal(await server.run("LLEN", MISSED), 1);
+  await resumeQueue(server.args, { queue: QUEUE });
+  await until(() => seen.length === 1);
+});
+
+Deno.test("RedisBackend gives named subscribers of several processes each message with few commands, and once", async () => {
+  const COUNT = 20;
+  await using server = await TestServer.start();
+  await using stack = new AsyncDisposableStack();
+  const seen: Record<string, number[]> = { lights: [], radio: [], heater: [] };
+  // All have been there before, so that they are known from the start.
+  const known = Object.keys(seen).flatMap((name) => [name, `${Date.now()}`]);
+  await server.run("HSET", `{${QUEUE}}:subscribers`, ...known);
+  for (const [name, numbers] of Object.entries(seen)) {
+    // Nobody looks by the clock.
+    const { listener } = open(server, { heartbeatTimeout: 3600 });
+    stack.use(listener);
+    stack.use(named(listener, name, (n) => numbers.push(n)));
+    await listener.backend.start();
   }
-  await until(() => count === COUNT + 1);
-  const rounds = listener.logger.lines.filter((line) => /Put /.test(line));
-  assert.ok(rounds.length <= COUNT / 10, rounds.join("\n"));
+  const all = () => Object.values(seen);
+  const push = async (n: number) => {
+    await server.run("RPUSH", QUEUE, message(n));
+    await until(() => all().every((numbers) => numbers.includes(n)));
+  };
+  await push(0);
+  const before = await commands(server);
+  for (let n = 1; n <= COUNT; n++) await push(n);
+  const count = await commands(server) - before;
+  assert.ok(count < 100 * COUNT, `${count} commands for ${COUNT} messages`);
+  const expected = Array.from({ length: COUNT + 1 }, (_, n) => n);
+  for (const numbers of all()) {
+    assert.deepEqual(numbers.toSorted((a, b) => a - b), expected);
+  }
 });

@@ -221,7 +221,11 @@ async function live(
     missedAge: 3600,
     logger,
     stats: { missedLost: 0 },
-  }, { isBusy: false, change: () => Promise.resolve() });
+  }, {
+    isBusy: false,
+    change: () => Promise.resolve(),
+    takeMissed: () => Promise.resolve(0),
+  });
   lights.present = new Set(["lights"]);
   await lights.look(true);
   await lights.stop();
