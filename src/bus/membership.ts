@@ -144,6 +144,12 @@ export class Membership {
     return [...this.#members.values()];
   }
 
+  /** The others, but for those who were given up: what is posted does not wait for them. */
+  get #heeded(): readonly Member[] {
+    return this.members
+      .filter(({ id, epoch }) => this.#givenUp.get(id) !== epoch);
+  }
+
   /** The number of others that subscribe, but for those who were given up. */
   get subscribers(): number {
     let count = 0;
@@ -184,14 +190,14 @@ export class Membership {
   namesOnBus(): ReadonlySet<string> {
     this.update();
     return new Set(
-      [...this.#names, ...this.members.flatMap(({ names }) => names)]
+      [...this.#names, ...this.#heeded.flatMap(({ names }) => names)]
         .filter((name) => name !== UNNAMED).map((name) => name.slice(1)),
     );
   }
 
   /** Tells, once, whether somebody who may have a name has come or gone. */
   takeNews(): boolean {
-    const told = this.members.map(({ epoch, names }) => `${names} ${epoch}`)
+    const told = this.#heeded.map(({ epoch, names }) => `${names} ${epoch}`)
       .concat(this.#names).join();
     const isNews = told !== this.#told;
     this.#told = told;

@@ -128,12 +128,13 @@ export async function runOnce(
   try {
     await work();
   } catch (error) {
+    // Renewed after it was given back, it would be claimed again.
+    clearInterval(renewing);
     // Where it cannot be given back, the lease runs out.
     await memory.release(id, token).catch(() => {});
     throw error;
-  } finally {
-    clearInterval(renewing);
   }
+  clearInterval(renewing);
   await memory.remember(id);
   return true;
 }

@@ -334,7 +334,7 @@ for _, element in ipairs(elements) do
   if count > 0 and bytes > tonumber(ARGV[4]) then break end
   count = count + 1
   local history, payload = element:match('^%S+ (%S+) (.*)$')
-  history = judged(history)
+  history = history and judged(history)
   if history then
     notes[#notes + 1] = #payloads .. ':' .. history
     payloads[#payloads + 1] = payload

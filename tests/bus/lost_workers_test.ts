@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { namesOn } from "../../src/bus/bus.ts";
 import { Bus } from "../../src/bus/mod.ts";
 import { inTime } from "../in_time.ts";
 import { until } from "../until.ts";
@@ -81,6 +82,22 @@ Deno.test("Bus drops a worker that stands still, which learns of it and subscrib
   assert.equal(errors.length, 2);
   assert.match(errors[0]!, /has given this subscriber up/);
   assert.match(errors[1]!, /^loop: The publisher has given this subscriber up/);
+});
+
+Deno.test("A named subscriber whose worker stands still is away until that goes on", async () => {
+  await using bus = open({ stallTimeout: 2 });
+  using worker = await TestWorker.listening("sleeper", bus, {
+    subscriber: "lights",
+  });
+  const names = (): readonly string[] => [...namesOn(bus)];
+  assert.deepEqual(names(), ["lights"]);
+  const away = next(bus, "names");
+  await worker.tell({ do: "block", seconds: 6 });
+  const receipt = await bus.post(events(1, "meanwhile"));
+  await receipt.handled;
+  await inTime(away, "the bus tells of it");
+  assert.deepEqual(names(), []);
+  await until(() => names().join() === "lights");
 });
 
 Deno.test("Bus does not drop a worker that is only slow", async () => {
