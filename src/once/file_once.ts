@@ -151,7 +151,7 @@ class FileMemory implements Memory {
       // Whatever the clock says now: whoever renews is at work.
       const row = this.#database
         .prepare("SELECT token FROM handled WHERE id = ?").get(id);
-      if (row === undefined || row.token === token) {
+      if (row === undefined || row["token"] === token) {
         this.#write(id, token, this.lease);
       }
     });
