@@ -4,7 +4,6 @@ import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
-import { nameQueue } from "./queue_keys.ts";
 import { MAX_SLOTS } from "./session.ts";
 import { settleLate, tooLate } from "./settle_late.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
@@ -67,7 +66,7 @@ export class Acknowledger {
     const untold = this.#untold.splice(0).map(({ batch }) => batch);
     const count = this.#left + countOf(untold);
     if (count === 0) return;
-    this.#onTold();
+    Trouble.onQueueSuccess(this, this.#options);
     logger.warn(
       `The server has refused to settle what was handled. ${
         goBack(count, queue)
@@ -86,13 +85,12 @@ export class Acknowledger {
     error: RedisError,
     tell: () => Promise<void>,
   ): void {
-    const { queue, logger, heartbeat } = this.#options;
     if (this.#untold.length >= MAX_UNTOLD) {
       this.#left += this.#untold.shift()!.batch.payloads.length;
     }
     this.#untold.push({ batch, tell });
-    Trouble.ofQueue(queue, logger).onFailure(this, nameQueue(error, queue));
-    heartbeat.doubt({ now: false });
+    Trouble.onQueueFailure(this, error, this.#options);
+    this.#options.heartbeat.doubt({ now: false });
   }
 
   /** Tells one of them, and the others as soon as the server accepts it. */
@@ -104,12 +102,9 @@ export class Acknowledger {
       last = this.#untold.at(-1);
       await tell();
     } while (last !== undefined && last === this.#untold.at(-1));
-    if (this.#untold.length === 0) this.#onTold();
-  }
-
-  #onTold(): void {
-    const { queue, logger } = this.#options;
-    Trouble.ofQueue(queue, logger).forget(this);
+    if (this.#untold.length === 0) {
+      Trouble.onQueueSuccess(this, this.#options);
+    }
   }
 
   /**

@@ -16,7 +16,6 @@ import {
 } from "./named_subscribers.ts";
 import { Turn } from "./turn.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
-import { nameQueue } from "./queue_keys.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The time that one command blocks while the queue is empty, in seconds. */
@@ -256,8 +255,6 @@ export abstract class Consumer {
   #change: PromiseWithResolvers<void> | undefined;
   /** The last report of what the user may not do. */
   #refusal = "";
-  /** The reason why it takes no messages although the server is there. */
-  #trouble: Trouble | undefined;
   #mayRun = false;
   #running: Promise<void> | undefined;
   #unblocking: Promise<void> | undefined;
@@ -507,7 +504,7 @@ export abstract class Consumer {
         const mustWait = this.isFull || this.#turn?.mustWait();
         await (mustWait ? this.change() : this.takeOne());
         if (mustWait || failures === 0) continue;
-        this.#trouble?.forget(this);
+        Trouble.onQueueSuccess(this, this.options);
         this.#turn?.succeed();
         failures = 0;
       } catch (error) {
@@ -517,7 +514,7 @@ export abstract class Consumer {
         await this.#recover(error, failures++);
       }
     }
-    this.#trouble?.forget(this);
+    Trouble.onQueueSuccess(this, this.options);
     this.#turn?.rest();
     await this.#rest();
   }
@@ -534,15 +531,14 @@ export abstract class Consumer {
 
   /** Waits until another attempt makes sense. */
   async #recover(error: unknown, failures: number): Promise<void> {
-    const { blocking, queue, logger, closing: signal } = this.options;
+    const { blocking, closing: signal } = this.options;
     if (signal.aborted) return;
     const isLost = error instanceof RedisError && isLoss(error);
     // The connection has already reported its own loss.
     if (isLost) await blocking.ready(signal).catch(() => {});
     else {
       this.#turn?.fail();
-      this.#trouble ??= Trouble.ofQueue(queue, logger);
-      this.#trouble.onFailure(this, nameQueue(error as Error, queue));
+      Trouble.onQueueFailure(this, error as Error, this.options);
     }
     await sleep(isLost && failures === 0 ? 0 : backoff(failures), { signal });
   }

@@ -2,8 +2,8 @@ import type { Logger } from "../logger.ts";
 import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { nameQueue, QueueKeys } from "./queue_keys.ts";
-import { isLoss, type RedisError } from "./redis_error.ts";
+import { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -111,8 +111,6 @@ export class NamedSubscribers {
   #isEnding = false;
   #looking = Promise.resolve();
   #taking = Promise.resolve();
-  /** The reason why looks fail although the server is there. */
-  #trouble: Trouble | undefined;
 
   constructor(options: NamedSubscribersOptions, taker: MissedTaker) {
     this.#options = options;
@@ -242,14 +240,10 @@ export class NamedSubscribers {
     if (this.#isEnding) return;
     try {
       await work();
-      this.#trouble?.forget(kind);
-    } catch (thrown) {
-      const error = thrown as RedisError;
+      Trouble.onQueueSuccess(kind, this.#options);
+    } catch (error) {
       this.#alarm.advance(LATER);
-      if (isLoss(error)) return;
-      const { queue, logger } = this.#options;
-      this.#trouble ??= Trouble.ofQueue(queue, logger);
-      this.#trouble.onFailure(kind, nameQueue(error, queue));
+      Trouble.onQueueFailure(kind, error as RedisError, this.#options);
     }
   }
 
@@ -260,8 +254,8 @@ export class NamedSubscribers {
     this.#newsAlarm[Symbol.dispose]();
     this.#askAlarm[Symbol.dispose]();
     await Promise.all([this.#looking, this.#taking]);
-    this.#trouble?.forget(this);
-    this.#trouble?.forget(this.#news);
+    Trouble.onQueueSuccess(this, this.#options);
+    Trouble.onQueueSuccess(this.#news, this.#options);
   }
 
   /** After how many seconds something is taken: what is missed here again and again takes its time. */

@@ -1,8 +1,8 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDue } from "./delayed.ts";
-import { nameQueue, QueueKeys } from "./queue_keys.ts";
-import { isLoss, RedisError } from "./redis_error.ts";
+import { QueueKeys } from "./queue_keys.ts";
+import { RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
 import { Trouble } from "./trouble.ts";
 import { Alarm } from "../waiting.ts";
@@ -62,8 +62,6 @@ export class QueueWatch {
   readonly #onChange: () => void;
   readonly #alarm = new Alarm(() => this.lookSoon());
   #looking: Promise<void> | undefined;
-  /** The reason why looks fail although the server is there. */
-  #trouble: Trouble | undefined;
   #isDoubtful = false;
   #isEnding = false;
 
@@ -85,13 +83,10 @@ export class QueueWatch {
     if (this.#isEnding) return;
     this.#isDoubtful = true;
     this.#looking ??= this.#lookAll().then(
-      () => void this.#trouble?.forget(this),
+      () => Trouble.onQueueSuccess(this, this.#options),
       (error: RedisError) => {
         this.#alarm.advance(AGAIN);
-        if (isLoss(error)) return;
-        const { queue, logger } = this.#options;
-        this.#trouble ??= Trouble.ofQueue(queue, logger);
-        this.#trouble.onFailure(this, nameQueue(error, queue));
+        Trouble.onQueueFailure(this, error, this.#options);
       },
     ).finally(() => this.#looking = undefined);
   }
@@ -127,7 +122,7 @@ export class QueueWatch {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
     await this.#looking;
-    this.#trouble?.forget(this);
+    Trouble.onQueueSuccess(this, this.#options);
   }
 
   /** Logs when the queue was paused or resumed. */

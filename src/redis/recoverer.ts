@@ -4,8 +4,8 @@ import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
 import { DUE_FUNCTIONS } from "./delayed.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
-import { nameQueue, QueueKeys } from "./queue_keys.ts";
-import { isLoss, type RedisError } from "./redis_error.ts";
+import { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";
@@ -48,16 +48,14 @@ export class Recoverer {
   readonly #alarm = new Alarm(() => {
     this.#redelivering = this.#redelivering
       .then(() => this.#redeliver())
-      .then(() => void this.#trouble?.forget(this), (error: RedisError) => {
-        this.#alarm.advance(AGAIN);
-        if (isLoss(error)) return;
-        const { queue, logger } = this.#options;
-        this.#trouble ??= Trouble.ofQueue(queue, logger);
-        this.#trouble.onFailure(this, nameQueue(error, queue));
-      });
+      .then(
+        () => Trouble.onQueueSuccess(this, this.#options),
+        (error: RedisError) => {
+          this.#alarm.advance(AGAIN);
+          Trouble.onQueueFailure(this, error, this.#options);
+        },
+      );
   });
-  /** The reason why nothing goes back although the server is there. */
-  #trouble: Trouble | undefined;
   #redelivering = Promise.resolve();
 
   constructor(options: RecovererOptions, box: DeadLetterBox) {
@@ -97,7 +95,7 @@ export class Recoverer {
   async stop(): Promise<void> {
     this.#alarm[Symbol.dispose]();
     await this.#redelivering;
-    this.#trouble?.forget(this);
+    Trouble.onQueueSuccess(this, this.#options);
   }
 
   /** Puts back what a consumer had in hand that leaves, and forgets it. */

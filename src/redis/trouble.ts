@@ -1,5 +1,6 @@
 import type { Logger } from "../logger.ts";
-import { meansWrongServer, RedisError } from "./redis_error.ts";
+import { nameQueue } from "./queue_keys.ts";
+import { isLoss, meansWrongServer, RedisError } from "./redis_error.ts";
 
 /**
  * The time for which all connections have to be well before trouble counts as
@@ -14,6 +15,12 @@ const GROWTH = 4;
 const LONGEST_PAUSE = 3600;
 /** The kind of whatever keeps a connection away from the server. */
 const AWAY = "away";
+
+/** Names a queue, and the logger to which all report who work on it. */
+export interface QueuePlace {
+  readonly queue: string;
+  readonly logger: Logger;
+}
 
 /**
  * Reports the trouble that the connections of one program have with a server,
@@ -52,9 +59,19 @@ export class Trouble {
     return trouble;
   }
 
-  /** Gives the trouble with one queue, that all share who work on it. */
-  static ofQueue(queue: string, logger: Logger): Trouble {
-    return Trouble.with(`"${queue}"`, logger);
+  /**
+   * Notes that somebody cannot do its work on a queue, and tries again. The loss of
+   * a connection is passed over, since that has reported it.
+   */
+  static onQueueFailure(one: object, error: Error, place: QueuePlace): void {
+    if (error instanceof RedisError && isLoss(error)) return;
+    const { queue, logger } = place;
+    Trouble.with(`"${queue}"`, logger).onFailure(one, nameQueue(error, queue));
+  }
+
+  /** Notes that somebody can do its work on a queue again, or has ended it. */
+  static onQueueSuccess(one: object, { queue, logger }: QueuePlace): void {
+    Trouble.#all.get(logger)?.get(`"${queue}"`)?.forget(one);
   }
 
   /** Warns of something that stays as it is. */
