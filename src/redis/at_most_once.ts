@@ -1,6 +1,7 @@
 import { nextTurn } from "../waiting.ts";
 import { Burial } from "./burial.ts";
-import { type BatchFailure, Consumer, TakenBatch } from "./consumer.ts";
+import type { BatchFailure } from "./batch.ts";
+import { Consumer, TakenBatch } from "./consumer.ts";
 import { type BatchIdentities, identify } from "./history.ts";
 import { nameQueue } from "./queue_keys.ts";
 import { isPayloads, isText } from "./reply_shape.ts";

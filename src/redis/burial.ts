@@ -1,5 +1,6 @@
 import { retry } from "../waiting.ts";
-import type { BatchFailure, ConsumerOptions } from "./consumer.ts";
+import type { BatchFailure } from "./batch.ts";
+import type { ConsumerOptions } from "./consumer.ts";
 import {
   type DeadLetterBox,
   isRoom,

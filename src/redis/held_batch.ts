@@ -1,7 +1,8 @@
 import { retry } from "../waiting.ts";
 import { type Acknowledger, goBack } from "./acknowledger.ts";
 import type { AtLeastOnce } from "./at_least_once.ts";
-import { type BatchFailure, TakenBatch } from "./consumer.ts";
+import type { BatchFailure } from "./batch.ts";
+import { TakenBatch } from "./consumer.ts";
 import type { DeadLetter } from "./dead_letter.ts";
 import { isRoom, KEEP_TEXT, MAKE_ROOM, type Room } from "./dead_letter_box.ts";
 import {

@@ -1,5 +1,5 @@
 import type { Address } from "./address.ts";
-import type { Batch } from "./consumer.ts";
+import type { Batch } from "./batch.ts";
 import { type Backlog, Consumers } from "./consumers.ts";
 import type { InboxOptions } from "./inbox_options.ts";
 import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";

@@ -16,7 +16,7 @@ export {
 } from "./start_redis.ts";
 export { RedisError } from "./redis_error.ts";
 export type { Script } from "./script.ts";
-export type { Batch, BatchFailure } from "./consumer.ts";
+export type { Batch, BatchFailure } from "./batch.ts";
 export type { InboxStats } from "./inbox_stats.ts";
 export {
   DEAD_LETTER_REASONS,
