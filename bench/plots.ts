@@ -1,13 +1,14 @@
 /**
  * Shows what the benchmarks have measured last: for each file in
- * `bench/results` a table in `bench/README.md`, where that has room for one, and
+ * `bench/results` tables in `bench/README.md`, where that has room for some, and
  * in `docs/performance.md` the pictures whose figures are there. What a picture
  * says on top is made from its figures.
  *
  *     deno task bench:plots
  */
 // deno-lint-ignore-file no-console
-import { asked, type Result, type Row } from "./report.ts";
+import type { Result, Row } from "./report.ts";
+import { tabulate } from "./tables.ts";
 
 const RESULTS = new URL("./results/", import.meta.url);
 const TABLES = new URL("./README.md", import.meta.url);
@@ -171,6 +172,9 @@ const PICTURES: readonly Picture[] = [
   },
 ];
 
+/** Those whose tables have a line for each measure. */
+const TURNED: ReadonlySet<string> = new Set(["conditions"]);
+
 const OURS = "@platypush/redis";
 
 /** What contenders are called on a picture, where their name is short. */
@@ -191,22 +195,6 @@ function difference(
   const share = percent.format(Math.abs(ratio - 1) * 100);
   if (share === "0") return `no ${more}`;
   return `${share}\u00a0% ${ratio < 1 ? less : more}`;
-}
-
-/** A table of the rows, and where and when they were measured. */
-function tabulate({ date, machine, versions, rows }: Result): string {
-  const lines = ["| what | figure | compared with | asked for |", "|-|-|-|-|"];
-  for (const row of rows) {
-    const { what, value, unit, ratio } = row;
-    const comparison = ratio === undefined
-      ? ""
-      : `${format.format(ratio.value)} × ${ratio.to}`;
-    const figure = `${format.format(value)} ${unit}`;
-    lines.push(`| ${what} | ${figure} | ${comparison} | ${asked(row)} |`);
-  }
-  const used = Object.entries(versions).map((entry) => entry.join(" "));
-  const where = [`${machine.cores} cores`, machine.cpu, ...used].join(", ");
-  return `${lines.join("\n")}\n\n${date.slice(0, 10)}: ${where}.`;
 }
 
 /** Narrow enough for a phone to show it as it is. */
@@ -312,7 +300,7 @@ for await (const { name } of Deno.readDir(RESULTS)) {
 
 let tables = await Deno.readTextFile(TABLES);
 for (const [benchmark, result] of results) {
-  tables = put(tables, benchmark, tabulate(result));
+  tables = put(tables, benchmark, tabulate(result, TURNED.has(benchmark)));
 }
 await Deno.writeTextFile(TABLES, tables);
 
