@@ -1,7 +1,7 @@
 import { checkOptions, checkValue, row } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import { guarded } from "../guarded.ts";
-import { createLogger } from "../logger.ts";
+import { createLogger, type Logger } from "../logger.ts";
 import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
   type Condition,
@@ -14,8 +14,6 @@ import {
   type Schema,
 } from "../message/mod.ts";
 import { type AnyDefinition, isDefinition } from "../message/define_event.ts";
-import { Limit, limited } from "./limit.ts";
-import { fittedEvent } from "../message/schema.ts";
 import {
   type ActionHandler,
   type ActionOptions,
@@ -38,7 +36,7 @@ import {
   WATCH_OPTIONS,
   type WatchOptions,
 } from "./bus_options.ts";
-import { BusError } from "./errors.ts";
+import { BusError, whereabouts } from "./errors.ts";
 import type { FrameOptions, Postable } from "./frame.ts";
 import { Exchange, yieldToEventLoop } from "./exchange.ts";
 import { actionBusOf, OfferedActions } from "./offered_actions.ts";
@@ -49,6 +47,7 @@ import {
   checkHandler,
   isOfEvents,
   register,
+  registerHandler,
   type Registration,
 } from "./registration.ts";
 import { Subscriber, type SubscriberOptions } from "./subscriber.ts";
@@ -121,6 +120,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** The bus's name. */
   readonly name: string;
   readonly #options: CheckedBusOptions;
+  /** Its name in errors and logs. */
+  readonly #label: string;
+  readonly #logger: Logger;
   /** The exchange on which it posts and watches. */
   readonly #exchange: Exchange;
   readonly #poster: Subscriber;
@@ -163,8 +165,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
     } = given;
     this.name = name;
     this.#options = given;
+    this.#label = label;
+    this.#logger = logger;
     const subscriberOptions = this.#subscriberOptions(
-      label,
       group === undefined ? undefined : concurrency,
     );
     this.#poster = new Subscriber(subscriberOptions);
@@ -197,13 +200,10 @@ export class Bus extends EventTarget implements AsyncDisposable {
   }
 
   /** Says how it subscribes, and how its user hears of what becomes of that. */
-  #subscriberOptions(
-    label: string,
-    window: number | undefined,
-  ): SubscriberOptions {
+  #subscriberOptions(window: number | undefined): SubscriberOptions {
     const { subscriber, handlerTimeout } = this.#options;
     return {
-      label,
+      label: this.#label,
       name: subscriber === undefined ? UNNAMED : `=${subscriber}`,
       handlerTimeout,
       window,
@@ -212,7 +212,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       onFailure: (error, message) => {
         this.#failed++;
         this.#blame(
-          `A handler in "${label}" has failed with message ${message.id}`,
+          `A handler in "${this.#label}" has failed with message ${message.id}`,
           error,
         );
       },
@@ -476,30 +476,20 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HANDLER_OPTIONS);
     const type = isDefinition(given) ? given.type : given;
-    const { timeout, schema = schemaOf(given), signal, concurrency } = options;
+    const { timeout, concurrency, signal, schema = schemaOf(given) } = options;
     checkHandler(type, handler, filter);
     if (schema !== undefined && !isOfEvents(type)) {
       throw new TypeError(
         "Cannot register a handler: a schema is for the args of events, and the type is another one",
       );
     }
-    const limit = concurrency === undefined
-      ? undefined
-      : new Limit(concurrency);
-    const call = handler as (message: Message) => unknown;
-    const fitting = schema === undefined ? call : (message: Message) => {
-      const fitting = fittedEvent(schema, message as Event);
-      return fitting instanceof Promise ? fitting.then(call) : call(fitting);
-    };
-    const subscription = new HandlerSubscription(
-      type,
-      limited(fitting, limit),
-      filter,
-      timeout,
-    );
-    return register(
-      () => ended(this.#subscriber.add(subscription), limit),
-      signal,
+    return registerHandler(
+      handler as (message: Message) => unknown,
+      { schema, concurrency, signal },
+      (call) =>
+        this.#subscriber.add(
+          new HandlerSubscription(type, call, filter, timeout),
+        ),
     );
   }
 
@@ -578,28 +568,20 @@ export class Bus extends EventTarget implements AsyncDisposable {
     this.#checkOpen("register a handler");
     checkOptions("register a handler", options, HOOK_OPTIONS);
     checkHandler(Event, handler, undefined);
-    const { timeout, priority = 0, schema = schemaOf(condition), signal } =
-      options;
-    const { concurrency } = options;
-    const limit = concurrency === undefined
-      ? undefined
-      : new Limit(concurrency);
+    const { timeout, priority = 0, concurrency, signal } = options;
+    const { schema = schemaOf(condition) } = options;
     const compiled = this.#read(
       isDefinition(condition) ? { type: condition.type } : condition,
     );
-    const call = handler as HookHandler;
-    const fitting: HookHandler = schema === undefined
-      ? call
-      : (event, captures) => {
-        const fitting = fittedEvent(schema, event);
-        return fitting instanceof Promise
-          ? fitting.then((event) => call(event, captures))
-          : call(fitting, captures);
-      };
-    const hook = new HookSubscription(limited(fitting, limit), timeout);
-    return register(
-      () => ended(this.#subscriber.addHook(hook, compiled, priority), limit),
-      signal,
+    return registerHandler(
+      handler as HookHandler,
+      { schema, concurrency, signal },
+      (call) =>
+        this.#subscriber.addHook(
+          new HookSubscription(call, timeout),
+          compiled,
+          priority,
+        ),
     );
   }
 
@@ -641,20 +623,20 @@ export class Bus extends EventTarget implements AsyncDisposable {
     const { signal, ...others } = options;
     checkValue("register an action", "signal", signal, SIGNAL);
     const action = toAction(name, handler, others);
-    const { label = defaultLabel(), daemon, logger, group } = this.#options;
+    const { daemon, group } = this.#options;
     const actions = this.#actions ??= new OfferedActions({
       bus: new Bus({
         name: actionBusOf(this.name),
-        label,
+        label: this.#label,
         plain: false,
         handlerTimeout: Infinity,
         ...(daemon !== undefined && { daemon }),
-        ...(logger && { logger }),
+        logger: this.#logger,
       }),
-      label,
+      label: this.#label,
       group,
       onOffered: (isOffered) => this.#exchange.offerActions(isOffered),
-      logger: logger ?? createLogger("bus"),
+      logger: this.#logger,
     });
     actions.check(name);
     return register(() => actions.add(name, action), signal);
@@ -796,8 +778,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
       limit,
       condition: condition === undefined ? undefined : this.#read(condition),
       onSkip: guarded(onSkip, (error) => {
-        const { label = defaultLabel() } = this.#options;
-        this.#blame(`\`onSkip\` in "${label}" has failed`, error);
+        this.#blame(`\`onSkip\` in "${this.#label}" has failed`, error);
       }),
       onRoom: () => this.#exchange.onWatchRoom(),
       onEnd: () => registration(),
@@ -878,9 +859,8 @@ export class Bus extends EventTarget implements AsyncDisposable {
 
   /** Says what has failed that the bus was given to call. */
   #blame(what: string, error: Error): void {
-    const { logger = createLogger("bus") } = this.#options;
-    logger.error(`${what}: ${whereabouts(error)}.`);
-    logger.debug(String(error.stack));
+    this.#logger.error(`${what}: ${whereabouts(error)}.`);
+    this.#logger.debug(String(error.stack));
     this.#report(error);
   }
 
@@ -902,25 +882,6 @@ function defaultLabel(): string {
   // Not every set of libraries has the name of a worker in its types.
   const { name } = globalThis as { readonly name?: string };
   return name || (inWorker ? "worker" : "main");
-}
-
-/** Says what was thrown, and where: the first line of the user's own code. */
-function whereabouts({ name, message, stack }: Error): string {
-  const text = name === "Error" ? message : `${name}: ${message}`;
-  const lines = stack?.split("\n") ?? [];
-  const place = lines.map((line) =>
-    /^\s+at .*?((?:file|https?):.*?)\)?$/.exec(line)
-  )
-    .find((found) => found !== null)?.[1];
-  return place === undefined ? text : `${text}, at ${place}`;
-}
-
-/** Ends a registration, and those who wait for their turn with it. */
-function ended(remove: () => void, limit: Limit | undefined): () => void {
-  return () => {
-    remove();
-    limit?.end();
-  };
 }
 
 /** Gives the schema of a definition of events. */

@@ -66,3 +66,13 @@ export class LeftError extends DroppedError {
 export function toError(reason: unknown): Error {
   return errorOf(reason, BusError);
 }
+
+/** Says what was thrown, and where: the first line of the user's own code. */
+export function whereabouts({ name, message, stack }: Error): string {
+  const text = name === "Error" ? message : `${name}: ${message}`;
+  const lines = stack?.split("\n") ?? [];
+  const place = lines
+    .map((line) => /^\s+at .*?((?:file|https?):.*?)\)?$/.exec(line)?.[1])
+    .find((found) => found !== undefined);
+  return place === undefined ? text : `${text}, at ${place}`;
+}

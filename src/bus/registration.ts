@@ -1,7 +1,14 @@
 import { whenAborted } from "../waiting.ts";
 import { nearest, spellingDistance } from "../nearest.ts";
 import { kindsOfClass } from "../message/message_kinds.ts";
-import { Event, Message, type MessageClass } from "../message/mod.ts";
+import {
+  Event,
+  Message,
+  type MessageClass,
+  type Schema,
+} from "../message/mod.ts";
+import { fittedEvent } from "../message/schema.ts";
+import { Limit, limited } from "./limit.ts";
 
 /**
  * Ends what was registered, when it is called, or at the end of a `using`
@@ -47,6 +54,58 @@ export function register(
     watch = whenAborted(signal, end);
   }
   return Object.assign(end, { [Symbol.dispose]: end });
+}
+
+type Handler<M, Others extends unknown[]> = (
+  message: M,
+  ...others: Others
+) => unknown;
+
+/** Says how a handler is to be called, as its options do. */
+interface HandlerCalls {
+  /** Makes the `args` of events what they have to be. */
+  readonly schema: Schema | undefined;
+  /** The number of messages that it may have at work at once. */
+  readonly concurrency: number | undefined;
+  /** Ends it. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Registers a handler that is called in its turn, with what fits its schema.
+ *
+ * @param add Registers what is to be called, and returns what ends it.
+ */
+export function registerHandler<M extends Message, Others extends unknown[]>(
+  handler: Handler<M, Others>,
+  { schema, concurrency, signal }: HandlerCalls,
+  add: (call: Handler<M, Others>) => () => void,
+): Registration {
+  const limit = concurrency === undefined ? undefined : new Limit(concurrency);
+  const call = limited(fitting(handler, schema), limit);
+  return register(() => {
+    const remove = add(call);
+    return () => {
+      remove();
+      // Those who wait for their turn find that it has ended.
+      limit?.end();
+    };
+  }, signal);
+}
+
+/** Makes a handler of events that gets them as a schema makes them. */
+function fitting<M extends Message, Others extends unknown[]>(
+  handler: Handler<M, Others>,
+  schema: Schema | undefined,
+): Handler<M, Others> {
+  if (schema === undefined) return handler;
+  const call = handler as Handler<Message, Others>;
+  return (event, ...others) => {
+    const fitted = fittedEvent(schema, event as Message as Event);
+    return fitted instanceof Promise
+      ? fitted.then((event) => call(event, ...others))
+      : call(fitted, ...others);
+  };
 }
 
 const COMMON = ["type", "target", "origin", "id", "timestamp", "redelivered"];
