@@ -167,6 +167,18 @@ export function checkValue(
   if (problem !== undefined) refuse(what, problem);
 }
 
+/**
+ * The error for `new` where the constructor is private: plain JavaScript can call
+ * it all the same.
+ *
+ * @param method The one that makes an instance, such as `Inbox.open`.
+ */
+export function notByNew(method: string): TypeError {
+  return new TypeError(
+    `Cannot make it by \`new\`, since it connects first; expected \`await ${method}(\u2026)\``,
+  );
+}
+
 /** Finds the first thing that is wrong with options. */
 export function problemIn(
   options: object,

@@ -1,14 +1,27 @@
 import assert from "node:assert/strict";
 import {
   attribute,
+  Connection,
   defineEventType,
   Event,
   eventStream,
+  HubBus,
+  Inbox,
   jsonText,
+  matchesFilter,
+  type Message,
+  MessageError,
+  Outbox,
   parsePythonLiteral,
   RedisBackend,
   RedisOnce,
+  Request,
+  Response,
+  type ServiceChange,
+  summarize,
+  zeroconfEvent,
 } from "../mod.ts";
+import { serviceType } from "../src/zeroconf/mod.ts";
 
 const circle: Record<string, unknown> = {};
 circle["itself"] = circle;
@@ -19,6 +32,45 @@ const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
   "`new RedisOnce()`": [
     () => Reflect.construct(RedisOnce, []),
     /expected `await RedisOnce\.open/,
+  ],
+  "`new Inbox()`": [
+    () => Reflect.construct(Inbox, []),
+    /expected `await Inbox\.open/,
+  ],
+  "`new Connection()`": [
+    () => Reflect.construct(Connection, [{}]),
+    /expected `await Connection\.connect/,
+  ],
+  "`new HubBus()`": [
+    () => Reflect.construct(HubBus, [{}]),
+    /expected `await HubBus\.open/,
+  ],
+  "a value that JSON has nothing for": [
+    () => jsonText(undefined),
+    /it is missing, and JSON has nothing for that/,
+  ],
+  "a filter that is none": [
+    () => matchesFilter(event, null as never),
+    /the filter is null, expected an object/,
+  ],
+  "a summary of no message": [
+    () => summarize({} as Message),
+    /expected a message/,
+  ],
+  "a service type that is no text": [
+    () => serviceType(undefined as never),
+    /expected a text/,
+  ],
+  "an event of no change": [
+    () => zeroconfEvent({} as ServiceChange),
+    /expected \{ kind, service \}/,
+  ],
+  "a message that is taken back from nowhere": [
+    async () => {
+      await using outbox = new Outbox({});
+      await outbox.takeBack(undefined as never, "x");
+    },
+    /`queue` is missing/,
   ],
   "an event type that is derived from nothing": [
     () => Reflect.apply(defineEventType, undefined, ["x"]),
@@ -60,3 +112,21 @@ for (const [what, [call, expected]] of Object.entries(CALLS)) {
     });
   });
 }
+
+Deno.test("The error for a message without fields says what was expected", () => {
+  for (const kind of [Event, Request, Response]) {
+    assert.throws(() => Reflect.construct(kind, []), (error: Error) => {
+      assert.ok(error instanceof MessageError, `${error}`);
+      assert.match(error.message, /missing, expected/);
+      return true;
+    });
+  }
+});
+
+Deno.test("Without arguments, Redis is looked for on this host", async () => {
+  const signal = AbortSignal.abort();
+  await assert.rejects(
+    Reflect.apply(Connection.connect, Connection, [undefined, { signal }]),
+    /Redis/,
+  );
+});

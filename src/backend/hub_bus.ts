@@ -12,7 +12,13 @@ import {
   type RequestFields,
   type Response,
 } from "../message/mod.ts";
-import { type Checked, checkOptions, row, type Rows } from "../options.ts";
+import {
+  type Checked,
+  checkOptions,
+  notByNew,
+  row,
+  type Rows,
+} from "../options.ts";
 import {
   Connection,
   Outbox,
@@ -140,12 +146,11 @@ export class HubBus extends Bus {
   #overflowAt: number | undefined;
 
   private constructor(
-    { redisArgs, channel, ...options }: Checked<
-      HubBusOptions,
-      FilledHubOption
-    >,
+    given: Checked<HubBusOptions, FilledHubOption>,
     control: Connection,
   ) {
+    if (control === undefined) throw notByNew("HubBus.open");
+    const { redisArgs, channel, ...options } = given;
     super(options);
     this.#channel = channel;
     this.#deviceId = options.deviceId;

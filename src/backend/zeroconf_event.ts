@@ -16,6 +16,7 @@ const KINDS: Readonly<
  * @param change What has become of the service.
  * @param deviceId The device whose event it is. Default: the host's name.
  * @returns The event, of a type `platypush.message.event.zeroconf.*`.
+ * @throws {TypeError} It is no change.
  * @throws {Deno.errors.NotCapable} If the host's name is needed and may not be
  * read (`--allow-sys=hostname`).
  *
@@ -32,7 +33,12 @@ const KINDS: Readonly<
  * ```
  */
 export function zeroconfEvent(change: ServiceChange, deviceId?: string): Event {
-  const [name, verb] = KINDS[change.kind];
+  const [name, verb] = KINDS[change?.kind] ?? [];
+  if (name === undefined) {
+    throw new TypeError(
+      "Cannot make an event of the change: expected { kind, service }, as `browse()` tells it",
+    );
+  }
   const { service } = change;
   return new Event({
     ...(deviceId !== undefined && { target: deviceId, origin: deviceId }),

@@ -1,4 +1,4 @@
-import { kindOf } from "./json_value.ts";
+import { isRecord, kindOf } from "./json_value.ts";
 import type { Message } from "./message.ts";
 
 /**
@@ -58,6 +58,7 @@ export type Filter = Readonly<Record<string, unknown>>;
  * matches one of the same length with matching items. `undefined` matches an
  * attribute that is not there, and anything else what is equal to it.
  * @returns Whether all attributes match; true for an empty filter.
+ * @throws {TypeError} The filter is no object.
  *
  * @example
  * ```ts
@@ -72,6 +73,13 @@ export type Filter = Readonly<Record<string, unknown>>;
  * ```
  */
 export function matchesFilter(message: Message, filter: Filter): boolean {
+  if (!isRecord(filter)) {
+    throw new TypeError(
+      `Cannot match the message: the filter is ${
+        kindOf(filter)
+      }, expected an object such as { "args.type": "custom.Motion" }`,
+    );
+  }
   for (const path of Object.keys(filter)) {
     if (!matchesValue(attribute(message, path), filter[path])) return false;
   }

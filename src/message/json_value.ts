@@ -215,7 +215,7 @@ function written(value: unknown): unknown {
  *
  * @param value What {@linkcode jsonValue} gives, such as a message's `args`.
  * @returns The text, as `JSON.stringify` writes it.
- * @throws {TypeError} If the value contains itself.
+ * @throws {TypeError} If the value contains itself, or JSON has nothing for it.
  *
  * @example
  * ```ts
@@ -226,10 +226,17 @@ function written(value: unknown): unknown {
  * ```
  */
 export function jsonText(value: unknown): string {
+  let text: string | undefined;
   try {
-    return JSON.stringify(value);
+    text = JSON.stringify(value);
   } catch {
     // There is hardly ever a big integer, and to look for one takes time.
-    return JSON.stringify(written(value));
+    text = JSON.stringify(written(value));
   }
+  if (text !== undefined) return text;
+  throw new TypeError(
+    `Cannot write the value as JSON: it is ${
+      kindOf(value)
+    }, and JSON has nothing for that; expected what \`jsonValue\` gives`,
+  );
 }

@@ -235,7 +235,7 @@ export abstract class Message {
    * name may not be read (`--allow-sys=hostname`).
    */
   constructor(type: string, fields: MessageFields) {
-    const { target, origin, id, timestamp, extra } = fields;
+    const { target, origin, id, timestamp, extra } = fields ?? missing(type);
     this.type = type;
     this.target = target!;
     this.origin = origin!;
@@ -561,6 +561,13 @@ function attempt(
   } catch (error) {
     return errorOf(error);
   }
+}
+
+/** Refuses to make a message of nothing. */
+function missing(type: string): never {
+  throw new MessageError(
+    `Cannot make the ${type}: its fields are missing, expected an object`,
+  );
 }
 
 /**

@@ -92,6 +92,7 @@ export function unknownKind(value: unknown): MessageError {
  *
  * @param message The message, of any kind.
  * @returns Its kind, its subject and its details; not a copy of these.
+ * @throws {TypeError} It is no message.
  *
  * @example
  * ```ts
@@ -108,6 +109,11 @@ export function unknownKind(value: unknown): MessageError {
  * ```
  */
 export function summarize(message: Message): MessageSummary {
-  const { label, summarize } = kinds.get(message.type)!;
-  return { label, ...summarize(message) };
+  const kind = kinds.get(message?.type);
+  if (kind === undefined) {
+    throw new TypeError(
+      "Cannot summarize: expected a message, such as an `Event`",
+    );
+  }
+  return { label: kind.label, ...kind.summarize(message) };
 }

@@ -74,10 +74,11 @@ export class Response<Output = unknown> extends Message {
    * name may not be read (`--allow-sys=hostname`).
    */
   constructor(fields: ResponseFields, checked = false) {
-    if (fields.target === undefined || fields.target === "") {
+    const target = fields?.target;
+    if (target === undefined || target === "") {
       throw new MessageError(
         `The response's "target" is ${
-          kindOf(fields.target)
+          kindOf(target)
         }, expected the device that sent the request`,
       );
     }

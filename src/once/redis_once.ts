@@ -1,4 +1,10 @@
-import { type Checked, checkOptions, row, type Rows } from "../options.ts";
+import {
+  type Checked,
+  checkOptions,
+  notByNew,
+  row,
+  type Rows,
+} from "../options.ts";
 import { FLAG, LOGGER, NAME } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Connection, type RedisArgs, RedisError } from "../redis/mod.ts";
@@ -68,11 +74,7 @@ export class RedisOnce implements Once, AsyncDisposable {
   readonly #memory: Memory;
 
   private constructor(connection: Connection, options: CheckedOptions) {
-    if (connection === undefined) {
-      throw new TypeError(
-        "Cannot make a `RedisOnce` by `new`, since it connects first; expected `await RedisOnce.open(redisArgs)`",
-      );
-    }
+    if (connection === undefined) throw notByNew("RedisOnce.open");
     this.#connection = connection;
     this.#memory = new RedisMemory(connection, options);
   }

@@ -1,4 +1,4 @@
-import { checkOptions } from "../options.ts";
+import { checkOptions, notByNew } from "../options.ts";
 import { createLogger } from "../logger.ts";
 import { type Address, formatAddress } from "./address.ts";
 import {
@@ -77,6 +77,7 @@ export class Connection {
   readonly #subscriptions: Parameters<ServerConnection["subscribe"]>[] = [];
 
   private constructor(args: RedisArgs, options: ConnectOptions) {
+    if (options === undefined) throw notByNew("Connection.connect");
     this.#settings = parseRedisArgs(args);
     this.#address = this.#settings.sentinel?.addresses[0] ??
       this.#settings.cluster?.[0] ?? this.#settings.address;
@@ -134,10 +135,7 @@ export class Connection {
     return this.#address;
   }
 
-  /**
-   * True while there is a connection. While there is none, each command rejects;
-   * {@linkcode Connection.ready} waits for the next one.
-   */
+  /** True while there is a connection; without one, commands reject, and {@linkcode Connection.ready} waits for the next. */
   get isConnected(): boolean {
     return this.#server !== undefined;
   }

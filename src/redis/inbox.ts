@@ -2,6 +2,7 @@ import type { Address } from "./address.ts";
 import type { Batch } from "./batch.ts";
 import { type Backlog, Consumers } from "./consumers.ts";
 import type { InboxOptions } from "./inbox_options.ts";
+import { notByNew } from "../options.ts";
 import { addStats, emptyStats, type InboxStats } from "./inbox_stats.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
@@ -40,6 +41,7 @@ export class Inbox {
   readonly #waiting: ((batch: Batch | undefined) => void)[] = [];
 
   private constructor(isPaused: boolean) {
+    if (isPaused === undefined) throw notByNew("Inbox.open");
     this.#isPaused = isPaused;
   }
 

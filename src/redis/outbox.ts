@@ -293,6 +293,7 @@ export class Outbox {
    * @param queue The queue it was pushed to.
    * @param message The message, exactly as it was pushed.
    * @returns Whether it was still there, and is gone now.
+   * @throws {TypeError} The queue is no name, or the message no payload.
    * @throws {RedisError} The server cannot be reached or refuses; then nobody
    * knows.
    */
@@ -300,6 +301,8 @@ export class Outbox {
     queue: string,
     message: string | Uint8Array,
   ): Promise<boolean> {
+    checkValue("take back", "queue", queue, QUEUE);
+    checkValue("take back", "message", message, PAYLOAD);
     const deadline = performance.now() + TAKE_BACK_TIMEOUT * 1000;
     const connection = await this.#router.connect(queue, deadline);
     return await connection.command<number>(

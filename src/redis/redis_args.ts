@@ -429,7 +429,7 @@ const PLACES = [
  * Finds an argument for the server's place that is there and undefined, as a
  * variable that is not set, where nothing else says the place.
  */
-export function unsetPlace(args: RedisArgs): string | undefined {
+export function unsetPlace(args: RedisArgs = {}): string | undefined {
   const isKnown = PLACES.some((name) =>
     (args[name] ?? undefined) !== undefined
   );

@@ -105,6 +105,11 @@ export function serviceType(
   type: string,
   protocol: "tcp" | "udp" = "tcp",
 ): string {
+  if (typeof type !== "string") {
+    throw new TypeError(
+      'Cannot use the service type: expected a text, such as "platypush-redis"',
+    );
+  }
   const [, subtype = "", rest = type] = /^([^.]+\._sub\.)(.*)$/i.exec(type) ??
     [];
   const [, whole] = /^(_[^.]+\._(?:tcp|udp))(?:\.local)?\.?$/i.exec(rest) ?? [];
