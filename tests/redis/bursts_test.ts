@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { Inbox } from "../../src/redis/mod.ts";
+import type { Inbox, InboxOptions } from "../../src/redis/mod.ts";
 import { LateProxy } from "../late_proxy.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
-import { HEARTBEAT } from "../heartbeat.ts";
+import type { LoopbackServer } from "../loopback_server.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
@@ -11,6 +11,9 @@ import { numbers, open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
 
 const HELD = "{queue}:processing:*:*";
+
+/** A heartbeat that is rare: it looks for what was lost, too, and is not to be what helps. */
+const RARE = { heartbeatTimeout: 10 };
 
 /** A message that has an id and a time of its own. */
 function complete(name: string): string {
@@ -26,22 +29,29 @@ async function expectThree(
   // What is there from the start is taken by a script.
   await server.run("RPUSH", queue, complete("w"));
   await take(inbox, 1);
-  for (let together = 0; together < 3;) {
+  for (let batches = 0; batches !== 1;) {
     await server.run("RPUSH", queue, ...["x", "y", "z"].map(complete));
-    together = await take(inbox, 3);
+    batches = (await take(inbox, 3)).length;
   }
 }
 
-/** Settles so many messages; tells how many came at once at most. */
-async function take(inbox: Inbox, count: number): Promise<number> {
-  let most = 0;
-  for (let left = count; left > 0;) {
+/** Settles so many messages; gives them in the batches that they came in. */
+async function take(inbox: Inbox, count: number): Promise<string[][]> {
+  const batches: string[][] = [];
+  while (batches.flat().length < count) {
     const batch = await nextBatch(inbox);
-    left -= batch!.payloads.length;
-    most = Math.max(most, batch!.payloads.length);
+    batches.push(texts(batch));
     await batch!.settle();
   }
-  return most;
+  return batches;
+}
+
+/** Opens an inbox whose connections go through a proxy. */
+function openThrough(
+  { port }: LoopbackServer,
+  options?: Partial<InboxOptions>,
+): Promise<Inbox> {
+  return open({ args: { port } }, options);
 }
 
 async function calls(server: TestServer, command: string): Promise<number> {
@@ -114,10 +124,7 @@ Deno.test("Nothing is lost when the connection breaks among messages that come t
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  await using inbox = await Inbox.open({ port: proxy.port }, {
-    queue: "queue",
-    logger: new LineLogger(),
-  });
+  await using inbox = await openThrough(proxy, RARE);
   await expectThree(server, inbox);
   await blocked(server);
   const [first, second, third] = [..."abc"].map(complete);
@@ -129,12 +136,7 @@ Deno.test("Nothing is lost when the connection breaks among messages that come t
   await server.run("RPUSH", "queue", first!, second!, third!);
   await begun;
   proxy.cut();
-  const seen: string[] = [];
-  while (seen.length < 3) {
-    const batch = await nextBatch(inbox);
-    seen.push(...texts(batch));
-    await batch!.settle();
-  }
+  const seen = (await take(inbox, 3)).flat();
   assert.deepEqual(seen, [first, second, third]);
   await until(() => inbox.stats().inFlight === 0);
   assert.equal(inbox.stats().redelivered, 0);
@@ -152,11 +154,7 @@ Deno.test("A message is found whose move was answered with an error that says no
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  await using inbox = await Inbox.open({ port: proxy.port }, {
-    queue: "queue",
-    heartbeatTimeout: HEARTBEAT,
-    logger: new LineLogger(),
-  });
+  await using inbox = await openThrough(proxy);
   await blocked(server);
   const message = complete("a");
   const forged = hide(proxy, message);
@@ -171,23 +169,14 @@ Deno.test("A message is found whose move was answered with an error, among other
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
-  await using inbox = await Inbox.open({ port: proxy.port }, {
-    queue: "queue",
-    heartbeatTimeout: HEARTBEAT,
-    logger: new LineLogger(),
-  });
+  await using inbox = await openThrough(proxy);
   await expectThree(server, inbox);
   await blocked(server);
   const sent = [..."abc"].map(complete);
   const forged = hide(proxy, sent[0]!);
   await server.run("RPUSH", "queue", ...sent);
   await inTime(forged, "an answer is forged");
-  const seen: string[] = [];
-  while (seen.length < 3) {
-    const batch = await nextBatch(inbox);
-    seen.push(...texts(batch));
-    await batch!.settle();
-  }
+  const seen = (await take(inbox, 3)).flat();
   assert.deepEqual(seen, sent);
 });
 
@@ -196,10 +185,7 @@ Deno.test("Nothing is lost or stays behind when a server only refuses to tell wh
   await using server = await TestServer.start({ port });
   await using proxy = new TcpProxy(port);
   const logger = new LineLogger();
-  await using inbox = await Inbox.open({ port: proxy.port }, {
-    queue: "queue",
-    logger,
-  });
+  await using inbox = await openThrough(proxy, { ...RARE, logger });
   const messages = [..."abcdef"].map(complete);
   for (const message of messages) {
     await blocked(server);
@@ -228,11 +214,7 @@ Deno.test("What a lost connection moves late is not removed with what was found 
   const port = freePort();
   await using server = await TestServer.start({ port });
   await using proxy = new LateProxy(port);
-  await using inbox = await Inbox.open({ port: proxy.port }, {
-    queue: "queue",
-    heartbeatTimeout: HEARTBEAT,
-    logger: new LineLogger(),
-  });
+  await using inbox = await openThrough(proxy);
   await expectThree(server, inbox);
   await blocked(server);
   const late = proxy.split();
@@ -254,12 +236,7 @@ Deno.test("What a lost connection moves late is not removed with what was found 
   assert.equal(await server.run("LLEN", "queue"), 0);
   await batch!.settle();
   inbox.resume();
-  const seen: string[] = [];
-  while (seen.length < 2) {
-    const batch = await nextBatch(inbox);
-    seen.push(...texts(batch));
-    await batch!.settle();
-  }
+  const seen = (await take(inbox, 2)).flat();
   assert.deepEqual(seen, rest);
   await until(() => inbox.stats().inFlight === 0);
   assert.equal(await server.run("LLEN", "queue"), 0);
@@ -274,10 +251,7 @@ Deno.test("Nothing is lost when the server refuses a move among messages that co
     ...["ACL", "SETUSER", "user", "on", ">x", "~*", "&*", "+@all"],
   );
   const args = { ...server.args, username: "user", password: "x" };
-  await using inbox = await Inbox.open(args, {
-    queue: "queue",
-    logger: new LineLogger(),
-  });
+  await using inbox = await open({ args }, RARE);
   await expectThree(server, inbox);
   await blocked(server);
   await server.run("ACL", "SETUSER", "user", "-lmove");
@@ -285,12 +259,7 @@ Deno.test("Nothing is lost when the server refuses a move among messages that co
   const seen: string[] = [];
   for (const half of [goal.slice(0, 3), goal.slice(3)]) {
     await server.run("RPUSH", "queue", ...half);
-    for (let left = 3; left > 0;) {
-      const batch = await nextBatch(inbox);
-      seen.push(...texts(batch));
-      left -= batch!.payloads.length;
-      await batch!.settle();
-    }
+    seen.push(...(await take(inbox, 3)).flat());
   }
   assert.deepEqual(seen, goal);
 });
@@ -302,12 +271,7 @@ for (const queue of ["queue", ["other", "queue"]]) {
     await using inbox = await open(server, { queue, maxSize: 2 ** 20 });
     await expectThree(server, inbox);
     await server.run("RPUSH", "queue", "a", "x".repeat(2 ** 22), "b");
-    const seen: string[] = [];
-    while (seen.length < 2) {
-      const batch = await nextBatch(inbox);
-      seen.push(...texts(batch));
-      await batch!.settle();
-    }
+    const seen = (await take(inbox, 2)).flat();
     assert.deepEqual(seen.toSorted(), ["a", "b"]);
     await until(() => inbox.stats().deadLettered === 1);
     assert.equal(await server.run("LLEN", "queue"), 0);
@@ -320,16 +284,13 @@ Deno.test("No more messages come together than may be in hand", async () => {
   for (let round = 0; round < 5; round++) {
     await blocked(server);
     await server.run("RPUSH", "queue", ...["a", "b"].map(complete));
-    assert.equal(await take(inbox, 2), 1);
+    assert.equal((await take(inbox, 2)).length, 2);
   }
 });
 
 Deno.test("A connection that is cut again and again costs no more commands each time", async () => {
   await using server = await TestServer.start();
-  await using inbox = await Inbox.open(server.args, {
-    queue: "queue",
-    logger: new LineLogger(),
-  });
+  await using inbox = await open(server, RARE);
   // To each of these lists something may come yet.
   const announced = async (): Promise<number> => {
     const [key] = await server.run<string[]>("KEYS", "*:processing:*");

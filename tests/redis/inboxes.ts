@@ -1,7 +1,7 @@
 import { type Batch, Inbox, type InboxOptions } from "../../src/redis/mod.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
-import { TestServer } from "../servers.ts";
+import type { TestServer } from "../servers.ts";
 
 const decoder = new TextDecoder();
 
@@ -15,10 +15,10 @@ export function numbers(count: number, start = 0): string[] {
 
 /** Opens an inbox whose times are short. */
 export function open(
-  server: TestServer,
+  { args }: Pick<TestServer, "args">,
   options: Partial<InboxOptions> = {},
 ): Promise<Inbox> {
-  return Inbox.open(server.args, {
+  return Inbox.open(args, {
     queue: "queue",
     heartbeatTimeout: HEARTBEAT,
     retryPause: 0.02,
