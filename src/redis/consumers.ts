@@ -321,9 +321,14 @@ class ServerQueues {
     if (changed !== undefined) {
       const ofQueue = this.#byQueue.get(changed);
       if (ofQueue !== undefined) return ofQueue.ring();
-      const [, start = ""] = /^(.*:)(?:paused|delayed)$/s.exec(changed) ?? [];
+      const [, start = "", what] =
+        /^(.*:)(paused|delayed|subscribers)$/s.exec(changed) ?? [];
       const consumer = this.#byStart.get(start);
-      if (consumer !== undefined) return consumer.watch.lookSoon();
+      if (consumer !== undefined) {
+        return what === "subscribers"
+          ? consumer.needSubscribers().learnSoon()
+          : consumer.watch.lookSoon();
+      }
       this.heartbeat.onChange(changed);
     }
     for (const consumer of this.#byQueue.values()) {

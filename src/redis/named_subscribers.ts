@@ -178,6 +178,19 @@ export class NamedSubscribers {
     this.#missedAt = performance.now();
   }
 
+  /** Learns who is named by now: another process has changed that. */
+  learnSoon(): void {
+    const { queue, control } = this.#options;
+    this.#looking = this.#after(this.#looking, this, async () => {
+      const { subscribers } = new QueueKeys(queue);
+      this.learn(
+        await control.command<string[]>(["HKEYS", subscribers], {
+          isReply: isTexts,
+        }),
+      );
+    });
+  }
+
   /**
    * Looks soon: another process may have put something aside for who is here.
    *
@@ -321,10 +334,13 @@ return missing
 --          they change, since this looks
 -- ARGV[1]  the start of the keys of what named subscribers have missed
 -- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
--- ARGV[3]  the start of the keys of the heartbeats, where other consumers are to
---          look if something lies here for somebody else, of whom the server does
---          not tell them: it has been there for a while; or ''
--- ARGV[4...] the named subscribers that are here
+-- ARGV[3]  the start of the keys of the heartbeats
+-- ARGV[4]  '1' where other consumers are to look if something lies here for somebody
+--          else, of whom the server does not tell them: it has been there for a
+--          while; or ''
+-- ARGV[5]  after how many milliseconds it is noted again that somebody is here: the
+--          server tells the others of each time
+-- ARGV[6...] the named subscribers that are here
 -- It also touches the lists of what was missed and the heartbeats, whose keys are
 -- made from ARGV and lie in the same slot.
 -- Returns the names that are known, those of who is here and has missed something,
@@ -333,11 +349,15 @@ return missing
 ${HEARTBEAT_FUNCTIONS}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local isHere = {}
+local isHere, isNew = {}, false
 begin(KEYS[1])
-for at = 4, #ARGV do
+for at = 6, #ARGV do
   isHere[ARGV[at]] = true
-  redis.call('HSET', KEYS[1], ARGV[at], string.format('%d', now))
+  local seen = redis.call('HGET', KEYS[1], ARGV[at])
+  isNew = isNew or not seen
+  if math.abs(now - (tonumber(seen) or 0)) >= tonumber(ARGV[5]) then
+    redis.call('HSET', KEYS[1], ARGV[at], string.format('%d', now))
+  end
 end
 local names, waiting, forgotten, isWaiting, isFresh = {}, {}, {}, false, false
 local all = redis.call('HGETALL', KEYS[1])
@@ -350,8 +370,8 @@ for at = 1, #all, 2 do
       waiting[#waiting + 1] = name
     elseif oldest then
       local age = time[1] - (tonumber(oldest:match('^[%d.]+')) or 0)
-      local isNew = age >= 0 and age <= 1
-      isWaiting, isFresh = isWaiting or not isNew, isFresh or isNew
+      local isYoung = age >= 0 and age <= 1
+      isWaiting, isFresh = isWaiting or not isYoung, isFresh or isYoung
     end
   else
     forgotten[#forgotten + 1] = name
@@ -360,7 +380,8 @@ for at = 1, #all, 2 do
     redis.call('HDEL', KEYS[1], name)
   end
 end
-if isWaiting and ARGV[3] ~= '' then poke(KEYS[2], ARGV[3], '') end
+-- Where the server does not tell them, the others learn the name as they look.
+if isNew or isWaiting and ARGV[4] ~= '' then poke(KEYS[2], ARGV[3], '') end
 return {names, waiting, forgotten, isFresh and 1 or 0}
 `,
   );
@@ -392,7 +413,9 @@ return {names, waiting, forgotten, isFresh and 1 or 0}
       [
         keys.allMissed,
         mayForget ? String(Math.ceil(missedAge * 1000)) : "inf",
-        mayAsk ? keys.allHeartbeats : "",
+        keys.allHeartbeats,
+        mayAsk ? "1" : "",
+        String(Math.ceil(this.#interval * 1000 / 8)),
         ...here,
       ],
       {

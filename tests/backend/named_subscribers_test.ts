@@ -8,6 +8,7 @@ import {
   type RedisBackendOptions,
   resumeQueue,
 } from "../../mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
@@ -434,6 +435,31 @@ Deno.test("RedisBackend leaves what a named subscriber has missed where it is wh
   await resumeQueue(server.args, { queue: QUEUE });
   await until(() => seen.length === 1);
 });
+
+for (const isTold of [true, false]) {
+  const how = isTold ? "" : ", also where the server may not tell";
+  Deno.test(`RedisBackend puts messages aside for who is named while it is running${how}`, async () => {
+    await using server = await TestServer.start();
+    if (!isTold) {
+      await server.run("ACL", "SETUSER", "default", "-client|tracking");
+    }
+    // Without news, others hear of a name with a heartbeat.
+    const options = { heartbeatTimeout: isTold ? 3600 : HEARTBEAT };
+    await using stack = new AsyncDisposableStack();
+    const [one, two] = [open(server, options), open(server, options)];
+    for (const { listener } of [one, two]) {
+      stack.use(listener);
+      await listener.backend.start();
+    }
+    const seen: number[] = [];
+    stack.use(named(one.listener, "lights", (n) => seen.push(n)));
+    let n = 0;
+    await until(async () => {
+      await server.run("RPUSH", QUEUE, message(n++));
+      return two.others.some((n) => seen.includes(n));
+    });
+  });
+}
 
 Deno.test("RedisBackend gives named subscribers of several processes each message with few commands, and once", async () => {
   const COUNT = 20;
