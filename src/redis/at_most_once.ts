@@ -3,7 +3,7 @@ import { Burial } from "./burial.ts";
 import type { BatchFailure } from "./batch.ts";
 import { Consumer, TakenBatch } from "./consumer.ts";
 import { type BatchIdentities, identify } from "./history.ts";
-import { nameQueue } from "./queue_keys.ts";
+import { nameQueue } from "./redis_error.ts";
 import { isPayloads, isText } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
 

@@ -1,5 +1,3 @@
-import { isLoss, RedisError, restate } from "./redis_error.ts";
-
 /** Platypush's queue. */
 export const DEFAULT_QUEUE = "platypush/backend/redis";
 
@@ -155,25 +153,6 @@ function crc16(bytes: Uint8Array): number {
     }
   }
   return crc;
-}
-
-/** Says in an error that a queue was to be read; that a connection was lost stays as it is. */
-export function nameQueue<Thrown>(
-  error: Thrown,
-  queue: string,
-): Thrown | RedisError {
-  if (!(error instanceof RedisError) || isLoss(error)) return error;
-  const attempted = `read "${queue}"`;
-  if (error.code !== "wrong-type") return restate(error, { attempted });
-  const advice = "use another queue or remove the key";
-  const { subject = queue } = error;
-  return subject !== queue
-    ? restate(error, { attempted, advice })
-    : restate(error, {
-      attempted,
-      reason: "the key exists, but is no list",
-      advice,
-    });
 }
 
 /** Writes a key as a pattern that matches it alone, as in an ACL. */

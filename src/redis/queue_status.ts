@@ -6,7 +6,8 @@ import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { parsePause, type QueuePause } from "./queue_watch.ts";
-import { DEFAULT_QUEUE, nameQueue, QueueKeys } from "./queue_keys.ts";
+import { DEFAULT_QUEUE, QueueKeys } from "./queue_keys.ts";
+import { nameQueue } from "./redis_error.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { defineMove } from "./script.ts";
 

@@ -213,6 +213,25 @@ export function isLoss(error: RedisError): boolean {
   return code === "connection" || code === "closed" || meansWrongServer(error);
 }
 
+/** Says in an error that a queue was to be read; that a connection was lost stays as it is. */
+export function nameQueue<Thrown>(
+  error: Thrown,
+  queue: string,
+): Thrown | RedisError {
+  if (!(error instanceof RedisError) || isLoss(error)) return error;
+  const attempted = `read "${queue}"`;
+  if (error.code !== "wrong-type") return restate(error, { attempted });
+  const advice = "use another queue or remove the key";
+  const { subject = queue } = error;
+  return subject !== queue
+    ? restate(error, { attempted, advice })
+    : restate(error, {
+      attempted,
+      reason: "the key exists, but is no list",
+      advice,
+    });
+}
+
 /**
  * Turns whatever the client, a socket or the server reported into a
  * {@linkcode RedisError} that tells a person what to do. It is the only place

@@ -1,7 +1,8 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS, LATE } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
-import { nameQueue, QueueKeys } from "./queue_keys.ts";
+import { QueueKeys } from "./queue_keys.ts";
+import { nameQueue } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 

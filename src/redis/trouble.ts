@@ -1,6 +1,10 @@
 import type { Logger } from "../logger.ts";
-import { nameQueue } from "./queue_keys.ts";
-import { isLoss, meansWrongServer, RedisError } from "./redis_error.ts";
+import {
+  isLoss,
+  meansWrongServer,
+  nameQueue,
+  RedisError,
+} from "./redis_error.ts";
 
 /**
  * The time for which all connections have to be well before trouble counts as
