@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { decodeLines } from "../../src/cli/send.ts";
+import { decodeLines } from "../../src/cli/read_lines.ts";
 import { TestServer } from "../servers.ts";
 import { at, queued } from "./helpers.ts";
 
