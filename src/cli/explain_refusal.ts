@@ -1,4 +1,5 @@
-import { type Deed, findLack } from "../doctor/check_access.ts";
+import { findLack } from "../doctor/check_access.ts";
+import type { Deed } from "../doctor/deeds.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { RedisError, restate } from "../redis/redis_error.ts";
 import { type RedisOptions, resolvePlace } from "./redis_options.ts";

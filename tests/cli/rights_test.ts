@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { main } from "../../src/cli/mod.ts";
-import { commandsFor, type Deed } from "../../src/doctor/check_access.ts";
+import { commandsFor, type Deed } from "../../src/doctor/deeds.ts";
 import { letter } from "../redis/dead_letters.ts";
 import { TestServer } from "../servers.ts";
 import { QUEUE } from "./helpers.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { commandsFor } from "../../src/doctor/check_access.ts";
+import { commandsFor } from "../../src/doctor/deeds.ts";
 import { TestServer } from "../servers.ts";
 import { problems, SOUND } from "./findings.ts";
 
