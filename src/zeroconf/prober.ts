@@ -11,6 +11,8 @@ const DEFER = 1_000;
 const MANY_CONFLICTS = 15;
 const CONFLICTS_WITHIN = 10_000;
 const SLOW_PROBING = 5_000;
+/** The most times that the time for probing is doubled. */
+const MAX_DOUBLED = 3;
 /** Milliseconds for which what was sent before a change may still come back to us. */
 const ECHO = 1_000;
 /** When announcements follow the first one, in milliseconds: more than the two of section 8.3. */
@@ -58,6 +60,8 @@ export class Prober {
   #formerUntil = -Infinity;
   #conflicts: number[] = [];
   #isSlow = false;
+  /** Counts the claims of other hosts to a name that was announced. */
+  #doubts = 0;
   #cancel: () => void = () => {};
   readonly #won = Promise.withResolvers<string>();
 
@@ -142,7 +146,8 @@ export class Prober {
     } else if (this.announced) {
       this.#known = "";
       this.#noteConflict();
-      this.#probeAfter(this.#options.random() * PROBE_INTERVAL);
+      this.#doubts++;
+      this.#probeAfter(this.#options.random() * PROBE_INTERVAL + this.#drain);
     }
   }
 
@@ -156,6 +161,20 @@ export class Prober {
     if (!theirs.some((record) => this.#isForeign(record))) return;
     const ours = this.#options.records(interfaceName);
     if (compareProposals(ours, theirs) < 0) this.#probeAfter(DEFER);
+  }
+
+  /**
+   * The times that the pause between probes is doubled. Where names are doubted
+   * again and again, the network takes longer than probing did, and two hosts
+   * would give up one name after the other at the same time.
+   */
+  get #doubled(): number {
+    return Math.min(Math.max(this.#doubts - 1, 0), MAX_DOUBLED);
+  }
+
+  /** Milliseconds until what is still on its way to us has arrived. */
+  get #drain(): number {
+    return this.#doubled === 0 ? 0 : DEFER * 2 ** this.#doubled;
   }
 
   #isForeign(record: DnsRecord): boolean {
@@ -206,7 +225,7 @@ export class Prober {
     }
     this.#probesSent++;
     this.#cancel = this.#options.clock.after(
-      PROBE_INTERVAL,
+      PROBE_INTERVAL * 2 ** this.#doubled,
       () => this.#probe(),
     );
     this.#noteSent();

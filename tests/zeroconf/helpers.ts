@@ -190,6 +190,8 @@ export class Cable {
   readonly packets: { from: Host; message: DnsMessage; at: number }[] = [];
   /** Whether a packet from one host reaches the other. */
   carries: (from: Host, to: Host) => boolean = () => true;
+  /** Milliseconds that a packet takes to others. */
+  delay = 1;
 
   transmit(from: Host, message: DnsMessage, to?: string): void {
     this.packets.push({ from, message, at: this.clock.now() });
@@ -197,12 +199,15 @@ export class Cable {
     for (const host of this.hosts) {
       if (to !== undefined && host.address !== to) continue;
       if (host !== from && !this.carries(from, host)) continue;
-      this.clock.after(1, () =>
-        host.registry.receive(packet, {
-          interfaceName: "eth0",
-          address: from.address,
-          port: 5353,
-        }));
+      this.clock.after(
+        host === from ? 1 : this.delay,
+        () =>
+          host.registry.receive(packet, {
+            interfaceName: "eth0",
+            address: from.address,
+            port: 5353,
+          }),
+      );
     }
   }
 

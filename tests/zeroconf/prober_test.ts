@@ -40,6 +40,27 @@ Deno.test("Responders end with two names when their networks are joined", () => 
   ]);
 });
 
+for (const delay of [300, 700, 1_200, 2_000, 3_000]) {
+  Deno.test(`two hosts end with two names where packets are slow: ${delay} ms`, () => {
+    const cable = new Cable();
+    cable.delay = delay;
+    const hosts = [
+      new Host(cable, "192.0.2.1"),
+      new Host(cable, "192.0.2.2"),
+    ];
+    const services = hosts.map((host, i) => host.register("livingroom", i + 1));
+    cable.clock.advance(60_000);
+    const names = services.map(({ prober }) => prober.name);
+    assert.equal(new Set(names).size, 2, names.join());
+    const renames = hosts.flatMap(({ renames }) => renames);
+    assert.ok(renames.length <= 8, renames.join());
+    // And they stay with these.
+    cable.clock.advance(600_000);
+    assert.deepEqual(services.map(({ prober }) => prober.name), names);
+    assert.ok(services.every(({ prober }) => prober.announced));
+  });
+}
+
 Deno.test("Responder renames the host alone when only its name is taken", () => {
   const cable = new Cable();
   const hosts = [
