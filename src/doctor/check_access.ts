@@ -45,6 +45,10 @@ const REPLIES: Readonly<
     "The server is a replica, and takes nothing that is written.",
     "Connect to its master; with Sentinel or Cluster, let `sentinels` or `cluster` find it.",
   ],
+  DENIED: [
+    "The server is in protected mode: without a password it only serves its own host.",
+    "Give it a password (`requirepass` in redis.conf), and set `password` here.",
+  ],
   MISCONF: [
     "The server cannot save its data to disk, and takes nothing that is written.",
     "Make room on its disk and look into its log; INFO persistence tells when it works again.",

@@ -287,6 +287,13 @@ const REPLIES: Readonly<Record<string, Diagnosis>> = {
     reason: "the server wants a password",
     advice: "set `password`",
   },
+  DENIED: {
+    code: "auth",
+    reason:
+      "it is in protected mode, and serves its own host only as long as it has no password (DENIED)",
+    advice:
+      "give it a password (`requirepass`), and set `password` to the same",
+  },
   LOADING: {
     code: "unavailable",
     reason: "the server is still loading its data (LOADING)",
@@ -404,6 +411,11 @@ const CONNECTION_REASONS: Readonly<
     "is it on, and is `host` right?",
   ],
   ECONNRESET: ["the server broke the connection off"],
+  EPIPE: ["the server broke the connection off"],
+  EMFILE: [
+    "this process has as many files open as it may",
+    "raise its limit (`ulimit -n`, LimitNOFILE in systemd)",
+  ],
 };
 
 /** Replies that are known by their words alone: the code in front is `ERR`, or says less. */

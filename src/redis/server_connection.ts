@@ -60,6 +60,8 @@ const AS_TEXT = { typeMapping: {} };
 /** A connection is asked for signs of life by the kernel after so long a silence, in milliseconds. */
 const KEEP_ALIVE_DELAY = 30_000;
 
+const CONNECTING = "connect to Redis";
+
 /** So much of what is to be sent is written at once, in bytes. */
 const MAX_WRITTEN = 2 ** 16;
 
@@ -93,7 +95,7 @@ export class ServerConnection {
   readonly #protocol: Settings["protocol"];
   #onChangedKey: KeyListener | undefined;
   #isTracking: Promise<boolean> | undefined;
-  #attempted = "connect to Redis";
+  #attempted = CONNECTING;
   /** Commands are only noted, between `MULTI` and its end. */
   #isQueueing = false;
   #abort = new AbortController();
@@ -160,6 +162,8 @@ export class ServerConnection {
         this.#distrust(error.message, error.advice);
         return;
       }
+      const refusal = this.#attempted === CONNECTING && readRefusal(chunk);
+      if (refusal) return this.#lose(refusal);
       // The queue stumbles over what it cannot read, and over answers to nothing.
       this.#distrust(
         "the server sent what answers no command",
@@ -232,7 +236,7 @@ export class ServerConnection {
   ): Promise<ServerConnection> {
     const { signal } = options;
     const what = {
-      attempted: "connect to Redis",
+      attempted: CONNECTING,
       place: formatAddress(address),
     };
     const secrets = await readSecrets(address, settings, options)
@@ -502,6 +506,12 @@ function* joined(
     size = 0;
   }
   if (size > 0) yield parts;
+}
+
+/** Reads why a server turns somebody away who has not asked for anything yet. */
+function readRefusal(chunk: Buffer): Error | undefined {
+  const [, text] = /^-([A-Z]+ [^\r\n]+)/.exec(chunk.toString("latin1")) ?? [];
+  return text === undefined ? undefined : new Error(text);
 }
 
 /** The client only takes bytes that are a Buffer. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Connection, Inbox, Outbox } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
+import { LoopbackServer } from "../loopback_server.ts";
 import { caughtUp, ReplicaPair } from "../replicas.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -77,6 +78,53 @@ Deno.test("Connection waits until the server has room for one more client", asyn
   await server.run("CONFIG", "SET", "maxclients", "10");
   await using connection = await inTime(connecting, "the connection");
   assert.equal(await connection.command(["PING"]), "PONG");
+});
+
+/** Turns everybody away, as Redis does. */
+class Bouncer extends LoopbackServer {
+  readonly #words: Uint8Array;
+
+  constructor(words: string) {
+    super();
+    this.#words = new TextEncoder().encode(`-${words}\r\n`);
+  }
+
+  protected override async serve(client: Deno.TcpConn): Promise<void> {
+    await client.write(this.#words).catch(() => {});
+    await client.closeWrite().catch(() => {});
+    // Closed with something unread, it would be reset, and the words lost.
+    await client.readable.pipeTo(new WritableStream()).catch(() => {});
+  }
+}
+
+Deno.test("Connection says that a server without a password serves its own host only", async () => {
+  await using server = new Bouncer(
+    "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface.",
+  );
+  await assert.rejects(Connection.connect({ port: server.port }), {
+    code: "auth",
+    message:
+      /it is in protected mode, .*; give it a password \(`requirepass`\)/,
+  });
+});
+
+Deno.test("Connection says why it is turned away, also before it has asked for anything", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await server.run("CONFIG", "SET", "maxclients", "1");
+  // Whether the first command or the refusal is faster is chance.
+  for (let round = 0; round < 30; round++) {
+    const ending = new AbortController();
+    const failed = Promise.withResolvers<Error>();
+    const connecting = Connection.connect({ port: server.args.port! }, {
+      logger: new LineLogger(),
+      signal: ending.signal,
+      onFailure: failed.resolve,
+    });
+    const { message } = await inTime(failed.promise, "the refusal");
+    ending.abort();
+    await assert.rejects(connecting);
+    assert.match(message, /as many clients as it takes|broke .* off/);
+  }
 });
 
 Deno.test("Connection does without HELLO where it is switched off", async () => {
