@@ -147,6 +147,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     for (const number of await session.findLost(numbers, this.options)) {
       void this.#adopt(session, number);
     }
+    if (session.hasUnread) this.doubts++;
     void this.#acknowledger?.tellAgain();
     await Promise.all([
       this.recoverer.run(stale),
@@ -311,21 +312,25 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (!await this.handOut(batch)) await this.#putBack(session, number);
   }
 
-  /** Hands out a batch whose way to us was interrupted. */
+  /** Hands out a batch whose way to us was interrupted, unless it is too much for that. */
   async #adopt(session: Session, number: number): Promise<void> {
     const fresh = session.next();
     session.known.add(number);
     try {
       const taken = await this.#take(session, number, READ_LOST, fresh);
+      session.onRead(number);
       const isFresh = taken[2] === RENUMBERED;
       // More may come to the old number, whose list is looked at again then.
       session.known.delete(isFresh ? number : fresh);
       await this.#receive(session, isFresh ? fresh : number, taken);
-    } catch {
+    } catch (error) {
       session.known.delete(number);
       session.known.delete(fresh);
       // It is tried again: a right may come back, or memory.
       this.doubts++;
+      if ((error as RedisError).code === "connection") {
+        session.onUnread(number, this.options);
+      }
     }
   }
 
@@ -370,8 +375,12 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     fresh: number = number,
   ): Promise<Taken> {
     const isExpected = limit > 0 && this.#isBacklog;
+    // What was lost comes by the other connection, of which less is expected.
+    const maxBytes = limit === READ_LOST
+      ? Math.min(this.maxBytes, this.options.control.bytesPerSecond)
+      : this.maxBytes;
     return this.#taker
-      .take(session, number, limit, this.maxBytes, isExpected, fresh);
+      .take(session, number, limit, maxBytes, isExpected, fresh);
   }
 
   /** Waits for a message in an empty queue. */

@@ -5,9 +5,14 @@ import { QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
+import { Trouble } from "./trouble.ts";
+import { backoff } from "../waiting.ts";
 
 /** So many lists of a session stay announced that are empty. */
 export const MAX_SLOTS: number = 64;
+
+/** The pauses between two attempts to read what breaks the connection, in seconds. */
+const UNREAD_PAUSES = { first: 1, longest: 60 };
 
 /** Shared by all sessions that have not asked for anything yet: most queues are quiet. */
 const NOTHING_KNOWN = new Set<number>();
@@ -26,6 +31,11 @@ export class Session {
   readonly slots: number[] = [];
   /** When lists were first found empty whose way was interrupted, in milliseconds. */
   #empty: Map<number, number> | undefined;
+  /** The lists that could not be read, since the connection broke. */
+  readonly #unread = new Set<number>();
+  /** The number of times in a row that the connection broke so, and when one of them is read again. */
+  #cuts = 0;
+  #readAt = 0;
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
   /** The last number of all; tokens of eight digits may be drawn twice, but not within one second. */
@@ -50,7 +60,8 @@ export class Session {
    * Looks into the lists whose way to us was interrupted: many, where connections
    * break often, and mostly empty.
    *
-   * @returns Their numbers, if there is something.
+   * @returns Their numbers, if there is something: of those that could not be
+   * read before, one at a time, and ever more rarely.
    */
   async findLost(
     numbers: readonly number[],
@@ -62,11 +73,47 @@ export class Session {
       ["EXISTS", ...lost.map((number) => this.list(number))],
       { isReply: isNumber },
     );
-    if (found > 0) return lost;
+    if (found > 0) return this.#due(lost);
+    this.#unread.clear();
     for (const number of lost) {
       if (this.#isOver(number)) await this.forget(number, options);
     }
     return [];
+  }
+
+  #due(lost: readonly number[]): readonly number[] {
+    for (const number of this.#unread) {
+      if (!lost.includes(number)) this.#unread.delete(number);
+    }
+    const [first] = this.#unread;
+    const isDue = performance.now() >= this.#readAt;
+    return lost.filter((number) =>
+      !this.#unread.has(number) || (isDue && number === first)
+    );
+  }
+
+  /** True while there are lists that could not be read. */
+  get hasUnread(): boolean {
+    return this.#unread.size > 0;
+  }
+
+  /** Notes that a list was read. */
+  onRead(number: number): void {
+    if (this.#unread.delete(number)) this.#cuts = 0;
+  }
+
+  /** Notes that the connection broke while a list was read; says so from the second time on, once. */
+  onUnread(number: number, { logger, queue }: ConsumerOptions): void {
+    const isAgain = this.#unread.delete(number);
+    this.#unread.add(number);
+    const pause = backoff(this.#cuts++, UNREAD_PAUSES);
+    this.#readAt = performance.now() + pause * 1000;
+    if (!isAgain) return;
+    Trouble.with(`"${queue}"`, logger).warnOnce(
+      `The connection breaks whenever a message of "${queue}" is read that is at ${
+        this.list(number)
+      }: does the server (client-output-buffer-limit), or something on the way, limit what it sends at once? The message stays there, and is tried again ever more rarely.`,
+    );
   }
 
   /** Notes that a list was found empty; tells whether nothing comes there any more. */

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { TestServer } from "../servers.ts";
-import { open } from "./inboxes.ts";
+import { LineLogger } from "../line_logger.ts";
+import { until } from "../until.ts";
+import { handleAll, numbers, open } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
 
 const KIBIBYTE = 2 ** 10;
@@ -69,3 +71,34 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     assert.ok(largest >= 256 * KIBIBYTE, `no batch had more than ${largest}`);
   });
 }
+
+Deno.test("A batch that breaks each connection comes in parts, and a message that does is read ever more rarely", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger });
+  await server.run(
+    "CONFIG",
+    "SET",
+    "client-output-buffer-limit",
+    "normal 400000 0 0",
+  );
+  const small = numbers(60);
+  const padding = " ".repeat(50_000);
+  const texts = small.map((text) => text + padding);
+  texts.splice(30, 0, "x".repeat(600_000));
+  await server.run("RPUSH", "queue", ...texts);
+  const handled = new Set<string>();
+  const handling = handleAll(inbox, {
+    add: (text) => handled.add(text.trim()),
+  });
+  await until(() => handled.size === small.length);
+  assert.deepEqual([...handled].sort(), [...small].sort());
+  await logger.line(/warn: .*breaks whenever a message of "queue" is read/);
+  const statistics = String(await server.run("INFO", "stats"));
+  const [, made] = /total_connections_received:(\d+)/.exec(statistics)!;
+  assert.ok(Number(made) < 100, `it took ${made} connections`);
+  // It is still there, for the time when it can be read.
+  await inbox.stop(0);
+  await handling;
+  assert.deepEqual(await server.run("LLEN", "queue"), 1);
+});
