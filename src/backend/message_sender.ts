@@ -175,7 +175,7 @@ export class MessageSender {
   ): Promise<boolean> {
     const queue = options.queueName ?? this.#options.queue;
     const built = listOf(messages).map((message) => this.#build(message));
-    return await this.#send(queue, built, options);
+    return await this.#send(queue, built, options) !== undefined;
   }
 
   /** Sends an event, and returns it; `undefined` where it is a duplicate. */
@@ -192,41 +192,43 @@ export class MessageSender {
     return await this.#outbox.cancel(queueName ?? this.#options.queue, id);
   }
 
-  /** Sends now, or when they are due; tells whether they were sent. */
+  /**
+   * Sends now, or when they are due.
+   *
+   * @returns What was sent, as it is on the wire; `undefined` for a duplicate.
+   */
   async #send(
     queue: string,
     messages: readonly (Message | string | Uint8Array)[],
     { delay, at, deduplicate, deduplicateFor }: Checked<ScheduleOptions>,
     timeout?: number,
-  ): Promise<boolean> {
+  ): Promise<readonly (string | Uint8Array)[] | undefined> {
     const schedule = {
       delay,
       at,
       ...(deduplicate !== undefined && { deduplicate, deduplicateFor }),
     };
-    if (!isScheduled(schedule)) {
-      await traceSending(
-        queue,
-        messages,
-        (texts) => this.#outbox.push(queue, texts, timeout),
-      );
-      return true;
-    }
+    const isLater = isScheduled(schedule);
     // How old a message is counts from when it is due.
-    const wait = secondsUntilDue(schedule);
+    const wait = isLater ? secondsUntilDue(schedule) : 0;
     for (const message of messages) {
       const isMade = message instanceof Message;
       if (isMade && wait > 0) message.timestamp = Date.now() / 1000 + wait;
     }
-    let isSent = false;
+    let sent: readonly (string | Uint8Array)[] | undefined;
     await traceSending(queue, messages, async (texts) => {
-      const scheduled = texts.map((payload, at) => ({
-        id: idOf(messages[at]!),
-        payload,
-      }));
-      isSent = await this.#outbox.schedule(queue, scheduled, schedule, timeout);
+      if (!isLater) await this.#outbox.push(queue, texts, timeout);
+      else {
+        const scheduled = texts.map((payload, at) => ({
+          id: idOf(messages[at]!),
+          payload,
+        }));
+        const outbox = this.#outbox;
+        if (!await outbox.schedule(queue, scheduled, schedule, timeout)) return;
+      }
+      sent = texts;
     });
-    return isSent;
+    return sent;
   }
 
   /** Sends a request, and waits for the response if there is time for one. */
@@ -249,23 +251,10 @@ export class MessageSender {
     }
     // The time is for all of it: connecting, sending, and waiting.
     const start = performance.now();
-    // It is sent as a text, so that it can be taken back as it was sent.
     const queue = queueName ?? this.#options.queue;
-    let sent = "";
-    if (isScheduled({ delay, at })) {
-      await this.#send(
-        queue,
-        [message],
-        { delay, at },
-        responseTimeout || undefined,
-      );
-      sent = String(message);
-    } else {
-      await traceSending(queue, [message], async ([text]) => {
-        sent = text as string;
-        await this.#outbox.push(queue, sent, responseTimeout || undefined);
-      });
-    }
+    const limit = responseTimeout || undefined;
+    const [sent] = await this.#send(queue, [message], { delay, at }, limit) ??
+      [];
     if (!responseTimeout) return undefined;
     const payload = await this.#outbox.waitForResponse(
       message.id,
@@ -276,7 +265,7 @@ export class MessageSender {
     ).catch(async (error) => {
       // Whoever has ended the wait gets their own reason, of whatever name.
       if (signal?.aborted && error === signal.reason) throw error;
-      const leaving = this.#takeBack(queue, message.id, sent, error);
+      const leaving = this.#takeBack(queue, message.id, sent!, error);
       this.#leaving.add(leaving);
       throw await leaving.finally(() => this.#leaving.delete(leaving));
     });
@@ -293,12 +282,13 @@ export class MessageSender {
    * Takes back a request that nobody has taken in its time, or whose response this
    * user may not read.
    *
+   * @param sent What is in the queue, if it is still there.
    * @returns The error, which tells whether it was taken back.
    */
   async #takeBack(
     queue: string,
     id: string,
-    sent: string,
+    sent: string | Uint8Array,
     error: unknown,
   ): Promise<unknown> {
     const isRefused = error instanceof RedisError &&

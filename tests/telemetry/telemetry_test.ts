@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Inbox } from "../../src/redis/mod.ts";
 import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { type CollectedSpan, Collector } from "./collector.ts";
@@ -305,6 +306,24 @@ Deno.test("An action runs in the trace of its request, and so is its response se
   );
   assert.equal(traceparent, `00-${TRACE}-${sending.spanId}-01`);
   await collector.metric("platypush.redis.answered", (n) => n === 1);
+});
+
+Deno.test("A request that is sent in a span, with a delay, is taken back out of the queue when nobody takes it", async () => {
+  await using server = await TestServer.start();
+  await using collector = new Collector();
+  // It brings what is due to the queue, and takes nothing.
+  await using _inbox = await Inbox.open(server.args, {
+    queue: QUEUE,
+    paused: true,
+  });
+  const when = ["--delay", "1", "--wait", "2"];
+  await using program = new Program(
+    ["cli.ts", "send", "request", "light.on", ...when, "--url", server.url],
+    { env: collector.env },
+  );
+  const { stderr } = await program.end();
+  assert.match(stderr, /was taken back/);
+  assert.equal(await server.run("LLEN", QUEUE), 0);
 });
 
 Deno.test("With OTEL_DENO_TRACING=false there are metrics, and no spans", async () => {
