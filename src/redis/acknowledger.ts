@@ -14,7 +14,10 @@ import { amount } from "../units.ts";
 /** So long an acknowledgement waits for another command to travel with, in seconds. */
 const DELAY = 0.005;
 
-/** So many batches are told again that the server has refused to settle; others go back at the end. */
+/**
+ * So many batches are told again that the server has refused to settle, as far as
+ * there is memory for them; others go back at the end.
+ */
 const MAX_UNTOLD = 1000;
 
 const AS_NUMBER = { isReply: isNumber };
@@ -63,8 +66,8 @@ export class Acknowledger {
     this.#ending.abort();
     void this.flush(this.#options.control);
     const { logger, queue } = this.#options;
-    const untold = this.#untold.splice(0).map(({ batch }) => batch);
-    const count = this.#left + countOf(untold);
+    while (this.#untold.length > 0) this.#giveUp();
+    const count = this.#left;
     if (count === 0) return;
     Trouble.onQueueSuccess(this, this.#options);
     logger.warn(
@@ -85,12 +88,27 @@ export class Acknowledger {
     error: RedisError,
     tell: () => Promise<void>,
   ): void {
-    if (this.#untold.length >= MAX_UNTOLD) {
-      this.#left += this.#untold.shift()!.batch.payloads.length;
-    }
+    const { memory } = this.#options;
+    memory.add(batch.bytes);
     this.#untold.push({ batch, tell });
+    while (
+      this.#untold.length > MAX_UNTOLD ||
+      memory.room <= 0 && this.#untold.length > 0
+    ) this.#giveUp();
     Trouble.onQueueFailure(this, error, this.#options);
     this.#options.heartbeat.doubt({ now: false });
+  }
+
+  /** Takes the oldest of what is to be told again. */
+  #shift(): Untold {
+    const untold = this.#untold.shift()!;
+    this.#options.memory.add(-untold.batch.bytes);
+    return untold;
+  }
+
+  /** Leaves the oldest of it untold: it goes back at the end. */
+  #giveUp(): void {
+    this.#left += this.#shift().batch.payloads.length;
   }
 
   /** Tells one of them, and the others as soon as the server accepts it. */
@@ -98,7 +116,7 @@ export class Acknowledger {
     if (this.#untold.length === 0) return;
     let last: Untold | undefined;
     do {
-      const { tell } = this.#untold.shift()!;
+      const { tell } = this.#shift();
       last = this.#untold.at(-1);
       await tell();
     } while (last !== undefined && last === this.#untold.at(-1));

@@ -249,6 +249,7 @@ export abstract class Consumer {
       this.wake();
     });
     while (this.inHand > 0 && !late.signal.aborted) await this.change();
+    await this.settleRest(late.signal);
     late.abort();
     await over;
     // Also what nobody has needed yet: made later, it would go on for ever.
@@ -328,6 +329,11 @@ export abstract class Consumer {
   protected abstract checkRights(): Promise<void>;
   /** Joins the consumers of the queue, where there is such a thing. */
   protected abstract enter(): Promise<void>;
+  /** Settles what the server has refused to settle, unless it is late before. Never rejects. */
+  protected settleRest(_late: AbortSignal): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Leaves them: what is still in hand goes back to the queue. Never rejects. */
   protected abstract leave(): Promise<void>;
   /** Takes one batch and hands it out, or waits for {@link blockSeconds}; may reject. */

@@ -183,3 +183,31 @@ Deno.test("What is given up after its last delivery is told of", async () => {
     /^warn: A message of "queue" has become a dead letter \(failed\): cannot handle it\.$/,
   );
 });
+
+Deno.test("Inbox keeps no more than `maxMemory` of what the server refuses to settle, and goes on", async () => {
+  await using server = await TestServer.start();
+  const count = 20;
+  for (let n = 0; n < count; n++) {
+    await server.run("RPUSH", "queue", `${n}`.padEnd(MEBIBYTE / 8, "-"));
+  }
+  const logger = new LineLogger();
+  await using inbox = await open(server, {
+    batchSize: 1,
+    heartbeatTimeout: 3600,
+    maxMemory: MEBIBYTE,
+    logger,
+  });
+  const batch = await nextBatch(inbox);
+  await server.run("ACL", "SETUSER", "default", "-del");
+  await batch!.settle();
+  for (let n = 1; n < count; n++) await (await nextBatch(inbox))!.settle();
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await inbox.stop();
+  const { acknowledged } = inbox.stats();
+  assert.ok(acknowledged > 3 && acknowledged <= 8, `${acknowledged}`);
+  assert.match(
+    logger.lines.join("\n"),
+    new RegExp(`${count - acknowledged} messages of "queue" will be delivered`),
+  );
+  assert.equal(await server.run("LLEN", "queue"), count - acknowledged);
+});

@@ -384,6 +384,24 @@ Deno.test("Inbox says at its end what will be delivered again since the server r
   await server.run("ACL", "SETUSER", "default", "+del", "+zadd");
 });
 
+Deno.test("Inbox settles before it ends what the server has refused to settle, where the right is back", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(3));
+  const logger = new LineLogger();
+  const options = { batchSize: 1, heartbeatTimeout: 3600, logger };
+  await using inbox = await open(server, options);
+  const batches = [];
+  for (let n = 0; n < 3; n++) batches.push(await nextBatch(inbox));
+  await server.run("ACL", "SETUSER", "default", "-del");
+  for (const batch of batches) await batch!.settle();
+  await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await inbox.stop();
+  assert.doesNotMatch(logger.lines.join("\n"), /delivered again/);
+  assert.equal(inbox.stats().acknowledged, 3);
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
 Deno.test("A message that is too large to wait for a named subscriber is counted once, also where the server refuses to settle it", async () => {
   await using server = await TestServer.start();
   await server.run("HSET", "{queue}:subscribers", "lights", `${Date.now()}`);
