@@ -1,4 +1,4 @@
-import { getConfig, getLogger } from "@logtape/logtape";
+import type { Logger as LogTape } from "@logtape/logtape";
 import { guarded } from "./guarded.ts";
 import { amount } from "./units.ts";
 
@@ -70,19 +70,34 @@ export function createLogger(...category: string[]): Logger {
 /** One for each category, so that whoever shares it can speak as one. */
 const LOGGERS = new Map<string, Logger>();
 
+const ROOT = Symbol.for("logtape.rootLogger");
+const STATE = Symbol.for("logtape.inspectionState");
+
+/**
+ * Holds what the copies of LogTape in a thread share. Whoever has configured one
+ * has loaded it; loaded from here, it would take 1 MiB of each thread, for nothing
+ * where nobody has.
+ */
+const shared = globalThis as {
+  readonly [ROOT]?: LogTape;
+  readonly [STATE]?: { readonly configured: boolean };
+};
+
 function makeLogger(category: readonly string[]): Logger {
-  const logger = getLogger(["platypush", "redis", ...category]);
+  const find = (): LogTape | undefined =>
+    shared[STATE]?.configured
+      ? shared[ROOT]?.getChild(["platypush", "redis", ...category])
+      : undefined;
+  const show = (level: "warn" | "error", text: string): void => {
+    const logger = find();
+    if (logger !== undefined) logger[level](literal(text));
+    else showOnStderr(level === "warn" ? "warning" : level, text);
+  };
   return {
-    debug: (text) => logger.debug(literal(text)),
-    info: (text) => logger.info(literal(text)),
-    warn: (text) => {
-      if (getConfig() === null) showOnStderr("warning", text);
-      else logger.warn(literal(text));
-    },
-    error: (text) => {
-      if (getConfig() === null) showOnStderr("error", text);
-      else logger.error(literal(text));
-    },
+    debug: (text) => find()?.debug(literal(text)),
+    info: (text) => find()?.info(literal(text)),
+    warn: (text) => show("warn", text),
+    error: (text) => show("error", text),
   };
 }
 

@@ -37,6 +37,29 @@ Deno.test("createLogger() shows warnings and errors on stderr until LogTape is c
   ]);
 });
 
+Deno.test("createLogger() logs to LogTape also where the application has another copy of it", async () => {
+  const lines = await stderrOf(`
+    const { createRequire } = await import("node:module");
+    const { fileURLToPath } = await import("node:url");
+    const path = fileURLToPath(import.meta.resolve("@logtape/logtape"));
+    const copy = createRequire(path)(path.replace(/\\.js$/, ".cjs"));
+    copy.configureSync({
+      sinks: { stderr: ({ level, message }) => console.error(level, ...message) },
+      loggers: [QUIET, { category: ["platypush", "redis"], sinks: ["stderr"] }],
+    });
+    for (const level of ["debug", "info", "warn", "error"]) logger[level]("Hm.");
+    copy.resetSync();
+    logger.error("It has failed.");
+  `);
+  assert.deepEqual(lines, [
+    "debug Hm.",
+    "info Hm.",
+    "warning Hm.",
+    "error Hm.",
+    "platypush-redis: error: It has failed.",
+  ]);
+});
+
 Deno.test("createLogger() shows a line that comes again only after a while", async () => {
   const lines = await stderrOf(`
     let now = 0;

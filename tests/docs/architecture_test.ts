@@ -10,6 +10,7 @@ const PAGE = await Deno.readTextFile(new URL("docs/architecture.md", ROOT));
 interface Module {
   specifier: string;
   dependencies?: {
+    isDynamic?: boolean;
     code?: { specifier: string };
     type?: { specifier: string };
   }[];
@@ -41,6 +42,18 @@ Deno.test("mod.ts imports no module with a sign beyond Latin-1, for which V8 kee
     if (sign !== undefined) found.push(`${sign} in ${specifier}`);
   }
   assert.deepEqual(found, []);
+});
+
+Deno.test("mod.ts loads no package that only those need who log or collect by it", async () => {
+  const found = new Set<string>();
+  for (const { dependencies = [] } of await modulesOf("mod.ts")) {
+    for (const { code, isDynamic } of dependencies) {
+      const name = /^npm:\/?(.+)@/.exec(code?.specifier ?? "")?.[1];
+      if (name !== undefined && !isDynamic) found.add(name);
+    }
+  }
+  assert.ok(found.has("re2js"));
+  assert.ok(!found.has("@logtape/logtape"));
 });
 
 Deno.test("Packages whose inner files are imported come in patches of one minor version only", async () => {
