@@ -43,6 +43,9 @@ export interface BackendStats {
   readonly actionsWaiting: number;
 }
 
+/** From so many bytes a message on, memory is given back without the garbage collector. */
+const LARGE = 2 ** 14;
+
 type HandledCounts = Record<"delivered" | "foreign" | "malformed", number>;
 
 /** Counts what becomes of the messages of each queue. */
@@ -187,6 +190,7 @@ export class Consumption {
       }
       this.#options.counters.add(batch, []);
       await batch.settle();
+      if (batch.bytes >= LARGE * batch.payloads.length) batch.free();
     } catch (error) {
       // What was not posted goes back to the queue, and `failed` says why.
       if (receipt !== undefined) {

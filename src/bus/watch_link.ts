@@ -56,6 +56,8 @@ export class WatchedLink {
     if (this.isFull) return this.skip(count);
     this.#pieces = pieces;
     this.#write();
+    // Whoever has posted them does not wait for this link, and may use their memory again.
+    this.#pieces = this.#pieces.map((piece) => new Uint8Array(piece));
   }
 
   /** Takes notice of messages that were not sent. */

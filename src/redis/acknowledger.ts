@@ -90,6 +90,7 @@ export class Acknowledger {
   ): void {
     const { memory } = this.#options;
     memory.add(batch.bytes);
+    batch.isUntold = true;
     this.#untold.push({ batch, tell });
     while (
       this.#untold.length > MAX_UNTOLD ||

@@ -101,6 +101,8 @@ export abstract class TakenBatch implements Batch {
   protected readonly consumer: Consumer;
   /** True once it is in the counts. */
   isCounted = false;
+  /** True while the server has refused to learn what became of it. */
+  isUntold = false;
   #isSettled = false;
 
   /** @param consumer The consumer that has taken it. */
@@ -124,6 +126,22 @@ export abstract class TakenBatch implements Batch {
     this.#isSettled = true;
     await this.tell(failures, returned, missed, this.consumer.isFull);
     this.consumer.putDown(this);
+  }
+
+  /**
+   * Gives back the memory of its large messages, once it is settled and nobody
+   * reads them any more. The garbage collector would first let 64 MiB of it come
+   * together, which no cache of a processor holds, and look through all that the
+   * program has in memory then.
+   */
+  free(): void {
+    // Its text is needed when the server is told again.
+    if (this.isUntold) return;
+    for (const { buffer, byteLength } of this.payloads) {
+      // Small ones share theirs with others that came with them.
+      const isAlone = buffer.byteLength === byteLength;
+      if (isAlone && buffer instanceof ArrayBuffer) buffer.transfer(0);
+    }
   }
 
   /** Tells the server what became of the messages, at once if that is urgent. Never rejects. */

@@ -6,6 +6,31 @@ import type { TakenBatch } from "../../src/redis/consumer.ts";
 import { LineLogger } from "../line_logger.ts";
 import { nextBatch } from "../redis/next_batch.ts";
 import { TestServer } from "../servers.ts";
+import { until } from "../until.ts";
+
+function consumption(
+  bus: Bus,
+  { logger = new LineLogger(), counters = new Counters() } = {},
+): Consumption {
+  return new Consumption({
+    bus,
+    counters,
+    deviceId: "livingroom",
+    target: undefined,
+    maxSize: undefined,
+    maxAge: undefined,
+    bigint: false,
+    signal: new AbortController().signal,
+    refuse: () => Promise.resolve(),
+    logger,
+  });
+}
+
+/** An event of so many bytes and some more. */
+function image(size: number): string {
+  const args = { type: "custom.Image", image: "x".repeat(size) };
+  return JSON.stringify({ type: "event", args });
+}
 
 Deno.test("A batch that cannot be settled is told, and comes again", async () => {
   await using server = await TestServer.start();
@@ -18,30 +43,58 @@ Deno.test("A batch that cannot be settled is told, and comes again", async () =>
   counters.add = () => {
     throw new TypeError("this is a mistake in the program");
   };
-  const consumption = new Consumption({
-    bus,
-    counters,
-    deviceId: "livingroom",
-    target: undefined,
-    maxSize: undefined,
-    maxAge: undefined,
-    bigint: false,
-    signal: new AbortController().signal,
-    refuse: () => Promise.resolve(),
-    logger,
-  });
+  const consuming = consumption(bus, { logger, counters });
   {
     await using inbox = await Inbox.open(server.args, options);
     const batch = await nextBatch(inbox);
-    assert.ok(await consumption.post(batch as TakenBatch));
+    assert.ok(await consuming.post(batch as TakenBatch));
     await logger.line(
       /^error: A batch of "queue" could not be settled, .*: this is a mistake in the program\.$/,
     );
-    assert.ok(await consumption.settled(5));
+    assert.ok(await consuming.settled(5));
     await inbox.stop(0);
   }
   await using inbox = await Inbox.open(server.args, options);
   const again = await nextBatch(inbox);
   assert.deepEqual(again!.deliveries, [1]);
   await again!.settle();
+});
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`The memory of large messages is given back once they are settled (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    const large = image(2 ** 18);
+    await server.run("RPUSH", "queue", large, large, image(0));
+    const options = { queue: "queue", delivery, logger: new LineLogger() };
+    await using inbox = await Inbox.open(server.args, options);
+    await using bus = new Bus({ name: "tests/consumption", daemon: true });
+    bus.registerHandler("custom.Image", () => {});
+    const consuming = consumption(bus);
+    const lengths: number[] = [];
+    while (lengths.length < 3) {
+      const batch = await nextBatch(inbox) as TakenBatch;
+      assert.ok(await consuming.post(batch));
+      assert.ok(await consuming.settled(5));
+      lengths.push(...batch.payloads.map(({ byteLength }) => byteLength));
+    }
+    assert.deepEqual(lengths, [0, 0, image(0).length]);
+  });
+}
+
+Deno.test("The memory of large messages stays as long as the server has refused to settle them", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", image(2 ** 18));
+  const options = { queue: "queue", logger: new LineLogger() };
+  await using inbox = await Inbox.open(server.args, options);
+  await using bus = new Bus({ name: "tests/consumption", daemon: true });
+  bus.registerHandler("custom.Image", () => {});
+  const batch = await nextBatch(inbox) as TakenBatch;
+  await server.run("ACL", "SETUSER", "default", "-del");
+  const consuming = consumption(bus);
+  assert.ok(await consuming.post(batch));
+  assert.ok(await consuming.settled(5));
+  // By its text, it is found where somebody else has put it back.
+  assert.equal(batch.payloads[0]!.byteLength, image(2 ** 18).length);
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await until(() => inbox.stats().acknowledged === 1);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { BroadcastChannel } from "node:worker_threads";
 import { type Bus, Event, type Message } from "../../src/bus/mod.ts";
 import { encodeFrame } from "../../src/bus/frame.ts";
@@ -153,6 +154,24 @@ Deno.test("Bus.watch in a thread that stands still misses messages, is told, and
   });
   const { skipped } = await elsewhere.seen();
   assert.ok(skipped > total / 2, `${skipped} were skipped`);
+});
+
+Deno.test("Bus.watch in a thread that stands still shows messages whose bytes are used again meanwhile", async () => {
+  await using bus = open({ plain: false });
+  bus.registerHandler(Event, () => {});
+  using elsewhere = await watching(bus);
+  await bus.post(event(0));
+  await until(async () => (await elsewhere.seen()).shown.length === 1);
+  const release = await elsewhere.hold();
+  const args = { type: "custom.Image", n: 1, image: "x".repeat(2 ** 19) };
+  // The bytes from Redis are a Buffer.
+  const bytes = Buffer.from(JSON.stringify({ type: "event", args }));
+  const receipt = await bus.post(bytes);
+  assert.deepEqual(await receipt.handled, []);
+  bytes.buffer.transfer(0);
+  release();
+  await until(async () => (await elsewhere.seen()).shown.length === 2);
+  assert.deepEqual((await elsewhere.seen()).shown, [0, 1]);
 });
 
 Deno.test("Bus.watch of a thread that is terminated is of no concern to anybody", async () => {
