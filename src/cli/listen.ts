@@ -4,32 +4,21 @@ import {
   compileCondition,
   DroppedError,
   Event,
-  jsonText,
   type Logger,
   Message,
-  type MessageSummary,
   RedisBackend,
-  summarize,
 } from "../../mod.ts";
 import { isInterruption, UsageError } from "./program.ts";
 import { whenAborted } from "../waiting.ts";
 import { count, readPair, value } from "./values.ts";
-import {
-  note,
-  type Paint,
-  printable,
-  printableJson,
-  printLine,
-  type Style,
-  terminalWidth,
-} from "./print.ts";
+import { note, printableJson, printLine, terminalWidth } from "./print.ts";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { multiple, optional } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
+import { messageLine } from "./message_line.ts";
 import { embedRedis } from "./provide_redis.ts";
-import { cutToWidth, displayWidth } from "./table.ts";
 import {
   type RedisOptions,
   redisOptions,
@@ -287,61 +276,4 @@ function chooseFormat(
   return isTerminal && !isJson
     ? (message) => messageLine(message, terminalWidth(), paint)
     : (message) => printableJson(message.toString());
-}
-
-/** The colours of the kinds of messages; any other kind is bold. */
-const STYLES: Readonly<Record<string, Style>> = {
-  event: "green",
-  request: "yellow",
-  response: "magenta",
-};
-
-/**
- * Writes a message as one short line for people: when, what, the most important
- * of it, and from whom to whom.
- *
- * @param width How many columns of a terminal the line may take; what is more is
- * cut off.
- */
-export function messageLine(
-  message: Message,
-  width: number,
-  paint: Paint,
-): string {
-  const time = new Date(message.timestamp * 1000).toTimeString().slice(0, 8);
-  const { label, subject, details, failed } = summarize(message);
-  const route = message.origin === message.target
-    ? message.target
-    : `${message.origin} → ${message.target}`;
-  const parts: [style: Style, text: string][] = [
-    ["dim", time],
-    [failed ? "red" : STYLES[label] ?? "bold", label.padEnd(8)],
-    ["bold", subject],
-    ["cyan", route],
-  ];
-  const line: string[] = [];
-  let left = width;
-  for (const [style, text] of parts) {
-    if (left < 1) break;
-    const short = cutToWidth(printable(text), left);
-    left -= displayWidth(short) + 1;
-    line.push(paint(style, short));
-  }
-  const rest = cutToWidth(printable(detailsLine(details)), left);
-  return [...line, rest].filter(Boolean).join(" ");
-}
-
-/** Writes values by name as one would write them behind `send event`, a list with semicolons. */
-function detailsLine(details: MessageSummary["details"]): string {
-  if (details instanceof Array) return details.map(word).join("; ");
-  return Object.entries(details)
-    .map(([name, value]) => `${name}=${word(value)}`)
-    .join(" ");
-}
-
-/** Writes a value as short as it is clear: a text that is one word needs no quotes. */
-function word(value: unknown): string {
-  return typeof value === "string" && /^[^\s"'{}[\]]+$/.test(value)
-    ? value
-    : jsonText(value);
 }

@@ -1,5 +1,10 @@
 import type { Bus } from "../bus/mod.ts";
-import { jsonText, type Message, summarize } from "../message/mod.ts";
+import {
+  jsonText,
+  type Message,
+  type MessageSummary,
+  summarize,
+} from "../message/mod.ts";
 import { sleep } from "../waiting.ts";
 
 /** A message that has passed, as it is kept to be shown. */
@@ -18,7 +23,7 @@ export interface PassedMessage {
   readonly origin: string;
   readonly target: string;
   /** The values by their names, or a list of values. */
-  readonly details: unknown;
+  readonly details: MessageSummary["details"];
   /** The message as JSON, without the token of a request. */
   readonly json: string;
   /** The message itself. */

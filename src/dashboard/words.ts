@@ -22,27 +22,6 @@ export function pausedFor({ since, by }: QueuePause): string {
   return `is paused for ${span(seconds)}, by ${by}`;
 }
 
-/** Writes values on one line, as one would write them behind `send event`. */
-export function oneLine(details: unknown, length: number): string {
-  if (typeof details !== "object" || details === null) return word(details);
-  const words = Array.isArray(details)
-    ? details.map(word)
-    : Object.entries(details)
-      .filter(([name]) => name !== "type")
-      .map(([name, value]) => `${name}=${word(value)}`);
-  return shorten(words.join(" "), length);
-}
-
-function word(value: unknown): string {
-  if (typeof value === "string") {
-    return /^[^\s"'{}[\]]+$/.test(value) ? value : JSON.stringify(value);
-  }
-  return typeof value === "bigint"
-    ? String(value)
-    : JSON.stringify(value, (_, value) =>
-      typeof value === "bigint" ? String(value) : value) ?? "";
-}
-
 /** The attributes of a chip: its colour follows from its kind. */
 export function chip(kind: string, text: string = kind): Html {
   const known = /^[\w-]+$/.test(kind) ? kind : "other";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Event, Inbox } from "../../mod.ts";
 import { cutToWidth, displayWidth, table } from "../../src/cli/table.ts";
-import { messageLine } from "../../src/cli/listen.ts";
+import { messageLine } from "../../src/cli/message_line.ts";
 import { painter } from "../../src/cli/print.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { hasTerminals, Program, runProgram } from "../programs.ts";

@@ -1,12 +1,13 @@
 import { html } from "hono/html";
 import type { Hono } from "hono";
+import { detailsLine } from "../../message/details_line.ts";
 import { readFilter, type Wanted } from "../read_filter.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";
 import { number, shorten } from "../../units.ts";
 import { Alarm } from "../../waiting.ts";
-import { chip, clock, oneLine, typeChip } from "../words.ts";
+import { chip, clock, typeChip } from "../words.ts";
 
 /** So many rows are shown at first, and kept by the browser. */
 const ROWS = 200;
@@ -261,8 +262,8 @@ function rowOf(desk: Desk, row: PassedMessage): Html {
         )}${typeChip(subject)}<span class="route">${shorten(
           route,
           60,
-        )}</span><span class="details">${oneLine(
-          row.details,
+        )}</span><span class="details">${shorten(
+          detailsLine(row.details),
           160,
         )}</span></summary>
         <div class="opened">
