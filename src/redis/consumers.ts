@@ -296,11 +296,7 @@ class ServerQueues {
       ...await Promise.allSettled([
         this.#add([first!], isShared).then(([one]) => this.#join(one!)),
       ]),
-      ...await Promise.allSettled(
-        inParts(others).map(async (part) =>
-          await this.#joinAll(await this.#add(part, isShared), isShared)
-        ),
-      ),
+      ...await this.#addAll(others, isShared),
     ];
     this.joined.sort((a, b) => a.options.rank - b.options.rank);
     const refused = outcomes.find(({ status }) => status === "rejected");
@@ -338,6 +334,28 @@ class ServerQueues {
       }
       consumer.subscribers?.lookSoon(changed);
     }
+  }
+
+  /**
+   * Makes and joins the consumers of queues. Two parts are on their way at a time,
+   * so that the server has something to do while this process has: all of them
+   * would take 2 MiB more, and not be done sooner.
+   */
+  async #addAll(
+    queues: readonly string[],
+    isShared: boolean,
+  ): Promise<PromiseSettledResult<void>[]> {
+    const outcomes: PromiseSettledResult<void>[] = [];
+    const parts = inParts(queues).values();
+    const addRest = async (): Promise<void> => {
+      for (const part of parts) {
+        const adding = this.#add(part, isShared)
+          .then((all) => this.#joinAll(all, isShared));
+        outcomes.push(...await Promise.allSettled([adding]));
+      }
+    };
+    await Promise.all([addRest(), addRest()]);
+    return outcomes;
   }
 
   /** Makes the consumers of some queues, and the connections on which they wait. */
