@@ -162,7 +162,7 @@ export class ServerConnection {
         this.#distrust(error.message, error.advice);
         return;
       }
-      const refusal = this.#attempted === CONNECTING && readRefusal(chunk);
+      const refusal = this.#attempted === CONNECTING && readDismissal(chunk);
       if (refusal) return this.#lose(refusal);
       // The queue stumbles over what it cannot read, and over answers to nothing.
       this.#distrust(
@@ -509,7 +509,7 @@ function* joined(
 }
 
 /** Reads why a server turns somebody away who has not asked for anything yet. */
-function readRefusal(chunk: Buffer): Error | undefined {
+function readDismissal(chunk: Buffer): Error | undefined {
   const [, text] = /^-([A-Z]+ [^\r\n]+)/.exec(chunk.toString("latin1")) ?? [];
   return text === undefined ? undefined : new Error(text);
 }
