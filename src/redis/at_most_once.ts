@@ -65,6 +65,11 @@ export class AtMostOnce extends Consumer {
     await this.#putBack(payloads);
   }
 
+  /** Takes nothing that somebody has missed: only what comes at least once waits. */
+  override takeMissed(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   protected override async drain(): Promise<void> {
     const prefetched = this.#prefetched;
     this.#prefetched = undefined;

@@ -325,11 +325,6 @@ export abstract class Consumer {
     return !this.isOpen || this.isFull || this.#turn?.mustWait() === true;
   }
 
-  /** Takes nothing that somebody has missed: only what comes at least once waits. */
-  takeMissed(_list: string): Promise<number> {
-    return Promise.resolve(0);
-  }
-
   /** Tells whether what is not handled for this reason becomes a dead letter. */
   keeps(reason: BatchFailure["reason"]): boolean {
     const { foreign, expired } = this.options;
@@ -342,6 +337,8 @@ export abstract class Consumer {
     this.#change?.resolve();
     this.#change = undefined;
   }
+
+  abstract takeMissed(list: string): Promise<number>;
 
   /** Rejects where the user may not do all that consuming needs. */
   protected abstract checkRights(): Promise<void>;
