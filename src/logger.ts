@@ -76,7 +76,7 @@ const STATE = Symbol.for("logtape.inspectionState");
 /**
  * Holds what the copies of LogTape in a thread share. Whoever has configured one
  * has loaded it; loaded from here, it would take 1 MiB of each thread, for nothing
- * where nobody has.
+ * where nobody has. Copies before 2.4 do not say whether they are configured.
  */
 const shared = globalThis as {
   readonly [ROOT]?: LogTape;
@@ -84,18 +84,18 @@ const shared = globalThis as {
 };
 
 function makeLogger(category: readonly string[]): Logger {
-  const find = (): LogTape | undefined =>
-    shared[STATE]?.configured
-      ? shared[ROOT]?.getChild(["platypush", "redis", ...category])
-      : undefined;
+  const log = (level: keyof Logger, text: string): void => {
+    const logger = shared[ROOT]?.getChild(["platypush", "redis", ...category]);
+    logger?.[level](literal(text));
+  };
   const show = (level: "warn" | "error", text: string): void => {
-    const logger = find();
-    if (logger !== undefined) logger[level](literal(text));
-    else showOnStderr(level === "warn" ? "warning" : level, text);
+    log(level, text);
+    if (shared[STATE]?.configured) return;
+    showOnStderr(level === "warn" ? "warning" : level, text);
   };
   return {
-    debug: (text) => find()?.debug(literal(text)),
-    info: (text) => find()?.info(literal(text)),
+    debug: (text) => log("debug", text),
+    info: (text) => log("info", text),
     warn: (text) => show("warn", text),
     error: (text) => show("error", text),
   };

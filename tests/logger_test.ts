@@ -60,6 +60,23 @@ Deno.test("createLogger() logs to LogTape also where the application has another
   ]);
 });
 
+Deno.test("createLogger() logs to an old LogTape as well, which does not say whether it is configured", async () => {
+  const lines = await stderrOf(`
+    configureSync({
+      sinks: { stderr: ({ level, message }) => console.error(level, ...message) },
+      loggers: [QUIET, { category: ["platypush", "redis"], sinks: ["stderr"] }],
+    });
+    delete globalThis[Symbol.for("logtape.inspectionState")];
+    logger.info("Hm.");
+    logger.warn("Hm.");
+  `);
+  assert.deepEqual(lines, [
+    "info Hm.",
+    "warning Hm.",
+    "platypush-redis: warning: Hm.",
+  ]);
+});
+
 Deno.test("createLogger() shows a line that comes again only after a while", async () => {
   const lines = await stderrOf(`
     let now = 0;
