@@ -96,10 +96,10 @@ export function eventStream(
           lines === "" ? COMMENT : encoder.encode(lines),
         );
       }
-      const { value: message } = await next;
+      const heard = await next;
       next = undefined;
-      if (message !== undefined) {
-        const data = jsonText(toShow(message));
+      if (heard.done !== true) {
+        const data = jsonText(toShow(heard.value));
         controller.enqueue(encoder.encode(`${lines}data: ${data}\n\n`));
       } else if (!isGone) controller.close();
     },

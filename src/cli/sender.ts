@@ -263,9 +263,9 @@ export class Sender implements AsyncDisposable {
     messages: readonly MessageInput[],
     schedule: ScheduleOptions = {},
   ): Promise<boolean> {
-    const sending: Promise<boolean | void> = this.#to === undefined
+    const sending: Promise<boolean> = this.#to === undefined
       ? this.#backend.sendMessage(messages, schedule)
-      : this.#backend.sendTo(this.#to, messages, this.#trust);
+      : this.#backend.sendTo(this.#to, messages, this.#trust).then(() => true);
     return await tellInterruption(
       sending,
       this.#signal,
@@ -273,7 +273,7 @@ export class Sender implements AsyncDisposable {
         error instanceof RedisError && error.mayHaveRun
           ? "while it was sent; the server may or may not have received it"
           : "before everything was sent",
-    ) ?? true;
+    );
   }
 
   [Symbol.asyncDispose](): Promise<void> {

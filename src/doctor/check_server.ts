@@ -269,7 +269,9 @@ async function* checkStanding(
 ): AsyncGenerator<Finding> {
   const status = await readQueueStatus(connection, queue).catch((error) => {
     // Which right is missing, the check of the access says.
-    if (error instanceof RedisError && error.code === "permission") return;
+    if (error instanceof RedisError && error.code === "permission") {
+      return undefined;
+    }
     throw error;
   });
   if (status === undefined) return;

@@ -149,7 +149,9 @@ function outputOf<Output>(
   result: SchemaResult<Output>,
   what: string,
 ): Output {
-  if (result.issues === undefined) return result.value;
+  if (result.issues === undefined) {
+    return (result as { readonly value: Output }).value;
+  }
   throw new SchemaError(
     what,
     result.issues.map(({ message, path = [] }) => ({

@@ -126,6 +126,7 @@ export class BriefConnection implements Disposable {
     const text = await this.command<string>(["INFO", section]).catch(
       (error) => {
         if ((error as RedisError).code !== "permission") throw error;
+        return undefined;
       },
     );
     if (text === undefined) return undefined;

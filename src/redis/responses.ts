@@ -107,7 +107,10 @@ export class Responses {
       ...signal ? [signal] : [],
     ]);
     const left = Math.max(0, timeout - (performance.now() - start) / 1000);
-    const over = sleep(left, { signal: end, daemon }).then(() => late.abort());
+    const over = sleep(left, { signal: end, daemon }).then(() => {
+      late.abort();
+      return undefined;
+    });
     let problem = "";
     try {
       // Another wait for the same response must not find what has arrived.
@@ -118,6 +121,7 @@ export class Responses {
           if (!isPassing(error)) throw error;
           this.#router.forget();
           problem = `. ${error.message}`;
+          return undefined;
         });
         const found = await Promise.race([look, over]);
         for (const [at, payload] of found?.payloads.entries() ?? []) {
