@@ -351,7 +351,7 @@ function filterOf(
 }
 
 /** Looks up the ids of dead letters, those of indexes all at one time. */
-export async function idsNamed(
+async function idsNamed(
   dead: DeadLetters,
   names: readonly string[],
 ): Promise<readonly string[]> {
