@@ -97,8 +97,10 @@ class CheckedMessage {
  * is moved by a script and read behind it, the next one is under way, and a list
  * goes when its messages are handled. Nobody looks after what a consumer has left
  * when it died.
+ *
+ * @returns What gives the next batch: the one before is handled then.
  */
-async function takeByScript(): Promise<void> {
+async function openScript(): Promise<() => Promise<readonly Uint8Array[]>> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
   const run = (...command: string[]): Promise<unknown> =>
@@ -114,15 +116,50 @@ async function takeByScript(): Promise<void> {
   };
   // What another one has left stays where it is.
   const lists = `${queue}:${crypto.randomUUID()}`;
+  let number = 0;
+  let inHand = 0;
+  let next = take(`${lists}:0`);
+  return async () => {
+    if (inHand > 0) void run("DEL", `${lists}:${number - 1}`);
+    const payloads = await next;
+    inHand = payloads.length;
+    next = take(`${lists}:${++number}`);
+    return payloads;
+  };
+}
+
+function read(payload: Uint8Array): CheckedMessage {
+  return new CheckedMessage(JSON.parse(decoder.decode(payload)));
+}
+
+async function takeByScript(): Promise<void> {
+  const next = await openScript();
   void (async () => {
-    for (let number = 0, next = take(`${lists}:0`);; number++) {
-      const payloads = await next;
-      next = take(`${lists}:${number + 1}`);
-      for (const payload of payloads) {
-        const message = new CheckedMessage(JSON.parse(decoder.decode(payload)));
-        countOne(message.args["sent"]);
-      }
-      if (payloads.length > 0) void run("DEL", `${lists}:${number}`);
+    for (;;) {
+      for (const payload of await next()) countOne(read(payload).args["sent"]);
+    }
+  })();
+}
+
+/** The same for a loop, at the least that one costs: a promise for each message. */
+async function loopByScript(): Promise<void> {
+  const next = await openScript();
+  let payloads: readonly Uint8Array[] = [];
+  let at = 0;
+  const messages: AsyncIterator<CheckedMessage> = {
+    next: () =>
+      at < payloads.length
+        ? Promise.resolve({ value: read(payloads[at++]!), done: false })
+        : more(),
+  };
+  const more = async (): ReturnType<typeof messages.next> => {
+    do payloads = await next(); while (payloads.length === 0);
+    at = 1;
+    return { value: read(payloads[0]!), done: false };
+  };
+  void (async () => {
+    for await (const _ of { [Symbol.asyncIterator]: () => messages }) {
+      countOne();
     }
   })();
 }
@@ -220,5 +257,6 @@ export const ways: Record<
   "bare client, handler in a worker": shareByHand,
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
+  "script by hand, for await": loopByScript,
   "streams by hand": readStream,
 };

@@ -23,6 +23,7 @@ export type Contender =
   | "bare client with node: imports, 60 workers"
   | "LMOVE by hand"
   | "script by hand"
+  | "script by hand, for await"
   | "streams by hand"
   | Library
   | "redis-py";
