@@ -13,9 +13,9 @@ interface Allowance {
 
 /**
  * The most that may come in a second without being a flood: as many frames as a
- * listener is taken to keep up with, and no more bytes than cost all threads
- * together a tenth of the time of one: a byte costs some 20 ns in each, where it
- * is sent and heard.
+ * listener is taken to keep up with, and no more bytes than cost each thread that
+ * has a channel open a tenth of its time: a byte costs some 45 ns there, and a
+ * tenth of that where it is sent.
  */
 const RATE: Allowance = { frames: 20_000, bytes: 2 * 2 ** 20 };
 

@@ -86,6 +86,9 @@ export interface ConsumerOptions extends DeadLetterLimits, MissedLimits {
   readonly closing: AbortSignal;
 }
 
+/** More bytes than these go back to the system each time, which costs more than the garbage collector. */
+const MOST_FREED = 2 ** 17;
+
 /** A batch that a consumer has taken from the queue. */
 export abstract class TakenBatch implements Batch {
   readonly queue: string;
@@ -140,7 +143,8 @@ export abstract class TakenBatch implements Batch {
     for (const { buffer, byteLength } of this.payloads) {
       // Small ones share theirs with others that came with them.
       const isAlone = buffer.byteLength === byteLength;
-      if (isAlone && buffer instanceof ArrayBuffer) buffer.transfer(0);
+      if (!isAlone || byteLength > MOST_FREED) continue;
+      if (buffer instanceof ArrayBuffer) buffer.transfer(0);
     }
   }
 
