@@ -2,6 +2,8 @@ import type { Logger } from "../logger.ts";
 
 /** The part of the limit from which on it is warned of. */
 const NEAR = 0.8;
+/** The part under which a warning is over: who works near the limit is warned once. */
+const CALM = 0.5;
 
 /** Counts the bytes of all the batches that are in hand, of all queues together. */
 export class MemoryBudget {
@@ -28,7 +30,8 @@ export class MemoryBudget {
     const wasFull = this.room <= 0;
     this.#inHand += bytes;
     this.room = this.#most - this.#inHand;
-    const isNear = this.#inHand >= NEAR * this.#most;
+    const part = this.#isNear ? CALM : NEAR;
+    const isNear = this.#inHand >= part * this.#most;
     if (isNear && !this.#isNear) {
       this.#logger.warn(
         `Subscribers have ${this.#inHand} bytes in hand, more than ${
