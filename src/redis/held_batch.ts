@@ -319,7 +319,7 @@ end
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
 local hasBuried, kept, apart, position = false, {}, {}, 7
-local back, histories, room = {}, {}, nil
+local back, histories, room, lengths = {}, {}, nil, {}
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
     local index, history, pause, name = unpack(ARGV, position + 1, position + 4)
@@ -339,7 +339,8 @@ while position <= #ARGV do
   elseif ARGV[position] == 'miss' then
     local index, name, key, history = unpack(ARGV, position + 1, position + 4)
     local list = KEYS[tonumber(key)]
-    add({'LTRIM', list, 0, -2}, 'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
+    lengths[list] = add({'LTRIM', list, 0, -2},
+      'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
     -- Somebody may have removed it from the hash.
     if not redis.call('HGET', KEYS[7], name) then
       add({'HDEL', KEYS[7], name},
@@ -385,8 +386,10 @@ end
 local lost = 0
 for at = 9, #KEYS do
   redis.call('EXPIRE', KEYS[at], ARGV[room + 4])
-  local made = makeMissedRoom(KEYS[at], unpack(ARGV, room + 1, room + 3))
-  lost = lost + made[1]
+  -- One alone has room, where any may wait.
+  if lengths[KEYS[at]] > 1 or ARGV[room + 1] == '0' then
+    lost = lost + makeMissedRoom(KEYS[at], unpack(ARGV, room + 1, room + 3))[1]
+  end
 end
 if not hasBuried then return {0, lost} end
 local made = makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5])
