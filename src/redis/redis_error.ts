@@ -404,6 +404,10 @@ const CONNECTION_REASONS: Readonly<
   EAI_AGAIN: ["the host's name does not resolve at the moment"],
   ENOENT: ["there is no such socket", "check `unix_socket_path`"],
   EACCES: ["this user may not open the socket"],
+  EINVAL: [
+    "the system takes no such address",
+    "the path of a socket has at most 107 bytes, and an address such as fe80::1 ends with its interface, as in %eth0",
+  ],
   ENETUNREACH: ["no network leads there", "is the network up?"],
   ENETDOWN: ["the network is down", "is the network up?"],
   EHOSTUNREACH: [

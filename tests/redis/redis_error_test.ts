@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { DeadLetters, Outbox, RedisError } from "../../src/redis/mod.ts";
+import {
+  DeadLetters,
+  Outbox,
+  queueStatus,
+  RedisError,
+} from "../../src/redis/mod.ts";
 import * as client from "@redis/client";
 import { restate, toRedisError } from "../../src/redis/redis_error.ts";
 import { TestServer } from "../servers.ts";
@@ -143,4 +148,9 @@ Deno.test("An error says in one sentence why the server does not serve, and what
     const error = new client.SimpleError(reply);
     assert.equal(toRedisError(error, { attempted: "send" }).message, sentence);
   }
+});
+
+Deno.test("A path that is too long for a socket says how long it may be", async () => {
+  const redisArgs = { unix_socket_path: `/tmp/${"x".repeat(110)}` };
+  await assert.rejects(queueStatus(redisArgs), /at most 107 bytes/);
 });
