@@ -214,21 +214,11 @@ export class Consumption {
     receipt: Receipt,
     handled: Awaited<Receipt["handled"]>,
   ): Promise<void> {
-    const { counters, logger, signal } = this.#options;
+    const { counters, signal } = this.#options;
     const answered = await this.#refuse(batch, handled);
     const failures = onePerMessage(handled, receipt)
       .filter(({ index }) => !answered.has(index));
     counters.add(batch, failures);
-    const bad = failures.filter(({ reason }) => isBad(reason));
-    if (bad.length > 0) {
-      logger.warn(
-        `${bad.length} of ${batch.payloads.length} messages from "${batch.queue}" ${
-          bad.length === 1 ? "was" : "were"
-        } not taken: ${
-          bad[0]!.error.message
-        }. What is not taken is kept as a dead letter; \`platypush-redis dead list\` shows it.`,
-      );
-    }
     // What is given up because the backend stops has not failed.
     const isReturned = ({ reason }: BatchFailure): boolean =>
       (reason === "dropped" || reason === "left") && signal.aborted;

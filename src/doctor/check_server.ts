@@ -116,7 +116,7 @@ export async function* checkMemory(
   } else if (policy.startsWith("volatile-")) {
     yield warning(
       "memory",
-      `When its memory is full, the server throws away responses and heartbeats, without which messages are handled twice (maxmemory-policy ${policy}).`,
+      `When its memory is full, the server throws away responses, heartbeats, without which messages are handled twice, and what named subscribers have missed (maxmemory-policy ${policy}).`,
       advice,
     );
   } else {

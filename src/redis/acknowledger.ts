@@ -2,10 +2,12 @@ import { clearImmediate, setImmediate } from "node:timers";
 import { retry } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
+import { warnOfEviction } from "./eviction.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
+import { MinuteReport } from "./minute_report.ts";
 import { MAX_SLOTS } from "./session.ts";
-import { settleLate, tooLate } from "./settle_late.ts";
+import { settleLate } from "./settle_late.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { Trouble } from "./trouble.ts";
@@ -51,6 +53,7 @@ export class Acknowledger {
   #handled: Handled[] = [];
   /** They outlive the session of their batches: others may have put these back. */
   readonly #untold: Untold[] = [];
+  readonly #late = new MinuteReport();
   /** The number of messages in batches that are not even told again. */
   #left = 0;
   /** Begins the delay after this turn of the event loop: mostly a command leaves in it. */
@@ -289,9 +292,22 @@ export class Acknowledger {
     }
   }
 
+  /** Reports that messages were settled when somebody else had them already. */
+  onLate(count: number, cancelled: number): void {
+    const { logger, queue, control } = this.#options;
+    const [sum, out] = this.#late.add(count, cancelled) ?? [];
+    if (sum === undefined) return;
+    logger.warn(
+      `Settled ${
+        amount(sum, "message")
+      } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Taken out of the queue again: ${out}.`,
+    );
+    void warnOfEviction(control, logger, true);
+  }
+
   /** Tells whoever has the messages now that they were handled. */
   async #settleLate(batches: readonly HeldBatch[]): Promise<void> {
-    const { logger, queue } = this.#options;
+    const { logger } = this.#options;
     const messages = batches.flatMap(({ identities, payloads }) =>
       payloads.map((payload, index) => ({
         id: identify(identities, index).id,
@@ -301,7 +317,7 @@ export class Acknowledger {
     );
     try {
       const cancelled = await settleLate(this.#options, messages);
-      logger.warn(tooLate(messages.length, queue, cancelled));
+      this.onLate(messages.length, cancelled);
     } catch (error) {
       logger.warn(`${(error as RedisError).message}.`);
     }

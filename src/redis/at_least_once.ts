@@ -2,6 +2,7 @@ import { nextTurn, retry, sleep, unlessAborted } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { endOfTurn } from "./end_of_turn.ts";
+import { warnOfEviction } from "./eviction.ts";
 import type { FoundKeys } from "./find_keys.ts";
 import type { HeartbeatMember } from "./heartbeat.ts";
 import { HeldBatch } from "./held_batch.ts";
@@ -594,6 +595,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     );
     await this.#join();
     heartbeat.doubt({ now: true });
+    void warnOfEviction(this.options.control, logger, true);
   }
 
   /** Puts a batch back, and before it what was asked for after it. */

@@ -12,6 +12,7 @@ import {
   MAX_BATCH_BYTES,
   type OnBatch,
 } from "./consumer.ts";
+import { warnOfEviction } from "./eviction.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import {
   type FilledInboxOption,
@@ -114,6 +115,7 @@ export class Consumers {
         const server = await ServerQueues.connect(some, common);
         consumers.#servers.push(server);
         await server.start();
+        void warnOfEviction(server.control, logger, false);
       }
       return consumers;
     } catch (error) {

@@ -11,13 +11,12 @@ import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { amount } from "../units.ts";
+import { MinuteReport } from "./minute_report.ts";
 
 /** The part of a limit from which on it is warned of, and below which again. */
 const NEAR = 0.8;
 /** The time between two looks for dead letters that are too old, in milliseconds. */
 const LOOK_INTERVAL = 600_000;
-/** The time for which one report stands for all of its kind, in milliseconds. */
-const REPORT_INTERVAL = 60_000;
 
 /**
  * A Lua function that lets the oldest dead letters make room for the others. Needs
@@ -162,7 +161,7 @@ export class DeadLetterBox {
   #lookAt = 0;
   /** The number of dead letters that were in front at the last look. */
   #inFront = 0;
-  #reports: Map<string, { until: number; count: number }> | undefined;
+  #reports: Map<string, MinuteReport> | undefined;
 
   /** See {@link DeadLetterLimits}. */
   readonly maxDeadLetters: number;
@@ -212,18 +211,16 @@ export class DeadLetterBox {
   onBuried(reason: DeadLetter["reason"], error: string, count = 1): void {
     const { logger, queue } = this.#options;
     this.#reports ??= new Map();
-    const earlier = this.#reports.get(reason) ?? { until: 0, count: 0 };
-    const sum = earlier.count + count;
-    if (performance.now() < earlier.until) {
-      this.#reports.set(reason, { ...earlier, count: sum });
-      return;
-    }
-    const until = performance.now() + REPORT_INTERVAL;
-    this.#reports.set(reason, { until, count: 0 });
+    const report = this.#reports.get(reason) ?? new MinuteReport();
+    this.#reports.set(reason, report);
+    const [sum] = report.add(count) ?? [];
+    if (sum === undefined) return;
     const what = sum === 1
       ? `A message of "${queue}" has become a dead letter`
       : `${sum} messages of "${queue}" have become dead letters`;
-    logger.warn(`${what} (${reason}): ${error}.`);
+    logger.warn(
+      `${what} (${reason}): ${error}. \`platypush-redis dead list\` shows it.`,
+    );
   }
 
   /** Counts what had to make room, and warns where little of it is left. */

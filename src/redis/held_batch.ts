@@ -16,7 +16,7 @@ import {
   LONGEST_PAUSE,
   type MessageIdentity,
 } from "./history.ts";
-import { type LateMessage, settleLate, tooLate } from "./settle_late.ts";
+import { type LateMessage, settleLate } from "./settle_late.ts";
 import { KEEP_MISSED, type MissedMessage } from "./named_subscribers.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
@@ -160,9 +160,8 @@ export class HeldBatch extends TakenBatch {
   async #settleLate(
     others: readonly { readonly index: number }[],
   ): Promise<void> {
-    const { stats, logger, queue } = this.consumer.options;
+    const { stats, maxDeliveries } = this.consumer.options;
     const { length } = this.payloads;
-    const { maxDeliveries } = this.consumer.options;
     const open = new Set(others.map(({ index }) => index));
     const messages = this.payloads.map((payload, index): LateMessage => {
       const { identity: { id }, ...history } = this.#history(index);
@@ -177,7 +176,7 @@ export class HeldBatch extends TakenBatch {
     const cancelled = await settleLate(this.consumer.options, messages);
     // Where that was refused, it comes here again.
     stats.taken += length;
-    logger.warn(tooLate(length, queue, cancelled));
+    this.#acknowledger.onLate(length, cancelled);
   }
 
   /** Decides what becomes of messages that failed. */

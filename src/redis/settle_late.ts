@@ -3,7 +3,6 @@ import { REMEMBER } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
-import { amount } from "../units.ts";
 
 /** A message that was settled although its consumer had been taken for dead. */
 export interface LateMessage {
@@ -102,15 +101,4 @@ export async function settleLate(
     ],
     { isReply: isNumber },
   );
-}
-
-/** Says that messages were settled when somebody else had them already. */
-export function tooLate(
-  count: number,
-  queue: string,
-  cancelled: number,
-): string {
-  return `Settled ${
-    amount(count, "message")
-  } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Taken out of the queue again: ${cancelled}.`;
 }

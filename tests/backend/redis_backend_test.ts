@@ -80,8 +80,21 @@ Deno.test("RedisBackend keeps rubbish among the dead letters, and goes on", asyn
   });
   assert.equal(await server.run("LLEN", QUEUE), 0);
   await listener.logger.line(
-    /warn: \d of \d messages from .* (was|were) not taken: /,
+    /warn: .* become (a dead letter|dead letters) \(malformed\): .*`platypush-redis dead list` shows it\./,
   );
+});
+
+Deno.test("RedisBackend says once a minute that somebody sends rubbish", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  await listener.start();
+  for (let count = 1; count <= 20; count++) {
+    await server.run("RPUSH", QUEUE, "rubbish");
+    await until(() => listener.backend.stats().deadLettered === count);
+  }
+  const { lines } = listener.logger;
+  const warnings = lines.filter((line) => line.startsWith("warn:"));
+  assert.equal(warnings.length, 1, warnings.join("\n"));
 });
 
 Deno.test("RedisBackend posts a message of 5 MB", async () => {

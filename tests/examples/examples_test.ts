@@ -45,7 +45,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       assert.equal(JSON.parse(await listen.line()).args.type, "custom.One");
       assert.equal(JSON.parse(await listen.line()).args.type, "custom.Two");
       await listen.says(
-        /1 of \d messages from "platypush\/backend\/redis" was not taken: .* is kept as a dead letter; `platypush-redis dead list` shows it\./,
+        /A message of "platypush\/backend\/redis" has become a dead letter \(malformed\): .*`platypush-redis dead list` shows it\./,
       );
 
       await using peer = new Program(["examples/discover.ts"], { namespace });

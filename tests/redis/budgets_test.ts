@@ -180,7 +180,7 @@ Deno.test("What is given up after its last delivery is told of", async () => {
     { index: 0, reason: "failed", error },
   ]);
   await logger.line(
-    /^warn: A message of "queue" has become a dead letter \(failed\): cannot handle it\.$/,
+    /^warn: A message of "queue" has become a dead letter \(failed\): cannot handle it\. `platypush-redis dead list` shows it\.$/,
   );
 });
 
