@@ -5,7 +5,12 @@ import type { ServerConnection } from "./server_connection.ts";
 import { connectToServer } from "./connect_to_server.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs, type Settings } from "./settings.ts";
-import { RedisError, restate, toRedisError } from "./redis_error.ts";
+import {
+  isWithheld,
+  RedisError,
+  restate,
+  toRedisError,
+} from "./redis_error.ts";
 import type { Script } from "./script.ts";
 
 /** Says to which node {@link BriefConnection} connects, and when it gives up. */
@@ -125,7 +130,7 @@ export class BriefConnection implements Disposable {
   ): Promise<ReadonlyMap<string, string> | undefined> {
     const text = await this.command<string>(["INFO", section]).catch(
       (error) => {
-        if ((error as RedisError).code !== "permission") throw error;
+        if (!isWithheld(error as RedisError)) throw error;
         return undefined;
       },
     );

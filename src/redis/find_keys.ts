@@ -1,5 +1,5 @@
 import type { QueueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { isWithheld, type RedisError } from "./redis_error.ts";
 
 /** A consumer's name, and the number of one of its batches. */
 const BATCH_KEY = /^(.*\.[0-9a-f]{8})(?::(\d+))?$/s;
@@ -48,7 +48,7 @@ export async function findKeys(
     const page = await connection.command<[string, string[]]>(scan).catch(
       (error: RedisError) => {
         // It is done without where it is not permitted.
-        if (error.code !== "permission") throw error;
+        if (!isWithheld(error)) throw error;
         return ["0", []] as [string, string[]];
       },
     );

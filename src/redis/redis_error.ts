@@ -207,6 +207,11 @@ export function meansWrongServer({ reply }: RedisError): boolean {
   return WRONG_SERVER.has(reply);
 }
 
+/** Tells whether the server does not run a command, for this user or for anybody. */
+export function isWithheld({ code, refused }: RedisError): boolean {
+  return code === "permission" || refused === "unknown-command";
+}
+
 /** Tells whether an error ends a connection, which reports that itself. */
 export function isLoss(error: RedisError): boolean {
   const { code } = error;
@@ -422,6 +427,8 @@ const CONNECTION_REASONS: Readonly<
   ],
 };
 
+const UNKNOWN_ADVICE = "look for `rename-command` in its configuration";
+
 /** Replies that are known by their words alone: the code in front is `ERR`, or says less. */
 const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
   [/invalid password|AUTH .*without any password/i, {
@@ -445,7 +452,19 @@ const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
     reason: "the server has as many clients as it takes",
     advice: "raise its `maxclients`, or end some of them",
   }],
-  [/unknown (sub)?command/i, { code: "reply", refused: "unknown-command" }],
+  [/unknown redis command/i, {
+    code: "reply",
+    reason:
+      "a script needs a command that the server does not have, or not under its name",
+    advice: UNKNOWN_ADVICE,
+    refused: "unknown-command",
+  }],
+  [/unknown (sub)?command/i, {
+    code: "reply",
+    reason: "the server does not have this command, or not under this name",
+    advice: UNKNOWN_ADVICE,
+    refused: "unknown-command",
+  }],
 ];
 
 /**

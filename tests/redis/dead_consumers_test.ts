@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Batch, Inbox } from "../../src/redis/mod.ts";
+import { type Batch, Inbox, queueStatus } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -265,6 +265,22 @@ Deno.test("Inbox does without looking for what the index does not know where it 
   const args = { ...server.args, username: "user", password: "x" };
   await using inbox = await Inbox.open(args, { queue: "queue" });
   await (await nextBatch(inbox))!.settle();
+});
+
+Deno.test("Inbox and queueStatus do without what the server has under no name", async () => {
+  await using server = await TestServer.start({
+    config: ["SCAN", "INFO"].map((name) => `rename-command ${name} ""`),
+  });
+  await server.run("RPUSH", "queue", "one");
+  await using inbox = await open(server);
+  const batch = await nextBatch(inbox);
+  const { consumers, server: { usedMemory } } = await queueStatus(
+    server.args,
+    { queue: "queue" },
+  );
+  assert.equal(consumers[0]!.inFlight, 1);
+  assert.equal(usedMemory, undefined);
+  await batch!.settle();
 });
 
 /** An inbox in a process of its own that can be killed. */
