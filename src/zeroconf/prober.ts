@@ -13,6 +13,8 @@ const CONFLICTS_WITHIN = 10_000;
 const SLOW_PROBING = 5_000;
 /** The most times that the time for probing is doubled. */
 const MAX_DOUBLED = 3;
+/** Milliseconds for which a doubt counts: several of the longest that probing takes. */
+const DOUBTS_WITHIN = 60_000;
 /** Milliseconds for which what was sent before a change may still come back to us. */
 const ECHO = 1_000;
 /** When announcements follow the first one, in milliseconds: more than the two of section 8.3. */
@@ -58,10 +60,10 @@ export class Prober {
   #sent: readonly string[] = [];
   #former: readonly string[] = [];
   #formerUntil = -Infinity;
-  #conflicts: number[] = [];
+  #conflicts: readonly number[] = [];
   #isSlow = false;
-  /** Counts the claims of other hosts to a name that was announced. */
-  #doubts = 0;
+  /** When other hosts claimed a name that was announced. */
+  #doubts: readonly number[] = [];
   #cancel: () => void = () => {};
   readonly #won = Promise.withResolvers<string>();
 
@@ -146,7 +148,10 @@ export class Prober {
     } else if (this.announced) {
       this.#known = "";
       this.#noteConflict();
-      this.#doubts++;
+      this.#doubts = [
+        ...this.#recent(this.#doubts, DOUBTS_WITHIN),
+        this.#options.clock.now(),
+      ];
       this.#probeAfter(this.#options.random() * PROBE_INTERVAL + this.#drain);
     }
   }
@@ -165,11 +170,12 @@ export class Prober {
 
   /**
    * The times that the pause between probes is doubled. Where names are doubted
-   * again and again, the network takes longer than probing did, and two hosts
-   * would give up one name after the other at the same time.
+   * one soon after the other, the network takes longer than probing did, and two
+   * hosts would give up one name after the other at the same time.
    */
   get #doubled(): number {
-    return Math.min(Math.max(this.#doubts - 1, 0), MAX_DOUBLED);
+    const { length } = this.#recent(this.#doubts, DOUBTS_WITHIN);
+    return Math.min(Math.max(length - 1, 0), MAX_DOUBLED);
   }
 
   /** Milliseconds until what is still on its way to us has arrived. */
@@ -195,12 +201,16 @@ export class Prober {
   }
 
   #noteConflict(): void {
-    const now = this.#options.clock.now();
-    this.#conflicts = this.#conflicts.filter((at) =>
-      at > now - CONFLICTS_WITHIN
-    );
-    this.#conflicts.push(now);
+    this.#conflicts = [
+      ...this.#recent(this.#conflicts, CONFLICTS_WITHIN),
+      this.#options.clock.now(),
+    ];
     this.#isSlow ||= this.#conflicts.length >= MANY_CONFLICTS;
+  }
+
+  #recent(times: readonly number[], within: number): readonly number[] {
+    const since = this.#options.clock.now() - within;
+    return times.filter((at) => at > since);
   }
 
   #probeAfter(delay: number): void {

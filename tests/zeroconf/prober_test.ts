@@ -137,6 +137,24 @@ Deno.test("Responder does not announce a name that is taken meanwhile", () => {
   assert.ok(cable.packets.slice(from).every(({ message }) => isProbe(message)));
 });
 
+Deno.test("Prober is as fast as at first once nobody has doubted its name for a while", () => {
+  const { cable, host, service: { prober } } = announced();
+  const { srv } = serviceRecords({ port: 1, host: "other.local" });
+  const pauses = Array.from({ length: 6 }, () => {
+    const from = cable.clock.now();
+    host.registry.receive(
+      received({ type: "response", answers: [srv] }),
+      { interfaceName: "eth0", address: "192.0.2.77", port: 5353 },
+    );
+    while (!prober.announced) cable.clock.advance(10);
+    const pause = cable.clock.now() - from;
+    cable.clock.advance(3_600_000);
+    return pause;
+  });
+  assert.ok(pauses.every((ms) => ms <= 1_000), pauses.join());
+  assert.equal(prober.name, NAME);
+});
+
 Deno.test("nextInstance() numbers names and keeps them within 63 bytes", () => {
   assert.equal(nextInstance("a"), "a (2)");
   assert.equal(nextInstance("a (9)"), "a (10)");
