@@ -100,7 +100,7 @@ function table(title: string, cells: readonly Cell[]): string {
   const corner = [title, base && `× ${base}`, hasOne && `in ${unit}`]
     .filter(Boolean).join(", ");
   const heads = [...columns].map(([column, unit]) =>
-    hasOne ? column : `${column}, ${unit}`
+    hasOne || column === unit ? column : `${column}, ${unit}`
   );
   const lines = [[corner, ...heads], Array(heads.length + 1).fill("-")];
   const contenders = [...Map.groupBy(cells, ({ row }) => row)];
@@ -127,12 +127,15 @@ function show(rows: readonly Row[], base: string | undefined): string {
   return text.includes("missed") ? `**${text}**` : text;
 }
 
-/** Says how a figure compares, and what is asked of it. */
+/** Says what is asked of a figure, how it compares, and what is asked of that. */
 function remarkOn(row: Row, base?: string): string {
   const { ratio } = row;
   const to = ratio?.to === base ? "" : ` ${ratio?.to}`;
-  return [ratio && `${format.format(ratio.value)} ×${to}`, asked(row)]
-    .filter(Boolean).join(", ");
+  return [
+    asked(row),
+    ratio && `${format.format(ratio.value)} ×${to}`,
+    asked(ratio),
+  ].filter(Boolean).join(", ");
 }
 
 /** A table of figures that stand beside nothing. */
