@@ -118,17 +118,29 @@ class RegexParser {
     return { part, groups: this.#groups };
   }
 
+  /** Reads the flags for the whole, which may be in several groups, with comments between them. */
   #globalFlags(): void {
-    const match = /^\(\?([aiLmsux]+)\)/.exec(this.#pattern);
-    if (match === null) return;
-    this.#flags = this.#withFlags(match[1]!, "");
-    this.#offset = match[0].length;
+    let flags = "";
+    for (;;) {
+      const next = this.#characters[this.#offset] ?? "";
+      if (this.#flags.x && this.#skipVerbose(next)) continue;
+      const rest = this.#characters.slice(this.#offset, this.#offset + 20)
+        .join("");
+      const match = /^\(\?(?:#|([aiLmsux]+)\))/.exec(rest);
+      if (match === null) return;
+      this.#offset += match[0].length;
+      if (match[1] === undefined) this.#skipComment();
+      else this.#flags = this.#withFlags(flags += match[1], "");
+    }
   }
 
   #withFlags(on: string, off: string): Flags {
     if (on.includes("L")) this.#fail("the flag L, which is for bytes only");
     if (on.includes("a") && on.includes("u")) {
       this.#fail("the flags a and u, which exclude each other");
+    }
+    if ([...on].some((flag) => off.includes(flag))) {
+      this.#fail("a flag that is turned on and off");
     }
     const flags = { ...this.#flags };
     for (const flag of on) {
@@ -175,10 +187,25 @@ class RegexParser {
       return true;
     }
     if (character !== "#") return false;
-    while (this.#offset < this.#characters.length) {
-      if (this.#characters[this.#offset++] === "\n") break;
+    while (this.#offset < this.#characters.length && !this.#take("\n")) {
+      this.#skipOne();
     }
     return true;
+  }
+
+  /** Skips a comment from behind its `#`. */
+  #skipComment(): void {
+    while (!this.#take(")")) {
+      if (this.#offset >= this.#characters.length) {
+        this.#fail("a comment without its end");
+      }
+      this.#skipOne();
+    }
+  }
+
+  /** Skips a character of a comment: behind a backslash, none ends it. */
+  #skipOne(): void {
+    this.#offset += this.#characters[this.#offset] === "\\" ? 2 : 1;
   }
 
   /** The limits of a repetition, or nothing where the brace is only a brace. */
@@ -277,11 +304,7 @@ class RegexParser {
       );
     }
     if (this.#take("#")) {
-      while (!this.#take(")")) {
-        if (this.#characters[this.#offset++] === undefined) {
-          this.#fail("a comment without its end");
-        }
-      }
+      this.#skipComment();
       return undefined;
     }
     if (this.#take("P")) return this.#named();

@@ -153,6 +153,15 @@ const patterns = [
   "(?x) a b # both",
   "(?x:a b)",
   "(?m:^b$)",
+  // Flags in several groups, and comments.
+  "(?i)(?s)A.b",
+  "(?#comment)(?i)A",
+  "(?x) (?im) ^B$ # both",
+  "(?ix)# all\n(?#of)(?s)a . B",
+  raw`(?#a\)b)a`,
+  raw`(?x)a # \
+    x
+    b`,
   "a{1001}",
   "(a*)*b",
   "(?:|a)+b",
@@ -274,6 +283,10 @@ Deno.test("what a text has to contain is drawn from the pattern", () => {
 
 const refused: [string, RegExp][] = [
   ["(?L)a", /the flag L/],
+  ["(?a)(?u)a", /the flags a and u/],
+  ["(?i)a(?s)", /flags for the whole that are not in front/],
+  ["(?i-i:a)", /a flag that is turned on and off/],
+  [raw`(?#a\)`, /a comment without its end/],
   ["(?<x>a)", /\(\?P<name>\.\.\.\)/],
   [raw`[\Z]`, /the unknown escape \\Z/],
   [raw`\N{DASH}`, /a character's name; write its number/],
