@@ -44,7 +44,7 @@ Deno.test("mod.ts imports no module with a sign beyond Latin-1, for which V8 kee
   assert.deepEqual(found, []);
 });
 
-Deno.test("mod.ts loads no package that only those need who log or collect by it", async () => {
+Deno.test("mod.ts does not load LogTape, which whoever configures it has loaded", async () => {
   const found = new Set<string>();
   for (const { dependencies = [] } of await modulesOf("mod.ts")) {
     for (const { code, isDynamic } of dependencies) {
