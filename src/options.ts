@@ -174,8 +174,9 @@ export function checkValue(
  * @param method The one that makes an instance, such as `Inbox.open`.
  */
 export function notByNew(method: string): TypeError {
+  const [name] = method.split(".");
   return new TypeError(
-    `Cannot make it by \`new\`, since it connects first; expected \`await ${method}(\u2026)\``,
+    `Cannot make one by \`new ${name}()\`, since it connects first; expected \`await ${method}(\u2026)\``,
   );
 }
 

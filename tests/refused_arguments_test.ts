@@ -31,19 +31,19 @@ const event = new Event({ args: { type: "custom" } });
 const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
   "`new RedisOnce()`": [
     () => Reflect.construct(RedisOnce, []),
-    /expected `await RedisOnce\.open/,
+    /Cannot make one by `new RedisOnce\(\)`, .*; expected `await RedisOnce\.open/,
   ],
   "`new Inbox()`": [
     () => Reflect.construct(Inbox, []),
-    /expected `await Inbox\.open/,
+    /Cannot make one by `new Inbox\(\)`, .*; expected `await Inbox\.open/,
   ],
   "`new Connection()`": [
     () => Reflect.construct(Connection, [{}]),
-    /expected `await Connection\.connect/,
+    /Cannot make one by `new Connection\(\)`, .*; expected `await Connection\.connect/,
   ],
   "`new HubBus()`": [
     () => Reflect.construct(HubBus, [{}]),
-    /expected `await HubBus\.open/,
+    /Cannot make one by `new HubBus\(\)`, .*; expected `await HubBus\.open/,
   ],
   "a value that JSON has nothing for": [
     () => jsonText(undefined),
