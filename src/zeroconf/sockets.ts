@@ -195,12 +195,23 @@ export class Sockets {
   /** Tells once that nothing can be sent on an interface, as where a firewall forbids it. */
   #noteSent(channel: Channel, error: Error | null): void {
     const isNews = error !== null && !channel.isMute;
-    channel.isMute = error !== null;
+    // The next look opens and closes what it has to, and then this is seen anew.
+    const { name } = channel.network;
+    const isPassing = isNews && this.#hasChanged(name);
+    channel.isMute = error !== null && !isPassing;
     if (error === null) return;
-    this.#options[isNews ? "warn" : "debug"](
-      `Cannot send on ${channel.network.name}, so nobody there is found or hears of us; does a firewall forbid UDP port ${PORT}? (${error.message}).`,
+    this.#options[isNews && !isPassing ? "warn" : "debug"](
+      `Cannot send on ${name}, so nobody there is found or hears of us; is it down, or does a firewall forbid UDP port ${PORT}? (${error.message}).`,
       error,
     );
+  }
+
+  /** Tells whether an interface is no longer as the last look has found it. */
+  #hasChanged(name: string): boolean {
+    const [before, now] = [this.#networks, allInterfaces()].map((networks) =>
+      networks.find((each) => each.name === name)
+    );
+    return !isSameInterface(before, now);
   }
 
   #lookAgain(errors: readonly unknown[]): void {

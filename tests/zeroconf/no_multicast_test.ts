@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inTime } from "../in_time.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { runProgram } from "../programs.ts";
 
@@ -23,3 +24,34 @@ Deno.test({
     assert.equal(rest, "");
   },
 });
+
+for (
+  const [what, ...change] of [
+    ["lost its address", "addr", "flush", "dev", "one"],
+    ["gone down", "link", "set", "one", "down"],
+  ]
+) {
+  Deno.test({
+    name:
+      `nobody is asked for a firewall on an interface that has just ${what}${
+        reason ? ` (skipped: ${reason})` : ""
+      }`,
+    ignore: reason !== undefined,
+    fn: async () => {
+      await using namespace = await Namespace.make();
+      await namespace.ip(..."link add one type veth peer name two".split(" "));
+      await namespace.ip("addr", "add", "192.0.2.1/24", "dev", "one");
+      await namespace.ip("link", "set", "two", "up");
+      await namespace.ip("link", "set", "one", "up");
+      const program = new URL("sending_once.ts", import.meta.url).pathname;
+      await using sending = namespace.start(
+        Deno.execPath(),
+        ["run", "-A", program],
+      );
+      assert.equal(await inTime(sending.line(), "the sockets"), "open");
+      await namespace.ip(...change);
+      await sending.write("send");
+      assert.equal(await inTime(sending.line(), "the end"), "closed");
+    },
+  });
+}
