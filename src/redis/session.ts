@@ -5,7 +5,7 @@ import { QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
-import { Trouble } from "./trouble.ts";
+import { type QueuePlace, Trouble } from "./trouble.ts";
 import { backoff } from "../waiting.ts";
 
 /** So many lists of a session stay announced that are empty. */
@@ -33,8 +33,9 @@ export class Session {
   #empty: Map<number, number> | undefined;
   /** The lists that could not be read, since the connection broke. */
   readonly #unread = new Set<number>();
-  /** The number of times in a row that the connection broke so, and when one of them is read again. */
+  /** The number of times in a row that the connection broke so. */
   #cuts = 0;
+  /** When one of these lists is read again, by `performance.now()`. */
   #readAt = 0;
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
@@ -65,8 +66,11 @@ export class Session {
    */
   async findLost(
     numbers: readonly number[],
-    options: ConsumerOptions,
+    options: Pick<ConsumerOptions, "control">,
   ): Promise<readonly number[]> {
+    for (const number of this.#unread) {
+      if (!numbers.includes(number)) this.#unread.delete(number);
+    }
     const lost = numbers.filter((number) => !this.known.has(number));
     if (lost.length === 0) return [];
     const found = await options.control.command<number>(
@@ -74,17 +78,15 @@ export class Session {
       { isReply: isNumber },
     );
     if (found > 0) return this.#due(lost);
-    this.#unread.clear();
     for (const number of lost) {
+      this.#unread.delete(number);
       if (this.#isOver(number)) await this.forget(number, options);
     }
     return [];
   }
 
+  /** Leaves out what could not be read, but for the first of it when that is due. */
   #due(lost: readonly number[]): readonly number[] {
-    for (const number of this.#unread) {
-      if (!lost.includes(number)) this.#unread.delete(number);
-    }
     const [first] = this.#unread;
     const isDue = performance.now() >= this.#readAt;
     return lost.filter((number) =>
@@ -103,11 +105,15 @@ export class Session {
   }
 
   /** Notes that the connection broke while a list was read; says so from the second time on, once. */
-  onUnread(number: number, { logger, queue }: ConsumerOptions): void {
+  onUnread(number: number, { logger, queue }: QueuePlace): void {
+    if (this.#unread.size === 0) this.#cuts = this.#readAt = 0;
     const isAgain = this.#unread.delete(number);
     this.#unread.add(number);
-    const pause = backoff(this.#cuts++, UNREAD_PAUSES);
-    this.#readAt = performance.now() + pause * 1000;
+    const now = performance.now();
+    // All that were read when the connection broke come here, for one of them.
+    if (now >= this.#readAt) {
+      this.#readAt = now + backoff(this.#cuts++, UNREAD_PAUSES) * 1000;
+    }
     if (!isAgain) return;
     Trouble.with(`"${queue}"`, logger).warnOnce(
       `The connection breaks whenever a message of "${queue}" is read that is at ${
@@ -128,7 +134,10 @@ export class Session {
   }
 
   /** Announces a list no more to which nothing comes. */
-  async forget(number: number, { control }: ConsumerOptions): Promise<void> {
+  async forget(
+    number: number,
+    { control }: Pick<ConsumerOptions, "control">,
+  ): Promise<void> {
     this.known.delete(number);
     await control.command(["HDEL", this.keys.processing, String(number)]);
   }

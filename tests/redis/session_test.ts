@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { Connection } from "../../src/redis/mod.ts";
+import { Session } from "../../src/redis/session.ts";
+import { LineLogger } from "../line_logger.ts";
+import { TestServer } from "../servers.ts";
+
+/** Lets `performance.now()` tell a later time until the end of the block. */
+function later(seconds: number): Disposable {
+  const { now } = performance;
+  performance.now = () => now.call(performance) + seconds * 1000;
+  return { [Symbol.dispose]: () => void (performance.now = now) };
+}
+
+interface Lost {
+  readonly control: Connection;
+  readonly session: Session;
+  readonly numbers: readonly number[];
+  readonly options: {
+    readonly queue: string;
+    readonly logger: LineLogger;
+    readonly control: Connection;
+  };
+}
+
+/** Lays lists to which nothing came, but for one, as if their answers were lost. */
+async function layLost(server: TestServer): Promise<Lost> {
+  const logger = new LineLogger();
+  const control = await Connection.connect(server.args, { logger });
+  const session = new Session("queue", "me");
+  const numbers = Array.from({ length: 10 }, () => session.next());
+  session.known = new Set();
+  await server.run("RPUSH", session.list(numbers[0]!), "a", "b");
+  const options = { queue: "queue", logger, control };
+  return { control, session, numbers, options };
+}
+
+Deno.test("Session reads one of many lists a second after one connection has broken", async () => {
+  await using server = await TestServer.start();
+  const lost = await layLost(server);
+  await using _control = lost.control;
+  const { session, numbers, options } = lost;
+  for (const number of numbers) session.onUnread(number, options);
+  assert.deepEqual(await session.findLost(numbers, options), []);
+  using _later = later(1.1);
+  assert.deepEqual(await session.findLost(numbers, options), [numbers[0]]);
+});
+
+Deno.test("Session reads what breaks the connection ever more rarely, and begins anew with another list", async () => {
+  await using server = await TestServer.start();
+  const lost = await layLost(server);
+  await using _control = lost.control;
+  const { session, numbers, options } = lost;
+  const [first, second] = numbers as [number, number];
+  session.onUnread(first, options);
+  {
+    using _later = later(10);
+    session.onUnread(first, options);
+  }
+  {
+    using _later = later(20);
+    session.onUnread(first, options);
+    session.known.add(first);
+    // It is just being read.
+    await session.findLost([first, second], options);
+    assert.ok(session.hasUnread);
+    session.known.delete(first);
+  }
+  {
+    using _later = later(21.5);
+    assert.deepEqual(await session.findLost([first], options), []);
+    // Somebody has removed it.
+    assert.deepEqual(await session.findLost([], options), []);
+    assert.ok(!session.hasUnread);
+  }
+  using _later = later(30);
+  session.onUnread(first, options);
+  using _muchLater = later(1.1);
+  assert.deepEqual(await session.findLost([first], options), [first]);
+});
