@@ -485,7 +485,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       return await this.#insist(() => this.#take(session, number, READ_MOVED));
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
-    return [await this.#noteTime(session, number), payloads, 0];
+    return [await session.noteTime(number, this.options), payloads, 0];
   }
 
   /**
@@ -560,19 +560,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       await this.blocked(sleep(FULL_PAUSE, { signal }));
     }
     return NOTHING;
-  }
-
-  /**
-   * Makes the places of messages and the time of now their own. That is to be
-   * known also after we have died, so that the list is not used again.
-   */
-  async #noteTime(session: Session, number: number): Promise<string> {
-    const notes = `@${Date.now()} `;
-    await this.options.control.command(
-      ["HSET", session.keys.processing, String(number), notes],
-      { isReply: isNumber },
-    ).catch(() => {});
-    return notes;
   }
 
   /** Tries something again as long as the connection is lost. */

@@ -167,6 +167,24 @@ return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
     );
   }
 
+  /**
+   * Makes the places of messages and the time of now their own. That is to be
+   * known also after we have died, so that the list is not used again.
+   *
+   * @returns The notes; where the server does not take them, they stay here.
+   */
+  async noteTime(
+    number: number,
+    { control }: ConsumerOptions,
+  ): Promise<string> {
+    const notes = `@${Date.now()} `;
+    await control.command(
+      ["HSET", this.keys.processing, String(number), notes],
+      { isReply: isNumber },
+    ).catch(() => {});
+    return notes;
+  }
+
   /** Puts a batch that nobody has seen back at the head of the queue. */
   static readonly #RELEASE = defineMove(
     ["list", "hash", "list", "hash"],
