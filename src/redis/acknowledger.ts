@@ -1,5 +1,5 @@
 import { clearImmediate, setImmediate } from "node:timers";
-import { retry } from "../waiting.ts";
+import { retry, unlessAborted } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { warnOfEviction } from "./eviction.ts";
@@ -126,6 +126,13 @@ export class Acknowledger {
     } while (last !== undefined && last === this.#untold.at(-1));
     if (this.#untold.length === 0) {
       Trouble.onQueueSuccess(this, this.#options);
+    }
+  }
+
+  /** Tells each of them once more, unless it is late before. Never rejects. */
+  async tellAll(late: AbortSignal): Promise<void> {
+    for (let left = this.#untold.length; left > 0 && !late.aborted; left--) {
+      await unlessAborted(this.tellAgain(), late).catch(() => {});
     }
   }
 

@@ -1,4 +1,4 @@
-import { nextTurn, retry, sleep, unlessAborted } from "../waiting.ts";
+import { nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { endOfTurn } from "./end_of_turn.ts";
@@ -185,8 +185,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   }
 
   protected override async settleRest(late: AbortSignal): Promise<void> {
-    if (this.#acknowledger === undefined) return;
-    await unlessAborted(this.#acknowledger.tellAgain(), late).catch(() => {});
+    await this.#acknowledger?.tellAll(late);
   }
 
   protected override async leave(): Promise<void> {

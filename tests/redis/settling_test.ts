@@ -402,6 +402,24 @@ Deno.test("Inbox settles before it ends what the server has refused to settle, w
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
+Deno.test("Inbox settles before it ends what the server accepts by then, also behind what it refuses again", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(3));
+  const logger = new LineLogger();
+  const options = { batchSize: 1, heartbeatTimeout: 3600, logger };
+  await using inbox = await open(server, options);
+  const batches = [];
+  for (let n = 0; n < 3; n++) batches.push(await nextBatch(inbox));
+  await server.run("ACL", "SETUSER", "default", "-del", "-zadd");
+  await batches[0]!.settle(failed(0));
+  for (const batch of batches.slice(1)) await batch!.settle();
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await inbox.stop();
+  await logger.line(/ 1 message of "queue" will be delivered again/);
+  assert.equal(inbox.stats().acknowledged, 2);
+  assert.deepEqual(await queued(server), ["n0"]);
+});
+
 Deno.test("A message that is too large to wait for a named subscriber is counted once, also where the server refuses to settle it", async () => {
   await using server = await TestServer.start();
   await server.run("HSET", "{queue}:subscribers", "lights", `${Date.now()}`);
