@@ -154,8 +154,10 @@ const RESPONSES = "platypush/responses/{id}";
 export class MessageSender {
   readonly #options: MessageSenderOptions;
   readonly #outbox: Outbox;
-  /** The requests that are being taken back. */
-  readonly #leaving = new Set<Promise<unknown>>();
+  /** Ends the waits for responses when this is closed. */
+  readonly #closing = new AbortController();
+  /** The waits for responses, until their requests are taken back where nobody has. */
+  readonly #waiting = new Set<Promise<unknown>>();
 
   constructor(options: MessageSenderOptions) {
     this.#options = options;
@@ -256,19 +258,20 @@ export class MessageSender {
     const [sent] = await this.#send(queue, [message], { delay, at }, limit) ??
       [];
     if (!responseTimeout) return undefined;
-    const payload = await this.#outbox.waitForResponse(
+    const { signal: closing } = this.#closing;
+    const waiting = this.#outbox.waitForResponse(
       message.id,
       responseTimeout,
-      signal,
+      signal === undefined ? closing : AbortSignal.any([signal, closing]),
       start,
       (payload) => refusalOf(payload, message, this.#options),
     ).catch(async (error) => {
       // Whoever has ended the wait gets their own reason, of whatever name.
       if (signal?.aborted && error === signal.reason) throw error;
-      const leaving = this.#takeBack(queue, message.id, sent!, error);
-      this.#leaving.add(leaving);
-      throw await leaving.finally(() => this.#leaving.delete(leaving));
+      throw await this.#takeBack(queue, message.id, sent!, error);
     });
+    this.#waiting.add(waiting);
+    const payload = await waiting.finally(() => this.#waiting.delete(waiting));
     const response = readResponse(payload, message, this.#options);
     if (output !== undefined && response.errors.length === 0) {
       const what = "The parts of the response's output";
@@ -279,8 +282,8 @@ export class MessageSender {
   }
 
   /**
-   * Takes back a request that nobody has taken in its time, or whose response this
-   * user may not read.
+   * Takes back a request that nobody has taken in its time or before this was
+   * closed, or whose response this user may not read.
    *
    * @param sent What is in the queue, if it is still there.
    * @returns The error, which tells whether it was taken back.
@@ -292,7 +295,7 @@ export class MessageSender {
     error: unknown,
   ): Promise<unknown> {
     const isRefused = error instanceof RedisError &&
-      error.code === "permission";
+      (error.code === "permission" || error.code === "closed");
     const isLate = error instanceof DOMException &&
       error.name === "TimeoutError";
     if (!isRefused && !isLate) return error;
@@ -328,8 +331,9 @@ export class MessageSender {
 
   /** Closes its connections; whoever waits for a response is told. */
   async close(): Promise<void> {
+    this.#closing.abort(stopped());
     // A request that stayed in the queue would be executed when nobody waits.
-    const left = Promise.all(this.#leaving);
+    const left = Promise.allSettled(this.#waiting);
     await settledWithin(left, CLOSE_TIMEOUT, { daemon: this.#options.daemon });
     await this.#outbox.close();
   }
@@ -348,6 +352,12 @@ export class MessageSender {
       return input;
     }
   }
+}
+
+/** Tells who waits for a response that none will come here any more. */
+function stopped(): RedisError {
+  const reason = "the backend was stopped";
+  return new RedisError({ attempted: "wait for a response", reason }, "closed");
 }
 
 /** Gives the id of what is sent; of what is no message, one that nobody knows. */

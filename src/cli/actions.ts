@@ -10,6 +10,7 @@ import { type Command, defineCommand } from "./command.ts";
 import { table } from "./table.ts";
 import { type Paint, printable, printableJson, printLine } from "./print.ts";
 import {
+  beforeResponse,
   type Destination,
   destination,
   isForHub,
@@ -110,9 +111,9 @@ async function ask(
     const asking = Promise.allSettled(both)
       .then(() => Promise.all(both)) as Promise<[Response, Response]>;
     return await tellInterruption(
-      unlessAborted(asking, signal),
+      asking,
       signal,
-      () => "before the response came",
+      beforeResponse,
     );
   };
   if (isForHub(destination)) {
@@ -122,7 +123,11 @@ async function ask(
       (bus, origin) =>
         askBoth(
           { target: target ?? origin, origin },
-          (request) => bus.sendRequest(request, { responseTimeout }),
+          (request) =>
+            unlessAborted(
+              bus.sendRequest(request, { responseTimeout }),
+              signal,
+            ),
         ),
     );
   }

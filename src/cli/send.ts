@@ -19,6 +19,7 @@ import { unlessAborted, whenAborted } from "../waiting.ts";
 import { restate } from "../redis/redis_error.ts";
 import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
+  beforeResponse,
   type Destination,
   destination,
   isForHub,
@@ -193,8 +194,7 @@ async function printResponse(
   asking: Promise<Response>,
   signal: AbortSignal,
 ): Promise<void> {
-  const late = (): string => "before the response came";
-  const response = await tellInterruption(asking, signal, late);
+  const response = await tellInterruption(asking, signal, beforeResponse);
   await printLine(printableJson(response.toString()));
   if (response.errors.length > 0) Deno.exitCode = ExitCode.No;
 }

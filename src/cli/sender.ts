@@ -308,6 +308,12 @@ export async function openRequester(
   return { backend, target: backend.deviceId, left: wait };
 }
 
+/** Says that a signal has ended a wait, and what became of the request. */
+export function beforeResponse(error: RedisError | DOMException): string {
+  const note = error instanceof RedisError ? error.note : undefined;
+  return `before the response came${note === undefined ? "" : `. ${note}`}`;
+}
+
 /**
  * Tells what was not done because of a signal: to stop there is no success.
  *

@@ -85,6 +85,35 @@ Deno.test("A request that nobody has taken in its time is taken back, and only t
   ]);
 });
 
+for (const isTaken of [false, true]) {
+  Deno.test(
+    `A request that ${
+      isTaken ? "somebody" : "nobody"
+    } has taken when its sender stops is not left without a word`,
+    async () => {
+      await using server = await TestServer.start();
+      await using backend = asking(server);
+      const waiting = ask(backend, 60);
+      // It looks for the response.
+      await until(async () =>
+        (await server.run<string>("CLIENT", "LIST")).includes("cmd=lrange")
+      );
+      if (isTaken) await server.run("LPOP", QUEUE);
+      const what = isTaken
+        ? "Somebody has taken it, and may still execute it"
+        : `Nobody has taken it from "${QUEUE}", and it was taken back`;
+      const rejected = assert.rejects(waiting, {
+        name: "RedisError",
+        code: "closed",
+        message: `Cannot wait for a response: the backend was stopped. ${what}`,
+      });
+      await backend.stop();
+      await rejected;
+      assert.equal(await server.run("LLEN", QUEUE), 0);
+    },
+  );
+}
+
 Deno.test("A request that is being taken back when its sender stops does not stay in the queue", async () => {
   await using server = await TestServer.start();
   await using backend = asking(server);

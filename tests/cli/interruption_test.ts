@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program } from "../programs.ts";
+import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { at, QUEUE } from "./helpers.ts";
 
 const reason = await whyNoNamespaces();
 
@@ -56,5 +58,24 @@ for (
       assert.equal(code, 1);
       assert.equal(stderr, `error: Interrupted: ${message}\n`);
     },
+  });
+}
+
+for (const command of ["send request a --wait 60", "actions --wait 60"]) {
+  Deno.test(`${command} takes back what nobody has taken when it is interrupted`, async () => {
+    await using server = await TestServer.start();
+    await using program = new Program(
+      ["cli.ts", ...command.split(" "), "--target", "x", ...at(server)],
+    );
+    // It looks for the response.
+    await until(async () =>
+      (await server.run<string>("CLIENT", "LIST")).includes("cmd=lrange")
+    );
+    const { code, stderr } = await program.end("SIGINT");
+    assert.deepEqual([code, stderr], [
+      1,
+      `error: Interrupted before the response came. Nobody has taken it from "${QUEUE}", and it was taken back\n`,
+    ]);
+    assert.equal(await server.run("EXISTS", QUEUE), 0);
   });
 }
