@@ -104,7 +104,7 @@ export abstract class TakenBatch implements Batch {
   protected readonly consumer: Consumer;
   /** True once it is in the counts. */
   isCounted = false;
-  /** True while the server has refused to learn what became of it. */
+  /** True once the server has refused to learn what became of it. */
   isUntold = false;
   #isSettled = false;
 
@@ -342,6 +342,7 @@ export abstract class Consumer {
     this.#change = undefined;
   }
 
+  /** Takes from a list of what was missed, see `MissedTaker`. */
   abstract takeMissed(list: string): Promise<number>;
 
   /** Rejects where the user may not do all that consuming needs. */
