@@ -1,8 +1,8 @@
 import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import type { Row } from "../options.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
+import { MASK, maskUrl } from "../redis/without_secrets.ts";
 
-const MASK = "***";
 const SECRETS: readonly string[] = [
   "sentinel_password",
   ...[
@@ -11,8 +11,6 @@ const SECRETS: readonly string[] = [
   ]
     .filter(([, { isSecret }]) => isSecret).map(([name]) => name),
 ];
-const URL_PATTERN =
-  /^([a-z][\w+.-]*:\/\/)(?:([^:@/?#]*)(:[^/?#]*)?@)?([^@?#]*)(?:\?([^#]*))?$/i;
 
 /**
  * Replaces the secrets in options by `***`, for showing them: passwords, the
@@ -56,27 +54,4 @@ export function mask(name: string, value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, value]) => [name, mask(name, value)]),
   );
-}
-
-/** Keeps of a URL what is surely no secret. */
-function maskUrl(url: string): string {
-  const match = URL_PATTERN.exec(url);
-  const [, scheme, user, password, place, query] = match ?? [];
-  // A `?` in a password that is not encoded makes a query of its rest.
-  if (match === null || query?.includes("@")) return MASK;
-  const userInfo = user === undefined
-    ? ""
-    : `${user}${password === undefined || password === ":" ? "" : `:${MASK}`}@`;
-  return `${scheme}${userInfo}${place}${
-    query === undefined ? "" : `?${maskQuery(query)}`
-  }`;
-}
-
-function maskQuery(query: string): string {
-  return query.split("&").map((part) => {
-    const [name = ""] = part.split("=");
-    const isPublic = Object.hasOwn(REDIS_ARGUMENTS, name) &&
-      !SECRETS.includes(name);
-    return isPublic ? part : `${name}=${MASK}`;
-  }).join("&");
 }

@@ -1,7 +1,11 @@
 import type { Row } from "../options.ts";
 import { REDIS_ARGUMENTS, type RedisArgs } from "./redis_args.ts";
 
-const MASK = "***";
+/** Stands for a secret. */
+export const MASK: string = "***";
+
+const URL_PATTERN =
+  /^((?:rediss?|unix):\/\/)(?:([^:@/?#]*)(:[^/?#]*)?@)?([^@?#]*)(?:\?([^#]*))?$/i;
 
 /**
  * Lets `console.log` show something else of an object than it holds. The property
@@ -30,7 +34,7 @@ export function withoutSecrets(args: RedisArgs): RedisArgs {
         rows[name]?.isSecret && value
           ? MASK
           : name === "url"
-          ? String(value).replace(/:[^:@/]*@/, `:${MASK}@`)
+          ? maskUrl(String(value))
           : value,
       ]),
     ));
@@ -45,4 +49,30 @@ export function withoutToken<Letter extends { readonly payload: Uint8Array }>(
     payload: new TextDecoder().decode(payload)
       .replace(/(["']token["']\s*:\s*)(?:"[^"]*"|'[^']*'|\d+)/g, `$1"${MASK}"`),
   }));
+}
+
+/**
+ * Keeps of a URL what is surely no secret. It takes known schemes only: where one
+ * was left out, a name stands in its place, and a password may look like a host.
+ */
+export function maskUrl(url: string): string {
+  const match = URL_PATTERN.exec(url);
+  const [, scheme, user, password, place, query] = match ?? [];
+  // A `?` in a password that is not encoded makes a query of its rest.
+  if (match === null || query?.includes("@")) return MASK;
+  const userInfo = user === undefined
+    ? ""
+    : `${user}${password === undefined || password === ":" ? "" : `:${MASK}`}@`;
+  return `${scheme}${userInfo}${place}${
+    query === undefined ? "" : `?${maskQuery(query)}`
+  }`;
+}
+
+function maskQuery(query: string): string {
+  return query.split("&").map((part) => {
+    const [name = ""] = part.split("=");
+    const isPublic = Object.hasOwn(REDIS_ARGUMENTS, name) &&
+      !REDIS_ARGUMENTS[name as keyof RedisArgs].isSecret;
+    return isPublic ? part : `${name}=${MASK}`;
+  }).join("&");
 }

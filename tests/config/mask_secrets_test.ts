@@ -75,6 +75,8 @@ Deno.test("maskSecrets hides the password in a URL", () => {
     "redis://u:p?q@h": "***",
     "redis://u:p#q@h": "***",
     "u:p@h": "***",
+    "u://p@h": "***",
+    "redis://u:p:q@h": "redis://u:***@h",
     "p": "***",
   };
   for (const [url, masked] of Object.entries(urls)) {
