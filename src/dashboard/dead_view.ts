@@ -10,6 +10,8 @@ export interface DeadRow {
   readonly subject: string;
   /** The message as text, without tokens; `undefined` where it is not UTF-8. */
   readonly text: string | undefined;
+  /** True if the text is only the beginning of a large one. */
+  readonly isCut: boolean;
 }
 
 /** Those that failed for one reason, with one error. */
@@ -47,6 +49,10 @@ export interface DeadView {
 const MAX_READ = 10_000;
 /** So many bytes of messages are looked at. */
 const MAX_BYTES = 64 * 2 ** 20;
+
+/** A text of more characters is shown by its beginning, of so many. */
+const MAX_TEXT = 2 ** 18;
+const BEGINNING = 2 ** 12;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -111,9 +117,11 @@ function isWanted(
 }
 
 function rowOf(letter: DeadLetter): DeadRow {
-  const text = textOf(letter);
-  const subject = hasPayload(letter) ? subjectOf(text) : "(large)";
-  return { letter, text, subject };
+  const whole = textOf(letter);
+  const subject = hasPayload(letter) ? subjectOf(whole) : "(large)";
+  const isCut = whole !== undefined && whole.length > MAX_TEXT;
+  const text = isCut ? shorten(whole, BEGINNING) : whole;
+  return { letter, text, isCut, subject };
 }
 
 /** A token, in JSON or in a Python literal. */

@@ -204,3 +204,39 @@ Deno.test("A dead letter whose text is kept apart is not shown as an empty messa
     "a large text",
   ]);
 });
+
+Deno.test("Of a dead letter that is large a page shows the beginning, and does not let it be edited", async () => {
+  await using server = await TestServer.start();
+  const put = (id: string, size: number): Promise<unknown> =>
+    server.run(
+      "RPUSH",
+      "{jobs}:dead",
+      JSON.stringify({
+        id,
+        queue: "jobs",
+        reason: "handler",
+        error: "no room",
+        time: Date.now() / 1000,
+        deliveries: 1,
+        size,
+        message: "x".repeat(size),
+      }),
+    );
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: "jobs",
+  });
+  await using page = dashboard({ backend, bus: false, undoTime: 0 });
+  await put("small", 2 ** 18);
+  const whole = await (await ask(page, "/dead")).text();
+  assert.ok(whole.includes("x".repeat(2 ** 18)));
+  assert.match(whole, /Requeue as edited/);
+  await server.run("DEL", "{jobs}:dead");
+  await put("large", 2 ** 18 + 1);
+  const text = await (await ask(page, "/dead")).text();
+  assert.ok(text.length < 2 ** 15, `${text.length} characters`);
+  assert.match(text, /x{1000}…<\/textarea>/);
+  assert.match(text, /<code>platypush-redis dead show large<\/code>/);
+  assert.match(text, /name="only" value="large">Requeue</);
+  assert.doesNotMatch(text, /Requeue as edited/);
+});

@@ -228,9 +228,10 @@ function letterList(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
   `;
 }
 
-function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
+function letterOf(desk: Desk, { letter, subject, text, isCut }: DeadRow): Html {
   const { id, reason, error, time, deliveries, queue } = letter;
   const isText = text !== undefined;
+  const mayEdit = isText && !isCut && !desk.isReadOnly;
   const mayRequeue = isWhole(letter);
   return html`
     <li class="letter"
@@ -259,11 +260,14 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
               12,
               pretty(text).split("\n").length + 1,
             )}"
-            ${desk.isReadOnly
+            ${mayEdit ? "" : html`
+              readonly
+            `}>${pretty(text)}</textarea>${isCut
               ? html`
-                readonly
+                <p
+                  class="quiet">This is the beginning. <code>platypush-redis dead show ${id}</code> shows all of it.</p>
               `
-              : ""}>${pretty(text)}</textarea>
+              : ""}
         `
         : html`
           <p
@@ -276,7 +280,7 @@ function letterOf(desk: Desk, { letter, subject, text }: DeadRow): Html {
         <div
           class="actions">${mayRequeue
             ? html`<button name="only" value="${id}">Requeue</button>`
-            : ""}${isText
+            : ""}${mayEdit
             ? html`<button type="button" data-edit="${
               desk.path("/dead/edit")
             }">Requeue as edited</button>`
