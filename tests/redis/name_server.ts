@@ -36,7 +36,7 @@ export class NameServer implements AsyncDisposable {
     this.#asked = 0;
   }
 
-  /** Waits until the addresses that the name stands for now were asked for so often. */
+  /** Waits until a number of questions for the name were answered since {@link point}. */
   async asked(times: number): Promise<void> {
     await until(() => this.#asked >= times, `${this.#name} is looked up`);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { HeldBatch } from "../../src/redis/held_batch.ts";
-import type { Batch, RedisError } from "../../src/redis/mod.ts";
+import type { Batch, Inbox, RedisError } from "../../src/redis/mod.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -384,14 +384,24 @@ Deno.test("Inbox says at its end what will be delivered again since the server r
   await server.run("ACL", "SETUSER", "default", "+del", "+zadd");
 });
 
+/** Takes three messages, each in a batch of its own, with heartbeats far apart. */
+async function takeThree(
+  server: TestServer,
+  logger: LineLogger,
+): Promise<{ inbox: Inbox; batches: (Batch | undefined)[] }> {
+  await server.run("RPUSH", "queue", ...numbers(3));
+  const options = { batchSize: 1, heartbeatTimeout: 3600, logger };
+  const inbox = await open(server, options);
+  const batches: (Batch | undefined)[] = [];
+  for (let n = 0; n < 3; n++) batches.push(await nextBatch(inbox));
+  return { inbox, batches };
+}
+
 Deno.test("Inbox settles before it ends what the server has refused to settle, where the right is back", async () => {
   await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", ...numbers(3));
   const logger = new LineLogger();
-  const options = { batchSize: 1, heartbeatTimeout: 3600, logger };
-  await using inbox = await open(server, options);
-  const batches = [];
-  for (let n = 0; n < 3; n++) batches.push(await nextBatch(inbox));
+  const { inbox, batches } = await takeThree(server, logger);
+  await using _ = inbox;
   await server.run("ACL", "SETUSER", "default", "-del");
   for (const batch of batches) await batch!.settle();
   await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
@@ -404,12 +414,9 @@ Deno.test("Inbox settles before it ends what the server has refused to settle, w
 
 Deno.test("Inbox settles before it ends what the server accepts by then, also behind what it refuses again", async () => {
   await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", ...numbers(3));
   const logger = new LineLogger();
-  const options = { batchSize: 1, heartbeatTimeout: 3600, logger };
-  await using inbox = await open(server, options);
-  const batches = [];
-  for (let n = 0; n < 3; n++) batches.push(await nextBatch(inbox));
+  const { inbox, batches } = await takeThree(server, logger);
+  await using _ = inbox;
   await server.run("ACL", "SETUSER", "default", "-del", "-zadd");
   await batches[0]!.settle(failed(0));
   for (const batch of batches.slice(1)) await batch!.settle();
