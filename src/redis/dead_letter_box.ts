@@ -210,10 +210,7 @@ export class DeadLetterBox {
   /** Reports that messages have become dead letters. */
   onBuried(reason: DeadLetter["reason"], error: string, count = 1): void {
     const { logger, queue } = this.#options;
-    this.#reports ??= new Map();
-    const report = this.#reports.get(reason) ?? new MinuteReport();
-    this.#reports.set(reason, report);
-    const [sum] = report.add(count) ?? [];
+    const sum = this.#sum(reason, count);
     if (sum === undefined) return;
     const what = sum === 1
       ? `A message of "${queue}" has become a dead letter`
@@ -229,9 +226,12 @@ export class DeadLetterBox {
       this.#options;
     if (lost > 0) {
       stats.deadLettersLost += lost;
-      logger.warn(
-        `${lost} of the oldest dead letters of "${queue}" had to make room.`,
-      );
+      const sum = this.#sum("room", lost);
+      if (sum !== undefined) {
+        logger.warn(
+          `${sum} of the oldest dead letters of "${queue}" had to make room.`,
+        );
+      }
     }
     const isNear = count > 0 &&
       (count >= NEAR * maxDeadLetters || bytes >= NEAR * maxDeadLetterBytes);
@@ -243,6 +243,14 @@ export class DeadLetterBox {
       );
     }
     this.#isNear = isNear;
+  }
+
+  /** Adds to what is reported, and returns the sum where a report is due. */
+  #sum(what: DeadLetter["reason"] | "room", count: number): number | undefined {
+    this.#reports ??= new Map();
+    const report = this.#reports.get(what) ?? new MinuteReport();
+    this.#reports.set(what, report);
+    return report.add(count)?.[0];
   }
 
   /** Lets those go that are too old, and enters the one again whose text is there. */
