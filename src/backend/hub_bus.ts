@@ -28,6 +28,7 @@ import {
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/connect_to_server.ts";
+import { MinuteReport } from "../redis/minute_report.ts";
 import { isLoss, meansWrongServer, restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
@@ -142,6 +143,7 @@ export class HubBus extends Bus {
   #hub: HubKind = "none";
   #lookedAt = -Infinity;
   #waiting = 0;
+  readonly #rubbish = new MinuteReport();
   #lostAt: number | undefined;
   #overflowAt: number | undefined;
 
@@ -350,8 +352,11 @@ export class HubBus extends Bus {
       });
     } catch (error) {
       if (!(error instanceof MessageError)) throw error;
+      const [sum] = this.#rubbish.add(1) ?? [];
+      if (sum === undefined) return;
+      const before = sum > 1 ? `; so were ${sum - 1} before it` : "";
       this.#logger.warn(
-        `What has passed on "${this.#channel}" is no message: ${error.message}.`,
+        `What has passed on "${this.#channel}" is no message: ${error.message}${before}.`,
       );
       return;
     }

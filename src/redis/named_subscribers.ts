@@ -4,6 +4,7 @@ import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
+import { MinuteReport } from "./minute_report.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -106,6 +107,8 @@ export class NamedSubscribers {
   /** Those who have missed something here, and were not here. */
   readonly #absent = new Set<string>();
   readonly #askAlarm = new Alarm(() => void this.#ask());
+  readonly #lost = new MinuteReport();
+  readonly #tooLarge = new MinuteReport();
   /** When somebody who is here last missed something here. */
   #missedAt = -Infinity;
   #isEnding = false;
@@ -158,8 +161,11 @@ export class NamedSubscribers {
     const { maxMissedBytes, queue, logger, stats } = this.#options;
     if (length <= maxMissedBytes) return true;
     stats.missedLost++;
+    const [sum] = this.#tooLarge.add(1) ?? [];
+    if (sum === undefined) return false;
+    const before = sum > 1 ? `; so were ${sum - 1} before it` : "";
     logger.warn(
-      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes).`,
+      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes)${before}.`,
     );
     return false;
   }
@@ -462,9 +468,11 @@ return {names, waiting, forgotten, isFresh and 1 or 0}
     if (lost === 0) return;
     const { queue, logger, stats } = this.#options;
     stats.missedLost += lost;
+    const [sum] = this.#lost.add(lost) ?? [];
+    if (sum === undefined) return;
     logger.warn(
       `${
-        amount(lost, "message")
+        amount(sum, "message")
       } that a named subscriber of "${queue}" has missed had to go (maxMissed, maxMissedBytes, missedAge).`,
     );
   }

@@ -448,3 +448,24 @@ Deno.test("A message that is too large to wait for a named subscriber is counted
   await again!.settle();
   assert.equal(inbox.stats().missedLost, 1);
 });
+
+Deno.test("What had to go for a named subscriber is told of, but not batch by batch", async () => {
+  await using server = await TestServer.start();
+  await server.run("HSET", "{queue}:subscribers", "lights", `${Date.now()}`);
+  const large = "large".padEnd(20_000, "-");
+  const logger = new LineLogger();
+  const options = { maxMissed: 1, maxMissedBytes: 10_000, logger };
+  await using inbox = await open(server, options);
+  const missed = { index: 0, subscriber: "lights", retry: "lights" };
+  for (const text of ["n0", "n1", "n2", large, large]) {
+    await server.run("RPUSH", "queue", text);
+    const batch = await nextBatch(inbox) as HeldBatch;
+    await batch.settle([], [], [missed]);
+  }
+  await until(() => inbox.stats().missedLost === 4, "two of each had to go");
+  const told = logger.lines.filter((line) => /had to go|is lost/.test(line));
+  assert.deepEqual(told, [
+    'warn: 1 message that a named subscriber of "queue" has missed had to go (maxMissed, maxMissedBytes, missedAge).',
+    'warn: A message of 20000 bytes of "queue" is lost for "lights", which has missed it: all that waits for one may take 10000 (maxMissedBytes).',
+  ]);
+});
