@@ -77,6 +77,11 @@ export class BriefConnection implements Disposable {
     return this.#server.user;
   }
 
+  /** The name of the server, as {@link ServerConnection} knows it. */
+  get product(): ServerConnection["product"] {
+    return this.#server.product;
+  }
+
   /** The server's version, as {@link ServerConnection} knows it. */
   get version(): string {
     return this.#server.version;

@@ -374,7 +374,7 @@ export async function serverStatus(
   const valkey = server?.get("valkey_version");
   const limit = Number(memory?.get("maxmemory"));
   return {
-    name: valkey === undefined ? "Redis" : "Valkey",
+    name: valkey === undefined ? connection.product : "Valkey",
     version: valkey ?? server?.get("redis_version") ?? connection.version,
     address: connection.address,
     usedMemory: memory && Number(memory.get("used_memory")),

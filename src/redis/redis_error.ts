@@ -383,6 +383,10 @@ const TLS_HINTS: Readonly<Record<string, string>> = {
 const CONNECTION_ERRORS =
   /^(ECONN|EHOST|ENET|EPIPE|ETIMEDOUT|EAI_|ENOTFOUND|ENOENT|EACCES|ERR_STREAM)/;
 
+/** A script may not do something: in the words of Redis up to 7.0, and of all newer servers. */
+const REFUSED_IN_SCRIPT =
+  /user executing the script can't|ACL failure in script/;
+
 /** Reads which command a reply refuses, such as `memory|usage`, if it names one. */
 function refusedCommand(text: string): string | undefined {
   return /permissions to run the '([\w|-]+)'/.exec(text)?.[1];
@@ -452,7 +456,7 @@ const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
     reason: "the server has as many clients as it takes",
     advice: "raise its `maxclients`, or end some of them",
   }],
-  [/unknown redis command/i, {
+  [/unknown (redis )?command called/i, {
     code: "reply",
     reason:
       "a script needs a command that the server does not have, or not under its name",
@@ -483,7 +487,7 @@ function classify(
   const reply =
     /^(?:ERR Error running script.*?@user_script: ?\d+: )?-?([A-Z]+)\b/
       .exec(text)?.[1];
-  if (reply === "NOPERM" || /user executing the script can't/.test(text)) {
+  if (reply === "NOPERM" || REFUSED_IN_SCRIPT.test(text)) {
     return {
       code: "permission",
       advice: permissionAdvice(text, user),

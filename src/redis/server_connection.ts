@@ -74,6 +74,8 @@ const OLDEST = [6, 2] as const;
  */
 export class ServerConnection {
   readonly address: Address;
+  /** The name of the server, as far as it tells that when it is greeted. */
+  product: "Redis" | "Valkey" = "Redis";
   /** The server's version, such as `7.0.15`; empty where it may not be asked. */
   version = "";
   /** The server's role: `master`, `replica`, or empty where it may not be asked. */
@@ -314,6 +316,7 @@ export class ServerConnection {
       const facts = pairs(
         await this.send<Facts>(["HELLO"], { isReply: isFacts }),
       );
+      if (facts["server"] === "valkey") this.product = "Valkey";
       this.version = String(facts["version"] ?? "");
       this.role = String(facts["role"] ?? "");
       this.id = Number(facts["id"]);

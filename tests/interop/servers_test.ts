@@ -221,6 +221,50 @@ row(
   ["user listener on >secret ~queue ~{queue}:* +@all"],
 );
 
+row(
+  "What a script may not do is told like everything that a user may not do",
+  async (server) => {
+    await server.run(
+      ...["ACL", "SETUSER", "guest", "on", ">secret", "~queue", "~{queue}:*"],
+      ...["+@all", "-ltrim", "-zcard", "-info"],
+    );
+    const args = { ...server.args, username: "guest", password: "secret" };
+    await assert.rejects(
+      Inbox.open(args, QUICK),
+      (error: RedisError) =>
+        error.code === "permission" &&
+        error.message.endsWith(
+          'the user "guest" may not run ltrim; ACL SETUSER guest +ltrim',
+        ),
+    );
+    await using connection = await Connection.connect(args);
+    const { server: own } = await queueStatus(server.args, { queue: "queue" });
+    const findings = await Array.fromAsync(
+      diagnose({ redisArgs: args, queue: "queue", multicast: false }),
+    );
+    assert.equal(
+      findings.find(({ check }) => check === "server")?.message,
+      `${own.name} ${own.version} at ${own.address}.`,
+    );
+    const run = (script: string): Promise<unknown> =>
+      connection.command(["EVAL", script, "0"]);
+    for (const call of ["call", "pcall"]) {
+      await assert.rejects(
+        run(`return redis.${call}('ZCARD', 'queue')`),
+        { code: "permission", refused: "command" },
+      );
+      await assert.rejects(
+        run(`return redis.${call}('GET', 'other')`),
+        { code: "permission", refused: "key" },
+      );
+      await assert.rejects(
+        run(`return redis.${call}('NO-SUCH')`),
+        { refused: "unknown-command", reason: /^a script needs a command/ },
+      );
+    }
+  },
+);
+
 row("Errors keep their kind", async (server) => {
   await server.run("SET", "text", "x");
   await assert.rejects(
