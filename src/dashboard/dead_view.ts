@@ -1,6 +1,7 @@
 import { Message, summarize } from "../message/mod.ts";
 import { hasPayload } from "../redis/dead_letter.ts";
 import type { DeadLetter, DeadLetters } from "../redis/mod.ts";
+import { MASK, maskTokens, TOKEN } from "../redis/without_secrets.ts";
 import { shorten } from "../units.ts";
 
 /** A dead letter as it is shown. */
@@ -124,11 +125,6 @@ function rowOf(letter: DeadLetter): DeadRow {
   return { letter, text, isCut, subject };
 }
 
-/** A token, in JSON or in a Python literal. */
-const TOKEN =
-  /((["'])token\2\s*:\s*)("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d[\d.]*)/g;
-const MASK = "***";
-
 /** Puts tokens back into a text that was shown without them, in their order. */
 export function withTokens(text: string, { payload }: DeadLetter): string {
   const original = new TextDecoder().decode(payload);
@@ -145,7 +141,7 @@ export function withTokens(text: string, { payload }: DeadLetter): string {
 function textOf(letter: DeadLetter): string | undefined {
   if (!hasPayload(letter)) return undefined;
   try {
-    return decoder.decode(letter.payload).replace(TOKEN, `$1"${MASK}"`);
+    return maskTokens(decoder.decode(letter.payload));
   } catch {
     return undefined;
   }

@@ -456,6 +456,11 @@ export function expandUrl(args: RedisArgs): RedisArgs {
   return typeof found === "object" ? { ...rest, ...found } : rest;
 }
 
+/** Tells whether a text is a URL for `url`. */
+export function isUrl(text: string): boolean {
+  return typeof readUrl(text) === "object";
+}
+
 const URL_PATTERN =
   /^(redis|rediss|unix):\/\/(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^/?#]*)([^?#]*)(?:\?([^#]*))?$/;
 

@@ -1,11 +1,8 @@
 import type { Row } from "../options.ts";
-import { REDIS_ARGUMENTS, type RedisArgs } from "./redis_args.ts";
+import { isUrl, REDIS_ARGUMENTS, type RedisArgs } from "./redis_args.ts";
 
 /** Stands for a secret. */
 export const MASK: string = "***";
-
-const URL_PATTERN =
-  /^((?:rediss?|unix):\/\/)(?:([^:@/?#]*)(:[^/?#]*)?@)?([^@?#]*)(?:\?([^#]*))?$/i;
 
 /**
  * Lets `console.log` show something else of an object than it holds. The property
@@ -46,26 +43,31 @@ export function withoutToken<Letter extends { readonly payload: Uint8Array }>(
 ): Letter {
   return showAs(letter, ({ payload, ...others }) => ({
     ...others,
-    payload: new TextDecoder().decode(payload)
-      .replace(/(["']token["']\s*:\s*)(?:"[^"]*"|'[^']*'|\d+)/g, `$1"${MASK}"`),
+    payload: maskTokens(new TextDecoder().decode(payload)),
   }));
 }
 
+/** A token, in JSON or in a Python literal, also where the text ends within it. */
+export const TOKEN =
+  /((["'])token\2\s*:\s*)("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|-?\d[\d.]*)/gs;
+
+/** Hides the tokens in the text of a message. */
+export function maskTokens(text: string): string {
+  return text.replace(TOKEN, `$1"${MASK}"`);
+}
+
 /**
- * Keeps of a URL what is surely no secret. It takes known schemes only: where one
- * was left out, a name stands in its place, and a password may look like a host.
+ * Keeps of a URL what is surely no secret. In one that is wrong, anything may be a
+ * password; a user alone is often one whose colon was left out.
  */
 export function maskUrl(url: string): string {
-  const match = URL_PATTERN.exec(url);
-  const [, scheme, user, password, place, query] = match ?? [];
-  // A `?` in a password that is not encoded makes a query of its rest.
-  if (match === null || query?.includes("@")) return MASK;
-  const userInfo = user === undefined
-    ? ""
-    : `${user}${password === undefined || password === ":" ? "" : `:${MASK}`}@`;
-  return `${scheme}${userInfo}${place}${
-    query === undefined ? "" : `?${maskQuery(query)}`
-  }`;
+  if (!isUrl(url)) return MASK;
+  const [place, query] = url.split("?") as [string, string?];
+  const shown = place.replace(
+    /\/\/([^:@]*:)?([^@]*)@/,
+    (_, user = "", last) => `//${user}${last === "" ? "" : MASK}@`,
+  );
+  return query === undefined ? shown : `${shown}?${maskQuery(query)}`;
 }
 
 function maskQuery(query: string): string {

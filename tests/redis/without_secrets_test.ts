@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DeadLetters, Outbox, startRedis } from "../../mod.ts";
 import { encodeDeadLetter } from "../../src/redis/dead_letter.ts";
+import { maskTokens } from "../../src/redis/without_secrets.ts";
 
 Deno.test("console.log shows no password of startRedis(), and no token in a dead letter", async () => {
   await using server = await startRedis({
@@ -34,5 +35,19 @@ Deno.test("console.log shows no password of startRedis(), and no token in a dead
     assert.doesNotMatch(text, /t0ken/);
     assert.match(text, /no bulb[^]*light\.on/);
     assert.match(new TextDecoder().decode(letter.payload), /t0ken/);
+  }
+});
+
+Deno.test("no token is seen, however a sender writes it, and whatever it holds", () => {
+  const texts = [
+    String.raw`{"token": "t0ken\"t0ken", "args": {}}`,
+    String.raw`{'token': 't0ken\'t0ken', 'args': {}}`,
+    `{"token":\n"t0\nt0ken"`,
+    `{"args": {}, "token": "t0ken`,
+  ];
+  for (const text of texts) {
+    const shown = maskTokens(text);
+    assert.doesNotMatch(shown, /t0/);
+    assert.equal(shown.includes("args"), text.includes("args"));
   }
 });
