@@ -25,6 +25,12 @@ const RATE: Allowance = { frames: 20_000, bytes: 2 * 2 ** 20 };
  */
 const BURST: Allowance = { frames: 64, bytes: 2 ** 18 };
 
+/** The most that can be owed for what did not go out: a second makes up for it. */
+const DEBT: Allowance = {
+  frames: BURST.frames - RATE.frames,
+  bytes: BURST.bytes - RATE.bytes,
+};
+
 /**
  * The most that goes out in a second of a flood. Listeners miss some in any case
  * then, and every frame is time that the bus lacks: the publisher copies it, and
@@ -34,6 +40,12 @@ const FLOOD_RATE: Allowance = { frames: 100, bytes: 2 ** 18 };
 
 /** The most that goes out at once in a flood: what a tenth of a second brings. */
 const FLOOD_BURST: Allowance = { frames: 10, bytes: 2 ** 15 };
+
+/**
+ * A message of at most so many bytes waits for no bytes in a flood: no image holds
+ * back a switch, and a second's frames of this size are less than its bytes.
+ */
+const SMALL = 2 ** 11;
 
 /**
  * The channel for listeners that know nothing of the bus: messages go out on a
@@ -97,19 +109,22 @@ export class PlainChannel {
    */
   admit(source: Postable): boolean {
     if (hasRoom(this.#free)) return true;
-    // Once between two posts is enough: a look at the clock is slow.
-    if (!this.#hasLooked) {
-      this.#hasLooked = true;
-      this.#refill();
-    }
-    if (!hasRoom(this.#usual)) this.#free = this.#sample;
+    this.#look();
+    const usual = this.#usual;
+    if (!hasRoom(usual)) this.#free = this.#sample;
     if (hasRoom(this.#free)) return true;
-    this.#usual.frames--;
-    // An object is measured only when it goes out, so the last one stands for it;
-    // not for all of its size, or few after an image would look like a flood.
-    this.#usual.bytes -= source instanceof Uint8Array
-      ? source.length
+    // An object is measured only where its size tells; else the last one stands for
+    // it, but not for all of its size, or few after an image would look like a flood.
+    const isMeasured = this.#free.frames >= 1 || source instanceof Uint8Array;
+    const size = isMeasured
+      ? sizeOf(source)
       : Math.min(this.#size, FLOOD_BURST.bytes);
+    if (this.#free.frames >= 1 && size <= SMALL) return true;
+    usual.frames = Math.max(usual.frames - 1, DEBT.frames);
+    usual.bytes = Math.max(
+      usual.bytes - size,
+      Math.min(usual.bytes, DEBT.bytes),
+    );
     if (this.skipped++ === 0) {
       this.#logger.debug(
         `More messages than plain listeners are taken to keep up with: those on the BroadcastChannel ` +
@@ -131,6 +146,8 @@ export class PlainChannel {
     const isBuilt = source instanceof Uint8Array;
     const wire = isBuilt ? wireOf(message) : message.toJSON();
     this.#size = isBuilt ? source.length : roughSize(wire);
+    // What came free before is none of what this one uses.
+    if (this.#size > SMALL) this.#look();
     this.#usual.frames--;
     this.#usual.bytes -= this.#size;
     if (this.#free === this.#sample) {
@@ -151,6 +168,13 @@ export class PlainChannel {
       // Timers are too coarse for single frames.
       await sleep((BURST.frames - usual.frames) / RATE.frames);
     }
+  }
+
+  /** Looks at the clock, once between two posts, since that is slow. */
+  #look(): void {
+    if (this.#hasLooked) return;
+    this.#hasLooked = true;
+    this.#refill();
   }
 
   /**
@@ -188,9 +212,15 @@ function hasRoom({ frames, bytes }: Allowance): boolean {
   return frames >= 1 && bytes > 0;
 }
 
+/** The bytes of what may be sent. */
+function sizeOf(source: Postable): number {
+  return source instanceof Uint8Array
+    ? source.length
+    : roughSize(source.toJSON());
+}
+
 /**
- * Adds what comes free in a time. What was used beyond it is made up for, in a
- * second at most.
+ * Adds what comes free in a time.
  *
  * @returns True if no more can be free.
  */
@@ -201,9 +231,7 @@ function refill(
   seconds: number,
 ): boolean {
   for (const unit of ["frames", "bytes"] as const) {
-    const least = most[unit] - rate[unit];
-    const left = Math.max(free[unit], least) + seconds * rate[unit];
-    free[unit] = Math.min(left, most[unit]);
+    free[unit] = Math.min(free[unit] + seconds * rate[unit], most[unit]);
   }
   return free.frames === most.frames && free.bytes === most.bytes;
 }
