@@ -170,7 +170,7 @@ export async function unlessAborted<Value>(
  */
 export async function withTimeLimit<Value>(
   limit: number,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   work: (signal: AbortSignal) => Promise<Value>,
 ): Promise<Value> {
   const end = new AbortController();

@@ -235,25 +235,38 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       }
       await this.#receive(session, number, taken);
     } catch (error) {
-      // The answer may be all that was lost: then the batch is found.
-      session.known.delete(number);
-      this.#isFollowed = false;
-      this.ring();
-      this.doubts++;
-      if (!(error instanceof RedisError) || isLoss(error)) throw error;
-      if (error.code !== "taken") {
-        // What BLMOVE has moved although the rest was refused may be in no hash.
-        await session.release(number, this.options).catch(() => {});
-        throw error;
-      }
-      // What BLMOVE has just moved is in the hands of a session that is over, where
-      // nobody looks for it: so this is tried until the server answers.
-      await this.#insist(async () => {
-        await session.note(number, "?", this.options);
-        await session.release(number, this.options);
-      });
-      await this.#rejoin(session);
+      await this.#onFailure(session, number, error);
     }
+  }
+
+  /**
+   * Looks after a batch that was asked for and did not come.
+   *
+   * @throws What it failed with, unless that was that the session is over.
+   */
+  async #onFailure(
+    session: Session,
+    number: number,
+    error: unknown,
+  ): Promise<void> {
+    // The answer may be all that was lost: then the batch is found.
+    session.known.delete(number);
+    this.#isFollowed = false;
+    this.ring();
+    this.doubts++;
+    if (!(error instanceof RedisError) || isLoss(error)) throw error;
+    if (error.code !== "taken") {
+      // What BLMOVE has moved although the rest was refused may be in no hash.
+      await session.release(number, this.options).catch(() => {});
+      throw error;
+    }
+    // What BLMOVE has just moved is in the hands of a session that is over, where
+    // nobody looks for it: so this is tried until the server answers.
+    await this.#insist(async () => {
+      await session.note(number, "?", this.options);
+      await session.release(number, this.options);
+    });
+    await this.#rejoin(session);
   }
 
   protected override async drain(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Logger } from "../logger.ts";
-import { backoff, sleep } from "../waiting.ts";
+import { backoff, sleep, whenAborted, withTimeLimit } from "../waiting.ts";
 import type { Batch, BatchFailure } from "./batch.ts";
 import type { Connection } from "./connection.ts";
 import type { Heartbeat } from "./heartbeat.ts";
@@ -265,15 +265,11 @@ export abstract class Consumer {
   async stop(timeout: number): Promise<void> {
     await this.#decide();
     await this.#running;
-    const late = new AbortController();
-    const over = sleep(timeout, { signal: late.signal }).then(() => {
-      late.abort();
-      this.wake();
+    await withTimeLimit(timeout, undefined, async (late) => {
+      using _waking = whenAborted(late, () => this.wake());
+      while (this.inHand > 0 && !late.aborted) await this.change();
+      await this.settleRest(late);
     });
-    while (this.inHand > 0 && !late.signal.aborted) await this.change();
-    await this.settleRest(late.signal);
-    late.abort();
-    await over;
     // Also what nobody has needed yet: made later, it would go on for ever.
     await this.watch.stop();
     await this.needSubscribers().stop();

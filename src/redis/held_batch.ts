@@ -130,17 +130,8 @@ export class HeldBatch extends TakenBatch {
         return await this.#settleLate([...failures, ...returned, ...missed]);
       }
       stats.acknowledged += length - failures.length - returned.length;
-      stats.retried += plan.retried;
-      stats.deadLettered += plan.buried.length;
-      stats.dropped += failures.length - plan.retried - plan.buried.length -
-        plan.left;
-      for (const { reason, message } of plan.buried) {
-        box.onBuried(reason, message);
-      }
+      this.#onDone(plan, failures.length);
       if (typeof room !== "number") box.onRoom(room);
-      if (plan.retried > 0) {
-        this.consumer.recoverer.redeliverIn(plan.shortestPause);
-      }
       if (missed.length === 0) return;
       stats.missed += missed.length;
       subscribers!.onMissed(
@@ -154,6 +145,19 @@ export class HeldBatch extends TakenBatch {
       }
       logger.warn(`${(error as RedisError).message}. ${goBack(length, queue)}`);
     }
+  }
+
+  /** Counts and reports what has become of so many messages that failed. */
+  #onDone(
+    { retried, buried, left, shortestPause }: Plan,
+    failed: number,
+  ): void {
+    const { box, options: { stats } } = this.consumer;
+    stats.retried += retried;
+    stats.deadLettered += buried.length;
+    stats.dropped += failed - retried - buried.length - left;
+    for (const { reason, message } of buried) box.onBuried(reason, message);
+    if (retried > 0) this.consumer.recoverer.redeliverIn(shortestPause);
   }
 
   /** Tells whoever has the messages now which of them were handled here. */

@@ -251,21 +251,10 @@ export class ServerConnection {
       settings.protocol,
       secrets.credentials.username ?? "default",
     );
+    const isEncrypted = secrets.tls !== undefined;
     // One limit for all of it: a stopped server still accepts connections.
     const timer = setTimeout(
-      () =>
-        server.close(
-          new RedisError(
-            {
-              ...what,
-              reason: `no answer within ${settings.connectTimeout} s${
-                secrets.tls === undefined ? "" : " (does the server speak TLS?)"
-              }`,
-            },
-            "connection",
-            { cause: new DOMException("", "TimeoutError") },
-          ),
-        ),
+      () => server.close(lateError(what, settings, isEncrypted)),
       settings.connectTimeout * 1000,
     );
     if (options.daemon) Deno.unrefTimer(timer);
@@ -285,18 +274,8 @@ export class ServerConnection {
     } catch (error) {
       server.close();
       if (signal.aborted) throw closedError(what);
-      const cause = toRedisError(server.loss ?? error, what);
-      throw secrets.tls === undefined && isBrokenOff(cause.cause ?? cause)
-        ? new RedisError(
-          {
-            ...what,
-            reason: "the server broke the connection off",
-            advice: "if it expects TLS, use `rediss://` or `ssl`",
-          },
-          "connection",
-          { cause: cause.cause },
-        )
-        : cause;
+      const refusal = toRedisError(server.loss ?? error, what);
+      throw isEncrypted ? refusal : suspectTls(refusal, what);
     } finally {
       clearTimeout(timer);
     }
@@ -457,10 +436,6 @@ function isDenied(error: unknown): boolean {
   return code === "permission" || code === "reply";
 }
 
-/**
- * Tells whether the server has ended a connection at once, as one that expects
- * TLS does.
- */
 function isBrokenOff(error: unknown): boolean {
   return error instanceof SocketClosedUnexpectedlyError ||
     (error as Error & { code?: unknown }).code === "ECONNRESET";
@@ -532,7 +507,41 @@ export function isSupported(version: string): boolean {
   return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
 }
 
-function closedError(what: { attempted: string; place: string }): RedisError {
+/** Names what was attempted, and the server. */
+interface Attempt {
+  readonly attempted: string;
+  readonly place: string;
+}
+
+function closedError(what: Attempt): RedisError {
   const reason = "the connection was closed meanwhile";
   return new RedisError({ ...what, reason }, "closed");
+}
+
+function lateError(
+  what: Attempt,
+  { connectTimeout }: Settings,
+  isEncrypted: boolean,
+): RedisError {
+  const doubt = isEncrypted ? " (does the server speak TLS?)" : "";
+  const reason = `no answer within ${connectTimeout} s${doubt}`;
+  const cause = new DOMException("", "TimeoutError");
+  return new RedisError({ ...what, reason }, "connection", { cause });
+}
+
+/**
+ * Says that the server may expect TLS, where it has ended a connection at once
+ * that is not encrypted, as such a one does.
+ */
+function suspectTls(error: RedisError, what: Attempt): RedisError {
+  if (!isBrokenOff(error.cause ?? error)) return error;
+  return new RedisError(
+    {
+      ...what,
+      reason: "the server broke the connection off",
+      advice: "if it expects TLS, use `rediss://` or `ssl`",
+    },
+    "connection",
+    { cause: error.cause },
+  );
 }

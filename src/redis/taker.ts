@@ -38,6 +38,9 @@ export interface Asked {
   readonly reply: Promise<Taken>;
 }
 
+/** Reads the messages of a batch. */
+const PAYLOADS = { bytes: true, isReply: isPayloads };
+
 function isTaken(reply: unknown): boolean {
   return Array.isArray(reply) && isText(reply[0]) && isNumber(reply[1]) &&
     isNumber(reply[2]) &&
@@ -280,15 +283,7 @@ return {histories, count, left}
       { isReply: isTaken },
     );
     const read = (place: number): Promise<Uint8Array[]> =>
-      connection.command<Uint8Array[]>([
-        "LRANGE",
-        session.list(place),
-        "0",
-        "-1",
-      ], {
-        bytes: true,
-        isReply: isPayloads,
-      });
+      connection.command(["LRANGE", session.list(place), "0", "-1"], PAYLOADS);
     // Where there will be some, they come with the same answer.
     const reading = isExpected ? read(number) : undefined;
     reading?.catch(() => {});
