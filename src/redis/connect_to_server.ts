@@ -144,16 +144,46 @@ interface Opinion {
   readonly epoch: number;
 }
 
-/**
- * Asks the sentinels one after the other, until one of them names a master that
- * is one. Those that a sentinel itself takes for dead come last.
- */
+/** Connects to the first of those that the sentinels name which is a master. */
 async function connectToMaster(
   settings: Settings,
   sentinel: SentinelSettings,
   options: ServerOptions,
 ): Promise<ServerConnection> {
-  const { addresses, serviceName, username, password, tls } = sentinel;
+  const problems = new ServerErrors();
+  const tried = new Set<string>();
+  const opinions = opinionsOf(sentinel, settings, options, problems);
+  for await (const opinion of opinions) {
+    const address = reachable(opinion.address, settings);
+    const name = formatAddress(address);
+    if (tried.has(name)) continue;
+    tried.add(name);
+    try {
+      return await openMaster(address, settings, options);
+    } catch (error) {
+      problems.note(error, options.signal);
+    }
+  }
+  const { serviceName } = sentinel;
+  throw problems.sum(
+    tried.size === 0
+      ? `no sentinel knows a master named "${serviceName}"`
+      : `no sentinel names a master of "${serviceName}" that is one`,
+  );
+}
+
+/**
+ * Asks the sentinels one after the other who is the master. What a sentinel itself
+ * doubts comes last, that of the latest failover first.
+ *
+ * @param problems Where it notes which of them could not be asked.
+ */
+async function* opinionsOf(
+  { addresses, serviceName, username, password, tls }: SentinelSettings,
+  settings: Settings,
+  options: ServerOptions,
+  problems: ServerErrors,
+): AsyncGenerator<Opinion> {
   const asking = {
     ...settings,
     db: 0,
@@ -163,50 +193,24 @@ async function connectToMaster(
     passwordFile: undefined,
     provide: undefined,
   };
-  const problems = new ServerErrors();
-  const tried = new Set<string>();
-  const connect = async (
-    opinion: Opinion,
-  ): Promise<ServerConnection | undefined> => {
-    const address = reachable(opinion.address, settings);
-    const name = formatAddress(address);
-    if (tried.has(name)) return undefined;
-    tried.add(name);
-    try {
-      return await openMaster(address, settings, options);
-    } catch (error) {
-      problems.note(error, options.signal);
-      return undefined;
-    }
-  };
   const doubtful: Opinion[] = [];
   for (const address of addresses) {
+    let opinion: Opinion;
     try {
-      const opinion = await ask(
+      opinion = await ask(
         address,
         asking,
         options,
         (server) => masterOf(server, serviceName),
       );
-      if (opinion.isDoubtful) {
-        doubtful.push(opinion);
-        continue;
-      }
-      const server = await connect(opinion);
-      if (server !== undefined) return server;
     } catch (error) {
       problems.note(error, options.signal);
+      continue;
     }
+    if (opinion.isDoubtful) doubtful.push(opinion);
+    else yield opinion;
   }
-  for (const opinion of doubtful.sort((a, b) => b.epoch - a.epoch)) {
-    const server = await connect(opinion);
-    if (server !== undefined) return server;
-  }
-  throw problems.sum(
-    tried.size === 0
-      ? `no sentinel knows a master named "${serviceName}"`
-      : `no sentinel names a master of "${serviceName}" that is one`,
-  );
+  yield* doubtful.sort((a, b) => b.epoch - a.epoch);
 }
 
 /** Flags by which a sentinel says that the master is none, or not there. */

@@ -59,6 +59,18 @@ interface RemoveOptions {
   onProgress?: (count: number, part: number) => void;
 }
 
+/** Tells how far requeueing or purging is. */
+interface Removal {
+  readonly action: "requeue" | "purge";
+  readonly filter: DeadLetterFilter;
+  /** The number of those that are still looked for. */
+  left: number;
+  /** The number of those that are gone. */
+  count: number;
+  /** The ids of those of which only a lost answer could tell that they are gone. */
+  readonly doubtful: Set<string>;
+}
+
 const REMOVE_OPTIONS: Rows<RemoveOptions> = { onProgress: FUNCTION };
 
 const OPTIONS: Rows<DeadLettersOptions, "connectionTimeout" | "daemon"> = {
@@ -271,46 +283,64 @@ export class DeadLetters {
       options.onProgress,
       (error) => this.#logger.error(`\`onProgress\` has failed: ${error}.`),
     );
-    let left = setOf(filter.id)?.size ?? Infinity;
-    let count = 0;
-    // Those of which only a lost answer could tell that they are gone.
-    const doubtful = new Set<string>();
+    const removal: Removal = {
+      action,
+      filter,
+      left: setOf(filter.id)?.size ?? Infinity,
+      count: 0,
+      doubtful: new Set(),
+    };
     try {
       for (const [at, queue] of queues.entries()) {
-        const run: Run = (work) => this.#run(action, queue, work);
-        const matches = matcher(filter, await this.#now(action, queue, filter));
-        const pages = new DeadLetterPages(queue, run);
-        for (let page; left > 0 && (page = await pages.next()).length > 0;) {
-          const chosen = page.filter(({ letter }) =>
-            matches(letter) && (action === "purge" || isWhole(letter))
-          );
-          for (const { letter } of chosen) doubtful.delete(letter.id);
-          const moved = action === "purge"
-            ? chosen
-            : await this.#withoutTexts(queue, chosen);
-          if (moved.length > 0 && pages.isDeep) {
-            await partDeadLetters(queue, moved[0]!.letter.index, run);
-          }
-          const removed = await this.#removeEntries(action, queue, moved);
-          if (removed === moved.length) {
-            pages.forget(moved);
-            left -= removed;
-          } else {
-            pages.readAgain();
-          }
-          if (removed !== undefined) count += removed;
-          else for (const { letter } of chosen) doubtful.add(letter.id);
-          onProgress(
-            count + doubtful.size,
-            (at + pages.part) / queues.length,
-          );
-        }
-        await partDeadLetters(queue, 0, run);
+        await this.#removeFrom(
+          queue,
+          removal,
+          (part) =>
+            onProgress(countRemoved(removal), (at + part) / queues.length),
+        );
       }
     } catch (error) {
-      throw tellExtent(error, count + doubtful.size);
+      throw tellExtent(error, countRemoved(removal));
     }
-    return count + doubtful.size;
+    return countRemoved(removal);
+  }
+
+  /** Removes those of one queue, page by page. */
+  async #removeFrom(
+    queue: string,
+    removal: Removal,
+    onPart: (part: number) => void,
+  ): Promise<void> {
+    const { action, filter, doubtful } = removal;
+    const run: Run = (work) => this.#run(action, queue, work);
+    const matches = matcher(filter, await this.#now(action, queue, filter));
+    const pages = new DeadLetterPages(queue, run);
+    for (
+      let page;
+      removal.left > 0 && (page = await pages.next()).length > 0;
+    ) {
+      const chosen = page.filter(({ letter }) =>
+        matches(letter) && (action === "purge" || isWhole(letter))
+      );
+      for (const { letter } of chosen) doubtful.delete(letter.id);
+      const moved = action === "purge"
+        ? chosen
+        : await this.#withoutTexts(queue, chosen);
+      if (moved.length > 0 && pages.isDeep) {
+        await partDeadLetters(queue, moved[0]!.letter.index, run);
+      }
+      const removed = await this.#removeEntries(action, queue, moved);
+      if (removed === moved.length) {
+        pages.forget(moved);
+        removal.left -= removed;
+      } else {
+        pages.readAgain();
+      }
+      if (removed !== undefined) removal.count += removed;
+      else for (const { letter } of chosen) doubtful.add(letter.id);
+      onPart(pages.part);
+    }
+    await partDeadLetters(queue, 0, run);
   }
 
   /**
@@ -546,6 +576,10 @@ function renew({ id, received, payload }: DeadLetter): string {
   if (received === undefined || isComplete(payload)) return "";
   const identity = { id, timestamp: received };
   return formatHistory({ ...FIRST_TIME, identity });
+}
+
+function countRemoved({ count, doubtful }: Removal): number {
+  return count + doubtful.size;
 }
 
 /** Tells of how many dead letters had been dealt with before an error. */

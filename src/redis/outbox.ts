@@ -277,14 +277,9 @@ export class Outbox {
   ): Promise<Uint8Array> {
     checkValue("wait for a response", "id", id, ID);
     checkValue("wait for a response", "timeout", timeout, TIMEOUT);
-    return await this.#responses.wait(
-      id,
-      responseKey(id),
-      timeout,
-      signal,
-      start,
-      refuse,
-    );
+    const key = responseKey(id);
+    return await this.#responses
+      .wait({ id, key, timeout, signal, start, refuse });
   }
 
   /**

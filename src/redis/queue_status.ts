@@ -294,28 +294,7 @@ export async function readQueueStatus(
     deadBytes,
     textBytes,
     pause,
-  ] = await connection.script<StatusReply>(
-    SURVEY,
-    [
-      queue,
-      keys.consumers,
-      keys.retry,
-      keys.dead,
-      keys.paused,
-      keys.delayed,
-      keys.subscribers,
-      keys.text,
-      keys.front,
-    ],
-    [
-      keys.allHeartbeats,
-      keys.allProcessing,
-      keys.allMissed,
-      ...found === undefined ? [] : inWords(found),
-    ],
-  ).catch((error) => {
-    throw nameQueue(error, queue);
-  });
+  ] = await survey(connection, keys, found);
   const consumers = listed
     // Those that have left stay on the list for a while.
     .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
@@ -348,6 +327,37 @@ export async function readQueueStatus(
       textBytes: bytesOf(textBytes),
     },
   };
+}
+
+async function survey(
+  connection: BriefConnection,
+  keys: QueueKeys,
+  found: FoundKeys | undefined,
+): Promise<StatusReply> {
+  try {
+    return await connection.script<StatusReply>(
+      SURVEY,
+      [
+        keys.queue,
+        keys.consumers,
+        keys.retry,
+        keys.dead,
+        keys.paused,
+        keys.delayed,
+        keys.subscribers,
+        keys.text,
+        keys.front,
+      ],
+      [
+        keys.allHeartbeats,
+        keys.allProcessing,
+        keys.allMissed,
+        ...found === undefined ? [] : inWords(found),
+      ],
+    );
+  } catch (error) {
+    throw nameQueue(error, keys.queue);
+  }
 }
 
 /** Says what was found, in the words of the script that looks at a queue. */

@@ -487,6 +487,16 @@ function classify(
   const reply =
     /^(?:ERR Error running script.*?@user_script: ?\d+: )?-?([A-Z]+)\b/
       .exec(text)?.[1];
+  return classifyReply(text, reply, user) ??
+    classifyFailure(text, String(error.code)) ?? { code: "reply", reply };
+}
+
+/** Makes fields of what a server refuses; `undefined` where it does not look like that. */
+function classifyReply(
+  text: string,
+  reply: string | undefined,
+  user: string | undefined,
+): Diagnosis | undefined {
   if (reply === "NOPERM" || REFUSED_IN_SCRIPT.test(text)) {
     return {
       code: "permission",
@@ -507,8 +517,14 @@ function classify(
     return { ...known, reply, reason, subject };
   }
   const [, worded] = WORDED_REPLIES.find(([words]) => words.test(text)) ?? [];
-  if (worded !== undefined) return { ...worded, reply };
-  const socketError = String(error.code);
+  return worded && { ...worded, reply };
+}
+
+/** Makes fields of what went wrong on the way; `undefined` where it does not look like that. */
+function classifyFailure(
+  text: string,
+  socketError: string,
+): Diagnosis | undefined {
   if (TLS_ERRORS.test(socketError) || TLS_TEXTS.test(text)) {
     return {
       code: "tls",
@@ -532,5 +548,5 @@ function classify(
   ) {
     return { code: "connection" };
   }
-  return { code: "reply", reply };
+  return undefined;
 }

@@ -23,6 +23,31 @@ const LAST = "99";
 /** The time to wait for a connection before saying so, in seconds. */
 const CONNECTION_TIMEOUT = 1;
 
+/** Says which response is waited for, and how long. */
+interface ResponseWait {
+  /** The id of the request. */
+  readonly id: string;
+  /** The list on which the response arrives. */
+  readonly key: string;
+  /** The longest time to wait, in seconds. */
+  readonly timeout: number;
+  /** Ends the wait with its reason. */
+  readonly signal: AbortSignal | undefined;
+  /** When the time began, by `performance.now()`. Default: now. */
+  readonly start: number | undefined;
+  /** Tells why something is no answer, and is passed over. */
+  readonly refuse: ((payload: Uint8Array) => string | undefined) | undefined;
+}
+
+/** Tells what a look has found. */
+interface LookResult {
+  readonly payloads: readonly Uint8Array[];
+  /** The server will tell of more. */
+  readonly isTold: boolean;
+  /** Why nothing could be looked at. */
+  readonly problem?: string;
+}
+
 /** Says whether waiting for {@link Responses} keeps the process alive. */
 export interface ResponsesOptions {
   /** Waiting does not keep the process alive. */
@@ -59,24 +84,9 @@ export class Responses {
     this.#options = options;
   }
 
-  /**
-   * Waits for one response.
-   *
-   * @param key The list on which the response arrives.
-   * @param timeout The longest time to wait, in seconds.
-   * @param signal Ends the wait with its reason.
-   * @param start When the time began, by `performance.now()`.
-   * @param refuse Tells why something is no answer, and is passed over.
-   */
-  wait(
-    id: string,
-    key: string,
-    timeout: number,
-    signal?: AbortSignal,
-    start: number = performance.now(),
-    refuse: (payload: Uint8Array) => string | undefined = () => undefined,
-  ): Promise<Uint8Array> {
-    const waiting = this.#wait(id, key, timeout, signal, start, refuse);
+  /** Waits for one response. */
+  wait(wanted: ResponseWait): Promise<Uint8Array> {
+    const waiting = this.#wait(wanted);
     const done = waiting.catch(() => {}).finally(() =>
       this.#waiting.delete(done)
     );
@@ -92,12 +102,8 @@ export class Responses {
   }
 
   async #wait(
-    id: string,
-    key: string,
-    timeout: number,
-    signal: AbortSignal | undefined,
-    start: number,
-    refuse: (payload: Uint8Array) => string | undefined,
+    { id, key, timeout, signal, start = performance.now(), refuse }:
+      ResponseWait,
   ): Promise<Uint8Array> {
     const late = new AbortController();
     const { daemon } = this.#options;
@@ -117,15 +123,10 @@ export class Responses {
       if (this.#arrived.has(key)) await this.#removing;
       while (!end.aborted) {
         using change = this.#watch(key);
-        const look = this.#look(key).catch((error) => {
-          if (!isPassing(error)) throw error;
-          this.#router.forget();
-          problem = `. ${error.message}`;
-          return undefined;
-        });
-        const found = await Promise.race([look, over]);
+        const found = await Promise.race([this.#look(key), over]);
+        problem = found?.problem ?? problem;
         for (const [at, payload] of found?.payloads.entries() ?? []) {
-          const refusal = refuse(payload);
+          const refusal = refuse?.(payload);
           if (refusal === undefined) {
             this.#remove(key, at + 1);
             return payload;
@@ -170,18 +171,22 @@ export class Responses {
     for (const watches of woken) for (const watch of watches) watch.abort();
   }
 
-  /** Reads what is there, and tells whether the server will tell of more. */
-  async #look(
-    key: string,
-  ): Promise<{ payloads: readonly Uint8Array[]; isTold: boolean }> {
+  /** Reads what is there, or finds out why it cannot. */
+  async #look(key: string): Promise<LookResult> {
     const deadline = performance.now() + CONNECTION_TIMEOUT * 1000;
-    const connection = await this.#router.connect(key, deadline);
-    await this.#track(connection);
-    const payloads = await connection.command<Uint8Array[]>(
-      ["LRANGE", key, "0", LAST],
-      { bytes: true },
-    );
-    return { payloads, isTold: connection.isTracking };
+    try {
+      const connection = await this.#router.connect(key, deadline);
+      await this.#track(connection);
+      const payloads = await connection.command<Uint8Array[]>(
+        ["LRANGE", key, "0", LAST],
+        { bytes: true },
+      );
+      return { payloads, isTold: connection.isTracking };
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      this.#router.forget();
+      return { payloads: [], isTold: false, problem: `. ${error.message}` };
+    }
   }
 
   /**

@@ -102,13 +102,7 @@ export function parseRedisArgs(args: RedisArgs = {}): Settings {
     healthCheckInterval,
     clientName: all.client_name ?? undefined,
     protocol: all.protocol ?? protocol.default,
-    sentinel: !all.sentinels ? undefined : {
-      addresses: all.sentinels.map((text) => parseAddress(text, 26379)),
-      serviceName: all.serviceName!,
-      username: all.sentinelUsername || undefined,
-      password: all.sentinelPassword || undefined,
-      tls: all.sentinelSsl ?? all.ssl ? tlsSettings(all) : undefined,
-    },
+    sentinel: sentinelSettings(all),
     addressMap: new Map(
       all.addressMap?.map((text) => {
         const [from, to] = text.split("=");
@@ -164,6 +158,17 @@ export function contradictionIn(
 /** At most so many seconds as a timer takes, 24 days. */
 function inTimer(seconds: number): number {
   return Math.min(seconds, LONGEST_TIMER / 1000);
+}
+
+function sentinelSettings(args: RedisArgs): SentinelSettings | undefined {
+  if (!args.sentinels) return undefined;
+  return {
+    addresses: args.sentinels.map((text) => parseAddress(text, 26379)),
+    serviceName: args.serviceName!,
+    username: args.sentinelUsername || undefined,
+    password: args.sentinelPassword || undefined,
+    tls: args.sentinelSsl ?? args.ssl ? tlsSettings(args) : undefined,
+  };
 }
 
 function tlsSettings(args: RedisArgs): TlsSettings {
