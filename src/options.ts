@@ -52,7 +52,7 @@ export interface Row extends Kind {
 }
 
 /** An option of the command line. */
-export interface Flag {
+interface Flag {
   /** Such as `--queue`. */
   readonly name: `--${string}`;
   /** The word for a value in help texts. */
@@ -91,7 +91,7 @@ export type Checked<Options, Filled extends keyof Options = never> =
   & { [Name in Filled]-?: NonNullable<Options[Name]> };
 
 /** Something that is wrong with an option. */
-export interface Problem {
+interface Problem {
   /** The option. */
   readonly name: string;
   /** Says what it has to be, where it is there and something else. */

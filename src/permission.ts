@@ -1,5 +1,5 @@
 /** Says what a permission of Deno's is needed for. */
-export interface Need {
+interface Need {
   /** Names the work that cannot be done without it, as in `Cannot send`. */
   readonly attempted: string;
   /** Names the deed that Deno does not let the program do. */

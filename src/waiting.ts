@@ -191,7 +191,7 @@ export async function withTimeLimit<Value>(
 export const nextTurn: () => Promise<void> = setImmediate;
 
 /** Says how the pauses between attempts grow, in seconds. */
-export interface Backoff {
+interface Backoff {
   /** The first pause. Default: 0.05. */
   readonly first?: number;
   /** The longest pause. Default: 2. */
@@ -217,7 +217,7 @@ export function backoff(
 }
 
 /** Tells {@linkcode retry} when to go on, and how long. */
-export interface RetryOptions extends WaitOptions, Backoff {
+interface RetryOptions extends WaitOptions, Backoff {
   /**
    * Decides after a failure whether to try again, and is where to report it.
    *

@@ -81,7 +81,7 @@ export class Counters {
 }
 
 /** Says where a {@linkcode Consumption} posts batches, and which. */
-export interface ConsumptionOptions {
+interface ConsumptionOptions {
   /** The bus that they are posted on. */
   readonly bus: Bus;
   /** Counts what becomes of them. */

@@ -3,7 +3,7 @@ import type { Logger } from "../logger.ts";
 import { sleep } from "../waiting.ts";
 
 /** Says how a {@linkcode Demand} is watched. */
-export interface DemandOptions {
+interface DemandOptions {
   /** The time to wait for the first subscriber, in seconds. */
   readonly grace: number;
   /**

@@ -11,7 +11,7 @@ import type { KnownPeers } from "./identity.ts";
  */
 
 /** The arguments to connect with, and what is to be remembered then. */
-export interface Pinned {
+interface Pinned {
   readonly args: RedisArgs;
   readonly fingerprint: string;
 }

@@ -8,7 +8,7 @@ import type { MetricSource, Observation } from "../telemetry/mod.ts";
 import type { BackendStats, Counters } from "./consumption.ts";
 
 /** Tells {@linkcode RedisMetrics} of their backend. */
-export interface RedisMetricsOptions {
+interface RedisMetricsOptions {
   /** The consumers that its messages come from. */
   readonly consumers: Consumers;
   /** Counts what became of them. */

@@ -26,7 +26,7 @@ import type { WatchWindow } from "./watch.ts";
 const SLICE = 8;
 
 /** The options of all buses of one name in a thread. */
-export interface ExchangeOptions {
+interface ExchangeOptions {
   /** The bus's name. */
   readonly name: string;
   /** Names the thread for people. */

@@ -241,7 +241,7 @@ export function decodeFrame(frame: Uint8Array): Frame {
 }
 
 /** Tells what became of a frame. */
-export interface Report {
+interface Report {
   /** The frame's number. */
   readonly number: number;
   /** The failures, each with its place in the frame. */

@@ -17,7 +17,7 @@ const WINDOW = 1024;
 const SECOND_CHANCES = 1;
 
 /** Connects a group with the links of its publisher. */
-export interface GroupOptions {
+interface GroupOptions {
   /** The group's name. */
   readonly name: string;
   /** The number of the subscription that its first member has begun with. */

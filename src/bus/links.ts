@@ -26,7 +26,7 @@ const CHUNK_MESSAGES = 512;
 const CHUNK_BYTES = 2 ** 18;
 
 /** Connects the links with their exchange. */
-export interface LinksOptions {
+interface LinksOptions {
   /** Who is on the bus. */
   readonly membership: Membership;
   /** The time in seconds for which a subscriber may give no sign of life. */

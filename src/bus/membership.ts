@@ -32,7 +32,7 @@ interface Locks {
 }
 
 /** Says how a {@linkcode Membership} works, and whom it tells. */
-export interface MembershipOptions {
+interface MembershipOptions {
   /** The bus's name. */
   readonly name: string;
   /** Names this thread for people. */

@@ -18,7 +18,7 @@ import type { Bus } from "./bus.ts";
 import { toError } from "./errors.ts";
 
 /** An action of a thread, as it tells the others of it. */
-export interface OfferedAction {
+interface OfferedAction {
   /** Its name, or a pattern of names. */
   readonly name: string;
   /** When it was registered, in milliseconds: of two of a name, the first is called. */

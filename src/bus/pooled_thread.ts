@@ -9,7 +9,7 @@
 export const MARK = "platypush/pool";
 
 /** Asks a thread for something, or answers. */
-export interface PoolMessage {
+interface PoolMessage {
   readonly [MARK]: "hello" | "ready" | "stop" | "stopped";
   /** The lock that the thread is to hold for as long as it exists. */
   readonly lock?: string;

@@ -29,7 +29,7 @@ const retired: Shared[] = [];
 let uses = 0;
 
 /** Connects a link with its exchange. */
-export interface PublisherLinkOptions {
+interface PublisherLinkOptions {
   readonly member: Member;
   /**
    * The time in seconds for which the subscriber may give no sign of life while

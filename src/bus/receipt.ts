@@ -37,7 +37,7 @@ export interface Failure {
 }
 
 /** A message that a named subscriber has missed, because it was not there. */
-export interface Missed {
+interface Missed {
   /** The message's place in the post, from 0. */
   readonly index: number;
   /** The subscriber's name. */

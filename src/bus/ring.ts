@@ -30,7 +30,7 @@ export const RingState = {
 export type RingState = typeof RingState[keyof typeof RingState];
 
 /** A side of a ring. */
-export type Side = "writer" | "reader";
+type Side = "writer" | "reader";
 
 /**
  * A stream of bytes from one thread to another through shared memory: one

@@ -5,7 +5,7 @@ import { type Failure, Receipt, type Work } from "./receipt.ts";
 import { RecordReader, Ring, RingState } from "./ring.ts";
 
 /** Connects a link with its exchange. */
-export interface SubscriberLinkOptions {
+interface SubscriberLinkOptions {
   /**
    * Called with each frame.
    *

@@ -49,7 +49,7 @@ export async function resolveOptions(
 }
 
 /** Says where a command finds what it talks to. */
-export interface ServerPlace {
+interface ServerPlace {
   /** The way to reach Redis. */
   readonly redisArgs: RedisArgs;
   /** The queues, at least one. */

@@ -14,7 +14,7 @@ import { duration, filled, helpOf, value } from "./values.ts";
 export type When = Pick<ScheduleOptions, "delay" | "at">;
 
 /** Says which messages are sent only once, and for how long. */
-export type Deduplication = Pick<
+type Deduplication = Pick<
   ScheduleOptions,
   "deduplicate" | "deduplicateFor"
 >;

@@ -15,7 +15,7 @@ import {
 import { readSections, type Sections } from "./read_sections.ts";
 
 /** Something in a Platypush's configuration that is different here. */
-export interface Difference {
+interface Difference {
   /** The place where it is written, as `file:line:column`. */
   readonly place: string;
   /** Says what is different, in one line. */

@@ -156,7 +156,7 @@ function wordOf(json: string): string {
 }
 
 /** Holds what is wrong with what was typed, by the names of the fields. */
-export type FormProblems = Readonly<Record<string, string>>;
+type FormProblems = Readonly<Record<string, string>>;
 
 /** Reads the arguments of an action from its form. */
 export function readArgs(

@@ -23,7 +23,7 @@ interface GuardOptions {
 }
 
 /** Why a request is refused: the status, and a sentence for whoever asked. */
-export interface Refusal {
+interface Refusal {
   readonly status: 401 | 403 | 421 | 429;
   readonly reason: string;
 }

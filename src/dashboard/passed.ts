@@ -31,7 +31,7 @@ export interface PassedMessage {
 }
 
 /** The bounds of what is kept; the oldest makes room. */
-export interface PassedLimits {
+interface PassedLimits {
   /** So many messages. */
   readonly messages: number;
   /** So many characters of JSON. */

@@ -16,7 +16,7 @@ export interface UnreadQueue {
 }
 
 /** Holds what was read at one moment. */
-export interface Reading {
+interface Reading {
   /** When it was read, in seconds since the epoch. */
   readonly time: number;
   readonly queues: readonly QueueReading[];
@@ -29,7 +29,7 @@ export interface Reading {
 }
 
 /** Tells how many messages each queue had at one moment. */
-export interface Level {
+interface Level {
   readonly time: number;
   /** For each queue, how many wait, retries included; `null` where that cannot be read. */
   readonly lengths: readonly (number | null)[];

@@ -5,14 +5,14 @@ import { amount, span } from "../units.ts";
 import { pausedFor } from "./words.ts";
 
 /** Something that is not as it should be, and what to do about it. */
-export interface Concern {
+interface Concern {
   readonly level: "warning" | "failure";
   readonly text: string;
   readonly advice: string;
 }
 
 /** Says in one glance how everything stands. */
-export interface Verdict {
+interface Verdict {
   readonly level: "ok" | "warning" | "failure" | "unknown";
   readonly title: string;
   readonly troubles: readonly Concern[];

@@ -141,7 +141,7 @@ const PURPOSES: readonly Purpose[] = [
 ];
 
 /** Names what is missing, and the rule that grants it. */
-export interface Lack {
+interface Lack {
   /** Continues `The user "..." `. */
   readonly text: string;
   /** The rules to give to `ACL SETUSER`. */

@@ -22,7 +22,7 @@ export interface MessageSummary {
 }
 
 /** A row of the table: all that is said of a kind of messages anywhere. */
-export interface MessageKind<Kind extends Message> {
+interface MessageKind<Kind extends Message> {
   /** Its `type` on the wire. */
   readonly wireName: string;
   /** Its class. */

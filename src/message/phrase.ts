@@ -10,7 +10,7 @@ const CAPTURE = 1;
 const SKIPPED_WORD = -1;
 
 /** Says how well a phrase matches, and what it has caught. */
-export interface PhraseMatch {
+interface PhraseMatch {
   /** The sum over its words. */
   readonly score: number;
   /** The words behind each name in the pattern. */

@@ -22,7 +22,7 @@ export class PythonLiteralError extends SyntaxError {
 }
 
 /** A string literal, prefix and quotes included, as it was found in a text. */
-export interface PythonString {
+interface PythonString {
   /** Its text; of bytes, one character each. */
   readonly text: string;
   /** True if its prefix has a `b`. */
@@ -209,7 +209,7 @@ function isQuote(code: number): boolean {
 }
 
 /** A number, and what it is to Python beyond its value. */
-export interface PythonNumber {
+interface PythonNumber {
   readonly value: number;
   /** Its value, where it is an integer that no double holds for sure. */
   readonly exact?: bigint;

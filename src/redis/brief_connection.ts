@@ -14,7 +14,7 @@ import {
 import type { Script } from "./script.ts";
 
 /** Says to which node {@link BriefConnection} connects, and when it gives up. */
-export interface BriefOptions {
+interface BriefOptions {
   /** In a cluster: connect to the node that holds this key. */
   key?: string;
   /** Gives up when aborted, also what is asked later on. */

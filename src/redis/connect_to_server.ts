@@ -21,7 +21,7 @@ import {
 } from "./server_connection.ts";
 
 /** Tells {@link connectToServer} whom to connect to. */
-export interface SearchOptions extends ServerOptions {
+interface SearchOptions extends ServerOptions {
   /** Takes no replica, although the server was named outright. */
   needsMaster?: boolean;
 }

@@ -143,7 +143,7 @@ export interface DeadLetterLimits {
 }
 
 /** Names a queue, and what its dead letters may take. */
-export interface DeadLetterBoxOptions extends DeadLetterLimits {
+interface DeadLetterBoxOptions extends DeadLetterLimits {
   readonly queue: string;
   /** The logger to report to. */
   readonly logger: Logger;

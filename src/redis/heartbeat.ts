@@ -60,7 +60,7 @@ export interface HeartbeatMember {
 }
 
 /** Says how long a {@link Heartbeat} may be missing, and by which connection it beats. */
-export interface HeartbeatOptions {
+interface HeartbeatOptions {
   /** After how many seconds without a heartbeat others put back what is in hand. */
   readonly heartbeatTimeout: number;
   /** For commands that do not block. */

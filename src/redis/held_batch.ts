@@ -24,7 +24,7 @@ import { defineMove } from "./script.ts";
 import type { Session } from "./session.ts";
 
 /** Says where a batch is on the server. */
-export interface HeldPlace {
+interface HeldPlace {
   readonly session: Session;
   readonly number: number;
   /** When it was delivered, in seconds since the epoch. */

@@ -93,7 +93,7 @@ export function formatHistory(history: History): string {
 }
 
 /** Holds what Redis keeps of a batch in hand. */
-export interface BatchNotes {
+interface BatchNotes {
   /** When it was delivered, in seconds since the epoch. */
   readonly time: number | undefined;
   /** The histories of some of its messages, by index. */

@@ -59,7 +59,7 @@ export interface MissedLimits {
 }
 
 /** Names a queue, and what its named subscribers may miss. */
-export interface NamedSubscribersOptions extends MissedLimits {
+interface NamedSubscribersOptions extends MissedLimits {
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;
@@ -70,7 +70,7 @@ export interface NamedSubscribersOptions extends MissedLimits {
 }
 
 /** The consumer that takes what was missed, for those who are in its process. */
-export interface MissedTaker {
+interface MissedTaker {
   /** True while it can take nothing. */
   readonly isBusy: boolean;
   /** Resolves when that may have changed. */

@@ -36,7 +36,7 @@ export function parsePause(text: string | null): QueuePause | undefined {
 }
 
 /** Says which queue a {@link QueueWatch} watches. */
-export interface QueueWatchOptions {
+interface QueueWatchOptions {
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;

@@ -21,7 +21,7 @@ const LONGEST_DELAY = 60;
 const AGAIN = 2;
 
 /** Names a queue, and what its recoverer works with. */
-export interface RecovererOptions {
+interface RecovererOptions {
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;

@@ -49,7 +49,7 @@ interface LookResult {
 }
 
 /** Says whether waiting for {@link Responses} keeps the process alive. */
-export interface ResponsesOptions {
+interface ResponsesOptions {
   /** Waiting does not keep the process alive. */
   readonly daemon: boolean;
 }

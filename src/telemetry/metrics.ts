@@ -10,7 +10,7 @@ import { VERSION } from "../version.ts";
 import { SCOPE } from "./tracing.ts";
 
 /** A kind of instrument: what becomes of two values with the same attributes. */
-export type InstrumentKind =
+type InstrumentKind =
   /** They are counts since the start, and are added. */
   | "counter"
   /** They are amounts at the moment, and are added. */
@@ -19,7 +19,7 @@ export type InstrumentKind =
   | "gauge";
 
 /** Describes a metric to whoever collects it. */
-export interface Instrument {
+interface Instrument {
   /** Its kind. */
   readonly kind: InstrumentKind;
   /** Its unit, in UCUM. */
@@ -105,7 +105,7 @@ export const INSTRUMENTS: Readonly<Record<MetricName, Instrument>> = {
 };
 
 /** The name of a metric. */
-export type MetricName =
+type MetricName =
   | "messaging.client.consumed.messages"
   | "platypush.redis.delivered"
   | "platypush.redis.foreign"

@@ -5,7 +5,7 @@ import { packAnswers, packProbes } from "./packets.ts";
 import type { Prober } from "./prober.ts";
 
 /** Gives an {@linkcode Announcer} what it needs. */
-export interface AnnouncerOptions {
+interface AnnouncerOptions {
   readonly clock: Clock;
   readonly send: Send;
   readonly records: OwnRecords;

@@ -13,7 +13,7 @@ export type DnsRecord =
 export type RecordType = "PTR" | "SRV" | "TXT" | "A" | "AAAA";
 
 /** The rdata of an SRV record (RFC 2782). */
-export interface SrvData {
+interface SrvData {
   priority: number;
   weight: number;
   port: number;

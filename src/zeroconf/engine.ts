@@ -14,7 +14,7 @@ const SAME_PACKET = 200;
 const MAX_PACKETS = 200;
 
 /** Tells the engine about a {@linkcode Participant}. */
-export interface ParticipantOptions {
+interface ParticipantOptions {
   /** Names or addresses of the interfaces to use. */
   readonly interfaces?: readonly string[] | undefined;
   /** True if it lets the process end. */

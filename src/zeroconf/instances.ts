@@ -20,7 +20,7 @@ const MAX_ASKED = 100;
 const REST = 500;
 
 /** Gives {@linkcode Instances} what they need. */
-export interface InstancesOptions {
+interface InstancesOptions {
   /** The cache with the records of the services. */
   readonly cache: RecordCache;
   /** Follows the names of the hosts that services are on. */

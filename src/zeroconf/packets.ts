@@ -22,7 +22,7 @@ const HEADER = 12;
 const encoder = new TextEncoder();
 
 /** An answer and what belongs to it. */
-export interface AnswerGroup {
+interface AnswerGroup {
   answers: readonly DnsRecord[];
   additionals?: readonly DnsRecord[];
 }
@@ -34,7 +34,7 @@ export interface PackedAnswers {
 }
 
 /** The questions of a probe and the records that are proposed (section 8.2). */
-export interface ProbeGroup {
+interface ProbeGroup {
   name: string;
   records: readonly DnsRecord[];
 }

@@ -21,7 +21,7 @@ const ECHO = 1_000;
 const ANNOUNCEMENTS = [0, 1_000, 3_000];
 
 /** Gives a {@linkcode Prober} what it needs. */
-export interface ProberOptions {
+interface ProberOptions {
   /** The name to begin with, without a dot at its end. */
   readonly name: string;
   readonly clock: Clock;

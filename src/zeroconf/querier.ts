@@ -55,7 +55,7 @@ export interface Follower {
 }
 
 /** Gives a {@linkcode Querier} what it needs. */
-export interface QuerierOptions {
+interface QuerierOptions {
   readonly clock: Clock;
   /** Spreads what hosts would do all at once, in [0, 1). */
   readonly random: () => number;

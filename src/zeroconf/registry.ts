@@ -22,7 +22,7 @@ import { Responder } from "./responder.ts";
 import type { ReceivedMessage } from "./wire_format.ts";
 
 /** Gives a {@linkcode Registry} what it needs. */
-export interface RegistryOptions {
+interface RegistryOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly send: Send;

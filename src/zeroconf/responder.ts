@@ -19,7 +19,7 @@ const PAUSE = 1_000;
 const PROBE_PAUSE = 250;
 
 /** Gives a {@linkcode Responder} what it needs. */
-export interface ResponderOptions {
+interface ResponderOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly send: Send;

@@ -12,7 +12,7 @@ import {
 } from "./service_info.ts";
 
 /** Gives a {@linkcode ServiceBrowser} what it needs. */
-export interface ServiceBrowserOptions {
+interface ServiceBrowserOptions {
   /** The type without a dot at its end. */
   readonly type: string;
   readonly place: NetworkPlace;

@@ -63,7 +63,7 @@ export interface ServiceChange {
 }
 
 /** The parts from which {@linkcode makeServiceInfo} completes a {@linkcode ServiceInfo}. */
-export type ServiceParts =
+type ServiceParts =
   & Pick<
     ServiceInfo,
     | "type"

@@ -47,7 +47,7 @@ interface Channel {
 }
 
 /** Gives {@linkcode Sockets} what they need. */
-export interface SocketsOptions {
+interface SocketsOptions {
   /** Chooses the interfaces to use from all that there are. */
   choose(all: readonly NetworkInterface[]): readonly NetworkInterface[];
   /** Names those that are asked for and not there. */

@@ -45,7 +45,7 @@ export function encodeTxt(
 }
 
 /** Holds what a TXT record says. */
-export interface Txt {
+interface Txt {
   /** The values as texts; a key without `=` has `null`. */
   properties: Record<string, string | null>;
   /** The values as they came. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 
-const SRC = new URL("../../src/", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
+const SRC = new URL("src/", ROOT);
 
 /** The lines that declare something at the top of a file. */
 const DECLARATION =
@@ -38,6 +39,23 @@ async function declaredIn(folder: URL, path = ""): Promise<Declared[]> {
   return declared;
 }
 
+/** Gives the words of every source file below a folder, by its path. */
+async function wordsBelow(
+  folder: URL,
+  words = new Map<string, ReadonlySet<string>>(),
+): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (name.startsWith(".") || name === "node_modules") continue;
+    if (isDirectory) await wordsBelow(new URL(`${name}/`, folder), words);
+    else if (name.endsWith(".ts")) {
+      const file = new URL(name, folder);
+      const text = await Deno.readTextFile(file);
+      words.set(file.href, new Set(text.match(/\w+/g)));
+    }
+  }
+  return words;
+}
+
 /** Lists the names that stand in several files, and those files. */
 function several(declared: readonly Declared[]): string[] {
   return [...Map.groupBy(declared, ({ name }) => name)]
@@ -72,4 +90,16 @@ Deno.test("No file of src has a function that another one exports", async () => 
     ),
     [],
   );
+});
+
+Deno.test("What a file of src exports is used by another file", async () => {
+  const words = await wordsBelow(ROOT);
+  const unused = (await declaredIn(SRC)).filter(
+    ({ file, name, isExported }) => {
+      const { href } = new URL(file, SRC);
+      return isExported &&
+        !words.entries().some(([at, all]) => at !== href && all.has(name));
+    },
+  );
+  assert.deepEqual(unused.map(({ file, name }) => `${name}: ${file}`), []);
 });
