@@ -98,12 +98,7 @@ export class PeerBrowser implements AsyncDisposable {
     }
     const peers = peersNamed(browser.services, name, isDevice);
     if (peers.length > 0) return peers;
-    throw new DOMException(
-      `There is no peer "${name}": within ${timeout} s ${
-        namesOf(browser.services)
-      }`,
-      "NotFoundError",
-    );
+    throw noPeer(name, timeout, browser.services);
   }
 
   /** Asks for a peer again that could not be reached, where it is followed. */
@@ -175,10 +170,25 @@ function isNamed({ name: full, type }: ServiceInfo, name: string): boolean {
   );
 }
 
+/** Says that a peer was not found, and who was seen in that time. */
+export function noPeer(
+  name: string,
+  timeout: number,
+  seen: readonly ServiceInfo[],
+): DOMException {
+  return new DOMException(
+    `There is no peer "${name}" on the local network: within ${timeout} s ${
+      namesOf(seen)
+    }`,
+    "NotFoundError",
+  );
+}
+
 function namesOf(services: readonly ServiceInfo[]): string {
   if (services.length === 0) return "none at all was seen";
   const named = services.slice(0, MAX_NAMED)
     .map(({ deviceId }) => `"${deviceId}"`).join(", ");
   const others = services.length - MAX_NAMED;
-  return `only ${named}${others > 0 ? ` and ${others} more` : ""} were seen`;
+  const more = others > 0 ? ` and ${others} more` : "";
+  return `only ${named}${more} ${services.length === 1 ? "was" : "were"} seen`;
 }

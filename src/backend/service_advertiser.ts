@@ -216,19 +216,12 @@ export class ServiceAdvertiser {
       logger,
     });
     try {
-      const key = await this.#prove();
+      const properties = await this.#properties(options.properties);
       const fullName = await advertiser.register({
         name: instance,
         type,
         port,
-        properties: {
-          name: "Platypush",
-          vendor: "Platypush",
-          version: VERSION,
-          device_id: deviceId,
-          ...options.properties,
-          ...(key !== undefined && { key }),
-        },
+        properties,
         subtypes: options.subtypes ?? [],
         onRename: (renamed) => this.#update(renamed),
       });
@@ -251,6 +244,21 @@ export class ServiceAdvertiser {
       }
       throw error;
     }
+  }
+
+  /** Puts together what the TXT record says, with our key where we can prove it. */
+  async #properties(
+    given: RegisterServiceOptions["properties"],
+  ): Promise<NonNullable<ServiceOptions["properties"]>> {
+    const key = await this.#prove();
+    return {
+      name: "Platypush",
+      vendor: "Platypush",
+      version: VERSION,
+      device_id: this.#options.deviceId,
+      ...given,
+      ...(key !== undefined && { key }),
+    };
   }
 
   async #withdraw(): Promise<void> {

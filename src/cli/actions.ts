@@ -2,7 +2,7 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import { Request, type Response } from "../../mod.ts";
+import { Request, type RequestFields, type Response } from "../../mod.ts";
 import { REQUEST_OPTIONS } from "../backend/message_sender.ts";
 import { isRecord } from "../message/json_value.ts";
 import { unlessAborted, whenAborted } from "../waiting.ts";
@@ -94,28 +94,15 @@ async function ask(
   const { wait: responseTimeout, target, destination } = options;
   const isOwn = destination.to === undefined && target === undefined;
   const token = await tokenOf(options, isOwn);
-  const askBoth = async (
+  const askBoth = (
     whom: { readonly target: string; readonly origin: string },
     send: (request: Request) => Promise<Response>,
-  ): Promise<[Response, Response]> => {
-    const both = ["get_all_plugins", "get_enabled_plugins"].map((name) =>
-      send(
-        new Request({
-          ...whom,
-          action: `inspect.${name}`,
-          token: token ?? null,
-        }),
-      )
-    );
-    // Each is taken back by itself where nobody has answered it.
-    const asking = Promise.allSettled(both)
-      .then(() => Promise.all(both)) as Promise<[Response, Response]>;
-    return await tellInterruption(
-      asking,
+  ): Promise<[Response, Response]> =>
+    tellInterruption(
+      bothResponses({ ...whom, token: token ?? null }, send),
       signal,
       beforeResponse,
     );
-  };
   if (isForHub(destination)) {
     return await withHub(
       destination.redis,
@@ -139,6 +126,19 @@ async function ask(
     (request) =>
       backend.sendRequest(request, { responseTimeout: requester.left }),
   );
+}
+
+/** Sends both requests; each is taken back by itself where nobody has answered it. */
+async function bothResponses(
+  fields: Omit<RequestFields, "action">,
+  send: (request: Request) => Promise<Response>,
+): Promise<[Response, Response]> {
+  const both = [
+    send(new Request({ ...fields, action: "inspect.get_all_plugins" })),
+    send(new Request({ ...fields, action: "inspect.get_enabled_plugins" })),
+  ] as const;
+  await Promise.allSettled(both);
+  return await Promise.all(both);
 }
 
 type ActionLine = Record<string, unknown> & { readonly action: string };

@@ -222,13 +222,7 @@ function defineDeadChange(
         : names.length > 0
         ? { ...chosen, id: await idsNamed(dead, names) }
         : chosen;
-      const change = async (): Promise<number> => {
-        using progress = new ProgressLine(PATIENCE);
-        return await dead[action](which, {
-          onProgress: (count, part) => progress.show(`${count} ${done}`, part),
-        });
-      };
-      const count = await change();
+      const count = await change(dead, which, { action, done });
       await printLine(
         json ? JSON.stringify({ [done]: count }) : `${count} ${done}`,
       );
@@ -242,6 +236,18 @@ function defineDeadChange(
           : "There is no such dead letter; `dead list` shows those there are.",
       );
     },
+  });
+}
+
+/** Does it, and shows how far it is. */
+async function change(
+  dead: DeadLetters,
+  which: "all" | DeadLetterFilter,
+  { action, done }: Pick<DeadChange, "action" | "done">,
+): Promise<number> {
+  using progress = new ProgressLine(PATIENCE);
+  return await dead[action](which, {
+    onProgress: (count, part) => progress.show(`${count} ${done}`, part),
   });
 }
 

@@ -17,7 +17,7 @@ import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
 import { type PeerOptions, peerOptions } from "../backend/peer_access.ts";
-import { peersNamed } from "../backend/peer_browser.ts";
+import { noPeer, peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
 import { readHostName } from "../permission.ts";
 import { isScheduled } from "../redis/delayed.ts";
@@ -89,17 +89,12 @@ async function findPeers(
   signal: AbortSignal,
   timeout: number,
 ): Promise<ServiceInfo[]> {
+  // Others may say that they are it: all are heard before one is believed.
   const services = await discover({ signal, timeout });
   const peers = peersNamed(services, name, isDevice);
   if (peers.length > 0) return peers;
   signal.throwIfAborted();
-  const seen = services.map(({ deviceId }) => `"${deviceId}"`).join(", ");
-  throw new DOMException(
-    `There is no peer "${name}" on the local network: within ${timeout} s ${
-      seen === "" ? "nobody" : `only ${seen}`
-    } was found`,
-    "NotFoundError",
-  );
+  throw noPeer(name, timeout, services);
 }
 
 /** The one place that a command sends to: a peer, a hub's bus, or our own queue. */

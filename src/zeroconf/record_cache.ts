@@ -93,20 +93,9 @@ export class RecordCache {
     const key = `${interfaceName} ${dataKey(record)}`;
     const records = this.#records.get(group) ?? new Map<string, CachedRecord>();
     const old = records.get(key);
-    let changed = false;
     // A shared record cannot replace those of others, whatever it claims.
-    if (record.flush && record.type !== "PTR") {
-      for (const other of records.values()) {
-        if (
-          other !== old && other.interfaceName === interfaceName &&
-          now - other.heardAt > LAST_SECOND && !other.replaced
-        ) {
-          other.replaced = true;
-          changed = true;
-          this.#endSoon(other, now);
-        }
-      }
-    }
+    const changed = record.flush && record.type !== "PTR" &&
+      this.#replace(records, old, interfaceName, now);
     if (record.ttl === 0) {
       if (old) this.#endSoon(old, now);
       return changed || old !== undefined;
@@ -137,6 +126,27 @@ export class RecordCache {
     this.#records.set(group, records);
     return changed || old === undefined || old.replaced ||
       old.record.ttl !== ttl;
+  }
+
+  /** Replaces all of these but one that were heard on an interface; tells whether there are any. */
+  #replace(
+    records: ReadonlyMap<string, CachedRecord>,
+    one: CachedRecord | undefined,
+    interfaceName: string,
+    now: number,
+  ): boolean {
+    let changed = false;
+    for (const other of records.values()) {
+      if (
+        other !== one && other.interfaceName === interfaceName &&
+        now - other.heardAt > LAST_SECOND && !other.replaced
+      ) {
+        other.replaced = true;
+        changed = true;
+        this.#endSoon(other, now);
+      }
+    }
+    return changed;
   }
 
   /** Lets go of what was heard on interfaces that are no longer there. */

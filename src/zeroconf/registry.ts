@@ -91,34 +91,24 @@ export class Registry {
       on === undefined || place.interfaceNames.has(on)
         ? this.#records.unique(service)
         : [];
-    const all = (on: string): readonly DnsRecord[] =>
-      place.interfaceNames.has(on)
-        ? [
-          ...this.#records.shared(service),
-          ...this.#records.unique(service),
-          ...this.#records.addresses(service.host, on),
-        ]
-        : [];
-    const nextName = (name: string): string =>
-      nextInstance(name.slice(0, -suffix.length)) + suffix;
-    let name = records.instance + suffix;
-    while (this.#isHeld(name)) name = nextName(name);
+    const free = (name: string): string => {
+      while (this.#isHeld(name)) name = nameAfter(name, suffix);
+      return name;
+    };
     const service: Service = {
       records,
       place,
       host: this.#hostNamed(host),
       prober: new Prober({
-        name,
+        name: free(records.instance + suffix),
         clock,
         random,
         records: unique,
         probe: () => this.#announcer.probe(service.prober, unique),
-        announce: () => this.#announcer.announce(service.prober, all),
-        nextName: (taken) => {
-          let next = nextName(taken);
-          while (this.#isHeld(next)) next = nextName(next);
-          return next;
-        },
+        announce: () =>
+          this.#announcer
+            .announce(service.prober, (on) => this.#allOf(service, on)),
+        nextName: (taken) => free(nameAfter(taken, suffix)),
         onRename: (renamed) => {
           this.#records.renamed();
           onRename(renamed.slice(0, -suffix.length));
@@ -131,6 +121,16 @@ export class Registry {
       isFirstOfHost ? [service.host.prober, service.prober] : [service.prober],
     );
     return service;
+  }
+
+  /** Gives everything that is told of a service on an interface. */
+  #allOf(service: Service, on: string): readonly DnsRecord[] {
+    if (!service.place.interfaceNames.has(on)) return [];
+    return [
+      ...this.#records.shared(service),
+      ...this.#records.unique(service),
+      ...this.#records.addresses(service.host, on),
+    ];
   }
 
   /** Changes the subtypes of a service; the pointers that are no more get a goodbye. */
@@ -253,4 +253,9 @@ export class Registry {
     }
     for (const prober of probers) prober.start(this.#nextStart - now);
   }
+}
+
+/** Gives the name to try when a service cannot have this one. */
+function nameAfter(name: string, suffix: string): string {
+  return nextInstance(name.slice(0, -suffix.length)) + suffix;
 }

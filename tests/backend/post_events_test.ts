@@ -97,7 +97,7 @@ Deno.test("Backend posts events of services that it has seen before it started",
   const event = { type: "event", args: { type: "custom.Motion" } };
   await assert.rejects(
     backend.sendTo("nobody", event, { ...place, timeout: 2 }),
-    /only "kitchen" were seen/,
+    /only "kitchen" was seen/,
   );
   await backend.start();
   assert.deepEqual(said(await inTime(first, "an event") as Event), [
