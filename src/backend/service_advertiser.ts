@@ -305,7 +305,8 @@ export class ServiceAdvertiser {
     const proving = this.#proving;
     this.#proving = undefined;
     proving?.end.abort();
-    await (await proving?.prover)?.[Symbol.asyncDispose]();
+    const prover = await proving?.prover;
+    if (prover) await prover[Symbol.asyncDispose]();
   }
 
   #update(fullName: string): void {

@@ -117,7 +117,7 @@ export class Links {
     const number = this.#nextFrame();
     let frame: Uint8Array[] | undefined;
     const sent = { receipt, first, count };
-    const rooms = [];
+    const rooms: Promise<void>[] = [];
     for (const link of this.#toSubscribers.values()) {
       if (link.member.group !== "") continue;
       frame ??= encodeFrame(number, wire, options);

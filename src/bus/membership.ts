@@ -415,7 +415,7 @@ export class Membership {
     const { signal } = this.#closing;
     const request = this.#locks.request(name, { signal }, granted)
       .catch(() => {})
-      .then(() => void this.#requests.delete(request));
+      .then((): void => void this.#requests.delete(request));
     this.#requests.add(request);
     return request;
   }

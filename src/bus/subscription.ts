@@ -242,7 +242,7 @@ export class QueueSubscription implements Subscription {
   }
 }
 
-const DONE = { value: undefined, done: true } as const;
+const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
 /**
  * Takes every message, as `for await` asks for them. A generator would make

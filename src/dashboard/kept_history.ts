@@ -133,7 +133,9 @@ export class KeptHistory implements AsyncDisposable {
     this.#end();
     this.#closed.abort();
     await settledWithin(Promise.resolve(this.#writing), END_TIMEOUT);
-    const connection = await this.#connection?.catch(() => undefined);
+    const connection = await this.#connection?.catch((): undefined =>
+      undefined
+    );
     await connection?.close();
     await this.#writing;
     await this.#restoring;

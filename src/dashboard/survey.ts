@@ -167,7 +167,7 @@ async function ageOf(
   queue: string,
 ): Promise<number | undefined> {
   const parts = await connection.script<[string, string]>(HEAD, [queue], [])
-    .catch((error) => {
+    .catch((error): string[] => {
       if (error instanceof RedisError && error.code === "permission") return [];
       throw error;
     });

@@ -27,10 +27,13 @@ async function rehearse(
   await connection.command(["MULTI"]);
   for (const command of commands) {
     errors.push(
-      await connection.command(command).then(() => undefined, (error) => {
-        if (error.code === "connection") throw error;
-        return error as RedisError;
-      }),
+      await connection.command(command).then(
+        (): undefined => undefined,
+        (error) => {
+          if (error.code === "connection") throw error;
+          return error as RedisError;
+        },
+      ),
     );
   }
   await connection.command(["DISCARD"]);

@@ -267,13 +267,15 @@ async function* checkStanding(
   queue: string,
   limits: Limits,
 ): AsyncGenerator<Finding> {
-  const status = await readQueueStatus(connection, queue).catch((error) => {
-    // Which right is missing, the check of the access says.
-    if (error instanceof RedisError && error.code === "permission") {
-      return undefined;
-    }
-    throw error;
-  });
+  const status = await readQueueStatus(connection, queue).catch(
+    (error): undefined => {
+      // Which right is missing, the check of the access says.
+      if (error instanceof RedisError && error.code === "permission") {
+        return undefined;
+      }
+      throw error;
+    },
+  );
   if (status === undefined) return;
   const { pause } = status;
   if (pause !== undefined) {

@@ -134,7 +134,7 @@ export class BriefConnection implements Disposable {
     section: string,
   ): Promise<ReadonlyMap<string, string> | undefined> {
     const text = await this.command<string>(["INFO", section]).catch(
-      (error) => {
+      (error): undefined => {
         if (!isWithheld(error as RedisError)) throw error;
         return undefined;
       },

@@ -184,7 +184,7 @@ async function* opinionsOf(
   options: ServerOptions,
   problems: ServerErrors,
 ): AsyncGenerator<Opinion> {
-  const asking = {
+  const asking: Settings = {
     ...settings,
     db: 0,
     username,

@@ -191,7 +191,10 @@ export class DeadLetters {
         queue,
         (work) => this.#run("list", queue, work),
       );
-      for (let page; left > 0 && (page = await pages.next()).length > 0;) {
+      for (
+        let page: readonly Entry[];
+        left > 0 && (page = await pages.next()).length > 0;
+      ) {
         const found = page.filter(({ letter }) => matches(letter));
         left -= found.length;
         for (const { letter } of found) yield letter;
@@ -316,7 +319,7 @@ export class DeadLetters {
     const matches = matcher(filter, await this.#now(action, queue, filter));
     const pages = new DeadLetterPages(queue, run);
     for (
-      let page;
+      let page: readonly Entry[];
       removal.left > 0 && (page = await pages.next()).length > 0;
     ) {
       const chosen = page.filter(({ letter }) =>

@@ -196,7 +196,7 @@ export class Heartbeat {
       () => {
         // Many queues take their time: the next beats do not wait for them.
         this.#looking ??= this.#look().then(
-          () => void this.#trouble.forget(this),
+          (): void => void this.#trouble.forget(this),
           this.#onFailure,
         ).finally(() => this.#looking = undefined);
       },
@@ -254,10 +254,12 @@ export class Heartbeat {
       this.#count % 2 === 0 ? this.#findStale() : [],
       this.#beatAt(this.#key!).catch((error: RedisError) => this.#move(error)),
       ...[...this.#asked].map(async (key) => {
-        const beat = await this.#beatAt(key).catch((error: RedisError) => {
-          if (error.refused !== "key") throw error;
-          return null;
-        });
+        const beat = await this.#beatAt(key).catch(
+          (error: RedisError): null => {
+            if (error.refused !== "key") throw error;
+            return null;
+          },
+        );
         // Its session is over, or learns with its look that it is asked again.
         if (beat === null) this.#asked.delete(key);
         return beat;
@@ -446,7 +448,7 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
     const beats = await Promise.all(
       keys.map((key) =>
         this.#options.control.command(["GET", key])
-          .catch((error: RedisError) => {
+          .catch((error: RedisError): undefined => {
             if (error.refused !== "key") throw error;
             // The look asks for another heartbeat.
             this.doubt({ now: false });

@@ -140,7 +140,7 @@ export class QueueWatch {
 
   /** Gives `null` to a user without the rights, who takes no part in this. */
   async #unlessDenied<Reply>(asking: Promise<Reply>): Promise<Reply | null> {
-    return await asking.catch((error) => {
+    return await asking.catch((error): null => {
       if (error instanceof RedisError && error.code === "permission") {
         return null;
       }

@@ -111,7 +111,9 @@ async function loadTls(
       ? {}
       : { passphrase: settings.passphrase }),
     rejectUnauthorized: settings.verify,
-    ...(settings.checkHostname ? {} : { checkServerIdentity: () => undefined }),
+    ...(settings.checkHostname
+      ? {}
+      : { checkServerIdentity: (): undefined => undefined }),
     ...("path" in address ? {} : { servername: serverName(address.host) }),
   };
 }

@@ -113,7 +113,7 @@ export class Responses {
       ...signal ? [signal] : [],
     ]);
     const left = Math.max(0, timeout - (performance.now() - start) / 1000);
-    const over = sleep(left, { signal: end, daemon }).then(() => {
+    const over = sleep(left, { signal: end, daemon }).then((): undefined => {
       late.abort();
       return undefined;
     });
@@ -165,7 +165,7 @@ export class Responses {
 
   /** Wakes those who wait for one response, or all. */
   #wake(key: string | undefined): void {
-    const woken = key === undefined
+    const woken: Iterable<AbortController>[] = key === undefined
       ? [...this.#watches.values()]
       : [this.#watches.get(key) ?? []];
     for (const watches of woken) for (const watch of watches) watch.abort();

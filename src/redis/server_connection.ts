@@ -306,7 +306,7 @@ export class ServerConnection {
       this.role = role === "slave" ? "replica" : role;
       this.id = await this.send<number>(["CLIENT", "ID"], {
         isReply: isNumber,
-      }).catch((error) => {
+      }).catch((error): undefined => {
         if (isDenied(error)) return undefined;
         throw error;
       });

@@ -296,7 +296,7 @@ export class Advertiser implements AsyncDisposable {
     this.#closing ??= (async () => {
       this.unregister();
       // Why it failed is told to whoever has registered.
-      const engine = await this.#joining?.catch(() => undefined);
+      const engine = await this.#joining?.catch((): undefined => undefined);
       await engine?.leave(this.#participant);
     })();
     return this.#closing;

@@ -45,9 +45,7 @@ export function allInterfaces(): NetworkInterface[] {
   const found: NetworkInterface[] = [];
   for (const [name, addresses] of Object.entries(listed())) {
     if (addresses === undefined || addresses.length === 0) continue;
-    const ipv6 = addresses.flatMap((each) =>
-      each.family === "IPv6" ? each : []
-    );
+    const ipv6 = addresses.filter((each) => each.family === "IPv6");
     found.push({
       name,
       loopback: addresses.every(({ internal }) => internal),

@@ -362,7 +362,8 @@ export class Querier {
   }
 
   #missing(type: string, name: string): DnsQuestion[] {
-    const followers = this.#series.get(type)?.followers ?? [];
+    const followers: Iterable<Follower> = this.#series.get(type)?.followers ??
+      [];
     const questions = new Map<string, DnsQuestion>();
     for (const follower of followers) {
       for (const question of follower.missing(name)) {
@@ -473,7 +474,8 @@ export class Querier {
   }
 
   #interfacesOf(type: string): Set<string> {
-    const followers = this.#series.get(type)?.followers ?? [];
+    const followers: Iterable<Follower> = this.#series.get(type)?.followers ??
+      [];
     return new Set(
       [...followers].flatMap(({ place }) => [...place.interfaceNames]),
     );

@@ -94,9 +94,9 @@ export class Responder {
       if (channel !== channelOf(on, address)) continue;
       for (const record of records) said.set(recordKey(record), record.ttl);
     }
-    const wronged = records.flatMap((record) => {
+    const wronged: DnsRecord[] = records.flatMap((record): DnsRecord[] => {
       const own = this.#options.records.same(record, on);
-      return own !== undefined && record.ttl < own.ttl / 2 ? own : [];
+      return own !== undefined && record.ttl < own.ttl / 2 ? [own] : [];
     });
     if (wronged.length > 0) this.#respond(wronged, on, PAUSE);
   }

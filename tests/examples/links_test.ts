@@ -51,12 +51,28 @@ Deno.test("A program elsewhere finds the package as the README says", async () =
   assert.equal(stdout, "Event,Bus,discover,main\n", stderr);
 });
 
-Deno.test("The package compiles in a project that is not strict", async () => {
-  const compilerOptions = { strict: false };
-  const { code, stderr } = await inProject(
-    { compilerOptions },
-    "check",
-    "main.ts",
-  );
-  assert.equal(code, 0, stderr);
+Deno.test("The package compiles under compiler options of others", async (t) => {
+  for (
+    const compilerOptions of [
+      { strict: false },
+      { noImplicitAny: false },
+      { strictNullChecks: false },
+      {
+        isolatedDeclarations: true,
+        noPropertyAccessFromIndexSignature: true,
+        noUnusedLocals: true,
+        noUnusedParameters: true,
+        verbatimModuleSyntax: true,
+      },
+    ]
+  ) {
+    await t.step(Object.keys(compilerOptions).join(), async () => {
+      const { code, stderr } = await inProject(
+        { compilerOptions },
+        "check",
+        "main.ts",
+      );
+      assert.equal(code, 0, stderr);
+    });
+  }
 });
