@@ -29,6 +29,7 @@ import {
   toRedisError,
 } from "./redis_error.ts";
 import type { Script } from "./script.ts";
+import { checkScript, unfitCommand } from "./unfit_command.ts";
 import { Trouble } from "./trouble.ts";
 
 /**
@@ -212,11 +213,12 @@ export class Connection {
     args: readonly (string | Uint8Array)[],
     options: CommandOptions = {},
   ): Promise<Reply> {
-    if (!Array.isArray(args) || args.length === 0) {
-      throw new TypeError(
-        'Cannot run a command: expected a list of its name and arguments, such as ["PING"]',
-      );
+    const block = options?.block ?? 0;
+    let isFit = Array.isArray(args) && args.length > 0 && block >= 0;
+    for (const part of isFit ? args : []) {
+      isFit &&= typeof part === "string" || part instanceof Uint8Array;
     }
+    if (!isFit || typeof block !== "number") throw unfitCommand(args, block);
     const what = `run ${String(args[0])}`;
     const server = this.#server;
     const health = this.#health;
@@ -272,7 +274,7 @@ export class Connection {
     args: readonly (string | Uint8Array)[],
     options: CommandOptions = {},
   ): Promise<Reply> {
-    const { sha1, lua } = script;
+    const { sha1, lua } = checkScript(script, keys, args);
     const rest = [String(keys.length), ...keys, ...args];
     try {
       return await this.command<Reply>(["EVALSHA", sha1, ...rest], options);

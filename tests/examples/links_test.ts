@@ -55,9 +55,9 @@ Deno.test("The package compiles under compiler options of others", async (t) => 
   for (
     const compilerOptions of [
       { strict: false },
-      { noImplicitAny: false },
       { strictNullChecks: false },
       {
+        noImplicitAny: false,
         isolatedDeclarations: true,
         noPropertyAccessFromIndexSignature: true,
         noUnusedLocals: true,
