@@ -13,6 +13,7 @@ import {
   MessageError,
   Outbox,
   parsePythonLiteral,
+  pool,
   RedisBackend,
   RedisError,
   RedisOnce,
@@ -27,6 +28,7 @@ import { serviceType } from "../src/zeroconf/mod.ts";
 const circle: Record<string, unknown> = {};
 circle["itself"] = circle;
 const event = new Event({ args: { type: "custom" } });
+const backend = new RedisBackend();
 
 /** What plain JavaScript can call, and what the error says of it. */
 const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
@@ -88,6 +90,22 @@ const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
   "a literal that is no text": [
     () => parsePythonLiteral(5 as unknown as string),
     /it is a number, expected its text/,
+  ],
+  "a pool of a module that is no address": [
+    () => pool(circle as unknown as URL),
+    /Cannot start a pool: what is of the type object is no address/,
+  ],
+  "a pool of a symbol": [
+    () => pool(Symbol("worker") as unknown as URL),
+    /Cannot start a pool: what is of the type symbol is no address/,
+  ],
+  "an action whose name is no text": [
+    () => Reflect.apply(backend.registerAction, backend, [circle, () => 1]),
+    /Cannot register the action whose name is of the type object: expected a name/,
+  ],
+  "an action whose name is a whole number": [
+    () => Reflect.apply(backend.registerAction, backend, [1n, () => 1]),
+    /Cannot register the action whose name is of the type bigint: expected a name/,
   ],
   "a value that contains itself": [
     () => jsonText(circle),

@@ -178,7 +178,9 @@ export class ActionTable {
     if (typeof name !== "string" || !NAME.test(name)) {
       throw new TypeError(
         `Cannot register the action ${
-          JSON.stringify(name)
+          typeof name === "string"
+            ? JSON.stringify(name)
+            : `whose name is of the type ${typeof name}`
         }: expected a name such as "lights.on", or "lights.*" or "*" for all that begin so`,
       );
     }

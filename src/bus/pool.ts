@@ -385,13 +385,15 @@ async function held(lock: string, signal: AbortSignal): Promise<void> {
 
 /** Makes an address of text; a relative one could be relative to anything. */
 function absolute(url: string | URL): string {
+  if (typeof url !== "string" && !(url instanceof URL)) {
+    throw new TypeError(
+      `Cannot start a pool: what is of the type ${typeof url} is no address that says where the module is; give import.meta.resolve("./worker.ts")`,
+    );
+  }
   if (URL.canParse(url)) return String(url);
+  const shown = JSON.stringify(url);
   throw new TypeError(
-    `Cannot start a pool: ${
-      JSON.stringify(url)
-    } is no address that says where the module is; give import.meta.resolve(${
-      JSON.stringify(url)
-    }), or new URL(${JSON.stringify(url)}, import.meta.url)`,
+    `Cannot start a pool: ${shown} is no address that says where the module is; give import.meta.resolve(${shown}), or new URL(${shown}, import.meta.url)`,
   );
 }
 
