@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { settledWithin, type WaitOptions } from "../waiting.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { Credentials } from "./redis_args.ts";
@@ -89,7 +90,7 @@ async function provideCredentials(
  * Reads the certificates and keys that TLS needs.
  *
  * @returns Options for `node:tls`.
- * @throws {TypeError} A file cannot be read.
+ * @throws {TypeError} A file cannot be read, or what is in it cannot be used.
  */
 async function loadTls(
   settings: TlsSettings,
@@ -103,6 +104,9 @@ async function loadTls(
   ]);
   const ca = [caFile, ...await readFolder(settings.caPath, signal), settings.ca]
     .filter((text) => text !== undefined);
+  checkCertificate("ssl_ca_certs", caFile);
+  checkCertificate("ssl_certfile", cert);
+  if (cert !== undefined) checkKey(key!, settings);
   return {
     tls: true,
     ...(ca.length > 0 ? { ca } : {}),
@@ -118,6 +122,45 @@ async function loadTls(
   };
 }
 
+/** Refuses what has no certificate: `node:tls` trusts, or shows, nothing then. */
+function checkCertificate(argument: string, text: string | undefined): void {
+  if (text === undefined || PEM_CERTIFICATE.test(text)) return;
+  throw refused(argument, "has no certificate in PEM");
+}
+
+const PEM_CERTIFICATE = /^-----BEGIN [\w ]*CERTIFICATE-----/m;
+
+/**
+ * Refuses a key that cannot be opened: `node:tls` leaves out the certificate
+ * then, and only the server complains.
+ */
+function checkKey(
+  key: string,
+  { keyFile, passphrase }: TlsSettings,
+): void {
+  const argument = keyFile === undefined ? "ssl_certfile" : "ssl_keyfile";
+  if (!/^-----BEGIN [\w ]*PRIVATE KEY-----/m.test(key)) {
+    const advice = keyFile === undefined ? "; set `ssl_keyfile`" : "";
+    throw refused(argument, `has no private key in PEM${advice}`);
+  }
+  if (!key.includes("ENCRYPTED")) return;
+  if (passphrase === undefined) {
+    throw refused(argument, "is encrypted; set `ssl_password`");
+  }
+  try {
+    createPrivateKey({ key, passphrase });
+  } catch {
+    throw refused(argument, "cannot be opened with `ssl_password`");
+  }
+}
+
+function refused(argument: string, why: string, cause?: unknown): TypeError {
+  return new TypeError(
+    `Cannot connect to Redis: the file that \`${argument}\` names ${why}`,
+    { cause },
+  );
+}
+
 async function read(
   argument: string,
   path: string | undefined,
@@ -127,12 +170,8 @@ async function read(
   try {
     return await Deno.readTextFile(path, { signal });
   } catch (cause) {
-    throw new TypeError(
-      `Cannot connect to Redis: the file that \`${argument}\` names cannot be read (${
-        (cause as Error).message
-      })`,
-      { cause },
-    );
+    const why = `cannot be read (${(cause as Error).message})`;
+    throw refused(argument, why, cause);
   }
 }
 

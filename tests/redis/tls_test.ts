@@ -121,6 +121,39 @@ Deno.test("Connection says what is wrong with TLS", async () => {
   );
 });
 
+Deno.test("Connection says which file of TLS cannot be used, instead of leaving it out", async () => {
+  await using server = await startTls();
+  const args = { ...client, port: server.port };
+  const encrypted = `${CERTIFICATES}client_encrypted.key`;
+  const wrong: [RegExp, RedisArgs][] = [
+    [/`ssl_keyfile` names is encrypted; set `ssl_password`$/, {
+      ssl_keyfile: encrypted,
+    }],
+    [/`ssl_keyfile` names cannot be opened with `ssl_password`$/, {
+      ssl_keyfile: encrypted,
+      ssl_password: "not the password",
+    }],
+    [/`ssl_keyfile` names has no private key in PEM$/, {
+      ssl_keyfile: `${CERTIFICATES}client.crt`,
+    }],
+    [/`ssl_certfile` names has no private key in PEM; set `ssl_keyfile`$/, {
+      ssl_keyfile: null,
+    }],
+    [/`ssl_certfile` names has no certificate in PEM$/, {
+      ssl_certfile: `${CERTIFICATES}client.key`,
+    }],
+    [/`ssl_ca_certs` names has no certificate in PEM$/, {
+      ssl_ca_certs: `${CERTIFICATES}client.key`,
+    }],
+  ];
+  for (const [message, change] of wrong) {
+    await assert.rejects(ping({ ...args, ...change }), {
+      name: "TypeError",
+      message,
+    });
+  }
+});
+
 Deno.test("Connection reads renewed certificates when it connects again", async () => {
   await using server = await startTls();
   const folder = await Deno.makeTempDir();
