@@ -79,6 +79,8 @@ export class Health implements Disposable {
   #server: ServerConnection;
   #settings: Settings;
   #ping: () => void;
+  /** The time without a command after which the server is asked for a sign, in seconds. */
+  readonly #idleTime: number;
   #pending = 0;
   #allowance = 0;
   #sent = 0;
@@ -94,6 +96,10 @@ export class Health implements Disposable {
   ) {
     this.#server = server;
     this.#settings = settings;
+    const { healthCheckInterval } = settings;
+    this.#idleTime = healthCheckInterval > 0
+      ? healthCheckInterval / 2
+      : Infinity;
     this.#ping = ping;
     this.#arm();
   }
@@ -113,7 +119,12 @@ export class Health implements Disposable {
     for (const { length } of args) this.#sent += length;
     if (!isFirst) return;
     this.#lastLife = performance.now();
-    if (this.#lastLife + this.#allowed * 1000 < this.#alarm.at) this.#arm();
+    const time = block === undefined
+      ? Math.min(this.#allowed, this.#idleTime)
+      : this.#allowed;
+    const left = (this.#alarm.at - this.#lastLife) / 1000;
+    // One that goes off in vain wakes the process.
+    if (left > time || left < time / 2) this.#alarm.set(time);
   }
 
   /** Notes that it was answered. */
@@ -153,13 +164,9 @@ export class Health implements Disposable {
 
   /** When something may be overdue, by `performance.now()`. */
   #nextAt(): number {
-    const { healthCheckInterval, replyTimeout = Infinity } = this.#settings;
+    const { replyTimeout = Infinity } = this.#settings;
     const { begin = Infinity, bytes } = this.#server.scanner;
-    const seconds = this.#pending > 0
-      ? this.#allowed
-      : healthCheckInterval > 0
-      ? healthCheckInterval / 2
-      : Infinity;
+    const seconds = this.#pending > 0 ? this.#allowed : this.#idleTime;
     return Math.min(
       this.#lastSign + seconds * 1000,
       begin + (replyTimeout + bytes / TRICKLE) * 1000,
@@ -174,7 +181,7 @@ export class Health implements Disposable {
   }
 
   #check(): void {
-    const { healthCheckInterval, replyTimeout = Infinity } = this.#settings;
+    const { replyTimeout = Infinity } = this.#settings;
     const silence = (performance.now() - this.#lastSign) / 1000;
     const { begin = Infinity, bytes } = this.#server.scanner;
     const reading = (performance.now() - begin) / 1000;
@@ -190,7 +197,7 @@ export class Health implements Disposable {
           `the server has not answered for ${silence.toFixed(1)} s`,
         );
       }
-    } else if (healthCheckInterval > 0 && silence >= healthCheckInterval / 2) {
+    } else if (silence >= this.#idleTime) {
       this.#ping();
     }
   }

@@ -106,6 +106,31 @@ Deno.test("Connection asks an idle server for nothing where health_check_interva
   assert.equal(await lastCommand("tested"), "echo");
 });
 
+Deno.test("Connection that is used now and then wakes the process for nothing else", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect({
+    ...server.args,
+    health_check_interval: 6,
+  });
+  const { setTimeout } = globalThis;
+  let rings = 0;
+  const counting = (ring: () => void, delay?: number) =>
+    setTimeout(() => {
+      rings++;
+      ring();
+    }, delay);
+  Object.assign(globalThis, { setTimeout: counting });
+  try {
+    for (let count = 0; count < 10; count++) {
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      await connection.command(["PING"]);
+    }
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  assert.equal(rings, 0);
+});
+
 Deno.test("Connection stays while a command blocks on a healthy server", async () => {
   await using server = await TestServer.start();
   await using connection = await Connection.connect({
