@@ -431,7 +431,8 @@ const CONNECTION_REASONS: Readonly<
   ],
 };
 
-const UNKNOWN_ADVICE = "look for `rename-command` in its configuration";
+const UNKNOWN_ADVICE =
+  "use Redis 6.2 or newer, or Valkey, and look for `rename-command` in its configuration";
 
 /** Replies that are known by their words alone: the code in front is `ERR`, or says less. */
 const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
@@ -463,7 +464,12 @@ const WORDED_REPLIES: readonly (readonly [words: RegExp, Diagnosis])[] = [
     advice: UNKNOWN_ADVICE,
     refused: "unknown-command",
   }],
-  [/unknown (sub)?command/i, {
+  [/unknown command/i, {
+    code: "reply",
+    advice: UNKNOWN_ADVICE,
+    refused: "unknown-command",
+  }],
+  [/unknown subcommand/i, {
     code: "reply",
     reason: "the server does not have this command, or not under this name",
     advice: UNKNOWN_ADVICE,
@@ -517,7 +523,13 @@ function classifyReply(
     return { ...known, reply, reason, subject };
   }
   const [, worded] = WORDED_REPLIES.find(([words]) => words.test(text)) ?? [];
-  return worded && { ...worded, reply };
+  if (worded === undefined) return undefined;
+  // What was attempted may be told in other words.
+  const [, command] = /unknown command .?([\w-]+)/i.exec(text) ?? [];
+  if (command === undefined) return { ...worded, reply };
+  const reason =
+    `the server does not have the command ${command}, or not under its name`;
+  return { reason, ...worded, reply, subject: command.toLowerCase() };
 }
 
 /** Makes fields of what went wrong on the way; `undefined` where it does not look like that. */

@@ -7,7 +7,9 @@ import {
 } from "../../src/redis/mod.ts";
 import * as client from "@redis/client";
 import { restate, toRedisError } from "../../src/redis/redis_error.ts";
+import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
+import { open } from "./inboxes.ts";
 
 const REFUSED = {
   attempted: "run LLEN",
@@ -153,4 +155,23 @@ Deno.test("An error says in one sentence why the server does not serve, and what
 Deno.test("A path that is too long for a socket says how long it may be", async () => {
   const redisArgs = { unix_socket_path: `/tmp/${"x".repeat(110)}` };
   await assert.rejects(queueStatus(redisArgs), /at most 107 bytes/);
+});
+
+Deno.test("An error names the command that an old server does not have, and the version that has it", async () => {
+  await using server = await TestServer.start({
+    config: ['rename-command BLMOVE ""', 'rename-command RPUSH ""'],
+  });
+  await using outbox = new Outbox(server.args);
+  await assert.rejects(outbox.push("queue", "text"), {
+    code: "reply",
+    refused: "unknown-command",
+    subject: "rpush",
+    message:
+      /^Cannot send to "queue" at [^ ]+: the server does not have the command RPUSH, or not under its name; use Redis 6\.2 or newer, or Valkey, and look for `rename-command` in its configuration$/,
+  });
+  const logger = new LineLogger();
+  await using _inbox = await open(server, { logger });
+  await logger.line(
+    /^error: Cannot read "queue" at .*does not have the command BLMOVE/,
+  );
 });
