@@ -10,7 +10,7 @@ import {
  * The time for which all connections have to be well before trouble counts as
  * new, in seconds.
  */
-const STEADY = 5;
+const STEADY = 15;
 /** When trouble that lasts is reported again, in seconds after it began. */
 const FIRST_REMINDER = 5;
 /** Each time after that is so many times as late. */

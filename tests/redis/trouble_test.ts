@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { Connection, Inbox, Outbox, startRedis } from "../../src/redis/mod.ts";
+import {
+  Connection,
+  Inbox,
+  Outbox,
+  RedisError,
+  startRedis,
+} from "../../src/redis/mod.ts";
+import { Trouble } from "../../src/redis/trouble.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -144,4 +151,25 @@ Deno.test("Inbox names the queue whose failed messages cannot come back, ever mo
   await server.run("RENAME", "aside", "{queue}:retry");
   assert.deepEqual(texts(await nextBatch(inbox)), ["bad"]);
   await inbox.stop(0);
+});
+
+Deno.test("Connections that are lost as often as a silent server is given up are told of ever more rarely", () => {
+  const logger = new LineLogger();
+  const trouble = Trouble.with("PLACE", logger);
+  const connection = {};
+  const silent = new RedisError("It is silent", "connection");
+  const { now } = performance;
+  try {
+    // As while a server that is paused for writes lets everybody connect.
+    for (let loss = 0; loss < 20; loss++) {
+      performance.now = () => loss * 5200;
+      trouble.onLoss(connection, silent);
+      performance.now = () => loss * 5200 + 100;
+      trouble.onSuccess(connection, "PLACE");
+    }
+  } finally {
+    performance.now = now;
+  }
+  const told = seen(logger).filter((line) => line.startsWith("warn: "));
+  assert.equal(told.length, 4, told.join("\n"));
 });
