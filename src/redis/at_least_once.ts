@@ -145,7 +145,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.learn(names);
     this.#beat = this.options.heartbeat.key(this.keys);
     this.#looking = undefined;
-    for (const number of await session.findLost(numbers, this.options)) {
+    // It comes by another connection, of which less is expected.
+    const most = Math.min(this.maxBytes, this.options.control.bytesPerSecond);
+    for (const number of await session.findLost(numbers, most, this.options)) {
       void this.#adopt(session, number);
     }
     if (session.hasUnread) this.doubts++;
@@ -330,7 +332,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (!await this.handOut(batch)) await this.#putBack(session, number);
   }
 
-  /** Hands out a batch whose way to us was interrupted, unless it is too much for that. */
+  /** Hands out a batch whose way to us was interrupted. */
   async #adopt(session: Session, number: number): Promise<void> {
     const fresh = session.next();
     session.known.add(number);
@@ -393,12 +395,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     fresh: number = number,
   ): Promise<Taken> {
     const isExpected = limit > 0 && this.#isBacklog;
-    // What was lost comes by the other connection, of which less is expected.
-    const maxBytes = limit === READ_LOST
-      ? Math.min(this.maxBytes, this.options.control.bytesPerSecond)
-      : this.maxBytes;
     return this.#taker
-      .take(session, number, limit, maxBytes, isExpected, fresh);
+      .take(session, number, limit, this.maxBytes, isExpected, fresh);
   }
 
   /** Waits for a message in an empty queue. */

@@ -57,32 +57,82 @@ export class Session {
     return this.last;
   }
 
+  /** Looks for what lost answers have left, and puts back what is too much for the way. */
+  static readonly #FIND_LOST = defineMove(
+    ["list", "hash", "hash"],
+    `
+-- KEYS[1]  the queue
+-- KEYS[2]  the hash of this consumer's batches
+-- KEYS[3]  the hash of the histories
+-- KEYS[4...] the lists of the batches
+-- ARGV[1]  the number of bytes that are not too much
+-- ARGV[2...] the numbers of the batches, in their order
+-- Returns the numbers of those that have messages yet.
+${HISTORY_FUNCTIONS}
+if redis.call('EXISTS', unpack(KEYS, 4)) == 0 then return {} end
+local found, first = {}, nil
+local function isTooMuch(list)
+  return redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0) > tonumber(ARGV[1])
+end
+for at = 2, #ARGV do
+  local count = redis.call('LLEN', KEYS[at + 2])
+  if count > 0 then found[#found + 1] = at end
+  if count > 1 and not first and isTooMuch(KEYS[at + 2]) then first = at end
+end
+if first then begin(KEYS[2]) end
+local left = {}
+-- The last one first: so they keep their order, as all do that are behind one that
+-- is too much. Only a large message that is alone stays.
+for place = #found, 1, -1 do
+  local number, list = ARGV[found[place]], KEYS[found[place] + 2]
+  local isAlone = redis.call('LLEN', list) == 1
+  if first and found[place] >= first and not (isAlone and isTooMuch(list)) then
+    local histories = redis.call('HGET', KEYS[2], number) or '?'
+    restore(KEYS[1], KEYS[3], list, histories, 0, 0)
+    -- More may come there.
+    redis.call('HSET', KEYS[2], number, '?')
+  else
+    table.insert(left, 1, number)
+  end
+end
+return left
+`,
+  );
+
   /**
    * Looks into the lists whose way to us was interrupted: many, where connections
-   * break often, and mostly empty.
+   * break often, and mostly empty. What came together and is too much for the way
+   * goes back to the queue, from where it comes in smaller parts.
    *
-   * @returns Their numbers, if there is something: of those that could not be
-   * read before, one at a time, and ever more rarely.
+   * @param maxBytes The number of bytes that are not too much.
+   * @returns Their numbers, in their order, if there is something: of those that
+   * could not be read before, one at a time, and ever more rarely.
    */
   async findLost(
     numbers: readonly number[],
+    maxBytes: number,
     options: Pick<ConsumerOptions, "control">,
   ): Promise<readonly number[]> {
     for (const number of this.#unread) {
       if (!numbers.includes(number)) this.#unread.delete(number);
     }
-    const lost = numbers.filter((number) => !this.known.has(number));
+    const lost = numbers.filter((number) => !this.known.has(number))
+      .sort((a, b) => a - b);
     if (lost.length === 0) return [];
-    const found = await options.control.command<number>(
-      ["EXISTS", ...lost.map((number) => this.list(number))],
-      { isReply: isNumber },
+    const { queue, processing, deliveries } = this.keys;
+    const left = await options.control.script<string[]>(
+      Session.#FIND_LOST,
+      [queue, processing, deliveries, ...lost.map((one) => this.list(one))],
+      [String(maxBytes), ...lost.map(String)],
+      { isReply: isTexts },
     );
-    if (found > 0) return this.#due(lost);
+    const found = new Set(left.map(Number));
     for (const number of lost) {
+      if (found.has(number)) continue;
       this.#unread.delete(number);
       if (this.#isOver(number)) await this.forget(number, options);
     }
-    return [];
+    return this.#due([...found]);
   }
 
   /** Leaves out what could not be read, but for the first of it when that is due. */

@@ -101,8 +101,7 @@ export class Taker {
 -- ARGV[2]  the number of the batch
 -- ARGV[3]  the largest number of messages; 0 reads what was just moved by BLMOVE
 --          there; -1 reads what a lost answer left there
--- ARGV[4]  the number of bytes after which the batch is full; more than that of what
---          a lost answer left goes back to the queue
+-- ARGV[4]  the number of bytes after which the batch is full
 -- ARGV[5]  the time, in milliseconds
 -- ARGV[6]  the size from which on a message is too large
 -- ARGV[7]  what a message that is too large has in front as a dead letter
@@ -160,13 +159,6 @@ else
   count = redis.call('LLEN', KEYS[4])
   if count == 0 then
     if limit == 0 then redis.call('HDEL', KEYS[3], ARGV[2]) end
-    return {'', 0, 0}
-  end
-  -- What was too much for the way comes again in smaller parts.
-  if limit < 0 and count > 1 and size(KEYS[4], 0) > maxBytes then
-    begin(KEYS[3])
-    restore(KEYS[1], KEYS[5], KEYS[4], before or '?', 0, 0)
-    redis.call('HSET', KEYS[3], number, '?')
     return {'', 0, 0}
   end
   local isMoved = not before or before == '?'

@@ -102,3 +102,31 @@ Deno.test("A batch that breaks each connection comes in parts, and a message tha
   await handling;
   assert.deepEqual(await server.run("LLEN", "queue"), 1);
 });
+
+Deno.test("What several lost answers have left goes back in order where it is too much for the way", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { heartbeatTimeout: 60 });
+  const handled: string[] = [];
+  const handling = handleAll(inbox, {
+    add: (text) => handled.push(text.trim()),
+  });
+  const [consumer] = await server.run<string[]>("HKEYS", "{queue}:consumers");
+  const hash = `{queue}:processing:${consumer}`;
+  const padding = " ".repeat(10 * KIBIBYTE);
+  // As what is moved for a connection that has just broken; more than fields that
+  // a small hash would keep in their order.
+  const count = 12;
+  const empty = numbers(600, 1000).map((name) => name.slice(1));
+  for (const number of empty) await server.run("HSET", hash, number, "?");
+  for (let lost = 0; lost < count; lost++) {
+    const texts = numbers(2, 2 * lost).map((text) => text + padding);
+    const number = String(100 + lost);
+    await server.run("HSET", hash, number, "?");
+    await server.run("RPUSH", `${hash}:${number}`, ...texts);
+  }
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  await until(() => handled.length === 2 * count);
+  assert.deepEqual(handled, numbers(2 * count));
+  await inbox.stop();
+  await handling;
+});

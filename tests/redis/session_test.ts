@@ -11,6 +11,9 @@ function later(seconds: number): Disposable {
   return { [Symbol.dispose]: () => void (performance.now = now) };
 }
 
+/** So many bytes are not too much for the way. */
+const PLENTY = 2 ** 20;
+
 interface Lost {
   readonly control: Connection;
   readonly session: Session;
@@ -40,9 +43,11 @@ Deno.test("Session reads one of many lists a second after one connection has bro
   await using _control = lost.control;
   const { session, numbers, options } = lost;
   for (const number of numbers) session.onUnread(number, options);
-  assert.deepEqual(await session.findLost(numbers, options), []);
+  assert.deepEqual(await session.findLost(numbers, PLENTY, options), []);
   using _later = later(1.1);
-  assert.deepEqual(await session.findLost(numbers, options), [numbers[0]]);
+  assert.deepEqual(await session.findLost(numbers, PLENTY, options), [
+    numbers[0],
+  ]);
 });
 
 Deno.test("Session reads what breaks the connection ever more rarely, and begins anew with another list", async () => {
@@ -61,19 +66,19 @@ Deno.test("Session reads what breaks the connection ever more rarely, and begins
     session.onUnread(first, options);
     session.known.add(first);
     // It is just being read.
-    await session.findLost([first, second], options);
+    await session.findLost([first, second], PLENTY, options);
     assert.ok(session.hasUnread);
     session.known.delete(first);
   }
   {
     using _later = later(21.5);
-    assert.deepEqual(await session.findLost([first], options), []);
+    assert.deepEqual(await session.findLost([first], PLENTY, options), []);
     // Somebody has removed it.
-    assert.deepEqual(await session.findLost([], options), []);
+    assert.deepEqual(await session.findLost([], PLENTY, options), []);
     assert.ok(!session.hasUnread);
   }
   using _later = later(30);
   session.onUnread(first, options);
   using _muchLater = later(1.1);
-  assert.deepEqual(await session.findLost([first], options), [first]);
+  assert.deepEqual(await session.findLost([first], PLENTY, options), [first]);
 });
