@@ -376,6 +376,11 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     }
   }
 
+  override onReconnect(): void {
+    this.#session.doubtSlots();
+    super.onReconnect();
+  }
+
   /** Asks for a batch. */
   #request(): Asked {
     const session = this.#session;
@@ -587,6 +592,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (this.#session !== lost || this.#hasLeft) return;
     const { queue, consumer, logger, heartbeat } = this.options;
     this.#session = new Session(queue, consumer);
+    heartbeat.abandon(lost.keys);
     logger.warn(
       `${lost.name} is no consumer of "${queue}" any more: another one took it for dead and put its messages back, or the server has lost its data. Going on as ${this.#session.name}.`,
     );

@@ -146,6 +146,15 @@ export class Heartbeat {
     this.#asked.add(session.heartbeat);
   }
 
+  /**
+   * Beats no more for a session that is over. Where its data come back, nobody takes
+   * it for alive then.
+   */
+  abandon({ heartbeat }: QueueKeys): void {
+    this.#asked.delete(heartbeat);
+    if (this.#key === heartbeat) this.#key = undefined;
+  }
+
   /** Beats for this member, too. */
   add(member: HeartbeatMember): void {
     this.#members.add(member);

@@ -57,6 +57,14 @@ export class Session {
     return this.last;
   }
 
+  /**
+   * Uses no list again that was empty before the connection was lost: a server that
+   * has lost its last writes may have put something back.
+   */
+  doubtSlots(): void {
+    for (const number of this.slots.splice(0)) this.known.delete(number);
+  }
+
   /** Looks for what lost answers have left, and puts back what is too much for the way. */
   static readonly #FIND_LOST = defineMove(
     ["list", "hash", "hash"],

@@ -4,7 +4,9 @@ import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { caughtUp, ReplicaPair } from "../replicas.ts";
-import { texts } from "./inboxes.ts";
+import { TestServer } from "../servers.ts";
+import { open, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 /** From here on the replica gets nothing any more. */
 async function part({ master, replica }: ReplicaPair): Promise<void> {
@@ -135,4 +137,22 @@ Deno.test("A consumer that the new master has never heard of says so once, and b
   assert.deepEqual(keys.filter((key) => !key.endsWith(":handled")), []);
   const told = problems(logger);
   assert.equal(told.length, 3, told.join("\n"));
+});
+
+Deno.test("What was in hand comes again when the data are back that the server had lost", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger });
+  await server.run("RPUSH", "queue", "one");
+  const one = await nextBatch(inbox);
+  assert.deepEqual(texts(one), ["one"]);
+  await server.run("SWAPDB", "0", "1");
+  await logger.line(/warn: .*is no consumer of "queue" any more/);
+  await server.run("SWAPDB", "0", "1");
+  const again = await nextBatch(inbox);
+  assert.deepEqual(texts(again), ["one"]);
+  assert.deepEqual(again!.deliveries, [1]);
+  await again!.settle();
+  await one!.settle();
+  await inbox.stop();
 });

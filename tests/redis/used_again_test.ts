@@ -145,3 +145,27 @@ Deno.test("Looks that find nothing while a message is in hand use one list again
   assert.ok(announced <= 3, `${announced} lists are announced`);
   await inbox.stop(0);
 });
+
+Deno.test("What a server that has lost its last writes puts back into a list that was used comes again soon", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  await blocked(server);
+  await server.run("RPUSH", "queue", complete("a"));
+  const first = (await nextBatch(inbox))!;
+  await blocked(server);
+  await server.run("RPUSH", "queue", complete("b"));
+  const second = (await nextBatch(inbox))!;
+  await blocked(server);
+  const lists = await held(server);
+  for (const list of lists) await server.run("COPY", list, `copy ${list}`);
+  await first.settle();
+  await second.settle();
+  await until(async () => (await held(server)).length === 0);
+  for (const list of lists) await server.run("RENAME", `copy ${list}`, list);
+  await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  const again = [await nextBatch(inbox), await nextBatch(inbox)];
+  assert.deepEqual(again.map(texts), [[complete("a")], [complete("b")]]);
+  for (const batch of again) await batch!.settle();
+  await inbox.stop();
+  assert.deepEqual(await server.run("KEYS", "*"), []);
+});
