@@ -202,6 +202,15 @@ export function decodeDeadLetter(
   } catch {
     // It is none.
   }
+  return strangeLetter(bytes, queue, index);
+}
+
+/** Makes a dead letter of an element that this module has not written. */
+function strangeLetter(
+  bytes: Uint8Array,
+  queue: string,
+  index: number,
+): DeadLetter {
   return withoutToken({
     id: createHash("sha1").update(bytes).digest("hex"),
     queue,

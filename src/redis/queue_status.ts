@@ -295,15 +295,7 @@ export async function readQueueStatus(
     textBytes,
     pause,
   ] = await survey(connection, keys, found);
-  const consumers = listed
-    // Those that have left stay on the list for a while.
-    .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
-    .map(([name, state, left, inFlight]) => ({
-      name,
-      heartbeat: left >= 0 ? left / 1000 : undefined,
-      inFlight,
-      isIndexed: state !== "missing",
-    }));
+  const consumers = consumersOf(listed);
   return {
     queue,
     length,
@@ -327,6 +319,20 @@ export async function readQueueStatus(
       textBytes: bytesOf(textBytes),
     },
   };
+}
+
+function consumersOf(
+  listed: StatusReply[4],
+): QueueStatus["consumers"] {
+  return listed
+    // Those that have left stay on the list for a while.
+    .filter(([, state, , inFlight]) => state === "alive" || inFlight > 0)
+    .map(([name, state, left, inFlight]) => ({
+      name,
+      heartbeat: left >= 0 ? left / 1000 : undefined,
+      inFlight,
+      isIndexed: state !== "missing",
+    }));
 }
 
 async function survey(

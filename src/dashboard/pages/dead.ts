@@ -1,7 +1,11 @@
 import { html } from "hono/html";
 import type { Context } from "hono";
 import { Message } from "../../message/mod.ts";
-import { hasPayload, isWhole } from "../../redis/dead_letter.ts";
+import {
+  type DeadLetter,
+  hasPayload,
+  isWhole,
+} from "../../redis/dead_letter.ts";
 import { amount, number, shorten, size } from "../../units.ts";
 import {
   type DeadGroup,
@@ -228,11 +232,10 @@ function letterList(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
   `;
 }
 
-function letterOf(desk: Desk, { letter, subject, text, isCut }: DeadRow): Html {
+function letterOf(desk: Desk, row: DeadRow): Html {
+  const { letter, subject, text, isCut } = row;
   const { id, reason, error, time, deliveries, queue } = letter;
-  const isText = text !== undefined;
-  const mayEdit = isText && !isCut && !desk.isReadOnly;
-  const mayRequeue = isWhole(letter);
+  const mayEdit = text !== undefined && !isCut && !desk.isReadOnly;
   return html`
     <li class="letter"
       id="letter-${id}">${desk.isReadOnly ? "" : html`
@@ -253,40 +256,55 @@ function letterOf(desk: Desk, { letter, subject, text, isCut }: DeadRow): Html {
           "time",
         )}</dd></div><div><dt>Queue</dt><dd class="mono">${queue}</dd></div><div><dt>Size</dt><dd>${size(
           letter.size,
-        )}</dd></div></dl>${isText
+        )}</dd></div></dl>${textOf(row, mayEdit)}${desk.isReadOnly
+        ? ""
+        : buttonsOf(desk, letter, mayEdit)}</div></details></li>
+  `;
+}
+
+/** Shows the text of a dead letter, or says why it cannot be shown. */
+function textOf({ letter, text, isCut }: DeadRow, mayEdit: boolean): Html {
+  if (text === undefined) {
+    return html`
+      <p class="quiet">${hasPayload(letter)
+        ? "It is not a text, so it can be requeued or purged, but not shown."
+        : isWhole(letter)
+        ? html`It is too large to be shown; it can be requeued or purged. In Redis it is at <code>${letter.key}</code>.`
+        : "Of its text only the size is left: a newer one that is as large has taken the place."}</p>
+    `;
+  }
+  const { id } = letter;
+  const shown = pretty(text);
+  return html`
+    <label for="text-${id}">Message</label><textarea id="text-${id}"
+      class="mono" spellcheck="false" rows="${Math.min(
+        12,
+        shown.split("\n").length + 1,
+      )}"
+      ${mayEdit ? "" : html`
+        readonly
+      `}>${shown}</textarea>${isCut
         ? html`
-          <label for="text-${id}">Message</label><textarea id="text-${id}"
-            class="mono" spellcheck="false" rows="${Math.min(
-              12,
-              pretty(text).split("\n").length + 1,
-            )}"
-            ${mayEdit ? "" : html`
-              readonly
-            `}>${pretty(text)}</textarea>${isCut
-              ? html`
-                <p
-                  class="quiet">This is the beginning. <code>platypush-redis dead show ${id}</code> shows all of it.</p>
-              `
-              : ""}
-        `
-        : html`
           <p
-            class="quiet">${hasPayload(letter)
-              ? "It is not a text, so it can be requeued or purged, but not shown."
-              : mayRequeue
-              ? html`It is too large to be shown; it can be requeued or purged. In Redis it is at <code>${letter.key}</code>.`
-              : "Of its text only the size is left: a newer one that is as large has taken the place."}</p>
-        `}${desk.isReadOnly ? "" : html`
-        <div
-          class="actions">${mayRequeue
-            ? html`<button name="only" value="${id}">Requeue</button>`
-            : ""}${mayEdit
-            ? html`<button type="button" data-edit="${
-              desk.path("/dead/edit")
-            }">Requeue as edited</button>`
-            : ""}<button class="danger" name="only" value="${id}" formaction="${desk
-            .path("/dead/purge")}">Purge</button></div>
-      `}</div></details></li>
+            class="quiet">This is the beginning. <code>platypush-redis dead show ${id}</code> shows all of it.</p>
+        `
+        : ""}
+  `;
+}
+
+/** Offers what can be done with a dead letter. */
+function buttonsOf(desk: Desk, letter: DeadLetter, mayEdit: boolean): Html {
+  const { id } = letter;
+  return html`
+    <div
+      class="actions">${isWhole(letter)
+        ? html`<button name="only" value="${id}">Requeue</button>`
+        : ""}${mayEdit
+        ? html`<button type="button" data-edit="${
+          desk.path("/dead/edit")
+        }">Requeue as edited</button>`
+        : ""}<button class="danger" name="only" value="${id}" formaction="${desk
+        .path("/dead/purge")}">Purge</button></div>
   `;
 }
 
