@@ -18,9 +18,9 @@ import {
 import { UsageError } from "./program.ts";
 import { helpOf, seconds } from "./values.ts";
 
-/** `discover`: prints the listeners on the local network. */
+/** `discover`: prints the peers on the local network. */
 export const discoverCommand: Command = defineCommand("discover", {
-  brief: "Find the listeners on the local network",
+  brief: "Find the peers on the local network",
   usage: "[OPTION]…",
   examples: [
     "platypush-redis discover --timeout 5",
@@ -35,7 +35,7 @@ export const discoverCommand: Command = defineCommand("discover", {
       description: message`Go on, and follow who comes, changes and goes`,
     }),
     json: option("--json", {
-      description: message`One JSON object a line: a listener, or a change`,
+      description: message`One JSON object a line: a peer, or a change`,
     }),
   }),
   run: async ({ timeout: given, watch, json }, surroundings) => {
@@ -53,7 +53,7 @@ export const discoverCommand: Command = defineCommand("discover", {
     }
     if (peers.length === 0) {
       throw new Error(
-        `No listener was found on the local network within ${timeout} s; \`doctor\` tells whether multicast works`,
+        `No peer was found on the local network within ${timeout} s; \`doctor\` tells whether multicast works`,
       );
     }
     const lines = json
@@ -63,7 +63,7 @@ export const discoverCommand: Command = defineCommand("discover", {
   },
 });
 
-/** Follows the listeners: a table on a terminal, else a line for each change. */
+/** Follows the peers: a table on a terminal, else a line for each change. */
 async function follow(
   isJson: boolean,
   { signal, isTerminal, paint }: Surroundings,

@@ -135,7 +135,7 @@ export function destination(): Parser<"sync", Destination, unknown> {
         filled("PEER", "a peer's device id or service name", "kitchen"),
         {
           description:
-            message`A listener on the local network, found by its device id or its service's name, in place of our own queue`,
+            message`A peer on the local network, found by its device id or its service's name, in place of our own queue`,
         },
       ),
     ),

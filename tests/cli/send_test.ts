@@ -227,7 +227,7 @@ Deno.test({
       runProgram(["cli.ts", ...args], { namespace });
     const nobody = await run("discover", "--timeout", "0.5");
     assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
-    assert.match(nobody.stderr, /^error: No listener was found [^\n]*\n$/);
+    assert.match(nobody.stderr, /^error: No peer was found [^\n]*\n$/);
 
     await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
     const port = await lamp.line();

@@ -288,7 +288,7 @@ fault("an address of IPv6 that is on trial is no reason to warn", async () => {
     30,
   );
   assert.equal(stdout, "");
-  assert.match(stderr, /^error: No listener was found[^\n]*\n$/);
+  assert.match(stderr, /^error: No peer was found[^\n]*\n$/);
 });
 
 fault("a peer is not looked for at an address that is ours too", async () => {

@@ -20,7 +20,7 @@ Deno.test({
     assert.deepEqual([code, stdout], [1, ""]);
     const [warning, error, rest] = stderr.split("\n");
     assert.match(warning!, /Cannot send on lo, .* firewall .* 5353/);
-    assert.match(error!, /^error: No listener .*; `doctor` tells whether/);
+    assert.match(error!, /^error: No peer .*; `doctor` tells whether/);
     assert.equal(rest, "");
   },
 });

@@ -37,6 +37,6 @@ Deno.test({
     );
     assert.equal(code, 1);
     // Nothing is said before about what cannot be sent.
-    assert.match(stderr, /^error: No listener was found/);
+    assert.match(stderr, /^error: No peer was found/);
   },
 });
