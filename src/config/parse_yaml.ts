@@ -5,6 +5,7 @@ import type {
   Document,
   ErrorCode,
   Node,
+  Scalar,
   ScalarTag,
   YAMLMap,
 } from "yaml";
@@ -109,6 +110,7 @@ export function parseYaml(text: string, options: ParseYamlOptions): YamlEntry {
 }
 
 class Reader {
+  readonly #text: string;
   readonly #options: ParseYamlOptions;
   readonly #lines = new yaml.LineCounter();
   readonly #document: Document.Parsed;
@@ -116,6 +118,7 @@ class Reader {
   #count = 0;
 
   constructor(text: string, options: ParseYamlOptions) {
+    this.#text = text;
     this.#options = options;
     this.#document = hideEnvironment(() =>
       yaml.parseDocument(text, {
@@ -175,7 +178,7 @@ class Reader {
       return { kind: "list", items, place };
     }
     if (
-      yaml.isScalar(node) && node.type === "PLAIN" &&
+      yaml.isScalar(node) && node.type === "PLAIN" && node.tag === undefined &&
       RESERVED.test(`${node.source}`)
     ) {
       throw this.#error(
@@ -191,8 +194,11 @@ class Reader {
 
   #scalar(node: unknown, at: number): unknown {
     if (!yaml.isScalar(node)) return undefined;
-    const { value, tag = "!" } = node;
+    const { tag = "!" } = node;
     const kind = shortTag(tag);
+    const value = this.#isCut(node)
+      ? String(node.value).replace(/\n$/, "")
+      : node.value;
     if (typeof value !== "string" || /^(?:!|!!str)$/.test(kind)) return value;
     // The library knew no such value of this kind, and left the text.
     if (kind === "!!null") return null;
@@ -200,6 +206,12 @@ class Reader {
       return readFloat(value);
     }
     throw this.#misfit(kind, at);
+  }
+
+  /** Tells whether a block ends with the file, in the middle of a line. */
+  #isCut({ type, range }: Scalar): boolean {
+    return type !== undefined && type.startsWith("BLOCK") &&
+      range?.[1] === this.#text.length && !/[\r\n]$/.test(this.#text);
   }
 
   /** Refuses a tag where its text, or what it is on, would be taken for the value. */
@@ -347,7 +359,8 @@ const TEXTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   BLOCK_AS_IMPLICIT_KEY: "a mapping cannot start on the same line here",
   BLOCK_IN_FLOW: "there is a block inside braces or brackets",
   KEY_OVER_1024_CHARS: "a name cannot be longer than 1024 characters",
-  MISSING_CHAR: "a character is missing before this, such as a closing quote",
+  MISSING_CHAR:
+    "a character is missing before this, such as a closing quote; a quoted text that goes on in the next line has to be indented there",
   MULTILINE_IMPLICIT_KEY:
     "a name has to be on one line, with a colon and a blank behind it",
   MULTIPLE_ANCHORS: "a value can only have one anchor",

@@ -108,7 +108,11 @@ Deno.test("the file in the documentation is right, and has every option", async 
 const WRONG: Record<string, [text: string, message: string]> = {
   "a missing quote": [
     'redis:\n  password: "hunter2\n  host: h\n',
-    "/config.yaml:4:1: a character is missing before this, such as a closing quote",
+    "/config.yaml:4:1: a character is missing before this, such as a closing quote; a quoted text that goes on in the next line has to be indented there",
+  ],
+  "a quoted text that goes on at the beginning of a line": [
+    'token: "hunter2\nhunter3"\n',
+    "/config.yaml:1:16: a character is missing before this, such as a closing quote; a quoted text that goes on in the next line has to be indented there",
   ],
   "a tab": [
     "redis:\n\tpassword: hunter2\n",

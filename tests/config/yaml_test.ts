@@ -65,6 +65,29 @@ Deno.test("each plain scalar is to us what it is to PyYAML", async (test) => {
   }
 });
 
+Deno.test("a block that the file ends in the middle of a line ends there, as in PyYAML", async () => {
+  const texts: [block: string, text: string][] = [
+    ["|\n  se\n  same", "se\nsame"],
+    ["|+\n  sesame", "sesame"],
+    [">\n  se\n  same", "se same"],
+    ["|\r\n  sesame", "sesame"],
+    ["|\n  sesame\n", "sesame\n"],
+    ["|\n  sesame\n# end", "sesame\n"],
+    ["|\n  sesame\n  ", "sesame\n"],
+    ["|-\n  sesame", "sesame"],
+  ];
+  for (const [block, token] of texts) {
+    const { options } = await load(`token: ${block}`);
+    assert.deepEqual(options, { token }, block);
+  }
+});
+
+Deno.test("a text that has to be quoted may have a tag instead, as in PyYAML", async () => {
+  for (const text of ["=", "<<"]) {
+    assert.deepEqual(await args(`password: !!str ${text}`), { password: text });
+  }
+});
+
 Deno.test("numbers keep every digit where a text is wanted, as Python writes them", async () => {
   const texts: [scalar: string, text: string][] = [
     ["0815", "0815"],
