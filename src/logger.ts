@@ -131,10 +131,13 @@ function literal(text: string): string {
   return escapeControls(text).replaceAll("{", "{{").replaceAll("}", "}}");
 }
 
-/** Texts from the network may hold line ends, and what a terminal obeys. */
+/**
+ * Texts from the network may hold line ends, and what a terminal obeys or what
+ * turns the direction of all that follows.
+ */
 function escapeControls(text: string): string {
   return text.replace(
-    /[\p{Cc}\u2028\u2029]/gu,
+    /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_C}]/gu,
     (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -92,7 +92,7 @@ Deno.test("createLogger() shows a line that comes again only after a while", asy
 });
 
 Deno.test("createLogger() shows control characters as escapes, on stderr and in records", async () => {
-  const text = JSON.stringify("\x1b[31m\r\n\x9b\u2028");
+  const text = JSON.stringify("\x1b[31m\r\n\x9b\u2028\u202e\u061c");
   const lines = await stderrOf(`
     logger.warn(${text});
     configureSync({
@@ -101,7 +101,7 @@ Deno.test("createLogger() shows control characters as escapes, on stderr and in 
     });
     logger.warn(${text});
   `);
-  const shown = "\\u001b[31m\\u000d\\u000a\\u009b\\u2028";
+  const shown = "\\u001b[31m\\u000d\\u000a\\u009b\\u2028\\u202e\\u061c";
   assert.equal(lines[0], `platypush-redis: warning: ${shown}`);
   assert.ok(lines.includes(shown), lines.join("\n"));
 });

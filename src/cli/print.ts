@@ -60,7 +60,7 @@ export async function printText(text: string): Promise<void> {
  * or turns its direction around. Joiners, of which emoji are made, are left.
  */
 const UNPRINTABLE =
-  /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F\uFEFF]/gu;
+  /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_C}\u200B\u2060-\u206F\uFEFF]/gu;
 
 /** The characters that JSON leaves unescaped although a terminal may obey them. */
 const UNPRINTABLE_IN_JSON = /[\u007F-\u009F\u2028\u2029]/g;

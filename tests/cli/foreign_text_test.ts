@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { printable } from "../../src/cli/print.ts";
 import { hasTerminals, Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 
 const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
-/** What a terminal would obey: to clear, to colour, to begin a line. */
-const EVIL = "\x1b[2J\x9b31m\r\nfaked line";
-const SHOWN = String.raw`\u001b[2J\u009b31m\u000d\u000afaked line`;
+/** What a terminal would obey: to clear, to colour, to begin a line, to write backwards. */
+const EVIL = "\x1b[2J\x9b31m\r\nfaked line\u202e\u061c";
+const SHOWN = String.raw`\u001b[2J\u009b31m\u000d\u000afaked line\u202e\u061c`;
 /** The codes with which the command paints. */
 // deno-lint-ignore no-control-regex -- they are what is looked for
 const PAINT = /\x1b\[\d+m/g;
@@ -41,7 +42,7 @@ Deno.test({
     const lines = await warn({});
     assert.match(lines.join(""), PAINT);
     const plain = lines.map((line) => line.replace(PAINT, ""));
-    for (const line of plain) assert.doesNotMatch(line, /\p{Cc}/u);
+    for (const line of plain) assert.doesNotMatch(line, /[\p{Cc}\p{Bidi_C}]/u);
     const last = plain.at(-1)!;
     assert.match(last, /^\d\d:\d\d:\d\d WRN redis: A message of /);
     for (const text of [`"lights${SHOWN}"`, `a${SHOWN} is for`]) {
@@ -56,7 +57,14 @@ Deno.test({
   ignore: noTerminal !== "",
   fn: async () => {
     const lines = await warn({ TERM: "dumb" });
-    for (const line of lines) assert.doesNotMatch(line, /\p{Cc}/u);
+    for (const line of lines) assert.doesNotMatch(line, /[\p{Cc}\p{Bidi_C}]/u);
     assert.ok(lines.at(-1)!.includes(`a${SHOWN} is for`), lines.at(-1)!);
   },
+});
+
+Deno.test("printable() shows what turns the direction of a line as escapes", () => {
+  for (const code of [0x61c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069]) {
+    const shown = printable(`a${String.fromCodePoint(code)}b`);
+    assert.equal(shown, `a\\u{${code.toString(16)}}b`);
+  }
 });
