@@ -266,7 +266,8 @@ Deno.test({
     assert.match(absent.stderr, /^error: There is no peer "lmp".*"lamp"/);
     const request = ["send", "request", "lamp.on", "--to", "lmp"];
     const soon = await run(...request, "--wait", "0.3");
-    assert.match(soon.stderr, /"lmp" .* within 0\.3 s only /);
+    // Whether anybody is seen in so short a time depends on the machine.
+    assert.match(soon.stderr, /"lmp" .* within 0\.3 s /);
 
     await using watch = new Program(["cli.ts", "discover", "--watch"], {
       namespace,
