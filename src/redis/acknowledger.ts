@@ -103,6 +103,11 @@ export class Acknowledger {
     this.#options.heartbeat.doubt({ now: false });
   }
 
+  /** True while there is something that each look tells again. */
+  get hasUntold(): boolean {
+    return this.#untold.length > 0;
+  }
+
   /** Takes the oldest of what is to be told again. */
   #shift(): Untold {
     const untold = this.#untold.shift()!;

@@ -90,6 +90,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   get isQuiet(): boolean {
     return this.#session.known.size === this.slots &&
       this.#beat === this.options.heartbeat.key(this.keys) &&
+      !this.#acknowledger?.hasUntold &&
       !this.isPaused && !this.subscribers?.names.length;
   }
 

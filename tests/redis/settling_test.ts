@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { HeldBatch } from "../../src/redis/held_batch.ts";
 import type { Batch, Inbox, RedisError } from "../../src/redis/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -361,6 +362,38 @@ Deno.test("What the server refuses to settle is told again after others have put
   await until(() => inbox.stats().taken === 1);
   await two!.settle();
 });
+
+for (const others of [[], ["second", "third"]]) {
+  Deno.test(`What the server refuses to settle is told again by a new session with nothing in hand, and ${others.length} other queues`, async () => {
+    await using server = await TestServer.start();
+    await server.run("RPUSH", "queue", "one");
+    const logger = new LineLogger();
+    const heartbeatTimeout = HEARTBEAT;
+    await using inbox = await open(server, {
+      queue: ["queue", ...others],
+      logger,
+      heartbeatTimeout,
+    });
+    const one = await nextBatch(inbox);
+    await server.run("ACL", "SETUSER", "default", "-del");
+    await one!.settle();
+    await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+    const keys = await server.run<string[]>("KEYS", "{queue}:processing:*");
+    await server.run("UNLINK", "{queue}:consumers", ...keys);
+    await logger.line(/^warn: .* is no consumer of "queue" any more/);
+    // With each of the next beats it may look.
+    const beat = (): Promise<string[]> =>
+      server.run<string[]>("KEYS", "{queue}:consumer:*")
+        .then((keys) => server.run<string[]>("MGET", ...keys));
+    for (let beats = 0; beats < 3; beats++) {
+      const last = String(await beat());
+      await until(async () => String(await beat()) !== last);
+    }
+    await server.run("ACL", "SETUSER", "default", "+del");
+    await logger.line(/^warn: Settled 1 message of "queue" too late/);
+    assert.equal(inbox.stats().taken, 1);
+  });
+}
 
 Deno.test("Inbox says at its end what will be delivered again since the server refuses to settle it", async () => {
   await using server = await TestServer.start();
