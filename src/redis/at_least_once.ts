@@ -95,7 +95,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   }
 
   get slots(): number {
-    return this.#session.slots.length;
+    // To one of them, a message is moved as soon as there is one.
+    return this.#session.slots.length + (this.isBlocked ? 1 : 0);
   }
 
   /** Puts back what is to be tried again; made when that is first needed. */

@@ -378,6 +378,11 @@ export abstract class Consumer {
     }
   }
 
+  /** True while a command blocks. */
+  protected get isBlocked(): boolean {
+    return this.#blockedSince < Infinity;
+  }
+
   /** Notes that a command blocks until this settles. */
   protected async blocked<Reply>(waiting: Promise<Reply>): Promise<Reply> {
     if (!this.isShared) {

@@ -352,12 +352,12 @@ end
 return found
 `);
 
-  /** Gives those of many members that have to look; one looks at once. */
+  /** Gives those members that have to look. */
   async #concerned(
     members: readonly HeartbeatMember[],
   ): Promise<readonly HeartbeatMember[]> {
     const quiet = members.filter(({ isQuiet }) => isQuiet);
-    if (quiet.length < 2) return members;
+    if (quiet.length === 0) return members;
     const found = await this.#options.control.script<number[]>(
       Heartbeat.#SURVEY,
       [],
