@@ -29,7 +29,7 @@ import {
   toRedisError,
 } from "./redis_error.ts";
 import type { Script } from "./script.ts";
-import { checkScript, unfitCommand } from "./unfit_command.ts";
+import { checkListener, checkScript, unfitCommand } from "./unfit_command.ts";
 import { Trouble } from "./trouble.ts";
 
 /**
@@ -295,8 +295,7 @@ export class Connection {
    *
    * @param channel The channel's name, exactly; patterns are not read.
    * @param listener Called with each message there; what it throws is logged.
-   * @throws {RedisError} The server refuses, or the connection was lost or closed
-   * meanwhile.
+   * @throws {RedisError} The server refuses, or the connection was lost or closed.
    *
    * @example
    * ```ts
@@ -315,6 +314,7 @@ export class Connection {
     channel: string,
     listener: (payload: Uint8Array) => void,
   ): Promise<void> {
+    checkListener(channel, listener);
     await this.ready();
     const server = this.#server!;
     const heard = this.#options.guard(`The listener to "${channel}"`, listener);

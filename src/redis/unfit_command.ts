@@ -40,3 +40,15 @@ export function checkScript(
     "Cannot run a script: expected { lua, sha1 }, a list of its keys, and a list of its arguments",
   );
 }
+
+/**
+ * Makes sure that somebody can listen to a channel.
+ *
+ * @throws {TypeError} If the channel is no text, or the listener no function.
+ */
+export function checkListener(channel: unknown, listener: unknown): void {
+  if (typeof channel === "string" && typeof listener === "function") return;
+  throw new TypeError(
+    "Cannot listen: expected the name of a channel, a text, and a function that gets each message",
+  );
+}

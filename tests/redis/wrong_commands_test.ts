@@ -51,6 +51,15 @@ Deno.test("A command that cannot be sent leaves the connection as it is", async 
         });
       });
     }
+    const listen = redis.subscribe.bind(redis) as typeof run;
+    for (const args of [[], [{}, () => {}], ["channel"], ["channel", 1]]) {
+      await t.step(`listening to ${Deno.inspect(args)}`, async () => {
+        await assert.rejects(listen(...args), {
+          name: "TypeError",
+          message: /^Cannot listen: expected the name of a channel/,
+        });
+      });
+    }
     assert.equal(await run(["PING"]), "PONG");
   } finally {
     process.off("warning", warn);
