@@ -12,6 +12,8 @@ import { Alarm } from "../waiting.ts";
 
 /** The number of times that a process beats before others take it for dead. */
 const BEATS = 2.25;
+/** So many of the others on a queue are watched: should one be kept from it, another is not. */
+const WATCHED = 2;
 /** After this part of the time between two beats, one may go along with other commands. */
 const EARLY = 0.8;
 /** The time between two looks for consumers that were removed from the index, in milliseconds. */
@@ -89,7 +91,9 @@ export class Heartbeat {
   earlyAt: number = Infinity;
   readonly #options: HeartbeatOptions;
   readonly #members = new Set<HeartbeatMember>();
-  /** The heartbeats of others, when each was seen first. */
+  /** The keys of the heartbeats that are watched, by the start of a queue's keys. */
+  readonly #watched = new Map<string, readonly string[]>();
+  /** These heartbeats, when each was seen first. */
   readonly #others = new Map<string, { beat: string; since: number }>();
   #key: string | undefined;
   /** The keys of sessions that others have asked for a heartbeat of their own. */
@@ -163,13 +167,24 @@ export class Heartbeat {
   /** Beats for it no more; resolves when it does nothing any more. */
   async remove(member: HeartbeatMember): Promise<void> {
     this.#members.delete(member);
+    this.#watched.delete(member.keys.start);
     await this.#beating;
     await this.#looking;
   }
 
-  /** Watches the heartbeat of somebody else, too. */
-  watch(key: string, beat: string): void {
-    if (key !== this.#key) this.#note(key, beat);
+  /**
+   * Watches the next ones of those who consume a queue, in the order of their keys:
+   * so each is watched by as many, however many there are. Who finds that one of
+   * them has died puts back what all the dead had in hand, and watches others.
+   */
+  watch(session: QueueKeys, others: ReadonlyMap<string, string>): void {
+    const own = this.key(session);
+    const keys = [...others.keys()].sort();
+    const after = keys.filter((key) => key > own);
+    const next = [...after, ...keys.filter((key) => key < own)]
+      .slice(0, WATCHED);
+    this.#watched.set(session.start, next);
+    for (const key of next) this.#note(key, others.get(key)!);
   }
 
   /** Lets everybody look again, at the next beat or now. */
@@ -453,6 +468,10 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
 
   /** Looks who of the others does not beat any more. */
   async #findStale(): Promise<readonly string[]> {
+    const watched = new Set([...this.#watched.values()].flat());
+    for (const key of this.#others.keys()) {
+      if (!watched.has(key)) this.#others.delete(key);
+    }
     const keys = [...this.#others.keys()];
     const beats = await Promise.all(
       keys.map((key) =>

@@ -464,9 +464,11 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3]),
       throw nameQueue(error, queue);
     });
     if (asked > 0) heartbeat.onAsked(keys);
+    const beats = new Map<string, string>();
     for (let at = 0; at < others.length; at += 2) {
-      heartbeat.watch(others[at]!, others[at + 1]!);
+      beats.set(others[at]!, others[at + 1]!);
     }
+    heartbeat.watch(keys, beats);
     return [numbers.map(Number), names];
   }
 }

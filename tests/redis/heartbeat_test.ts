@@ -152,3 +152,52 @@ Deno.test("A session that is over learns of it although another one has made the
   await inbox.stop();
   await reading;
 });
+
+/** Counts how often the server was sent a command, by itself or in scripts. */
+async function sent(server: TestServer, name: string): Promise<number> {
+  const stats = String(await server.run("INFO", "commandstats"));
+  return Number(
+    new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0,
+  );
+}
+
+Deno.test("However many consume a queue, each watches few of them", async () => {
+  await using server = await TestServer.start();
+  const inboxes: Inbox[] = [];
+  await using stack = new AsyncDisposableStack();
+  for (let count = 0; count < 12; count++) {
+    inboxes.push(stack.use(await open(server)));
+  }
+  // Who was there learns of the last one with its next beat.
+  const beats = async (count: number): Promise<void> => {
+    const begin = await sent(server, "set");
+    await until(async () => await sent(server, "set") >= begin + count);
+  };
+  await beats(3 * inboxes.length);
+  const before = [await sent(server, "get"), await sent(server, "set")];
+  await beats(4 * inboxes.length);
+  const read = await sent(server, "get") - before[0]!;
+  const written = await sent(server, "set") - before[1]!;
+  assert.ok(read <= 2 * written, `${read} looks, ${written} beats`);
+});
+
+Deno.test("Inbox puts back what many consumers had in hand that die one after the other", async () => {
+  await using server = await TestServer.start();
+  const dead = Array.from({ length: 7 }, (_, at) => `gone.${at}`);
+  for (const [at, name] of dead.entries()) {
+    const key = `{queue}:consumer:${name}`;
+    const life = String(3000 + at * 500);
+    await server.run("HSET", "{queue}:consumers", name, "alive");
+    await server.run("SET", key, `${life} beat`, "PX", life);
+    await server.run("HSET", `{queue}:processing:${name}`, "1", "@1 ");
+    await server.run("RPUSH", `{queue}:processing:${name}:1`, name);
+  }
+  await using inbox = await open(server);
+  const handled: string[] = [];
+  while (handled.length < dead.length) {
+    const batch = await nextBatch(inbox);
+    handled.push(...texts(batch));
+    await batch!.settle();
+  }
+  assert.deepEqual(handled.toSorted(), dead);
+});
