@@ -77,7 +77,6 @@ export class Session {
 -- ARGV[2...] the numbers of the batches, in their order
 -- Returns the numbers of those that have messages yet.
 ${HISTORY_FUNCTIONS}
-if redis.call('EXISTS', unpack(KEYS, 4)) == 0 then return {} end
 local found, first = {}, nil
 local function isTooMuch(list)
   return redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0) > tonumber(ARGV[1])
@@ -128,9 +127,14 @@ return left
       .sort((a, b) => a - b);
     if (lost.length === 0) return [];
     const { queue, processing, deliveries } = this.keys;
-    const left = await options.control.script<string[]>(
+    const lists = lost.map((number) => this.list(number));
+    const { control } = options;
+    const count = await control.command<number>(["EXISTS", ...lists], {
+      isReply: isNumber,
+    });
+    const left = count === 0 ? [] : await control.script<string[]>(
       Session.#FIND_LOST,
-      [queue, processing, deliveries, ...lost.map((one) => this.list(one))],
+      [queue, processing, deliveries, ...lists],
       [String(maxBytes), ...lost.map(String)],
       { isReply: isTexts },
     );
