@@ -42,8 +42,8 @@ interface Untold {
 
 /**
  * Acknowledges batches that were handled as a whole, by removing their lists,
- * together with the next command that takes or waits for messages, or after a few
- * milliseconds. A list that BLMOVE moves to can be used again afterwards.
+ * together with the next command that takes or waits for messages, or by itself, but
+ * only once within a few milliseconds. A list that BLMOVE moves to can be used again afterwards.
  */
 export class Acknowledger {
   readonly #options: ConsumerOptions;
@@ -59,6 +59,7 @@ export class Acknowledger {
   /** Begins the delay after this turn of the event loop: mostly a command leaves in it. */
   #delay: ReturnType<typeof setImmediate> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #flushedAt = -Infinity;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
@@ -161,8 +162,11 @@ export class Acknowledger {
     return promise;
   }
 
+  /** One that comes alone does not wait: a timer would only wake the process again. */
   readonly #beginDelay = (): void => {
-    this.#timer = setTimeout(this.#flushLate, DELAY * 1000);
+    const rest = this.#flushedAt + DELAY * 1000 - performance.now();
+    if (rest <= 0) void this.#flushLate();
+    else this.#timer = setTimeout(this.#flushLate, rest);
   };
 
   readonly #flushLate = (): Promise<void> => this.flush(this.#options.control);
@@ -175,6 +179,7 @@ export class Acknowledger {
     const handled = this.#handled;
     if (handled.length === 0) return;
     this.#handled = [];
+    this.#flushedAt = performance.now();
     clearImmediate(this.#delay);
     clearTimeout(this.#timer);
     this.#delay = undefined;
