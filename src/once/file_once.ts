@@ -184,7 +184,8 @@ class FileMemory implements Memory {
       this.#database.exec("COMMIT");
       return result;
     } catch (error) {
-      this.#database.exec("ROLLBACK");
+      // SQLite rolls back by itself after some errors, as on a full disk.
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
       throw error;
     }
   }

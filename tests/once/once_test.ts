@@ -230,6 +230,17 @@ Deno.test("FileOnce changes nothing when the work in the file throws or takes ti
   assert.equal(count.get()!.n, 1);
 });
 
+Deno.test("FileOnce tells the error with which SQLite has rolled back by itself, as on a full disk", () => {
+  using once = new FileOnce(":memory:");
+  once.database.exec("CREATE TABLE lamps (name TEXT UNIQUE)");
+  const work = (): void =>
+    once.database.exec("INSERT OR ROLLBACK INTO lamps VALUES ('hall')");
+  assert.equal(once.transact("1", work), true);
+  assert.throws(() => once.transact("2", work), /UNIQUE constraint failed/);
+  once.database.exec("DELETE FROM lamps");
+  assert.equal(once.transact("2", work), true);
+});
+
 Deno.test("FileOnce does the work of somebody who died while the host's clock was ahead", async () => {
   const { now } = Date;
   using _clock = { [Symbol.dispose]: () => void (Date.now = now) };
