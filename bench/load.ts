@@ -63,7 +63,7 @@ const SIZES = {
  * So many bytes of messages of a size are a turn: of large ones more, or what is
  * done once at the beginning of a flood would count with each.
  */
-const turnBytes = (size: number): number => size < 2 ** 16 ? 2 ** 24 : 2 ** 26;
+const turnBytes = (size: number): number => size < 2 ** 12 ? 2 ** 24 : 2 ** 27;
 const BATCH_BYTES = 2 ** 20;
 /** So many bytes are pushed by one command: room for more would be given back, at somebody's cost. */
 const PUSHED_BYTES = 2 ** 20;
