@@ -208,10 +208,15 @@ class Reader {
     throw this.#misfit(kind, at);
   }
 
-  /** Tells whether a block ends with the file, in the middle of a line. */
-  #isCut({ type, range }: Scalar): boolean {
-    return type !== undefined && type.startsWith("BLOCK") &&
-      range?.[1] === this.#text.length && !/[\r\n]$/.test(this.#text);
+  /** Tells whether a block ends with the file, in the middle of a line of its text. */
+  #isCut({ type, range, value }: Scalar): boolean {
+    const text = this.#text;
+    if (!type?.startsWith("BLOCK") || range?.[1] !== text.length) return false;
+    const lineEnd = Math.max(text.lastIndexOf("\n"), text.lastIndexOf("\r"));
+    const last = text.slice(lineEnd + 1);
+    // Blanks are no line of it, unless there are more than its indentation.
+    return last.trim() !== "" ||
+      (last !== "" && /(?:^|\n) +\n$/.test(`${value}`));
   }
 
   /** Refuses a tag where its text, or what it is on, would be taken for the value. */

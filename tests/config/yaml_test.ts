@@ -75,6 +75,9 @@ Deno.test("a block that the file ends in the middle of a line ends there, as in 
     ["|\n  sesame\n# end", "sesame\n"],
     ["|\n  sesame\n  ", "sesame\n"],
     ["|-\n  sesame", "sesame"],
+    ["|+\n  sesame\n  ", "sesame\n"],
+    [">+\n  sesame \n\n  ", "sesame \n\n"],
+    ["|+\n  sesame\n   ", "sesame\n "],
   ];
   for (const [block, token] of texts) {
     const { options } = await load(`token: ${block}`);
