@@ -47,9 +47,16 @@ export function withoutToken<Letter extends { readonly payload: Uint8Array }>(
   }));
 }
 
-/** A token, in JSON or in a Python literal, also where the text ends within it. */
-export const TOKEN =
-  /((["'])token\2\s*:\s*)("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|-?\d[\d.]*)/gs;
+/** A text in JSON or Python, with the signs before it, also where all ends within it. */
+const TEXT =
+  /\w{0,2}(?:"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?$))/
+    .source;
+
+/** A token; Python takes texts behind one another for one, as it does `'''`. */
+export const TOKEN = new RegExp(
+  `((["'])token\\2\\s*:\\s*)(${TEXT}(?:\\s*${TEXT})*|-?\\d[\\d.]*)`,
+  "gs",
+);
 
 /** Hides the tokens in the text of a message. */
 export function maskTokens(text: string): string {

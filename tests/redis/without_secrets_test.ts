@@ -44,10 +44,16 @@ Deno.test("no token is seen, however a sender writes it, and whatever it holds",
     String.raw`{'token': 't0ken\'t0ken', 'args': {}}`,
     `{"token":\n"t0\nt0ken"`,
     `{"args": {}, "token": "t0ken`,
+    '{"args": {}, "token": "t0ken\\',
+    `{u'token': u't0ken', u'args': {}}`,
+    `{'token': '''t0ken''', 'args': {}}`,
+    `{'token': 't0' "t0ken", 'args': {}}`,
+    // More than a regular expression can step back in.
+    `{"token": "${"t0".repeat(10_000_000)}", "args": {}}`,
   ];
   for (const text of texts) {
     const shown = maskTokens(text);
-    assert.doesNotMatch(shown, /t0/);
+    assert.ok(!shown.includes("t0"), text.slice(0, 60));
     assert.equal(shown.includes("args"), text.includes("args"));
   }
 });
