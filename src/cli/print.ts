@@ -62,8 +62,11 @@ export async function printText(text: string): Promise<void> {
 const UNPRINTABLE =
   /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_C}\u200B\u2060-\u206F\uFEFF]/gu;
 
-/** The characters that JSON leaves unescaped although a terminal may obey them. */
-const UNPRINTABLE_IN_JSON = /[\u007F-\u009F\u2028\u2029]/g;
+/**
+ * The characters that JSON leaves unescaped although a terminal may obey them, or
+ * turn the direction of what follows.
+ */
+const UNPRINTABLE_IN_JSON = /[\u007F-\u009F\u2028\u2029\p{Bidi_C}]/gu;
 
 /**
  * Makes a text from elsewhere fit for a terminal: no escape sequence in it has

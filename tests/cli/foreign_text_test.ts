@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { printable } from "../../src/cli/print.ts";
+import { printable, printableJson } from "../../src/cli/print.ts";
 import { hasTerminals, Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 
@@ -62,9 +62,13 @@ Deno.test({
   },
 });
 
-Deno.test("printable() shows what turns the direction of a line as escapes", () => {
+Deno.test("What turns the direction of a line is shown as escapes, in JSON too", () => {
   for (const code of [0x61c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069]) {
-    const shown = printable(`a${String.fromCodePoint(code)}b`);
-    assert.equal(shown, `a\\u{${code.toString(16)}}b`);
+    const text = `a${String.fromCodePoint(code)}b`;
+    const hex = code.toString(16);
+    assert.equal(printable(text), `a\\u{${hex}}b`);
+    const json = printableJson(JSON.stringify(text));
+    assert.equal(json, `"a\\u${hex.padStart(4, "0")}b"`);
+    assert.equal(JSON.parse(json), text);
   }
 });
