@@ -131,7 +131,11 @@ export class Health implements Disposable {
   end(block: number | undefined): void {
     if (--this.#pending === 0) this.#sent = 0;
     this.#lastLife = performance.now();
-    if (block !== undefined) this.#allowance = 0;
+    if (block === undefined) return;
+    this.#allowance = 0;
+    const time = this.#pending > 0 ? this.#allowed : this.#idleTime;
+    // The alarm goes off when the time to block is over.
+    if (this.#alarm.at - this.#lastLife > time * 1000) this.#alarm.set(time);
   }
 
   /** Stops watching. */

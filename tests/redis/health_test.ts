@@ -19,11 +19,14 @@ const PATIENT: RedisArgs = { health_check_interval: 120 };
  * Silences the way to a server, and waits until a connection is given up: before
  * one that is patient, which tells that it was in time however busy the machine is.
  *
+ * @param before Done with the one that is tested while the way is open.
  * @returns After how many seconds that was, on a busy machine later.
  */
 async function silentAfter(
   args: RedisArgs,
   act: (connection: Connection) => Promise<unknown>,
+  before = (connection: Connection): Promise<unknown> =>
+    connection.command(["PING"]),
 ): Promise<number> {
   const port = freePort();
   await using _server = await TestServer.start({ port });
@@ -36,7 +39,7 @@ async function silentAfter(
     });
   await using connection = await connect("tested", args);
   await using patient = await connect("patient", PATIENT);
-  await connection.command(["PING"]);
+  await before(connection);
   proxy.freeze();
   const start = performance.now();
   const acting = [connection, patient].map((one) =>
@@ -54,6 +57,17 @@ async function silentAfter(
 
 Deno.test("Connection notices in time that an idle connection is dead", async () => {
   await silentAfter({ health_check_interval: 1 }, () => Promise.resolve());
+});
+
+Deno.test("Connection notices in time that it is dead after a command that could block for long", async () => {
+  await silentAfter(
+    { health_check_interval: 1 },
+    () => Promise.resolve(),
+    async (connection) => {
+      await connection.command(["RPUSH", "list", "text"]);
+      await connection.command(["BLPOP", "list", "600"], { block: 600 });
+    },
+  );
 });
 
 Deno.test("Connection notices in time that no answer comes", async () => {
