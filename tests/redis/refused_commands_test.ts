@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { Bus, Event, RedisBackend } from "../../mod.ts";
 import {
   type Batch,
   Connection,
@@ -371,6 +372,60 @@ async function liveWaiting(
   return handled;
 }
 
+/** Messages that a named subscriber has missed. */
+const MISSED = ["k0", "k1", "k2"].map((id) =>
+  JSON.stringify({ type: "event", id, args: { type: "custom.Missed" } })
+);
+
+async function layMissed(server: TestServer): Promise<void> {
+  await server.run("FLUSHALL");
+  await server.run("ACL", "LOG", "RESET");
+  const now = String(Date.now() / 1000);
+  await server.run("HSET", "{queue}:subscribers", "lights", `${Date.now()}`);
+  for (const text of MISSED) {
+    await server.run(
+      "RPUSH",
+      "{queue}:missed:lights",
+      `${now} 1.0.0.0 ${text}`,
+    );
+  }
+}
+
+/** Hands a named subscriber what it has missed. */
+async function liveMissed(
+  args: RedisArgs,
+  refused: Promise<void>,
+): Promise<Set<string>> {
+  const handled = new Set<string>();
+  const all = Promise.withResolvers<void>();
+  const logger = new LineLogger();
+  const options = { subscriber: "lights", plain: false, logger };
+  await using bus = new Bus({ name: crypto.randomUUID(), ...options });
+  bus.registerHandler(Event, ({ id }) => {
+    handled.add(MISSED.find((text) => JSON.parse(text).id === id)!);
+    if (handled.size === MISSED.length) all.resolve();
+  });
+  await using backend = new RedisBackend({
+    redisArgs: args,
+    queue: "queue",
+    bus,
+    retryPause: 30,
+    heartbeatTimeout: 60,
+    stopTimeout: 1,
+    logger,
+  });
+  const over = new AbortController();
+  const { signal } = over;
+  await backend.start({ signal: AbortSignal.timeout(2000) }).catch(() => {});
+  await Promise.race([
+    all.promise,
+    refused.then(() => sleep(0.2, { signal })),
+    sleep(5, { signal }),
+  ]);
+  over.abort();
+  return handled;
+}
+
 /** Finds all messages, and fails where one lies where nobody looks. */
 async function find(server: TestServer): Promise<Map<string, number>> {
   const found = new Map<string, number>();
@@ -433,6 +488,11 @@ for (const refusal of ["permission", "memory"] as const) {
         lay: () => layLarge(server, name),
         live: (refused: Promise<void>) => liveLarge(server, args, refused),
       })),
+      {
+        survivors: MISSED,
+        lay: () => layMissed(server),
+        live: (refused: Promise<void>) => liveMissed(args, refused),
+      },
       ...[LOST, LOST_LARGE].map((lost) => ({
         survivors: [...LOST, ...WAITED].toSorted(),
         lay: async () => {
