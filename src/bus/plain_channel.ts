@@ -42,8 +42,8 @@ const FLOOD_RATE: Allowance = { frames: 100, bytes: 2 ** 18 };
 const FLOOD_BURST: Allowance = { frames: 10, bytes: 2 ** 15 };
 
 /**
- * A message of at most so many bytes waits for no bytes in a flood: no image holds
- * back a switch, and a second's frames of this size are less than its bytes.
+ * A message of at most so many bytes waits only for a frame in a flood, so that no
+ * image holds back a switch. A second's bytes suffice for all its frames of this size.
  */
 const SMALL = 2 ** 11;
 
@@ -113,8 +113,9 @@ export class PlainChannel {
     const usual = this.#usual;
     if (!hasRoom(usual)) this.#free = this.#sample;
     if (hasRoom(this.#free)) return true;
-    // An object is measured only where its size tells; else the last one stands for
-    // it, but not for all of its size, or few after an image would look like a flood.
+    // An object is measured only where its size tells, and only so far; else the last
+    // one stands for it, but not for all of its size, or few after an image would look
+    // like a flood.
     const isMeasured = this.#free.frames >= 1 || source instanceof Uint8Array;
     const size = isMeasured
       ? sizeOf(source)
@@ -212,11 +213,11 @@ function hasRoom({ frames, bytes }: Allowance): boolean {
   return frames >= 1 && bytes > 0;
 }
 
-/** The bytes of what may be sent. */
+/** The bytes of what may be sent; of what has many parts, only as many as tell. */
 function sizeOf(source: Postable): number {
   return source instanceof Uint8Array
     ? source.length
-    : roughSize(source.toJSON());
+    : roughSize(wireOf(source), FLOOD_BURST.bytes);
 }
 
 /**
@@ -253,13 +254,27 @@ export function postTo(channel: BroadcastChannel, data: unknown): void {
   }
 }
 
-/** Estimates the bytes of a value on a channel, for much less than it costs to copy it. */
-function roughSize(value: unknown): number {
+/**
+ * Estimates the bytes of a value on a channel, for much less than it costs to copy it.
+ *
+ * @param most Where so many are exceeded, no further part is looked at.
+ */
+function roughSize(value: unknown, most = Infinity): number {
   if (typeof value === "string") return value.length;
   if (typeof value !== "object" || value === null) return 8;
+  // To go through the keys of these takes much longer.
+  if (ArrayBuffer.isView(value)) return value.byteLength;
   let size = 8;
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length && size <= most; at++) {
+      size += roughSize(value[at], most - size);
+    }
+    return size;
+  }
   for (const key in value) {
-    size += key.length + roughSize((value as Record<string, unknown>)[key]);
+    size += key.length;
+    size += roughSize((value as Record<string, unknown>)[key], most - size);
+    if (size > most) break;
   }
   return size;
 }

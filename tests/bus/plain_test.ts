@@ -342,6 +342,27 @@ Deno.test("Bus gives plain listeners what comes at a home's pace beside images",
   }
 });
 
+Deno.test("Bus looks only at the beginning of what plain listeners miss", async () => {
+  using _clock = new StillClock();
+  await using bus = open();
+  bus.registerHandler(Event, () => {});
+  let looked = 0;
+  const part = {
+    get n() {
+      return looked++;
+    },
+  };
+  const list = Array.from({ length: 50_000 }, () => part);
+  const event = new Event({ args: { type: "custom.List", list } });
+  // One fills what may come at once, and one what may come in a flood.
+  await bus.post([event, event]);
+  assert.equal(bus.stats().plainSent, 2);
+  looked = 0;
+  await bus.post([event, event, event]);
+  assert.equal(bus.stats().plainSkipped, 3);
+  assert.ok(looked < 3 * 5000, `${looked} parts were looked at`);
+});
+
 Deno.test("Bus takes small messages for no flood because images came before them", async () => {
   using clock = new StillClock();
   await using bus = open();
