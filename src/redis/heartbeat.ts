@@ -173,18 +173,24 @@ export class Heartbeat {
   }
 
   /**
-   * Watches the next ones of those who consume a queue, in the order of their keys:
-   * so each is watched by as many, however many there are. Who finds that one of
-   * them has died puts back what all the dead had in hand, and watches others.
+   * Watches the next ones of those who consume a queue, in the order of their keys,
+   * up to the second one that beats as often as this process, or more often. So each
+   * is watched by two that look in time, however many there are. Who finds that one
+   * of them has died puts back what all the dead had in hand, and watches others.
    */
   watch(session: QueueKeys, others: ReadonlyMap<string, string>): void {
     const own = this.key(session);
     const keys = [...others.keys()].sort();
     const after = keys.filter((key) => key > own);
-    const next = [...after, ...keys.filter((key) => key < own)]
-      .slice(0, WATCHED);
+    const next: string[] = [];
+    let left = WATCHED;
+    for (const key of [...after, ...keys.filter((key) => key < own)]) {
+      const beat = others.get(key)!;
+      next.push(key);
+      this.#note(key, beat);
+      if (parseInt(beat) <= Number(this.lifetime) && --left === 0) break;
+    }
     this.#watched.set(session.start, next);
-    for (const key of next) this.#note(key, others.get(key)!);
   }
 
   /** Lets everybody look again, at the next beat or now. */

@@ -205,3 +205,29 @@ Deno.test("Inbox puts back what many consumers had in hand that die one after th
   }
   assert.deepEqual(handled.toSorted(), dead);
 });
+
+Deno.test("Who beats rarely leaves no one to be found late", async () => {
+  await using server = await TestServer.start();
+  await using _first = await open(server, { consumer: "a" });
+  await using _rare = await open(server, {
+    consumer: "b",
+    heartbeatTimeout: LONG,
+  });
+  await using _rarer = await open(server, {
+    consumer: "c",
+    heartbeatTimeout: LONG,
+  });
+  const [first] = await server.run<string[]>("KEYS", "{queue}:consumer:a.*");
+  // Another one joins, and tells the first one.
+  await server.run("HSET", "{queue}:consumers", "d", "alive");
+  await server.run("SET", "{queue}:consumer:d", "6000 beat", "PX", "6000");
+  await server.run("HSET", "{queue}:processing:d", "1", "@1 ");
+  await server.run("RPUSH", "{queue}:processing:d:1", "text");
+  const before = await scripts(server);
+  await server.run("APPEND", first!, "!");
+  await until(async () => await scripts(server) > before);
+  // It dies.
+  await until(async () =>
+    await server.run("EXISTS", "{queue}:processing:d:1") === 0
+  );
+});
