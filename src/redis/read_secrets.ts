@@ -1,7 +1,7 @@
 import { createPrivateKey } from "node:crypto";
 import { settledWithin, type WaitOptions } from "../waiting.ts";
 import { type Address, formatAddress } from "./address.ts";
-import type { Credentials } from "./redis_args.ts";
+import { type Credentials, PEM_CERTIFICATE } from "./redis_args.ts";
 import { RedisError } from "./redis_error.ts";
 import type { Settings, TlsSettings } from "./settings.ts";
 
@@ -127,8 +127,6 @@ function checkCertificate(argument: string, text: string | undefined): void {
   if (text === undefined || PEM_CERTIFICATE.test(text)) return;
   throw refused(argument, "has no certificate in PEM");
 }
-
-const PEM_CERTIFICATE = /^-----BEGIN [\w ]*CERTIFICATE-----/m;
 
 /**
  * Refuses a key that cannot be opened: `node:tls` leaves out the certificate

@@ -213,6 +213,11 @@ const SECONDS: Kind = {
 };
 const PORT: Kind = { expected: "a number from 1 to 65535", accepts: isPort };
 const PEM_FILE = FILLED("the path of a PEM file");
+export const PEM_CERTIFICATE = /^-----BEGIN [\w ]*CERTIFICATE-----/m;
+const CERTIFICATES: Kind = {
+  expected: "certificates in PEM format",
+  accepts: (value) => PEM_CERTIFICATE.test(String(value)),
+};
 const ADDRESSES: Kind = {
   expected: 'a list of "host:port", with "[address]:port" for IPv6',
   accepts: (value) =>
@@ -308,7 +313,7 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   ssl_ca_path: argument(FILLED("the path of a folder"), {
     description: "The folder with files of trusted authorities",
   }),
-  ssl_ca_data: argument(FILLED("certificates in PEM format"), {
+  ssl_ca_data: argument(CERTIFICATES, {
     description: "The trusted authorities themselves",
   }),
   ssl_certfile: argument(PEM_FILE, {

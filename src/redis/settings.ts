@@ -146,6 +146,13 @@ export function contradictionIn(
         `\`${first}\` and \`${second}\` exclude each other; set one of them`,
     };
   }
+  if (args.ssl_keyfile && !args.ssl_certfile) {
+    return {
+      name: "ssl_keyfile",
+      text:
+        "`ssl_keyfile` is the key of `ssl_certfile`, which is missing; set both",
+    };
+  }
   if (cluster && (db ?? 0) !== 0) {
     return {
       name: "db",

@@ -35,7 +35,7 @@ Deno.test("values are read as Python does", async () => {
     ["ssl: 'true'", { ssl: true }],
     ["socket_timeout: '1.5'", { socket_timeout: 1.5 }],
     ["ssl_cert_reqs: none", { ssl_cert_reqs: "none" }],
-    ["ssl_ca_data: |\n  a\n  b", { ssl_ca_data: "a\nb\n" }],
+    ["ssl_password: |\n  a\n  b", { ssl_password: "a\nb\n" }],
     [
       "sentinels: ['a:1', 'b:2']\nserviceName: m",
       { sentinels: ["a:1", "b:2"], serviceName: "m" },

@@ -91,6 +91,8 @@ Deno.test("parseRedisArgs refuses wrong values without showing them", () => {
     { db: -1 },
     { db: 1.5 },
     { ssl: "yes" },
+    { ssl_ca_data: "hunter2" },
+    { ssl_keyfile: "hunter2.key" },
     { ssl_cert_reqs: "hunter2" },
     { protocol: 4 },
     { client_name: "hunter2 hunter2" },
