@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   attribute,
+  Bus,
   Connection,
   defineEventType,
   Event,
@@ -28,7 +29,12 @@ import { serviceType } from "../src/zeroconf/mod.ts";
 const circle: Record<string, unknown> = {};
 circle["itself"] = circle;
 const event = new Event({ args: { type: "custom" } });
-const backend = new RedisBackend();
+
+/** Registers an action of such a name with a backend. */
+async function registerAction(name: unknown): Promise<void> {
+  await using backend = new RedisBackend();
+  Reflect.apply(backend.registerAction, backend, [name, () => 1]);
+}
 
 /** What plain JavaScript can call, and what the error says of it. */
 const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
@@ -100,11 +106,18 @@ const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
     /Cannot start a pool: what is of the type symbol is no address/,
   ],
   "an action whose name is no text": [
-    () => Reflect.apply(backend.registerAction, backend, [circle, () => 1]),
+    () => registerAction(circle),
     /Cannot register the action whose name is of the type object: expected a name/,
   ],
+  "an action of a bus whose name is a symbol": [
+    async () => {
+      await using bus = new Bus({ name: "test/refused" });
+      Reflect.apply(bus.registerAction, bus, [Symbol("on"), () => 1]);
+    },
+    /Cannot register the action whose name is of the type symbol: expected a name/,
+  ],
   "an action whose name is a whole number": [
-    () => Reflect.apply(backend.registerAction, backend, [1n, () => 1]),
+    () => registerAction(1n),
     /Cannot register the action whose name is of the type bigint: expected a name/,
   ],
   "a value that contains itself": [

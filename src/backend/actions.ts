@@ -133,8 +133,8 @@ export class Actions {
     handler: ActionHandler<Args>,
     options: ActionOptions<Args>,
   ): () => void {
-    this.#table.check(name);
     const action = toAction(name, handler, options);
+    this.#table.check(name);
     const remove = this.#table.add(name, action);
     this.#listen();
     return () => {

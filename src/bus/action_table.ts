@@ -99,7 +99,8 @@ const MAX_ISSUES = 20;
 /**
  * Makes an action of what somebody registers.
  *
- * @throws {TypeError} If the handler is no function, or an option is of another kind.
+ * @throws {TypeError} If the name is none, the handler is no function, or an option
+ * is of another kind.
  * @throws {RangeError} If the time limit makes no sense.
  */
 export function toAction<Args>(
@@ -107,6 +108,15 @@ export function toAction<Args>(
   handler: ActionHandler<Args>,
   options: ActionOptions<Args>,
 ): Action {
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw new TypeError(
+      `Cannot register the action ${
+        typeof name === "string"
+          ? JSON.stringify(name)
+          : `whose name is of the type ${typeof name}`
+      }: expected a name such as "lights.on", or "lights.*" or "*" for all that begin so`,
+    );
+  }
   checkOptions(`register the action "${name}"`, options, OPTIONS);
   const { timeout, maxAge, schema, output, description } = options;
   if (typeof handler !== "function") {
@@ -171,19 +181,9 @@ export class ActionTable {
   /**
    * Makes sure that an action can be added.
    *
-   * @throws {TypeError} If the name is none.
    * @throws {Error} If there is one of this name.
    */
   check(name: string): void {
-    if (typeof name !== "string" || !NAME.test(name)) {
-      throw new TypeError(
-        `Cannot register the action ${
-          typeof name === "string"
-            ? JSON.stringify(name)
-            : `whose name is of the type ${typeof name}`
-        }: expected a name such as "lights.on", or "lights.*" or "*" for all that begin so`,
-      );
-    }
     if (this.#actions.has(name)) {
       throw new Error(
         `Cannot register the action "${name}": it is already registered; unregister it first`,

@@ -140,9 +140,8 @@ export class OfferedActions {
   }
 
   /**
-   * Adds an action.
+   * Makes sure that an action can be added.
    *
-   * @throws {TypeError} If the name is none.
    * @throws {Error} If there is one of this name on this `Bus`.
    */
   check(name: string): void {
