@@ -17,7 +17,7 @@ import { FACTS, lookingFor, lookingIntoAll } from "./queue_facts.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { Recoverer } from "./recoverer.ts";
 import { isLoss, RedisError } from "./redis_error.ts";
-import { isNumber, isPayload } from "./reply_shape.ts";
+import { isNumber } from "./reply_shape.ts";
 import { checkRights } from "./check_rights.ts";
 import { MAX_SLOTS, Session } from "./session.ts";
 import {
@@ -439,9 +439,18 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
         ["HSET", keys.processing, String(number), "?"],
         { isReply: isNumber },
       );
-    const list = session.list(number);
     const hasWaited = !this.#isFollowed;
-    const moving = this.#sendMoves(list);
+    // Only who waits lets other queues go.
+    const block = this.isShared || this.#isFollowed
+      ? undefined
+      : this.blockSeconds;
+    const most = this.#most === 1 ? 1 : Math.min(
+      this.#most,
+      this.options.batchSize,
+      this.maxInHand - this.inHand,
+      this.maxBytes / this.#size,
+    );
+    const moving = session.move(number, most, block, this.options);
     const knowing = blocking.command<number>(
       this.#looking ??= lookingFor(keys, this.#beat),
       { isReply: isNumber },
@@ -503,36 +512,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
     return [await session.noteTime(number, this.options), payloads, 0];
-  }
-
-  /**
-   * Asks for as many messages as there probably are. It waits for the first one,
-   * unless there was one at the last look: only who waits lets other queues go.
-   */
-  #sendMoves(list: string): Promise<Uint8Array | null>[] {
-    const { blocking, queue, batchSize } = this.options;
-    const block = this.blockSeconds;
-    const options = { bytes: true, isReply: isPayload };
-    const move = ["LMOVE", queue, list, "LEFT", "RIGHT"];
-    const moving = [
-      this.isShared || this.#isFollowed
-        ? blocking.command<Uint8Array | null>(move, options)
-        : blocking.command<Uint8Array | null>(
-          ["BLMOVE", queue, list, "LEFT", "RIGHT", String(block)],
-          { ...options, block },
-        ),
-    ];
-    if (this.#most === 1) return moving;
-    const most = Math.min(
-      this.#most,
-      batchSize,
-      this.maxInHand - this.inHand,
-      this.maxBytes / this.#size,
-    );
-    while (moving.length + 1 <= most) {
-      moving.push(blocking.command(move, options));
-    }
-    return moving;
   }
 
   /**

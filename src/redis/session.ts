@@ -3,7 +3,7 @@ import { HEARTBEAT_FUNCTIONS, LATE } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
-import { isNumber, isTexts } from "./reply_shape.ts";
+import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
 import { type QueuePlace, Trouble } from "./trouble.ts";
 import { backoff } from "../waiting.ts";
@@ -274,6 +274,36 @@ return count
       [String(number)],
       { isReply: isNumber },
     );
+  }
+
+  /**
+   * Moves messages from the head of the queue to a list one by one, as far as there
+   * are some.
+   *
+   * @param most How many to ask for; one at least.
+   * @param block For how many seconds to wait for the first one; `undefined` where
+   * it is not waited for.
+   */
+  move(
+    number: number,
+    most: number,
+    block: number | undefined,
+    { blocking, queue }: ConsumerOptions,
+  ): Promise<Uint8Array | null>[] {
+    const way = [queue, this.list(number), "LEFT", "RIGHT"];
+    const options = { bytes: true, isReply: isPayload };
+    const moving = [
+      block === undefined
+        ? blocking.command<Uint8Array | null>(["LMOVE", ...way], options)
+        : blocking.command<Uint8Array | null>(
+          ["BLMOVE", ...way, String(block)],
+          { ...options, block },
+        ),
+    ];
+    while (moving.length + 1 <= most) {
+      moving.push(blocking.command(["LMOVE", ...way], options));
+    }
+    return moving;
   }
 
   /** Names the key of a batch's list. */
