@@ -37,10 +37,12 @@ export type ReceivedMessage = Required<DnsMessage>;
  * Reads a packet.
  *
  * @param packet The bytes as they came.
- * @returns The message; `undefined` where it is none, or tells of an error or
- * of another operation, which are passed over (RFC 6762, sections 18.3, 18.11).
+ * @returns The message; `undefined` where it is none or was cut, or tells of an
+ * error or of another operation, which are passed over (RFC 6762, sections 18.3,
+ * 18.11).
  */
 export function decodeMessage(packet: Uint8Array): ReceivedMessage | undefined {
+  if (!holdsAll(packet)) return undefined;
   let raw: RawMessage;
   try {
     raw = dnsPacket.decode(
@@ -59,6 +61,48 @@ export function decodeMessage(packet: Uint8Array): ReceivedMessage | undefined {
     authorities: raw.authorities.filter(isRead),
     additionals: raw.additionals.filter(isRead),
   };
+}
+
+/** The bytes that the data of these types take. */
+const SIZES: Readonly<Record<number, number>> = {
+  [TYPES.A]: 4,
+  [TYPES.AAAA]: 16,
+};
+
+/**
+ * Tells whether all that a packet counts is in it: past its end, `dns-packet`
+ * reads addresses and texts that nobody has sent.
+ */
+function holdsAll(packet: Uint8Array): boolean {
+  const { questions, total } = countsOf(packet);
+  let at = 12;
+  for (let i = 0; i < total && at <= packet.length; i++) {
+    at = afterName(packet, at);
+    if (i >= questions) {
+      const size = uint16(packet, at + 8);
+      if (size !== (SIZES[uint16(packet, at)] ?? size)) return false;
+      at += 6 + size;
+    }
+    at += 4;
+  }
+  return at <= packet.length;
+}
+
+/** Counts the questions, and all that is in a packet. */
+function countsOf(packet: Uint8Array): { questions: number; total: number } {
+  const questions = uint16(packet, 4);
+  const records = uint16(packet, 6) + uint16(packet, 8) + uint16(packet, 10);
+  return { questions, total: questions + records };
+}
+
+function uint16(packet: Uint8Array, at: number): number {
+  return packet[at]! << 8 | packet[at + 1]!;
+}
+
+/** Finds where a name ends, which may do so with a pointer to the rest of it. */
+function afterName(packet: Uint8Array, at: number): number {
+  while (packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1;
+  return at + (packet[at]! >= 0xc0 ? 2 : 1);
 }
 
 /** A message as `dns-packet` decodes it. */
@@ -110,9 +154,7 @@ export function mayConcern(
   packet: Uint8Array,
   known: readonly Labels[],
 ): boolean {
-  const count = (at: number): number => packet[at]! << 8 | packet[at + 1]!;
-  const questions = count(4);
-  const total = questions + count(6) + count(8) + count(10);
+  const { questions, total } = countsOf(packet);
   let at = 12;
   for (let i = 0; i < total && at < packet.length; i++) {
     // Names begin with what tells them apart: an instance and its type, or a host.
@@ -124,9 +166,8 @@ export function mayConcern(
       const label = labelAt(packet, start);
       if (known.some((labels) => labels.has(label))) return true;
     }
-    while (packet[at]! > 0 && packet[at]! < 0xc0) at += packet[at]! + 1;
-    at += packet[at]! >= 0xc0 ? 2 : 1;
-    at += i < questions ? 4 : 10 + count(at + 8);
+    at = afterName(packet, at);
+    at += i < questions ? 4 : 10 + uint16(packet, at + 8);
   }
   return false;
 }

@@ -93,6 +93,28 @@ Deno.test("encodeMessage() lists the types that a name has", () => {
   );
 });
 
+Deno.test("decodeMessage() passes over a packet that was cut, wherever that was", () => {
+  const { ptr, srv, txt, a } = serviceRecords();
+  const aaaa = { ...a, type: "AAAA", data: "fd00::1" } as const;
+  for (const last of [ptr, srv, txt, a, aaaa]) {
+    const packet = encodeMessage({ type: "response", answers: [ptr, last] });
+    assert.equal(decodeMessage(packet)?.answers.length, 2);
+    for (let end = 0; end < packet.length; end++) {
+      const cut = decodeMessage(packet.subarray(0, end));
+      assert.equal(cut, undefined, `${last.type}: ${end} of ${packet.length}`);
+    }
+  }
+});
+
+Deno.test("decodeMessage() passes over an address that takes as many bytes as none does", () => {
+  const { a, ptr } = serviceRecords();
+  const packet = encodeMessage({ type: "response", answers: [a, ptr] });
+  const size = 12 + a.name.length + 2 + 8;
+  assert.deepEqual([...packet.subarray(size, size + 2)], [0, 4]);
+  packet[size + 1] = 2;
+  assert.equal(decodeMessage(packet), undefined);
+});
+
 Deno.test("mayConcern() tells packets about others apart without decoding them", () => {
   const types = new Labels();
   const hosts = new Labels();
