@@ -5,6 +5,7 @@ import { parseRedisArgs } from "../redis/settings.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { isSameDevice } from "./identity.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
+import { propertyOf } from "../zeroconf/txt.ts";
 
 /** Tells {@linkcode peerRedisArgs} what is known of a peer beforehand. */
 export interface PeerOptions {
@@ -194,7 +195,7 @@ function advertisedPlace(
     }, "connection");
   }
   const { host, port, db, ssl } = expandUrl({ url: redisUrl });
-  if (properties["host"] && !addresses.includes(host!)) {
+  if (propertyOf(properties, "host") && !addresses.includes(host!)) {
     throw new RedisError({
       attempted,
       reason:

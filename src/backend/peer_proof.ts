@@ -15,6 +15,7 @@ import {
 } from "./identity.ts";
 import type { PeerAccess, PeerOptions } from "./peer_access.ts";
 import { isPinned, pinCertificate } from "./pin_certificate.ts";
+import { propertyOf } from "../zeroconf/txt.ts";
 
 /**
  * Questions to a peer who it is, and the answers, through the peer's Redis; the
@@ -62,7 +63,8 @@ export interface Proof {
 export async function proofOf(
   { peer, access, known, knownPeers, logger }: ProofOptions,
 ): Promise<Proof> {
-  const { deviceId, properties: { key: advertised = null } } = peer;
+  const { deviceId, properties } = peer;
+  const advertised = propertyOf(properties, "key") ?? null;
   const { host = "", port = 0 } = access.args;
   const place = { deviceId, host, port };
   const attempted = `send to "${deviceId}"`;

@@ -20,6 +20,7 @@ import type { KnownPeers } from "./identity.ts";
 import type { PeerOptions } from "./peer_access.ts";
 import { PROOF_TIMEOUT } from "./peer_proof.ts";
 import { firstWay, type PeerWay } from "./peer_ways.ts";
+import { propertyOf } from "../zeroconf/txt.ts";
 
 /** Says how {@linkcode Backend.sendTo} finds a peer, and who we are there. */
 export interface SendToOptions
@@ -144,7 +145,7 @@ export class PeerSender implements AsyncDisposable {
     const { deviceId, queue = this.#options.queue } = peer;
     const key = JSON.stringify([
       args,
-      greet && [deviceId, peer.properties["key"]],
+      greet && [deviceId, propertyOf(peer.properties, "key")],
     ]);
     let open: Open | undefined;
     try {

@@ -17,6 +17,7 @@ import {
 } from "./print.ts";
 import { UsageError } from "./program.ts";
 import { helpOf, seconds } from "./values.ts";
+import { propertyOf } from "../zeroconf/txt.ts";
 
 /** `discover`: prints the peers on the local network. */
 export const discoverCommand: Command = defineCommand("discover", {
@@ -124,7 +125,8 @@ function tableOf(
 function rowOf(
   { deviceId, redisUrl, queue, properties, name }: ServiceInfo,
 ): string[] {
-  const { version, key } = properties;
+  const version = propertyOf(properties, "version");
+  const key = propertyOf(properties, "key");
   return [deviceId, redisUrl, queue, version, key ?? "unproved", name]
     .map((text) => printable(text ?? "-"));
 }

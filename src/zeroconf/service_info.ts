@@ -1,5 +1,5 @@
 import { isLinkLocal } from "./interfaces.ts";
-import { decodeTxt } from "./txt.ts";
+import { decodeTxt, propertyOf } from "./txt.ts";
 
 /**
  * A service on the network, in the shape of Platypush's `service_info`, plus
@@ -32,8 +32,8 @@ export interface ServiceInfo {
   /** The weight in the SRV record among services of one priority. */
   weight: number;
   /**
-   * The TXT record; values that are not UTF-8 are decoded with replacement
-   * characters, and a key without `=` has `null`.
+   * The TXT record, with its keys as they were written; values that are not UTF-8
+   * are decoded with replacement characters, and a key without `=` has `null`.
    */
   properties: Record<string, string | null>;
   /**
@@ -86,8 +86,9 @@ export function makeServiceInfo(parts: ServiceParts): ServiceInfo {
     properties,
     host_ttl: 120,
     other_ttl: 4500,
-    deviceId: properties["device_id"] || name.slice(0, -type.length - 1),
-    queue: properties["queue"] || undefined,
+    deviceId: propertyOf(properties, "device_id") ||
+      name.slice(0, -type.length - 1),
+    queue: propertyOf(properties, "queue") || undefined,
     redisUrl: redisUrl(parts, properties),
   };
   return Object.defineProperty(info, "propertyBytes", { value: propertyBytes });
@@ -101,11 +102,11 @@ function redisUrl(
   { addresses, port }: ServiceParts,
   properties: ServiceInfo["properties"],
 ): string | undefined {
-  const host = properties["host"] || bestAddress(addresses);
-  const db = properties["db"] ?? "0";
+  const host = propertyOf(properties, "host") || bestAddress(addresses);
+  const db = propertyOf(properties, "db") ?? "0";
   if (port === 0 || host === undefined) return undefined;
   if (!/^\[?[\w.:%-]+\]?$/.test(host) || !/^\d+$/.test(db)) return undefined;
-  const scheme = properties["ssl"] === "true" ? "rediss" : "redis";
+  const scheme = propertyOf(properties, "ssl") === "true" ? "rediss" : "redis";
   const path = db === "0" ? "" : `/${db}`;
   return `${scheme}://${bracketed(host)}:${port}${path}`;
 }

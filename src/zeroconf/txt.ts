@@ -74,6 +74,22 @@ export function decodeTxt(strings: readonly Uint8Array[]): Txt {
   };
 }
 
+/**
+ * Looks a property up. Case does not count in its key, whoever has written it
+ * (RFC 6763, section 6.4).
+ *
+ * @param key The key, in lower case.
+ */
+export function propertyOf(
+  properties: Readonly<Record<string, string | null>>,
+  key: string,
+): string | null | undefined {
+  const name = Object.keys(properties).find((name) =>
+    name.toLowerCase() === key
+  );
+  return name === undefined ? undefined : properties[name];
+}
+
 function encodeProperty(key: string, value: Value): Uint8Array {
   if (!/^[\x20-\x3c\x3e-\x7e]+$/.test(key)) {
     throw new TypeError(

@@ -45,6 +45,19 @@ Deno.test("redisUrl is where the service says that its Redis is", () => {
   assert.equal(redisUrl({ db: "0", ssl: "false" }), "redis://192.0.2.10:6379");
 });
 
+Deno.test("Case does not count in the keys that a service is read by", () => {
+  const service = info({
+    Device_ID: "lamp",
+    QUEUE: "lights",
+    Host: "redis.lan",
+    SSL: "true",
+    Db: "3",
+  });
+  assert.equal(service.deviceId, "lamp");
+  assert.equal(service.queue, "lights");
+  assert.equal(service.redisUrl, "rediss://redis.lan:6379/3");
+});
+
 Deno.test("redisUrl is missing where the network reaches no Redis", () => {
   assert.equal(redisUrl({}, 0), undefined);
   assert.equal(redisUrl({}, 6379, []), undefined);

@@ -3,6 +3,7 @@ import type { Peer } from "../peers.ts";
 import type { Desk, Html, Page, PagePart } from "../page.ts";
 import { amount, shorten } from "../../units.ts";
 import { ago, chip } from "../words.ts";
+import { propertyOf } from "../../zeroconf/txt.ts";
 
 /** The page with who is on the network. */
 export const peersPage: Page = {
@@ -118,12 +119,12 @@ function cardOf(
   { service, state, since, changed }: Peer,
 ): Html {
   const { deviceId, queue, redisUrl, addresses, properties, name } = service;
-  const fingerprint = properties["key"];
+  const fingerprint = propertyOf(properties, "key");
   const facts: [string, string][] = [
     ["Queue", queue ?? "not said"],
     ["Redis", redisUrl ?? "not reached by the network"],
     ["Addresses", addresses.join(", ") || "–"],
-    ["Version", properties["version"] ?? "–"],
+    ["Version", propertyOf(properties, "version") ?? "–"],
     [
       state === "gone" ? "Left" : "Since",
       ago(state === "gone" ? changed : since),
