@@ -106,11 +106,10 @@ async function loadTls(
     .filter((text) => text !== undefined);
   checkCertificate("ssl_ca_certs", caFile);
   checkCertificate("ssl_certfile", cert);
-  if (cert !== undefined) checkKey(key!, settings);
   return {
     tls: true,
     ...(ca.length > 0 ? { ca } : {}),
-    ...(cert === undefined ? {} : { cert, key }),
+    ...(cert === undefined ? {} : { cert, key: openKey(key!, settings) }),
     ...(settings.passphrase === undefined
       ? {}
       : { passphrase: settings.passphrase }),
@@ -128,25 +127,30 @@ function checkCertificate(argument: string, text: string | undefined): void {
   throw refused(argument, "has no certificate in PEM");
 }
 
+const PEM_KEY = /^-----BEGIN ([\w ]*PRIVATE KEY)-----[^]*?^-----END \1-----/m;
+
 /**
- * Refuses a key that cannot be opened: `node:tls` leaves out the certificate
- * then, and only the server complains.
+ * Takes the key out of a file, which may have certificates in front. Refuses one
+ * that cannot be opened: `node:tls` leaves out the certificate then, and only the
+ * server complains.
  */
-function checkKey(
-  key: string,
+function openKey(
+  text: string,
   { keyFile, passphrase }: TlsSettings,
-): void {
+): string {
   const argument = keyFile === undefined ? "ssl_certfile" : "ssl_keyfile";
-  if (!/^-----BEGIN [\w ]*PRIVATE KEY-----/m.test(key)) {
+  const [key] = PEM_KEY.exec(text) ?? [];
+  if (key === undefined) {
     const advice = keyFile === undefined ? "; set `ssl_keyfile`" : "";
     throw refused(argument, `has no private key in PEM${advice}`);
   }
-  if (!key.includes("ENCRYPTED")) return;
+  if (!key.includes("ENCRYPTED")) return key;
   if (passphrase === undefined) {
     throw refused(argument, "is encrypted; set `ssl_password`");
   }
   try {
     createPrivateKey({ key, passphrase });
+    return key;
   } catch {
     throw refused(argument, "cannot be opened with `ssl_password`");
   }

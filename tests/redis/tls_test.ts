@@ -125,6 +125,12 @@ Deno.test("Connection says which file of TLS cannot be used, instead of leaving 
   await using server = await startTls();
   const args = { ...client, port: server.port };
   const encrypted = `${CERTIFICATES}client_encrypted.key`;
+  const trusted = await Deno.makeTempFile();
+  const certificate = await Deno.readTextFile(client.ssl_certfile!);
+  await Deno.writeTextFile(
+    trusted,
+    certificate.replaceAll(" CERTIFICATE-", " TRUSTED CERTIFICATE-"),
+  );
   const wrong: [RegExp, RedisArgs][] = [
     [/`ssl_keyfile` names is encrypted; set `ssl_password`$/, {
       ssl_keyfile: encrypted,
@@ -142,6 +148,9 @@ Deno.test("Connection says which file of TLS cannot be used, instead of leaving 
     [/`ssl_certfile` names has no certificate in PEM$/, {
       ssl_certfile: `${CERTIFICATES}client.key`,
     }],
+    [/`ssl_certfile` names has no certificate in PEM$/, {
+      ssl_certfile: trusted,
+    }],
     [/`ssl_ca_certs` names has no certificate in PEM$/, {
       ssl_ca_certs: `${CERTIFICATES}client.key`,
     }],
@@ -151,6 +160,23 @@ Deno.test("Connection says which file of TLS cannot be used, instead of leaving 
       name: "TypeError",
       message,
     });
+  }
+  await Deno.remove(trusted);
+});
+
+Deno.test("Connection opens an encrypted key behind a certificate in one file", async () => {
+  await using server = await startTls();
+  const folder = await Deno.makeTempDir();
+  try {
+    const ssl_certfile = `${folder}/client.pem`;
+    const parts = ["client.crt", "client_encrypted.key"].map((name) =>
+      Deno.readTextFileSync(`${CERTIFICATES}${name}`)
+    );
+    await Deno.writeTextFile(ssl_certfile, parts.join(""));
+    const args = { ...authority, ssl_certfile, ssl_password: "secret" };
+    assert.equal(await ping({ ...args, port: server.port }), "PONG");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
