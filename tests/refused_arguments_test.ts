@@ -8,12 +8,14 @@ import {
   eventStream,
   HubBus,
   Inbox,
+  inTraceOf,
   jsonText,
   matchesFilter,
   type Message,
   MessageError,
   Outbox,
   parsePythonLiteral,
+  peerRedisArgs,
   pool,
   RedisBackend,
   RedisError,
@@ -69,6 +71,18 @@ const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
   "a service type that is no text": [
     () => serviceType(undefined as never),
     /expected a text/,
+  ],
+  "a peer that is none": [
+    () => peerRedisArgs(undefined as never, {}),
+    /`peer` is missing, expected an object/,
+  ],
+  "no arguments of our own to reach a peer": [
+    () => peerRedisArgs({} as never, null as never),
+    /`own` has to be an object/,
+  ],
+  "nothing to do in the trace of a message": [
+    () => inTraceOf(event, undefined as never),
+    /`work` is missing, expected a function/,
   ],
   "an event of no change": [
     () => zeroconfEvent({} as ServiceChange),

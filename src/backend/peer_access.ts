@@ -1,4 +1,11 @@
-import { type Kind, problemIn, row, type Rows } from "../options.ts";
+import {
+  checkValue,
+  type Kind,
+  problemIn,
+  type Row,
+  row,
+  type Rows,
+} from "../options.ts";
 import { OBJECT, oneOf } from "../kinds.ts";
 import { type RedisArgs, RedisError } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
@@ -103,6 +110,8 @@ const SUBJECTS: Readonly<Partial<Record<keyof RedisArgs, Subject>>> = {
   cluster: "place",
 };
 
+const REQUIRED: Row = { ...OBJECT, isRequired: true };
+
 /**
  * Says how to reach the Redis of a peer. Whoever likes can advertise a service
  * under any name, so what the peer says of itself is no reason to trust it:
@@ -138,6 +147,9 @@ export function peerRedisArgs(
   own: RedisArgs,
   known: PeerOptions = {},
 ): RedisArgs {
+  checkValue("reach the Redis of a peer", "peer", peer, REQUIRED);
+  checkValue("reach the Redis of a peer", "own", own, REQUIRED);
+  checkValue("reach the Redis of a peer", "known", known, OBJECT);
   return peerAccess(peer, own, known).args;
 }
 

@@ -39,11 +39,20 @@ export function maskSecrets<T extends object>(options: T): T {
  * Replaces a value by `***` if its name says that it is a secret.
  *
  * @param name The name of an option or of an argument for Redis.
+ * @param around The objects that it is in, which it may refer to.
  */
-export function mask(name: string, value: unknown): unknown {
+export function mask(
+  name: string,
+  value: unknown,
+  around: readonly unknown[] = [],
+): unknown {
   if (SECRETS.includes(name)) return (value ?? "") === "" ? value : MASK;
   if (typeof value === "string") return name === "url" ? maskUrl(value) : value;
-  if (Array.isArray(value)) return value.map((item) => mask(name, item));
+  if (around.includes(value)) return "(itself)";
+  const within = [...around, value];
+  if (Array.isArray(value)) {
+    return value.map((item) => mask(name, item, within));
+  }
   if (value === Infinity) return "Infinity";
   if (typeof value === "function") return "(function)";
   if (typeof value !== "object" || value === null) return value;
@@ -52,6 +61,7 @@ export function mask(name: string, value: unknown): unknown {
     return `(${constructor.name})`;
   }
   return Object.fromEntries(
-    Object.entries(value).map(([name, value]) => [name, mask(name, value)]),
+    Object.entries(value)
+      .map(([name, item]) => [name, mask(name, item, within)]),
   );
 }

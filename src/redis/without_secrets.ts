@@ -68,7 +68,7 @@ export function maskTokens(text: string): string {
  * password; a user alone is often one whose colon was left out.
  */
 export function maskUrl(url: string): string {
-  if (!isUrl(url)) return MASK;
+  if (!isUrl(url) || /@.*@/.test(url)) return MASK;
   const [place, query] = url.split("?") as [string, string?];
   const shown = place.replace(
     /\/\/([^:@]*:)?([^@]*)@/,

@@ -11,8 +11,10 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
+import { FUNCTION } from "../kinds.ts";
 import { kinds } from "../message/message_kinds.ts";
 import { jsonText, type Message } from "../message/mod.ts";
+import { checkValue, type Row } from "../options.ts";
 import { VERSION } from "../version.ts";
 
 /** The instrumentation scope of all that this package measures. */
@@ -54,6 +56,8 @@ export interface Reception {
 
 const contexts = new WeakMap<Message, Context>();
 
+const WORK: Row = { ...FUNCTION, isRequired: true };
+
 /**
  * Does something in the trace of a message, for loops over the messages:
  * handlers run in it anyway, but nobody can run the body of a loop.
@@ -85,6 +89,7 @@ export function inTraceOf<Result>(
   message: Message,
   work: () => Result,
 ): Result {
+  checkValue("run in the trace of a message", "work", work, WORK);
   return context.with(contexts.get(message) ?? ROOT_CONTEXT, work);
 }
 

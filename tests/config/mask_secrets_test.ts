@@ -74,6 +74,7 @@ Deno.test("maskSecrets hides the password in a URL", () => {
     "redis://u:p": "***",
     "redis://u:p%40h": "***",
     "redis://u:p@q@h": "***",
+    "unix://u:@p/@h": "***",
     "redis://u:p/q@h": "***",
     "redis://u:p?q@h": "***",
     "redis://u:p#q@h": "***",
@@ -104,4 +105,13 @@ Deno.test("no password survives maskSecrets, encoded or not", () => {
     ),
     { numRuns: 1000 },
   );
+});
+
+Deno.test("maskSecrets shows where an object holds itself", () => {
+  const options: Record<string, unknown> = { token: "s3cret" };
+  options["itself"] = [options];
+  assert.deepEqual(maskSecrets(options), {
+    token: "***",
+    itself: ["(itself)"],
+  });
 });
