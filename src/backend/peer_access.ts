@@ -11,6 +11,7 @@ import { type RedisArgs, RedisError } from "../redis/mod.ts";
 import { parseRedisArgs } from "../redis/settings.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { isSameDevice } from "./identity.ts";
+import { isLinkLocal } from "../zeroconf/interfaces.ts";
 import type { ServiceInfo } from "../zeroconf/mod.ts";
 import { propertyOf } from "../zeroconf/txt.ts";
 
@@ -196,10 +197,22 @@ export function peerAccess(
 }
 
 function advertisedPlace(
-  { deviceId, redisUrl, properties, addresses }: ServiceInfo,
+  { deviceId, redisUrl, port: advertised, properties, addresses }: ServiceInfo,
 ): { host: string; port: number; db: number; tls: boolean } {
   const attempted = `send to "${deviceId}"`;
   if (redisUrl === undefined) {
+    if (
+      advertised > 0 && addresses.length > 0 && addresses.every(isLinkLocal)
+    ) {
+      throw new RedisError({
+        attempted,
+        reason: `its only address is ${
+          addresses[0]
+        }, which is valid on one link only`,
+        advice:
+          "give its host another address, or name one in the `redisArgs` for this peer, by `host` or `url`",
+      }, "connection");
+    }
     throw new RedisError({
       attempted,
       reason:

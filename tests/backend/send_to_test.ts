@@ -144,6 +144,14 @@ Deno.test("Backend says why it cannot send to a peer", async (t) => {
       "connection",
     ),
   );
+  await t.step(
+    "one link only",
+    failure(
+      peerAt(6379, { redisUrl: undefined, addresses: ["fe80::1"] }),
+      /^Cannot send to "kitchen": its only address is fe80::1, .*`redisArgs`/,
+      "connection",
+    ),
+  );
   await using server = await TestServer.start({ port });
   await server.run("CONFIG", "SET", "requirepass", "another");
   await t.step(
