@@ -213,7 +213,7 @@ const SECONDS: Kind = {
 };
 const PORT: Kind = { expected: "a number from 1 to 65535", accepts: isPort };
 const PEM_FILE = FILLED("the path of a PEM file");
-export const PEM_CERTIFICATE = /^-----BEGIN CERTIFICATE-----/m;
+export const PEM_CERTIFICATE: RegExp = /^-----BEGIN CERTIFICATE-----/m;
 const CERTIFICATES: Kind = {
   expected: "certificates in PEM format",
   accepts: (value) => PEM_CERTIFICATE.test(String(value)),

@@ -53,7 +53,7 @@ const TEXT =
     .source;
 
 /** A token; Python takes texts behind one another for one, as it does `'''`. */
-export const TOKEN = new RegExp(
+export const TOKEN: RegExp = new RegExp(
   `((["'])token\\2\\s*:\\s*)(${TEXT}(?:\\s*${TEXT})*|-?\\d[\\d.]*)`,
   "gs",
 );
