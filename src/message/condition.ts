@@ -306,7 +306,9 @@ function compileText(expected: string, path: string, logger: Logger): Test {
       return true;
     }
     const match = tooLongIsNone(
-      () => (phrase ??= readPhrase(expected, path, logger)).match(value),
+      () =>
+        (phrase ??= readPhrase(expected, path, logger))
+          .match(value, matching.captures),
       path,
       logger,
     );
@@ -314,7 +316,7 @@ function compileText(expected: string, path: string, logger: Logger): Test {
     const { score, captures } = match;
     matching.texts = score === EXACT ? EXACT : matching.texts + score;
     matching.scores.push(matching.texts);
-    matching.captures = { ...matching.captures, ...captures };
+    matching.captures = captures;
     return true;
   };
 }

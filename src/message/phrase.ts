@@ -57,13 +57,21 @@ export class Phrase {
   /**
    * Compares the pattern with what was said.
    *
+   * @param earlier What other phrases of the condition have captured: words for
+   * the same name come behind.
    * @returns How well it matches, or `undefined` if it does not.
    * @throws {SearchTooLongError} When a word's regular expression takes too long.
    */
-  match(said: string): PhraseMatch | undefined {
-    if (said === this.#text) return { score: EXACT, captures: {} };
+  match(
+    said: string,
+    earlier: PhraseMatch["captures"] = {},
+  ): PhraseMatch | undefined {
+    if (said === this.#text) return { score: EXACT, captures: earlier };
     const words = wordsOf(said);
-    const captures: Record<string, string> = Object.create(null);
+    const captures: Record<string, string> = Object.assign(
+      Object.create(null),
+      earlier,
+    );
     let score = 0;
     let at = 0;
     let next = 0;

@@ -191,3 +191,11 @@ Deno.test("values made to be slow are searched in time", () => {
     assert.ok(!attack.matches({ a: { $regex } }));
   }
 });
+
+Deno.test("Event.match lets the phrases of a condition capture words under one name", () => {
+  const type = "platypush.message.event.assistant.SpeechRecognizedEvent";
+  const event = new Event({ args: { type, phrase: "a c", answer: "b d" } });
+  const condition = { type, phrase: "a ${x}", answer: "b ${x}" };
+  const match = event.match(condition);
+  assert.deepEqual(match, { score: 3.25, captures: { x: "c d" } });
+});
