@@ -343,17 +343,26 @@ for (const [right, ...others] of [["del", "zadd"], ["hdel"]]) {
   });
 }
 
-Deno.test("What the server refuses to settle is told again after others have put it back", async () => {
-  await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", "one");
-  const logger = new LineLogger();
-  await using inbox = await open(server, { logger, heartbeatTimeout: 3600 });
+/** Has the server refuse to settle what an inbox takes, and forget its consumer. */
+async function losePlace(
+  server: TestServer,
+  inbox: Inbox,
+  logger: LineLogger,
+): Promise<void> {
   const one = await nextBatch(inbox);
   await server.run("ACL", "SETUSER", "default", "-del");
   await one!.settle();
   await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
   const keys = await server.run<string[]>("KEYS", "{queue}:processing:*");
   await server.run("UNLINK", "{queue}:consumers", ...keys);
+}
+
+Deno.test("What the server refuses to settle is told again after others have put it back", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "one");
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger, heartbeatTimeout: 3600 });
+  await losePlace(server, inbox, logger);
   await server.run("ACL", "SETUSER", "default", "+del");
   await server.run("RPUSH", "queue", "two");
   const two = await nextBatch(inbox);
@@ -374,12 +383,7 @@ for (const others of [[], ["second", "third"]]) {
       logger,
       heartbeatTimeout,
     });
-    const one = await nextBatch(inbox);
-    await server.run("ACL", "SETUSER", "default", "-del");
-    await one!.settle();
-    await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
-    const keys = await server.run<string[]>("KEYS", "{queue}:processing:*");
-    await server.run("UNLINK", "{queue}:consumers", ...keys);
+    await losePlace(server, inbox, logger);
     await logger.line(/^warn: .* is no consumer of "queue" any more/);
     // With each of the next beats it may look.
     const beat = (): Promise<string[]> =>
