@@ -28,7 +28,7 @@ import {
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/connect_to_server.ts";
-import { MinuteReport } from "../redis/minute_report.ts";
+import { MinuteReport, othersBefore } from "../redis/minute_report.ts";
 import { isLoss, meansWrongServer, restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
@@ -354,9 +354,10 @@ export class HubBus extends Bus {
       if (!(error instanceof MessageError)) throw error;
       const [sum] = this.#rubbish.add(1) ?? [];
       if (sum === undefined) return;
-      const before = sum > 1 ? `; so were ${sum - 1} before it` : "";
       this.#logger.warn(
-        `What has passed on "${this.#channel}" is no message: ${error.message}${before}.`,
+        `What has passed on "${this.#channel}" is no message: ${error.message}${
+          othersBefore(sum)
+        }.`,
       );
       return;
     }

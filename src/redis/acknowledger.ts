@@ -43,7 +43,8 @@ interface Untold {
 /**
  * Acknowledges batches that were handled as a whole, by removing their lists,
  * together with the next command that takes or waits for messages, or by itself, but
- * only once within a few milliseconds. A list that BLMOVE moves to can be used again afterwards.
+ * only once within a few milliseconds. A list that BLMOVE moves to can be used again
+ * afterwards.
  */
 export class Acknowledger {
   readonly #options: ConsumerOptions;

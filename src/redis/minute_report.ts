@@ -18,3 +18,8 @@ export class MinuteReport {
     return this.#sums.splice(0);
   }
 }
+
+/** Says of how many others the same is true, behind a sentence about the last one. */
+export function othersBefore(sum: number): string {
+  return sum > 1 ? `; so were ${sum - 1} before it` : "";
+}

@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
-import { MinuteReport } from "./minute_report.ts";
+import { MinuteReport, othersBefore } from "./minute_report.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -163,9 +163,10 @@ export class NamedSubscribers {
     stats.missedLost++;
     const [sum] = this.#tooLarge.add(1) ?? [];
     if (sum === undefined) return false;
-    const before = sum > 1 ? `; so were ${sum - 1} before it` : "";
     logger.warn(
-      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes)${before}.`,
+      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes)${
+        othersBefore(sum)
+      }.`,
     );
     return false;
   }
