@@ -74,28 +74,48 @@ async function longestCount(count: number, time: number): Promise<number> {
   return Math.max(...await scriptTimes());
 }
 
+/** What the rounds with so many dead letters have taken. */
+interface Rounds {
+  count: number;
+  /** For each dead letter that is looked at, in microseconds. */
+  times: number[];
+  /** Of that, the server's processor time. */
+  used: number[];
+  /** Of each round, how long each script held the server up, in milliseconds. */
+  scripts: number[][];
+}
+
+async function runRound(
+  verb: "purge" | "requeue",
+  { count, times, used, scripts }: Rounds,
+): Promise<void> {
+  await bury(count);
+  await redis.command(["SLOWLOG", "RESET"]);
+  const before = await serverTime();
+  const start = performance.now();
+  const done = await dead[verb]({ reason: "failed" });
+  if (done !== count / 2) throw new Error(`${done} of ${count / 2} ${verb}d`);
+  times.push((performance.now() - start) * 1000 / count);
+  used.push((await serverTime() - before) / count);
+  scripts.push(await scriptTimes());
+}
+
 const rows: Row[] = [];
 for (const verb of ["purge", "requeue"] as const) {
+  const start = (count: number): Rounds => ({
+    count,
+    times: [],
+    used: [],
+    scripts: [],
+  });
+  // The first time, the server has to be told the scripts.
+  for (const count of COUNTS) await runRound(verb, start(count));
+  const all = COUNTS.map(start);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const rounds of all) await runRound(verb, rounds);
+  }
   let first: number | undefined;
-  for (const count of COUNTS) {
-    const times: number[] = [];
-    const used: number[] = [];
-    const rounds: number[][] = [];
-    for (let round = 0; round <= ROUNDS; round++) {
-      await bury(count);
-      await redis.command(["SLOWLOG", "RESET"]);
-      const before = await serverTime();
-      const start = performance.now();
-      const done = await dead[verb]({ reason: "failed" });
-      if (done !== count / 2) {
-        throw new Error(`${done} of ${count / 2} ${verb}d`);
-      }
-      // The first time, the server has to be told the scripts.
-      if (round === 0) continue;
-      times.push((performance.now() - start) * 1000 / count);
-      used.push((await serverTime() - before) / count);
-      rounds.push(await scriptTimes());
-    }
+  for (const { count, times, used, scripts: rounds } of all) {
     const [one = []] = rounds;
     if (rounds.some(({ length }) => length !== one.length)) {
       throw new Error("The rounds were not the same");
