@@ -32,7 +32,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
   examples: [
     "platypush-redis dashboard",
     "platypush-redis dashboard --read-only --port 9000",
-    "PLATYPUSH_DASHBOARD_TOKEN=… platypush-redis dashboard --host 0.0.0.0 --name hub.local",
+    "PLATYPUSH_DASHBOARD_TOKEN=… platypush-redis dashboard --host 0.0.0.0",
   ],
   options: object({
     port: withDefault(

@@ -78,19 +78,24 @@ function unexpected(
   // Behind the "=" there may be a secret.
   const name = token.split("=")[0]!;
   const before = args.slice(0, args.indexOf(token));
-  const start = name.startsWith("-") ? "--" : "";
-  const expected = suggestSync(
-    anyCommand(commands),
-    [...before, start] as [string],
-  )
-    .flatMap((suggestion) =>
-      suggestion.kind === "literal" ? [suggestion.text] : []
-    );
-  const [similar] = findSimilar(name, [...expected, ...GENERAL]);
+  const candidates = (start: string): string[] =>
+    suggestSync(anyCommand(commands), [...before, start] as [string])
+      .flatMap((suggestion) =>
+        suggestion.kind === "literal" ? [suggestion.text] : []
+      );
+  const isOption = name.startsWith("-");
+  const options = isOption ? candidates("--") : [];
+  // Where a command has to be named yet, there are no options.
+  const expected = options.length > 0 ? options : candidates("");
+  const isInFront = isOption && options.length === 0 && expected.length > 0;
+  const [similar] = [
+    ...findSimilar(isInFront ? name.replace(/^-+/, "") : name, expected),
+    // Two letters at most: "--reason" is not "--version".
+    ...findSimilar(name, GENERAL, { maxDistance: 2 }),
+  ];
   if (similar !== undefined) {
     return message`Unexpected ${name}, did you mean ${similar}?`;
   }
-  const isInFront = before.length === 0 && name.startsWith("-");
   if (isInFront) {
     return message`Unexpected ${name}: options stand behind the command they are for.`;
   }

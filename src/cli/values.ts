@@ -139,6 +139,11 @@ export function readPair(
   if (at < 1) return undefined;
   const name = pair.slice(0, at);
   const text = pair.slice(at + 1);
+  if (name !== name.trim()) {
+    throw new UsageError(
+      `"${name}" has a blank beside it; write no blanks around the "="`,
+    );
+  }
   let value: unknown;
   try {
     value = JSON.parse(text, withAllDigits);

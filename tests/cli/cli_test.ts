@@ -49,7 +49,11 @@ Deno.test("every command has a help text with an example that can be read", () =
       new RegExp(`^  platypush-redis ${words[0]}\\b`),
       name,
     );
-    for (const line of examples.trimEnd().split("\n")) assertReadable(line);
+    for (const line of examples.trimEnd().split("\n")) {
+      assertReadable(line);
+      // A terminal of 80 columns does not break it.
+      assert.ok(line.length <= 80, line);
+    }
   }
 });
 
@@ -101,10 +105,17 @@ Deno.test("the command line refuses what there is not, and says what there is", 
     [["listen", "--device-id="], /--device-id.*the id of a device.* got ""/],
     [["status", "--url", ""], /--url.*a URL, such as redis:.* got ""/],
     [["send"], /Expected a command: event, request, message/],
+    [["dead", "--lst"], /Unexpected "--lst", did you mean "list"\? See/],
+    [
+      ["dead", "--reason", "failed", "list"],
+      /"--reason": options stand behind the command they are for/,
+    ],
     [["send", "letter", "x"], /"letter", expected event, request, message/],
     [["send", "event"], /Expected a `TYPE`/],
     [["send", "event", "custom.A", "x"], /expected NAME=VALUE.* "x"/],
     [["send", "event", "custom.A", "__proto__=1"], /cannot be a name/],
+    [["send", "event", "custom.A", "x = 1"], /"x ".* no blanks around the "="/],
+    [["listen", "--filter", "args.x = 1"], /"args\.x ".* no blanks around/],
     [["dead", "list", "--reason", "x"], /--reason.*"failed".*"crashed"/],
     [["send", "event", "custom.A", "--wait", "1"], /Unexpected "--wait"/],
     [["send", "request", "light.on", "--wait", "0"], /--wait.*seconds above 0/],
