@@ -8,7 +8,8 @@ import {
 import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
-import { keySlot, QueueKeys } from "../redis/queue_keys.ts";
+import { keySlot } from "../redis/key_slot.ts";
+import { QueueKeys } from "../redis/queue_keys.ts";
 import { amount, size } from "../units.ts";
 import { type Limits, nearLimit } from "./near_limit.ts";
 

@@ -5,7 +5,7 @@ import {
   isPort,
   parseAddress,
 } from "./address.ts";
-import { keySlot } from "./queue_keys.ts";
+import { keySlot } from "./key_slot.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import {
   parseRedisArgs,

@@ -21,7 +21,8 @@ import {
 } from "./inbox_options.ts";
 import { emptyStats, type InboxStats } from "./inbox_stats.ts";
 import { MemoryBudget } from "./memory_budget.ts";
-import { keySlot, QueueKeys } from "./queue_keys.ts";
+import { keySlot } from "./key_slot.ts";
+import { QueueKeys } from "./queue_keys.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";

@@ -2,7 +2,7 @@ import { backoff, sleep, unlessAborted, withTimeLimit } from "../waiting.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 import { findSlots, ownerOf, type SlotRange } from "./connect_to_server.ts";
-import { keySlot } from "./queue_keys.ts";
+import { keySlot } from "./key_slot.ts";
 import { type Address, formatAddress } from "./address.ts";
 import { expandUrl, type RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";

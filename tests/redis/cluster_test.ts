@@ -6,7 +6,7 @@ import {
   type RedisError,
 } from "../../src/redis/mod.ts";
 import { sleep } from "../../src/waiting.ts";
-import { keySlot } from "../../src/redis/queue_keys.ts";
+import { keySlot } from "../../src/redis/key_slot.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
