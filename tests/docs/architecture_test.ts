@@ -89,23 +89,56 @@ Deno.test("docs/architecture.md shows which room imports which", async () => {
   assert.deepEqual(shown.toSorted(), [...imports].toSorted());
 });
 
-Deno.test("src/redis has at most 11 floors, counted over what is imported at run time", async () => {
+/** An import of a file of the same folder: what is imported, and the file's name. */
+const IMPORT = /^(?:import|export) ([^;"]*) from "\.\/([^"]+)\.ts";/gm;
+
+/** Gives what the files of `src/redis` import of each other, by their names. */
+async function importsInRedis(): Promise<Map<string, [string, string][]>> {
   const folder = new URL("src/redis/", ROOT);
-  const imports = new Map<string, string[]>();
+  const imports = new Map<string, [string, string][]>();
   for await (const { name } of Deno.readDir(folder)) {
     const text = await Deno.readTextFile(new URL(name, folder));
-    const found = text.matchAll(
-      /^(?:import|export) (?!type )([^;"]*) from "\.\/([^"]+)";/gm,
-    );
     imports.set(
-      name,
-      [...found].filter(([, names]) =>
-        names!.split(",").some((name) => /^[{ \n]*(?!type )\w/.test(name))
-      ).map(([, , file]) => file!),
+      name.replace(".ts", ""),
+      [...text.matchAll(IMPORT)].map(([, names, file]) => [names!, file!]),
     );
   }
+  return imports;
+}
+
+Deno.test("docs/architecture.md shows each file of src/redis in a group, and a group imports none above it", async () => {
+  const list = /^<!-- groups of src\/redis -->$[^]*?^<!-- end -->$/m.exec(
+    PAGE,
+  )!;
+  const group = new Map<string, number>();
+  for (const [at, files] of list[0].split(/^- /m).slice(1).entries()) {
+    for (const [, name] of files.matchAll(/`(\w+)`/g)) {
+      assert.ok(!group.has(name!), `${name} is in two groups`);
+      group.set(name!, at);
+    }
+  }
+  const imports = await importsInRedis();
+  assert.deepEqual(
+    [...group.keys()].toSorted(),
+    [...imports.keys()].toSorted(),
+  );
+  const upwards = [...imports].flatMap(([name, imported]) =>
+    imported.filter(([, file]) => group.get(file)! < group.get(name)!)
+      .map(([, file]) => `${name} imports ${file}`)
+  );
+  assert.deepEqual(upwards, []);
+});
+
+Deno.test("src/redis has at most 11 floors, counted over what is imported at run time", async () => {
+  const imports = await importsInRedis();
   const floor = (name: string): number =>
-    1 + Math.max(0, ...imports.get(name)!.map(floor));
+    1 + Math.max(
+      0,
+      ...imports.get(name)!.filter(([names]) =>
+        !names.startsWith("type ") &&
+        names.split(",").some((name) => /^[{ \n]*(?!type )\w/.test(name))
+      ).map(([, file]) => floor(file)),
+    );
   const highest = Math.max(...[...imports.keys()].map(floor));
   assert.ok(highest <= 11, `There are ${highest}`);
 });
