@@ -54,7 +54,7 @@ const PICTURES: readonly Picture[] = [
     part: "at rest",
     benchmark: "peers",
     measure: "at rest, memory",
-    unit: "MiB resident, at rest",
+    unit: "MiB resident",
     peer: BARE,
     finding: (more) => `At rest: ${more} memory than the bare client`,
     without,
@@ -187,14 +187,17 @@ const LABELS: Readonly<Record<string, string>> = {
 const format = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 const percent = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/** Says by how much our figure differs from the peer's, such as "5 % more". */
+/**
+ * Says by how much our figure differs from the peer's, such as "5 % more", which
+ * no line breaks.
+ */
 function difference(
   ratio: number,
   [less, more]: readonly [less: string, more: string] = ["less", "more"],
 ): string {
   const share = percent.format(Math.abs(ratio - 1) * 100);
   if (share === "0") return `no ${more}`;
-  return `${share}\u00a0% ${ratio < 1 ? less : more}`;
+  return `${share}\u00a0%\u00a0${ratio < 1 ? less : more}`;
 }
 
 /** Narrow enough for a phone to show it as it is. */
@@ -202,15 +205,32 @@ const WIDTH = 360;
 const LINE = 20;
 const BAR = 40;
 
+/** What fits into a line of a title, in signs. */
+const LONGEST = 36;
+
+/**
+ * Breaks a title into two lines that are about as long as each other, where it
+ * does not fit into one. What is bound by a no-break space stays together.
+ */
+function inLines(title: string): readonly string[] {
+  if (title.length <= LONGEST) return [title];
+  const [best] = [...title.matchAll(/ /g)]
+    .map(({ index }) => [title.slice(0, index), title.slice(index + 1)])
+    .toSorted((a, b) => longest(a) - longest(b));
+  return best!;
+}
+
+function longest(lines: readonly string[]): number {
+  return Math.max(...lines.map(({ length }) => length));
+}
+
 /**
  * Draws a bar below the name of each contender, ours in colour and the others in
  * grey. It has a ground of its own, dark where the reader's screen is.
  */
 function draw(title: string, unit: string, rows: readonly Row[]): string {
   const most = Math.max(...rows.map(({ value }) => value));
-  const lines = title.replaceAll(/(.{1,36})(?: |$)/g, "$1\n").trim().split(
-    "\n",
-  );
+  const lines = inLines(title);
   const top = 24 + LINE * lines.length;
   const height = top + 18 + BAR * rows.length;
   const right = WIDTH - 12;
@@ -270,10 +290,10 @@ async function show(
   // A figure that is compared with two others has two rows.
   const shown = [...new Map(found.map((row) => [row.what, row])).values()]
     .filter(({ what }) => !without?.test(what));
-  const [ours = [], peers = []] = [true, false].map((isOurs) =>
-    shown.filter(({ what }) => what.startsWith("ours") === isOurs)
-  );
-  const rows = [...ours, ...peers];
+  // The two that the title compares go first, ours and its peer.
+  const rank = ({ what }: Row): number =>
+    what === "ours" ? 0 : what.startsWith("ours") ? 1 : what === peer ? 2 : 3;
+  const rows = shown.toSorted((a, b) => rank(a) - rank(b));
   const of = (name: string): number =>
     rows.find(({ what }) => what === name)?.value ?? 0;
   if (!(of("ours") > 0 && of(peer) > 0)) return undefined;
