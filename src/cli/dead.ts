@@ -356,7 +356,7 @@ function filterOf(
   };
 }
 
-/** Looks up the ids of dead letters, those of indexes all at one time. */
+/** Looks up the ids of dead letters, each as often as it is named. */
 async function idsNamed(
   dead: DeadLetters,
   names: readonly string[],
@@ -366,7 +366,7 @@ async function idsNamed(
   const index = names.filter(isIndex).map(Number);
   if (index.length === 0) return ids;
   const found = await Array.fromAsync(dead.list({ index }), ({ id }) => id);
-  return [...new Set([...ids, ...found])];
+  return [...found, ...ids.filter((id) => !found.includes(id))];
 }
 
 /**

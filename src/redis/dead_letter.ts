@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Rows } from "../options.ts";
 import { INDEX, oneOf, oneOrMore, SECONDS, TEXT } from "../kinds.ts";
+import { FIRST_TIME, formatHistory, isComplete } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { withoutToken } from "./without_secrets.ts";
 
@@ -104,6 +105,13 @@ export function hasPayload({ payload, size }: DeadLetter): boolean {
 /** Tells whether the message of a dead letter is still there, in it or at its key. */
 export function isWhole(letter: DeadLetter): boolean {
   return hasPayload(letter) || letter.key !== undefined;
+}
+
+/** Gives the history with which a dead letter is new, but keeps its identity if it has none of its own. */
+export function renew({ id, received, payload }: DeadLetter): string {
+  if (received === undefined || isComplete(payload)) return "";
+  const identity = { id, timestamp: received };
+  return formatHistory({ ...FIRST_TIME, identity });
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -233,7 +241,11 @@ function strangeLetter(
 export interface DeadLetterFilter {
   /** Those of this queue, or these. */
   readonly queue?: string | readonly string[] | undefined;
-  /** The one with this id, or those with these. */
+  /**
+   * The one with this id, or those with these. Where several have the same, as
+   * after a restore, all of them are listed; each time that it is named, one of
+   * them is requeued or purged, the oldest first.
+   */
   readonly id?: string | readonly string[] | undefined;
   /**
    * The one at this place among the dead letters of its queue, or those at

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
 import { RANGE, type Run } from "./dead_letter_front.ts";
 import { QueueKeys } from "./queue_keys.ts";
+import type { RedisError } from "./redis_error.ts";
 import { isNumber, isPayloads } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
@@ -34,22 +35,29 @@ const NONE: readonly Entry[] = [];
  * the beginning to the end is read, and nothing is read twice. As many are read
  * as there were at the beginning, so that those that come back at once do not
  * keep it going for ever.
+ *
+ * Several may be the same, byte for byte, as after a restore. Each of them is read,
+ * unless others change the list meanwhile: then one may be taken for another one,
+ * which was read and is still there.
  */
 export class DeadLetterPages {
   #run: Run;
   #queue: string;
   #keys: readonly [dead: string, front: string];
+  /** Those that were read and are still there. */
   #seen = new Set<string>();
   #total = 0;
   /** The number that there were when the page was read, and of them in front. */
   #extent = { total: 0, front: 0 };
   #left: number | undefined;
-  #page: readonly Entry[] = [];
+  #page: readonly Entry[] = NONE;
   /** Those of the page that this is the first time for. */
-  #news: readonly Entry[] = [];
+  #news: readonly Entry[] = NONE;
+  /** The rest of the page before: by its end a list that has moved is noticed. */
+  #before: readonly Entry[] = NONE;
   #position = 0;
-  /** The element before the position, by which a list that has moved is noticed. */
-  #anchor: Uint8Array | undefined;
+  /** From this place on none was read before: a list moves only towards its head. */
+  #unread = 0;
 
   /** @param run Runs something on a connection to the server of the queue. */
   constructor(queue: string, run: Run) {
@@ -89,17 +97,18 @@ export class DeadLetterPages {
     }
     while (this.#left > 0) {
       this.#turn();
-      const page = await this.#read(this.#position, PAGE, this.#anchor);
+      const page = await this.#read();
       if (page === undefined) {
         await this.#findPlace();
         continue;
       }
       if (page.length === 0) break;
       this.#page = page;
-      this.#news = page.filter(({ letter }) => !this.#seen.has(nameOf(letter)))
-        .slice(0, this.#left);
+      this.#news = page.filter(({ raw, letter: { index } }) =>
+        index >= this.#unread || !this.#seen.has(digestOf(raw))
+      ).slice(0, this.#left);
       if (this.#news.length > 0) {
-        for (const { letter } of this.#news) this.#seen.add(nameOf(letter));
+        for (const { raw } of this.#news) this.#seen.add(digestOf(raw));
         this.#left -= this.#news.length;
         return this.#news;
       }
@@ -111,19 +120,20 @@ export class DeadLetterPages {
   forget(removed: readonly Entry[]): void {
     const gone = new Set(removed);
     this.#page = this.#page.filter((entry) => !gone.has(entry));
+    for (const { raw } of removed) this.#seen.delete(digestOf(raw));
   }
 
-  /** Has the page read once more, wherever it is by now. */
-  readAgain(): void {
-    for (const { letter } of this.#news) this.#seen.delete(nameOf(letter));
+  /** Has some of the page read once more, wherever they are by now. */
+  readAgain(some: readonly Entry[]): void {
+    for (const { raw } of some) this.#seen.delete(digestOf(raw));
     this.#left! += this.#news.length;
-    this.#page = [];
+    this.#page = NONE;
   }
 
   #turn(): void {
     this.#position += this.#page.length;
-    this.#anchor = this.#page.at(-1)?.raw ?? this.#anchor;
-    this.#page = [];
+    if (this.#page.length > 0) this.#before = this.#page;
+    this.#page = NONE;
   }
 
   /** Reads some dead letters, and not more than fit into a reply. */
@@ -165,19 +175,15 @@ local inFront = redis.call('LLEN', front)
 return {inFront + redis.call('LLEN', rest), inFront, letters}
 `);
 
-  async #read(
-    first: number,
-    limit: number,
-    anchor?: Uint8Array,
-  ): Promise<readonly Entry[] | undefined> {
-    const digest = anchor === undefined
-      ? ""
-      : createHash("sha1").update(anchor).digest("hex");
+  async #read(): Promise<readonly Entry[] | undefined> {
+    const first = this.#position;
+    const anchor = this.#before.at(-1);
+    const digest = anchor === undefined ? "" : digestOf(anchor.raw);
     const reply = await this.#run((connection) =>
       connection.script<[number, number, Uint8Array[]] | null>(
         DeadLetterPages.#READ,
         this.#keys,
-        [String(first), String(limit), String(PAGE_BYTES), digest],
+        [String(first), String(PAGE), String(PAGE_BYTES), digest],
         {
           bytes: true,
           isReply: (reply) =>
@@ -205,30 +211,44 @@ return {inFront + redis.call('LLEN', rest), inFront, letters}
   }
 
   /**
-   * Finds the place in a list that has moved. It moves only towards its head, and
-   * what was read is in front of what was not: so the place is found by halving.
+   * Finds the place in a list that has moved: behind the last one that was read
+   * and is still there. Where there are several like it, the first one counts,
+   * so that none is passed over; what is read once more is known by then.
    */
   async #findPlace(): Promise<void> {
-    let [first, end] = [0, this.#position];
-    this.#anchor = undefined;
-    while (first < end) {
-      const middle = (first + end) >> 1;
-      const [entry] = await this.#read(middle, 1) ?? NONE;
-      // What somebody else has put there may be there several times.
-      const isSeen = entry !== undefined && entry.letter.time > 0 &&
-        this.#seen.has(nameOf(entry.letter));
-      if (isSeen) {
-        first = middle + 1;
-        this.#anchor = entry.raw;
-      } else end = middle;
+    this.#unread = Math.max(this.#unread, this.#position);
+    while (this.#before.length > 0) {
+      const index = await this.#indexOf(this.#before.at(-1)!.raw);
+      if (index !== undefined && index < this.#position) {
+        this.#position = index + 1;
+        return;
+      }
+      this.#before = this.#before.slice(0, -1);
     }
-    this.#position = first;
+    this.#position = 0;
+  }
+
+  /** Tells where the first one like this is; `undefined` where there is none, or this user may not ask. */
+  async #indexOf(raw: Uint8Array): Promise<number | undefined> {
+    const [dead, front] = this.#keys;
+    try {
+      const [inFront, count, inRest] = await this.#run((connection) =>
+        Promise.all([
+          connection.command<number | null>(["LPOS", front, raw]),
+          connection.command<number>(["LLEN", front]),
+          connection.command<number | null>(["LPOS", dead, raw]),
+        ])
+      );
+      return inFront ?? (inRest === null ? undefined : count + inRest);
+    } catch (error) {
+      if ((error as RedisError).code === "permission") return undefined;
+      throw error;
+    }
   }
 }
 
-/** Names a dead letter: a message that becomes one again keeps its id. */
-function nameOf({ id, time }: DeadLetter): string {
-  return `${id} ${time}`;
+function digestOf(raw: Uint8Array): string {
+  return createHash("sha1").update(raw).digest("hex");
 }
 
 /** Counts the dead letters of a queue. */

@@ -13,6 +13,7 @@ import {
   isEmpty,
   isWhole,
   matcher,
+  renew,
   setOf,
 } from "./dead_letter.ts";
 import { partDeadLetters, RANGE, type Run } from "./dead_letter_front.ts";
@@ -21,7 +22,8 @@ import {
   DeadLetterPages,
   type Entry,
 } from "./dead_letter_pages.ts";
-import { FIRST_TIME, formatHistory, isComplete, REMEMBER } from "./history.ts";
+import { REMEMBER } from "./history.ts";
+import { IdCounts } from "./id_counts.ts";
 import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { QueueKeys } from "./queue_keys.ts";
@@ -63,12 +65,12 @@ interface RemoveOptions {
 interface Removal {
   readonly action: "requeue" | "purge";
   readonly filter: DeadLetterFilter;
-  /** The number of those that are still looked for. */
-  left: number;
+  /** The ids that are still looked for, each as often as it was named; `undefined` where none was. */
+  readonly named: IdCounts | undefined;
   /** The number of those that are gone. */
   count: number;
-  /** The ids of those of which only a lost answer could tell that they are gone. */
-  readonly doubtful: Set<string>;
+  /** Those of which only a lost answer could tell that they are gone. */
+  readonly doubtful: IdCounts;
 }
 
 const REMOVE_OPTIONS: Rows<RemoveOptions> = { onProgress: FUNCTION };
@@ -184,7 +186,7 @@ export class DeadLetters {
    */
   async *list(filter: DeadLetterFilter = {}): AsyncGenerator<DeadLetter> {
     const queues = this.#check(filter);
-    let left = (setOf(filter.id) ?? setOf(filter.index))?.size ?? Infinity;
+    let left = setOf(filter.index)?.size ?? Infinity;
     for (const queue of queues) {
       const matches = matcher(filter, await this.#now("list", queue, filter));
       const pages = new DeadLetterPages(
@@ -289,9 +291,11 @@ export class DeadLetters {
     const removal: Removal = {
       action,
       filter,
-      left: setOf(filter.id)?.size ?? Infinity,
+      named: filter.id === undefined
+        ? undefined
+        : new IdCounts([filter.id].flat()),
       count: 0,
-      doubtful: new Set(),
+      doubtful: new IdCounts(),
     };
     try {
       for (const [at, queue] of queues.entries()) {
@@ -314,18 +318,20 @@ export class DeadLetters {
     removal: Removal,
     onPart: (part: number) => void,
   ): Promise<void> {
-    const { action, filter, doubtful } = removal;
+    const { action, filter, named, doubtful } = removal;
     const run: Run = (work) => this.#run(action, queue, work);
     const matches = matcher(filter, await this.#now(action, queue, filter));
     const pages = new DeadLetterPages(queue, run);
     for (
       let page: readonly Entry[];
-      removal.left > 0 && (page = await pages.next()).length > 0;
+      !named?.isEmpty && (page = await pages.next()).length > 0;
     ) {
+      const open = named && new IdCounts(named);
       const chosen = page.filter(({ letter }) =>
-        matches(letter) && (action === "purge" || isWhole(letter))
+        matches(letter) && (action === "purge" || isWhole(letter)) &&
+        (open?.take(letter.id) ?? true)
       );
-      for (const { letter } of chosen) doubtful.delete(letter.id);
+      for (const { letter } of chosen) doubtful.take(letter.id);
       const moved = action === "purge"
         ? chosen
         : await this.#withoutTexts(queue, chosen);
@@ -333,14 +339,13 @@ export class DeadLetters {
         await partDeadLetters(queue, moved[0]!.letter.index, run);
       }
       const removed = await this.#removeEntries(action, queue, moved);
-      if (removed === moved.length) {
-        pages.forget(moved);
-        removal.left -= removed;
-      } else {
-        pages.readAgain();
+      for (const { letter: { id } } of removed ?? moved) {
+        if (removed === undefined) doubtful.add(id);
+        else named?.take(id);
       }
-      if (removed !== undefined) removal.count += removed;
-      else for (const { letter } of chosen) doubtful.add(letter.id);
+      removal.count += removed?.length ?? 0;
+      pages.forget(removed ?? []);
+      if (removed?.length !== moved.length) pages.readAgain(moved);
       onPart(pages.part);
     }
     await partDeadLetters(queue, 0, run);
@@ -407,7 +412,7 @@ export class DeadLetters {
 -- ARGV[2]  the index of the last of them
 -- ARGV[3...] in turns: a dead letter, its message, the history of that, or 'none'
 --          where no message goes back, and the key of its text or ''
--- Returns how many dead letters were removed.
+-- Returns of each dead letter that was removed where it is in ARGV.
 ${REMEMBER}
 ${RANGE}
 local first, last = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -422,17 +427,21 @@ if first < inFront then
 else
   first, last = first - inFront, last - inFront
 end
-local wanted, found = {}, {}
-for position = #ARGV - 3, 3, -4 do wanted[ARGV[position]] = position end
+-- Some may be the same as others: so each has the place of the next one like it.
+local wanted, alike, found = {}, {}, {}
+for position = #ARGV - 3, 3, -4 do
+  alike[position] = wanted[ARGV[position]]
+  wanted[ARGV[position]] = position
+end
 for at, letter in ipairs(redis.call('LRANGE', list, first, last)) do
   local position = wanted[letter]
   if position then
     found[#found + 1] = {index = first + at - 1, position = position}
-    wanted[letter] = nil
+    wanted[letter] = alike[position]
   end
 end
 -- Without the first of them it is not known which others come before these.
-if #found == 0 or found[1].position ~= 3 then return 0 end
+if #found == 0 or found[1].position ~= 3 then return {} end
 
 -- Redis can remove from the middle of a list only what is equal: so they are made
 -- equal first, and then removed at once, from the end that is nearer.
@@ -451,7 +460,9 @@ rememberAll(KEYS[4], payloads, histories)
 local isNearHead = last < redis.call('LLEN', list) / 2
 redis.call('LREM', list, isNearHead and #found or -#found, REMOVED)
 commit()
-for _, one in ipairs(found) do
+local places = {}
+for at, one in ipairs(found) do
+  places[at] = one.position
   local text = ARGV[one.position + 3]
   if text ~= '' then
     redis.call('DEL', text)
@@ -460,17 +471,17 @@ for _, one in ipairs(found) do
     end
   end
 end
-return #found
+return places
 `,
   );
 
-  /** Tells how many were removed; `undefined` where an answer was lost on the way. */
+  /** Tells which were removed; `undefined` where an answer was lost on the way. */
   async #removeEntries(
     action: "requeue" | "purge",
     queue: string,
     entries: readonly Entry[],
-  ): Promise<number | undefined> {
-    if (entries.length === 0) return 0;
+  ): Promise<readonly Entry[] | undefined> {
+    if (entries.length === 0) return entries;
     const [first, last] = [entries[0]!, entries.at(-1)!];
     const args: (string | Uint8Array)[] = [
       String(first.letter.index),
@@ -489,12 +500,12 @@ return #found
     const { dead, front, deliveries, text } = new QueueKeys(queue);
     const keys = [queue, dead, front, deliveries, text];
     let isDoubtful = false;
-    const count = await this.#run(
+    const places = await this.#run(
       action,
       queue,
       (connection) =>
-        connection.script<number>(DeadLetters.#REMOVE, keys, args, {
-          isReply: isNumber,
+        connection.script<number[]>(DeadLetters.#REMOVE, keys, args, {
+          isReply: (reply) => Array.isArray(reply) && reply.every(isNumber),
         }).catch(
           (error) => {
             isDoubtful ||= (error as RedisError).mayHaveRun;
@@ -502,7 +513,9 @@ return #found
           },
         ),
     );
-    return isDoubtful ? undefined : count;
+    if (isDoubtful) return undefined;
+    const removed = new Set(places);
+    return entries.filter((_, at) => removed.has(4 * at + 3));
   }
 
   /** Checks a filter, and returns the queues that it concerns. */
@@ -574,15 +587,8 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
   );
 }
 
-/** Gives the history with which a dead letter is new, but keeps its identity if it has none of its own. */
-function renew({ id, received, payload }: DeadLetter): string {
-  if (received === undefined || isComplete(payload)) return "";
-  const identity = { id, timestamp: received };
-  return formatHistory({ ...FIRST_TIME, identity });
-}
-
 function countRemoved({ count, doubtful }: Removal): number {
-  return count + doubtful.size;
+  return count + doubtful.total;
 }
 
 /** Tells of how many dead letters had been dealt with before an error. */

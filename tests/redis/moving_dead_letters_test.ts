@@ -64,6 +64,78 @@ Deno.test("DeadLetters misses none of those that stay, whatever happens to the l
   assert.equal(new Set(seen).size, seen.length);
 });
 
+Deno.test("DeadLetters does what was asked with each of those that are there several times, as after a restore", async () => {
+  const rows = [
+    ["purge", "all", 6000, 0],
+    ["requeue", "all", 6000, 0],
+    ["purge", { reason: "failed" }, 3000, 3000],
+    ["requeue", { reason: "failed" }, 3000, 3000],
+    // Each time that an id is named means one of them.
+    ["purge", { id: numbers(0, 500) }, 500, 5500],
+    ["requeue", { id: ["700", "700", "900", "700", "700"] }, 4, 5996],
+    ["purge", { index: [1, 2001] }, 2, 5998],
+  ] as const;
+  for (const [verb, which, count, left] of rows) {
+    await using server = await TestServer.start();
+    await using dead = open(server);
+    await buryEverySecond(server, 0, 2000);
+    const letters = await server.run<string[]>("LRANGE", DEAD, "0", "-1");
+    for (let copy = 0; copy < 2; copy++) {
+      await server.run("RPUSH", DEAD, ...letters);
+    }
+    const row = `${verb} ${JSON.stringify(which).slice(0, 40)}`;
+    assert.equal((await idsOf(dead)).length, 6000, row);
+    assert.equal(await dead[verb](which), count, row);
+    assert.equal(await dead.count(), left, row);
+    const requeued = await server.run<number>("LLEN", "queue");
+    assert.equal(requeued, verb === "requeue" ? count : 0, row);
+    assert.equal((await idsOf(dead, { id: "1999" })).length, left > 0 ? 3 : 0);
+  }
+});
+
+Deno.test("DeadLetters removes as many at once where all of them are the same", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  const same = letter("same", { time: 0 });
+  await server.run("RPUSH", DEAD, ...Array.from({ length: 1000 }, () => same));
+  const scripts = await watchScripts(server, async () => {
+    assert.equal(await dead.requeue("all"), 1000);
+  });
+  assert.ok(scripts.length < 30, `${scripts.length} scripts ran`);
+  assert.deepEqual(
+    await queued(server),
+    messages(Array.from({ length: 1000 }, () => "same")),
+  );
+});
+
+Deno.test("DeadLetters leaves none of those that are there several times, whoever moves the list", async () => {
+  await using server = await TestServer.start();
+  await buryEverySecond(server, 0, 2000);
+  const letters = await server.run<string[]>("LRANGE", DEAD, "0", "-1");
+  await server.run("RPUSH", DEAD, ...letters);
+  await using dead = open(server);
+  await using other = open(server);
+  const counts = await Promise.all([
+    dead.purge({ reason: "failed" }),
+    other.requeue({ id: [...numbers(300, 900), ...numbers(300, 900)] }),
+    (async () => {
+      for (let round = 0; round < 150; round++) {
+        await server.run("LTRIM", DEAD, "1", "-1");
+        await server.run("RPUSH", DEAD, letter(`new ${round}`));
+      }
+    })(),
+  ]);
+  assert.ok(counts[1] <= 1200, counts.join());
+  const left = await Array.fromAsync(dead.list());
+  const old = left.filter(({ id }) => !id.startsWith("new"));
+  assert.deepEqual(
+    old.filter(({ id, reason }) =>
+      reason === "failed" || Number(id) >= 300 && Number(id) < 900
+    ).map(({ id }) => id),
+    [],
+  );
+});
+
 Deno.test("DeadLetters ends although what it requeues comes back at once", async () => {
   await using server = await TestServer.start();
   await using inbox = await Inbox.open(server.args, { queue: "queue" });
