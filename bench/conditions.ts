@@ -18,12 +18,16 @@ const MESSAGES = 5_000;
 const COUNTS = [1, 10, 100, 1_000, 10_000] as const;
 
 const event = Event.build(sensorEvent(CLIMATE));
+const SPEECH = "platypush.message.event.assistant.SpeechRecognizedEvent";
+const said = new Event({
+  args: { type: SPEECH, phrase: "turn the heating on in the living room" },
+});
 const logger = createLogger("message");
 
 const label = (count: number): string =>
   `${count.toLocaleString("en")} ${count === 1 ? "hook" : "hooks"}`;
 
-/** Hooks as a home has them: on classes, on rooms, on numbers. */
+/** Hooks as a home has them: on classes, on rooms, on numbers, on what is said. */
 const kinds: Readonly<Record<string, (index: number) => Condition>> = {
   "another class": (index) => ({ type: `custom.Type${index % 50}` }),
   "another room": (index) => ({ type: event.args.type, room: `room ${index}` }),
@@ -51,6 +55,10 @@ const kinds: Readonly<Record<string, (index: number) => Condition>> = {
     type: event.args.type,
     room: { $regex: `(?i)^LIVING ROOM ${index}$` },
   }),
+  "another phrase": (index) => ({
+    type: SPEECH,
+    phrase: `turn (on|off) the lamp_${index} in the \${room}`,
+  }),
 };
 
 function tableOf(
@@ -64,7 +72,7 @@ function tableOf(
   return table;
 }
 
-function measure(table: HookTable<number>): number {
+function measure(table: HookTable<number>, event: Event): number {
   const start = performance.now();
   for (let index = 0; index < MESSAGES; index++) table.choose(event);
   return (performance.now() - start) / MESSAGES * 1e6;
@@ -73,9 +81,10 @@ function measure(table: HookTable<number>): number {
 const comparison = new Comparison(/hook/);
 for (const [name, condition] of Object.entries(kinds)) {
   const tables = COUNTS.map((count) => tableOf(count, condition));
+  const sent = condition(0).type === SPEECH ? said : event;
   for (let round = -3; round < ROUNDS; round++) {
     for (const [at, table] of tables.entries()) {
-      const time = measure(table);
+      const time = measure(table, sent);
       // The first rounds are for the compiler.
       if (round >= 0) comparison.add(label(COUNTS[at]!), name, time, "ns");
     }

@@ -11,7 +11,7 @@ import {
   typesOf,
 } from "./event_types.ts";
 import { isRecord, jsonValue, kindOf } from "./json_value.ts";
-import { EXACT, Phrase } from "./phrase.ts";
+import { EXACT, Phrase, textsIn } from "./phrase.ts";
 import { literalsIn, PythonRegex } from "./python_regex.ts";
 import { parsePythonFloat, pythonEquals } from "./python_text.ts";
 
@@ -151,9 +151,10 @@ export function readCondition(
   const test = compileRecord(isNamed ? others : expected, "args", logger);
   const name = isNamed ? canonicalType(type) : ANY_EVENT;
   warnOfUnknownType(name, logger);
+  const keys = [...keysOf(isNamed ? others : expected, hasPhrases(name))];
   return {
     type: name,
-    keys: [...keysOf(isNamed ? others : expected)].sort(byRarity),
+    keys: keys.sort(byRarity),
     match({ args }): EventMatch | undefined {
       if (name !== ANY_EVENT && !typesOf(args.type).has(name)) return undefined;
       const matching: Matching = {
@@ -170,9 +171,14 @@ export function readCondition(
   };
 }
 
-/** Lists what a condition asks for, wherever it is. */
+/**
+ * Lists what a condition asks for, wherever it is.
+ *
+ * @param isSaid True if its texts are phrases to all events that it is for.
+ */
 function* keysOf(
   condition: Record<string, unknown>,
+  isSaid: boolean,
   outer: readonly string[] = [],
 ): Generator<ConditionKey> {
   for (const [name, value] of Object.entries(condition)) {
@@ -180,7 +186,10 @@ function* keysOf(
     if (!isRecord(value)) {
       // Two arrays are not found to be equal by looking one of them up.
       if (typeof value === "object" && value !== null) continue;
-      yield { path, value, isPhrase: typeof value === "string" };
+      const isPhrase = typeof value === "string";
+      const texts = isPhrase && isSaid ? textsIn(value) : [];
+      for (const literals of texts) yield { path, value, literals, isPhrase };
+      if (texts.length === 0) yield { path, value, isPhrase };
       continue;
     }
     const [operator] = Object.keys(value);
@@ -194,14 +203,14 @@ function* keysOf(
       for (const literals of literalsIn(pattern)) {
         yield { path, value: undefined, literals, isPhrase: false };
       }
-    } else yield* keysOf(value, path);
+    } else yield* keysOf(value, isSaid, path);
   }
 }
 
 /** Prefers what few events share: a text or a number, then literals, then `true`, `false` and `null`. */
 function byRarity(a: ConditionKey, b: ConditionKey): number {
-  const rank = ({ value, literals }: ConditionKey): number => {
-    if (literals !== undefined) return 1;
+  const rank = ({ value, literals, isPhrase }: ConditionKey): number => {
+    if (literals !== undefined && !isPhrase) return 1;
     return value === null || typeof value === "boolean" ? 2 : 0;
   };
   return rank(a) - rank(b);

@@ -7,6 +7,7 @@ import type { Event } from "./event.ts";
 import { hasPhrases, typesOf } from "./event_types.ts";
 import { isRecord } from "./json_value.ts";
 import { LiteralIndex } from "./literal_index.ts";
+import { foldSaid } from "./phrase.ts";
 import { foldCase } from "./python_text.ts";
 
 /** A hook of the table. */
@@ -33,54 +34,80 @@ export interface ChosenHook<Hook> {
 class PathIndex<Hook> {
   readonly path: readonly string[];
   readonly #byValue = new Map<unknown, Set<HookEntry<Hook>>>();
-  readonly #byLiteral = new LiteralIndex<HookEntry<Hook>>();
-  /** Those that are found by a literal. */
-  readonly #patterns = new Set<HookEntry<Hook>>();
+  readonly #patterns = new LiteralIndex<HookEntry<Hook>>();
+  readonly #phrases = new LiteralIndex<HookEntry<Hook>>();
+  /** Phrases that are found by their value elsewhere, and by nothing in what was said. */
+  readonly #vaguePhrases = new Set<HookEntry<Hook>>();
 
   constructor(path: readonly string[]) {
     this.path = path;
   }
 
   get isEmpty(): boolean {
-    return this.#byValue.size === 0 && this.#patterns.size === 0;
+    return this.#byValue.size === 0 && this.#patterns.all.size === 0 &&
+      this.#phrases.all.size === 0;
   }
 
   /** Counts the hooks that are found by the same as a key. */
-  count({ value, literals }: ConditionKey): number {
-    return literals === undefined
-      ? this.#byValue.get(asKey(value))?.size ?? 0
-      : Math.max(...literals.map((text) => this.#byLiteral.count(text)));
+  count(key: ConditionKey): number {
+    return key.literals === undefined
+      ? this.#byValue.get(asKey(key.value))?.size ?? 0
+      : this.#byLiteral(key).count(key.literals);
   }
 
-  add(entry: HookEntry<Hook>, { value, literals }: ConditionKey): void {
-    if (literals !== undefined) {
-      literals.forEach((text) => this.#byLiteral.add(text, entry));
-      this.#patterns.add(entry);
+  add(entry: HookEntry<Hook>, key: ConditionKey): void {
+    if (key.literals !== undefined) {
+      this.#byLiteral(key).add(key.literals, entry);
       return;
     }
-    const entries = this.#byValue.get(asKey(value));
-    if (entries === undefined) {
-      this.#byValue.set(asKey(value), new Set([entry]));
-    } else entries.add(entry);
+    if (key.isPhrase) this.#vaguePhrases.add(entry);
+    const value = asKey(key.value);
+    const entries = this.#byValue.get(value);
+    if (entries === undefined) this.#byValue.set(value, new Set([entry]));
+    else entries.add(entry);
   }
 
-  delete(entry: HookEntry<Hook>, { value, literals }: ConditionKey): void {
-    literals?.forEach((text) => this.#byLiteral.delete(text, entry));
-    if (this.#patterns.delete(entry)) return;
-    const entries = this.#byValue.get(asKey(value))!;
+  delete(entry: HookEntry<Hook>, key: ConditionKey): void {
+    if (key.literals !== undefined) {
+      this.#byLiteral(key).delete(key.literals, entry);
+      return;
+    }
+    this.#vaguePhrases.delete(entry);
+    const value = asKey(key.value);
+    const entries = this.#byValue.get(value)!;
     entries.delete(entry);
-    if (entries.size === 0) this.#byValue.delete(asKey(value));
+    if (entries.size === 0) this.#byValue.delete(value);
   }
 
-  /** Calls back for each hook that asks for what an event has here. */
-  candidates(value: unknown, found: (entry: HookEntry<Hook>) => void): void {
-    this.#byValue.get(asKey(value))?.forEach(found);
-    if (this.#patterns.size === 0) return;
+  #byLiteral({ isPhrase }: ConditionKey): LiteralIndex<HookEntry<Hook>> {
+    return isPhrase ? this.#phrases : this.#patterns;
+  }
+
+  /**
+   * Calls back for each hook that asks for what an event has here.
+   *
+   * @param isSaid True if a text is what was said, to which a text is a phrase.
+   */
+  candidates(
+    value: unknown,
+    isSaid: boolean,
+    found: (entry: HookEntry<Hook>) => void,
+  ): void {
+    if (typeof value === "string" && isSaid) {
+      this.#vaguePhrases.forEach(found);
+      if (this.#phrases.all.size > 0) {
+        this.#phrases.find(foldSaid(value), found);
+      }
+    }
+    this.#byValue.get(asKey(value))?.forEach((entry) => {
+      if (!isSaid || !entry.key!.isPhrase) found(entry);
+    });
+    if (this.#patterns.all.size === 0) return;
     if (typeof value === "string") {
-      this.#byLiteral.find(foldCase(value), found);
+      this.#patterns.find(foldCase(value), found);
     } else if (value !== undefined) {
       // None of them matches; one says so in the log.
-      found(this.#patterns.values().next().value!);
+      found(this.#patterns.all.values().next().value!);
     }
   }
 }
@@ -89,8 +116,6 @@ class PathIndex<Hook> {
 class TypeIndex<Hook> {
   /** By the first name of the path. */
   readonly #places = new Map<string, PathIndex<Hook>[]>();
-  /** Those that ask for a text, which in what was said is a phrase. */
-  readonly #phrases = new Set<HookEntry<Hook>>();
   /** Those that ask for nothing that they could be found by. */
   readonly #others = new Set<HookEntry<Hook>>();
 
@@ -108,7 +133,6 @@ class TypeIndex<Hook> {
       this.#others.add(entry);
       return;
     }
-    if (key.isPhrase) this.#phrases.add(entry);
     let place = this.#placeOf(key);
     if (place === undefined) {
       const [first] = key.path;
@@ -122,7 +146,6 @@ class TypeIndex<Hook> {
 
   delete(entry: HookEntry<Hook>): void {
     this.#others.delete(entry);
-    this.#phrases.delete(entry);
     const { key } = entry;
     if (key === undefined) return;
     const place = this.#placeOf(key)!;
@@ -143,16 +166,13 @@ class TypeIndex<Hook> {
   /** Calls back for each hook that an event may match. */
   candidates(
     args: Readonly<Record<string, unknown>>,
-    withPhrases: boolean,
+    isSaid: boolean,
     found: (entry: HookEntry<Hook>) => void,
   ): void {
     this.#others.forEach(found);
-    if (withPhrases) this.#phrases.forEach(found);
     for (const name in args) {
       for (const place of this.#places.get(name) ?? []) {
-        place.candidates(valueAt(args, place.path), (entry) => {
-          if (!withPhrases || !entry.key!.isPhrase) found(entry);
-        });
+        place.candidates(valueAt(args, place.path), isSaid, found);
       }
     }
   }
@@ -225,12 +245,12 @@ export class HookTable<Hook> {
    */
   choose(event: Event): ChosenHook<Hook>[] {
     const { args } = event;
-    const withPhrases = hasPhrases(args.type);
+    const isSaid = hasPhrases(args.type);
     const found: { entry: HookEntry<Hook>; match: EventMatch }[] = [];
     let score = -Infinity;
     let priority = 0;
     for (const type of typesOf(args.type)) {
-      this.#byType.get(type)?.candidates(args, withPhrases, (entry) => {
+      this.#byType.get(type)?.candidates(args, isSaid, (entry) => {
         const match = entry.condition.match(event);
         if (match === undefined) return;
         found.push({ entry, match });

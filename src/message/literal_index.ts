@@ -135,14 +135,25 @@ interface Branch<Value> {
 }
 
 /**
- * Values by texts. However many there are, those whose text is somewhere in
+ * Values by texts. However many there are, those of which a text is somewhere in
  * another text are found in one pass over that.
  */
 export class LiteralIndex<Value> {
   readonly #root: Branch<Value> = {};
+  readonly #all = new Set<Value>();
 
-  /** Adds a value under a text, which is not empty. */
-  add(text: string, value: Value): void {
+  /** All values. */
+  get all(): ReadonlySet<Value> {
+    return this.#all;
+  }
+
+  /** Adds a value under texts, which are not empty, and each another. */
+  add(texts: readonly string[], value: Value): void {
+    for (const text of texts) this.#add(text, value);
+    this.#all.add(value);
+  }
+
+  #add(text: string, value: Value): void {
     let branch = this.#root;
     for (let at = 0; at < text.length; at++) {
       const code = text.charCodeAt(at);
@@ -153,8 +164,13 @@ export class LiteralIndex<Value> {
     (branch.values ??= new Set()).add(value);
   }
 
-  /** Takes a value away from a text. */
-  delete(text: string, value: Value): void {
+  /** Takes a value away from its texts. */
+  delete(texts: readonly string[], value: Value): void {
+    for (const text of texts) this.#delete(text, value);
+    this.#all.delete(value);
+  }
+
+  #delete(text: string, value: Value): void {
     const branches = this.#walk(text);
     branches.at(-1)!.values!.delete(value);
     for (let at = text.length; at > 0; at--) {
@@ -164,13 +180,14 @@ export class LiteralIndex<Value> {
     }
   }
 
-  /** Counts the values under a text. */
-  count(text: string): number {
-    const branches = this.#walk(text);
-    return branches[text.length]?.values?.size ?? 0;
+  /** Counts the values under that of some texts which has the most. */
+  count(texts: readonly string[]): number {
+    return Math.max(
+      ...texts.map((text) => this.#walk(text)[text.length]?.values?.size ?? 0),
+    );
   }
 
-  /** Calls back once for each value whose text is somewhere in this one. */
+  /** Calls back once for each value of which a text is somewhere in this one. */
   find(text: string, found: (value: Value) => void): void {
     let all: Set<Value> | undefined;
     for (let start = 0; start < text.length; start++) {

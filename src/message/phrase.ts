@@ -1,5 +1,6 @@
-import { PythonRegex } from "./python_regex.ts";
+import { literalsIn, PythonRegex } from "./python_regex.ts";
 import { RegexError } from "./python_regex_syntax.ts";
+import { foldCase } from "./python_text.ts";
 
 /** The score of a text that is the pattern, letter by letter. */
 export const EXACT: number = 2 ** 63;
@@ -40,12 +41,12 @@ export class Phrase {
 
   constructor(text: string) {
     this.#text = text;
-    this.#words = wordsOf(text).map((text) => {
-      // A backslash before the name makes it a text.
-      const capture = /^[^\\]*\$\{(.+?)\}/u.exec(text)?.[1];
-      const measured = regexOf(`(${text})`);
-      return { text, regex: regexOf(text), measured, capture };
-    });
+    this.#words = wordsOf(text).map((text) => ({
+      text,
+      regex: regexOf(text),
+      measured: regexOf(`(${text})`),
+      capture: captureOf(text),
+    }));
   }
 
   /** Why each word that is no regular expression is none. */
@@ -115,6 +116,47 @@ export class Phrase {
       ? { score, captures: { ...captures } }
       : undefined;
   }
+}
+
+/**
+ * Draws from a pattern what is in every text that it matches.
+ *
+ * @returns Lists of texts: what was said, folded by {@linkcode foldSaid},
+ * contains one out of each. The list with the longest is first.
+ */
+export function textsIn(pattern: string): (readonly string[])[] {
+  return wordsOf(pattern)
+    .filter((word) => word !== "" && captureOf(word) === undefined)
+    .flatMap((word) => {
+      // A word also matches itself, whatever it means as an expression.
+      const itself = foldCase(word);
+      return literalsOfWord(word)
+        .map((literals) => [...new Set([...literals, itself])]);
+    })
+    .toSorted((a, b) => shortest(b) - shortest(a));
+}
+
+/** Makes one of all texts that are the same to a phrase and to what it contains. */
+export function foldSaid(text: string): string {
+  return foldCase(text.toLowerCase());
+}
+
+function literalsOfWord(word: string): (readonly string[])[] {
+  try {
+    return literalsIn(word);
+  } catch (error) {
+    if (error instanceof RegexError) return [[]];
+    throw error;
+  }
+}
+
+function shortest(texts: readonly string[]): number {
+  return Math.min(...texts.map(({ length }) => length));
+}
+
+/** Reads the name in a word such as `${lights}`; a backslash before it makes it a text. */
+function captureOf(word: string): string | undefined {
+  return /^[^\\]*\$\{(.+?)\}/u.exec(word)?.[1];
 }
 
 // deno-lint-ignore no-control-regex -- to Python these are space, too

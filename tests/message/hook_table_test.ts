@@ -173,3 +173,46 @@ Deno.test("a hook is found by what few others ask for", () => {
   assert.deepEqual(hooks, [5]);
   assert.ok(looked < 5, `${looked} were looked at`);
 });
+
+Deno.test("what was said meets only those of 10,000 phrases whose words it contains", () => {
+  const choose = lookingAt(
+    Array.from({ length: 10_000 }, (_, index) => ({
+      type: SPEECH,
+      phrase: [
+        `turn (on|off)? the lamp_${index}_`,
+        `play \${title} by artist_${index}_`,
+        `c++ lesson_${index}_`,
+      ][index % 3]!,
+    })),
+  );
+  assert.deepEqual(
+    choose({ type: SPEECH, phrase: "what is the time" }),
+    { hooks: [], looked: 0 },
+  );
+  assert.deepEqual(
+    choose({ type: SPEECH, phrase: "Turn the LAMP_33_" }),
+    { hooks: [33], looked: 1 },
+  );
+});
+
+Deno.test("phrases are found as if each were looked at", () => {
+  const words = [
+    ...["on", "ON", "the", "(the)?", "[tf]he", "on|off", "o.", "a.c+", "c++"],
+    ...["${x}", "to${x}", "\\${x}", "^on$", "$", "", "(", "\\", "{", "1", "."],
+    ...["İ", "i̇", "ı", "ΟΔΟΣ", "οδος", "straße", "STRASSE", "ŉ", "ﬁ", "K"],
+  ];
+  const text = fc.array(fc.constantFrom(...words), { maxLength: 4 })
+    .map((words) => words.join(" "));
+  fc.assert(
+    fc.property(fc.array(text), text, (phrases, said) => {
+      const conditions = phrases.map((phrase) => ({ type: SPEECH, phrase }));
+      const { hooks } = lookingAt(conditions)({ type: SPEECH, phrase: said });
+      const event = new Event({ args: { type: SPEECH, phrase: said } });
+      assert.deepEqual(
+        hooks,
+        [...conditions.keys()].filter((at) => event.match(conditions[at]!)),
+      );
+    }),
+    { numRuns: 3000 },
+  );
+});
