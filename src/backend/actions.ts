@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/errors.ts";
 import type { Logger } from "../logger.ts";
+import { MinuteReport, othersBefore } from "../minute_report.ts";
 import { shorten } from "../units.ts";
 import { Request, type ResponseFields } from "../message/mod.ts";
 import { jsonOutput } from "../message/response.ts";
@@ -88,6 +89,8 @@ export class Actions {
   readonly #isAllowed: TokenCheck | undefined;
   readonly #inHand = new Set<Promise<void>>();
   readonly #abandoned = new AbortController();
+  /** Of each action that has failed; that of `undefined` is of what was refused. */
+  readonly #failures = new Map<Action | undefined, MinuteReport>();
   #leaveBus: (() => void) | undefined;
   #isClosed = false;
   #running = 0;
@@ -174,6 +177,7 @@ export class Actions {
     this.abandon();
     await idle;
     await this.#workers.close();
+    for (const report of this.#failures.values()) report.stop();
   }
 
   /** Answers no more requests: those in hand count as dropped. */
@@ -211,14 +215,17 @@ export class Actions {
     const { signal: abandoned } = this.#abandoned;
     using _slot = await this.#slots.take(abandoned);
     this.#running++;
+    let executed: Action | undefined;
     try {
       await this.#authorize(request);
+      const action = await this.#find(request.action);
       const {
         execute,
         timeout = this.#timeout,
         maxAge = this.#options.maxAge,
-      } = await this.#find(request.action);
+      } = action;
       checkAge(request, maxAge);
+      executed = action;
       const output = await this.#limit(
         timeout,
         `The action ${quote(request.action)} has not finished`,
@@ -227,7 +234,7 @@ export class Actions {
       return { output: jsonOutput(output) };
     } catch (reason) {
       abandoned.throwIfAborted();
-      return this.#explain(toError(reason), request);
+      return this.#explain(toError(reason), request, executed);
     } finally {
       this.#running--;
     }
@@ -287,14 +294,25 @@ export class Actions {
     throw new Error(`Refused: the token is ${token ? "wrong" : "missing"}`);
   }
 
-  #explain(error: Error, request: Request): Outcome {
+  /** @param executed The action that has failed, where it was not refused before. */
+  #explain(
+    error: Error,
+    { action, origin }: Request,
+    executed: Action | undefined,
+  ): Outcome {
     const { logger } = this.#options;
     const errors = errorsOf(error);
-    logger.warn(
-      `The request for ${quote(request.action)} from ${
-        quote(request.origin)
-      } was answered with an error: ${errors.join("; ")}.`,
-    );
+    const report = this.#failures.get(executed) ?? new MinuteReport();
+    this.#failures.set(executed, report);
+    report.add((sum) => {
+      logger.warn(
+        `The request for ${quote(action)} from ${
+          quote(origin)
+        } was answered with an error: ${errors.join("; ")}${
+          othersBefore(sum!)
+        }.`,
+      );
+    }, 1);
     logger.debug(String(error.stack));
     return { errors };
   }

@@ -3,6 +3,7 @@ import { BUS_OPTIONS, type FilledBusOption } from "../bus/bus_options.ts";
 import { readHostName } from "../permission.ts";
 import { NAME, OBJECT } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
+import { MinuteReport, othersBefore } from "../minute_report.ts";
 import {
   Event,
   Message,
@@ -28,7 +29,6 @@ import {
 import { formatAddress } from "../redis/address.ts";
 import { BriefConnection } from "../redis/brief_connection.ts";
 import { nodesOf } from "../redis/connect_to_server.ts";
-import { MinuteReport, othersBefore } from "../redis/minute_report.ts";
 import { isLoss, meansWrongServer, restate } from "../redis/redis_error.ts";
 import { expandUrl } from "../redis/redis_args.ts";
 import { backoff, retry, sleep } from "../waiting.ts";
@@ -309,6 +309,7 @@ export class HubBus extends Bus {
       this.#outbox.close(),
       this.#control.close(),
     ]);
+    this.#rubbish.stop();
   }
 
   /** Subscribes to the hub's channel, and to gaps. */
@@ -352,13 +353,13 @@ export class HubBus extends Bus {
       });
     } catch (error) {
       if (!(error instanceof MessageError)) throw error;
-      const [sum] = this.#rubbish.add(1) ?? [];
-      if (sum === undefined) return;
-      this.#logger.warn(
-        `What has passed on "${this.#channel}" is no message: ${error.message}${
-          othersBefore(sum)
-        }.`,
-      );
+      this.#rubbish.add((sum) => {
+        this.#logger.warn(
+          `What has passed on "${this.#channel}" is no message: ${error.message}${
+            othersBefore(sum!)
+          }.`,
+        );
+      }, 1);
       return;
     }
     this.#fromHub.add(message);

@@ -3,6 +3,7 @@ import { buildAll } from "../message/message.ts";
 import { Message, MessageError, type WireMessage } from "../message/mod.ts";
 import { Processing } from "../telemetry/mod.ts";
 import type { BusStats } from "./bus_options.ts";
+import { MinuteReport, othersBefore } from "../minute_report.ts";
 import { nextTurn } from "../waiting.ts";
 import { channelTurn } from "./control_channel.ts";
 import { BusError, type DroppedError } from "./errors.ts";
@@ -66,6 +67,7 @@ export class Exchange {
   readonly #membership: Membership;
   readonly #plain: PlainChannel;
   readonly #links: Links;
+  readonly #rubbish = new MinuteReport();
   // Replaced, never changed, so that a handler may open or close a bus meanwhile.
   #subscribers: readonly Subscriber[] = [];
   #watches: readonly WatchWindow[] = [];
@@ -239,6 +241,7 @@ export class Exchange {
     this.#links.end();
     await this.#membership.close();
     if (this.#host === undefined) this.#plain.close();
+    this.#rubbish.stop();
     await channelTurn();
   }
 
@@ -464,9 +467,13 @@ export class Exchange {
       for (const watch of this.#watches) watch.offer(received);
       this.#deliver(received, 0, 0, {}, new Receipt());
     } else {
-      this.#options.logger.warn(
-        `A plain listener has posted no message: ${received!.error.message}.`,
-      );
+      this.#rubbish.add((sum) => {
+        this.#options.logger.warn(
+          `What a plain listener has posted is no message: ${
+            received!.error.message
+          }${othersBefore(sum!)}.`,
+        );
+      }, 1);
     }
   }
 

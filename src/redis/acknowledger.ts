@@ -5,7 +5,7 @@ import type { ConsumerOptions } from "./consumer.ts";
 import { warnOfEviction } from "./eviction.ts";
 import type { HeldBatch } from "./held_batch.ts";
 import { identify } from "./history.ts";
-import { MinuteReport } from "./minute_report.ts";
+import { MinuteReport } from "../minute_report.ts";
 import { MAX_SLOTS } from "./session.ts";
 import { settleLate } from "./settle_late.ts";
 import { isLoss, type RedisError } from "./redis_error.ts";
@@ -70,6 +70,7 @@ export class Acknowledger {
   stop(): void {
     this.#ending.abort();
     void this.flush(this.#options.control);
+    this.#late.stop();
     const { logger, queue } = this.#options;
     while (this.#untold.length > 0) this.#giveUp();
     const count = this.#left;
@@ -313,14 +314,18 @@ export class Acknowledger {
   /** Reports that messages were settled when somebody else had them already. */
   onLate(count: number, cancelled: number): void {
     const { logger, queue, control } = this.#options;
-    const [sum, out] = this.#late.add(count, cancelled) ?? [];
-    if (sum === undefined) return;
-    logger.warn(
-      `Settled ${
-        amount(sum, "message")
-      } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Taken out of the queue again: ${out}.`,
+    this.#late.add(
+      (sum, out) => {
+        logger.warn(
+          `Settled ${
+            amount(sum!, "message")
+          } of "${queue}" too late: another consumer has put back what was in hand, or the server has lost it. Taken out of the queue again: ${out}.`,
+        );
+        void warnOfEviction(control, logger, true);
+      },
+      count,
+      cancelled,
     );
-    void warnOfEviction(control, logger, true);
   }
 
   /** Tells whoever has the messages now that they were handled. */

@@ -274,6 +274,7 @@ export abstract class Consumer {
     await this.watch.stop();
     await this.needSubscribers().stop();
     await this.leave();
+    this.#box?.stop();
   }
 
   /** Looks after what has changed while a connection was lost. */

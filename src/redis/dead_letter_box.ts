@@ -11,7 +11,7 @@ import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { amount } from "../units.ts";
-import { MinuteReport } from "./minute_report.ts";
+import { MinuteReport } from "../minute_report.ts";
 
 /** The part of a limit from which on it is warned of, and below which again. */
 const NEAR = 0.8;
@@ -210,14 +210,14 @@ export class DeadLetterBox {
   /** Reports that messages have become dead letters. */
   onBuried(reason: DeadLetter["reason"], error: string, count = 1): void {
     const { logger, queue } = this.#options;
-    const sum = this.#sum(reason, count);
-    if (sum === undefined) return;
-    const what = sum === 1
-      ? `A message of "${queue}" has become a dead letter`
-      : `${sum} messages of "${queue}" have become dead letters`;
-    logger.warn(
-      `${what} (${reason}): ${error}. \`platypush-redis dead list\` shows it.`,
-    );
+    this.#sum(reason, count, (sum) => {
+      const what = sum === 1
+        ? `A message of "${queue}" has become a dead letter`
+        : `${sum} messages of "${queue}" have become dead letters`;
+      logger.warn(
+        `${what} (${reason}): ${error}. \`platypush-redis dead list\` shows it.`,
+      );
+    });
   }
 
   /** Counts what had to make room, and warns where little of it is left. */
@@ -226,12 +226,11 @@ export class DeadLetterBox {
       this.#options;
     if (lost > 0) {
       stats.deadLettersLost += lost;
-      const sum = this.#sum("room", lost);
-      if (sum !== undefined) {
+      this.#sum("room", lost, (sum) => {
         logger.warn(
           `${sum} of the oldest dead letters of "${queue}" had to make room.`,
         );
-      }
+      });
     }
     const isNear = count > 0 &&
       (count >= NEAR * maxDeadLetters || bytes >= NEAR * maxDeadLetterBytes);
@@ -245,12 +244,21 @@ export class DeadLetterBox {
     this.#isNear = isNear;
   }
 
-  /** Adds to what is reported, and returns the sum where a report is due. */
-  #sum(what: DeadLetter["reason"] | "room", count: number): number | undefined {
+  /** Adds to what is reported. */
+  #sum(
+    what: DeadLetter["reason"] | "room",
+    count: number,
+    tell: (sum: number) => void,
+  ): void {
     this.#reports ??= new Map();
     const report = this.#reports.get(what) ?? new MinuteReport();
     this.#reports.set(what, report);
-    return report.add(count)?.[0];
+    report.add(tell, count);
+  }
+
+  /** Reports what is left of the last minute. */
+  stop(): void {
+    for (const report of this.#reports?.values() ?? []) report.stop();
   }
 
   /** Lets those go that are too old, and enters the one again whose text is there. */

@@ -1,10 +1,10 @@
 import type { Logger } from "../logger.ts";
+import { MinuteReport, othersBefore } from "../minute_report.ts";
 import { amount } from "../units.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
-import { MinuteReport, othersBefore } from "./minute_report.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
@@ -161,13 +161,13 @@ export class NamedSubscribers {
     const { maxMissedBytes, queue, logger, stats } = this.#options;
     if (length <= maxMissedBytes) return true;
     stats.missedLost++;
-    const [sum] = this.#tooLarge.add(1) ?? [];
-    if (sum === undefined) return false;
-    logger.warn(
-      `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes)${
-        othersBefore(sum)
-      }.`,
-    );
+    this.#tooLarge.add((sum) => {
+      logger.warn(
+        `A message of ${length} bytes of "${queue}" is lost for "${subscriber}", which has missed it: all that waits for one may take ${maxMissedBytes} (maxMissedBytes)${
+          othersBefore(sum!)
+        }.`,
+      );
+    }, 1);
     return false;
   }
 
@@ -274,6 +274,8 @@ export class NamedSubscribers {
     this.#newsAlarm[Symbol.dispose]();
     this.#askAlarm[Symbol.dispose]();
     await Promise.all([this.#looking, this.#taking]);
+    this.#lost.stop();
+    this.#tooLarge.stop();
     Trouble.onQueueSuccess(this, this.#options);
     Trouble.onQueueSuccess(this.#news, this.#options);
   }
@@ -469,12 +471,12 @@ return {names, waiting, forgotten, isFresh and 1 or 0}
     if (lost === 0) return;
     const { queue, logger, stats } = this.#options;
     stats.missedLost += lost;
-    const [sum] = this.#lost.add(lost) ?? [];
-    if (sum === undefined) return;
-    logger.warn(
-      `${
-        amount(sum, "message")
-      } that a named subscriber of "${queue}" has missed had to go (maxMissed, maxMissedBytes, missedAge).`,
-    );
+    this.#lost.add((sum) => {
+      logger.warn(
+        `${
+          amount(sum!, "message")
+        } that a named subscriber of "${queue}" has missed had to go (maxMissed, maxMissedBytes, missedAge).`,
+      );
+    }, lost);
   }
 }

@@ -193,6 +193,38 @@ Deno.test("Backend answers with the message of what an action throws, and never 
   assert.equal(backend.stats().redelivered, 0);
 });
 
+Deno.test("Backend tells of many requests that it refuses by the minute, and so of each action that fails", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server);
+  await using client = new Client(server);
+  const { backend, logger } = listener;
+  for (const name of ["first", "second"]) {
+    backend.registerAction(name, () => Promise.reject(new Error(`no ${name}`)));
+  }
+  await backend.start();
+  for (let round = 0; round < 3; round++) {
+    for (const name of ["first", "second", `${round} is nowhere to be found`]) {
+      const { errors } = await client.ask(name);
+      assert.equal((errors as string[]).length, 1);
+    }
+  }
+  const told = () =>
+    logger.lines.filter((line) => /with an error/.test(line))
+      .map((line) => line.replace(/ from .* an error: /, ": "));
+  const first = [
+    'warn: The request for "first": no first.',
+    'warn: The request for "second": no second.',
+    'warn: The request for "0 is nowhere to be found": There is no action "0 is nowhere to be found".',
+  ];
+  assert.deepEqual(told(), first);
+  await backend.stop();
+  assert.deepEqual(told().slice(3).toSorted(), [
+    'warn: The request for "first": no first; so were 1 before it.',
+    'warn: The request for "second": no second; so were 1 before it.',
+    'warn: The request for "2 is nowhere to be found": There is no action "2 is nowhere to be found"; so were 1 before it.',
+  ]);
+});
+
 Deno.test("Backend answers with whatever an action returns as JSON", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server);

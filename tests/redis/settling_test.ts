@@ -505,4 +505,71 @@ Deno.test("What had to go for a named subscriber is told of, but not batch by ba
     'warn: 1 message that a named subscriber of "queue" has missed had to go (maxMissed, maxMissedBytes, missedAge).',
     'warn: A message of 20000 bytes of "queue" is lost for "lights", which has missed it: all that waits for one may take 10000 (maxMissedBytes).',
   ]);
+  await inbox.stop();
+  // What came within the minute is told, though nothing came after it.
+  const rest = logger.lines.filter((line) => /had to go|is lost/.test(line));
+  assert.deepEqual(rest.slice(2), told);
 });
+
+Deno.test("What became dead letters within a minute is told at its end, or when the inbox stops", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger });
+  using minute = new Minute();
+  const bury = async (count: number) => {
+    for (let at = 0; at < count; at++) {
+      await server.run("RPUSH", "queue", "rubbish");
+      const batch = await nextBatch(inbox);
+      const error = new Error("no sense");
+      await batch!.settle([{ index: 0, reason: "malformed", error }]);
+    }
+  };
+  const told = () =>
+    logger.lines.filter((line) => /dead letter/.test(line))
+      .map((line) => /^warn: (\w+) mess/.exec(line)![1]);
+  await bury(5);
+  assert.deepEqual(told(), ["A"]);
+  minute.end();
+  assert.deepEqual(told(), ["A", "4"]);
+  // A minute in which nothing comes sets no timer.
+  assert.equal(minute.timers, 0);
+  await bury(3);
+  assert.deepEqual(told(), ["A", "4"]);
+  await inbox.stop();
+  assert.deepEqual(told(), ["A", "4", "3"]);
+});
+
+/** Lets the timers that wait for most of a minute go off when a test says so. */
+class Minute implements Disposable {
+  readonly #setTimeout = globalThis.setTimeout;
+  readonly #clearTimeout = globalThis.clearTimeout;
+  readonly #due = new Map<unknown, () => void>();
+
+  constructor() {
+    globalThis.setTimeout = ((call: () => void, delay = 0) => {
+      const timer = this.#setTimeout(call, delay);
+      if (delay > 30_000 && delay <= 60_000) this.#due.set(timer, call);
+      return timer;
+    }) as typeof setTimeout;
+    globalThis.clearTimeout = (timer) => {
+      this.#due.delete(timer);
+      this.#clearTimeout(timer);
+    };
+  }
+
+  get timers(): number {
+    return this.#due.size;
+  }
+
+  end(): void {
+    for (const [timer, call] of [...this.#due]) {
+      clearTimeout(timer as number);
+      call();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    globalThis.setTimeout = this.#setTimeout;
+    globalThis.clearTimeout = this.#clearTimeout;
+  }
+}
