@@ -210,7 +210,10 @@ Deno.test("Backend tells of many requests that it refuses by the minute, and so 
   }
   const told = () =>
     logger.lines.filter((line) => /with an error/.test(line))
-      .map((line) => line.replace(/ from .* an error: /, ": "));
+      .map((line) =>
+        line.replace(/ from .* an error: /, ": ")
+          .replace(/; the nearest one is "\w+"/, "")
+      );
   const first = [
     'warn: The request for "first": no first.',
     'warn: The request for "second": no second.',
