@@ -90,7 +90,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
     });
     // Who only asks for help loads nothing of it.
     const { dashboard } = await import("../dashboard/mod.ts");
-    // It only sends: to start it would take messages away from the listeners.
+    // It only sends: to start it would take messages away from the consumers.
     await using backend = new RedisBackend(resolved);
     await using bus = options.bus ? await openHub(resolved, signal) : undefined;
     await using page = dashboard({

@@ -156,7 +156,7 @@ export const listenCommand: Command = defineCommand("listen", {
       description: message`End after so many messages`,
     })),
     advertise: option("--advertise", {
-      description: message`Advertise this listener on the local network`,
+      description: message`Advertise this device on the local network`,
     }),
     bus: option("--bus", {
       description:
@@ -212,7 +212,7 @@ export const listenCommand: Command = defineCommand("listen", {
   },
 });
 
-/** Tells whether an event only says that this very listener is advertised. */
+/** Tells whether an event only says that this very device is advertised. */
 function isOwnService(message: Message, { deviceId }: RedisBackend): boolean {
   if (!(message instanceof Event) || message.origin !== deviceId) return false;
   const { type, service_name } = message.args;

@@ -116,14 +116,14 @@ function troublesOf(
       text: `${amount(length, "message")} in ${queue} ${
         length === 1 ? "waits" : "wait"
       }, and nobody takes them.`,
-      advice: "Start a listener on this queue.",
+      advice: "Start a consumer of this queue.",
     });
   } else if (age !== undefined && age > LONG_WAIT) {
     troubles.push({
       level: "warning",
       text: `The oldest message in ${queue} has waited for ${span(age)}.`,
       advice:
-        "A handler is slow, or nobody subscribes to the bus. Look which, or start one more listener.",
+        "A handler is slow, or nobody subscribes to the bus. Look which, or start one more consumer.",
     });
   }
   for (const { name, inFlight } of dead) {
@@ -134,7 +134,7 @@ function troublesOf(
       } in hand.`,
       advice: alive > 0
         ? "Another consumer puts them back within a minute."
-        : "The next listener that starts puts them back.",
+        : "The next consumer that starts puts them back.",
     });
   }
   if (deadLetters.count > 0) {

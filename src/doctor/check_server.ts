@@ -305,7 +305,7 @@ function* checkConsumers(
       `${
         amount(length, "message waits", "messages wait")
       } in "${queue}", and no consumer that takes them at least once is there.`,
-      "Start a listener, or look whether it listens to another queue.",
+      "Start a consumer, or look whether yours consumes another queue.",
     )
     : ok("queue", `"${queue}" is ${length === 0 ? "empty" : "a list"}.`);
   const left = consumers.filter(({ heartbeat, inFlight, isIndexed }) =>
@@ -315,7 +315,7 @@ function* checkConsumers(
     yield warning(
       "queue",
       `A consumer of "${queue}" has died with messages in hand.`,
-      "Start a listener: it puts them back into the queue.",
+      "Start a consumer: it puts them back into the queue.",
     );
   }
   const astray = consumers.filter(({ isIndexed }) => !isIndexed)
@@ -326,7 +326,7 @@ function* checkConsumers(
       `Somebody has removed consumers that have ${
         amount(astray, "message")
       } of "${queue}" in hand from ${new QueueKeys(queue).consumers}.`,
-      "Start a listener: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
+      "Start a consumer: it puts them back into the queue (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
 }
@@ -343,7 +343,7 @@ function* checkMissed(
       `Somebody has removed subscribers for which messages of "${queue}" wait from ${
         new QueueKeys(queue).subscribers
       }.`,
-      "Start a listener: it enters them again (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
+      "Start a consumer: it enters them again (one that runs already does so within ten minutes). Let cleaning jobs and evictions spare the queue's keys.",
     );
   }
   for (const { subscriber, count, bytes } of missed) {

@@ -128,7 +128,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     }
     if (found === 0) return;
     for (const consumer of consumers) consumer.ring();
-    await Promise.all(consumers.map(({ watch }) => watch.look()));
+    await Promise.all(consumers.map(({ gate }) => gate.look()));
   }
 
   /**
@@ -156,7 +156,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     void this.#acknowledger?.tellAgain();
     await Promise.all([
       this.recoverer.run(stale),
-      this.watch.look(),
+      this.gate.look(),
       this.subscribers?.look(),
     ]);
     await this.box.look(this.options.control);
@@ -478,7 +478,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#isFollowed = (known.value & FACTS.isFollowed) > 0;
     if (this.#isFollowed) this.ring();
     if ((known.value & FACTS.isPaused) > 0) {
-      this.watch.suspect();
+      this.gate.suspect();
       if (payloads.length > 0) {
         await this.#putBack(session, number);
         return NOTHING;

@@ -19,7 +19,7 @@ import {
 import { Health } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { AskedNodes, connectToServer } from "./connect_to_server.ts";
-import { NameWatch } from "./name_watch.ts";
+import { NameCheck } from "./name_check.ts";
 import { type RedisArgs, unsetPlace } from "./redis_args.ts";
 import { parseRedisArgs, type Settings } from "./settings.ts";
 import {
@@ -56,7 +56,7 @@ export class Connection {
   #reconnecting: Promise<void> | undefined;
   #waiting = new Set<() => void>();
   #health: Health | undefined;
-  #nameWatch: NameWatch | undefined;
+  #nameCheck: NameCheck | undefined;
   /** Why the server is to be left as soon as no command is on its way. */
   #leaving: RedisError | undefined;
   /** Counts how often a name has moved: one that moves a lot is looked up less. */
@@ -396,7 +396,7 @@ export class Connection {
     this.#abort.abort();
     this.#trouble.forget(this);
     this.#health?.[Symbol.dispose]();
-    this.#nameWatch?.[Symbol.dispose]();
+    this.#nameCheck?.[Symbol.dispose]();
     this.#server?.close();
     this.#server = undefined;
     this.#wake();
@@ -494,7 +494,7 @@ export class Connection {
       this.command(["PING"]).catch(() => {});
     });
     const pause = this.#settings.healthCheckInterval * LOOK_UPS;
-    this.#nameWatch = new NameWatch(
+    this.#nameCheck = new NameCheck(
       server.address,
       pause * 2 ** this.#moves,
       (now) => this.#leave(server, now),
@@ -552,7 +552,7 @@ export class Connection {
     this.#asked.close();
     this.#leaving = undefined;
     this.#health?.[Symbol.dispose]();
-    this.#nameWatch?.[Symbol.dispose]();
+    this.#nameCheck?.[Symbol.dispose]();
     if (this.isClosed) return;
     const isWrong = meansWrongServer(loss);
     const isSteady = performance.now() - this.#since > STEADY * 1000;

@@ -7,7 +7,7 @@ import type { InboxStats } from "./inbox_stats.ts";
 import { DeadLetterBox, type DeadLetterLimits } from "./dead_letter_box.ts";
 import type { BatchIdentities } from "./history.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
-import { QueueWatch } from "./queue_watch.ts";
+import { QueueGate } from "./queue_gate.ts";
 import {
   type MissedLimits,
   type MissedMessage,
@@ -168,7 +168,7 @@ export abstract class Consumer {
   /** The named subscribers of the queue; `undefined` while there never was one. */
   subscribers: NamedSubscribers | undefined;
   #box: DeadLetterBox | undefined;
-  #watch: QueueWatch | undefined;
+  #gate: QueueGate | undefined;
   #turn: Turn | undefined;
   #isWanted: boolean;
   /** True while batches are wanted. */
@@ -207,9 +207,9 @@ export abstract class Consumer {
     return this.#box ??= new DeadLetterBox(this.options);
   }
 
-  /** Follows what was asked of the queue for all its consumers. */
-  get watch(): QueueWatch {
-    return this.#watch ??= new QueueWatch(
+  /** Knows whether the queue is paused, and lets in what is due. */
+  get gate(): QueueGate {
+    return this.#gate ??= new QueueGate(
       this.options,
       () => void this.#decide(),
     );
@@ -217,7 +217,7 @@ export abstract class Consumer {
 
   /** True while the queue is paused for all its consumers. */
   get isPaused(): boolean {
-    return this.#watch?.isPaused ?? false;
+    return this.#gate?.isPaused ?? false;
   }
 
   /** Gives {@link Consumer.subscribers} where somebody is named. */
@@ -239,7 +239,7 @@ export abstract class Consumer {
   async start(): Promise<void> {
     await Promise.all([this.checkRights(), this.checkUnblocking()]);
     await this.enter();
-    await this.watch.look();
+    await this.gate.look();
   }
 
   /** Begins to take messages: as soon as there may be some. */
@@ -271,7 +271,7 @@ export abstract class Consumer {
       await this.settleRest(late);
     });
     // Also what nobody has needed yet: made later, it would go on for ever.
-    await this.watch.stop();
+    await this.gate.stop();
     await this.needSubscribers().stop();
     await this.leave();
     this.#box?.stop();
@@ -279,7 +279,7 @@ export abstract class Consumer {
 
   /** Looks after what has changed while a connection was lost. */
   onReconnect(): void {
-    this.watch.lookSoon();
+    this.gate.lookSoon();
     this.checkRights().then(() => this.#refusal = "", (error: RedisError) => {
       // Both connections may come back, and one of them after the other.
       const isNew = error.message !== this.#refusal;

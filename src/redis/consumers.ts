@@ -326,14 +326,14 @@ class ServerQueues {
       if (consumer !== undefined) {
         return what === "subscribers"
           ? consumer.needSubscribers().learnSoon()
-          : consumer.watch.lookSoon();
+          : consumer.gate.lookSoon();
       }
       this.heartbeat.onChange(changed);
     }
     for (const consumer of this.#byQueue.values()) {
       if (changed === undefined) {
         consumer.ring();
-        consumer.watch.lookSoon();
+        consumer.gate.lookSoon();
       }
       consumer.subscribers?.lookSoon(changed);
     }
@@ -432,7 +432,7 @@ class ServerQueues {
       await this.#insist(() => one.start());
     } catch (error) {
       // Nobody stops what has not joined, and the server may tell of changes yet.
-      await one.watch.stop();
+      await one.gate.stop();
       throw error;
     }
     this.joined.push(one);

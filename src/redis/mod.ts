@@ -32,7 +32,7 @@ export {
   type PauseQueueOptions,
   resumeQueue,
 } from "./pause_queue.ts";
-export type { QueuePause } from "./queue_watch.ts";
+export type { QueuePause } from "./queue_gate.ts";
 export {
   type QueueStatus,
   queueStatus,

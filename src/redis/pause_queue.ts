@@ -3,7 +3,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { DEFAULT_QUEUE, QueueKeys } from "./queue_keys.ts";
-import type { QueuePause } from "./queue_watch.ts";
+import type { QueuePause } from "./queue_gate.ts";
 import type { RedisArgs } from "./redis_args.ts";
 
 /** Which queue {@linkcode pauseQueue} and {@linkcode resumeQueue} are about. */

@@ -5,7 +5,7 @@ import { KEEP_TEXT } from "./dead_letter_box.ts";
 import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { parsePause, type QueuePause } from "./queue_watch.ts";
+import { parsePause, type QueuePause } from "./queue_gate.ts";
 import { DEFAULT_QUEUE, QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import type { RedisArgs } from "./redis_args.ts";

@@ -71,7 +71,7 @@ export class Responses {
   #closing = new AbortController();
   #waiting = new Set<Promise<unknown>>();
   /** Those who wait, by the key of their response. */
-  readonly #watches = new Map<string, Set<AbortController>>();
+  readonly #wakers = new Map<string, Set<AbortController>>();
   /** The number of elements that have arrived, and are still to be removed, by their keys. */
   readonly #arrived = new Map<string, number>();
   #removing: Promise<void> | undefined;
@@ -122,7 +122,7 @@ export class Responses {
       // Another wait for the same response must not find what has arrived.
       if (this.#arrived.has(key)) await this.#removing;
       while (!end.aborted) {
-        using change = this.#watch(key);
+        using waker = this.#waker(key);
         const found = await Promise.race([this.#look(key), over]);
         problem = found?.problem ?? problem;
         for (const [at, payload] of found?.payloads.entries() ?? []) {
@@ -137,7 +137,7 @@ export class Responses {
         const pause = found?.isTold
           ? Math.max(timeout - elapsed - LAST_LOOK, LAST_LOOK)
           : Math.min(Math.max(FIRST_PAUSE, elapsed * LATENESS), LONGEST_PAUSE);
-        const wake = AbortSignal.any([end, change.signal]);
+        const wake = AbortSignal.any([end, waker.signal]);
         await sleep(pause, { signal: wake, daemon });
       }
     } finally {
@@ -152,23 +152,23 @@ export class Responses {
   }
 
   /** Begins to hear whether the response at a key may have come. */
-  #watch(key: string): Disposable & { readonly signal: AbortSignal } {
-    const watch = new AbortController();
-    const all = this.#watches.get(key) ?? new Set();
-    this.#watches.set(key, all.add(watch));
+  #waker(key: string): Disposable & { readonly signal: AbortSignal } {
+    const waker = new AbortController();
+    const all = this.#wakers.get(key) ?? new Set();
+    this.#wakers.set(key, all.add(waker));
     const end = (): void => {
-      all.delete(watch);
-      if (all.size === 0) this.#watches.delete(key);
+      all.delete(waker);
+      if (all.size === 0) this.#wakers.delete(key);
     };
-    return { signal: watch.signal, [Symbol.dispose]: end };
+    return { signal: waker.signal, [Symbol.dispose]: end };
   }
 
   /** Wakes those who wait for one response, or all. */
   #wake(key: string | undefined): void {
     const woken: Iterable<AbortController>[] = key === undefined
-      ? [...this.#watches.values()]
-      : [this.#watches.get(key) ?? []];
-    for (const watches of woken) for (const watch of watches) watch.abort();
+      ? [...this.#wakers.values()]
+      : [this.#wakers.get(key) ?? []];
+    for (const wakers of woken) for (const waker of wakers) waker.abort();
   }
 
   /** Reads what is there, or finds out why it cannot. */

@@ -387,7 +387,7 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
           isNumber(reply[2]),
       },
     );
-    if (left === PAUSED) this.#consumer.watch.suspect();
+    if (left === PAUSED) this.#consumer.gate.suspect();
     return [new TextDecoder().decode(notes), payloads, left];
   }
 

@@ -290,7 +290,7 @@ Deno.test("diagnose finds what a consumer had in hand whom somebody has removed 
   await server.run("DEL", heartbeat!, "{queue}:consumers");
   assertOne(
     await problems(server.args),
-    /^warning queue: Somebody has removed consumers that have 3 messages of "queue" in hand from \{queue\}:consumers\. \| Start a listener/,
+    /^warning queue: Somebody has removed consumers that have 3 messages of "queue" in hand from \{queue\}:consumers\. \| Start a consumer/,
   );
   await using next = await Inbox.open(server.args, options);
   const again = await next.next();

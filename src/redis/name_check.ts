@@ -9,7 +9,7 @@ const LONGEST_PAUSE = 600;
  * Looks a server's name up again from time to time: a name that is moved to
  * another server does not end the connections to the old one.
  */
-export class NameWatch implements Disposable {
+export class NameCheck implements Disposable {
   readonly #host: string;
   readonly #port: number;
   readonly #onMoved: (now: readonly string[]) => void;

@@ -35,8 +35,8 @@ export function parsePause(text: string | null): QueuePause | undefined {
   }
 }
 
-/** Says which queue a {@link QueueWatch} watches. */
-interface QueueWatchOptions {
+/** Says which queue a {@link QueueGate} belongs to. */
+interface QueueGateOptions {
   readonly queue: string;
   /** For commands that do not block. */
   readonly control: Connection;
@@ -45,20 +45,20 @@ interface QueueWatchOptions {
 }
 
 /**
- * Follows what was asked of a queue for all its consumers: whether it is paused,
- * and which messages were sent with a delay, which it moves into the queue when
- * they are due.
+ * The gate of a queue, of which all its consumers know whether it is open: while
+ * the queue is paused, nothing goes out. What was sent with a delay comes in by it
+ * when it is due.
  *
  * It costs nothing while nothing changes: the server tells of a key that was read
  * here when somebody changes it (`CLIENT TRACKING`). Where it does not, consumers
  * find the pause with the next message, and look every few seconds whether it is
  * over.
  */
-export class QueueWatch {
+export class QueueGate {
   /** True while nothing is to be taken from the queue. */
   isPaused = false;
   #wasPaused = false;
-  readonly #options: QueueWatchOptions;
+  readonly #options: QueueGateOptions;
   readonly #onChange: () => void;
   readonly #alarm = new Alarm(() => this.lookSoon());
   #looking: Promise<void> | undefined;
@@ -66,7 +66,7 @@ export class QueueWatch {
   #isEnding = false;
 
   /** @param onChange Called when the queue was paused or resumed. */
-  constructor(options: QueueWatchOptions, onChange: () => void) {
+  constructor(options: QueueGateOptions, onChange: () => void) {
     this.#options = options;
     this.#onChange = onChange;
   }
