@@ -127,7 +127,7 @@ Deno.test("Inbox takes nothing more once it was taken for dead", async () => {
   assert.deepEqual(await server.run("KEYS", "{queue}:processing:*:*"), []);
 });
 
-Deno.test("Inbox shares no message with others that comes to a wait from before it was taken for dead", async () => {
+Deno.test("Inbox keeps for itself what comes to a wait that began before it was taken for dead", async () => {
   await using server = await TestServer.start();
   await using inbox = await open(server);
   const waiting = nextBatch(inbox);

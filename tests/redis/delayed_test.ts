@@ -96,7 +96,7 @@ Deno.test("What is delayed comes although nobody tells consumers of it", async (
   assert.deepEqual(await take(untold, 1), ["one"]);
 });
 
-Deno.test("What is delayed waits no longer than it was to when the server's clock goes back, and what has a time waits for that", async () => {
+Deno.test("When the server's clock goes back, a delay ends all the same, and what has a time waits for it", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   await send(outbox, "delay", { delay: 0.5 });

@@ -237,7 +237,7 @@ Deno.test("Inbox leaves no connection behind where one of many is refused", asyn
   await until(async () => await server.clients() === 0);
 });
 
-Deno.test("Inbox shows by one key that it is alive, and finds in every queue what somebody had in hand whose key beats no more", async () => {
+Deno.test("Inbox beats at one key for all its queues, and puts back in each of them what the dead had in hand", async () => {
   await using server = await TestServer.start();
   const heartbeat = "{queue0}:consumer:gone.1";
   // It would count for an hour, if it did not say for how long it counts.

@@ -372,7 +372,7 @@ for (
   });
 }
 
-Deno.test("Inbox puts back what somebody had in hand who does not say in time by a heartbeat that it may read that he lives", async () => {
+Deno.test("Where Inbox may not read a heartbeat, it asks for another one, and takes the consumer for dead when none comes", async () => {
   await using server = await TestServer.start();
   const args = await createUser(
     server,
