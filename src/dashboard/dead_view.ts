@@ -128,10 +128,10 @@ function rowOf(letter: DeadLetter): DeadRow {
 /** Puts tokens back into a text that was shown without them, in their order. */
 export function withTokens(text: string, { payload }: DeadLetter): string {
   const original = new TextDecoder().decode(payload);
-  const tokens = [...original.matchAll(TOKEN)].map(([, , , token]) => token!);
-  return text.replace(TOKEN, (whole, name: string, _quote, token: string) => {
+  const tokens = [...original.matchAll(TOKEN)].map(([, , , , token]) => token!);
+  return text.replace(TOKEN, (whole, name: string, _, quote, token) => {
     const before = tokens.shift();
-    return token === `"${MASK}"` && before !== undefined
+    return token === quote + MASK + quote && before !== undefined
       ? name + before
       : whole;
   });

@@ -52,15 +52,18 @@ const TEXT =
   /\w{0,2}(?:"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?$))/
     .source;
 
-/** A token; Python takes texts behind one another for one, as it does `'''`. */
+/**
+ * A token; Python takes texts behind one another for one, as it does `'''`. In a
+ * text within a text, the quotes have a backslash, or several.
+ */
 export const TOKEN: RegExp = new RegExp(
-  `((["'])token\\2\\s*:\\s*)(${TEXT}(?:\\s*${TEXT})*|-?\\d[\\d.]*)`,
+  `((["'])token(\\\\{0,7}\\2)\\s*:\\s*)(${TEXT}(?:\\s*${TEXT})*|-?\\d[\\d.]*|\\3.*?(?:(?<!\\\\)\\3|$))`,
   "gs",
 );
 
-/** Hides the tokens in the text of a message. */
+/** Hides the tokens in the text of a message, each in quotes as its name has them. */
 export function maskTokens(text: string): string {
-  return text.replace(TOKEN, `$1"${MASK}"`);
+  return text.replace(TOKEN, `$1$3${MASK}$3`);
 }
 
 /**

@@ -137,6 +137,7 @@ Deno.test("A dead letter's token is neither shown nor lost", async () => {
     target: "attic",
     action: "light.on",
     token: "t0ken",
+    args: { message: '{"token": "t0ken\\"within"}' },
   };
   await server.run("RPUSH", "jobs", JSON.stringify(request));
   await using inbox = await Inbox.open(server.args, { queue: "jobs" });
@@ -157,6 +158,7 @@ Deno.test("A dead letter's token is neither shown nor lost", async () => {
   const shown = /<textarea[^>]*>([^<]*)<\/textarea>/.exec(text)![1]!
     .replaceAll("&quot;", '"');
   assert.equal(JSON.parse(shown).token, "***");
+  assert.equal(JSON.parse(shown).args.message, '{"token": "***"}');
   const id = /name="id"\s+value="([^"]+)"/.exec(text)![1]!;
   const edited = JSON.stringify({ ...JSON.parse(shown), target: "hall" });
   await ask(page, "/dead/edit", { form: { id, text: edited } });
@@ -166,6 +168,7 @@ Deno.test("A dead letter's token is neither shown nor lost", async () => {
   );
   const [sent] = await server.run<string[]>("LRANGE", "jobs", "0", "-1");
   assert.equal(JSON.parse(sent!).token, "t0ken");
+  assert.deepEqual(JSON.parse(sent!).args, request.args);
   assert.equal(JSON.parse(sent!).target, "hall");
 });
 

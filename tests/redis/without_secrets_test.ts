@@ -48,6 +48,9 @@ Deno.test("no token is seen, however a sender writes it, and whatever it holds",
     `{u'token': u't0ken', u'args': {}}`,
     `{'token': '''t0ken''', 'args': {}}`,
     `{'token': 't0' "t0ken", 'args': {}}`,
+    String.raw`{"msg": "{\"token\": \"t0ken\\\"t0\", \"args\": {}}"}`,
+    String.raw`{'msg': '{\'token\': \'t0ken\', "args": {}}'}`,
+    String.raw`{"args": {}, "msg": "{\"token\": \"t0ken`,
     // More than a regular expression can step back in.
     `{"token": "${"t0".repeat(10_000_000)}", "args": {}}`,
   ];
