@@ -145,6 +145,7 @@ export class Pool implements AsyncDisposable {
     this.size = given.size ?? navigator.hardwareConcurrency;
     this.#logger = given.logger ?? createLogger("bus");
     this.#failed.promise.catch(() => {});
+    if (given.signal?.aborted) this.#stopping.abort();
     const firsts = Array.from(
       { length: this.size },
       () => Promise.withResolvers<void>(),
@@ -401,6 +402,7 @@ function absolute(url: string | URL): string {
 function describeError({ message, filename, lineno }: ErrorEvent): string {
   const [line = ""] = message.replace(/^Uncaught (\(in promise\) )?/, "")
     .split("\n");
-  const text = line.replace(/\.$/, "");
+  // A list that Deno begins in the first line goes on in the others.
+  const text = line.replace(/\.( [\w ]+:)?$/, "");
   return filename ? `${text}, at ${filename}:${lineno}` : text;
 }

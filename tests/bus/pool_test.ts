@@ -101,12 +101,21 @@ for (const file of ["nowhere.ts", "nowhere_worker.ts"]) {
     await using workers = pool(url, options(logger));
     await assert.rejects(
       inTime(workers.ready(), "its error"),
-      /Cannot start the workers of .*nowhere\.ts.*: Module not found "file:.*nowhere\.ts".*import\.meta\.resolve/,
+      // A run that checks types does not say more.
+      /Cannot start the workers of .*nowhere\.ts.*: (Module not found "file:.*nowhere\.ts"|Type checking failed).*import\.meta\.resolve/,
     );
     assert.equal(workers.restarts, 0);
     assert.equal(logger.lines.length, 1);
   });
 }
+
+Deno.test("pool tells in one sentence of an address that no module can have", async () => {
+  await using workers = pool("node:fs", options(new LineLogger()));
+  await assert.rejects(
+    inTime(workers.ready(), "its error"),
+    /: Unsupported scheme "node" for module "node:fs"\. Mend the module/,
+  );
+});
 
 Deno.test("pool tells at once of a name that a module does not export", async () => {
   const logger = new LineLogger();
@@ -222,7 +231,15 @@ Deno.test("pool stops when its signal is aborted", async () => {
   await inTime(workers.ready(), "the pool");
   stop.abort();
   await until(() => bus.subscribers === 0);
-  await using _ = pool(address("pool_worker.ts", bus), { signal: stop.signal });
+});
+
+Deno.test("pool starts no worker when its signal is aborted already", async () => {
+  const workers = pool("data:application/javascript,", {
+    signal: AbortSignal.abort(),
+    stopTimeout: 1e6, // One without a bus would be waited for.
+  });
+  await assert.rejects(workers.ready(), /The pool was closed/);
+  await inTime(workers.close(), "the end");
 });
 
 Deno.test("pool refuses an address that is relative, and options that are none", () => {
