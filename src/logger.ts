@@ -133,10 +133,10 @@ function literal(text: string): string {
 
 /**
  * Texts from the network may hold line ends, and what a terminal obeys or what
- * turns the direction of all that follows.
+ * turns the direction of all that follows. Plain JavaScript also logs an `Error`.
  */
-function escapeControls(text: string): string {
-  return text.replace(
+function escapeControls(text: unknown): string {
+  return String(text).replace(
     /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_C}]/gu,
     (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

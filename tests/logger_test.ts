@@ -28,12 +28,14 @@ Deno.test("createLogger() shows warnings and errors on stderr until LogTape is c
     logger.info("no");
     logger.warn("Cannot connect {to} it.");
     logger.error("It has failed.");
+    logger.error(new TypeError("no bulb"));
     configureSync({ sinks: {}, loggers: [QUIET] });
     logger.error("This is for LogTape.");
   `);
   assert.deepEqual(lines, [
     "platypush-redis: warning: Cannot connect {to} it.",
     "platypush-redis: error: It has failed.",
+    "platypush-redis: error: TypeError: no bulb",
   ]);
 });
 

@@ -44,6 +44,10 @@ const CALLS: Readonly<Record<string, [() => unknown, RegExp]>> = {
     () => Reflect.construct(RedisOnce, []),
     /Cannot make one by `new RedisOnce\(\)`, .*; expected `await RedisOnce\.open/,
   ],
+  "`new RedisOnce()` with a connection": [
+    () => Reflect.construct(RedisOnce, [{}]),
+    /Cannot make one by `new RedisOnce\(\)`/,
+  ],
   "`new Inbox()`": [
     () => Reflect.construct(Inbox, []),
     /Cannot make one by `new Inbox\(\)`, .*; expected `await Inbox\.open/,

@@ -192,13 +192,15 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
+    if (this.shouldStop()) {
+      throw new Error(
+        "Cannot start the backend: it has been stopped; make a new one",
+      );
+    }
     if (this.#ident !== undefined) {
       throw new Error(
         "Cannot start the backend: it has already been started",
       );
-    }
-    if (this.shouldStop()) {
-      throw new Error("Cannot start the backend: it has been stopped");
     }
     this.#ident = ++lastIdent;
     this.#isAlive = true;

@@ -74,7 +74,7 @@ export class RedisOnce implements Once, AsyncDisposable {
   readonly #memory: Memory;
 
   private constructor(connection: Connection, options: CheckedOptions) {
-    if (connection === undefined) throw notByNew("RedisOnce.open");
+    if (options === undefined) throw notByNew("RedisOnce.open");
     this.#connection = connection;
     this.#memory = new RedisMemory(connection, options);
   }

@@ -97,7 +97,7 @@ Deno.test("Backend starts once", async () => {
     /Cannot start the backend: it has already been started/,
   );
   await backend.stop();
-  await assert.rejects(backend.start(), /already been started/);
+  await assert.rejects(backend.start(), /it has been stopped; make a new one/);
 });
 
 Deno.test("Backend does not start after it was stopped", async () => {
