@@ -3,6 +3,12 @@ import { inParts } from "../in_parts.ts";
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
+import {
+  ANSWER_TIMEOUT,
+  AUDIT_INTERVAL,
+  NO_LOOK,
+  OtherHeartbeats,
+} from "./other_heartbeats.ts";
 import type { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
@@ -12,22 +18,13 @@ import { Alarm } from "../waiting.ts";
 
 /** The number of times that a process beats before others take it for dead. */
 const BEATS = 2.25;
-/** So many of the others on a queue are watched: should one be kept from it, another is not. */
-const WATCHED = 2;
 /** After this part of the time between two beats, one may go along with other commands. */
 const EARLY = 0.8;
-/** The time between two looks for consumers that were removed from the index, in milliseconds. */
-const AUDIT_INTERVAL = 600_000;
 /**
  * So long what a lost connection carried may still arrive, in seconds: TCP sends
  * it again and again for about a quarter of an hour.
  */
 export const LATE = 960;
-/**
- * After how many seconds a process is dead that was asked for another heartbeat. It
- * answers with a look, and looks at least as often as it goes through all keys.
- */
-const ANSWER_TIMEOUT = 2 * AUDIT_INTERVAL / 1000;
 /** The number of times of `heartbeatTimeout` that the server has to have memory until it is well again. */
 const STEADY = 5;
 
@@ -89,12 +86,10 @@ export class Heartbeat {
    * anyway: that spares the process a wake-up of its own.
    */
   earlyAt: number = Infinity;
+  /** The heartbeats of others that are watched. */
+  readonly others: OtherHeartbeats;
   readonly #options: HeartbeatOptions;
   readonly #members = new Set<HeartbeatMember>();
-  /** The keys of the heartbeats that are watched, by the start of a queue's keys. */
-  readonly #watched = new Map<string, readonly string[]>();
-  /** These heartbeats, when each was seen first. */
-  readonly #others = new Map<string, { beat: string; since: number }>();
   #key: string | undefined;
   /** The keys of sessions that others have asked for a heartbeat of their own. */
   readonly #asked = new Set<string>();
@@ -103,6 +98,8 @@ export class Heartbeat {
   readonly #alarm = new Alarm(() => this.beat());
   /** True if somebody came or went since the last beat, or asks. */
   #isChanged = false;
+  /** False while a right is missing to look: others do not count on this process then. */
+  #mayLook = true;
   #auditAt = 0;
   /** When a connection was found again last, and when to look for what it carried. */
   #lostAt = -Infinity;
@@ -121,6 +118,11 @@ export class Heartbeat {
   constructor(options: HeartbeatOptions) {
     this.#options = options;
     const { control, logger } = options;
+    this.others = new OtherHeartbeats({
+      control,
+      lifetime: Number(this.lifetime),
+      doubt: () => this.doubt({ now: false }),
+    });
     this.#trouble = Trouble.with("heartbeat", logger);
     const place = formatAddress(control.address);
     this.#want = Trouble.with(`the memory of ${place}`, logger);
@@ -133,7 +135,8 @@ export class Heartbeat {
 
   /** The text that the key holds since the last beat. */
   get value(): string {
-    return `${this.lifetime} ${this.#token}${this.#count}`;
+    const mark = this.#mayLook ? "" : NO_LOOK;
+    return `${this.lifetime} ${this.#token}${this.#count}${mark}`;
   }
 
   /**
@@ -167,30 +170,9 @@ export class Heartbeat {
   /** Beats for it no more; resolves when it does nothing any more. */
   async remove(member: HeartbeatMember): Promise<void> {
     this.#members.delete(member);
-    this.#watched.delete(member.keys.start);
+    this.others.leave(member.keys);
     await this.#beating;
     await this.#looking;
-  }
-
-  /**
-   * Watches the next ones of those who consume a queue, in the order of their keys,
-   * up to the second one that beats as often as this process, or more often. So each
-   * is watched by two that look in time, however many there are. Who finds that one
-   * of them has died puts back what all the dead had in hand, and watches others.
-   */
-  watch(session: QueueKeys, others: ReadonlyMap<string, string>): void {
-    const own = this.key(session);
-    const keys = [...others.keys()].sort();
-    const after = keys.filter((key) => key > own);
-    const next: string[] = [];
-    let left = WATCHED;
-    for (const key of [...after, ...keys.filter((key) => key < own)]) {
-      const beat = others.get(key)!;
-      next.push(key);
-      this.#note(key, beat);
-      if (parseInt(beat) <= Number(this.lifetime) && --left === 0) break;
-    }
-    this.#watched.set(session.start, next);
   }
 
   /** Lets everybody look again, at the next beat or now. */
@@ -281,7 +263,7 @@ export class Heartbeat {
     const before = this.value;
     this.#count++;
     const [stale, ...found] = await Promise.all([
-      this.#count % 2 === 0 ? this.#findStale() : [],
+      this.#count % 2 === 0 ? this.others.findStale() : [],
       this.#beatAt(this.#key!).catch((error: RedisError) => this.#move(error)),
       ...[...this.#asked].map(async (key) => {
         const beat = await this.#beatAt(key).catch(
@@ -324,7 +306,7 @@ export class Heartbeat {
         : now + Math.max(1000, elapsed);
     }
     const stale = this.#stale.splice(0);
-    const failures: unknown[] = [];
+    const failures: RedisError[] = [];
     const doubtful = [...this.#members].filter(({ doubts }) => doubts > 0);
     for (const part of inParts(doubtful)) {
       // Some may have left meanwhile.
@@ -341,6 +323,7 @@ export class Heartbeat {
       // There may be more by now.
       for (const [member, doubts] of met) member.doubts -= doubts;
     }
+    this.#mayLook = !failures.some(({ code }) => code === "permission");
     // The next beat lets those look again that could not.
     if (failures.length > 0) throw failures[0];
   }
@@ -364,6 +347,7 @@ for at = 2, #ARGV, 3 do
     return isBeating and isSame
       and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
       and #redis.call('HKEYS', start .. 'consumers') == 1
+      and redis.call('EXISTS', start .. 'consumer:' .. consumer) == 1
       and redis.call('EXISTS', start .. 'retry', start .. 'dead',
         start .. 'dead:front', start .. 'dead:text', start .. 'subscribers',
         start .. 'paused', start .. 'delayed', unpack(lists)) == 0
@@ -470,53 +454,6 @@ return redis.call('SET', KEYS[1], ARGV[1], 'XX', 'PX', ARGV[2], 'GET')
       );
     }
     return reply;
-  }
-
-  /** Looks who of the others does not beat any more. */
-  async #findStale(): Promise<readonly string[]> {
-    const watched = new Set([...this.#watched.values()].flat());
-    for (const key of this.#others.keys()) {
-      if (!watched.has(key)) this.#others.delete(key);
-    }
-    const keys = [...this.#others.keys()];
-    const beats = await Promise.all(
-      keys.map((key) =>
-        this.#options.control.command(["GET", key])
-          .catch((error: RedisError): undefined => {
-            if (error.refused !== "key") throw error;
-            // The look asks for another heartbeat.
-            this.doubt({ now: false });
-            return undefined;
-          })
-      ),
-    );
-    return keys.flatMap((key, at) => {
-      const beat = beats[at];
-      if (beat === undefined) {
-        this.#others.delete(key);
-        return [];
-      }
-      if (typeof beat === "string" && this.#note(key, beat)) return [];
-      this.#others.delete(key);
-      return [`${key} ${beat ?? ""}`];
-    });
-  }
-
-  /**
-   * Notes a heartbeat; tells whether it beats. How long it may stand still is
-   * the number that it begins with; by our clock, since the server's may be set.
-   */
-  #note(key: string, beat: string): boolean {
-    const now = performance.now();
-    const seen = this.#others.get(key);
-    if (seen?.beat !== beat) {
-      this.#others.set(key, { beat, since: now });
-      return true;
-    }
-    const lifetime = beat.startsWith("=")
-      ? ANSWER_TIMEOUT * 1000
-      : parseInt(beat);
-    return !(lifetime > 1 && now - seen.since > lifetime);
   }
 
   /** Goes through the names of all keys for what the indexes do not know. */

@@ -1,6 +1,7 @@
 import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS, LATE } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
+import type { OtherConsumer } from "./other_heartbeats.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
@@ -426,9 +427,9 @@ return names
 -- ARGV[5]  the start of the keys of the heartbeats
 -- It also touches the heartbeats of all consumers, whose keys are made from ARGV
 -- and lie in the same slot.
--- Returns the numbers of the batches, in turns the keys of others' heartbeats and
--- what they hold, the names of the named subscribers, and 1 where others have asked
--- for a heartbeat of its own, which it has now.
+-- Returns the numbers of the batches, in turns the names of others, the keys of their
+-- heartbeats and what these hold, the names of the named subscribers, and 1 where
+-- others have asked for a heartbeat of its own, which it has now.
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
@@ -454,9 +455,14 @@ local others = {}
 local list = redis.call('HGETALL', KEYS[1])
 for at = 1, #list, 2 do
   if list[at + 1] == 'alive' and list[at] ~= ARGV[1] then
-    local key, beat = heartOf(ARGV[5] .. list[at])
-    if beat and key ~= ARGV[2] then
+    local theirs = ARGV[5] .. list[at]
+    local key, beat = heartOf(theirs)
+    if key == ARGV[2] then
+      -- An earlier session of this process, which is over: it is not alive.
+      if theirs ~= key then redis.call('DEL', theirs) end
+    elseif beat then
       if beat:sub(1, 1) == '=' then ask(key, beat) end
+      others[#others + 1] = list[at]
       others[#others + 1] = key
       others[#others + 1] = beat
     end
@@ -498,11 +504,12 @@ return {redis.call('HKEYS', KEYS[2]), others, redis.call('HKEYS', KEYS[3]),
       throw nameQueue(error, queue);
     });
     if (asked > 0) heartbeat.onAsked(keys);
-    const beats = new Map<string, string>();
-    for (let at = 0; at < others.length; at += 2) {
-      beats.set(others[at]!, others[at + 1]!);
+    const consumers: OtherConsumer[] = [];
+    for (let at = 0; at < others.length; at += 3) {
+      const [name, key, beat] = others.slice(at, at + 3);
+      consumers.push({ name: name!, key: key!, beat: beat! });
     }
-    heartbeat.watch(keys, beats);
+    heartbeat.others.watch(keys, name, consumers);
     return [numbers.map(Number), names];
   }
 }

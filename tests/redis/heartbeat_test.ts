@@ -231,3 +231,113 @@ Deno.test("Who beats rarely leaves no one to be found late", async () => {
     await server.run("EXISTS", "{queue}:processing:d:1") === 0
   );
 });
+
+/** The ends of names that come behind all tokens of sessions, in their order. */
+const LAST = ["zzzzzzz1", "zzzzzzz2", "zzzzzzz3", "zzzzzzz4"] as const;
+
+/** Lays a consumer that beats for good, at any key, and has a message in hand. */
+async function lay(
+  server: TestServer,
+  name: string,
+  key = `{queue}:consumer:${name}`,
+): Promise<void> {
+  await server.run("HSET", "{queue}:consumers", name, "alive");
+  const pointer = `{queue}:consumer:${name}`;
+  if (key !== pointer) await server.run("SET", pointer, `=${key}`);
+  await server.run("SET", key, "1 beat");
+  await server.run("HSET", `{queue}:processing:${name}`, "1", "@1 ");
+  await server.run("RPUSH", `{queue}:processing:${name}:1`, name);
+}
+
+/** Waits until somebody has found that it is dead. */
+async function found(server: TestServer, name: string): Promise<void> {
+  const list = `{queue}:processing:${name}:1`;
+  const isFound = async (): Promise<boolean> =>
+    await server.run("EXISTS", list) === 0;
+  await until(isFound, `${name} is found`, 40);
+}
+
+Deno.test("Each watches those that follow it by their names, wherever these beat", async () => {
+  await using server = await TestServer.start();
+  const [first, ...others] = LAST;
+  // By its key, it would be the last one.
+  await lay(server, first, "{z}:consumer:first");
+  for (const name of others) await lay(server, name);
+  await using _inbox = await open(server);
+  await server.run("DEL", "{z}:consumer:first");
+  await found(server, first);
+});
+
+Deno.test("Who may not look after a queue says so", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  const rights = ["on", ">secret", "+@all", "~other", "~{other}:*"];
+  const user = ["ACL", "SETUSER", "user"] as const;
+  const all = ["~queue", "~{queue}:*"];
+  await server.run(...user, ...rights, ...all);
+  const args = { ...server.args, username: "user", password: "secret" };
+  const [name] = LAST;
+  await lay(server, name);
+  await using _inbox = await open({ args }, { queue: ["other", "queue"] });
+  const [key] = await server.run<string[]>("KEYS", "{other}:consumer:*");
+  const saysSo = async (): Promise<boolean> =>
+    /\?!?$/.test(await server.run("GET", key!));
+  assert.ok(!await saysSo());
+  await server.run(...user, "resetkeys", ...rights);
+  await server.run("DEL", `{queue}:consumer:${name}`);
+  await until(saysSo);
+  await server.run(...user, ...all);
+  await until(async () => !await saysSo());
+  await found(server, name);
+});
+
+for (const isLate of [false, true]) {
+  Deno.test(`Nobody counts on those who may not look, also where they say so ${isLate ? "later" : "before"}`, async () => {
+    await using server = await TestServer.start();
+    const [one, two, three] = LAST;
+    for (const name of [one, two, three]) await lay(server, name);
+    const say = async (): Promise<void> => {
+      for (const name of [one, two]) {
+        await server.run("SET", `{queue}:consumer:${name}`, "1 beat?");
+      }
+    };
+    if (!isLate) await say();
+    await using _inbox = await open(server);
+    await server.run("DEL", `{queue}:consumer:${three}`);
+    if (isLate) await say();
+    await found(server, three);
+  });
+}
+
+Deno.test("A key that points to the heartbeat comes back, though nothing is in the queue", async () => {
+  await using server = await TestServer.start();
+  await using _inbox = await open(server, { queue: ["other", "queue"] });
+  const pointers = (): Promise<string[]> =>
+    server.run<string[]>("KEYS", "{queue}:consumer:*");
+  const [before] = await pointers();
+  // What the server tells of is what was read in a look.
+  const beats = await sent(server, "set");
+  await until(async () => await sent(server, "set") >= beats + 2);
+  await server.run("DEL", before!);
+  await until(async () => (await pointers())[0] === before, "the key", 20);
+});
+
+Deno.test("A session that is over is not taken for alive since its process is", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { queue: ["other", "queue"] });
+  const names = (): Promise<string[]> =>
+    server.run<string[]>("HKEYS", "{queue}:consumers");
+  const [name] = await names();
+  const processing = `{queue}:processing:${name}`;
+  await server.run("RPUSH", `${processing}:77`, "stray");
+  await server.run("HSET", processing, "77", "@1 ");
+  await inbox.pause();
+  await server.run("DEL", "{queue}:consumers");
+  await until(async () => (await names()).some((other) => other !== name));
+  // All keys are gone through.
+  using _ = later(700);
+  await until(
+    async () => await server.run("EXISTS", `${processing}:77`) === 0,
+    "it is put back",
+    40,
+  );
+});
