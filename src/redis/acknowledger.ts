@@ -95,6 +95,7 @@ export class Acknowledger {
     tell: () => Promise<void>,
   ): void {
     const { memory } = this.#options;
+    batch.putDown();
     memory.add(batch.bytes);
     batch.isUntold = true;
     this.#untold.push({ batch, tell });

@@ -104,6 +104,8 @@ export abstract class TakenBatch implements Batch {
   protected readonly consumer: Consumer;
   /** True once it is in the counts. */
   isCounted = false;
+  /** True while it is handed out, and not settled. */
+  isInHand = false;
   /** True once the server has refused to learn what became of it. */
   isUntold = false;
   #isSettled = false;
@@ -146,6 +148,11 @@ export abstract class TakenBatch implements Batch {
       if (!isAlone || byteLength > MOST_FREED) continue;
       if (buffer instanceof ArrayBuffer) buffer.transfer(0);
     }
+  }
+
+  /** Lets others be taken in its place, although the server does not know yet what became of it. */
+  putDown(): void {
+    this.consumer.putDown(this);
   }
 
   /** Tells the server what became of the messages, at once if that is urgent. Never rejects. */
@@ -307,6 +314,8 @@ export abstract class Consumer {
 
   /** Notes that a batch is settled; it does so itself. */
   putDown(batch: TakenBatch): void {
+    if (!batch.isInHand) return;
+    batch.isInHand = false;
     // It may be settled before whoever took it has said so.
     this.#count(batch);
     const { length } = batch.payloads;
@@ -410,10 +419,12 @@ export abstract class Consumer {
     const { length } = batch.payloads;
     this.inHand += length;
     this.options.memory.add(batch.bytes);
+    batch.isInHand = true;
     if (this.isOpen && await this.options.onBatch(batch)) {
       this.#count(batch);
       return true;
     }
+    batch.isInHand = false;
     this.inHand -= length;
     this.options.memory.add(-batch.bytes);
     return false;

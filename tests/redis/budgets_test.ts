@@ -184,6 +184,20 @@ Deno.test("What is given up after its last delivery is told of", async () => {
   );
 });
 
+Deno.test("Inbox tells again of a message of more than half of `maxMemory` that the server has refused to settle", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", "large".padEnd(0.7 * MEBIBYTE, "-"));
+  const logger = new LineLogger();
+  await using inbox = await open(server, { maxMemory: MEBIBYTE, logger });
+  const batch = await nextBatch(inbox);
+  await server.run("ACL", "SETUSER", "default", "-del");
+  await batch!.settle();
+  assert.equal(inbox.stats().inFlight, 0);
+  await logger.line(/^error: Cannot read "queue" at .*NOPERM.*Trying again/);
+  await server.run("ACL", "SETUSER", "default", "+del");
+  await until(() => inbox.stats().acknowledged === 1, "it is told again", 20);
+});
+
 Deno.test("Inbox keeps no more than `maxMemory` of what the server refuses to settle, and goes on", async () => {
   await using server = await TestServer.start();
   const count = 20;
