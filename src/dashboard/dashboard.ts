@@ -37,6 +37,7 @@ import { queuesPage } from "./pages/queues.ts";
 import { settingsPage } from "./pages/settings.ts";
 import { Passed } from "./passed.ts";
 import { Survey } from "./survey.ts";
+import { showTurnsInHtml } from "./turns.ts";
 
 /** All pages, in the order in which they are shown. */
 const PAGES: readonly Page[] = [
@@ -373,7 +374,7 @@ async function* documentOf(
   page: Page,
   query: URLSearchParams,
 ): AsyncGenerator<string> {
-  yield beginningOf(desk, page);
+  yield showTurnsInHtml(beginningOf(desk, page));
   await settledWithin(desk.survey.read(), FIRST_LOOK, { daemon: true });
   let main: Html;
   try {
@@ -383,7 +384,7 @@ async function* documentOf(
       problemOf(desk, error as Error)
     }</p>`;
   }
-  yield String(await restOf(desk, PAGES, page, main));
+  yield showTurnsInHtml(String(await restOf(desk, PAGES, page, main)));
 }
 
 /** Says what went wrong; what nobody expects is for the log. */

@@ -67,6 +67,10 @@ export async function readDead(
   let [total, bytes, fits] = [0, 0, 0];
   let isPartial = false;
   for await (const letter of dead.list()) {
+    if (total >= MAX_READ || bytes >= MAX_BYTES) {
+      isPartial = true;
+      break;
+    }
     total++;
     bytes += letter.payload.byteLength;
     const { reason, error } = letter;
@@ -77,10 +81,6 @@ export async function readDead(
       fits++;
       fitting.push(letter);
       if (fitting.length > query.limit) fitting.shift();
-    }
-    if (total >= MAX_READ || bytes >= MAX_BYTES) {
-      isPartial = true;
-      break;
     }
   }
   return {

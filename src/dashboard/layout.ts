@@ -76,7 +76,8 @@ export function restOf(
         `
         : ""}
     </header>
-    <p id="offline" class="offline" role="status" hidden>The connection to this page's server is lost. Trying again…</p>
+    <p id="offline" class="offline" role="alert" hidden>The connection to this page's server is lost. Trying again…</p>
+    <noscript><p class="offline">This page needs JavaScript to follow what happens, and to show what its buttons have done.</p></noscript>
     <nav aria-label="Pages"><ul>${pages.map((each) =>
       html`<li><a href="${desk.path(`/${each.name}`)}"${
         each === page ? raw(' aria-current="page"') : ""
@@ -159,7 +160,7 @@ function statusPart(desk: Desk): PagePart {
   return {
     id: "status",
     html: html`
-      <a id="status" class="status status-${level}"
+      <a id="status" class="status status-${level}" aria-live="polite"
         href="${desk.path("/")}"><span class="dot"></span>${title}</a>
     `,
   };
@@ -203,9 +204,10 @@ function changeCard(desk: Desk, change: Change): Html {
   };
   return html`
     <div class="change change-${state}"
-      id="change-${id}"><div><strong>${title}</strong> <span class="quiet">${text[
-        state
-      ]}</span></div>${state === "waiting"
+      id="change-${id}"><div><strong>${title}</strong> <span class="quiet"${// What changes each second is not spoken.
+      state === "waiting" || state === "running"
+        ? raw(' aria-live="off"')
+        : ""}>${text[state]}</span></div>${state === "waiting"
         ? html`<form method="post" action="${
           desk.path(`/changes/${id}/undo`)
         }" data-post><button>Undo</button></form>`

@@ -1,9 +1,12 @@
 import { sleep } from "../waiting.ts";
+import { showTurnsInHtml } from "./turns.ts";
 
 const encoder = new TextEncoder();
 
 /** The time between two looks, in seconds. */
 const INTERVAL = 1;
+/** A browser hears at each so-manieth look that we are there, also where nothing has changed. */
+const LOOKS_PER_SIGN = 5;
 /** So much may wait for a browser that reads slowly, in bytes; what is more is left out. */
 const MAX_WAITING = 256 * 2 ** 10;
 
@@ -54,10 +57,15 @@ export class Viewer {
     return true;
   }
 
+  /** Sends HTML; tells whether there was room for it. */
+  sendHtml(event: string, html: string): boolean {
+    return this.send(event, showTurnsInHtml(html));
+  }
+
   /** Sends a part of the page, if it is another one than it was last time. */
   sendPart(name: string, html: string): void {
     if (this.#sent.get(name) === html) return;
-    if (this.send("part", html)) this.#sent.set(name, html);
+    if (this.sendHtml("part", html)) this.#sent.set(name, html);
   }
 
   /** Shows what is new. */
@@ -140,9 +148,12 @@ export class Live implements AsyncDisposable {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (let looks = 0; !signal.aborted; looks++) {
       await this.#look(signal);
-      for (const viewer of [...this.#viewers]) await viewer.tick();
+      for (const viewer of [...this.#viewers]) {
+        await viewer.tick();
+        if (looks % LOOKS_PER_SIGN === 0) viewer.send("here", "");
+      }
       await sleep(INTERVAL, { signal, daemon: true });
     }
     if (this.#viewers.size === 0) this.#onRest();

@@ -22,17 +22,21 @@ interface FollowOptions {
 
 /** The longest pause before the server is tried again, in milliseconds. */
 const LONGEST_PAUSE = 5000;
+/** A server that is silent for so long counts as lost; it says every 5 s that it is there. */
+const LONGEST_SILENCE = 15_000;
 
 /** Follows the server's events while the page can be seen. */
 export function followServer(options: FollowOptions): void {
   let source: EventSource | undefined;
   let timer: number | undefined;
+  let silence: number | undefined;
   let pause = 250;
   let wasLost = false;
   const offline = document.querySelector<HTMLElement>("#offline");
 
   const close = (): void => {
     clearTimeout(timer);
+    clearTimeout(silence);
     source?.close();
     source = undefined;
   };
@@ -44,14 +48,7 @@ export function followServer(options: FollowOptions): void {
     if (newest !== undefined) query.set("after", newest);
     const opened = new EventSource(`${options.base}/live?${query}`);
     source = opened;
-    opened.onopen = () => {
-      pause = 250;
-      offline?.toggleAttribute("hidden", true);
-      document.documentElement.dataset["live"] = "yes";
-      if (wasLost) options.onReconnect();
-      wasLost = false;
-    };
-    opened.onerror = () => {
+    const lose = (): void => {
       if (source !== opened) return;
       wasLost = true;
       offline?.toggleAttribute("hidden", false);
@@ -60,12 +57,29 @@ export function followServer(options: FollowOptions): void {
       timer = setTimeout(() => tryAgain(open), pause);
       pause = Math.min(pause * 2, LONGEST_PAUSE);
     };
-    opened.addEventListener("part", ({ data }) => showPart(data));
-    opened.addEventListener(
-      "points",
-      ({ data }) => options.onPoints(JSON.parse(data)),
-    );
-    opened.addEventListener("rows", ({ data }) => options.onRows(data));
+    // Where the network is gone, or the host has slept, nothing tells that it has ended.
+    const hear = (): void => {
+      clearTimeout(silence);
+      silence = setTimeout(lose, LONGEST_SILENCE);
+    };
+    hear();
+    opened.onopen = () => {
+      pause = 250;
+      offline?.toggleAttribute("hidden", true);
+      document.documentElement.dataset["live"] = "yes";
+      if (wasLost) options.onReconnect();
+      wasLost = false;
+    };
+    opened.onerror = lose;
+    const on = (event: string, act: (data: string) => void): void =>
+      opened.addEventListener(event, ({ data }) => {
+        hear();
+        act(data);
+      });
+    on("here", () => {});
+    on("part", showPart);
+    on("points", (data) => options.onPoints(JSON.parse(data)));
+    on("rows", options.onRows);
   };
 
   // The page shows something else, as its address says.
@@ -87,6 +101,7 @@ async function tryAgain(open: () => void): Promise<void> {
     const { status } = await fetch(location.href, {
       method: "HEAD",
       redirect: "manual",
+      signal: AbortSignal.timeout(LONGEST_PAUSE),
     });
     if (status === 0) return location.reload();
   } catch {

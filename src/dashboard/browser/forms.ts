@@ -1,3 +1,4 @@
+import { showTurns } from "../turns.ts";
 import { localTimes, morph, readHtml } from "./morph.ts";
 
 /** Answers a change, from the server. */
@@ -20,7 +21,7 @@ const TYPING = 200;
 export function toast(text: string, failed = false): void {
   const note = document.createElement("p");
   note.className = failed ? "toast toast-failed" : "toast";
-  note.textContent = text;
+  note.textContent = showTurns(text);
   document.querySelector("#toasts")?.append(note);
   setTimeout(() => note.remove(), SHOWN);
 }
@@ -136,7 +137,7 @@ function showProblems(
     );
     const problem = problems[field.getAttribute("name") ?? ""];
     if (place) {
-      place.textContent = problem ?? "";
+      place.textContent = showTurns(problem ?? "");
       place.hidden = problem === undefined;
     }
     field.ariaInvalid = problem === undefined ? null : "true";
@@ -152,7 +153,7 @@ function showAnswer(
   const head = document.createElement("strong");
   head.textContent = title;
   const body = document.createElement("pre");
-  body.textContent = value;
+  body.textContent = showTurns(value);
   output.className = failed ? "failed" : "";
   output.replaceChildren(head, body);
 }
@@ -165,8 +166,12 @@ function requeueEdited(button: HTMLElement): void {
   post(button.dataset["edit"]!, body);
 }
 
+/** So many searches were begun. */
+let searches = 0;
+
 /** Shows what was searched for, and says it in the address. */
 async function search(form: HTMLFormElement): Promise<void> {
+  const number = ++searches;
   const query = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
     if (value !== "") query.set(name, String(value));
@@ -176,6 +181,8 @@ async function search(form: HTMLFormElement): Promise<void> {
   const response = await fetch(url).catch(() => undefined);
   if (!response?.ok) return;
   const fragment = readHtml(await response.text());
+  // On a slow link, an answer may come behind the one to what was typed later.
+  if (number !== searches) return;
   localTimes(fragment);
   const id = form.dataset["search"]!;
   const found = fragment.querySelector(`#${id}`);

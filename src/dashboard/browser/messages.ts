@@ -1,4 +1,5 @@
 import { later, post, toast } from "./forms.ts";
+import { showTurns } from "../turns.ts";
 import { localTimes, readHtml } from "./morph.ts";
 
 /** Values with more parts are shut at first. */
@@ -148,7 +149,10 @@ export class Messages {
     }
     if (!this.#store(kept.innerHTML) && !isKept) {
       kept.firstElementChild!.remove();
-      toast("There is no room for more: let another one go.", true);
+      toast(
+        "The browser has no room for more: let another one go.",
+        true,
+      );
     }
     this.#showKept();
   }
@@ -158,7 +162,12 @@ export class Messages {
   }
 
   #restore(): void {
-    const html = sessionStorage.getItem(this.#key) ?? "";
+    let html = "";
+    try {
+      html = sessionStorage.getItem(this.#key) ?? "";
+    } catch {
+      // This browser keeps nothing for pages.
+    }
     this.#kept.replaceChildren(readHtml(html));
     this.#showKept();
   }
@@ -221,7 +230,7 @@ function branch(name: string, value: unknown): HTMLElement {
   const item = document.createElement("li");
   const key = document.createElement("span");
   key.className = "key";
-  key.textContent = name;
+  key.textContent = showTurns(name);
   const isDeep = typeof value === "object" && value !== null &&
     Object.keys(value).length > 0;
   if (!isDeep) {
@@ -244,6 +253,6 @@ function branch(name: string, value: unknown): HTMLElement {
 function leaf(value: unknown): HTMLElement {
   const text = document.createElement("span");
   text.className = `leaf leaf-${value === null ? "null" : typeof value}`;
-  text.textContent = JSON.stringify(value);
+  text.textContent = showTurns(JSON.stringify(value));
   return text;
 }

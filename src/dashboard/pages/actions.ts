@@ -9,6 +9,7 @@ import {
 } from "../action_form.ts";
 import { type ActionDescription, askForActions } from "../ask_for_actions.ts";
 import type { Desk, Html, Page } from "../page.ts";
+import { showTurnsInHtml } from "../turns.ts";
 import { amount } from "../../units.ts";
 
 /** The longest time that somebody waits for a response, in seconds. */
@@ -36,7 +37,7 @@ export const actionsPage: Page = {
     `,
   routes: (app, desk) => {
     app.get("/actions/list", async (context) => {
-      return context.html(await actionList(desk));
+      return context.html(showTurnsInHtml(String(await actionList(desk))));
     });
     app.post("/actions/request", (context) => sendRequest(context, desk));
     app.post("/actions/event", (context) => sendEvent(context, desk));

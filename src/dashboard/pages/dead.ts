@@ -349,6 +349,10 @@ async function change(
   return context.json({});
 }
 
+/** The last edit of each page: they are done one after the other, so that none is sent twice. */
+const EDITS = new WeakMap<Desk, Promise<unknown>>();
+const GONE = "It is not there any more, so nothing was sent.";
+
 /** Requeues a message in other words: the new one is sent first, so that none is lost. */
 async function edit(context: Context, desk: Desk): Promise<Response> {
   const form = await context.req.formData();
@@ -358,14 +362,20 @@ async function edit(context: Context, desk: Desk): Promise<Response> {
   // What is no message would be back at once.
   Message.build(typed, { deviceId });
   const [letter] = await Array.fromAsync(desk.dead.list({ id }));
-  if (letter === undefined) {
-    return context.json({ message: "It is not there any more." }, 409);
-  }
+  if (letter === undefined) return context.json({ message: GONE }, 409);
   const text = withTokens(typed, letter);
   const payload = compact(text) ?? String(Message.build(text, { deviceId }));
-  desk.changes.begin("Requeue 1 message as edited", 1, async () => {
+  const requeue = async (): Promise<number> => {
+    // Somebody else may have dealt with it meanwhile.
+    const left = await Array.fromAsync(desk.dead.list({ id }));
+    if (left.length === 0) throw new RangeError(GONE);
     await desk.backend.sendMessage(payload, letter.queue);
     return await desk.dead.purge({ id });
+  };
+  desk.changes.begin("Requeue 1 message as edited", 1, () => {
+    const edit = (EDITS.get(desk) ?? Promise.resolve()).then(requeue);
+    EDITS.set(desk, edit.catch(() => {}));
+    return edit;
   });
   return context.json({});
 }

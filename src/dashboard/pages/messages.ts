@@ -5,6 +5,7 @@ import { readFilter, type Wanted } from "../read_filter.ts";
 import type { Viewer } from "../live.ts";
 import type { Desk, Html, Page } from "../page.ts";
 import type { PassedMessage } from "../passed.ts";
+import { showTurnsInHtml } from "../turns.ts";
 import { number, shorten } from "../../units.ts";
 import { Alarm } from "../../waiting.ts";
 import { chip, clock, typeChip } from "../words.ts";
@@ -69,7 +70,7 @@ export const messagesPage: Page = {
   routes: (app, desk) => {
     app.get("/messages/list", async (context) => {
       const text = context.req.query("filter") ?? "";
-      return context.html(await resultOf(desk, text));
+      return context.html(showTurnsInHtml(String(await resultOf(desk, text))));
     });
     app.get("/messages/:id", (context) => {
       const found = desk.passed.find(context.req.param("id"));
@@ -222,7 +223,7 @@ class LiveRows implements Disposable {
       ? [skippedRow(left, missed > 0 && this.#isFiltered)]
       : [];
     const text = String(html`${[...note, ...items]}`);
-    if (this.#viewer.send("rows", text)) {
+    if (this.#viewer.sendHtml("rows", text)) {
       this.#missedBefore += missed;
       this.#skipped = 0;
     } else this.#skipped += rows.length;

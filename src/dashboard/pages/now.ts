@@ -120,8 +120,8 @@ function verdictPart(desk: Desk): PagePart {
   return {
     id: "verdict",
     html: html`
-      <section id="verdict" class="card verdict verdict-${level}"
-        aria-live="polite"><span class="sign" aria-hidden="true">${SIGNS[
+      <section id="verdict"
+        class="card verdict verdict-${level}"><span class="sign" aria-hidden="true">${SIGNS[
           level
         ]}</span><div><p class="headline">${title}</p>${troubles.length === 0
           ? html`<p class="quiet">${
