@@ -245,7 +245,7 @@ function needsQuotes(value: unknown, row: Row): boolean {
   return isBare && row.accepts("text");
 }
 
-const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
+const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?:\}|:-([^{}]*)([{}]))/g;
 
 /**
  * Replaces `${NAME}` and `${NAME:-default}` by environment variables; `$${NAME}`
@@ -253,7 +253,8 @@ const PATTERN = /\$(\$?)\{([A-Za-z_]\w*)(?::-([^{}]*))?\}/g;
  *
  * @param text The text from the file.
  * @param environment Where variables are looked up.
- * @throws {ConfigError} If a variable is not set and has no default.
+ * @throws {ConfigError} If a variable is not set and has no default, or one in
+ * which there is another variable.
  */
 function interpolate(
   text: string,
@@ -262,8 +263,15 @@ function interpolate(
 ): string {
   return text.replace(
     PATTERN,
-    (whole, escape: string, name: string, byDefault?: string) => {
+    (whole, escape: string, name: string, byDefault?: string, end?: string) => {
       if (escape !== "") return whole.slice(1);
+      if (end === "{") {
+        throw new ConfigError(
+          `${
+            formatPlace(place)
+          }: the default of \${${name}} has a brace in it, expected a text without; it cannot be another variable`,
+        );
+      }
       const value = environment(name) ?? byDefault;
       if (value !== undefined) return value;
       throw new ConfigError(

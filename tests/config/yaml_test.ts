@@ -308,6 +308,18 @@ Deno.test("${…} stands for an environment variable", async () => {
   assert.deepEqual(options, { deviceId: "own5x" });
 });
 
+Deno.test("a default with a brace, as of another variable, is an error", async () => {
+  for (const value of ["${UNSET:-${PORT}}", "a${UNSET:-{}}", "${PORT:-${X}}"]) {
+    await assert.rejects(
+      args(`password: '${value}'`, { PORT: "6380" }),
+      /the default of \$\{(UNSET|PORT)\} has a brace in it, expected a text without/,
+    );
+  }
+  assert.deepEqual(await args("password: '$${UNSET:-{}}'"), {
+    password: "${UNSET:-{}}",
+  });
+});
+
 Deno.test("a value from a variable is not shown in an error", async () => {
   await assert.rejects(
     args("port: ${PORT}", { PORT: "hunter2" }),
