@@ -21,7 +21,7 @@ const MAX_PROGRAM = 20_000;
 const MAX_BITS = 2 ** 25;
 
 /** Says from where to where something was found, in characters. */
-export interface Found {
+interface Found {
   readonly start: number;
   readonly end: number;
 }
