@@ -17,8 +17,8 @@ import { amount } from "../units.ts";
 const DELAY = 0.005;
 
 /**
- * So many batches are told again that the server has refused to settle, as far as
- * there is memory for them; others go back at the end.
+ * The number of batches that are settled again and again where the server refuses
+ * it, as far as there is memory for them. The others go back at the end.
  */
 const MAX_UNTOLD = 1000;
 

@@ -7,8 +7,8 @@ import { Trouble } from "./trouble.ts";
  * Warns, once for each server, that it throws away what consumers keep there. Who
  * may not ask for that learns nothing.
  *
- * @param isFelt Whether something is missing: before, a policy that only throws
- * away keys with an expiry, as hosts often set it, is none to warn of.
+ * @param isFelt Whether something is missing. Only then it warns of a policy that
+ * throws away nothing but keys with an expiry, as hosts often set it.
  */
 export async function warnOfEviction(
   connection: Connection,

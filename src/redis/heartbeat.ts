@@ -40,9 +40,9 @@ export interface HeartbeatMember {
   /** True while only what is on the server can concern it. */
   readonly isQuiet: boolean;
   /**
-   * The number of reasons for a look that were before none. While there are some,
-   * that the heartbeat is there says nothing of the session: the look of another one
-   * makes it anew.
+   * The number of reasons to look that no look has followed yet. While there are
+   * any, the session may be over although the heartbeat is there: the look of another
+   * session makes that anew.
    */
   doubts: number;
   /** The number of lists that its session has announced, and that are empty. */

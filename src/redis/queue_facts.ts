@@ -1,9 +1,9 @@
 import type { QueueKeys } from "./queue_keys.ts";
 
 /**
- * The parts of the one number that `EXISTS` tells, since a key that it names
- * several times counts as often: the heartbeat once, histories twice, the pause
- * four times, the queue eight times.
+ * `EXISTS` answers with one number, in which a key counts as often as it is named.
+ * The heartbeat is named once, the histories twice, the pause four times, the queue
+ * eight times: so these are the parts of the number.
  */
 export const FACTS: {
   readonly isAlive: number;

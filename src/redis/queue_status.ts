@@ -47,7 +47,7 @@ export interface QueueStatus {
     readonly inFlight: number;
     /**
      * Is `false` if somebody has removed it from the queue's index of consumers though
-     * it has messages in hand. Then the next listener that starts puts them back,
+     * it has messages in hand. Then the next consumer that starts puts them back,
      * or one that runs does so within ten minutes.
      */
     readonly isIndexed: boolean;
@@ -62,7 +62,7 @@ export interface QueueStatus {
     readonly bytes: number | undefined;
     /**
      * Is `false` if somebody has removed the subscriber from the queue's index. Then
-     * the next listener that starts enters it again, or one that runs does so
+     * the next consumer that starts enters it again, or one that runs does so
      * within ten minutes.
      */
     readonly isIndexed: boolean;
@@ -76,7 +76,7 @@ export interface QueueStatus {
     /** The bytes that they take in Redis; `undefined` where that may not be asked. */
     readonly bytes: number | undefined;
     /**
-     * The bytes that a text takes beside them that alone is more than
+     * The bytes of the text that is kept beside them, since it alone is more than
      * {@linkcode DeliveryOptions.maxDeadLetterBytes}; 0 without one, `undefined` where
      * that may not be asked.
      */

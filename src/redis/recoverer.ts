@@ -196,9 +196,9 @@ end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])
 local total, owners, buried, lost = 0, {}, 0, 0
--- What BLMOVE has moved may be of any size, and nobody has looked at it yet. It
--- cannot go back to the queue but through the script, so it goes where it would
--- come to from there.
+-- What BLMOVE has moved may be of any size, and nobody has looked at it yet. Back
+-- in the queue it would be found too large and become a dead letter, and only a
+-- script that reads it could put it there. So it becomes one at once.
 local function buryTooLarge(list, prefix)
   if redis.call('LLEN', list) ~= 1 then return false end
   local bytes = redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0)

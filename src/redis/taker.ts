@@ -16,7 +16,7 @@ export const LARGE: number = 2 ** 16;
 export const READ_MOVED: number = 0;
 /** Makes it read what a lost answer left behind. */
 export const READ_LOST: number = -1;
-/** In place of how many were left: the batch has the new number now. */
+/** Comes in place of how many were left, and says that the batch has its new number now. */
 export const RENUMBERED: number = -1;
 
 /** The histories of a batch, its messages, and how many were left in the queue, or {@link RENUMBERED}. */
