@@ -114,34 +114,20 @@ function pictureOf({ backend }: Desk, all: readonly Peer[]): Html {
   `;
 }
 
-function cardOf(
-  desk: Desk,
-  { service, state, since, changed }: Peer,
-): Html {
-  const { deviceId, queue, redisUrl, addresses, properties, name } = service;
-  const fingerprint = propertyOf(properties, "key");
-  const facts: [string, string][] = [
-    ["Queue", queue ?? "not said"],
-    ["Redis", redisUrl ?? "not reached by the network"],
-    ["Addresses", addresses.join(", ") || "–"],
-    ["Version", propertyOf(properties, "version") ?? "–"],
-    [
-      state === "gone" ? "Left" : "Since",
-      ago(state === "gone" ? changed : since),
-    ],
-    ...(fingerprint ? [["Fingerprint", fingerprint] as [string, string]] : []),
-  ];
-  const isSelf = deviceId === desk.backend.deviceId;
+function cardOf(desk: Desk, peer: Peer): Html {
+  const { service: { deviceId, queue, name }, state } = peer;
+  const maySend = !desk.isReadOnly && state !== "gone" && queue !== undefined;
   return html`
     <section class="card peer"
       id="peer-${name.replace(
         /[^\w-]/g,
         "-",
-      )}"><div class="card-head"><h2>${deviceId}${isSelf
+      )}"><div class="card-head"><h2>${deviceId}${deviceId ===
+          desk.backend.deviceId
         ? html`
           <span class="quiet">this device</span>
         `
-        : ""}</h2>${chip(state)}</div><dl class="facts">${facts.map((
+        : ""}</h2>${chip(state)}</div><dl class="facts">${factsOf(peer).map((
           [term, value],
         ) =>
           html`
@@ -150,22 +136,42 @@ function cardOf(
               <dd class="mono">${value}</dd>
             </div>
           `
-        )}</dl>${desk.isReadOnly || state === "gone" || queue === undefined
-        ? ""
-        : html`
-          <details class="send">
-            <summary>Send a message</summary>
-            <form method="post" action="${desk.path("/peers/send")}"
-              data-post><input type="hidden" name="name" value="${name}"><label>Message<textarea name="message" class="mono" rows="5" spellcheck="false">${JSON
-                .stringify(
-                  {
-                    type: "event",
-                    args: { type: "custom.Hello", text: "Hello" },
-                  },
-                  null,
-                  2,
-                )}</textarea></label><label class="check"><input type="checkbox" name="unproved" value="yes"> <span>Also if it does not prove who it is</span></label><button class="primary">Send</button></form>
-          </details>
-        `}</section>
+        )}</dl>${maySend ? sendForm(desk, name) : ""}</section>
+  `;
+}
+
+/** Says what is known of a peer: each fact by its name. */
+function factsOf(
+  { service, state, since, changed }: Peer,
+): [name: string, fact: string][] {
+  const { queue, redisUrl, addresses, properties } = service;
+  const fingerprint = propertyOf(properties, "key");
+  return [
+    ["Queue", queue ?? "not said"],
+    ["Redis", redisUrl ?? "not reached by the network"],
+    ["Addresses", addresses.join(", ") || "–"],
+    ["Version", propertyOf(properties, "version") ?? "–"],
+    state === "gone" ? ["Left", ago(changed)] : ["Since", ago(since)],
+    ...(fingerprint ? [["Fingerprint", fingerprint] as [string, string]] : []),
+  ];
+}
+
+/** Makes the form that sends a message to a peer. */
+function sendForm(desk: Desk, name: string): Html {
+  const example = {
+    type: "event",
+    args: { type: "custom.Hello", text: "Hello" },
+  };
+  return html`
+    <details class="send">
+      <summary>Send a message</summary>
+      <form method="post" action="${desk.path("/peers/send")}"
+        data-post><input type="hidden" name="name" value="${name}"><label>Message<textarea name="message" class="mono" rows="5" spellcheck="false">${JSON
+          .stringify(
+            example,
+            null,
+            2,
+          )}</textarea></label><label class="check"><input type="checkbox" name="unproved" value="yes"> <span>Also if it does not prove who it is</span></label><button class="primary">Send</button></form>
+    </details>
   `;
 }
