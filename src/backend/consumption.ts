@@ -44,7 +44,7 @@ export interface BackendStats {
 }
 
 /** From so many bytes a message on, memory is given back without the garbage collector. */
-const LARGE = 2 ** 14;
+const LARGE = 2 ** 11;
 
 type HandledCounts = Record<"delivered" | "foreign" | "malformed", number>;
 

@@ -134,18 +134,21 @@ export abstract class TakenBatch implements Batch {
   }
 
   /**
-   * Gives back the memory of its large messages, once it is settled and nobody
-   * reads them any more. The garbage collector would first let 64 MiB of it come
-   * together, which no cache of a processor holds, and look through all that the
-   * program has in memory then.
+   * Gives back the memory of its messages, once it is settled and nobody reads them
+   * any more. The garbage collector would first let 32 MiB of it come together,
+   * which no cache of a processor holds, and look through all that the program has
+   * in memory then.
    */
   free(): void {
     // Its text is needed when the server is told again.
     if (this.isUntold) return;
-    for (const { buffer, byteLength } of this.payloads) {
-      // Small ones share theirs with others that came with them.
-      const isAlone = buffer.byteLength === byteLength;
-      if (!isAlone || byteLength > MOST_FREED) continue;
+    const { payloads } = this;
+    // Other answers may be beside the first one and the last one, and nowhere else.
+    const ends = [payloads[0]?.buffer, payloads.at(-1)?.buffer];
+    for (const { buffer, byteLength } of payloads) {
+      const size = buffer.byteLength;
+      const isOurs = size === byteLength || !ends.includes(buffer);
+      if (!isOurs || size === 0 || size > MOST_FREED) continue;
       if (buffer instanceof ArrayBuffer) buffer.transfer(0);
     }
   }

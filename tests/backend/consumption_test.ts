@@ -82,6 +82,41 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   });
 }
 
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`The memory of what came together is given back where no other answer can be in it (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    const texts = Array.from({ length: 100 }, (_, n) => image(2 ** 12 + n));
+    await server.run("RPUSH", "queue", ...texts);
+    const options = { queue: "queue", delivery, logger: new LineLogger() };
+    await using inbox = await Inbox.open(server.args, options);
+    await using bus = new Bus({ name: "tests/consumption", daemon: true });
+    const lengths: number[] = [];
+    bus.registerHandler("custom.Image", ({ args }) => {
+      lengths.push(String(args.image).length);
+    });
+    const consuming = consumption(bus);
+    let given = 0;
+    while (lengths.length < texts.length) {
+      const batch = await nextBatch(inbox) as TakenBatch;
+      const before = batch.payloads.map(({ buffer, byteLength }) => ({
+        buffer,
+        isAlone: buffer.byteLength === byteLength,
+      }));
+      const ends = [before[0], before.at(-1)].map((end) => end?.buffer);
+      assert.ok(await consuming.post(batch));
+      assert.ok(await consuming.settled(5));
+      for (const [at, { buffer, isAlone }] of before.entries()) {
+        const isGiven = batch.payloads[at]!.byteLength === 0;
+        assert.equal(isGiven, isAlone || !ends.includes(buffer));
+        given += isGiven && !isAlone ? 1 : 0;
+      }
+    }
+    assert.ok(given > 10, `${given} were given back`);
+    // While some memory is given back, the next ones come.
+    assert.deepEqual(lengths, texts.map((_, n) => 2 ** 12 + n));
+  });
+}
+
 Deno.test("The memory of large messages stays as long as the server has refused to settle them", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", image(2 ** 16));
