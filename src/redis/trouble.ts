@@ -87,21 +87,16 @@ export class Trouble {
 
   /** Notes that a connection was lost. */
   onLoss(connection: object, loss: RedisError): void {
-    // What ends one connection ends the others too, in one way or another.
-    const isOne = this.#troubled.size > 0 && loss.code === "connection";
-    const kind = isOne ? AWAY : commonName(loss);
-    this.#note(connection, kind, "warn", `${loss.message}. Connecting again.`);
+    this.#note(connection, loss, "warn", `${loss.message}. Connecting again.`);
     this.#reported.add(AWAY);
   }
 
   /** Notes that an attempt to connect has failed, or to take messages. */
   onFailure(one: object, error: Error): void {
-    const isAway = error instanceof RedisError && error.code === "connection";
-    const kind = isAway && this.#reported.has(AWAY) ? AWAY : commonName(error);
     const isPassing = error instanceof RedisError && error.isTransient;
     this.#note(
       one,
-      kind,
+      error,
       isPassing ? "warn" : "error",
       `${error.message}. Trying again.`,
     );
@@ -130,7 +125,7 @@ export class Trouble {
 
   #note(
     one: object,
-    kind: string,
+    error: Error,
     level: "warn" | "error",
     text: string,
   ): void {
@@ -141,6 +136,7 @@ export class Trouble {
       this.#reminder = FIRST_REMINDER;
     }
     this.#troubled.add(one);
+    const kind = this.#kindOf(error);
     const duration = now - this.#begin;
     const isDue = duration >= this.#reminder || !this.#reported.has(kind);
     this.#reported.add(kind);
@@ -150,6 +146,12 @@ export class Trouble {
       const pause = this.#reminder * (GROWTH - 1);
       this.#reminder += Math.min(pause, LONGEST_PAUSE);
     }
+  }
+
+  /** Names the kind of an error: what ends one connection ends the others too, in one way or another. */
+  #kindOf(error: Error): string {
+    const isAway = error instanceof RedisError && error.code === "connection";
+    return isAway && this.#reported.has(AWAY) ? AWAY : commonName(error);
   }
 }
 

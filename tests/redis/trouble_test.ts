@@ -56,6 +56,7 @@ Deno.test("A connection that is cut again and again is told as rarely when it is
     await server.run("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
     await until(() => inbox.stats().reconnects > reconnects);
   }
+  await logger.line(/^info: Connected to Redis/);
   const lines = logger.lines.map((line) => line.replace(/ at .*/, ""));
   const count = (text: string) => lines.filter((line) => line === text).length;
   const lost = count("warn: Cannot stay connected to Redis");
@@ -151,6 +152,22 @@ Deno.test("Inbox names the queue whose failed messages cannot come back, ever mo
   await server.run("RENAME", "aside", "{queue}:retry");
   assert.deepEqual(texts(await nextBatch(inbox)), ["bad"]);
   await inbox.stop(0);
+});
+
+Deno.test("Connections that are lost one after the other, each when the one before is back, are told of once", () => {
+  const logger = new LineLogger();
+  const trouble = Trouble.with("PLACE", logger);
+  for (
+    const reason of ["It is silent", "Another one was lost", "It is reset"]
+  ) {
+    const connection = {};
+    trouble.onLoss(connection, new RedisError(reason, "connection"));
+    trouble.onSuccess(connection, "PLACE");
+  }
+  assert.deepEqual(seen(logger), [
+    "warn: It is silent. Connecting again.",
+    "info: Connected to Redis at PLACE.",
+  ]);
 });
 
 Deno.test("A server that lets everybody connect and then says nothing is told of ever more rarely", () => {
