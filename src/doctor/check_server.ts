@@ -9,7 +9,7 @@ import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot } from "../redis/key_slot.ts";
-import { QueueKeys } from "../redis/queue_keys.ts";
+import { KEY_TYPES, QueueKeys } from "../redis/queue_keys.ts";
 import { amount, size } from "../units.ts";
 import { type Limits, nearLimit } from "./near_limit.ts";
 
@@ -235,19 +235,10 @@ export async function* checkQueue(
     );
     return;
   }
-  const expected: [key: string, type: string][] = [
-    [queue, "list"],
-    [keys.dead, "list"],
-    [keys.front, "list"],
-    [keys.consumers, "hash"],
-    [keys.deliveries, "hash"],
-    [keys.retry, "zset"],
-    [keys.paused, "string"],
-    [keys.delayed, "zset"],
-    [keys.subscribers, "hash"],
-  ];
+  const beside = Object.entries(KEY_TYPES)
+    .map(([end, type]) => [keys.start + end, type] as const);
   let isSound = true;
-  for (const [key, type] of expected) {
+  for (const [key, type] of [[queue, "list"] as const, ...beside]) {
     const found = await connection.command<string>(["TYPE", key]);
     if (found === type || found === "none") continue;
     isSound = false;

@@ -1,6 +1,6 @@
 import type { Connection } from "./connection.ts";
 import { escapePattern, QueueKeys } from "./queue_keys.ts";
-import { RedisError, toRedisError } from "./redis_error.ts";
+import { RedisError, toRedisError, UNKNOWN_ADVICE } from "./redis_error.ts";
 import { isNumber, isText } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
@@ -39,7 +39,8 @@ type Taking = "at-least-once" | "BLPOP" | "BLMPOP";
  * @param extent Says which rights count: also those for commands that block, or
  * only those for the keys, where the commands were checked with another queue.
  * @throws {RedisError} `permission`: something is missing; the advice is the one
- * `ACL SETUSER` line that grants all of it.
+ * `ACL SETUSER` line that grants all of it. `reply`: the server does not have a
+ * command, or not under its name.
  */
 export async function checkRights(
   connection: Connection,
@@ -70,12 +71,28 @@ export async function checkRights(
     );
   }
   const missing = new Set<string>();
+  const unknown = new Set<string>();
   let isKeyMissing = false;
   for (const [command, answer] of refusals) {
     const { code, refused } = toRedisError(new Error(answer), {});
+    if (refused === "unknown-command") unknown.add(command[0]!);
     if (code !== "permission") continue;
     if (refused === "key") isKeyMissing = true;
     else missing.add(`+${nameOf(command)}`);
+  }
+  const attempted = `read "${queue}"`;
+  if (unknown.size > 0) {
+    const names = [...unknown].join(", ");
+    throw new RedisError(
+      {
+        attempted,
+        reason:
+          `the server does not have the commands ${names}, or not under these names`,
+        advice: UNKNOWN_ADVICE,
+      },
+      "reply",
+      { refused: "unknown-command" },
+    );
   }
   if (missing.size === 0 && !isKeyMissing) return;
   const reasons = [
@@ -86,7 +103,7 @@ export async function checkRights(
   ];
   const rules = [...(isKeyMissing ? patterns(queue) : []), ...missing];
   throw new RedisError({
-    attempted: `read "${queue}"`,
+    attempted,
     reason: `the user "${user}" may not ${reasons.join(", nor ")}`,
     advice: `ACL SETUSER ${user} ${rules.join(" ")}`,
   }, "permission");

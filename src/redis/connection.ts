@@ -28,7 +28,7 @@ import {
   restate,
   toRedisError,
 } from "./redis_error.ts";
-import type { Script } from "./script.ts";
+import { nameKey, type Script } from "./script.ts";
 import { checkListener, checkScript, unfitCommand } from "./unfit_command.ts";
 import { Trouble } from "./trouble.ts";
 
@@ -235,7 +235,7 @@ export class Connection {
         return this.#asked.send<Reply>(error, args, options);
       });
     } catch (cause) {
-      const error = this.#explain(cause, what, server);
+      const error = nameKey(this.#explain(cause, what, server), args);
       this.#react(error, server);
       throw error;
     } finally {

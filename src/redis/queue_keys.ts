@@ -2,6 +2,23 @@
 export const DEFAULT_QUEUE = "platypush/backend/redis";
 
 /**
+ * The type that each key beside a queue has to have, where it exists, by the end
+ * of its name. The queue itself is a list.
+ */
+export const KEY_TYPES: Readonly<Record<string, string>> = {
+  "consumers": "hash",
+  "deliveries": "hash",
+  "handled": "hash",
+  "subscribers": "hash",
+  "retry": "zset",
+  "delayed": "zset",
+  "dead": "list",
+  "dead:front": "list",
+  "dead:text": "string",
+  "paused": "string",
+};
+
+/**
  * Names the keys that belong to a queue, all in the queue's hash slot. They are put
  * together when they are asked for: kept, they would be most of what a queue takes
  * where nothing happens.

@@ -162,11 +162,10 @@ function compose(
  */
 export function restate(
   error: RedisError,
-  { note, mayHaveRun = error.mayHaveRun, ...changes }: Partial<
-    RedisProblem & Pick<RedisError, "mayHaveRun">
-  >,
+  { note, mayHaveRun = error.mayHaveRun, subject = error.subject, ...changes }:
+    Partial<RedisProblem & Pick<RedisError, "mayHaveRun" | "subject">>,
 ): RedisError {
-  const { attempted, place, reason, advice, reply, refused, subject } = error;
+  const { attempted, place, reason, advice, reply, refused } = error;
   const notes = [error.note, note].filter((text) => text !== undefined);
   return new RedisError(
     {
@@ -227,14 +226,17 @@ export function nameQueue<Thrown>(
   const attempted = `read "${queue}"`;
   if (error.code !== "wrong-type") return restate(error, { attempted });
   const advice = "use another queue or remove the key";
-  const { subject = queue } = error;
-  return subject !== queue
-    ? restate(error, { attempted, advice })
-    : restate(error, {
-      attempted,
-      reason: "the key exists, but is no list",
-      advice,
-    });
+  if (error.subject === queue) {
+    const reason = "the key exists, but is no list";
+    return restate(error, { attempted, reason, advice });
+  }
+  if (error.subject !== undefined) return restate(error, { attempted, advice });
+  // A script that does not name the key. To remove the queue would be a loss.
+  return restate(error, {
+    attempted,
+    reason: "a key that belongs to it is of another type than is needed",
+    advice: "`platypush-redis doctor` tells which (WRONGTYPE)",
+  });
 }
 
 /**
@@ -431,7 +433,7 @@ const CONNECTION_REASONS: Readonly<
   ],
 };
 
-const UNKNOWN_ADVICE =
+export const UNKNOWN_ADVICE =
   "use Redis 6.2 or newer, or Valkey, and look for `rename-command` in its configuration";
 
 /** Replies that are known by their words alone: the code in front is `ERR`, or says less. */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { type RedisError, restate } from "./redis_error.ts";
 
 /**
  * A Lua script for {@linkcode Connection.script}, together with the digest that
@@ -66,4 +67,18 @@ if text:find('^WRONGTYPE') then
 end
 return {err = text}
 `);
+}
+
+/** Names the key that is of another type than a command needs. A script has several, and names it itself. */
+export function nameKey(
+  error: RedisError,
+  [name, key]: readonly (string | Uint8Array)[],
+): RedisError {
+  const { code, subject } = error;
+  const isNamed = code !== "wrong-type" || subject !== undefined;
+  if (isNamed || typeof key !== "string" || /^EVAL/i.test(String(name))) {
+    return error;
+  }
+  const reason = `the key "${key}" is of another type than ${name} needs`;
+  return restate(error, { reason, subject: key });
 }

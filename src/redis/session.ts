@@ -2,7 +2,7 @@ import type { ConsumerOptions } from "./consumer.ts";
 import { HEARTBEAT_FUNCTIONS, LATE } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS } from "./history.ts";
 import type { OtherConsumer } from "./other_heartbeats.ts";
-import { QueueKeys } from "./queue_keys.ts";
+import { KEY_TYPES, QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
@@ -335,10 +335,11 @@ ${HEARTBEAT_FUNCTIONS}
 for at = 4, #ARGV, 3 do
   local consumer, queue, start = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local types = {
-    [queue] = 'list', [start .. 'consumers'] = 'hash',
-    [start .. 'consumer:' .. consumer] = 'string', [start .. 'deliveries'] = 'hash',
-    [start .. 'retry'] = 'zset', [start .. 'dead'] = 'list',
-    [start .. 'subscribers'] = 'hash'
+    [queue] = 'list', [start .. 'consumer:' .. consumer] = 'string',
+    ${
+    Object.entries(KEY_TYPES)
+      .map(([end, type]) => `[start .. '${end}'] = '${type}'`).join(", ")
+  }
   }
   for key, expected in pairs(types) do
     local kind = redis.call('TYPE', key).ok

@@ -138,7 +138,7 @@ Deno.test("Outbox says that the server is out of memory or the key no list", asy
     outbox.push("text", "x"),
     (error: RedisError) =>
       error.code === "wrong-type" &&
-      /^Cannot send to "text" at \S+: the key exists, but is of another type/
+      /^Cannot send to "text" at \S+: the key "text" is of another type than RPUSH needs/
         .test(error.message),
   );
   await server.run("CONFIG", "SET", "maxmemory", "1");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  Connection,
   DeadLetters,
   Outbox,
   queueStatus,
@@ -7,7 +8,6 @@ import {
 } from "../../src/redis/mod.ts";
 import * as client from "@redis/client";
 import { restate, toRedisError } from "../../src/redis/redis_error.ts";
-import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { open } from "./inboxes.ts";
 
@@ -169,9 +169,29 @@ Deno.test("An error names the command that an old server does not have, and the 
     message:
       /^Cannot send to "queue" at [^ ]+: the server does not have the command RPUSH, or not under its name; use Redis 6\.2 or newer, or Valkey, and look for `rename-command` in its configuration$/,
   });
-  const logger = new LineLogger();
-  await using _inbox = await open(server, { logger });
-  await logger.line(
-    /^error: Cannot read "queue" at .*does not have the command BLMOVE/,
-  );
+});
+
+Deno.test("Inbox does not begin where the server lacks a command that it can need, and names all of them", async () => {
+  await using server = await TestServer.start({
+    config: ["BLMOVE", "DEL", "MEMORY", "ZADD"]
+      .map((name) => `rename-command ${name} ""`),
+  });
+  await assert.rejects(open(server), {
+    code: "reply",
+    refused: "unknown-command",
+    message:
+      /^Cannot read "queue": the server does not have the commands DEL, MEMORY, ZADD, BLMOVE, or not under these names; use Redis 6\.2 or newer, or Valkey, and look for `rename-command` in its configuration$/,
+  });
+});
+
+Deno.test("An error names the key that is of another type than a command needs", async () => {
+  await using server = await TestServer.start();
+  await server.run("SET", "text", "x");
+  await using connection = await Connection.connect(server.args);
+  await assert.rejects(connection.command(["LLEN", "text"]), {
+    code: "wrong-type",
+    subject: "text",
+    message:
+      /^Cannot run LLEN at [^ ]+: the key "text" is of another type than LLEN needs; use another name, or remove it \(WRONGTYPE\)$/,
+  });
 });

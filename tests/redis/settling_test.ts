@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { HeldBatch } from "../../src/redis/held_batch.ts";
 import type { Batch, Inbox, RedisError } from "../../src/redis/mod.ts";
+import { KEY_TYPES } from "../../src/redis/queue_keys.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -175,16 +176,32 @@ Deno.test("Inbox buries what failed when messages are delivered at most once", a
 
 Deno.test("Inbox does not begin where one of its keys is of another type, and says which", async () => {
   await using server = await TestServer.start();
-  for (const name of ["deliveries", "dead", "retry", "consumers"]) {
+  for (const name of Object.keys(KEY_TYPES)) {
     await server.run("FLUSHALL");
-    await server.run("SET", `{queue}:${name}`, "text");
+    await server.run("XADD", `{queue}:${name}`, "*", "field", "value");
     await assert.rejects(
       open(server),
       (error: RedisError) =>
         error.code === "wrong-type" &&
-        error.message.includes(`the key "{queue}:${name}" is a string, but`),
+        error.message.includes(`the key "{queue}:${name}" is a stream, but`),
     );
+    assert.deepEqual(await server.run("KEYS", "*"), [`{queue}:${name}`]);
   }
+});
+
+Deno.test("Inbox does not tell to remove the queue where a key beside it is overwritten", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using inbox = await open(server, { logger });
+  await server.run("XADD", "{queue}:paused", "*", "field", "value");
+  await logger.line(
+    /^error: Cannot read "queue" .*the key "{queue}:paused" is of another type/,
+  );
+  assert.doesNotMatch(logger.lines.join("\n"), /the key exists/);
+  await server.run("DEL", "{queue}:paused");
+  await server.run("RPUSH", "queue", "n0");
+  assert.deepEqual(texts(await nextBatch(inbox)), ["n0"]);
+  await inbox.stop(0);
 });
 
 Deno.test("Inbox keeps what it has in hand when the queue is overwritten, until there is a queue again", async () => {
