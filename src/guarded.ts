@@ -30,11 +30,21 @@ export function errorOf(
   Kind: new (message: string) => Error = Error,
 ): Error {
   try {
-    if (!(thrown instanceof Error)) return new Kind(String(thrown));
+    if (!(thrown instanceof Error)) return new Kind(textOf(thrown));
     const { name, message } = thrown;
     if (typeof name === "string" && typeof message === "string") return thrown;
     return new Kind(`${String(name)}: ${String(message)}`);
   } catch {
     return new Kind("Something was thrown that cannot be shown as text");
   }
+}
+
+/** Says what was thrown, other than an error; what an object holds may be secret. */
+function textOf(thrown: unknown): string {
+  const { message } = Object(thrown);
+  if (typeof message === "string") return message;
+  const text = String(thrown);
+  return text === "[object Object]"
+    ? "An object was thrown that is no Error"
+    : text;
 }

@@ -164,6 +164,9 @@ Deno.test("Backend logs an error in run(), whatever it is", async () => {
   }
   const cases: [unknown, string][] = [
     [new Error("no power"), "no power"],
+    ["no bulb", "no bulb"],
+    [{ message: "no bulb", code: 5 }, "no bulb"],
+    [{ code: 5, token: "s3cret" }, "An object was thrown that is no Error"],
     [
       Object.create(null),
       "Something was thrown that cannot be shown as text",
