@@ -38,10 +38,16 @@ export class Changes implements AsyncDisposable {
   readonly #undo = new Map<string, AbortController>();
   readonly #closed = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  #ended = 0;
 
   constructor(undoTime: number, onChange: () => void) {
     this.#undoTime = undoTime;
     this.#onChange = onChange;
+  }
+
+  /** So many have been done, or have failed. */
+  get ended(): number {
+    return this.#ended;
   }
 
   /** Those to show, the newest first. */
@@ -93,8 +99,10 @@ export class Changes implements AsyncDisposable {
           (count) => this.#set(id, { count }),
           this.#closed.signal,
         );
+        this.#ended++;
         this.#set(id, { state: "done", count });
       } catch (error) {
+        this.#ended++;
         this.#set(id, { state: "failed", error: (error as Error).message });
       }
     }

@@ -257,3 +257,24 @@ Deno.test(
     assert.equal(await page.locator("#offline").getAttribute("role"), "alert");
   },
 );
+
+Deno.test(
+  {
+    name: "Too many dead letters to follow are read anew after a change",
+    ignore,
+  },
+  async () => {
+    await using scene = await Scene.open();
+    await using browser = await openBrowser();
+    const page = await browser.newPage();
+    await scene.send("attic", 2002);
+    await until(async () => await scene.dead() === 2002, "they have failed");
+    await go(page, scene, "dead");
+    const head = page.locator(".list-head");
+    await head.getByText("2,002 dead letters").waitFor();
+    await head.getByText(/^read at \d\d:\d\d:\d\d$/).waitFor();
+    await page.locator(".letter").getByRole("checkbox").first().check();
+    await head.getByRole("button", { name: "Purge" }).click();
+    await head.getByText("2,001 dead letters").waitFor();
+  },
+);

@@ -23,7 +23,7 @@ import { ago, chip, clock, typeChip } from "../words.ts";
 const ROWS = 50;
 /** The most that are shown. */
 const MAX_ROWS = 1000;
-/** Beyond so many the page does not follow by itself: reading them all takes its time. */
+/** Beyond so many the page follows only what it has done itself: reading them all takes its time. */
 const MAX_FOLLOWED = 2000;
 
 /** Names what is done with dead letters. */
@@ -88,15 +88,15 @@ const MAX_VIEWS = 8;
 /** Ages are shown anew after so many seconds. */
 const REPEAT = 10;
 
-/** Tells what the list depends on; `undefined` where it is too long to be followed. */
-function stateOf({ survey }: Desk): unknown {
+/** Tells what the list depends on; `undefined` where what was loaded is to stay. */
+function stateOf({ survey, changes }: Desk): unknown {
   const queues = survey.current?.queues ?? [];
   const now = Date.now() / 1000;
   const states = queues.map(({ deadLetters: { count, oldest = 0 } }) =>
     [count, Math.round(now - oldest)] as const
   );
   const total = states.reduce((sum, [count]) => sum + count, 0);
-  if (total > MAX_FOLLOWED) return undefined;
+  if (total > MAX_FOLLOWED) return changes.ended || undefined;
   return [states, Math.floor(now / REPEAT)];
 }
 
@@ -205,7 +205,9 @@ function letterList(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
       ? html`${number(fitting)} of ${amount(total, "dead letter")}`
       : amount(total, "dead letter")}${isPartial
       ? ", at least"
-      : ""}</span></label>${isFiltered
+      : ""}</span></label>${total > MAX_FOLLOWED
+      ? html`<span class="quiet">read at ${clock(Date.now() / 1000)}</span>`
+      : ""}${isFiltered
       ? html`<a href="?">Show all</a>`
       : ""}<span class="spacer"></span>${desk.isReadOnly ? "" : html`
       <span class="quiet" data-chosen></span><button disabled
