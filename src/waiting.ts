@@ -10,6 +10,11 @@ import { setImmediate } from "node:timers/promises";
 /** The longest time that a timer takes, in milliseconds; one beyond it is over at once. */
 export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
+/** Gives the milliseconds for a timer; Deno warns of what is over before it begins. */
+function timerOf(seconds: number): number {
+  return Math.max(0, Math.min(seconds * 1000, LONGEST_TIMER));
+}
+
 /** Says what ends a wait early, and whether it keeps the process alive. */
 export interface WaitOptions {
   /** Ends the wait before its time. */
@@ -32,7 +37,7 @@ export function sleep(
 ): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(true);
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const milliseconds = Math.min((duration ?? Infinity) * 1000, LONGEST_TIMER);
+  const milliseconds = timerOf(duration ?? Infinity);
   const finish = (end?: globalThis.Event): void => {
     clearTimeout(timer);
     signal?.removeEventListener("abort", finish);
@@ -80,7 +85,7 @@ export class Alarm implements Disposable {
     this.#timer = setTimeout(() => {
       this.at = Infinity;
       this.#ring(due);
-    }, Math.min(Math.ceil(delay * 1000), LONGEST_TIMER));
+    }, Math.ceil(timerOf(delay)));
     Deno.unrefTimer(this.#timer);
   }
 
@@ -176,7 +181,7 @@ export async function withTimeLimit<Value>(
   const end = new AbortController();
   const abort = (): void => end.abort();
   using _watch = whenAborted(signal, abort);
-  const timer = setTimeout(abort, Math.min(limit * 1000, LONGEST_TIMER));
+  const timer = setTimeout(abort, timerOf(limit));
   try {
     return await work(end.signal);
   } finally {

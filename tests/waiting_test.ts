@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import process from "node:process";
 import {
   Alarm,
   backoff,
@@ -18,6 +19,19 @@ Deno.test("sleep does not end at once where it has no end", async () => {
     end.abort();
     assert.equal(await long, true);
   }
+});
+
+Deno.test("What was due before happens at once, and Deno warns of no timer", async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", note);
+  const { promise, resolve } = Promise.withResolvers<number>();
+  using alarm = new Alarm(resolve);
+  alarm.set(-2);
+  assert.equal(await sleep(-2), false);
+  assert.ok(await promise < performance.now());
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
 });
 
 Deno.test("settledWithin tells what was settled in time, also by a rejection", async () => {
