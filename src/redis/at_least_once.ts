@@ -489,6 +489,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       (this.#lacksMemory || this.#most === MOST_MOVED && this.#size < LARGE);
     const isAnnounced = announced.status === "fulfilled";
     if (payloads.length === 0) {
+      // After a long wait, nothing tells that more than one comes next.
+      if (block !== undefined) this.#most = 1;
       return await this.#onNothing(session, number, isAnnounced);
     }
     if (!isRefused) {

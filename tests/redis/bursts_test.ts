@@ -60,6 +60,27 @@ async function calls(server: TestServer, command: string): Promise<number> {
   return Number(found?.[1] ?? 0);
 }
 
+Deno.test("Who has waited for nothing asks for one message again, however many came before", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  // Without the right to end a wait, each is short.
+  const rules = ["on", ">x", "~*", "+@all", "-client|unblock"];
+  await server.run("ACL", "SETUSER", "user", ...rules);
+  const args = { ...server.args, username: "user", password: "x" };
+  await using inbox = await open({ args }, RARE);
+  await expectThree(server, inbox);
+  const waits = async (count: number): Promise<void> => {
+    const begin = await calls(server, "blmove");
+    await until(async () => await calls(server, "blmove") >= begin + count);
+  };
+  const waiting = nextBatch(inbox);
+  await waits(2);
+  const before = await calls(server, "lmove");
+  await waits(2);
+  assert.equal(await calls(server, "lmove"), before);
+  await server.run("RPUSH", "queue", complete("end"));
+  await (await waiting)!.settle();
+});
+
 for (const queue of ["queue", ["other", "queue"]]) {
   const name = typeof queue === "string" ? "one queue" : "several queues";
   Deno.test(`Messages that come together are taken together, in their order (${name})`, async () => {
