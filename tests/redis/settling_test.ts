@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import type { HeldBatch } from "../../src/redis/held_batch.ts";
-import type { Batch, Inbox, RedisError } from "../../src/redis/mod.ts";
+import {
+  type Batch,
+  Connection,
+  type Inbox,
+  type RedisError,
+} from "../../src/redis/mod.ts";
+import { NamedSubscribers } from "../../src/redis/named_subscribers.ts";
 import { KEY_TYPES } from "../../src/redis/queue_keys.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -526,6 +532,42 @@ Deno.test("What had to go for a named subscriber is told of, but not batch by ba
   // What came within the minute is told, though nothing came after it.
   const rest = logger.lines.filter((line) => /had to go|is lost/.test(line));
   assert.deepEqual(rest.slice(2), told);
+});
+
+Deno.test("What a subscriber misses again and again in its own process is not taken again at once", async () => {
+  await using server = await TestServer.start();
+  const logger = new LineLogger();
+  await using control = await Connection.connect(server.args, { logger });
+  await server.run("RPUSH", "{queue}:missed:lights", "1 1.0.0.0 one");
+  const taken = Array.from(
+    { length: 3 },
+    () => Promise.withResolvers<number>(),
+  );
+  let count = 0;
+  const lights = new NamedSubscribers({
+    queue: "queue",
+    control,
+    maxMissed: 10,
+    maxMissedBytes: 2 ** 20,
+    missedAge: 3600,
+    logger,
+    stats: { missedLost: 0 },
+  }, {
+    isBusy: false,
+    change: () => Promise.resolve(),
+    takeMissed: () => {
+      taken[count++]!.resolve(performance.now());
+      // It is not there, or not ready: so what came is missed once more.
+      if (count < 3) lights.onMissed(["lights"], 0);
+      return Promise.resolve(0);
+    },
+  });
+  lights.present = new Set(["lights"]);
+  const [, second, third] = await Promise.all(
+    taken.map(({ promise }) => promise),
+  );
+  await lights.stop();
+  assert.ok(third! - second! > 1500, `${third! - second!} ms later`);
 });
 
 Deno.test("What became dead letters within a minute is told at its end, or when the inbox stops", async () => {
