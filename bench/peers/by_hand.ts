@@ -1,5 +1,6 @@
 /** The ways of `consumer.ts` that need the bare client, and nothing else. */
 import { createClient, RESP_TYPES } from "@redis/client";
+import { CheckedMessage } from "./checked_message.ts";
 import { countOne } from "./count.ts";
 import type { Contender, Library, Ours } from "./process.ts";
 import { listenInWorkers } from "./workers.ts";
@@ -69,27 +70,11 @@ const MOVE = `
 redis.call('SORT', KEYS[1], 'BY', 'nosort', 'LIMIT', 0, ARGV[1], 'STORE', KEYS[2])
 redis.call('LTRIM', KEYS[1], ARGV[1], -1)`;
 
-/** What a handler gets, with the fields that every message has. */
-class CheckedMessage {
-  readonly type: unknown;
-  readonly target: unknown;
-  readonly origin: unknown;
-  readonly id: unknown;
-  readonly timestamp: unknown;
-  readonly args: Readonly<Record<string, unknown>>;
-
-  constructor(wire: Readonly<Record<string, unknown>>) {
-    this.type = wire["type"];
-    this.target = wire["target"];
-    this.origin = wire["origin"];
-    this.id = wire["id"];
-    this.timestamp = wire["_timestamp"];
-    this.args = wire["args"] as Readonly<Record<string, unknown>>;
-    const texts = [this.type, this.target, this.origin, this.id];
-    const isMessage = texts.every((text) => typeof text === "string") &&
-      Number.isFinite(this.timestamp) && typeof this.args === "object";
-    if (!isMessage) throw new TypeError("That is no message");
-  }
+/** What a script has moved to a list. */
+interface ScriptBatch {
+  readonly payloads: readonly Uint8Array[];
+  /** Removes the list: the messages are handled. */
+  settle(): void;
 }
 
 /**
@@ -98,9 +83,9 @@ class CheckedMessage {
  * goes when its messages are handled. Nobody looks after what a consumer has left
  * when it died.
  *
- * @returns What gives the next batch: the one before is handled then.
+ * @returns What gives the next batch.
  */
-async function openScript(): Promise<() => Promise<readonly Uint8Array[]>> {
+async function openScript(): Promise<() => Promise<ScriptBatch>> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
   const run = (...command: string[]): Promise<unknown> =>
@@ -117,14 +102,12 @@ async function openScript(): Promise<() => Promise<readonly Uint8Array[]>> {
   // What another one has left stays where it is.
   const lists = `${queue}:${crypto.randomUUID()}`;
   let number = 0;
-  let inHand = 0;
   let next = take(`${lists}:0`);
   return async () => {
-    if (inHand > 0) void run("DEL", `${lists}:${number - 1}`);
     const payloads = await next;
-    inHand = payloads.length;
+    const list = `${lists}:${number}`;
     next = take(`${lists}:${++number}`);
-    return payloads;
+    return { payloads, settle: () => void run("DEL", list) };
   };
 }
 
@@ -136,7 +119,9 @@ async function takeByScript(): Promise<void> {
   const next = await openScript();
   void (async () => {
     for (;;) {
-      for (const payload of await next()) countOne(read(payload).args["sent"]);
+      const { payloads, settle } = await next();
+      for (const payload of payloads) countOne(read(payload).args["sent"]);
+      if (payloads.length > 0) settle();
     }
   })();
 }
@@ -144,7 +129,10 @@ async function takeByScript(): Promise<void> {
 /** The same for a loop, at the least that one costs: a promise for each message. */
 async function loopByScript(): Promise<void> {
   const next = await openScript();
-  let payloads: readonly Uint8Array[] = [];
+  let { payloads, settle }: ScriptBatch = {
+    payloads: [],
+    settle: () => {},
+  };
   let at = 0;
   const messages: AsyncIterator<CheckedMessage> = {
     next: () =>
@@ -153,7 +141,8 @@ async function loopByScript(): Promise<void> {
         : more(),
   };
   const more = async (): ReturnType<typeof messages.next> => {
-    do payloads = await next(); while (payloads.length === 0);
+    settle();
+    do ({ payloads, settle } = await next()); while (payloads.length === 0);
     at = 1;
     return { value: read(payloads[0]!), done: false };
   };
@@ -199,32 +188,67 @@ async function popForWorkers(file: string): Promise<void> {
 
 /** The bare client, which hands bytes on to a worker: the least that a handler there costs. */
 async function shareByHand(): Promise<void> {
+  const share = await startWorker(false);
+  await popBare({
+    isAhead: true,
+    take: async (payloads) => {
+      if (payloads.length > 0) await share(payloads);
+    },
+  });
+}
+
+/** A script, which does so too: the list of a batch goes when the worker has handled it. */
+async function shareByScript(): Promise<void> {
+  const share = await startWorker(true);
+  const next = await openScript();
+  void (async () => {
+    for (;;) {
+      const { payloads, settle } = await next();
+      if (payloads.length > 0) await share(payloads, settle);
+    }
+  })();
+}
+
+/**
+ * Starts `hand_worker.ts`.
+ *
+ * @param isKept Whether messages are kept until they are handled, and checked.
+ * @returns Hands a batch on, and resolves when it is written. What is given with it
+ * is called when the worker needs it no more.
+ */
+async function startWorker(
+  isKept: boolean,
+): Promise<
+  (payloads: readonly Uint8Array[], onOver?: () => void) => Promise<void>
+> {
   const boxes = [0, 1].map(() => new SharedArrayBuffer(2 ** 21));
   const url = new URL("hand_worker.ts", import.meta.url);
   const worker = new Worker(url, { type: "module" });
   await new Promise((resolve) => {
     worker.onmessage = resolve;
-    worker.postMessage(boxes);
+    worker.postMessage({ boxes, isKept });
   });
+  const over = boxes.map(() => Promise.resolve());
   let turn = 0;
-  await popBare({
-    isAhead: true,
-    take: async (payloads) => {
-      if (payloads.length === 0) return;
-      await write(boxes[turn++ % boxes.length]!, payloads);
-    },
-  });
+  return async (payloads, onOver) => {
+    const at = turn++ % boxes.length;
+    await over[at];
+    write(boxes[at]!, payloads);
+    over[at] = emptied(boxes[at]!).then(onOver);
+  };
 }
 
-/** Writes a batch for `hand_worker.ts`, when the one before it was read. */
-async function write(
-  box: SharedArrayBuffer,
-  payloads: readonly Uint8Array[],
-): Promise<void> {
+/** Resolves when the worker needs no more of what is in a piece of memory. */
+async function emptied(box: SharedArrayBuffer): Promise<void> {
   const words = new Int32Array(box);
   for (let count; (count = Atomics.load(words, 0)) !== 0;) {
     await Atomics.waitAsync(words, 0, count).value;
   }
+}
+
+/** Writes a batch for `hand_worker.ts`, where the one before it is over. */
+function write(box: SharedArrayBuffer, payloads: readonly Uint8Array[]): void {
+  const words = new Int32Array(box);
   let at = 4 * (1 + 2 * payloads.length);
   for (const [i, payload] of payloads.entries()) {
     // As far from a multiple of 8 as before, bytes are copied ten times faster.
@@ -255,6 +279,7 @@ export const ways: Record<
   "bare client with node: imports, 60 workers": () =>
     popForWorkers("bare_listener.ts?node"),
   "bare client, handler in a worker": shareByHand,
+  "script by hand, handler in a worker": shareByScript,
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "script by hand, for await": loopByScript,

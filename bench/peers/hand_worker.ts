@@ -4,7 +4,7 @@
  * batch.
  *
  * ```text
- * word 0    messages in it; 0 once they were read
+ * word 0    messages in it; 0 once they were read, or handled where they are kept
  *      1    place and bytes of message 1, of message 2, …
  *           message 1, message 2, …
  * ```
@@ -12,14 +12,21 @@
  * @module
  */
 import { Buffer } from "node:buffer";
+import { CheckedMessage } from "./checked_message.ts";
 import { countOne } from "./count.ts";
 
+/** What the worker reads from, and whether messages stay there until they are handled. */
+interface Memory {
+  readonly boxes: readonly SharedArrayBuffer[];
+  readonly isKept: boolean;
+}
+
 const scope = self as unknown as {
-  onmessage: (event: MessageEvent<SharedArrayBuffer[]>) => void;
+  onmessage: (event: MessageEvent<Memory>) => void;
   postMessage(message: unknown): void;
 };
 
-scope.onmessage = async ({ data: boxes }) => {
+scope.onmessage = async ({ data: { boxes, isKept } }) => {
   scope.postMessage("listening");
   for (let turn = 0;; turn++) {
     const box = boxes[turn % boxes.length]!;
@@ -31,8 +38,15 @@ scope.onmessage = async ({ data: boxes }) => {
       const [at, length] = words.subarray(1 + 2 * i);
       return Buffer.from(box, at, length).toString("latin1");
     });
-    Atomics.store(words, 0, 0);
-    Atomics.notify(words, 0);
-    for (const text of texts) countOne(JSON.parse(text).args.sent);
+    const release = (): void => {
+      Atomics.store(words, 0, 0);
+      Atomics.notify(words, 0);
+    };
+    if (!isKept) release();
+    for (const text of texts) {
+      const wire = JSON.parse(text);
+      countOne((isKept ? new CheckedMessage(wire) : wire).args["sent"]);
+    }
+    if (isKept) release();
   }
 };

@@ -50,6 +50,10 @@ export const ways: Record<Ours, () => Promise<void>> = {
     await startOurs({}, () => {});
     await listenInWorkers(1, "listener.ts");
   },
+  "ours, handler in a worker, plain: false": async () => {
+    await startOurs({}, () => {}, { plain: false });
+    await listenInWorkers(1, "listener.ts");
+  },
   "ours, 1,000 queues": () =>
     startOurs({
       queue: Array.from({ length: 1000 }, (_, at) => `${queue}${at}`),

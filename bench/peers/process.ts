@@ -10,6 +10,7 @@ export type Contender =
   | "ours, async handler"
   | "ours, for await"
   | "ours, handler in a worker"
+  | "ours, handler in a worker, plain: false"
   | "ours, 1,000 queues"
   | "ours, 60 workers"
   | "ours, 100 consumers"
@@ -24,6 +25,7 @@ export type Contender =
   | "LMOVE by hand"
   | "script by hand"
   | "script by hand, for await"
+  | "script by hand, handler in a worker"
   | "streams by hand"
   | Library
   | "redis-py";
