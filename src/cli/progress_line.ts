@@ -1,4 +1,5 @@
-import { tell } from "./print.ts";
+import { tell, terminalWidth } from "./print.ts";
+import { cutToWidth, displayWidth } from "./table.ts";
 
 /** The time between two drawings, in milliseconds. */
 const INTERVAL = 100;
@@ -29,7 +30,7 @@ export class ProgressLine implements Disposable {
    */
   show(text: string, part?: number): void {
     if (!this.#isShown) return;
-    this.#line = part === undefined ? text : `${barOf(part)}  ${text}`;
+    this.#line = lineOf(text, part, terminalWidth() - 1);
     if (performance.now() - this.#drawn < INTERVAL) return;
     this.#drawn = performance.now();
     this.#isDrawn = true;
@@ -42,9 +43,13 @@ export class ProgressLine implements Disposable {
   }
 }
 
-/** Draws a bar, with the part that is done in words behind it. */
-function barOf(part: number): string {
+/** Puts the part that is done before a text, with a bar where there is room: a line that wraps could not be drawn over. */
+function lineOf(text: string, part: number | undefined, width: number): string {
+  if (part === undefined) return cutToWidth(text, width);
   const done = Math.min(1, part);
+  const line = `${Math.floor(done * 100)} %  ${text}`;
   const bar = "█".repeat(Math.round(done * WIDTH)).padEnd(WIDTH, "░");
-  return `${bar} ${Math.floor(done * 100)} %`;
+  return displayWidth(line) + WIDTH + 1 > width
+    ? cutToWidth(line, width)
+    : `${bar} ${line}`;
 }

@@ -142,6 +142,27 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: `the progress stays on one line of a narrow terminal${noTerminal}`,
+  ignore: noTerminal !== "",
+  fn: async () => {
+    await using server = await TestServer.start();
+    const path = await Deno.makeTempFile();
+    await Deno.writeTextFile(path, event(0));
+    const shown = async (columns: number): Promise<string[]> => {
+      const { stdout } = await runProgram(
+        ["cli.ts", "send", "message", ...at(server)],
+        { isOnTerminal: true, columns, inputFile: path },
+      );
+      return stdout.replaceAll("\x1b[K", "").split(/[\r\n]+/).filter(Boolean);
+    };
+    const [narrow, tiny] = await Promise.all([shown(40), shown(12)]);
+    await Deno.remove(path);
+    assert.match(narrow!.at(-1)!, /^100 % {2}1 messages?, [\d,]+\/s$/);
+    assert.deepEqual([...new Set(tiny)], ["100 %  1 m…"]);
+  },
+});
+
 Deno.test("send request --wait prints the response, and tells of errors by its exit code", async () => {
   await using server = await TestServer.start();
   await using backend = new RedisBackend({
