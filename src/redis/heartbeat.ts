@@ -121,6 +121,7 @@ export class Heartbeat {
     this.others = new OtherHeartbeats({
       control,
       lifetime: Number(this.lifetime),
+      token: this.#token,
       doubt: () => this.doubt({ now: false }),
     });
     this.#trouble = Trouble.with("heartbeat", logger);

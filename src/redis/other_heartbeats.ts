@@ -18,15 +18,6 @@ function saysNoLook(beat: string): boolean {
   return beat.includes(NO_LOOK);
 }
 
-/**
- * Gives a text by which the consumers of a queue are in an order that is the same for
- * all of them. It begins with the session's token: so machines that have numbers, and
- * die one after the other, are no neighbours.
- */
-function placeOf(name: string): string {
-  return name.slice(-8) + name;
-}
-
 /** Another consumer of a queue, by its session's name. */
 export interface OtherConsumer {
   readonly name: string;
@@ -34,6 +25,15 @@ export interface OtherConsumer {
   readonly key: string;
   /** The text that the key holds. */
   readonly beat: string;
+}
+
+/**
+ * Gives a text by which processes are in an order that is the same for all of them,
+ * and on all queues: what its heartbeat has at random. So machines that have numbers,
+ * and die one after the other, are no neighbours.
+ */
+function placeOf({ name, beat }: OtherConsumer): string {
+  return (/^\d+ (\w{8})/.exec(beat)?.[1] ?? name.slice(-8)) + name;
 }
 
 /**
@@ -47,6 +47,8 @@ export class OtherHeartbeats {
   readonly #control: Connection;
   /** The time that a beat of this process counts, in milliseconds. */
   readonly #lifetime: number;
+  /** The text at random in the heartbeat of this process. */
+  readonly #token: string;
   /** Lets this process look, with its next beat, who else is to be watched. */
   readonly #doubt: () => void;
   /** The keys of the heartbeats that are watched, by the start of a queue's keys. */
@@ -55,14 +57,16 @@ export class OtherHeartbeats {
   readonly #others = new Map<string, { beat: string; since: number }>();
 
   constructor(
-    { control, lifetime, doubt }: {
+    { control, lifetime, token, doubt }: {
       control: Connection;
       lifetime: number;
+      token: string;
       doubt: () => void;
     },
   ) {
     this.#control = control;
     this.#lifetime = lifetime;
+    this.#token = token;
     this.#doubt = doubt;
   }
 
@@ -77,12 +81,10 @@ export class OtherHeartbeats {
     name: string,
     others: readonly OtherConsumer[],
   ): void {
-    const own = placeOf(name);
-    const sorted = others.toSorted((a, b) =>
-      placeOf(a.name) < placeOf(b.name) ? -1 : 1
-    );
-    const after = sorted.filter((other) => placeOf(other.name) > own);
-    const before = sorted.filter((other) => placeOf(other.name) < own);
+    const own = this.#token + name;
+    const sorted = others.toSorted((a, b) => placeOf(a) < placeOf(b) ? -1 : 1);
+    const after = sorted.filter((other) => placeOf(other) > own);
+    const before = sorted.filter((other) => placeOf(other) < own);
     const next = new Set<string>();
     let left = WATCHED;
     for (const { key, beat } of [...after, ...before]) {

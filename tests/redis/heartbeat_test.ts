@@ -165,25 +165,27 @@ async function sent(server: TestServer, name: string): Promise<number> {
   );
 }
 
-Deno.test("However many consume a queue, each watches few of them", async () => {
-  await using server = await TestServer.start();
-  const inboxes: Inbox[] = [];
-  await using stack = new AsyncDisposableStack();
-  for (let count = 0; count < 12; count++) {
-    inboxes.push(stack.use(await open(server)));
-  }
-  // Who was there learns of the last one with its next beat.
-  const beats = async (count: number): Promise<void> => {
-    const begin = await sent(server, "set");
-    await until(async () => await sent(server, "set") >= begin + count);
-  };
-  await beats(3 * inboxes.length);
-  const before = [await sent(server, "get"), await sent(server, "set")];
-  await beats(4 * inboxes.length);
-  const read = await sent(server, "get") - before[0]!;
-  const written = await sent(server, "set") - before[1]!;
-  assert.ok(read <= 2 * written, `${read} looks, ${written} beats`);
-});
+for (const queue of [["queue"], ["queue", "second", "third"]]) {
+  Deno.test(`However many consume queues, each watches few of them (${queue.length})`, async () => {
+    await using server = await TestServer.start();
+    const inboxes: Inbox[] = [];
+    await using stack = new AsyncDisposableStack();
+    for (let count = 0; count < 12; count++) {
+      inboxes.push(stack.use(await open(server, { queue })));
+    }
+    // Who was there learns of the last one with its next beat.
+    const beats = async (count: number): Promise<void> => {
+      const begin = await sent(server, "set");
+      await until(async () => await sent(server, "set") >= begin + count);
+    };
+    await beats(3 * inboxes.length);
+    const before = [await sent(server, "get"), await sent(server, "set")];
+    await beats(4 * inboxes.length);
+    const read = await sent(server, "get") - before[0]!;
+    const written = await sent(server, "set") - before[1]!;
+    assert.ok(read <= 2 * written, `${read} looks, ${written} beats`);
+  });
+}
 
 Deno.test("Inbox puts back what many consumers had in hand that die one after the other", async () => {
   await using server = await TestServer.start();
@@ -232,7 +234,7 @@ Deno.test("Who beats rarely leaves no one to be found late", async () => {
   );
 });
 
-/** The ends of names that come behind all tokens of sessions, in their order. */
+/** Names that come behind all tokens of processes, in their order. */
 const LAST = ["zzzzzzz1", "zzzzzzz2", "zzzzzzz3", "zzzzzzz4"] as const;
 
 /** Lays a consumer that beats for good, at any key, and has a message in hand. */
@@ -257,7 +259,7 @@ async function found(server: TestServer, name: string): Promise<void> {
   await until(isFound, `${name} is found`, 40);
 }
 
-Deno.test("Each watches those that follow it by their names, wherever these beat", async () => {
+Deno.test("Each watches those that follow it, at whatever keys these beat", async () => {
   await using server = await TestServer.start();
   const [first, ...others] = LAST;
   // By its key, it would be the last one.
