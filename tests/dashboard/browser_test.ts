@@ -411,8 +411,15 @@ Deno.test(
       await page.fill("#token", password);
       await page.getByRole("button", { name: "Log in" }).click();
     };
+    const asked: string[] = [];
+    page.on(
+      "request",
+      (request) => asked.push(new URL(request.url()).pathname),
+    );
     await page.goto(url);
     assert.deepEqual(await violations(page), []);
+    // Nothing is followed before somebody has logged in.
+    assert.ok(!asked.includes("/live"), asked.join(" "));
     await logIn("wrong horse battery");
     await page.getByText("That is not the password.").waitFor();
     await logIn(token);

@@ -25,14 +25,17 @@ if (matchMedia("(max-width: 760px)").matches) {
 // Nobody waits for lines, nor for news, before there is a page to see.
 await painted();
 const charts = drawLines();
-followServer({
-  page,
-  base,
-  newest: () => messages.newest,
-  onPoints: async (points) => (await charts)?.add(points),
-  onRows: (html) => messages.add(html),
-  onReconnect: () => messages.reload(),
-});
+// The page that asks for the password has nothing to follow yet.
+if (document.querySelector("#offline") !== null) {
+  followServer({
+    page,
+    base,
+    newest: () => messages.newest,
+    onPoints: async (points) => (await charts)?.add(points),
+    onRows: (html) => messages.add(html),
+    onReconnect: () => messages.reload(),
+  });
+}
 
 /** Loads what draws lines, where there are any. */
 async function drawLines(): Promise<Charts | undefined> {
