@@ -5,10 +5,12 @@
  *     deno task bench:peers [seconds]
  *
  * Each consumer is a process of its own, on a server of its own. All of them rest
- * at the same time, after as long a time in which V8 tidies up. Those by hand
- * look every second whether they shall stop, as Platypush does; one waits without
- * end. It needs Linux, which tells in `/proc` what a process has used, and
- * python3 with redis-py.
+ * at the same time, and then have messages at the same time. What counts is the
+ * middle one of several windows of so many seconds, after one in which V8 tidies
+ * up: once it takes a tenth of a second of the processor for that, in whichever
+ * window it falls. Those by hand look every second whether they shall stop, as
+ * Platypush does; one waits without end. It needs Linux, which tells in `/proc`
+ * what a process has used, and python3 with redis-py.
  */
 import process from "node:process";
 import { Connection, startRedis } from "../src/redis/mod.ts";
@@ -24,10 +26,18 @@ import {
 import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
 const SECONDS = Number(Deno.args[0] ?? 60);
-const STARTS = 5;
+/** So many windows are measured at rest. */
+const RESTS = 2;
+/** So many windows are measured with a message a second, of {@link BUSY_TURNS}. */
+const BUSY_WINDOWS = 4;
+/** So many processes of each are measured: one may be half as expensive again as the next. */
+const PROCESSES = 3;
+const STARTS = 2;
 const QUEUE = "peers";
 /** So many messages are a turn of a consumer; the first one is not counted. */
 const TURN = 10;
+/** So many turns are a window with a message a second: half a minute. */
+const BUSY_TURNS = Math.ceil(SECONDS / 2 / TURN);
 /** So many turns each has handled before a message a second is measured. */
 const WARM_TURNS = 500;
 const KILLED = "ours, after 100 were killed";
@@ -151,15 +161,57 @@ async function start(
   }
 }
 
-/** What a contender and its server have used until now. */
-async function look({ peer, redis }: Running): Promise<
-  { cpu: number; switches: number; redis: number; commands: number }
-> {
+/** Starts all of them, in turns. Those with sixty workers are in one process each. */
+async function startAll(
+  contenders: readonly Contender[],
+  stack: AsyncDisposableStack,
+): Promise<Running[]> {
+  const all: Running[] = [];
+  for (let number = 0; number < PROCESSES; number++) {
+    for (const contender of contenders) {
+      if (number > 0 && contender.endsWith("workers")) continue;
+      all.push(await start(contender, stack));
+    }
+  }
+  return all;
+}
+
+/** What a contender and its server have used: times in ms. */
+type Used = Readonly<
+  Record<"cpu" | "switches" | "redis" | "commands", number>
+>;
+
+/** Looks at what a contender and its server have used until now. */
+async function look({ peer, redis }: Running): Promise<Used> {
   return {
     ...await peer.usage.look(),
     redis: await cpuOf(redis) / 1000,
     commands: await commandsOf(redis),
   };
+}
+
+/** Lets something happen several times; gives what each of them has used each time. */
+async function inWindows(
+  all: readonly Running[],
+  count: number,
+  run: () => Promise<void>,
+): Promise<readonly Used[][]> {
+  const looks = [await Promise.all(all.map(look))];
+  for (let left = count; left > 0; left--) {
+    await run();
+    looks.push(await Promise.all(all.map(look)));
+  }
+  return all.map((_, at) =>
+    looks.slice(1).map((after, window): Used => {
+      const [now, before] = [after[at]!, looks[window]![at]!];
+      return {
+        cpu: now.cpu - before.cpu,
+        switches: now.switches - before.switches,
+        redis: now.redis - before.redis,
+        commands: now.commands - before.commands,
+      };
+    })
+  );
 }
 
 async function connectionsTo(redis: Connection): Promise<number> {
@@ -168,23 +220,26 @@ async function connectionsTo(redis: Connection): Promise<number> {
   return Number(/connected_clients:(\d+)/.exec(text)![1]) - 1;
 }
 
-/** Lets all of them rest, and measures the second half of it. */
+/** Lets all of them rest, and measures all windows but the first one. */
 async function atRest(all: readonly Running[]): Promise<void> {
   await rest(SECONDS);
-  const before = await Promise.all(all.map(look));
-  await rest(SECONDS);
-  const after = await Promise.all(all.map(look));
+  const used = await inWindows(all, RESTS, () => rest(SECONDS));
   for (const [at, { contender, peer, redis }] of all.entries()) {
-    const add = (measure: string, value: number, unit: string): void =>
-      comparison.add(contender, measure, value, unit);
-    const perMinute = (what: "cpu" | "switches" | "commands"): number =>
-      (after[at]![what] - before[at]![what]) * 60 / SECONDS;
-    add("at rest, processor", perMinute("cpu"), "ms/min");
-    add("at rest, switches", perMinute("switches"), "/min");
-    add("at rest, commands", perMinute("commands"), "/min");
-    add("at rest, memory", await peer.usage.memory(), "MiB");
+    const add = (
+      measure: string,
+      value: number | readonly number[],
+      unit: string,
+    ): void => comparison.add(contender, `at rest, ${measure}`, value, unit);
+    const perMinute = (what: keyof Used): number[] =>
+      used[at]!.map((window) => window[what] * 60 / SECONDS);
+    add("processor", perMinute("cpu"), "ms/min");
+    add("switches", perMinute("switches"), "/min");
+    // A look now and then is to be seen, though it is in no other window.
+    add("commands", Math.max(...perMinute("commands")), "/min");
+    add("memory", await peer.usage.memory(), "MiB");
     if (contender.startsWith("ours")) {
-      add("connections", await connectionsTo(redis), "in all");
+      const connections = await connectionsTo(redis);
+      comparison.add(contender, "connections", connections, "in all");
     }
   }
 }
@@ -220,17 +275,23 @@ async function send(
 async function aMessageASecond(all: readonly Running[]): Promise<void> {
   // At home it has run for weeks, and V8 has compiled what runs.
   await send(all, WARM_TURNS, 0);
-  await send(all, 1);
-  const before = await Promise.all(all.map(look));
-  const latencies = await send(all, Math.ceil(SECONDS / TURN));
-  const after = await Promise.all(all.map(look));
+  await send(all, BUSY_TURNS);
+  const latencies = all.map((): number[] => []);
+  const used = await inWindows(all, BUSY_WINDOWS, async () => {
+    const found = await send(all, BUSY_TURNS);
+    for (const [at, some] of found.entries()) latencies[at]!.push(...some);
+  });
   for (const [at, { contender }] of all.entries()) {
-    const add = (measure: string, value: number, unit: string): void =>
+    const add = (
+      measure: string,
+      value: number | readonly number[],
+      unit: string,
+    ): void =>
       comparison.add(contender, `a message a second, ${measure}`, value, unit);
-    const perMessage = (what: "cpu" | "redis" | "commands"): number =>
-      (after[at]![what] - before[at]![what]) / latencies[at]!.length;
-    add("processor", perMessage("cpu") * 60, "ms/min");
-    add("Redis", perMessage("redis") * 60, "ms/min");
+    const perMessage = (what: keyof Used, times = 1): number[] =>
+      used[at]!.map((window) => window[what] * times / (BUSY_TURNS * TURN));
+    add("processor", perMessage("cpu", 60), "ms/min");
+    add("Redis", perMessage("redis", 60), "ms/min");
     // Theirs are counted with those that send.
     if (contender !== "BullMQ" && contender !== "bee-queue") {
       add("commands", perMessage("commands"), "a message");
@@ -241,13 +302,10 @@ async function aMessageASecond(all: readonly Running[]): Promise<void> {
 }
 
 await using stack = new AsyncDisposableStack();
-const homes: Running[] = [];
-for (const contender of CONTENDERS) homes.push(await start(contender, stack));
+const homes = await startAll(CONTENDERS, stack);
 {
   await using stack = new AsyncDisposableStack();
-  const large: Running[] = [];
-  for (const contender of LARGE) large.push(await start(contender, stack));
-  await atRest([...homes, ...large]);
+  await atRest([...homes, ...await startAll(LARGE, stack)]);
 }
 await aMessageASecond(homes);
 const { version } = homes[0]!.redis;
