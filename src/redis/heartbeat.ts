@@ -344,10 +344,10 @@ for at = 2, #ARGV, 3 do
     local hash = start .. 'processing:' .. consumer
     local lists = redis.call('HKEYS', hash)
     local isSame = #lists == tonumber(slots)
+    local all = redis.call('HGETALL', start .. 'consumers')
     for place, number in ipairs(lists) do lists[place] = hash .. ':' .. number end
     return isBeating and isSame
-      and redis.call('HGET', start .. 'consumers', consumer) == 'alive'
-      and #redis.call('HKEYS', start .. 'consumers') == 1
+      and #all == 2 and all[1] == consumer and all[2] == 'alive'
       and redis.call('EXISTS', start .. 'consumer:' .. consumer) == 1
       and redis.call('EXISTS', start .. 'retry', start .. 'dead',
         start .. 'dead:front', start .. 'dead:text', start .. 'subscribers',

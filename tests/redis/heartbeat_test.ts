@@ -108,6 +108,7 @@ Deno.test("Who is asked to look runs one script where there is nothing", async (
   // It waits by then.
   await until(async () => await beat(server) !== first);
   const before = await scripts(server);
+  const reads = await hashReads(server);
   let looks = 0;
   // The second look begins when the first one is over.
   while (looks < 2) {
@@ -118,6 +119,8 @@ Deno.test("Who is asked to look runs one script where there is nothing", async (
     await until(async () => await scripts(server) >= before + looks);
   }
   assert.equal(await scripts(server), before + looks);
+  // That of its batches, and that of the consumers.
+  assert.equal(await hashReads(server), reads + 2 * looks);
 });
 
 Deno.test("A session that is over learns of it although another one has made the heartbeat anew", async () => {
@@ -156,6 +159,15 @@ Deno.test("A session that is over learns of it although another one has made the
   await inbox.stop();
   await reading;
 });
+
+/** Counts how often hashes were read. */
+async function hashReads(server: TestServer): Promise<number> {
+  let count = 0;
+  for (const name of ["hget", "hgetall", "hkeys"]) {
+    count += await sent(server, name);
+  }
+  return count;
+}
 
 /** Counts how often the server was sent a command, by itself or in scripts. */
 async function sent(server: TestServer, name: string): Promise<number> {
