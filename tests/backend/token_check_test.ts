@@ -27,7 +27,11 @@ Deno.test("Backend executes only requests with the right token, and keeps it out
   const good = await client.ask("lights.on", {}, { token: "s3cret" });
   assert.deepEqual([good.output, good.errors], [1, []]);
   await listener.logger.line(
-    /warn: .*"lights.on" from "kitchen" .*: Refused: the token is wrong/,
+    /warn: .*"lights.on" from "kitchen" .*: Refused: the token is missing/,
+  );
+  await listener.backend.stop();
+  await listener.logger.line(
+    /warn: .*"lights.off" .*: Refused: the token is wrong; so were 2 before it/,
   );
   assert.doesNotMatch(listener.logger.lines.join("\n"), /s3cret|gu3ss/);
 });
