@@ -322,15 +322,19 @@ for (const isLate of [false, true]) {
   });
 }
 
+/** Waits until a look has begun and ended: the server tells of what one has read. */
+async function hasLooked(server: TestServer): Promise<void> {
+  const beats = await sent(server, "set");
+  await until(async () => await sent(server, "set") >= beats + 2);
+}
+
 Deno.test("A key that points to the heartbeat comes back, though nothing is in the queue", async () => {
   await using server = await TestServer.start();
   await using _inbox = await open(server, { queue: ["other", "queue"] });
   const pointers = (): Promise<string[]> =>
     server.run<string[]>("KEYS", "{queue}:consumer:*");
   const [before] = await pointers();
-  // What the server tells of is what was read in a look.
-  const beats = await sent(server, "set");
-  await until(async () => await sent(server, "set") >= beats + 2);
+  await hasLooked(server);
   await server.run("DEL", before!);
   await until(async () => (await pointers())[0] === before, "the key", 20);
 });
@@ -345,6 +349,7 @@ Deno.test("A session that is over is not taken for alive since its process is", 
   await server.run("RPUSH", `${processing}:77`, "stray");
   await server.run("HSET", processing, "77", "@1 ");
   await inbox.pause();
+  await hasLooked(server);
   await server.run("DEL", "{queue}:consumers");
   await until(async () => (await names()).some((other) => other !== name));
   // All keys are gone through.
