@@ -17,6 +17,11 @@ export class MinuteReport {
   #alarm: Alarm | undefined;
   #isOver = false;
 
+  /** True while nothing is left to tell, and what comes next is told at once. */
+  get isAtRest(): boolean {
+    return this.#tell === undefined && performance.now() >= this.#until;
+  }
+
   /**
    * Adds to the sums.
    *

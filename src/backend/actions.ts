@@ -302,9 +302,7 @@ export class Actions {
   ): Outcome {
     const { logger } = this.#options;
     const errors = errorsOf(error);
-    const report = this.#failures.get(executed) ?? new MinuteReport();
-    this.#failures.set(executed, report);
-    report.add((sum) => {
+    this.#reportOf(executed).add((sum) => {
       logger.warn(
         `The request for ${quote(action)} from ${
           quote(origin)
@@ -315,6 +313,18 @@ export class Actions {
     }, 1);
     logger.debug(String(error.stack));
     return { errors };
+  }
+
+  #reportOf(executed: Action | undefined): MinuteReport {
+    let report = this.#failures.get(executed);
+    if (report !== undefined) return report;
+    // Workers come and go, each with actions of its own.
+    for (const [action, { isAtRest }] of this.#failures) {
+      if (isAtRest) this.#failures.delete(action);
+    }
+    report = new MinuteReport();
+    this.#failures.set(executed, report);
+    return report;
   }
 
   /** Sends the response as long as somebody may wait for it. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
+import { later } from "../later.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Proxy } from "../proxy.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -33,13 +34,6 @@ async function handle(
   const batch = await nextBatch(inbox);
   assert.deepEqual(texts(batch), [text]);
   await batch!.settle();
-}
-
-/** Lets `performance.now()` tell a later time until the end of the block. */
-function later(seconds: number): Disposable {
-  const { now } = performance;
-  performance.now = () => now.call(performance) + seconds * 1000;
-  return { [Symbol.dispose]: () => void (performance.now = now) };
 }
 
 /** A TCP proxy on loopback that lets something happen before certain commands. */

@@ -1,15 +1,9 @@
 import assert from "node:assert/strict";
 import { Connection } from "../../src/redis/mod.ts";
 import { Session } from "../../src/redis/session.ts";
+import { later } from "../later.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
-
-/** Lets `performance.now()` tell a later time until the end of the block. */
-function later(seconds: number): Disposable {
-  const { now } = performance;
-  performance.now = () => now.call(performance) + seconds * 1000;
-  return { [Symbol.dispose]: () => void (performance.now = now) };
-}
 
 /** So many bytes are not too much for the way. */
 const PLENTY = 2 ** 20;
