@@ -43,8 +43,10 @@ const WARM_TURNS = 500;
 const KILLED = "ours, after 100 were killed";
 const CONTENDERS: readonly Contender[] = [
   "ours",
+  "ours, plain: false",
   "bare client",
   "bare client, waiting without end",
+  "LMOVE by hand",
   "streams by hand",
   "BullMQ",
   "bee-queue",
