@@ -2,8 +2,7 @@ import { createHash } from "node:crypto";
 import { type DeadLetter, decodeDeadLetter } from "./dead_letter.ts";
 import { RANGE, type Run } from "./dead_letter_front.ts";
 import { QueueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
-import { isNumber, isPayloads } from "./reply_shape.ts";
+import { isNumber, isPayloads, isTexts } from "./reply_shape.ts";
 import { defineScript } from "./script.ts";
 
 /**
@@ -53,9 +52,11 @@ export class DeadLetterPages {
   #page: readonly Entry[] = NONE;
   /** Those of the page that this is the first time for. */
   #news: readonly Entry[] = NONE;
-  /** The rest of the page before: by its end a list that has moved is noticed. */
-  #before: readonly Entry[] = NONE;
   #position = 0;
+  /** The digest of what is before the position, by which a list that has moved is noticed. */
+  #anchor = "";
+  /** The number that fitted into the last page. */
+  #fitting = 1;
   /** From this place on none was read before: a list moves only towards its head. */
   #unread = 0;
 
@@ -132,7 +133,8 @@ export class DeadLetterPages {
 
   #turn(): void {
     this.#position += this.#page.length;
-    if (this.#page.length > 0) this.#before = this.#page;
+    const last = this.#page.at(-1);
+    if (last !== undefined) this.#anchor = digestOf(last.raw);
     this.#page = NONE;
   }
 
@@ -177,13 +179,11 @@ return {inFront + redis.call('LLEN', rest), inFront, letters}
 
   async #read(): Promise<readonly Entry[] | undefined> {
     const first = this.#position;
-    const anchor = this.#before.at(-1);
-    const digest = anchor === undefined ? "" : digestOf(anchor.raw);
     const reply = await this.#run((connection) =>
       connection.script<[number, number, Uint8Array[]] | null>(
         DeadLetterPages.#READ,
         this.#keys,
-        [String(first), String(PAGE), String(PAGE_BYTES), digest],
+        [String(first), String(PAGE), String(PAGE_BYTES), this.#anchor],
         {
           bytes: true,
           isReply: (reply) =>
@@ -196,6 +196,7 @@ return {inFront + redis.call('LLEN', rest), inFront, letters}
     if (reply === null) return undefined;
     const [total, front, letters] = reply;
     this.#extent = { total, front };
+    this.#fitting = Math.max(1, letters.length);
     return await Promise.all(letters.map(async (raw, at) => {
       const letter = decodeDeadLetter(raw, this.#queue, first + at);
       const { key } = letter;
@@ -210,39 +211,39 @@ return {inFront + redis.call('LLEN', rest), inFront, letters}
     }));
   }
 
+  static readonly #DIGESTS = defineScript(`
+-- KEYS[1]  the list of the dead letters
+-- KEYS[2]  the front of that list
+-- ARGV[1]  the index of the first dead letter
+-- ARGV[2]  the index of the last one
+-- Returns the digests of these dead letters.
+${RANGE}
+local digests = range(KEYS[2], KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]))
+for at, letter in ipairs(digests) do digests[at] = redis.sha1hex(letter) end
+return digests
+`);
+
   /**
-   * Finds the place in a list that has moved: behind the last one that was read
-   * and is still there. Where there are several like it, the first one counts,
-   * so that none is passed over; what is read once more is known by then.
+   * Finds the place in a list that has moved, back from where it was: before the
+   * first one that is new, behind as many that were read as fit into a page.
    */
   async #findPlace(): Promise<void> {
     this.#unread = Math.max(this.#unread, this.#position);
-    while (this.#before.length > 0) {
-      const index = await this.#indexOf(this.#before.at(-1)!.raw);
-      if (index !== undefined && index < this.#position) {
-        this.#position = index + 1;
-        return;
-      }
-      this.#before = this.#before.slice(0, -1);
-    }
-    this.#position = 0;
-  }
-
-  /** Tells where the first one like this is; `undefined` where there is none, or this user may not ask. */
-  async #indexOf(raw: Uint8Array): Promise<number | undefined> {
-    const [dead, front] = this.#keys;
-    try {
-      const [inFront, count, inRest] = await this.#run((connection) =>
-        Promise.all([
-          connection.command<number | null>(["LPOS", front, raw]),
-          connection.command<number>(["LLEN", front]),
-          connection.command<number | null>(["LPOS", dead, raw]),
-        ])
+    for (let isFound = false; !isFound && this.#position > 0;) {
+      const first = Math.max(0, this.#position - this.#fitting);
+      const digests = await this.#run((connection) =>
+        connection.script<string[]>(
+          DeadLetterPages.#DIGESTS,
+          this.#keys,
+          [String(first), String(this.#position - 1)],
+          { isReply: isTexts },
+        )
       );
-      return inFront ?? (inRest === null ? undefined : count + inRest);
-    } catch (error) {
-      if ((error as RedisError).code === "permission") return undefined;
-      throw error;
+      const at = digests.findIndex((digest) => !this.#seen.has(digest));
+      const known = at < 0 ? digests.length : at;
+      this.#position = first + known;
+      this.#anchor = digests[known - 1] ?? "";
+      isFound = known > 0;
     }
   }
 }

@@ -256,6 +256,30 @@ Deno.test("DeadLetters asks the server for as much of each, however many there a
   assert.ok(asked[1]! < asked[0]! * 1.1, asked.join(" "));
 });
 
+Deno.test("DeadLetters finds its place in a list that moves without going through it", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  await buryEverySecond(server, 0, 5000);
+  await server.run("CONFIG", "RESETSTAT");
+  const seen: string[] = [];
+  for await (const { id } of dead.list()) {
+    seen.push(id);
+    if (seen.length % 100 !== 0) continue;
+    // Of what was read, the oldest is gone now, and the last page.
+    await server.run("LPOP", DEAD);
+    if (seen.length !== 3000) continue;
+    for (let index = 0; index < 100; index++) {
+      await server.run("LSET", DEAD, "2800", "gone");
+      await server.run("LREM", DEAD, "1", "gone");
+    }
+  }
+  assert.deepEqual(seen.toSorted(), numbers(0, 5000).toSorted());
+  const stats = await server.run<string>("INFO", "commandstats");
+  assert.doesNotMatch(stats, /cmdstat_lpos/);
+  const [, looks] = /cmdstat_lrange:calls=(\d+)/.exec(stats)!;
+  assert.ok(Number(looks) < 500, `${looks} looks at the list`);
+});
+
 Deno.test("DeadLetters loses and doubles none when the server is killed on the way", async () => {
   await using server = await TestServer.startLasting();
   await buryEverySecond(server, 0, 10_000);
