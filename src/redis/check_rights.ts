@@ -25,6 +25,15 @@ return errors
 /** A command with its arguments. */
 export type Words = readonly string[];
 
+/**
+ * Commands without which a server serves: they are needed where a settled batch
+ * is put back, memory is short, or a text is kept apart. Whoever is not permitted
+ * to use them is told, since that can be granted.
+ */
+const RARE: ReadonlySet<string> = new Set(
+  ["LPOS", "LREM", "RENAME", "EXPIRE", "PEXPIRE", "HSETNX"],
+);
+
 /** Says how messages are to be taken, or the command that takes them at most once. */
 type Taking = "at-least-once" | "BLPOP" | "BLMPOP";
 
@@ -40,7 +49,7 @@ type Taking = "at-least-once" | "BLPOP" | "BLMPOP";
  * only those for the keys, where the commands were checked with another queue.
  * @throws {RedisError} `permission`: something is missing; the advice is the one
  * `ACL SETUSER` line that grants all of it. `reply`: the server does not have a
- * command, or not under its name.
+ * command without which nothing can be consumed, or not under its name.
  */
 export async function checkRights(
   connection: Connection,
@@ -75,7 +84,11 @@ export async function checkRights(
   let isKeyMissing = false;
   for (const [command, answer] of refusals) {
     const { code, refused } = toRedisError(new Error(answer), {});
-    if (refused === "unknown-command") unknown.add(command[0]!);
+    const [name] = command as [string];
+    const isRare = RARE.has(name) ||
+      // Only at least once has a heartbeat.
+      taking !== "at-least-once" && name === "SET";
+    if (refused === "unknown-command" && !isRare) unknown.add(name);
     if (code !== "permission") continue;
     if (refused === "key") isKeyMissing = true;
     else missing.add(`+${nameOf(command)}`);

@@ -9,7 +9,8 @@ import {
 import * as client from "@redis/client";
 import { restate, toRedisError } from "../../src/redis/redis_error.ts";
 import { TestServer } from "../servers.ts";
-import { open } from "./inboxes.ts";
+import { open, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 const REFUSED = {
   attempted: "run LLEN",
@@ -183,6 +184,27 @@ Deno.test("Inbox does not begin where the server lacks a command that it can nee
       /^Cannot read "queue": the server does not have the commands DEL, MEMORY, ZADD, BLMOVE, or not under these names; use Redis 6\.2 or newer, or Valkey, and look for `rename-command` in its configuration$/,
   });
 });
+
+for (
+  const [delivery, names] of [
+    [
+      "at-least-once",
+      ["LPOS", "LREM", "RENAME", "EXPIRE", "PEXPIRE", "HSETNX"],
+    ],
+    ["at-most-once", ["LPOS", "LREM", "EXPIRE", "SET"]],
+  ] as const
+) {
+  Deno.test(`Inbox takes messages ${delivery} without commands that hardly any queue needs`, async () => {
+    await using server = await TestServer.start({
+      config: names.map((name) => `rename-command ${name} ""`),
+    });
+    await using inbox = await open(server, { delivery });
+    await server.run("RPUSH", "queue", "text");
+    const batch = await nextBatch(inbox);
+    assert.deepEqual(texts(batch), ["text"]);
+    await batch!.settle();
+  });
+}
 
 Deno.test("An error names the key that is of another type than a command needs", async () => {
   await using server = await TestServer.start();
