@@ -29,8 +29,14 @@ export function literalsOf(
   part: Part,
   fold: (text: string) => string = (text) => text,
 ): (readonly string[])[] {
-  return listsOf(knownOf(part, fold))
-    .toSorted((a, b) => shortest(b) - shortest(a));
+  return longestFirst(listsOf(knownOf(part, fold)));
+}
+
+/** Puts that list first of which even the shortest text is long: it tells most. */
+export function longestFirst(
+  lists: readonly (readonly string[])[],
+): (readonly string[])[] {
+  return lists.toSorted((a, b) => shortest(b) - shortest(a));
 }
 
 function knownOf(part: Part, fold: (text: string) => string): Known {

@@ -1,3 +1,4 @@
+import { longestFirst } from "./literal_index.ts";
 import { literalsIn, PythonRegex } from "./python_regex.ts";
 import { RegexError } from "./python_regex_syntax.ts";
 import { foldCase } from "./python_text.ts";
@@ -125,15 +126,15 @@ export class Phrase {
  * contains one out of each. The list with the longest is first.
  */
 export function textsIn(pattern: string): (readonly string[])[] {
-  return wordsOf(pattern)
+  const lists = wordsOf(pattern)
     .filter((word) => word !== "" && captureOf(word) === undefined)
     .flatMap((word) => {
       // A word also matches itself, whatever it means as an expression.
       const itself = foldCase(word);
       return literalsOfWord(word)
         .map((literals) => [...new Set([...literals, itself])]);
-    })
-    .toSorted((a, b) => shortest(b) - shortest(a));
+    });
+  return longestFirst(lists);
 }
 
 /** Makes one of all texts that are the same to a phrase and to what it contains. */
@@ -148,10 +149,6 @@ function literalsOfWord(word: string): (readonly string[])[] {
     if (error instanceof RegexError) return [[]];
     throw error;
   }
-}
-
-function shortest(texts: readonly string[]): number {
-  return Math.min(...texts.map(({ length }) => length));
 }
 
 /** Reads the name in a word such as `${lights}`; a backslash before it makes it a text. */
