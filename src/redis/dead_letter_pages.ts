@@ -24,6 +24,8 @@ const DEEP_BYTES = 2 ** 23;
 export interface Entry {
   readonly letter: DeadLetter;
   readonly raw: Uint8Array;
+  /** The SHA-1 of that, by which a script names it, too. */
+  readonly digest: string;
 }
 
 const NONE: readonly Entry[] = [];
@@ -105,11 +107,11 @@ export class DeadLetterPages {
       }
       if (page.length === 0) break;
       this.#page = page;
-      this.#news = page.filter(({ raw, letter: { index } }) =>
-        index >= this.#unread || !this.#seen.has(digestOf(raw))
+      this.#news = page.filter(({ digest, letter: { index } }) =>
+        index >= this.#unread || !this.#seen.has(digest)
       ).slice(0, this.#left);
       if (this.#news.length > 0) {
-        for (const { raw } of this.#news) this.#seen.add(digestOf(raw));
+        for (const { digest } of this.#news) this.#seen.add(digest);
         this.#left -= this.#news.length;
         return this.#news;
       }
@@ -121,20 +123,19 @@ export class DeadLetterPages {
   forget(removed: readonly Entry[]): void {
     const gone = new Set(removed);
     this.#page = this.#page.filter((entry) => !gone.has(entry));
-    for (const { raw } of removed) this.#seen.delete(digestOf(raw));
+    for (const { digest } of removed) this.#seen.delete(digest);
   }
 
   /** Has some of the page read once more, wherever they are by now. */
   readAgain(some: readonly Entry[]): void {
-    for (const { raw } of some) this.#seen.delete(digestOf(raw));
+    for (const { digest } of some) this.#seen.delete(digest);
     this.#left! += this.#news.length;
     this.#page = NONE;
   }
 
   #turn(): void {
     this.#position += this.#page.length;
-    const last = this.#page.at(-1);
-    if (last !== undefined) this.#anchor = digestOf(last.raw);
+    this.#anchor = this.#page.at(-1)?.digest ?? this.#anchor;
     this.#page = NONE;
   }
 
@@ -200,12 +201,14 @@ return {inFront + redis.call('LLEN', rest), inFront, letters}
     return await Promise.all(letters.map(async (raw, at) => {
       const letter = decodeDeadLetter(raw, this.#queue, first + at);
       const { key } = letter;
-      if (key === undefined) return { raw, letter };
+      const digest = createHash("sha1").update(raw).digest("hex");
+      if (key === undefined) return { raw, digest, letter };
       const isThere = await this.#run((connection) =>
         connection.command<number>(["EXISTS", key])
       );
       return {
         raw,
+        digest,
         letter: isThere === 1 ? letter : { ...letter, key: undefined },
       };
     }));
@@ -246,10 +249,6 @@ return digests
       isFound = known > 0;
     }
   }
-}
-
-function digestOf(raw: Uint8Array): string {
-  return createHash("sha1").update(raw).digest("hex");
 }
 
 /** Counts the dead letters of a queue. */
