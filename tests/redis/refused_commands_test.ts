@@ -10,10 +10,10 @@ import {
   type Script,
 } from "../../src/redis/mod.ts";
 import type { TakenBatch } from "../../src/redis/consumer.ts";
-import { NamedSubscribers } from "../../src/redis/named_subscribers.ts";
 import { sleep } from "../../src/waiting.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
+import { withLights } from "./lights.ts";
 
 /** In place of a command: one that the user of these tests may not run, or what a full server answers. */
 const REFUSALS = {
@@ -214,20 +214,11 @@ async function live(
     await inbox.stop(0);
   }
   const control = await Connection.connect(args, { logger, key: "queue" });
-  const lights = new NamedSubscribers({
-    queue: "queue",
+  const lights = withLights({
     control,
-    maxMissed: 10,
-    maxMissedBytes: 2 ** 20,
-    missedAge: 3600,
     logger,
-    stats: { missedLost: 0 },
-  }, {
-    isBusy: false,
-    change: () => Promise.resolve(),
     takeMissed: () => Promise.resolve(0),
   });
-  lights.present = new Set(["lights"]);
   await lights.look(true);
   await lights.stop();
   await control.close();

@@ -6,13 +6,13 @@ import {
   type Inbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
-import { NamedSubscribers } from "../../src/redis/named_subscribers.ts";
 import { KEY_TYPES } from "../../src/redis/queue_keys.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
+import { withLights } from "./lights.ts";
 import { nextBatch } from "./next_batch.ts";
 
 function failed(...indexes: number[]): Parameters<Batch["settle"]>[0] {
@@ -544,17 +544,9 @@ Deno.test("What a subscriber misses again and again in its own process is not ta
     () => Promise.withResolvers<number>(),
   );
   let count = 0;
-  const lights = new NamedSubscribers({
-    queue: "queue",
+  const lights = withLights({
     control,
-    maxMissed: 10,
-    maxMissedBytes: 2 ** 20,
-    missedAge: 3600,
     logger,
-    stats: { missedLost: 0 },
-  }, {
-    isBusy: false,
-    change: () => Promise.resolve(),
     takeMissed: () => {
       taken[count++]!.resolve(performance.now());
       // It is not there, or not ready: so what came is missed once more.
@@ -562,7 +554,6 @@ Deno.test("What a subscriber misses again and again in its own process is not ta
       return Promise.resolve(0);
     },
   });
-  lights.present = new Set(["lights"]);
   const [, second, third] = await Promise.all(
     taken.map(({ promise }) => promise),
   );
