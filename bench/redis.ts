@@ -18,7 +18,9 @@ import { Comparison, type Goal, report, type Row } from "./report.ts";
 
 const MESSAGES = Number(Deno.args[0] ?? 100_000);
 const ROUNDS = Number(Deno.args[1] ?? 4);
-/** After the first turn, which is fresh, and one until the compiler is through. */
+/** Of a fresh process there is one figure only, and they differ by half. */
+const FRESH_ROUNDS = 3 * ROUNDS;
+/** After two turns, until the compiler is through. */
 const WARM_TURNS = 6;
 /** After so many turns memory shows whether it grows. */
 const LOOKS = [4, 20, 40];
@@ -83,29 +85,52 @@ async function start(contender: Contender, count: number): Promise<Peer> {
   return await Peer.start(contender, { path, queue: QUEUE, count });
 }
 
-async function measure(contender: Contender): Promise<void> {
+/** Gives how many messages are measured of a contender. */
+function countOf(contender: Contender): number {
   // One message at a time is so slow that fewer have to do.
-  const count = contender === "redis-py" ? MESSAGES / 10 : MESSAGES;
-  const add = (measure: string, value: number, unit: string): void =>
-    comparison.add(contender, measure, value, unit);
+  return contender === "redis-py" ? MESSAGES / 10 : MESSAGES;
+}
+
+async function measureFresh(contender: Contender): Promise<void> {
+  const count = countOf(contender);
   await using peer = await start(contender, count);
-  const fresh = await peer.done();
-  add("start() to the first message", fresh.first - fresh.begin, "ms");
-  const rate = count / (fresh.last - fresh.begin) * 1000;
-  add("backlog, fresh", rate, "messages/s");
+  const { begin, first, last } = await peer.done();
+  comparison.add(
+    contender,
+    "start() to the first message",
+    first - begin,
+    "ms",
+  );
+  const rate = count / (last - begin) * 1000;
+  comparison.add(contender, "backlog, fresh", rate, "messages/s");
+}
+
+async function measureWarm(contender: Contender): Promise<void> {
+  const count = countOf(contender);
+  await using peer = await start(contender, count);
+  await peer.done();
+  const rates: number[] = [];
   for (let turn = 0; turn <= WARM_TURNS; turn++) {
     await fill(redis, contender, QUEUE, EVENT, count);
     const { first, last } = await peer.done();
-    if (turn === 0) continue;
-    add("backlog, warm", count / (last - first) * 1000, "messages/s");
+    if (turn > 0) rates.push(count / (last - first) * 1000);
+  }
+  comparison.add(contender, "backlog, warm", rates, "messages/s");
+}
+
+/** Measures all contenders some times. Nobody always comes after the same one. */
+async function inTurns(
+  rounds: number,
+  measure: (contender: Contender) => Promise<void>,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? CONTENDERS : CONTENDERS.toReversed();
+    for (const contender of order) await measure(contender);
   }
 }
 
-for (let round = 0; round < ROUNDS; round++) {
-  // Nobody always comes after the same one.
-  const order = round % 2 === 0 ? CONTENDERS : CONTENDERS.toReversed();
-  for (const contender of order) await measure(contender);
-}
+await inTurns(FRESH_ROUNDS, measureFresh);
+await inTurns(ROUNDS, measureWarm);
 
 /** Looks at the memory of a consumer that works for long. */
 async function watchMemory(contender: Contender): Promise<Row[]> {
