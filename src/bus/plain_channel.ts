@@ -32,9 +32,10 @@ const DEBT: Allowance = {
 };
 
 /**
- * The most that goes out in a second of a flood. Listeners miss some in any case
- * then, and every frame is time that the bus lacks: the publisher copies it, and
- * each thread on the bus is woken by it, reads it and throws it away.
+ * The most that goes out in a second of a flood, and the largest message of it.
+ * Listeners miss some in any case then, and every frame is time that the bus lacks:
+ * the publisher copies it, and each thread on the bus is woken by it, reads it and
+ * throws it away.
  */
 const FLOOD_RATE: Allowance = { frames: 100, bytes: 2 ** 18 };
 
@@ -108,19 +109,21 @@ export class PlainChannel {
    * @param source What the message comes of, as in {@linkcode take}.
    */
   admit(source: Postable): boolean {
-    if (hasRoom(this.#free)) return true;
-    this.#look();
     const usual = this.#usual;
-    if (!hasRoom(usual)) this.#free = this.#sample;
-    if (hasRoom(this.#free)) return true;
+    const sample = this.#sample;
+    if (this.#free === usual && hasRoom(usual)) return true;
+    this.#look();
+    if (this.#free === usual && hasRoom(usual)) return true;
+    this.#free = sample;
     // An object is measured only where its size tells, and only so far; else the last
     // one stands for it, but not for all of its size, or few after an image would look
     // like a flood.
-    const isMeasured = this.#free.frames >= 1 || source instanceof Uint8Array;
+    const isMeasured = sample.frames >= 1 || source instanceof Uint8Array;
     const size = isMeasured
-      ? sizeOf(source)
+      ? sizeOf(source, sample.bytes > 0 ? FLOOD_RATE.bytes : FLOOD_BURST.bytes)
       : Math.min(this.#size, FLOOD_BURST.bytes);
-    if (this.#free.frames >= 1 && size <= SMALL) return true;
+    const fits = size <= SMALL || sample.bytes > 0 && size <= FLOOD_RATE.bytes;
+    if (sample.frames >= 1 && fits) return true;
     usual.frames = Math.max(usual.frames - 1, DEBT.frames);
     usual.bytes = Math.max(
       usual.bytes - size,
@@ -142,8 +145,9 @@ export class PlainChannel {
    * message that its author may have put anything into.
    */
   take(message: Message, source: Postable): void {
-    const { frames, bytes } = this.#free;
-    if ((frames < 1 || bytes <= 0) && !this.admit(source)) return;
+    const { frames, bytes } = this.#usual;
+    const isFlood = this.#free === this.#sample || frames < 1 || bytes <= 0;
+    if (isFlood && !this.admit(source)) return;
     const isBuilt = source instanceof Uint8Array;
     const wire = isBuilt ? wireOf(message) : message.toJSON();
     this.#size = isBuilt ? source.length : roughSize(wire);
@@ -213,11 +217,11 @@ function hasRoom({ frames, bytes }: Allowance): boolean {
   return frames >= 1 && bytes > 0;
 }
 
-/** The bytes of what may be sent; of what has many parts, only as many as tell. */
-function sizeOf(source: Postable): number {
+/** The bytes of what may be sent; of what has many parts, hardly more than so many are counted. */
+function sizeOf(source: Postable, most: number): number {
   return source instanceof Uint8Array
     ? source.length
-    : roughSize(wireOf(source), FLOOD_BURST.bytes);
+    : roughSize(wireOf(source), most);
 }
 
 /**
