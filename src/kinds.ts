@@ -36,10 +36,9 @@ export const FLAG: Kind = {
   accepts: (value) => typeof value === "boolean",
 };
 
-/** Lets the process end; Deno calls that `unref`. */
+/** Lets the process end. */
 export const DAEMON: Row & { readonly default: false } = {
   ...FLAG,
-  aliases: ["unref"],
   default: false,
 };
 

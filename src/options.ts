@@ -72,8 +72,7 @@ type OptionAlias =
   | "srv_name"
   | "on_response"
   | "response_timeout"
-  | "queue_name"
-  | "unref";
+  | "queue_name";
 
 /**
  * The row of every option, so that the compiler finds one that is missing.

@@ -236,7 +236,6 @@ Deno.test("options of the wrong kind are refused by all that takes options, and 
   await refuses((time) => outbox.waitForResponse("id", time), undefined);
   await refuses((plain) => new Bus({ plain }), "yes", 1, null);
   await refuses((daemon) => new Browser({ daemon }), "yes", 1, null);
-  await refuses((unref) => new Browser({ unref }), "yes");
   await refuses((target) => bus.post([], { target }), 5, null);
   await refuses((redelivered) => bus.post([], { redelivered }), 5, ["a"]);
   await refuses((interfaces) => new Browser({ interfaces }), "lo", [5]);

@@ -22,8 +22,6 @@ export interface ConnectOptions {
   signal?: AbortSignal;
   /** True if the connection lets the process end. Default: `false`. */
   daemon?: boolean;
-  /** Deno's name for {@linkcode ConnectOptions.daemon}. */
-  unref?: boolean;
   /**
    * The largest answer that is wanted, in bytes. The connection is given up when
    * the server announces a larger one. Default: what Redis can keep as one text.

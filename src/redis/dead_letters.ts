@@ -46,8 +46,6 @@ export interface DeadLettersOptions {
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */
   daemon?: boolean;
-  /** Deno's name for {@linkcode DeadLettersOptions.daemon}. */
-  unref?: boolean;
   /**
    * The time to wait for a server that cannot be reached, in seconds. Default:
    * 10.

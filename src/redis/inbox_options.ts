@@ -127,8 +127,6 @@ export interface InboxOptions extends DeliveryOptions {
   logger?: Logger;
   /** True if the connections let the process end. Default: `false`. */
   daemon?: boolean;
-  /** Deno's name for {@linkcode InboxOptions.daemon}. */
-  unref?: boolean;
   /** Gives up connecting when aborted. Default: never. */
   signal?: AbortSignal;
 }

@@ -39,8 +39,6 @@ export interface AdvertiserOptions {
   host?: string;
   /** True if it lets the process end; then no goodbye is sent. Default: `false`. */
   daemon?: boolean;
-  /** Deno's name for {@linkcode AdvertiserOptions.daemon}. */
-  unref?: boolean;
   /**
    * The logger that hears what it does. Default: LogTape's category
    * `["platypush", "redis", "zeroconf"]`.

@@ -30,8 +30,6 @@ export interface BrowserOptions {
   onChange?: (change: ServiceChange) => void;
   /** True if it lets the process end. Default: `false`. */
   daemon?: boolean;
-  /** Deno's name for {@linkcode BrowserOptions.daemon}. */
-  unref?: boolean;
   /**
    * The logger that hears what it does. Default: LogTape's category
    * `["platypush", "redis", "zeroconf"]`.
