@@ -35,11 +35,6 @@ export class Checkup implements AsyncDisposable {
     });
   }
 
-  /** Looks again soon: what was found is no longer true. */
-  forget(): void {
-    this.#lookedAt = -Infinity;
-  }
-
   async #look(): Promise<void> {
     const { signal } = this.#closed;
     const findings: Finding[] = [];

@@ -108,11 +108,6 @@ export class Live implements AsyncDisposable {
     this.#onRest = onRest;
   }
 
-  /** The number of open pages. */
-  get count(): number {
-    return this.#viewers.size;
-  }
-
   /** Opens a page. */
   open({ onTick, onEnd = (): void => {} }: {
     onTick(viewer: Viewer): unknown;

@@ -94,8 +94,6 @@ const SERVICE_OPTIONS: Rows<ServiceOptions> = {
 
 interface Registered {
   readonly service: Service;
-  /** The service as it was asked for last. */
-  options: ServiceOptions;
   onRename: (name: string) => void;
   /** The name that is shown to the caller. */
   name: string;
@@ -195,7 +193,6 @@ export class Advertiser implements AsyncDisposable {
     this.#engine = engine;
     const known = this.#services.get(key);
     if (known) {
-      known.options = options;
       known.onRename = this.#guard(options);
       Object.assign(known.service.records, {
         port: records.port,
@@ -217,7 +214,6 @@ export class Advertiser implements AsyncDisposable {
     );
     const registered: Registered = {
       service,
-      options,
       onRename: this.#guard(options),
       name: `${records.instance}.${records.type}.`,
     };
@@ -229,46 +225,6 @@ export class Advertiser implements AsyncDisposable {
     }
     this.#services.set(key, registered);
     return `${await service.prober.won}.`;
-  }
-
-  /**
-   * Changes what is advertised of a service, and leaves the rest.
-   *
-   * @param options The name and the type that were asked for, and what is to be
-   * different; of the properties, those that are not named stay.
-   * @returns The full name of the service.
-   * @throws {TypeError} There is no such option or it is of another kind, or
-   * the type, name or a property is not allowed.
-   * @throws {RangeError} The port is none, or a property does not fit a TXT
-   * record.
-   * @throws {Error} There is no such service.
-   *
-   * @example
-   * ```ts
-   * import { Advertiser } from "@platypush/redis/zeroconf";
-   *
-   * await using advertiser = new Advertiser({ interfaces: ["127.0.0.1"] });
-   * const lamp = { name: "lamp", type: "platypush-redis" };
-   * await advertiser.register({ ...lamp, port: 1, properties: { a: 1, b: 2 } });
-   * await advertiser.update({ ...lamp, properties: { b: 3 } });
-   * console.log(advertiser.services[0]?.properties); // { a: "1", b: "3" }
-   * ```
-   */
-  async update(
-    options: Pick<ServiceOptions, "name" | "type"> & Partial<ServiceOptions>,
-  ): Promise<string> {
-    const { instance, type } = this.#check({ port: 0, ...options });
-    const known = this.#services.get(keyOf(instance, type))?.options;
-    if (known === undefined) {
-      throw new Error(
-        `Cannot update "${instance}.${type}.": it is not registered`,
-      );
-    }
-    return await this.register({
-      ...known,
-      ...options,
-      properties: { ...known.properties, ...options.properties },
-    });
   }
 
   /**
