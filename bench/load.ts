@@ -6,13 +6,14 @@
  *
  *     deno task bench:load [rounds, at least 2]
  *
- * Each consumer is a process of its own; all have queues on one server, and take
- * turns that are short, since machines are noisy. Those by hand take as much at
- * once as costs Redis the least, 1 MiB. What pushing costs Redis is not counted.
+ * Each consumer is a process of its own, and they take turns that are short, since
+ * machines are noisy. At a rate, there are three processes of each, on servers of
+ * their own, and what counts is the median of several windows, as in `peers.ts`.
+ * Else all have queues on one server. Those by hand take as much at once as costs
+ * Redis the least, 1 MiB. What pushing costs Redis is not counted.
  */
 import { Connection, startRedis } from "../src/redis/mod.ts";
 import {
-  commandsOf,
   type Contender,
   cpuOf,
   eventOf,
@@ -21,6 +22,14 @@ import {
   rest,
   sentNow,
 } from "./peers/process.ts";
+import {
+  inWindows,
+  PROCESSES,
+  type Running,
+  startRunning,
+  type Used,
+  WARM,
+} from "./peers/windows.ts";
 import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
 const ROUNDS = Number(Deno.args[0] ?? 10);
@@ -49,13 +58,16 @@ const IN_WORKERS: readonly Contender[] = [
   BARE_WORKER,
   SCRIPT_WORKER,
 ];
-/** So many messages each has handled before one at a time is measured, as one at home has. */
-const WARM = 5000;
 /** So many of them come in a second. */
 const WARM_RATE = 500;
 const RATES = { "1,000/s": 1000, "100/s": 100 };
-/** So many messages are a turn at a rate. */
+/** So many messages at least are a window at a rate. */
+const WINDOW = 200;
+/** So many of them are a turn of a consumer. */
 const PACED = 100;
+const PACED_QUEUE = "paced";
+/** So many windows of each process are measured at a rate, after one that is not counted. */
+const WINDOWS = Math.max(1, Math.floor(ROUNDS / 2) - 1);
 /** The next message is sent when one of so many is handled. */
 const LOOPS = { "1 in the air": 1, "8 in the air": 8 };
 const LOOPING: readonly Contender[] = [
@@ -144,36 +156,28 @@ async function release(
   return await used;
 }
 
-/** Pushes so many messages in a second, one after the other. */
+/** Whose queue on which server is pushed to. */
+type Target = Pick<Running, "contender" | "redis"> & { queue: string };
+
+/** Pushes messages one after the other, so many in a second. */
 async function pace(
-  contender: Contender,
-  queue: string,
+  { contender, redis, queue }: Target,
+  rate: number,
   count: number,
 ): Promise<void> {
   const start = performance.now();
   for (let sent = 0; sent < count;) {
-    const due = Math.min((performance.now() - start) * count / 1000, count);
+    const due = Math.min((performance.now() - start) * rate / 1000, count);
     for (; sent < due; sent++) void push(redis, contender, queue, sentNow());
-    await rest(1 / count);
+    await rest(1 / rate);
   }
 }
 
-/** Has each process handle as much as one at home has: then V8 has compiled what runs. */
-async function warm(
-  peers: ReadonlyMap<Contender, Peer>,
-  what: string,
-  count: number,
-): Promise<void> {
-  await Promise.all([...peers].flatMap(([contender, peer]) => [
-    (async () => {
-      for (let sent = 0; sent < WARM; sent += WARM_RATE) {
-        await pace(contender, `${what}, ${contender}`, WARM_RATE);
-      }
-    })(),
-    (async () => {
-      for (let handled = 0; handled < WARM; handled += count) await peer.done();
-    })(),
-  ]));
+/** Has a process handle as much as one at home has: then V8 has compiled what runs. */
+async function warm(target: Target, peer: Peer, count: number): Promise<void> {
+  const pushed = pace(target, WARM_RATE, WARM);
+  for (let handled = 0; handled < WARM; handled += count) await peer.done();
+  await pushed;
 }
 
 /**
@@ -189,12 +193,12 @@ async function takeTurns(
     batch: number;
     isWarm?: boolean;
   },
-  ...turns: ((
+  turn: (
     contender: Contender,
     queue: string,
     peer: Peer,
     round: number,
-  ) => Promise<void>)[]
+  ) => Promise<void>,
 ): Promise<void> {
   await redis.command(["FLUSHALL"]);
   await using stack = new AsyncDisposableStack();
@@ -204,64 +208,124 @@ async function takeTurns(
     const peer = await Peer.start(contender, { path, queue, count, batch });
     peers.set(contender, stack.use(peer));
   }
-  if (isWarm) await warm(peers, what, count);
-  for (const turn of turns) {
-    for (let round = 0; round < ROUNDS; round++) {
-      // Nobody always comes after the same one.
-      const order = round % 2 === 0 ? [...peers] : [...peers].toReversed();
-      for (const [contender, peer] of order) {
-        await turn(contender, `${what}, ${contender}`, peer, round);
-      }
+  if (isWarm) {
+    await Promise.all(
+      [...peers].map(([contender, peer]) =>
+        warm({ contender, redis, queue: `${what}, ${contender}` }, peer, count)
+      ),
+    );
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    // Nobody always comes after the same one.
+    const order = round % 2 === 0 ? [...peers] : [...peers].toReversed();
+    for (const [contender, peer] of order) {
+      await turn(contender, `${what}, ${contender}`, peer, round);
     }
   }
 }
 
-const latencies = new Map<string, Map<Contender, number[]>>();
-await takeTurns(
-  [...CONTENDERS, NO_PLAIN],
-  "rates",
-  { count: PACED, batch: 512 },
-  ...Object.entries(RATES).map(([name, count]) =>
-  async (
-    contender: Contender,
-    queue: string,
-    peer: Peer,
-  ): Promise<void> => {
-    const look = async (): Promise<{ [what: string]: number }> => ({
-      consumer: (await peer.usage.look()).cpu * 1000,
-      Redis: await cpuOf(redis),
-      commands: await commandsOf(redis),
-    });
-    const first = await look();
-    // What pushing costs without anybody who takes, and what the others do.
-    await pace(contender, "nobody's", count);
-    await rest(ACKNOWLEDGED);
-    const before = await look();
-    await pace(contender, queue, count);
-    const handled: number[] = [];
-    while (handled.length < count) {
-      handled.push(...(await peer.done()).latencies);
+/** Starts several processes of each that is measured at a rate. */
+async function startPaced(stack: AsyncDisposableStack): Promise<Running[]> {
+  const all: Running[] = [];
+  for (let number = 0; number < PROCESSES; number++) {
+    const some: Running[] = [];
+    for (const contender of [...CONTENDERS, NO_PLAIN] as const) {
+      const options = { queue: PACED_QUEUE, count: PACED };
+      some.push(await startRunning(contender, stack, options));
+    }
+    // With more of them at once, messages would not come alone.
+    await Promise.all(
+      some.map((one) => warm({ ...one, queue: PACED_QUEUE }, one.peer, PACED)),
+    );
+    all.push(...some);
+  }
+  return all;
+}
+
+/** Has one process handle messages at a rate; gives what that took, and the latencies. */
+async function handlePaced(
+  one: Running,
+  rate: number,
+  count: number,
+): Promise<[Used, number[]]> {
+  const latencies: number[] = [];
+  const [[used]] = await inWindows([one], 1, async () => {
+    await pace({ ...one, queue: PACED_QUEUE }, rate, count);
+    while (latencies.length < count) {
+      latencies.push(...(await one.peer.done()).latencies);
     }
     await rest(ACKNOWLEDGED);
-    const after = await look();
-    await redis.command(["DEL", "nobody's"]);
-    const add = (what: string, without: number, unit: string): void => {
-      const used = after[what]! - before[what]! - without;
-      comparison.add(contender, `${name}, ${what}`, used / count, unit);
-    };
-    add("consumer", 0, "µs");
-    add("Redis", before["Redis"]! - first["Redis"]!, "µs");
-    add("commands", before["commands"]! - first["commands"]!, "a message");
-    latencies.getOrInsertComputed(name, () => new Map())
-      .getOrInsertComputed(contender, () => []).push(...handled);
-  }),
-);
-for (const [name, contenders] of latencies) {
-  for (const [contender, all] of contenders) {
+  }) as [[Used]];
+  return [used, latencies];
+}
+
+/** What pushing costs the server of a process without anybody who takes. */
+async function usedByPushing(
+  one: Running,
+  rate: number,
+  count: number,
+): Promise<Used> {
+  const [[used]] = await inWindows([one], 1, async () => {
+    await pace({ ...one, queue: "nobody's" }, rate, count);
+    await rest(ACKNOWLEDGED);
+  }) as [[Used]];
+  await one.redis.command(["DEL", "nobody's"]);
+  return used;
+}
+
+/** Notes what a message has cost in a window, but for what pushing costs the server. */
+function addCosts(
+  contender: Contender,
+  name: string,
+  { cpu, redis, commands }: Used,
+  pushing: readonly Used[],
+  count: number,
+): void {
+  const beside = (what: "redis" | "commands"): number =>
+    median(pushing.map((used) => used[what]));
+  const add = (what: string, used: number, unit: string): void =>
+    comparison.add(contender, `${name}, ${what}`, used / count, unit);
+  add("consumer", cpu * 1000, "µs");
+  add("Redis", (redis - beside("redis")) * 1000, "µs");
+  add("commands", commands - beside("commands"), "a message");
+}
+
+/** Has each process handle messages at a rate, one after the other, again and again. */
+async function measureRate(
+  all: readonly Running[],
+  name: string,
+  rate: number,
+): Promise<void> {
+  const count = Math.max(WINDOW, rate);
+  const pushing = new Map<Contender, Used[]>();
+  for (const one of all) {
+    await handlePaced(one, rate, count);
+    pushing.getOrInsertComputed(one.contender, () => [])
+      .push(await usedByPushing(one, rate, count));
+  }
+  const latencies = new Map<Contender, number[]>();
+  for (let window = 0; window < WINDOWS; window++) {
+    // Nobody always comes after the same one.
+    for (const one of window % 2 === 0 ? all : all.toReversed()) {
+      const { contender } = one;
+      const [used, some] = await handlePaced(one, rate, count);
+      addCosts(contender, name, used, pushing.get(contender)!, count);
+      latencies.getOrInsertComputed(contender, () => []).push(...some);
+    }
+  }
+  for (const [contender, all] of latencies) {
     const add = (what: string, value: number): void =>
       comparison.add(contender, `${name}, latency, ${what}`, value, "µs");
     add("median", median(all));
     add("99th percentile", percentile(all, 0.99));
+  }
+}
+
+{
+  await using stack = new AsyncDisposableStack();
+  const all = await startPaced(stack);
+  for (const [name, rate] of Object.entries(RATES)) {
+    await measureRate(all, name, rate);
   }
 }
 for (const [name, inTheAir] of Object.entries(LOOPS)) {

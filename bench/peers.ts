@@ -13,16 +13,16 @@
  * what a process has used, and python3 with redis-py.
  */
 import process from "node:process";
-import { Connection, startRedis } from "../src/redis/mod.ts";
+import type { Connection } from "../src/redis/mod.ts";
+import { type Contender, Peer, push, rest, sentNow } from "./peers/process.ts";
 import {
-  commandsOf,
-  type Contender,
-  cpuOf,
-  Peer,
-  push,
-  rest,
-  sentNow,
-} from "./peers/process.ts";
+  inWindows,
+  PROCESSES,
+  type Running,
+  startHome,
+  type Used,
+  WARM,
+} from "./peers/windows.ts";
 import { Comparison, type Goal, median, percentile, report } from "./report.ts";
 
 const SECONDS = Number(Deno.args[0] ?? 60);
@@ -30,16 +30,12 @@ const SECONDS = Number(Deno.args[0] ?? 60);
 const RESTS = 2;
 /** So many windows are measured with a message a second, of {@link BUSY_TURNS}. */
 const BUSY_WINDOWS = 4;
-/** So many processes of each are measured: one may be half as expensive again as the next. */
-const PROCESSES = 3;
 const STARTS = 2;
 const QUEUE = "peers";
 /** So many messages are a turn of a consumer; the first one is not counted. */
 const TURN = 10;
 /** So many turns are a window with a message a second: half a minute. */
 const BUSY_TURNS = Math.ceil(SECONDS / 2 / TURN);
-/** So many turns each has handled before a message a second is measured. */
-const WARM_TURNS = 500;
 const KILLED = "ours, after 100 were killed";
 const CONTENDERS: readonly Contender[] = [
   "ours",
@@ -122,14 +118,6 @@ async function senderFor(
   };
 }
 
-/** A contender, and the server that it has for itself. */
-interface Running {
-  readonly contender: Contender;
-  readonly peer: Peer;
-  readonly redis: Connection;
-  readonly path: string;
-}
-
 const comparison = new Comparison();
 
 /** Starts a contender several times; the last one goes on. */
@@ -137,9 +125,8 @@ async function start(
   contender: Contender,
   stack: AsyncDisposableStack,
 ): Promise<Running> {
-  const { redisArgs } = stack.use(await startRedis());
-  const path = redisArgs.unix_socket_path!;
-  const redis = stack.use(await Connection.connect(redisArgs));
+  const home = await startHome(contender, stack);
+  const { redis, path } = home;
   for (let left = LARGE.includes(contender) ? 1 : STARTS;; left--) {
     await redis.command(["FLUSHALL"]);
     if (contender === KILLED) {
@@ -158,7 +145,7 @@ async function start(
     if (contender.startsWith("ours") && !contender.endsWith("workers")) {
       comparison.add(contender, "start()", peer.startTime, "ms");
     }
-    if (left === 1) return { contender, peer: stack.use(peer), redis, path };
+    if (left === 1) return { ...home, peer: stack.use(peer) };
     await peer[Symbol.asyncDispose]();
   }
 }
@@ -176,44 +163,6 @@ async function startAll(
     }
   }
   return all;
-}
-
-/** What a contender and its server have used: times in ms. */
-type Used = Readonly<
-  Record<"cpu" | "switches" | "redis" | "commands", number>
->;
-
-/** Looks at what a contender and its server have used until now. */
-async function look({ peer, redis }: Running): Promise<Used> {
-  return {
-    ...await peer.usage.look(),
-    redis: await cpuOf(redis) / 1000,
-    commands: await commandsOf(redis),
-  };
-}
-
-/** Lets something happen several times; gives what each of them has used each time. */
-async function inWindows(
-  all: readonly Running[],
-  count: number,
-  run: () => Promise<void>,
-): Promise<readonly Used[][]> {
-  const looks = [await Promise.all(all.map(look))];
-  for (let left = count; left > 0; left--) {
-    await run();
-    looks.push(await Promise.all(all.map(look)));
-  }
-  return all.map((_, at) =>
-    looks.slice(1).map((after, window): Used => {
-      const [now, before] = [after[at]!, looks[window]![at]!];
-      return {
-        cpu: now.cpu - before.cpu,
-        switches: now.switches - before.switches,
-        redis: now.redis - before.redis,
-        commands: now.commands - before.commands,
-      };
-    })
-  );
 }
 
 async function connectionsTo(redis: Connection): Promise<number> {
@@ -275,8 +224,7 @@ async function send(
 }
 
 async function aMessageASecond(all: readonly Running[]): Promise<void> {
-  // At home it has run for weeks, and V8 has compiled what runs.
-  await send(all, WARM_TURNS, 0);
+  await send(all, WARM / TURN, 0);
   await send(all, BUSY_TURNS);
   const latencies = all.map((): number[] => []);
   const used = await inWindows(all, BUSY_WINDOWS, async () => {
