@@ -43,7 +43,8 @@ export interface BackendOptions {
   pollSeconds?: number | undefined;
   /**
    * The longest time that `stop()` waits for what still runs, in seconds, before
-   * it goes on without. Default: 10.
+   * it goes on without; it takes up to a second more where a handler on a bus that
+   * was given holds on to a message. Default: 10.
    */
   stopTimeout?: number;
   /** The bus to post to. Default: one of its own, named `platypush/bus` and closed with the backend. */

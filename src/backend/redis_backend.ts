@@ -255,8 +255,8 @@ export class RedisBackend extends Backend {
     pause(consumers);
     bus.removeEventListener("names", onNames);
     this.releaseBus();
-    await this.#settleAll(consumption);
-    await consumers.stop(SETTLE_TIMEOUT);
+    const isSettled = await this.#settleAll(consumption);
+    await consumers.stop(isSettled ? SETTLE_TIMEOUT : 0);
   }
 
   /**
@@ -346,20 +346,25 @@ export class RedisBackend extends Backend {
     };
   }
 
-  /** Waits for what subscribers are busy with, as long as `stopTimeout` allows. */
-  async #settleAll(consumption: Consumption): Promise<void> {
+  /**
+   * Waits for what subscribers are busy with, as long as `stopTimeout` allows.
+   *
+   * @returns Whether everything is settled: on a bus of the caller's, a handler may
+   * hold a message for ever.
+   */
+  async #settleAll(consumption: Consumption): Promise<boolean> {
     const patience = Math.min(PATIENCE, this.stopTimeout);
-    if (await consumption.settled(patience)) return;
+    if (await consumption.settled(patience)) return true;
     this.logger.warn(
       `Stopping: what is in hand is not yet handled and acknowledged; it is waited for, up to ${this.stopTimeout} s.`,
     );
-    if (await consumption.settled(this.stopTimeout - patience)) return;
+    if (await consumption.settled(this.stopTimeout - patience)) return true;
     this.logger.warn(
       `Not everything in hand was handled and acknowledged within ${this.stopTimeout} s: the rest goes back to the queue.`,
     );
     this.abandonActions();
     await this.closeBus();
-    await consumption.settled(SETTLE_TIMEOUT);
+    return await consumption.settled(SETTLE_TIMEOUT);
   }
 }
 

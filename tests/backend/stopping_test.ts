@@ -72,6 +72,28 @@ Deno.test("RedisBackend gives back what a handler does not finish in time", asyn
   never.resolve();
 });
 
+Deno.test("RedisBackend waits once for what a handler on a given bus never lets go", async () => {
+  await using server = await TestServer.start();
+  await using listener = new Listener(server, { stopTimeout: 0 });
+  const never = Promise.withResolvers<void>();
+  await server.run("RPUSH", QUEUE, ...events(1));
+  await startBusy(listener, never.promise);
+  const { setTimeout } = globalThis;
+  const waits: unknown[] = [];
+  globalThis.setTimeout = ((work: () => void, time?: number) => {
+    if (time === 1000) waits.push(time);
+    return setTimeout(work, time);
+  }) as typeof setTimeout;
+  try {
+    await listener.backend.stop();
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+  assert.deepEqual(waits, [1000]);
+  assert.deepEqual(await server.run("LRANGE", QUEUE, "0", "-1"), events(1));
+  never.resolve();
+});
+
 Deno.test("RedisBackend counts no failure where a handler gives up because it stops", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", QUEUE, ...events(3));
