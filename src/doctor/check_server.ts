@@ -9,7 +9,13 @@ import { RedisError } from "../redis/redis_error.ts";
 import { explainReply } from "./check_access.ts";
 import { failure, type Finding, ok, warning } from "./finding.ts";
 import { keySlot } from "../redis/key_slot.ts";
-import { KEY_TYPES, QueueKeys } from "../redis/queue_keys.ts";
+import {
+  escapePattern,
+  KEY_TYPES,
+  keyType,
+  QueueKeys,
+} from "../redis/queue_keys.ts";
+import { scanKeys } from "../redis/find_keys.ts";
 import { amount, size } from "../units.ts";
 import { type Limits, nearLimit } from "./near_limit.ts";
 
@@ -235,12 +241,8 @@ export async function* checkQueue(
     );
     return;
   }
-  const beside = Object.entries(KEY_TYPES)
-    .map(([end, type]) => [keys.start + end, type] as const);
   let isSound = true;
-  for (const [key, type] of [[queue, "list"] as const, ...beside]) {
-    const found = await connection.command<string>(["TYPE", key]);
-    if (found === type || found === "none") continue;
+  for await (const [key, found, type] of wrongKeys(connection, keys)) {
     isSound = false;
     yield failure(
       "queue",
@@ -249,6 +251,36 @@ export async function* checkQueue(
     );
   }
   if (isSound) yield* checkStanding(connection, queue, limits);
+}
+
+/**
+ * Finds the keys that are of another type than the module needs: those that each
+ * queue has, and what else is there, where this user may look for it (`SCAN`).
+ */
+async function* wrongKeys(
+  connection: BriefConnection,
+  { queue, start }: QueueKeys,
+): AsyncGenerator<readonly [key: string, found: string, type: string]> {
+  const looked = new Set<string>();
+  const always = Object.keys(KEY_TYPES).map((end) => start + end);
+  async function* pages(): AsyncGenerator<readonly string[]> {
+    yield [queue, ...always];
+    yield* scanKeys(connection, `${escapePattern(start)}*`);
+  }
+  for await (const page of pages()) {
+    const typed = page.flatMap((key) => {
+      const type = key === queue ? "list" : keyType(key.slice(start.length));
+      return type === undefined || looked.has(key) ? [] : [{ key, type }];
+    });
+    const found = await Promise.all(
+      typed.map(({ key }) => connection.command<string>(["TYPE", key])),
+    );
+    for (const [at, { key, type }] of typed.entries()) {
+      looked.add(key);
+      if ([type, "none"].includes(found[at]!)) continue;
+      yield [key, found[at]!, type];
+    }
+  }
 }
 
 /** Tells how a queue stands. */

@@ -8,7 +8,7 @@ import {
 import { FLAG, LOGGER, NAME } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
 import { Connection, type RedisArgs, RedisError } from "../redis/mod.ts";
-import { defineScript } from "../redis/script.ts";
+import { defineMove } from "../redis/script.ts";
 import { retry } from "../waiting.ts";
 import {
   type Claim,
@@ -190,7 +190,9 @@ class RedisMemory implements Memory {
   }
 }
 
-const claimScript = defineScript(`
+const claimScript = defineMove(
+  ["string"],
+  `
 -- KEYS[1]  the memory of the id: 'done', or the token of who is at it
 -- ARGV[1]  the token
 -- ARGV[2]  for how many milliseconds it is claimed
@@ -199,9 +201,12 @@ if holder == '${DONE}' then return 'done' end
 if holder and holder ~= ARGV[1] then return 'held' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 'granted'
-`);
+`,
+);
 
-const renewScript = defineScript(`
+const renewScript = defineMove(
+  ["string"],
+  `
 -- KEYS[1]  the memory of the id
 -- ARGV[1]  the token
 -- ARGV[2]  for how many milliseconds more it is claimed
@@ -210,14 +215,18 @@ if holder and holder ~= ARGV[1] then return 0 end
 -- Also where the claim has got lost: whoever renews is at work.
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
-`);
+`,
+);
 
-const releaseScript = defineScript(`
+const releaseScript = defineMove(
+  ["string"],
+  `
 -- KEYS[1]  the memory of the id
 -- ARGV[1]  the token
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
-`);
+`,
+);
 
 function milliseconds(seconds: number): string {
   // What is beyond this many does not fit into a key's expiry.

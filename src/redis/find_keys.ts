@@ -1,4 +1,4 @@
-import type { QueueKeys } from "./queue_keys.ts";
+import { escapePattern, type QueueKeys } from "./queue_keys.ts";
 import { isWithheld, type RedisError } from "./redis_error.ts";
 
 /** A consumer's name, and the number of one of its batches. */
@@ -38,22 +38,9 @@ export async function findKeys(
   const starts = new Set(queues.map(({ start }) => start));
   const found = new Map<string, FoundKeys>();
   // A pattern has no "or": these are the first letters of what is looked for.
-  const [own] = queues;
-  const start = queues.length === 1
-    ? own!.dead.slice(0, -"dead".length).replace(/[*?[\]\\]/g, "\\$&")
-    : "*:";
-  let cursor = "0";
-  do {
-    const scan = ["SCAN", cursor, "MATCH", `${start}[dmp]*`, "COUNT", "1000"];
-    const page = await connection.command<[string, string[]]>(scan).catch(
-      (error: RedisError) => {
-        // It is done without where it is not permitted.
-        if (!isWithheld(error)) throw error;
-        return ["0", []] as [string, string[]];
-      },
-    );
-    cursor = page[0];
-    for (const key of page[1]) {
+  const start = queues.length === 1 ? escapePattern(queues[0]!.start) : "*:";
+  for await (const page of scanKeys(connection, `${start}[dmp]*`)) {
+    for (const key of page) {
       for (const infix of INFIXES) {
         for (let at = 0; (at = key.indexOf(infix, at) + 1) > 0;) {
           const start = key.slice(0, at);
@@ -69,6 +56,31 @@ export async function findKeys(
         }
       }
     }
-  } while (cursor !== "0" && isWanted());
+    if (!isWanted()) break;
+  }
   return found;
+}
+
+/**
+ * Gives the names of the keys that match a pattern, page by page (`SCAN`); a key
+ * may come twice. None where the user may not scan.
+ *
+ * @throws {RedisError} The connection was lost.
+ */
+export async function* scanKeys(
+  connection: CommandSender,
+  pattern: string,
+): AsyncGenerator<readonly string[]> {
+  let cursor = "0";
+  do {
+    const scan = ["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"];
+    const [next, page] = await connection.command<[string, string[]]>(scan)
+      .catch((error: RedisError) => {
+        // It is done without where it is not permitted.
+        if (!isWithheld(error)) throw error;
+        return ["0", []] as [string, string[]];
+      });
+    yield page;
+    cursor = next;
+  } while (cursor !== "0");
 }

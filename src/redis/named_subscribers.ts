@@ -374,7 +374,7 @@ for at = 1, #all, 2 do
   local name, seen = all[at], tonumber(all[at + 1]) or 0
   if isHere[name] or ARGV[2] == 'inf' or now - seen <= tonumber(ARGV[2]) then
     names[#names + 1] = name
-    local oldest = redis.call('LRANGE', ARGV[1] .. name, 0, 0)[1]
+    local oldest = redis.call('LRANGE', own('list', ARGV[1] .. name), 0, 0)[1]
     if oldest and isHere[name] then
       waiting[#waiting + 1] = name
     elseif oldest then
@@ -384,7 +384,7 @@ for at = 1, #all, 2 do
     end
   else
     forgotten[#forgotten + 1] = name
-    forgotten[#forgotten + 1] = redis.call('LLEN', ARGV[1] .. name)
+    forgotten[#forgotten + 1] = redis.call('LLEN', own('list', ARGV[1] .. name))
     redis.call('DEL', ARGV[1] .. name)
     redis.call('HDEL', KEYS[1], name)
   end

@@ -27,7 +27,7 @@ import { RedisError, restate } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { Responses } from "./responses.ts";
 import { Router } from "./router.ts";
-import { defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 
 /**
  * Says how long an {@linkcode Outbox} waits for a server, and whether it keeps
@@ -373,13 +373,16 @@ const RETRIED: ReadonlySet<string> = new Set([
 ]);
 
 /** Puts a response where who asked waits for it, for a limited time. */
-const respond = defineScript(`
+const respond = defineMove(
+  ["list"],
+  `
 -- KEYS[1]  the list of the responses to one request
 -- ARGV[1]  the response
 -- ARGV[2]  for how many seconds it is kept
 redis.call('RPUSH', KEYS[1], ARGV[1])
 return redis.call('EXPIRE', KEYS[1], ARGV[2])
-`);
+`,
+);
 
 const DOUBT =
   "The server may or may not have received it, so it was not sent again";

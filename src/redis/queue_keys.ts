@@ -18,6 +18,29 @@ export const KEY_TYPES: Readonly<Record<string, string>> = {
   "paused": "string",
 };
 
+/** The same of the keys of which a queue has several. */
+const TYPES_OF_SEVERAL: readonly (readonly [end: RegExp, type: string])[] = [
+  [/^processing:.*\.[0-9a-f]{8}$/s, "hash"],
+  [/^processing:.*\.[0-9a-f]{8}:\d+$/s, "list"],
+  [/^missed:/, "list"],
+  [/^dead:text:/, "list"],
+  [/^consumer:/, "string"],
+  [/^duplicates:/, "string"],
+  // There is one, which none but the dashboard needs.
+  [/^passed$/, "stream"],
+];
+
+/**
+ * Tells the type that a key beside a queue has to have.
+ *
+ * @param end What follows the {@linkcode QueueKeys.start} in its name.
+ * @returns `undefined` where it is none of the queue's.
+ */
+export function keyType(end: string): string | undefined {
+  return KEY_TYPES[end] ??
+    TYPES_OF_SEVERAL.find(([pattern]) => pattern.test(end))?.[1];
+}
+
 /**
  * Names the keys that belong to a queue, all in the queue's hash slot. They are put
  * together when they are asked for: kept, they would be most of what a queue takes

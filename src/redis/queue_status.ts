@@ -202,7 +202,7 @@ local names, states, numbers = {}, {}, {}
 local function enter(name, state)
   if not states[name] then
     names[#names + 1], states[name], numbers[name] = name, state, {}
-    for _, number in ipairs(redis.call('HKEYS', ARGV[2] .. name)) do
+    for _, number in ipairs(redis.call('HKEYS', own('hash', ARGV[2] .. name))) do
       numbers[name][number] = true
     end
   end
@@ -232,9 +232,10 @@ local consumers = {}
 for position, name in ipairs(names) do
   local inFlight = 0
   for number in pairs(numbers[name]) do
-    inFlight = inFlight + redis.call('LLEN', ARGV[2] .. name .. ':' .. number)
+    local list = own('list', ARGV[2] .. name .. ':' .. number)
+    inFlight = inFlight + redis.call('LLEN', list)
   end
-  local left = redis.call('PTTL', (heartOf(ARGV[1] .. name)))
+  local left = redis.call('PTTL', (heartOf(own('string', ARGV[1] .. name))))
   consumers[position] = {name, states[name], left, inFlight}
 end
 local function size(list)
@@ -243,7 +244,7 @@ local function size(list)
 end
 local missed = {}
 for _, name in ipairs(subscribers) do
-  local list = ARGV[3] .. name
+  local list = own('list', ARGV[3] .. name)
   local count = redis.call('LLEN', list)
   if count > 0 then
     missed[#missed + 1] = {name, count, size(list), isKnown[name] and 1 or 0}

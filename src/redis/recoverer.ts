@@ -5,9 +5,9 @@ import { DUE_FUNCTIONS } from "./delayed.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
-import type { RedisError } from "./redis_error.ts";
+import { nameQueue, type RedisError } from "./redis_error.ts";
 import { isNumber, isTexts } from "./reply_shape.ts";
-import { defineMove, defineScript } from "./script.ts";
+import { defineMove } from "./script.ts";
 import { sizeInRedis, tooLarge, tooLargeLetter } from "./taker.ts";
 import { Trouble } from "./trouble.ts";
 import { amount } from "../units.ts";
@@ -108,7 +108,9 @@ export class Recoverer {
    * that what they have in hand is found when they die. A batch that no living
    * consumer knows is announced again.
    */
-  static readonly #ENTER = defineScript(`
+  static readonly #ENTER = defineMove(
+    ["hash"],
+    `
 -- KEYS[1]  the hash of the queue's consumers
 -- ARGV[1]  the start of the keys of the heartbeats
 -- ARGV[2]  the start of the keys of the consumers' batches
@@ -122,17 +124,18 @@ for at = 3, #ARGV, 2 do
   local consumer, number = ARGV[at], ARGV[at + 1]
   local hash = ARGV[2] .. consumer
   local list = hash .. ':' .. number
-  local _, beat = heartOf(ARGV[1] .. consumer)
+  local _, beat = heartOf(own('string', ARGV[1] .. consumer))
   if number ~= '' and not beat
     and redis.call('EXISTS', list) == 1 then
-    redis.call('HSETNX', hash, number, '?')
+    redis.call('HSETNX', own('hash', hash), number, '?')
   end
   if redis.call('EXISTS', hash) == 1 then
     missing = missing + redis.call('HSETNX', KEYS[1], consumer, 'alive')
   end
 end
 return missing
-`);
+`,
+  );
 
   /** Enters consumers into the index that are missing there. */
   async reenter(found: readonly string[]): Promise<void> {
@@ -143,7 +146,9 @@ return missing
       [consumers],
       [allHeartbeats, allProcessing, ...found],
       { isReply: isNumber },
-    );
+    ).catch((error) => {
+      throw nameQueue(error, queue);
+    });
     if (missing > 0) {
       logger.warn(
         `Somebody has removed ${missing} consumers of "${queue}" from ${consumers}, though they had messages in hand: these are looked after again.`,
@@ -187,7 +192,7 @@ for at = 10, #ARGV do stale[ARGV[at]] = true end
 -- Who was taken for dead stays so, though the process may live on.
 local function isAlive(consumer, state)
   if state ~= 'alive' or consumer == ARGV[3] then return false end
-  local key, beat = heartOf(ARGV[1] .. consumer)
+  local key, beat = heartOf(own('string', ARGV[1] .. consumer))
   if not beat or not stale[key .. ' ' .. beat] then return beat end
   -- The server's clock was set: without its key it learns of this if it lives on.
   redis.pcall('DEL', key)
@@ -218,7 +223,7 @@ for position = 1, #consumers, 2 do
   if not isAlive(consumer, state) then
     local hash = ARGV[2] .. consumer
     local batches, numbers = {}, {}
-    local fields = redis.call('HGETALL', hash)
+    local fields = redis.call('HGETALL', own('hash', hash))
     for at = 1, #fields, 2 do
       batches[tonumber(fields[at])] = fields[at + 1]
       numbers[#numbers + 1] = tonumber(fields[at])
@@ -230,7 +235,7 @@ for position = 1, #consumers, 2 do
     for at = #numbers, 1, -1 do
       local number = string.format('%d', numbers[at])
       local histories = batches[numbers[at]]
-      local list = hash .. ':' .. number
+      local list = own('list', hash .. ':' .. number)
       local prefix = string.format('%s%014x', consumer:sub(-8), numbers[at])
       -- What came after its death was not handed out any more.
       local delivered = state == 'alive' and 1 or 0
@@ -293,7 +298,9 @@ return {total, owners, buried, lost}
           Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]) &&
           isNumber(reply[2]) && isNumber(reply[3]),
       },
-    );
+    ).catch((error) => {
+      throw nameQueue(error, queue);
+    });
     stats.deadLettered += buried;
     stats.deadLettersLost += lost;
     if (buried > 0) box.onBuried("too-large", tooLarge(maxSize), buried);

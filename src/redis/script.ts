@@ -32,9 +32,11 @@ export function defineScript(lua: string): Script {
  * - `begin(hash)`: has to be the first write. A server that is out of memory
  *   refuses a script's first write where that needs memory, but none of the later
  *   ones: this one needs none, and changes nothing.
+ * - `own(type, key)`: returns a key that the script has made. It is to be called
+ *   where the next command uses it.
  *
  * @param types The types of its keys, in their order; the last one is that of all
- * further keys. An error about a wrong type names the key.
+ * further keys. An error about a wrong type names the key, also one of `own()`.
  */
 export function defineMove(types: readonly KeyType[], lua: string): Script {
   return defineScript(`
@@ -46,6 +48,11 @@ local function add(undo, ...)
 end
 local function commit() undoing = {} end
 local function begin(hash) redis.call('HDEL', hash, '') end
+local made, madeType
+local function own(type, key)
+  made, madeType = key, type
+  return key
+end
 
 local isDone, reply = pcall(function()${lua}end)
 if isDone then return reply end
@@ -55,15 +62,16 @@ for at = #undoing, 1, -1 do redis.pcall(unpack(undoing[at])) end
 local text = type(reply) == 'table' and reply.err or tostring(reply)
 text = text:gsub('^@?user_script: ?%d+: ?%-?', '')
 if text:find('^WRONGTYPE') then
-  local types = {${types.map((type) => `'${type}'`).join(", ")}}
-  for at, key in ipairs(KEYS) do
-    local expected = types[math.min(at, #types)]
+  local function blame(key, expected)
     local found = redis.pcall('TYPE', key).ok
     if found and found ~= 'none' and found ~= expected then
       text = 'WRONGTYPE the key "' .. key .. '" is a ' .. found ..
         ', but has to be a ' .. expected
     end
   end
+  local types = {${types.map((type) => `'${type}'`).join(", ")}}
+  if made then blame(made, madeType) end
+  for at, key in ipairs(KEYS) do blame(key, types[math.min(at, #types)]) end
 end
 return {err = text}
 `);

@@ -3,6 +3,7 @@ import {
   diagnose,
   type DiagnoseOptions,
   Inbox,
+  queueStatus,
   type RedisArgs,
 } from "../../mod.ts";
 import { checkDeno } from "../../src/doctor/check_surroundings.ts";
@@ -165,6 +166,45 @@ Deno.test("diagnose tells when the server may throw messages away", async () => 
     /^warning memory: .*heartbeat/,
   );
   assert.deepEqual(await look("noeviction", "0"), []);
+});
+
+Deno.test("diagnose and the status name each key that is of another type", async () => {
+  await using server = await TestServer.start({ config: SOUND });
+  const texts = ["paused", "dead:text", "consumer:x.00000001", "duplicates:a"];
+  const others = [
+    ..."consumers deliveries handled subscribers retry delayed dead".split(" "),
+    ..."dead:front passed missed:lights dead:text:one".split(" "),
+    "processing:x.00000001",
+    "processing:x.00000001:1",
+  ];
+  // Of these the status tells nothing.
+  const silent = /deliveries|handled|duplicates|passed|dead:text:/;
+  for (const end of [...texts, ...others]) {
+    const key = `{queue}:${end}`;
+    await server.run("FLUSHALL");
+    await server.run("HSET", "{queue}:consumers", "x.00000001", "alive");
+    await server.run("DEL", key);
+    if (texts.includes(end)) await server.run("RPUSH", key, "x");
+    else await server.run("SET", key, "x");
+    const found = texts.includes(end) ? "list" : "string";
+    const lines = await problems(server.args);
+    assertOne(
+      lines.filter((line) => line.startsWith("failure")),
+      new RegExp(
+        `^failure queue: The key "${key}" is a ${found}, but has to be a \\w+. \\| .*remove the key`,
+      ),
+    );
+    const status = queueStatus(server.args, { queue: "queue" });
+    if (silent.test(end)) await status;
+    else {
+      await assert.rejects(status, {
+        code: "wrong-type",
+        message: new RegExp(
+          `: the key "${key}" is a ${found}, but has to be a \\w+; use another queue or remove the key$`,
+        ),
+      });
+    }
+  }
 });
 
 Deno.test("diagnose looks at the queue's keys, and at how it stands", async () => {

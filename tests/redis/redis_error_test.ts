@@ -7,6 +7,7 @@ import {
   RedisError,
 } from "../../src/redis/mod.ts";
 import * as client from "@redis/client";
+import { RedisOnce } from "../../src/once/mod.ts";
 import { restate, toRedisError } from "../../src/redis/redis_error.ts";
 import { TestServer } from "../servers.ts";
 import { open, texts } from "./inboxes.ts";
@@ -215,5 +216,16 @@ Deno.test("An error names the key that is of another type than a command needs",
     subject: "text",
     message:
       /^Cannot run LLEN at [^ ]+: the key "text" is of another type than LLEN needs; use another name, or remove it \(WRONGTYPE\)$/,
+  });
+  await server.run("RPUSH", "platypush/once:lamp", "x");
+  await using once = await RedisOnce.open(server.args);
+  await assert.rejects(once.run("lamp", () => {}), {
+    message: /the key "platypush\/once:lamp" is a list, but has to be a string/,
+  });
+  await server.run("SET", "platypush/responses/one", "x");
+  await using outbox = new Outbox(server.args);
+  await assert.rejects(outbox.pushResponse("one", "{}"), {
+    message:
+      /^Cannot respond .*the key "platypush\/responses\/one" is a string, but has to be a list/,
   });
 });

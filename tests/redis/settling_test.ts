@@ -210,6 +210,30 @@ Deno.test("Inbox does not tell to remove the queue where a key beside it is over
   await inbox.stop(0);
 });
 
+Deno.test("Inbox names the key of another consumer, or of a named subscriber, that is overwritten", async () => {
+  await using server = await TestServer.start();
+  const start = "{queue}:processing:x.00000001";
+  for (const key of [start, `${start}:1`]) {
+    await server.run("SET", key, "text");
+    await assert.rejects(open(server), {
+      code: "wrong-type",
+      message: new RegExp(
+        `^Cannot read "queue" .*the key "${key}" is a string, but has to be a \\w+; use another queue or remove the key$`,
+      ),
+    });
+    await server.run("FLUSHALL");
+  }
+  await server.run("HSET", "{queue}:subscribers", "lights", "0");
+  await server.run("SET", "{queue}:missed:lights", "text");
+  const logger = new LineLogger();
+  const inbox = await open(server, { logger });
+  await logger.line(
+    /^error: Cannot read "queue" .*the key "{queue}:missed:lights" is a string, but has to be a list/,
+  );
+  await server.run("DEL", "{queue}:missed:lights");
+  await inbox.stop(0);
+});
+
 Deno.test("Inbox keeps what it has in hand when the queue is overwritten, until there is a queue again", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(20));
@@ -220,7 +244,7 @@ Deno.test("Inbox keeps what it has in hand when the queue is overwritten, until 
   await inbox.stop(0);
   assert.match(
     logger.lines.join("\n"),
-    /the key "queue" is a string, but has to be a list/,
+    /Cannot read "queue" .*the key exists, but is no list/,
   );
   await server.run("DEL", "queue");
   const next = await open(server);
