@@ -35,6 +35,14 @@ const kinds: Readonly<Record<string, (index: number) => Condition>> = {
     data: { pressure: index },
     type: event.args.type,
   }),
+  "another name, nested, over a limit": (index) => ({
+    data: { [`sensor ${index}`]: { $gt: 21 } },
+    type: event.args.type,
+  }),
+  "another list": (index) => ({
+    type: event.args.type,
+    rooms: ["hall", `room ${index}`],
+  }),
   "another class, and an expression": (index) => ({
     type: `custom.Type${index % 50}`,
     room: { $regex: `^room ${index}$` },
@@ -54,6 +62,10 @@ const kinds: Readonly<Record<string, (index: number) => Condition>> = {
   "the same class, and whatever case": (index) => ({
     type: event.args.type,
     room: { $regex: `(?i)^LIVING ROOM ${index}$` },
+  }),
+  "the same class, and looking ahead": (index) => ({
+    type: event.args.type,
+    room: { $regex: `^(?=.*door)(?=.*window_${index})` },
   }),
   "another phrase": (index) => ({
     type: SPEECH,

@@ -40,7 +40,7 @@ export interface EventMatch {
 export interface ConditionKey {
   /** Names, from the outermost object on. */
   readonly path: readonly string[];
-  /** The value that has to be there, where no literals are given. */
+  /** The value that has to be there, where no literals are given; `undefined` if any will do. */
   readonly value: unknown;
   /** Texts, of which the one that is there contains one, where case does not count. */
   readonly literals?: readonly string[];
@@ -181,36 +181,60 @@ function* keysOf(
   isSaid: boolean,
   outer: readonly string[] = [],
 ): Generator<ConditionKey> {
+  if (Object.keys(condition).length === 0) yield presenceAt(outer);
   for (const [name, value] of Object.entries(condition)) {
     const path = [...outer, name];
-    if (!isRecord(value)) {
-      // Two arrays are not found to be equal by looking one of them up.
-      if (typeof value === "object" && value !== null) continue;
-      const isPhrase = typeof value === "string";
-      const texts = isPhrase && isSaid ? textsIn(value) : [];
-      for (const literals of texts) yield { path, value, literals, isPhrase };
-      if (texts.length === 0) yield { path, value, isPhrase };
-      continue;
-    }
-    const [operator] = Object.keys(value);
-    if (Object.keys(value).some((key) => key.startsWith("$"))) {
-      const { $eq: expected, $regex: pattern } = value;
-      // After a numeric operator, `$eq` compares with the number that it has read.
-      if (operator === "$eq" && typeof expected !== "object") {
-        yield { path, value: expected, isPhrase: false };
+    if (typeof value === "string") {
+      const texts = isSaid ? textsIn(value) : [];
+      for (const literals of texts) {
+        yield { path, value, literals, isPhrase: true };
       }
-      if (typeof pattern !== "string") continue;
-      for (const literals of literalsIn(pattern)) {
-        yield { path, value: undefined, literals, isPhrase: false };
-      }
+      if (texts.length === 0) yield { path, value, isPhrase: true };
+    } else if (!isRecord(value)) yield* equalKeysOf(value, path);
+    else if (Object.keys(value).some((key) => key.startsWith("$"))) {
+      yield* operatorKeysOf(value, path);
     } else yield* keysOf(value, isSaid, path);
   }
 }
 
-/** Prefers what few events share: a text or a number, then literals, then `true`, `false` and `null`. */
+/** Lists what is in all values that are equal to one. */
+function* equalKeysOf(
+  value: unknown,
+  path: readonly string[],
+): Generator<ConditionKey> {
+  if (typeof value !== "object" || value === null) {
+    yield { path, value, isPhrase: false };
+    return;
+  }
+  const items = Object.entries(value);
+  if (items.length === 0) yield presenceAt(path);
+  for (const [name, item] of items) yield* equalKeysOf(item, [...path, name]);
+}
+
+function* operatorKeysOf(
+  operators: Record<string, unknown>,
+  path: readonly string[],
+): Generator<ConditionKey> {
+  const { $eq: expected, $regex: pattern } = operators;
+  // After a numeric operator, `$eq` compares with the number that it has read.
+  if (Object.keys(operators)[0] === "$eq") yield* equalKeysOf(expected, path);
+  if (typeof pattern === "string") {
+    for (const literals of literalsIn(pattern)) {
+      yield { path, value: undefined, literals, isPhrase: false };
+    }
+  }
+  yield presenceAt(path);
+}
+
+function presenceAt(path: readonly string[]): ConditionKey {
+  return { path, value: undefined, isPhrase: false };
+}
+
+/** Prefers what few events share: a text or a number, then literals, then `true`, `false` and `null`, then anything. */
 function byRarity(a: ConditionKey, b: ConditionKey): number {
   const rank = ({ value, literals, isPhrase }: ConditionKey): number => {
     if (literals !== undefined && !isPhrase) return 1;
+    if (value === undefined) return 3;
     return value === null || typeof value === "boolean" ? 2 : 0;
   };
   return rank(a) - rank(b);

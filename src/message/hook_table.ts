@@ -5,7 +5,6 @@ import type {
 } from "./condition.ts";
 import type { Event } from "./event.ts";
 import { hasPhrases, typesOf } from "./event_types.ts";
-import { isRecord } from "./json_value.ts";
 import { LiteralIndex } from "./literal_index.ts";
 import { foldSaid } from "./phrase.ts";
 import { foldCase } from "./python_text.ts";
@@ -17,8 +16,8 @@ interface HookEntry<Hook> {
   readonly priority: number;
   /** The later it was added, the greater. */
   readonly order: number;
-  /** The thing it is found by, if it is by anything but its class. */
-  key?: ConditionKey;
+  /** The thing it is found by, among those on its class. */
+  readonly key: ConditionKey;
   isIn: boolean;
 }
 
@@ -30,34 +29,64 @@ export interface ChosenHook<Hook> {
   isIn(): boolean;
 }
 
-/** The hooks that ask for something at the same place of the `args`. */
-class PathIndex<Hook> {
-  readonly path: readonly string[];
+/** The hooks that ask for something at one place of the `args`, or inside of it. */
+class Place<Hook> {
   readonly #byValue = new Map<unknown, Set<HookEntry<Hook>>>();
   readonly #patterns = new LiteralIndex<HookEntry<Hook>>();
   readonly #phrases = new LiteralIndex<HookEntry<Hook>>();
   /** Phrases that are found by their value elsewhere, and by nothing in what was said. */
   readonly #vaguePhrases = new Set<HookEntry<Hook>>();
+  /** Those that ask for nothing that they could be found by, but that something is here. */
+  readonly #others = new Set<HookEntry<Hook>>();
+  /** By the name in an object, or the index in an array. */
+  readonly #inside = new Map<string, Place<Hook>>();
 
-  constructor(path: readonly string[]) {
-    this.path = path;
-  }
-
-  get isEmpty(): boolean {
+  get #isEmpty(): boolean {
     return this.#byValue.size === 0 && this.#patterns.all.size === 0 &&
-      this.#phrases.all.size === 0;
+      this.#phrases.all.size === 0 && this.#others.size === 0 &&
+      this.#inside.size === 0;
   }
 
-  /** Counts the hooks that are found by the same as a key. */
-  count(key: ConditionKey): number {
-    return key.literals === undefined
-      ? this.#byValue.get(asKey(key.value))?.size ?? 0
-      : this.#byLiteral(key).count(key.literals);
+  /**
+   * Counts the hooks that are found by the same as a key.
+   *
+   * @param depth How many names of the key's path lead here.
+   */
+  count(key: ConditionKey, depth = 0): number {
+    const name = key.path[depth];
+    if (name === undefined) return this.#countHere(key);
+    return this.#inside.get(name)?.count(key, depth + 1) ?? 0;
   }
 
-  add(entry: HookEntry<Hook>, key: ConditionKey): void {
+  #countHere(key: ConditionKey): number {
+    if (key.literals !== undefined) {
+      return this.#byLiteral(key).count(key.literals);
+    }
+    // That something is here tells little, unless nobody else asks for it.
+    if (key.value === undefined) return this.#others.size === 0 ? 0 : Infinity;
+    return this.#byValue.get(asKey(key.value))?.size ?? 0;
+  }
+
+  /** @param depth How many names of the key's path lead here. */
+  add(entry: HookEntry<Hook>, depth = 0): void {
+    const { key } = entry;
+    const name = key.path[depth];
+    if (name === undefined) {
+      this.#addHere(entry, key);
+      return;
+    }
+    let place = this.#inside.get(name);
+    if (place === undefined) this.#inside.set(name, place = new Place());
+    place.add(entry, depth + 1);
+  }
+
+  #addHere(entry: HookEntry<Hook>, key: ConditionKey): void {
     if (key.literals !== undefined) {
       this.#byLiteral(key).add(key.literals, entry);
+      return;
+    }
+    if (key.value === undefined) {
+      this.#others.add(entry);
       return;
     }
     if (key.isPhrase) this.#vaguePhrases.add(entry);
@@ -67,11 +96,24 @@ class PathIndex<Hook> {
     else entries.add(entry);
   }
 
-  delete(entry: HookEntry<Hook>, key: ConditionKey): void {
+  delete(entry: HookEntry<Hook>, depth = 0): void {
+    const { key } = entry;
+    const name = key.path[depth];
+    if (name === undefined) {
+      this.#deleteHere(entry, key);
+      return;
+    }
+    const place = this.#inside.get(name)!;
+    place.delete(entry, depth + 1);
+    if (place.#isEmpty) this.#inside.delete(name);
+  }
+
+  #deleteHere(entry: HookEntry<Hook>, key: ConditionKey): void {
     if (key.literals !== undefined) {
       this.#byLiteral(key).delete(key.literals, entry);
       return;
     }
+    if (this.#others.delete(entry)) return;
     this.#vaguePhrases.delete(entry);
     const value = asKey(key.value);
     const entries = this.#byValue.get(value)!;
@@ -93,99 +135,80 @@ class PathIndex<Hook> {
     isSaid: boolean,
     found: (entry: HookEntry<Hook>) => void,
   ): void {
-    if (typeof value === "string" && isSaid) {
-      this.#vaguePhrases.forEach(found);
-      if (this.#phrases.all.size > 0) {
-        this.#phrases.find(foldSaid(value), found);
+    if (this.#others.size > 0) this.#others.forEach(found);
+    if (typeof value === "object") {
+      if (value !== null && this.#inside.size > 0) {
+        this.#candidatesInside(value, isSaid, found);
       }
+    } else if (typeof value === "string") {
+      this.#candidatesByText(value, isSaid, found);
     }
     this.#byValue.get(asKey(value))?.forEach((entry) => {
-      if (!isSaid || !entry.key!.isPhrase) found(entry);
+      if (!isSaid || !entry.key.isPhrase) found(entry);
     });
-    if (this.#patterns.all.size === 0) return;
-    if (typeof value === "string") {
-      this.#patterns.find(foldCase(value), found);
-    } else if (value !== undefined) {
+    if (this.#patterns.all.size > 0 && typeof value !== "string") {
       // None of them matches; one says so in the log.
       found(this.#patterns.all.values().next().value!);
     }
   }
-}
 
-/** The hooks on one class of events. */
-class TypeIndex<Hook> {
-  /** By the first name of the path. */
-  readonly #places = new Map<string, PathIndex<Hook>[]>();
-  /** Those that ask for nothing that they could be found by. */
-  readonly #others = new Set<HookEntry<Hook>>();
-
-  add(entry: HookEntry<Hook>): void {
-    // Of what a hook asks for, what the fewest others do tells most.
-    let fewest = Infinity;
-    for (const key of entry.condition.keys) {
-      const count = this.#placeOf(key)?.count(key) ?? 0;
-      if (count >= fewest) continue;
-      fewest = count;
-      entry.key = key;
-    }
-    const { key } = entry;
-    if (key === undefined) {
-      this.#others.add(entry);
-      return;
-    }
-    let place = this.#placeOf(key);
-    if (place === undefined) {
-      const [first] = key.path;
-      const places = this.#places.get(first!);
-      place = new PathIndex(key.path);
-      if (places === undefined) this.#places.set(first!, [place]);
-      else places.push(place);
-    }
-    place.add(entry, key);
-  }
-
-  delete(entry: HookEntry<Hook>): void {
-    this.#others.delete(entry);
-    const { key } = entry;
-    if (key === undefined) return;
-    const place = this.#placeOf(key)!;
-    place.delete(entry, key);
-    if (!place.isEmpty) return;
-    const [first] = key.path;
-    const places = this.#places.get(first!)!;
-    places.splice(places.indexOf(place), 1);
-    if (places.length === 0) this.#places.delete(first!);
-  }
-
-  #placeOf({ path }: ConditionKey): PathIndex<Hook> | undefined {
-    const name = path.join("\0");
-    return this.#places.get(path[0]!)
-      ?.find(({ path }) => path.join("\0") === name);
-  }
-
-  /** Calls back for each hook that an event may match. */
-  candidates(
-    args: Readonly<Record<string, unknown>>,
+  #candidatesInside(
+    value: object,
     isSaid: boolean,
     found: (entry: HookEntry<Hook>) => void,
   ): void {
-    this.#others.forEach(found);
-    for (const name in args) {
-      for (const place of this.#places.get(name) ?? []) {
-        place.candidates(valueAt(args, place.path), isSaid, found);
+    if (Array.isArray(value)) {
+      // It may be far longer than any array that is asked for.
+      for (const [name, place] of this.#inside) {
+        if (Object.hasOwn(value, name)) {
+          place.candidates(value[Number(name)], isSaid, found);
+        }
       }
+      return;
+    }
+    for (const name in value) {
+      this.#inside.get(name)
+        ?.candidates(value[name as keyof typeof value], isSaid, found);
     }
   }
+
+  #candidatesByText(
+    text: string,
+    isSaid: boolean,
+    found: (entry: HookEntry<Hook>) => void,
+  ): void {
+    if (isSaid) {
+      this.#vaguePhrases.forEach(found);
+      if (this.#phrases.all.size > 0) this.#phrases.find(foldSaid(text), found);
+    }
+    if (this.#patterns.all.size > 0) this.#patterns.find(foldCase(text), found);
+  }
+}
+
+/** Chooses, of what a condition asks for, what the fewest hooks are found by. */
+function rarest<Hook>(
+  keys: readonly ConditionKey[],
+  place: Place<Hook>,
+): ConditionKey {
+  let [rarest] = keys;
+  let fewest = Infinity;
+  for (const key of keys) {
+    const count = place.count(key);
+    if (count >= fewest) continue;
+    fewest = count;
+    rarest = key;
+  }
+  return rarest!;
 }
 
 /**
  * Hooks by what they ask for: the class of events, and a value that one of the
  * arguments has to equal, or a text that it has to contain to match a regular
- * expression. So an event meets only those hooks that it may match, however many
- * others there are.
+ * expression, or at least that it is there. So an event meets only those hooks
+ * that it may match, however many others there are.
  */
 export class HookTable<Hook> {
-  readonly #byType = new Map<string, TypeIndex<Hook>>();
+  readonly #byType = new Map<string, Place<Hook>>();
   readonly #entries = new Set<HookEntry<Hook>>();
   /** The number of hooks. */
   size = 0;
@@ -212,25 +235,26 @@ export class HookTable<Hook> {
    * @returns Removes it; any further call does nothing.
    */
   add(hook: Hook, condition: CompiledCondition, priority: number): () => void {
+    const { type, keys } = condition;
+    let place = this.#byType.get(type);
+    if (place === undefined) {
+      this.#byType.set(type, place = new Place<Hook>());
+    }
     const entry: HookEntry<Hook> = {
       hook,
       condition,
       priority,
       order: this.#order++,
+      key: rarest(keys, place),
       isIn: true,
     };
-    const { type } = condition;
-    let index = this.#byType.get(type);
-    if (index === undefined) {
-      this.#byType.set(type, index = new TypeIndex<Hook>());
-    }
-    index.add(entry);
+    place.add(entry);
     this.#entries.add(entry);
     this.size++;
     return () => {
       if (!entry.isIn) return;
       entry.isIn = false;
-      index.delete(entry);
+      place.delete(entry);
       this.#entries.delete(entry);
       this.size--;
     };
@@ -269,18 +293,6 @@ export class HookTable<Hook> {
         isIn: () => entry.isIn,
       }));
   }
-}
-
-function valueAt(
-  args: Readonly<Record<string, unknown>>,
-  path: readonly string[],
-): unknown {
-  let value: unknown = args;
-  for (const name of path) {
-    if (!isRecord(value) || !Object.hasOwn(value, name)) return undefined;
-    value = value[name];
-  }
-  return value;
 }
 
 /** Makes one key of all values that are equal to Python: `1`, `true` and `1n`. */

@@ -45,8 +45,11 @@ function knownOf(part: Part, fold: (text: string) => string): Known {
       return knownOfSet(part, fold);
     // These take no characters, so that the text goes on behind them.
     case "place":
-    case "look":
       return EMPTY;
+    case "look":
+      return part.isNegated
+        ? EMPTY
+        : { ...EMPTY, lists: listsOf(knownOf(part.part, fold)) };
     case "group":
     case "atomic":
       return knownOf(part.part, fold);
@@ -93,6 +96,7 @@ function oneAfterTheOther(parts: readonly Known[]): Known {
   for (const { all, lists: others } of parts) {
     if (all !== undefined && before.length * all.length <= MAX_ALTERNATIVES) {
       before = before.flatMap((text) => all.map((next) => text + next));
+      lists.push(...others);
       continue;
     }
     isWhole = false;

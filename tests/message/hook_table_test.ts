@@ -11,9 +11,9 @@ const logger = createLogger("message");
 const type = fc.constantFrom("custom.A", "custom.B", SPEECH);
 const value = fc.constantFrom<unknown>(
   ...[0, -0, 1, true, false, null, 1.5, 2 ** 53, 2n ** 60n, 2 ** 60],
-  ...["hall", "Hall", "the hall", "HALL 1", "", [1], [true], {}, { a: 1 }, {
-    b: { a: "x" },
-  }],
+  ...["hall", "Hall", "the hall", "HALL 1", "", [], [1], [true], [1, "hall"]],
+  ...[{}, { a: 1 }, { b: { a: "x" } }, { a: [1] }, [{ a: 1 }], [[1], 1.5]],
+  ...[{ a: 1, b: true }, { b: 1, a: 1 }, { 0: 1, length: 1 }],
 );
 const expected = fc.oneof(
   value,
@@ -25,6 +25,10 @@ const expected = fc.oneof(
     "(the)? hall",
     ...["^hall", "(?i)HALL", "the|1", "[Tt]he .*hall$", "h.*l", "[a-z]+$"]
       .map(($regex) => ({ $regex })),
+    ...["(?=.*ll)(?=.*[tT]he)", "(?!the)h", "(?<=the )hall", "((?=h)|.)al", ""]
+      .map(($regex) => ({ $regex })),
+    { a: { $gt: 0 } },
+    { b: { $ne: 1 }, a: { $lt: 3 } },
     { $ne: "hall", $regex: "hall" },
     { $eq: "hall", $regex: "a" },
   ),
@@ -156,6 +160,67 @@ Deno.test("an event meets only those of 10,000 patterns whose literals it contai
   assert.deepEqual(
     choose({ topic: "door _6_ is ajar, then open: WINDOW_7_" }),
     { hooks: [6, 7], looked: 3 },
+  );
+});
+
+Deno.test("an event meets no hook that asks for what it does not have", () => {
+  const choose = lookingAt(
+    Array.from({ length: 10_000 }, (_, index) =>
+      [
+        { type: "custom.A", [`level ${index}`]: { $gt: 3 } },
+        { type: "custom.A", data: { [`level ${index}`]: { $lt: 3 } } },
+        { type: "custom.A", data: { [`room ${index}`]: { id: index } } },
+        { type: "custom.A", hub: 1, [`state ${index}`]: { $ne: "off" } },
+        { type: "custom.A", hub: 1, [`name ${index}`]: { $regex: "^\\d+$" } },
+      ][index % 5]! as Condition),
+  );
+  // Whoever asks first for what many ask for may be found by that.
+  const data = { level: 5, room: { id: 1 } };
+  assert.deepEqual(choose({ hub: 1, data }), { hooks: [], looked: 1 });
+  assert.deepEqual(
+    choose({ "level 5": 4, data: { "level 6": 2, "room 2": { id: 2 } } }),
+    { hooks: [2, 5, 6], looked: 3 },
+  );
+});
+
+Deno.test("a list and a whole object are found by what is in them", () => {
+  const choose = lookingAt(
+    Array.from({ length: 1_000 }, (_, index) =>
+      [
+        { type: "custom.A", rooms: ["hall", `room ${index}`] },
+        { type: "custom.A", rooms: { $eq: [["hall"], index] } },
+        { type: "custom.A", place: { $eq: { floor: { is: 1, room: index } } } },
+      ][index % 3]!),
+  );
+  assert.deepEqual(
+    choose({ rooms: ["hall", "attic"], place: { floor: { is: 1, room: -1 } } }),
+    { hooks: [], looked: 2 },
+  );
+  assert.deepEqual(
+    choose({ rooms: ["hall", "room 3"], place: { floor: { is: 1, room: 5 } } }),
+    { hooks: [3, 5], looked: 4 },
+  );
+});
+
+Deno.test("an event meets no pattern that looks ahead for what it does not contain", () => {
+  const choose = lookingAt(
+    Array.from({ length: 1_000 }, (_, index) => ({
+      type: "custom.A",
+      topic: {
+        $regex: [
+          `^(?=.*door)(?=.*kitchen_${index}_)`,
+          `(?<=hall_${index}_)open`,
+        ][index % 2]!,
+      },
+    })),
+  );
+  assert.deepEqual(
+    choose({ topic: "the door of kitchen_1_ is open" }),
+    { hooks: [], looked: 0 },
+  );
+  assert.deepEqual(
+    choose({ topic: "kitchen_2_ has a door, hall_3_open" }),
+    { hooks: [2, 3], looked: 2 },
   );
 });
 
