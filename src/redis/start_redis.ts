@@ -333,8 +333,9 @@ const LOG_PREFIX = /^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [-.*#] /;
  */
 function whyEnded(said: string): string {
   const lines = said.split("\n")
-    // The lines of the configuration, which it repeats, may have a password.
-    .filter((line) => !/^(>>>|\*\*\*)/.test(line))
+    // The lines of the configuration, which it repeats, may have a password; what
+    // it counts in a file that is damaged does not say that it is.
+    .filter((line) => !/^(>>>|\*\*\*|---|\[)/.test(line))
     .map((line) => line.replace(LOG_PREFIX, "").trim())
     .filter((line) => line !== "");
   return `the server ended at once. ${lines.slice(-2).join(": ")}`;

@@ -95,11 +95,15 @@ Deno.test("startRedis names what installs a server", async () => {
 Deno.test("startRedis says in one line why the server did not start", async () => {
   await using other = await TestServer.start({ port: freePort() });
   const { port } = other.args;
+  const directory = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${directory}/dump.rdb`, "REDIS0009rubbish");
   const wrong: [StartRedisOptions, RegExp][] = [
     [{ port: port! }, new RegExp(`^Cannot start Redis: port ${port} .* taken`)],
     [{ directory: "/no/such" }, /the server ended at once\..*No such file/],
     // It repeats the line that it does not understand.
     [{ config: ["requirepass s3cret s3cret"] }, /at once\..*number of arg/],
+    // Behind that it counts what it has read, up to "0 already expired".
+    [{ directory }, /at once\..*(loading|reading|RDB).*(loading|reading|RDB)/],
   ];
   for (const [options, expected] of wrong) {
     const error = await startRedis(options).then(
@@ -109,6 +113,7 @@ Deno.test("startRedis says in one line why the server did not start", async () =
     assert.match(error.message, expected);
     assert.doesNotMatch(error.message, /\n|s3cret/);
   }
+  await Deno.remove(directory, { recursive: true });
 });
 
 Deno.test("startRedis says what it lacks on this machine", async () => {
