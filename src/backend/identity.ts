@@ -146,9 +146,12 @@ export class KnownPeers {
     fingerprint: string,
   ): Promise<void> {
     const line = `${kind}${fingerprint} ${lineName(deviceId)}\n`;
+    const before = await readText(this.path) ?? "";
+    // Not every editor ends the last line.
+    const gap = before === "" || before.endsWith("\n") ? "" : "\n";
     await permitted(this.#folder, async () => {
       await Deno.mkdir(this.#folder, { recursive: true, mode: 0o700 });
-      await Deno.writeTextFile(this.path, line, { append: true, mode: 0o600 });
+      await writeLasting(this.path, gap + line);
     });
   }
 }
@@ -235,15 +238,26 @@ async function makeKey(folder: string, path: string): Promise<CryptoKey> {
     `-----BEGIN PRIVATE KEY-----\n${body}\n-----END PRIVATE KEY-----\n`;
   // Whoever finds the file finds all of it, also another process just now.
   const own = `${path}.${crypto.randomUUID()}`;
-  await Deno.writeTextFile(own, pem, { mode: 0o600 });
   try {
+    await writeLasting(own, pem);
     await Deno.link(own, path);
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   } finally {
-    await Deno.remove(own);
+    await Deno.remove(own).catch(() => {});
   }
   return (await readKey(path))!;
+}
+
+/**
+ * Adds a text to a file, which is made where there is none, so that it is there also
+ * when the power is cut right afterwards: an empty key file would have to be removed
+ * by hand.
+ */
+async function writeLasting(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(path, text, { append: true, mode: 0o600 });
+  using file = await Deno.open(path, { append: true });
+  await file.sync();
 }
 
 /** Limits how long a file may take, in seconds: a pipe or a lost mount never answers. */

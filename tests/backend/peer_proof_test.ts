@@ -315,6 +315,37 @@ Deno.test("A device is remembered whatever its id is made of", async () => {
   }
 });
 
+Deno.test("A peer is remembered behind a last line that an editor has not ended", async () => {
+  using folder = new Folder();
+  const known = new KnownPeers(folder.path);
+  await Deno.writeTextFile(known.path, "# ours\nSHA256:a kitchen");
+  await known.remember("hall", "SHA256:b");
+  assert.deepEqual(
+    await Promise.all(["kitchen", "hall"].map((id) => known.keyOf(id))),
+    ["SHA256:a", "SHA256:b"],
+  );
+});
+
+Deno.test("An identity that cannot be written leaves nothing behind, and says why", async () => {
+  using folder = new Folder();
+  const { href } = new URL("../../src/backend/identity.ts", import.meta.url);
+  const program = `import { Identity } from "${href}";
+    await Identity.open("${folder.path}").catch(({ message }) => console.log(message));`;
+  // No file may get any content, as on a full disk.
+  const { stdout } = await new Deno.Command("sh", {
+    args: [
+      "-c",
+      `trap "" XFSZ; ulimit -f 0; exec "$0" eval --quiet "$1"`,
+      Deno.execPath(),
+      program,
+    ],
+    stdin: "null",
+    stderr: "null",
+  }).output();
+  assert.match(new TextDecoder().decode(stdout), /File too large|EFBIG/);
+  assert.deepEqual(await Array.fromAsync(Deno.readDir(folder.path)), []);
+});
+
 Deno.test("A signature is for one question, one device and one address alone", async () => {
   using folder = new Folder();
   const identity = await Identity.open(folder.path);
