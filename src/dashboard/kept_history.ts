@@ -88,6 +88,7 @@ export class KeptHistory implements AsyncDisposable {
       const batch = this.#waiting.splice(0);
       try {
         const connection = await this.#connect();
+        await connection.ready();
         await Promise.all(
           batch.map(({ json }) =>
             connection.command([
@@ -112,6 +113,7 @@ export class KeptHistory implements AsyncDisposable {
   #connect(): Promise<Connection> {
     this.#connection ??= Connection.connect(this.#redisArgs, {
       daemon: true,
+      awaited: new Set(),
       logger: this.#logger,
       signal: this.#closed.signal,
     }).catch((error) => {

@@ -100,6 +100,7 @@ export class RedisOnce implements Once, AsyncDisposable {
     const { daemon, logger } = given;
     const connection = await Connection.connect(args, {
       daemon,
+      awaited: new Set(),
       ...(logger && { logger }),
     });
     return new RedisOnce(connection, given);

@@ -5,6 +5,7 @@ import {
   DAEMON,
   FUNCTION,
   LOGGER,
+  OBJECT,
   SECONDS,
   SIGNAL,
   SIZE,
@@ -29,6 +30,13 @@ export interface ConnectOptions {
   maxReply?: number;
   /** In a cluster: connect to the node that holds this key. Default: the empty key. */
   key?: string;
+  /**
+   * Holds what is awaited that the server tells by itself, beside answers. While it
+   * is empty, a dead connection may be noticed later, as with
+   * {@linkcode Connection.ready}, and an idle one costs less. Default: always
+   * something.
+   */
+  awaited?: { readonly size: number };
   /**
    * Called with each new connection before anything else is sent on it; what it
    * throws ends the attempt. Each answer has the time that connecting has, and the
@@ -112,6 +120,7 @@ export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   key: TEXT,
   maxReply: SIZE,
   greet: FUNCTION,
+  awaited: OBJECT,
   onLost: FUNCTION,
   onReconnect: FUNCTION,
   onFailure: FUNCTION,

@@ -16,7 +16,7 @@ import {
   type GuardedOptions,
   withGuards,
 } from "./connect_options.ts";
-import { Health } from "./health.ts";
+import { Health, unconnected } from "./health.ts";
 import type { KeyListener, ServerConnection } from "./server_connection.ts";
 import { AskedNodes, connectToServer } from "./connect_to_server.ts";
 import { NameCheck } from "./name_check.ts";
@@ -170,17 +170,22 @@ export class Connection {
   }
 
   /**
-   * Resolves once commands can be sent.
+   * Resolves once commands can be sent. Where nothing is
+   * {@linkcode ConnectOptions.awaited}, a server that has been silent for
+   * `health_check_interval` is asked for a sign before.
    *
    * @param signal Ends the wait, which then rejects.
    * @throws {RedisError} The connection was closed, or `signal` was aborted.
    */
   async ready(signal?: AbortSignal): Promise<void> {
     using _waking = whenAborted(signal, () => this.#wake());
-    while (this.#server === undefined) {
+    for (;;) {
+      const proving = this.#server && this.#health?.prove();
+      if (this.#server !== undefined && proving === undefined) return;
       if (this.isClosed || signal?.aborted) {
         throw this.#closedError("wait for Redis");
       }
+      void proving?.then(() => this.#wake());
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }
@@ -490,9 +495,12 @@ export class Connection {
     this.#since = performance.now();
     this.#address = server.address;
     this.#trouble.onSuccess(this, formatAddress(server.address));
-    this.#health = new Health(server, this.#settings, () => {
-      this.command(["PING"]).catch(() => {});
-    });
+    this.#health = new Health(
+      server,
+      this.#settings,
+      () => this.command(["PING"]).then(() => {}, () => {}),
+      this.#options.awaited,
+    );
     const pause = this.#settings.healthCheckInterval * LOOK_UPS;
     this.#nameCheck = new NameCheck(
       server.address,
@@ -588,13 +596,3 @@ export class Connection {
 const STEADY = 5;
 /** A name is looked up once in so many intervals of the health check. */
 const LOOK_UPS = 3;
-
-/** Makes the error of a connection that is given up, or is not there. */
-function unconnected(
-  attempted: string,
-  { address }: Connection | ServerConnection,
-  reason: string,
-): RedisError {
-  const place = formatAddress(address);
-  return new RedisError({ attempted, place, reason }, "connection");
-}

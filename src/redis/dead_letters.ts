@@ -150,7 +150,7 @@ export class DeadLetters {
     this.#queues = [...new Set([queue].flat())];
     this.#timeout = connectionTimeout;
     this.#logger = logger;
-    this.#router = new Router(args, { logger, daemon });
+    this.#router = new Router(args, { logger, daemon, awaited: new Set() });
   }
 
   /**

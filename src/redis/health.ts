@@ -1,5 +1,5 @@
 import { Alarm } from "../waiting.ts";
-import { formatAddress } from "./address.ts";
+import { type Address, formatAddress } from "./address.ts";
 import type { Settings } from "./settings.ts";
 import { RedisError } from "./redis_error.ts";
 import type { ServerConnection } from "./server_connection.ts";
@@ -72,15 +72,24 @@ const TRICKLE = 256;
 const LATE = 3 / 8;
 
 /**
+ * The time after which an idle server is asked for a sign where nobody waits for
+ * what it tells, in seconds: as long as a wait for messages is silent, so that
+ * whatever on the way bears the one bears the other.
+ */
+const QUIET = 30;
+
+/**
  * Notices when a server connection is silent although it should not be, and
  * gives it up. As long as bytes come it lives, however long an answer takes.
  */
 export class Health implements Disposable {
   #server: ServerConnection;
   #settings: Settings;
-  #ping: () => void;
+  readonly #ping: () => Promise<void>;
   /** The time without a command after which the server is asked for a sign, in seconds. */
   readonly #idleTime: number;
+  readonly #awaited: { readonly size: number } | undefined;
+  #proving: Promise<void> | undefined;
   #pending = 0;
   #allowance = 0;
   #sent = 0;
@@ -88,11 +97,16 @@ export class Health implements Disposable {
   /** Goes off when something may be overdue, and not before. */
   readonly #alarm = new Alarm((due) => this.#look(due));
 
-  /** @param ping Sends something that the server answers. */
+  /**
+   * @param ping Sends something that the server answers; never rejects.
+   * @param awaited What is awaited that the server tells by itself. Default: always
+   * something.
+   */
   constructor(
     server: ServerConnection,
     settings: Settings,
-    ping = (): void => {},
+    ping: () => Promise<void> = () => Promise.resolve(),
+    awaited?: { readonly size: number },
   ) {
     this.#server = server;
     this.#settings = settings;
@@ -101,7 +115,34 @@ export class Health implements Disposable {
       ? healthCheckInterval / 2
       : Infinity;
     this.#ping = ping;
+    this.#awaited = awaited;
     this.#arm();
+  }
+
+  /** True while something is awaited that the server tells by itself. */
+  get #isAwaited(): boolean {
+    return this.#awaited?.size !== 0;
+  }
+
+  /** The same as the idle time, but longer while nothing is awaited. */
+  get #quietTime(): number {
+    return this.#isAwaited ? this.#idleTime : Math.max(this.#idleTime, QUIET);
+  }
+
+  /**
+   * Asks a server for a sign that has been silent for so long that its loss would
+   * have been noticed if anybody had waited.
+   *
+   * @returns Settles when the sign has come, or the connection is lost; `undefined`
+   * where it is not needed.
+   */
+  prove(): Promise<void> | undefined {
+    const isDoubtful = this.#pending === 0 && !this.#isAwaited &&
+      this.#server.throughput.silence > 2 * this.#idleTime;
+    if (isDoubtful) {
+      this.#proving = this.#ping().finally(() => this.#proving = undefined);
+    }
+    return this.#proving;
   }
 
   /** True while no command is on its way, so that the connection may be changed. */
@@ -170,7 +211,7 @@ export class Health implements Disposable {
   #nextAt(): number {
     const { replyTimeout = Infinity } = this.#settings;
     const { begin = Infinity, bytes } = this.#server.scanner;
-    const seconds = this.#pending > 0 ? this.#allowed : this.#idleTime;
+    const seconds = this.#pending > 0 ? this.#allowed : this.#quietTime;
     return Math.min(
       this.#lastSign + seconds * 1000,
       begin + (replyTimeout + bytes / TRICKLE) * 1000,
@@ -201,18 +242,23 @@ export class Health implements Disposable {
           `the server has not answered for ${silence.toFixed(1)} s`,
         );
       }
-    } else if (silence >= this.#idleTime) {
-      this.#ping();
+    } else if (silence >= this.#quietTime) {
+      void this.#ping();
     }
   }
 
   #giveUp(reason: string): void {
-    const place = formatAddress(this.#server.address);
-    this.#server.close(
-      new RedisError(
-        { attempted: "stay connected to Redis", place, reason },
-        "connection",
-      ),
-    );
+    const server = this.#server;
+    server.close(unconnected("stay connected to Redis", server, reason));
   }
+}
+
+/** Makes the error of a connection that is given up, or is not there. */
+export function unconnected(
+  attempted: string,
+  { address }: { readonly address: Address },
+  reason: string,
+): RedisError {
+  const place = formatAddress(address);
+  return new RedisError({ attempted, place, reason }, "connection");
 }

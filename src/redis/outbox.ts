@@ -110,8 +110,9 @@ export class Outbox {
     parseRedisArgs(args);
     const inner = { logger, daemon, ...(greet && { greet }) };
     this.#timeout = connectionTimeout;
-    this.#router = new Router(args, inner);
-    this.#responses = new Responses(this.#router, inner);
+    const awaited = new Set<Promise<unknown>>();
+    this.#router = new Router(args, { ...inner, awaited });
+    this.#responses = new Responses(this.#router, awaited, inner);
   }
 
   /**

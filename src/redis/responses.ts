@@ -69,7 +69,7 @@ export class Responses {
   #router: Router;
   #options: ResponsesOptions;
   #closing = new AbortController();
-  #waiting = new Set<Promise<unknown>>();
+  readonly #waiting: Set<Promise<unknown>>;
   /** Those who wait, by the key of their response. */
   readonly #wakers = new Map<string, Set<AbortController>>();
   /** The number of elements that have arrived, and are still to be removed, by their keys. */
@@ -78,9 +78,18 @@ export class Responses {
   /** The connections that were asked to tell of changed keys. */
   readonly #tracked = new Map<Connection, Promise<boolean>>();
 
-  /** Asks nothing of the server before somebody waits. */
-  constructor(router: Router, options: ResponsesOptions) {
+  /**
+   * Asks nothing of the server before somebody waits.
+   *
+   * @param waiting Has those who wait in it.
+   */
+  constructor(
+    router: Router,
+    waiting: Set<Promise<unknown>>,
+    options: ResponsesOptions,
+  ) {
     this.#router = router;
+    this.#waiting = waiting;
     this.#options = options;
   }
 
