@@ -1,4 +1,4 @@
-import { nextTurn, retry, sleep } from "../waiting.ts";
+import { backoff, nextTurn, retry, sleep } from "../waiting.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
 import { endOfTurn } from "./end_of_turn.ts";
@@ -34,8 +34,8 @@ import {
 /** So many messages are moved one by one; where there are more, a script costs less. */
 const MOST_MOVED = 7;
 
-/** The pause after a server without memory has refused to wait, in seconds. */
-const FULL_PAUSE = 0.05;
+/** The pauses after a server without memory has refused to wait, in seconds. */
+const FULL_PAUSES = { first: 0.05, longest: 1 };
 
 /**
  * Consumes a queue so that every message is handled at least once. It stays on
@@ -58,6 +58,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   #isFollowed = false;
   /** True when the server, out of memory, has refused the last move. */
   #lacksMemory = false;
+  /** The number of times in a row that it has refused to wait. */
+  #refusals = 0;
   /** The number of bytes that the last messages had on average. */
   #size = 0;
   /** So many messages are asked for at once where it waits, as came together before. */
@@ -468,7 +470,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.#lacksMemory = false;
     if (isRefused) {
       await this.#onRefusal(session, number, failures, payloads.length);
-    }
+    } else this.#refusals = 0;
     if (known.status === "rejected") {
       // The messages were moved: what is refused is the key of the heartbeat.
       heartbeat.doubt({ now: known.reason.code === "permission" });
@@ -555,7 +557,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
       // It refuses to wait as well.
       const { closing: signal } = this.options;
-      await this.blocked(sleep(FULL_PAUSE, { signal }));
+      const pause = backoff(this.#refusals++, FULL_PAUSES);
+      await this.blocked(sleep(pause, { signal }));
     }
     return NOTHING;
   }

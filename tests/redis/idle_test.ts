@@ -6,12 +6,15 @@ import {
   type RedisArgs,
 } from "../../src/redis/mod.ts";
 import { RedisOnce } from "../../src/once/mod.ts";
+import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { later } from "../later.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
+import { open, texts } from "./inboxes.ts";
+import { nextBatch } from "./next_batch.ts";
 
 /** Tells what each connection that has a name has sent last. */
 async function lastCommands(
@@ -97,4 +100,30 @@ Deno.test("Outbox notices in time that the way is cut by which a response is to 
   proxy.strand();
   await server.run("RPUSH", "platypush/responses/1", "answer");
   assert.equal(new TextDecoder().decode(await waiting), "answer");
+});
+
+Deno.test("Inbox looks ever more rarely whether a full server has a message", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { heartbeatTimeout: HEARTBEAT });
+  // Of each beat, a script is the second half; of each look, EXISTS all.
+  const counts = async (): Promise<{ beats: number; looks: number }> => {
+    const stats = await server.run<string>("INFO", "commandstats");
+    const [beats, looks] = ["evalsha", "exists"].map((name) =>
+      Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
+    );
+    return { beats: beats!, looks: looks! };
+  };
+  await server.run("CONFIG", "SET", "maxmemory", "1");
+  const first = await counts();
+  await until(async () => (await counts()).beats >= first.beats + 6);
+  const { beats, looks } = await counts();
+  assert.ok(
+    looks - first.looks <= 3 * (beats - first.beats) + 6,
+    `${looks - first.looks} looks`,
+  );
+  await server.run("CONFIG", "SET", "maxmemory", "0");
+  await server.run("RPUSH", "queue", "one");
+  const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
 });
