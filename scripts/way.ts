@@ -37,7 +37,7 @@ export interface Figures {
  * always come in the same order; they are mostly 50 and 26.
  */
 export const CEILING: Figures = {
-  functions: 69,
+  functions: 68,
   files: 25,
   changes: 52,
   returns: 28,

@@ -28,7 +28,7 @@ export function commandsFor(
   const keys = new QueueKeys(queue, "doctor");
   const { processing, heartbeat, consumers, deliveries } = keys;
   const { retry, delayed, dead, text, paused, subscribers } = keys;
-  const batch = `${keys.batch}1`;
+  const batch = keys.batch(1);
   const response = "platypush/responses/doctor";
   const duplicate = `${keys.duplicates}doctor`;
   const script = (key: string): Words[] => [

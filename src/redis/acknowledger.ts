@@ -236,7 +236,9 @@ export class Acknowledger {
     for (const one of handled) {
       const { session, number } = one.batch.place;
       // The list goes first: without its number nobody would find it.
-      all.push(connection.command(["DEL", session.list(number)], AS_NUMBER));
+      all.push(
+        connection.command(["DEL", session.keys.batch(number)], AS_NUMBER),
+      );
       one.mayStay &&= session.slots.length < MAX_SLOTS;
     }
     const mayGoOn = !isAgain ||

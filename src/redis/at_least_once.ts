@@ -341,7 +341,8 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const fresh = session.next();
     session.known.add(number);
     try {
-      const taken = await this.#take(session, number, READ_LOST, fresh);
+      const taken = await this.#taker
+        .take(session, number, READ_LOST, { fresh });
       session.onRead(number);
       const isFresh = taken[2] === RENUMBERED;
       // More may come to the old number, whose list is looked at again then.
@@ -366,7 +367,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     this.inHand += room;
     try {
       const taken = await this.#taker
-        .takeMissed(session, number, list, room, this.maxBytes)
+        .takeMissed(session, number, list, room)
         .finally(() => this.inHand -= room);
       return await this.#receive(session, number, taken).then(() => taken[2]);
     } catch (error) {
@@ -391,21 +392,11 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const number = session.next();
     const limit = this.#isIsolating ? 1 : this.options.batchSize;
     void this.#acknowledger?.flush(this.options.blocking);
-    const reply = this.#take(session, number, limit);
+    const isExpected = this.#isBacklog;
+    const reply = this.#taker.take(session, number, limit, { isExpected });
     // It may be awaited late.
     reply.catch(() => {});
     return { session, number, limit, reply };
-  }
-
-  #take(
-    session: Session,
-    number: number,
-    limit: number,
-    fresh: number = number,
-  ): Promise<Taken> {
-    const isExpected = limit > 0 && this.#isBacklog;
-    return this.#taker
-      .take(session, number, limit, this.maxBytes, isExpected, fresh);
   }
 
   /** Waits for a message in an empty queue. */
@@ -512,7 +503,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     // After a refusal, only their list tells which were moved.
     if (isRefused || !isAnnounced || hasHistories || !isAlive) {
       // Where the server has lost its data, nobody else knows of them.
-      return await this.#insist(() => this.#take(session, number, READ_MOVED));
+      return await this.#insist(() =>
+        this.#taker.take(session, number, READ_MOVED)
+      );
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
     return [await session.noteTime(number, this.options), payloads, 0];

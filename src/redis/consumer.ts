@@ -411,7 +411,7 @@ export abstract class Consumer {
   }
 
   /** The number of bytes after which a batch is full: about what comes in a second. */
-  protected get maxBytes(): number {
+  get maxBytes(): number {
     const { blocking: { bytesPerSecond }, memory: { room } } = this.options;
     const most = Math.min(MAX_BATCH_BYTES, bytesPerSecond, room);
     return Math.max(1, Math.floor(most));

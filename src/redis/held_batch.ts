@@ -413,7 +413,7 @@ return {made, lost}
       HeldBatch.#SETTLE,
       [
         keys.processing,
-        session.list(number),
+        keys.batch(number),
         keys.retry,
         keys.dead,
         keys.queue,

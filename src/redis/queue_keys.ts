@@ -70,9 +70,9 @@ export class QueueKeys {
     return `${this.start}processing:${this.#consumer}`;
   }
 
-  /** The start of the keys of this consumer's batches, one list each. */
-  get batch(): string {
-    return `${this.start}processing:${this.#consumer}:`;
+  /** The list with the messages of a batch of this consumer. */
+  batch(number: number): string {
+    return `${this.start}processing:${this.#consumer}:${number}`;
   }
 
   /** The start of the keys of all consumers' hashes. */

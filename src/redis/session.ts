@@ -128,7 +128,7 @@ return left
       .sort((a, b) => a - b);
     if (lost.length === 0) return [];
     const { queue, processing, deliveries } = this.keys;
-    const lists = lost.map((number) => this.list(number));
+    const lists = lost.map((number) => this.keys.batch(number));
     const { control } = options;
     const count = await control.command<number>(["EXISTS", ...lists], {
       isReply: isNumber,
@@ -180,7 +180,7 @@ return left
     if (!isAgain) return;
     Trouble.with(`"${queue}"`, logger).warnOnce(
       `The connection breaks whenever a message of "${queue}" is read that is at ${
-        this.list(number)
+        this.keys.batch(number)
       }: does the server (client-output-buffer-limit), or something on the way, limit what it sends at once? The message stays there, and is tried again ever more rarely.`,
     );
   }
@@ -271,7 +271,7 @@ return count
     const { queue, processing, deliveries } = this.keys;
     await control.script(
       Session.#RELEASE,
-      [queue, processing, this.list(number), deliveries],
+      [queue, processing, this.keys.batch(number), deliveries],
       [String(number)],
       { isReply: isNumber },
     );
@@ -291,7 +291,7 @@ return count
     block: number | undefined,
     { blocking, queue }: ConsumerOptions,
   ): Promise<Uint8Array | null>[] {
-    const way = [queue, this.list(number), "LEFT", "RIGHT"];
+    const way = [queue, this.keys.batch(number), "LEFT", "RIGHT"];
     const options = { bytes: true, isReply: isPayload };
     const moving = [
       block === undefined
@@ -305,11 +305,6 @@ return count
       moving.push(blocking.command(["LMOVE", ...way], options));
     }
     return moving;
-  }
-
-  /** Names the key of a batch's list. */
-  list(number: number): string {
-    return `${this.keys.batch}${number}`;
   }
 
   /**

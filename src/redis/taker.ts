@@ -230,7 +230,6 @@ return {histories, count, left}
    *
    * @param limit The largest number of messages, {@link READ_MOVED} or
    * {@link READ_LOST}.
-   * @param maxBytes The number of bytes after which the batch is full.
    * @param isExpected Whether there will be some.
    * @param fresh A new number, for what a lost answer left.
    */
@@ -238,12 +237,10 @@ return {histories, count, left}
     session: Session,
     number: number,
     limit: number,
-    maxBytes: number,
-    isExpected = false,
-    fresh: number = number,
+    { isExpected = false, fresh = number } = {},
   ): Promise<Taken> {
     const { keys } = session;
-    const { box, options: { blocking, control, maxSize, stats } } =
+    const { box, maxBytes, options: { blocking, control, maxSize, stats } } =
       this.#consumer;
     const connection = limit === READ_LOST ? control : blocking;
     const taking = connection.script<
@@ -254,12 +251,12 @@ return {histories, count, left}
         keys.queue,
         keys.consumers,
         keys.processing,
-        session.list(number),
+        keys.batch(number),
         keys.deliveries,
         keys.dead,
         keys.paused,
         keys.text,
-        session.list(fresh),
+        keys.batch(fresh),
       ],
       [
         session.name,
@@ -275,7 +272,7 @@ return {histories, count, left}
       { isReply: isTaken },
     );
     const read = (place: number): Promise<Uint8Array[]> =>
-      connection.command(["LRANGE", session.list(place), "0", "-1"], PAYLOADS);
+      connection.command(["LRANGE", keys.batch(place), "0", "-1"], PAYLOADS);
     // Where there will be some, they come with the same answer.
     const reading = isExpected ? read(number) : undefined;
     reading?.catch(() => {});
@@ -350,16 +347,15 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
 `,
   );
 
-  /** Takes what a named subscriber has missed, so many messages or bytes of it at most. */
+  /** Takes what a named subscriber has missed, so many messages of it at most. */
   async takeMissed(
     session: Session,
     number: number,
     list: string,
     limit: number,
-    maxBytes: number,
   ): Promise<Taken> {
     const { keys } = session;
-    const { control } = this.#consumer.options;
+    const { maxBytes, options: { control } } = this.#consumer;
     const [notes, payloads, left] = await control.script<
       [notes: Uint8Array, payloads: Uint8Array[], left: number]
     >(
@@ -368,7 +364,7 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
         list,
         keys.consumers,
         keys.processing,
-        session.list(number),
+        keys.batch(number),
         keys.deliveries,
         keys.paused,
       ],

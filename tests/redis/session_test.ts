@@ -26,7 +26,7 @@ async function layLost(server: TestServer): Promise<Lost> {
   const session = new Session("queue", "me");
   const numbers = Array.from({ length: 10 }, () => session.next());
   session.known = new Set();
-  await server.run("RPUSH", session.list(numbers[0]!), "a", "b");
+  await server.run("RPUSH", session.keys.batch(numbers[0]!), "a", "b");
   const options = { queue: "queue", logger, control };
   return { control, session, numbers, options };
 }
