@@ -76,8 +76,6 @@ export class Passed {
   #next = 1;
   /** Those that were only counted. */
   skipped = 0;
-  /** Those that have passed. */
-  total = 0;
 
   constructor(limits: PassedLimits = LIMITS) {
     this.#limits = limits;
@@ -227,7 +225,6 @@ export class Passed {
 
   #count(count: number): void {
     this.#turn();
-    this.total += count;
     this.#counts[this.#second % this.#counts.length]! += count;
   }
 
