@@ -31,72 +31,43 @@ const TABLES: Readonly<Record<string, () => string[][]>> = {
   "options of a backend": () => optionTable("option", BACKEND_OPTIONS),
   "options of calls": () =>
     optionTable("option", { ...SERVICE_OPTIONS, ...REQUEST_OPTIONS }),
-  "options of the dashboard": () => dashboardTable(),
-  "arguments for Redis": () => argumentTable(),
-  "options in a file": () => fileTable(),
+  "options of the dashboard": () => optionTable("option", DASHBOARD_OPTIONS),
+  "arguments for Redis": () => optionTable("argument", REDIS_ARGUMENTS),
+  "options outside of a file": () => sourceTable(),
 };
 
 function optionTable(title: string, rows: Table): string[][] {
   return [
     [title, "what it decides", "default"],
-    ...Object.entries(rows).map(([name, row]) => [
-      [name, ...row.aliases ?? []].map((one) => `\`${one}\``).join(", "),
-      row.description ?? "",
-      defaultOf(row),
-    ]),
-  ];
-}
-
-function dashboardTable(): string[][] {
-  return [
-    ["option", "what it decides", "default"],
-    ...Object.entries<Row>(DASHBOARD_OPTIONS).map(([name, row]) => [
-      `\`${name}\``,
-      row.description ?? "",
-      defaultOf(row),
-    ]),
-  ];
-}
-
-function argumentTable(): string[][] {
-  return [
-    ["argument", "what it decides", "default"],
-    ...Object.entries<Row>(REDIS_ARGUMENTS)
-      .filter(([, { isIgnored }]) => !isIgnored)
+    ...Object.entries(rows).filter(([, { isIgnored }]) => !isIgnored)
       .map(([name, row]) => [
-        `\`${name}\``,
+        [name, ...row.aliases ?? []].map((one) => `\`${one}\``).join(", "),
         row.description ?? "",
         defaultOf(row),
       ]),
   ];
 }
 
-function fileTable(): string[][] {
+function sourceTable(): string[][] {
   const top: readonly string[] = TOP_OPTIONS;
-  const places: [string, string, Row][] = [
-    ...Object.entries<Row>(BACKEND_OPTIONS)
-      .filter(([, { isCodeOnly }]) => !isCodeOnly)
-      .map(([name, row]): [string, string, Row] => [
-        `${top.includes(name) ? "" : "backend.redis: "}${nameInFile(name)}`,
-        name,
-        row,
-      ]),
+  const places: [string, Row][] = [
+    ...Object.entries<Row>(BACKEND_OPTIONS).map((
+      [name, row],
+    ): [string, Row] => [
+      `${top.includes(name) ? "" : "backend.redis: "}${nameInFile(name)}`,
+      row,
+    ]),
     ...Object.entries<Row>(REDIS_ARGUMENTS)
-      .filter(([, { flag, variable }]) => flag ?? variable)
-      .map(([name, row]): [string, string, Row] => [
-        `redis_args: ${name}`,
-        `redisArgs.${name}`,
-        row,
-      ]),
+      .map(([name, row]): [string, Row] => [`redis_args: ${name}`, row]),
   ];
   return [
-    ["in the file", "in code", "command line", "environment"],
-    ...places.map(([place, name, { flag, variable }]) => [
-      `\`${place}\``,
-      `\`${name}\``,
-      flag ? `\`${flag.name}\`` : "",
-      variable ? `\`${variable}\`` : "",
-    ]),
+    ["in the file", "command line", "environment"],
+    ...places.filter(([, { flag, variable }]) => flag ?? variable)
+      .map(([place, { flag, variable }]) => [
+        `\`${place}\``,
+        flag ? `\`${flag.name}\`` : "",
+        variable ? `\`${variable}\`` : "",
+      ]),
   ];
 }
 
