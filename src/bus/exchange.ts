@@ -498,7 +498,9 @@ export class Exchange {
 
   #reportDropped(error: DroppedError): void {
     this.#options.logger.error(`${error.message}.`);
-    for (const subscriber of this.#subscribers) subscriber.reportDropped(error);
+    for (const subscriber of this.#subscribers) {
+      subscriber.options.onDropped(error);
+    }
   }
 
   #onActions(): void {
@@ -511,18 +513,20 @@ export class Exchange {
     ].join();
     if (offers === this.#offers) return;
     this.#offers = offers;
-    for (const subscriber of this.#subscribers) subscriber.reportActions();
+    for (const subscriber of this.#subscribers) subscriber.options.onActions();
   }
 
   #onSubscribers(): void {
     const subscribers = Number(this.#membership.subscribes) +
       this.#membership.subscribers;
     if (this.#membership.takeNews()) {
-      for (const subscriber of this.#subscribers) subscriber.reportNames();
+      for (const subscriber of this.#subscribers) subscriber.options.onNames();
     }
     if (subscribers === this.#population) return;
     this.#population = subscribers;
-    for (const subscriber of this.#subscribers) subscriber.reportSubscribers();
+    for (const subscriber of this.#subscribers) {
+      subscriber.options.onSubscribers();
+    }
   }
 }
 

@@ -1,4 +1,3 @@
-import { backoff, sleep } from "../waiting.ts";
 import { BusError, DroppedError, LeftError } from "./errors.ts";
 import { decodeReport } from "./frame.ts";
 import { type LinkMemory, type Progress, WorkMemory } from "./link_memory.ts";
@@ -9,9 +8,6 @@ import { type Member, UNNAMED } from "./roster.ts";
 /** Capacities in bytes: of the ring with frames, and of the one with reports. */
 const DATA = 2 ** 20;
 const REPORTS = 2 ** 16;
-
-/** The pauses between offers, any of which may be lost, in seconds: they grow. */
-const OFFERS = { first: 0.02, longest: 1 };
 
 /** As long as nobody has given it up. */
 const LIVE = [RingState.Offered, RingState.Attached];
@@ -107,7 +103,13 @@ export class PublisherLink {
     this.#reports.reset();
     this.#work.reset();
     this.#records = new RecordReader(this.#reports);
-    this.#offer();
+    const memory = {
+      use: this.#use,
+      data: this.#data.buffer,
+      reports: this.#reports.buffer,
+      work: this.#work.buffer,
+    };
+    void this.#data.offer(() => options.offer(memory), this.#over.signal);
   }
 
   /**
@@ -197,20 +199,6 @@ export class PublisherLink {
 
   get #label(): string {
     return this.member.label;
-  }
-
-  async #offer(): Promise<void> {
-    const memory = {
-      use: this.#use,
-      data: this.#data.buffer,
-      reports: this.#reports.buffer,
-      work: this.#work.buffer,
-    };
-    const { signal } = this.#over;
-    for (let attempt = 0; this.#data.state === RingState.Offered; attempt++) {
-      this.#options.offer(memory);
-      await sleep(backoff(attempt, OFFERS), { signal, daemon: true });
-    }
   }
 
   /** Looks for signs of life, for as long as frames are out. */

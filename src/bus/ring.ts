@@ -1,3 +1,5 @@
+import { backoff, sleep } from "../waiting.ts";
+
 /** Size of the header in bytes; the data begins behind it. */
 const HEADER = 192;
 
@@ -11,6 +13,9 @@ const TAIL = 16;
 const WRITER_BELL = 17;
 const PULSE = 18;
 const STATE = 32;
+
+/** The pauses between offers, any of which may be lost, in seconds: they grow. */
+const OFFERS = { first: 0.02, longest: 1 };
 
 /** The states of the connection that a ring carries. */
 export const RingState = {
@@ -93,6 +98,14 @@ export class Ring {
     this.#slots = new Int32Array(this.buffer, 0, HEADER / 4);
     this.#data = new Uint8Array(this.buffer, HEADER, capacity);
     this.#tag = use * 8;
+  }
+
+  /** Offers it again and again, until the reader has taken it or it is given up. */
+  async offer(send: () => void, givenUp: AbortSignal): Promise<void> {
+    for (let attempt = 0; this.state === RingState.Offered; attempt++) {
+      send();
+      await sleep(backoff(attempt, OFFERS), { signal: givenUp, daemon: true });
+    }
   }
 
   /** Bytes that can be read now. */

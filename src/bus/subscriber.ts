@@ -113,7 +113,8 @@ class Tasks {
  * of what they are busy with.
  */
 export class Subscriber {
-  readonly #options: SubscriberOptions;
+  /** Also whom the exchange tells what becomes of the others. */
+  readonly options: SubscriberOptions;
   // Replaced, never changed, so that a handler may change it meanwhile.
   #subscriptions: readonly Subscription[] = [];
   readonly #hooks = new HookTable<HookSubscription>();
@@ -128,12 +129,12 @@ export class Subscriber {
 
   /** @param options How it works, and whom it tells. */
   constructor(options: SubscriberOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   /** The name under which it gets again what it has missed. */
   get name(): string {
-    return this.#options.name;
+    return this.options.name;
   }
 
   /** True while there is a handler, a loop or a hook: only then messages come. */
@@ -143,7 +144,7 @@ export class Subscriber {
 
   /** True while it has as many messages in hand as it may; no more are handed to it. */
   get full(): boolean {
-    return this.#tasks.size >= (this.#options.window ?? WINDOW);
+    return this.#tasks.size >= (this.options.window ?? WINDOW);
   }
 
   /** Resolves when it may no longer be {@linkcode full}. */
@@ -157,7 +158,7 @@ export class Subscriber {
    * @returns A function that ends it; any further call does nothing.
    */
   add(subscription: Subscription): () => void {
-    subscription.serial = this.#options.nextSerial();
+    subscription.serial = this.options.nextSerial();
     subscription.order = this.#order++;
     this.#change([...this.#subscriptions, subscription]);
     return () => {
@@ -177,23 +178,23 @@ export class Subscriber {
     condition: CompiledCondition,
     priority: number,
   ): () => void {
-    hook.serial = this.#options.nextSerial();
+    hook.serial = this.options.nextSerial();
     hook.order = this.#order++;
     const remove = this.#hooks.add(hook, condition, priority);
     if (this.#subscriptions.length + this.#hooks.size === 1) {
-      this.#options.onListening();
+      this.options.onListening();
     }
     return () => {
       const { listening } = this;
       remove();
-      if (this.listening !== listening) this.#options.onListening();
+      if (this.listening !== listening) this.options.onListening();
     };
   }
 
   /** Gives every subscription another number, since those from before hold no longer. */
   renumber(): void {
     for (const subscription of [...this.#subscriptions, ...this.#hooks]) {
-      subscription.serial = this.#options.nextSerial();
+      subscription.serial = this.options.nextSerial();
     }
   }
 
@@ -268,37 +269,17 @@ export class Subscriber {
       this.#alarm[Symbol.dispose]();
       for (const task of this.#tasks) {
         const reason =
-          `${this.#options.label} has closed its bus before it was finished`;
+          `${this.options.label} has closed its bus before it was finished`;
         this.#fail(task, new LeftError(reason));
         this.#finish(task);
       }
     });
   }
 
-  /** Tells the bus's user that a subscriber was dropped, this one or another. */
-  reportDropped(error: DroppedError): void {
-    this.#options.onDropped(error);
-  }
-
-  /** Tells the bus that a thread has begun or ceased to offer actions. */
-  reportActions(): void {
-    this.#options.onActions();
-  }
-
-  /** Tells the bus's user that there are more or fewer subscribers. */
-  reportSubscribers(): void {
-    this.#options.onSubscribers();
-  }
-
-  /** Tells the bus that a named subscriber has come or gone. */
-  reportNames(): void {
-    this.#options.onNames();
-  }
-
   #change(subscriptions: readonly Subscription[]): void {
     const { listening } = this;
     this.#subscriptions = subscriptions;
-    if (this.listening !== listening) this.#options.onListening();
+    if (this.listening !== listening) this.options.onListening();
   }
 
   #follow(
@@ -357,7 +338,7 @@ export class Subscriber {
     index: number,
     receipt: Receipt,
   ): Task {
-    const { timeout = this.#options.handlerTimeout } = subscription;
+    const { timeout = this.options.handlerTimeout } = subscription;
     const token = receipt.begin(index);
     const task: Task = {
       subscription,
@@ -406,7 +387,7 @@ export class Subscriber {
     for (const task of this.#tasks) {
       if (task.deadline > now) continue;
       const error = new BusError(
-        `A handler of ${this.#options.label} has not finished with message ` +
+        `A handler of ${this.options.label} has not finished with message ` +
           `${task.message.id} within ${task.timeout} s: make it ` +
           "faster, or raise handlerTimeout",
       );
@@ -457,13 +438,13 @@ export class Subscriber {
       index,
       reason,
       error,
-      subscriber: this.#options.label,
+      subscriber: this.options.label,
       subscription: this.name === UNNAMED
         ? String(subscription.serial)
         : this.name,
     });
     const isOurs = reason === "failed" || reason === "malformed";
-    if (isOurs) this.#options.onFailure(error, message);
+    if (isOurs) this.options.onFailure(error, message);
   }
 }
 

@@ -1,4 +1,3 @@
-import { backoff, sleep } from "../waiting.ts";
 import { DroppedError } from "./errors.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frame.ts";
 import type { WatchMemory } from "./link_memory.ts";
@@ -6,9 +5,6 @@ import { RecordReader, Ring, RingState } from "./ring.ts";
 
 /** Capacity of the ring in bytes. */
 const DATA = 2 ** 18;
-
-/** The pauses between offers, any of which may be lost, in seconds: they grow. */
-const OFFERS = { first: 0.02, longest: 1 };
 
 /** Memory of links that are over, to be used again: the garbage collector does not feel its weight. */
 const retired: Ring[] = [];
@@ -38,7 +34,8 @@ export class WatchedLink {
     const old = at < 0 ? undefined : retired.splice(at, 1)[0];
     this.#data = new Ring(old?.buffer ?? DATA, this.#use);
     this.#data.reset();
-    this.#offer(offer);
+    const memory = { use: this.#use, data: this.#data.buffer };
+    void this.#data.offer(() => offer(memory), this.#over.signal);
   }
 
   /** Tells whether there is no room for a frame, so that none need be made. */
@@ -75,15 +72,6 @@ export class WatchedLink {
     this.#data.transition([RingState.Attached], RingState.Ended);
     this.#data.wake();
     retired.push(this.#data);
-  }
-
-  async #offer(offer: (memory: WatchMemory) => void): Promise<void> {
-    const memory = { use: this.#use, data: this.#data.buffer };
-    const { signal } = this.#over;
-    for (let attempt = 0; this.#data.state === RingState.Offered; attempt++) {
-      offer(memory);
-      await sleep(backoff(attempt, OFFERS), { signal, daemon: true });
-    }
   }
 
   /** Writes the frame in hand as room appears, and then what was skipped meanwhile. */
