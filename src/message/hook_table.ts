@@ -30,7 +30,7 @@ export interface ChosenHook<Hook> {
 }
 
 /** The hooks that ask for something at one place of the `args`, or inside of it. */
-class Place<Hook> {
+class HookPlace<Hook> {
   readonly #byValue = new Map<unknown, Set<HookEntry<Hook>>>();
   readonly #patterns = new LiteralIndex<HookEntry<Hook>>();
   readonly #phrases = new LiteralIndex<HookEntry<Hook>>();
@@ -39,7 +39,7 @@ class Place<Hook> {
   /** Those that ask for nothing that they could be found by, but that something is here. */
   readonly #others = new Set<HookEntry<Hook>>();
   /** By the name in an object, or the index in an array. */
-  readonly #inside = new Map<string, Place<Hook>>();
+  readonly #inside = new Map<string, HookPlace<Hook>>();
 
   get #isEmpty(): boolean {
     return this.#byValue.size === 0 && this.#patterns.all.size === 0 &&
@@ -76,7 +76,7 @@ class Place<Hook> {
       return;
     }
     let place = this.#inside.get(name);
-    if (place === undefined) this.#inside.set(name, place = new Place());
+    if (place === undefined) this.#inside.set(name, place = new HookPlace());
     place.add(entry, depth + 1);
   }
 
@@ -188,7 +188,7 @@ class Place<Hook> {
 /** Chooses, of what a condition asks for, what the fewest hooks are found by. */
 function rarest<Hook>(
   keys: readonly ConditionKey[],
-  place: Place<Hook>,
+  place: HookPlace<Hook>,
 ): ConditionKey {
   let [rarest] = keys;
   let fewest = Infinity;
@@ -208,7 +208,7 @@ function rarest<Hook>(
  * that it may match, however many others there are.
  */
 export class HookTable<Hook> {
-  readonly #byType = new Map<string, Place<Hook>>();
+  readonly #byType = new Map<string, HookPlace<Hook>>();
   readonly #entries = new Set<HookEntry<Hook>>();
   /** The number of hooks. */
   size = 0;
@@ -238,7 +238,7 @@ export class HookTable<Hook> {
     const { type, keys } = condition;
     let place = this.#byType.get(type);
     if (place === undefined) {
-      this.#byType.set(type, place = new Place<Hook>());
+      this.#byType.set(type, place = new HookPlace<Hook>());
     }
     const entry: HookEntry<Hook> = {
       hook,
