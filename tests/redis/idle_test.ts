@@ -97,6 +97,8 @@ Deno.test("Outbox notices in time that the way is cut by which a response is to 
   await until(async () =>
     /cmdstat_lrange/.test(await server.run("INFO", "commandstats"))
   );
+  // Its answer comes after that of the look.
+  await outbox.push("queue", "text");
   proxy.strand();
   await server.run("RPUSH", "platypush/responses/1", "answer");
   assert.equal(new TextDecoder().decode(await waiting), "answer");
