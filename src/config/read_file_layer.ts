@@ -37,12 +37,14 @@ const NESTED: Table = Object.fromEntries(
     !isCodeOnly && !Object.hasOwn(TOP, name) && name !== "redisArgs"
   ),
 );
+const TOP_NAMES = Object.keys(TOP).map(nameInFile);
+const NESTED_NAMES = [...Object.keys(NESTED).map(nameInFile), "redis_args"];
 /**
  * The names that Platypush allows in every section of a backend, with no
  * meaning here.
  */
 const PLATYPUSH_OWN = ["disabled", "enabled", "logging", "bus"];
-const OURS = [...Object.keys(TOP).map(nameInFile), BACKEND, "redis"];
+const OURS = [...TOP_NAMES, BACKEND, "redis"];
 const WANTED = [...OURS, "environment", "backend"];
 
 /**
@@ -79,8 +81,7 @@ class FileReader {
   read(): Layer {
     this.#warnOfNearMisses();
     const backend = this.#section(BACKEND);
-    const known = [...Object.keys(NESTED).map(nameInFile), "redis_args"];
-    this.#warnOfUnknown(BACKEND, backend, known);
+    this.#warnOfUnknown(BACKEND, backend, NESTED_NAMES);
     return {
       options: {
         ...this.#options(this.#sections, TOP),
@@ -200,13 +201,22 @@ class FileReader {
   ): void {
     for (const [name, entry] of map?.entries ?? []) {
       if (known.includes(name) || PLATYPUSH_OWN.includes(name)) continue;
+      const home = homeOf(name);
+      if (name === "token") {
+        throw new ConfigError(
+          `${
+            formatPlace(entry.place)
+          }: \`token\` in \`${section}\` would protect nothing; it belongs ${home}`,
+        );
+      }
+      const hint = home === undefined
+        ? `the nearest one is \`${nearest(name, known)}\``
+        : `it belongs ${home}`;
       this.#warn(
         entry.place,
         `${
           showName(name, entry)
-        } is not known in \`${section}\`, and passed over; the nearest one is \`${
-          nearest(name, known)
-        }\``,
+        } is not known in \`${section}\`, and passed over; ${hint}`,
       );
     }
   }
@@ -220,6 +230,12 @@ class FileReader {
         this.#warn(
           entry.place,
           `${showName(name)} is passed over; did you mean \`${ours}\`?`,
+        );
+      }
+      if (NESTED_NAMES.includes(name)) {
+        this.#warn(
+          entry.place,
+          `\`${name}\` is passed over; it belongs ${homeOf(name)}`,
         );
       }
       const isNested = name === "backend" && entry.kind === "map" &&
@@ -236,6 +252,14 @@ class FileReader {
   #warn(place: FilePlace, problem: string): void {
     this.#logger.warn(`${formatPlace(place)}: ${problem}`);
   }
+}
+
+/** Says where a name has its place in a file, if it has one. */
+function homeOf(name: string): string | undefined {
+  if (TOP_NAMES.includes(name)) return "at the top of the file";
+  if (NESTED_NAMES.includes(name)) return `in \`${BACKEND}\``;
+  if (Object.hasOwn(REDIS_ARGUMENTS, name)) return "in `redis_args`";
+  return undefined;
 }
 
 /** Tells whether a value would be right in quotes, as a text of digits or `yes`. */

@@ -79,6 +79,33 @@ redis: {hots: x, hunter2, hunter2 and more: x}
   ]);
 });
 
+Deno.test("loadConfig says where a name belongs that stands elsewhere", async () => {
+  const { options, lines } = await load(`
+queue: q
+redis_args: {host: x}
+backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1}}
+`);
+  assert.deepEqual(options, { redisArgs: { db: 1 } });
+  const section = "`backend.redis`";
+  assert.deepEqual(lines, [
+    `warn: /config.yaml:2:1: \`queue\` is passed over; it belongs in ${section}`,
+    `warn: /config.yaml:3:1: \`redis_args\` is passed over; it belongs in ${section}`,
+    `warn: /config.yaml:4:17: \`device_id\` is not known in ${section}, and passed over; it belongs at the top of the file`,
+    `warn: /config.yaml:4:31: \`host\` is not known in ${section}, and passed over; it belongs in \`redis_args\``,
+    `warn: /config.yaml:4:53: \`queue\` is not known in \`backend.redis.redis_args\`, and passed over; it belongs in ${section}`,
+  ]);
+});
+
+Deno.test("loadConfig refuses a token where it would protect nothing", async () => {
+  for (const text of ["backend.redis: {token: t}", "redis: {token: t}"]) {
+    await assert.rejects(load(`device_id: a\n${text}\n`), {
+      name: "ConfigError",
+      message:
+        /config\.yaml:2:\d+: `token` in `(backend\.)?redis` would protect nothing; it belongs at the top of the file$/,
+    });
+  }
+});
+
 Deno.test("the file in the documentation is right, and has every option", async () => {
   const docs = new URL("../../docs/configuration.md", import.meta.url);
   const [, yaml] = /```yaml\n([^`]*)```/.exec(await Deno.readTextFile(docs))!;
