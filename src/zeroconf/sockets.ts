@@ -289,8 +289,9 @@ export class Sockets {
    * section 15.1).
    */
   #sendToOurselves(): void {
-    if (!mayBindAddresses()) return;
-    for (const { network, family, sender } of this.#channels.values()) {
+    for (const channel of this.#channels.values()) {
+      const { network, family, sender, heardItselfAt } = channel;
+      if (heardItselfAt === -Infinity) continue;
       const zone = family === "IPv6" ? `%${network.name}` : "";
       const address = addressOf(network, family) + zone;
       sender.send(this.#ourselves, PORT, address, () => {});
@@ -352,7 +353,7 @@ export class Sockets {
     const receiver = family === "IPv6"
       ? await this.#openGroup("IPv6", network)
       : this.#group!;
-    const isHeard = mayBindAddresses();
+    const isHeard = mayBind(address);
     const own = (isHeard ? address : GROUP[family]) + zone;
     try {
       const sender = await bind(family, own, isHeard);
@@ -517,12 +518,16 @@ async function closeChannel({ sender, receiver }: Channel): Promise<void> {
   if (receiver !== undefined) await closeSocket(receiver);
 }
 
-/**
- * Tells whether sockets may be bound to addresses other than those of the
- * group.
- */
-function mayBindAddresses(): boolean {
-  return Deno.permissions.querySync({ name: "net" }).state === "granted";
+/** Tells whether a socket may be bound to an address other than that of the group. */
+function mayBind(address: string): boolean {
+  const host = address.includes(":") ? `[${address}]` : address;
+  const needs: readonly Deno.NetPermissionDescriptor[] = [
+    { name: "net" },
+    { name: "net", host: `${host}:${PORT}` },
+  ];
+  return needs.every((need) =>
+    Deno.permissions.querySync(need).state === "granted"
+  );
 }
 
 /**
@@ -536,15 +541,19 @@ function isOnTrial(error: unknown): boolean {
 
 /** Asks for the permission first: a socket without it fails where nobody can catch that. */
 async function requireNet(family: Family): Promise<void> {
-  const host = family === "IPv4" ? "0.0.0.0" : `[${GROUP.IPv6}]`;
-  const { state } = await Deno.permissions.request({
-    name: "net",
-    host: `${host}:${PORT}`,
-  });
-  if (state === "granted") return;
-  throw new Deno.errors.NotCapable(
-    "Cannot use multicast: Deno does not let this program reach the network; run it with --allow-net",
-  );
+  const hosts = family === "IPv4"
+    ? ["0.0.0.0", GROUP.IPv4]
+    : [`[${GROUP.IPv6}]`];
+  for (const host of hosts) {
+    const { state } = await Deno.permissions.request({
+      name: "net",
+      host: `${host}:${PORT}`,
+    });
+    if (state === "granted") continue;
+    throw new Deno.errors.NotCapable(
+      "Cannot use multicast: Deno does not let this program reach the network; run it with --allow-net",
+    );
+  }
 }
 
 /**

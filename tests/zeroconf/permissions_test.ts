@@ -15,6 +15,27 @@ for (const missing of ["--allow-net", "--allow-sys"]) {
   });
 }
 
+for (
+  const [what, ...net] of [
+    ["only a part of multicast is permitted", "--allow-net=0.0.0.0:5353"],
+    [
+      "multicast alone is denied",
+      "--allow-net",
+      "--deny-net=224.0.0.251,[ff02::fb]",
+    ],
+  ] as const
+) {
+  Deno.test(`discover() says in one line that ${what}`, async () => {
+    const permissions = [...net, "--allow-sys", "--allow-env"];
+    const ended = await runProgram(["cli.ts", "discover"], { permissions });
+    assert.deepEqual([ended.code, ended.stdout], [2, ""]);
+    assert.match(
+      ended.stderr,
+      /^error: Cannot use multicast[^\n]*--allow-net\n$/,
+    );
+  });
+}
+
 const reason = await whyNoNamespaces();
 
 Deno.test({
@@ -37,6 +58,30 @@ Deno.test({
     );
     assert.equal(code, 1);
     // Nothing is said before about what cannot be sent.
+    assert.match(stderr, /^error: No peer was found/);
+  },
+});
+
+Deno.test({
+  name: `discover() does without an address that is denied${
+    reason ? ` (skipped: ${reason})` : ""
+  }`,
+  ignore: reason !== undefined,
+  fn: async () => {
+    await using namespace = await Namespace.make();
+    const { code, stderr } = await runProgram(
+      ["cli.ts", "discover", "--timeout", "1"],
+      {
+        namespace,
+        permissions: [
+          "--allow-net",
+          "--deny-net=127.0.0.1",
+          "--allow-sys",
+          "--allow-env",
+        ],
+      },
+    );
+    assert.equal(code, 1);
     assert.match(stderr, /^error: No peer was found/);
   },
 });
