@@ -524,6 +524,7 @@ export class Exchange {
     }
     if (subscribers === this.#population) return;
     this.#population = subscribers;
+    this.#plain.threads = subscribers;
     for (const subscriber of this.#subscribers) {
       subscriber.options.onSubscribers();
     }

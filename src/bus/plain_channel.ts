@@ -11,6 +11,9 @@ interface Allowance {
   bytes: number;
 }
 
+/** The bytes that may go out are for so many threads that hear them; where there are more, a byte counts more. */
+const THREADS = 4;
+
 /**
  * The most that may come in a second without being a flood: as many frames as a
  * listener is taken to keep up with, and no more bytes than cost each thread that
@@ -73,6 +76,8 @@ export class PlainChannel {
   #free = this.#usual;
   #filled = performance.now();
   #hasLooked = false;
+  /** The weight of a byte, which grows where it goes to many threads. */
+  #weight = 1;
   /** The bytes of what went out last. */
   #size = 0;
   #taken: WireMessage[] = [];
@@ -103,6 +108,11 @@ export class PlainChannel {
     this.#echoes = echoes;
   }
 
+  /** Takes notice of how many threads hear what goes out, since each of them pays for it. */
+  set threads(count: number) {
+    this.#weight = Math.max(1, count / THREADS);
+  }
+
   /**
    * Tells whether one more message may go out. Where none may, a flood has begun.
    *
@@ -122,11 +132,12 @@ export class PlainChannel {
     const size = isMeasured
       ? sizeOf(source, sample.bytes > 0 ? FLOOD_RATE.bytes : FLOOD_BURST.bytes)
       : Math.min(this.#size, FLOOD_BURST.bytes);
-    const fits = size <= SMALL || sample.bytes > 0 && size <= FLOOD_RATE.bytes;
+    const cost = size * this.#weight;
+    const fits = size <= SMALL || sample.bytes > 0 && cost <= FLOOD_RATE.bytes;
     if (sample.frames >= 1 && fits) return true;
     usual.frames = Math.max(usual.frames - 1, DEBT.frames);
     usual.bytes = Math.max(
-      usual.bytes - size,
+      usual.bytes - cost,
       Math.min(usual.bytes, DEBT.bytes),
     );
     if (this.skipped++ === 0) {
@@ -151,13 +162,14 @@ export class PlainChannel {
     const isBuilt = source instanceof Uint8Array;
     const wire = isBuilt ? wireOf(message) : message.toJSON();
     this.#size = isBuilt ? source.length : roughSize(wire);
+    const cost = this.#size * this.#weight;
     // What came free before is none of what this one uses.
     if (this.#size > SMALL) this.#look();
     this.#usual.frames--;
-    this.#usual.bytes -= this.#size;
+    this.#usual.bytes -= cost;
     if (this.#free === this.#sample) {
       this.#sample.frames--;
-      this.#sample.bytes -= this.#size;
+      this.#sample.bytes -= cost;
     }
     this.#taken.push(wire);
   }

@@ -277,6 +277,23 @@ Deno.test("Bus sends plain listeners nothing of a flood that is larger than a se
   assert.equal(bus.stats().plainSent, 2);
 });
 
+Deno.test("Bus sends plain listeners less where many threads hear it", async () => {
+  await using bus = open();
+  bus.registerHandler(Event, () => {});
+  using stack = new DisposableStack();
+  for (let n = 0; n < 7; n++) {
+    stack.use(await TestWorker.listening(`worker ${n}`, bus));
+  }
+  using clock = new StillClock();
+  await missedOf(bus, clock, 1, 1, event(0));
+  // Each of the first ones goes out where four threads hear it.
+  await bus.post([large, large, large, large]);
+  assert.equal(bus.stats().plainSkipped, 1);
+  // 1 MiB a second in place of 2.
+  const missed = await missedOf(bus, clock, 10, 20, large);
+  assert.ok(missed >= 20, `${missed} missed`);
+});
+
 Deno.test("Bus sends plain listeners 2 MiB a second, however large messages are", async () => {
   using clock = new StillClock();
   await using bus = open();
