@@ -443,13 +443,15 @@ export abstract class Consumer {
   }
 
   async #run(): Promise<void> {
-    const { closing: signal, turns, rank } = this.options;
+    const { closing: signal, blocking, turns, rank } = this.options;
     this.#turn = turns && new Turn(turns, rank, () => this.wake());
     for (let failures = 0; !signal.aborted;) {
       if (!this.isOpen) {
         this.#turn?.rest();
         await this.#rest();
         if (!this.isOpen && !signal.aborted) await this.change();
+        // It may have died meanwhile, and nothing tells a quiet wait from that.
+        if (this.isOpen) await blocking.ready(signal).catch(() => {});
         continue;
       }
       this.#isIdle = false;

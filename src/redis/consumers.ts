@@ -5,6 +5,7 @@ import { retry, sleep } from "../waiting.ts";
 import type { Address } from "./address.ts";
 import { AtLeastOnce } from "./at_least_once.ts";
 import { AtMostOnce } from "./at_most_once.ts";
+import type { ConnectOptions } from "./connect_options.ts";
 import { Connection } from "./connection.ts";
 import {
   type Consumer,
@@ -397,6 +398,8 @@ class ServerQueues {
       key: queue,
       // LMOVE and BLMOVE tell no size before they send a message.
       maxReply: maxReply(this.#common),
+      // It only answers, and has nothing to answer while the queue is paused.
+      awaited: new Set(),
       onReconnect: () =>
         noteReconnect(
           this.joined.filter(({ options }) => options.queue === queue),
@@ -456,7 +459,7 @@ class ServerQueues {
 
 async function connect(
   { args, options: { logger, daemon = false, signal } }: Common,
-  of: { key: string; maxReply: number; onReconnect: () => void },
+  of: Pick<ConnectOptions, "key" | "maxReply" | "onReconnect" | "awaited">,
 ): Promise<Connection> {
   return await Connection.connect(args, {
     ...of,

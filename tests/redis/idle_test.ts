@@ -14,7 +14,7 @@ import { freePort, TestServer } from "../servers.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { open, texts } from "./inboxes.ts";
-import { nextBatch } from "./next_batch.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
 
 /** Tells what each connection that has a name has sent last. */
 async function lastCommands(
@@ -126,6 +126,43 @@ Deno.test("Inbox looks ever more rarely whether a full server has a message", as
   await server.run("CONFIG", "SET", "maxmemory", "0");
   await server.run("RPUSH", "queue", "one");
   const batch = await nextBatch(inbox);
+  assert.deepEqual(texts(batch), ["one"]);
+  await batch!.settle();
+});
+
+Deno.test("Inbox asks for nothing on the connection on which it waits while it is paused", async () => {
+  await using server = await TestServer.start();
+  const named = (name: string, interval: number): RedisArgs => ({
+    ...server.args,
+    client_name: name,
+    health_check_interval: interval,
+  });
+  await using inbox = await open({ args: named("inbox", 1) });
+  await blocked(server);
+  await inbox.pause();
+  // Which of both the last line is about was connected last, and waits.
+  assert.equal((await lastCommands(server)).get("inbox"), "exists");
+  await using other = await Connection.connect(named("other", 4));
+  await other.command(["ECHO", ""]);
+  await until(async () => (await lastCommands(server)).get("other") === "ping");
+  assert.equal((await lastCommands(server)).get("inbox"), "exists");
+});
+
+Deno.test("Inbox that was paused waits on no connection that has died meanwhile", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  const args = { port: proxy.port, health_check_interval: 2 };
+  await using inbox = await open({ args }, { heartbeatTimeout: 60 });
+  const waiting = nextBatch(inbox);
+  await blocked(server);
+  await inbox.pause();
+  proxy.strand();
+  // That of the connection on which it does not wait.
+  await until(() => inbox.stats().reconnects > 0);
+  using _ = later(3);
+  inbox.resume();
+  await server.run("RPUSH", "queue", "one");
+  const batch = await inTime(waiting, "the message", 25);
   assert.deepEqual(texts(batch), ["one"]);
   await batch!.settle();
 });
