@@ -68,7 +68,6 @@ export function commandsFor(
       ["EXPIRE", deliveries, "1"],
       ["ZADD", retry, "0", ""],
       ["ZRANGE", retry, "0", "0"],
-      ["ZRANGEBYSCORE", retry, "0", "0"],
       ["ZREMRANGEBYRANK", retry, "0", "0"],
       ["RPUSH", dead, ""],
       ["LTRIM", dead, "0", "-1"],
@@ -92,13 +91,12 @@ export function commandsFor(
       ["SET", duplicate, "", "PX", "1"],
       // Takes it back where something else is refused.
       ["DEL", duplicate],
-      ["ZRANGEBYSCORE", delayed, "0", "0"],
+      ["ZRANGE", delayed, "0", "0"],
       ["ZADD", delayed, "0", ""],
       ["HGETALL", consumers],
     ],
     cancel: [
-      ...script(delayed),
-      ["ZRANGE", delayed, "0", "0"],
+      ["ZSCAN", delayed, "0"],
       ["ZREM", delayed, ""],
     ],
     ask: [

@@ -178,7 +178,6 @@ function atLeastOnce(
     ["DEL", probe],
     ["ZADD", probe, "0", ""],
     ["ZRANGE", probe, "0", "0"],
-    ["ZRANGEBYSCORE", probe, "0", "0"],
     ["DEL", probe],
     ["SET", probe, "", "PX", "1000"],
     ["GET", probe],

@@ -2,14 +2,15 @@ import { type Kind, row, type Rows } from "../options.ts";
 import { NAME, SECONDS } from "../kinds.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { QueueKeys } from "./queue_keys.ts";
-import { isNumber } from "./reply_shape.ts";
+import { DUE_FUNCTIONS, DueMover } from "./due.ts";
+import { escapePattern, QueueKeys } from "./queue_keys.ts";
+import { isNumber, isPayloads } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 
 /** The longest time that a message may be delayed, in seconds: a year. */
 export const LONGEST_DELAY: number = 365 * 86_400;
-/** The number of messages that become due at once. */
-const MOVED = 512;
+/** The number of delayed messages that a server looks through at once for an id. */
+const PAGE = 500;
 
 /**
  * Says when messages are to be in their queue, and what keeps them out of it.
@@ -101,55 +102,6 @@ export interface ScheduledMessage {
   readonly payload: string | Uint8Array;
 }
 
-/**
- * Lua functions about sorted sets of messages that wait for a time: those that
- * failed and pause, and those that were sent with a delay. A member begins with a
- * name and how many milliseconds it waits at most: `NAME@MILLISECONDS `. They use
- * those of `defineMove`.
- */
-export const DUE_FUNCTIONS: string = `
-local function clock()
-  local now = redis.call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
-end
-
--- A message is due further away than it is to wait where the server's clock has
--- gone back: then it is due when it has waited from now on. The longest wait is
--- that of members which do not tell theirs.
-local function straighten(waiting, milliseconds, longest)
-  local PAGE = 1000
-  local function latest(member)
-    return milliseconds + (member:match('^%S-@(%d+) ') or longest)
-  end
-  local function isAstray(position)
-    local found = redis.call('ZRANGE', waiting, position, position, 'WITHSCORES')
-    return found[1] and tonumber(found[2]) > latest(found[1])
-  end
-  -- After a clock has gone back its last message is astray, or soon will be last.
-  if not isAstray(0) and not isAstray(-1) then return end
-  local first = 0
-  repeat
-    local page = redis.call('ZRANGE', waiting, first, first + PAGE - 1, 'WITHSCORES')
-    -- What moves gets a rank that is already behind us.
-    for at = 1, #page, 2 do
-      local member, score = page[at], page[at + 1]
-      if tonumber(score) > latest(member) then
-        add({'ZADD', waiting, score, member},
-          'ZADD', waiting, latest(member), member)
-      end
-    end
-    first = first + PAGE
-  until #page == 0
-end
-
--- Tells in how many milliseconds the next message is due, or -1.
-local function untilNext(waiting, milliseconds)
-  local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  if #first == 0 then return -1 end
-  return math.max(first[2] - milliseconds, 0)
-end
-`;
-
 const DUPLICATE = -1;
 const TOO_FAR = -2;
 
@@ -199,8 +151,8 @@ if delay == 0 then
 end
 local due = now + delay
 -- Consumers whom the server does not tell look with their next beat.
-local before = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', due, 'LIMIT', 0, 1)
-if #before == 0 then poke(KEYS[4], ARGV[1], '') end
+local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+if not first or tonumber(first) > due then poke(KEYS[4], ARGV[1], '') end
 -- A time is meant by the clock, however that was set meanwhile.
 local wait = string.format('%.0f', isTime and longest or delay)
 for at = 6, #ARGV, 2 do
@@ -270,65 +222,42 @@ const DELIVER = defineMove(
 -- KEYS[1]  the queue
 -- KEYS[2]  the sorted set of the messages that are delayed
 -- KEYS[3]  the hash of the histories
--- ARGV[1]  the largest number of messages
--- ARGV[2]  the longest delay, in milliseconds
--- Returns after how many milliseconds the next one is due, or -1.
+-- ARGV[1]  the longest delay, in milliseconds
+-- ARGV[2]  a place, see straighten
+-- Returns what nextLook does.
 ${DUE_FUNCTIONS}
 local now = clock()
-if untilNext(KEYS[2], now) < 0 then return -1 end
+local due = readDue(KEYS[2], now)
+if not due then return {-1, -1} end
 begin(KEYS[3])
-straighten(KEYS[2], now, ARGV[2])
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, member in ipairs(due) do
   add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], member:match('^%S+ (.*)$'))
 end
 if #due > 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1) end
 commit()
-return untilNext(KEYS[2], now)
+return nextLook(KEYS[2], now, ARGV[1], ARGV[2], #due)
 `,
 );
 
-/**
- * Moves delayed messages that are due into their queue.
- *
- * @returns In how many milliseconds the next one is due, or -1.
- * @throws {RedisError} The server cannot be reached, or refuses.
- */
-export async function deliverDue(
-  connection: Connection,
+/** Makes what moves the delayed messages of a queue into it when they are due. */
+export function deliverDelayed(
   { queue, delayed, deliveries }: QueueKeys,
-): Promise<number> {
-  return await connection.script<number>(
-    DELIVER,
-    [queue, delayed, deliveries],
-    [String(MOVED), String(LONGEST_DELAY * 1000)],
-    { isReply: isNumber },
-  );
+): DueMover {
+  const keys = [queue, delayed, deliveries];
+  return new DueMover(DELIVER, keys, LONGEST_DELAY);
 }
 
-/** Removes delayed messages with an id. */
-const CANCEL = defineMove(
-  ["zset"],
-  `
--- KEYS[1]  the sorted set of the messages that are delayed
--- ARGV[1]  how the names of those with the id begin
--- Returns how many there were.
-local PAGE = 1000
-local found, first = {}, 0
-repeat
-  local page = redis.call('ZRANGE', KEYS[1], first, first + PAGE - 1)
-  for _, member in ipairs(page) do
-    if member:sub(1, #ARGV[1]) == ARGV[1] then found[#found + 1] = member end
-  end
-  first = first + PAGE
-until #page == 0
-for _, member in ipairs(found) do redis.call('ZREM', KEYS[1], member) end
-return #found
-`,
-);
+/** Reads delayed messages with their times; the members are as they were sent. */
+const MEMBERS = {
+  bytes: true,
+  isReply: (reply: unknown): boolean =>
+    Array.isArray(reply) && reply.length === 2 &&
+    reply[0] instanceof Uint8Array && isPayloads(reply[1]),
+};
 
 /**
- * Removes delayed messages with an id.
+ * Removes delayed messages with an id. The server looks through some at a time, and
+ * passes over none of them, whatever is added and removed meanwhile.
  *
  * @returns Whether there was one.
  * @throws {RedisError} The server cannot be reached, or refuses.
@@ -339,10 +268,18 @@ export async function cancelDelayed(
   id: string,
 ): Promise<boolean> {
   const { delayed } = new QueueKeys(queue);
-  return await connection.script<number>(
-    CANCEL,
-    [delayed],
-    [`${encodeURIComponent(id)}:`],
-    { isReply: isNumber },
-  ) > 0;
+  const match = `${escapePattern(encodeURIComponent(id))}:*`;
+  const decoder = new TextDecoder();
+  let count = 0;
+  let cursor = "0";
+  do {
+    const [next, found] = await connection.command<
+      [next: Uint8Array, found: Uint8Array[]]
+    >(["ZSCAN", delayed, cursor, "MATCH", match, "COUNT", `${PAGE}`], MEMBERS);
+    for (let at = 0; at < found.length; at += 2) {
+      count += await connection.command<number>(["ZREM", delayed, found[at]!]);
+    }
+    cursor = decoder.decode(next);
+  } while (cursor !== "0");
+  return count > 0;
 }

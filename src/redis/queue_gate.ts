@@ -1,6 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
-import { deliverDue } from "./delayed.ts";
+import { deliverDelayed } from "./delayed.ts";
+import type { DueMover } from "./due.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
@@ -61,6 +62,7 @@ export class QueueGate {
   readonly #options: QueueGateOptions;
   readonly #onChange: () => void;
   readonly #alarm = new Alarm(() => this.lookSoon());
+  readonly #delayed: DueMover;
   #looking: Promise<void> | undefined;
   #isDoubtful = false;
   #isEnding = false;
@@ -69,6 +71,7 @@ export class QueueGate {
   constructor(options: QueueGateOptions, onChange: () => void) {
     this.#options = options;
     this.#onChange = onChange;
+    this.#delayed = deliverDelayed(new QueueKeys(options.queue));
   }
 
   /** Takes the queue for paused, and looks whether it is. */
@@ -104,7 +107,7 @@ export class QueueGate {
         ["GET", keys.paused],
         { isReply: (reply) => reply === null || isText(reply) },
       )),
-      this.#unlessDenied(deliverDue(control, keys)),
+      this.#unlessDenied(this.#delayed.move(control)),
     ]);
     const pause = parsePause(text);
     const isDue = next !== null && next >= 0;

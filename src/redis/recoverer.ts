@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
-import { DUE_FUNCTIONS } from "./delayed.ts";
+import { DUE_FUNCTIONS, DueMover } from "./due.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
@@ -13,8 +13,6 @@ import { Trouble } from "./trouble.ts";
 import { amount } from "../units.ts";
 import { Alarm } from "../waiting.ts";
 
-/** The number of messages that go back at once when their pause is over. */
-const REDELIVERED = 512;
 /** The longest time until the next look, in seconds. */
 const LONGEST_DELAY = 60;
 /** So long after a look has failed it is tried again, in seconds. */
@@ -45,6 +43,8 @@ export class Recoverer {
   readonly #options: RecovererOptions;
   /** The dead letters of the queue. */
   readonly #box: DeadLetterBox;
+  /** The messages that failed and pause. */
+  readonly #pausing: DueMover;
   readonly #alarm = new Alarm(() => {
     this.#redelivering = this.#redelivering
       .then(() => this.#redeliver())
@@ -61,6 +61,9 @@ export class Recoverer {
   constructor(options: RecovererOptions, box: DeadLetterBox) {
     this.#options = options;
     this.#box = box;
+    const { queue, retry, deliveries } = this.#keys;
+    const keys = [queue, retry, deliveries];
+    this.#pausing = new DueMover(Recoverer.#REDELIVER, keys, LONGEST_PAUSE);
   }
 
   get #keys(): QueueKeys {
@@ -314,17 +317,15 @@ return {total, owners, buried, lost}
 -- KEYS[1]  the queue
 -- KEYS[2]  the sorted set of the messages that pause
 -- KEYS[3]  the hash of the histories
--- ARGV[1]  the largest number of messages
--- ARGV[2]  the longest pause of any message, in milliseconds
--- Returns after how many milliseconds the next one is due, or -1.
+-- ARGV[1]  the longest pause of any message, in milliseconds
+-- ARGV[2]  a place, see straighten
+-- Returns what nextLook does.
 ${HISTORY_FUNCTIONS}
 ${DUE_FUNCTIONS}
-local milliseconds = clock()
-if untilNext(KEYS[2], milliseconds) < 0 then return -1 end
+local now = clock()
+local due = readDue(KEYS[2], now)
+if not due then return {-1, -1} end
 begin(KEYS[3])
-straighten(KEYS[2], milliseconds, ARGV[2])
-
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', milliseconds, 'LIMIT', 0, ARGV[1])
 if #due > 0 then
   local payloads, histories = {}, {}
   for position, member in ipairs(due) do
@@ -334,18 +335,12 @@ if #due > 0 then
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
   commit()
 end
-return untilNext(KEYS[2], milliseconds)
+return nextLook(KEYS[2], now, ARGV[1], ARGV[2], #due)
 `,
   );
 
   async #redeliver(): Promise<void> {
-    const keys = this.#keys;
-    const next = await this.#options.control.script<number>(
-      Recoverer.#REDELIVER,
-      [keys.queue, keys.retry, keys.deliveries],
-      [String(REDELIVERED), String(LONGEST_PAUSE * 1000)],
-      { isReply: isNumber },
-    );
+    const next = await this.#pausing.move(this.#options.control);
     if (next >= 0) this.redeliverIn(next);
   }
 }

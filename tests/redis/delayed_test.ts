@@ -6,7 +6,7 @@ import {
   queueStatus,
   type ScheduleOptions,
 } from "../../src/redis/mod.ts";
-import { deliverDue } from "../../src/redis/delayed.ts";
+import { deliverDelayed } from "../../src/redis/delayed.ts";
 import { QueueKeys } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
@@ -16,6 +16,7 @@ import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 
 const DELAYED = "{queue}:delayed";
 const HOUR = 3_600_000;
@@ -111,6 +112,75 @@ Deno.test("When the server's clock goes back, a delay ends all the same, and wha
   assert.equal(await server.run("ZCARD", DELAYED), 1);
 });
 
+/** Lays messages that are due in an hour. */
+async function layAstray(
+  server: TestServer,
+  key: string,
+  { first = 0, count, wait }: { first?: number; count: number; wait: number },
+): Promise<void> {
+  await server.run(
+    "EVAL",
+    `for i = 1, ${count} do redis.call('ZADD', KEYS[1], ARGV[1] + i,
+      (ARGV[2] + i) .. ':1@${wait} 1.1.0.0 ' .. (ARGV[2] + i)) end`,
+    "1",
+    key,
+    String(Date.now() + HOUR),
+    String(first),
+  );
+}
+
+for (const key of [DELAYED, "{queue}:retry"]) {
+  Deno.test(`However many are astray in ${key} since a clock was set, no script moves more than some of them`, async () => {
+    await using server = await TestServer.start();
+    const lay = (
+      first: number,
+      count: number,
+      wait: number,
+    ): Promise<unknown> =>
+      server.run(
+        "EVAL",
+        `for i = 1, ${count} do redis.call('ZADD', KEYS[1], ARGV[1] + i,
+          (ARGV[2] + i) .. ':1@${wait} 1.1.0.0 ' .. (ARGV[2] + i)) end`,
+        "1",
+        key,
+        String(Date.now() + HOUR),
+        String(first),
+      );
+    // The first one is where it is to be.
+    await lay(0, 1, 2 * HOUR);
+    await lay(1, 5000, 1000);
+    const scripts = await watchScripts(server, async () => {
+      {
+        await using _first = await open(server, { paused: true });
+        await until(async () =>
+          await server.run<number>("ZCOUNT", key, "0", `${Date.now() + 2000}`) >
+            0
+        );
+      }
+      await using inbox = await open(server);
+      const seen = await take(inbox, 5000);
+      assert.equal(new Set(seen).size, 5000);
+    });
+    assert.equal(await server.run("ZCARD", key), 1);
+    assert.equal(mostOf("ZADD", scripts), 100);
+    const push = key === DELAYED ? "RPUSH" : "LPUSH";
+    assert.ok(mostOf(push, scripts) <= 200);
+  });
+}
+
+Deno.test("No script moves more bytes of what is due than a few large messages have", async () => {
+  await using server = await TestServer.start();
+  for (let number = 0; number < 8; number++) {
+    const member = `${number}:1@1 ${number}${"x".repeat(2 ** 17)}`;
+    await server.run("ZADD", DELAYED, "1", member);
+  }
+  const scripts = await watchScripts(server, async () => {
+    await using inbox = await open(server);
+    assert.equal(new Set(await take(inbox, 8)).size, 8);
+  });
+  assert.equal(mostOf("RPUSH", scripts), 2);
+});
+
 Deno.test("What is delayed can be cancelled by its id until it is due", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
@@ -124,6 +194,20 @@ Deno.test("What is delayed can be cancelled by its id until it is due", async ()
   assert.equal(await server.run("ZCARD", DELAYED), 1);
   assert.ok(await outbox.cancel("queue", "one"));
   assert.equal(await server.run("EXISTS", DELAYED), 0);
+});
+
+Deno.test("However many are delayed, the server looks through some at a time for one that is cancelled", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  await layAstray(server, DELAYED, { count: 3000, wait: HOUR });
+  await send(outbox, "*", { delay: 3600 });
+  const scripts = await watchScripts(server, async () => {
+    assert.ok(await outbox.cancel("queue", "2500"));
+    assert.ok(await outbox.cancel("queue", "*"));
+    assert.ok(!await outbox.cancel("queue", "5000"));
+  });
+  assert.equal(scripts.length, 0);
+  assert.equal(await server.run("ZCARD", DELAYED), 2999);
 });
 
 Deno.test("Of messages with a key, one is sent in its time, also with a delay", async () => {
@@ -243,7 +327,8 @@ Deno.test("What is delayed lies in the set or the queue, whatever is refused", a
       await server.run("ZCOUNT", DELAYED, "0", `${Date.now()}`) === 1
     );
     await using connection = await Connection.connect(args);
-    await deliverDue(connection, new QueueKeys("queue")).catch(() => {});
+    const delayed = deliverDelayed(new QueueKeys("queue"));
+    await delayed.move(connection).catch(() => {});
     const places = [
       ...await queued(server),
       ...await server.run<string[]>("ZRANGE", DELAYED, "0", "-1"),

@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { createConnection } from "node:net";
-import { createInterface } from "node:readline";
 import { DeadLetterBox } from "../../src/redis/dead_letter_box.ts";
 import {
   Connection,
@@ -15,6 +13,7 @@ import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
+import { watchScripts } from "./watch_scripts.ts";
 import {
   buryEverySecond,
   buryMany,
@@ -574,39 +573,4 @@ const FRONT = "{queue}:dead:front";
 
 function isMiddle(id: string): boolean {
   return Number(id) >= 6900 && Number(id) < 7100;
-}
-
-/** One script that ran: the arguments with which it called each command. */
-type Ran = Map<string, string[][]>;
-
-/** Tells what each script does that runs meanwhile (`MONITOR`). */
-async function watchScripts(
-  server: TestServer,
-  work: () => Promise<void>,
-): Promise<Ran[]> {
-  const { host, port, unix_socket_path: path } = server.args;
-  const socket = createConnection(path ? { path } : { host, port: port! });
-  const scripts: Ran[] = [];
-  const end = crypto.randomUUID();
-  socket.write("MONITOR\r\n");
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
-  assert.equal((await lines.next()).value, "+OK");
-  await work();
-  await server.run("ECHO", end);
-  for (
-    let line;
-    !(line = (await lines.next()).value as string).includes(end);
-  ) {
-    const [, who, text] = /^\S+ \[\d+ ([^\]]*)\] (.*)$/.exec(line)!;
-    const [name, ...args] = [...text!.matchAll(/"((?:[^"\\]|\\.)*)"/g)]
-      .map(([, word]) => word!);
-    if (who !== "lua") {
-      if (name!.startsWith("EVAL")) scripts.push(new Map());
-      continue;
-    }
-    const script = scripts.at(-1)!;
-    script.set(name!, [...script.get(name!) ?? [], args]);
-  }
-  socket.destroy();
-  return scripts;
 }

@@ -241,6 +241,7 @@ Deno.test("Looking for what goes wrong needs what the guide says, too", async ()
   const more = [
     "+zcard",
     "+zrem",
+    "+zscan",
     "+pttl",
     "+info",
     "+lpop",

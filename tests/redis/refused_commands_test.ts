@@ -34,6 +34,8 @@ const SURVIVORS = [
   "d0",
   "d1",
   "d2",
+  "e0",
+  "e1",
   "m0",
   "q0",
   "q1",
@@ -136,6 +138,9 @@ async function lay(server: TestServer): Promise<void> {
   // The clock was an hour further when it failed.
   const score = String(Date.now() + 3_600_000);
   await server.run("ZADD", "{queue}:retry", score, "b:1:1@50000 1.1.0.0 r1");
+  // One that was delayed is due, and the clock was further when another one was sent.
+  await server.run("ZADD", "{queue}:delayed", "1", "a:1@1 e0");
+  await server.run("ZADD", "{queue}:delayed", score, "b:1@50000 e1");
   const letter = {
     id: "x",
     reason: "failed",
@@ -427,7 +432,7 @@ async function find(server: TestServer): Promise<Map<string, number>> {
     const type = await server.run("TYPE", key);
     if (type === "zset") {
       const members = await server.run<string[]>("ZRANGE", key, "0", "-1");
-      for (const member of members) note(member.split(" ")[2]!);
+      for (const member of members) note(member.split(" ").at(-1)!);
     }
     if (type !== "list") continue;
     const items = await server.run<string[]>("LRANGE", key, "0", "-1");
