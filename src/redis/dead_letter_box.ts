@@ -60,7 +60,7 @@ local function makeRoom(dead, maxCount, maxBytes, maxAge, pattern)
       if letter then return letter end
     end
   end
-  removeOldest(math.max(0, before - tonumber(maxCount)))
+  if before > tonumber(maxCount) then removeOldest(before - maxCount) end
   local bytes = size()
   -- The newest one stays, though memory that is given out in steps may be more.
   while count > 1 and bytes > tonumber(maxBytes) do
@@ -89,9 +89,11 @@ end
 export const KEEP_TEXT = `
 -- The time by the server's clock, since those of the hosts differ; nil where the user
 -- may not know it.
+local seconds
 local function secondsNow()
-  local time = redis.pcall('TIME')
-  return time[1] and time[1] + time[2] / 1000000
+  local time = seconds == nil and redis.pcall('TIME')
+  if time then seconds = time[1] and time[1] + time[2] / 1000000 or false end
+  return seconds or nil
 end
 -- Writes that time into a letter.
 local function stamp(letter)

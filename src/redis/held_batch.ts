@@ -315,8 +315,22 @@ end
 local count = redis.call('LLEN', KEYS[2])
 if count ~= tonumber(ARGV[2]) then return {-1, 0} end
 -- Only what has to be read is: a script takes several times as much memory.
+local lastIndex, lastPayload
 local function payload(index)
-  return redis.call('LRANGE', KEYS[2], index, index)[1]
+  if index ~= lastIndex then
+    lastIndex, lastPayload = index, redis.call('LRANGE', KEYS[2], index, index)[1]
+  end
+  return lastPayload
+end
+-- Many are asked for at once.
+local known
+local function isNamed(name)
+  if #KEYS < 12 then return redis.call('HGET', KEYS[7], name) end
+  if not known then
+    known = {}
+    for _, one in ipairs(redis.call('HKEYS', KEYS[7])) do known[one] = true end
+  end
+  return known[name]
 end
 
 local now = redis.call('TIME')
@@ -345,7 +359,7 @@ while position <= #ARGV do
     lengths[list] = add({'LTRIM', list, 0, -2},
       'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
     -- Somebody may have removed it from the hash.
-    if not redis.call('HGET', KEYS[7], name) then
+    if not isNamed(name) then
       add({'HDEL', KEYS[7], name},
         'HSET', KEYS[7], name, string.format('%d', milliseconds))
     end
@@ -366,7 +380,7 @@ while position <= #ARGV do
     hasBuried, position = true, position + 2
   end
 end
-putBack(KEYS[5], KEYS[6], back, histories)
+if #back > 0 then putBack(KEYS[5], KEYS[6], back, histories) end
 if #kept > 0 then
   add({'HSET', KEYS[1], ARGV[1], before},
     'HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))

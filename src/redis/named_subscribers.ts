@@ -14,6 +14,8 @@ import { Alarm } from "../waiting.ts";
 const SOON = 0.02;
 /** The same where its subscriber is away from this process, or may not get it. */
 const LATER = 2;
+/** After this time more it is looked once more who may not get it, in seconds. */
+const ONCE_MORE = 0.3;
 /** The longest time for which a list is kept, in seconds. */
 const LONGEST_EXPIRY = 1e9;
 /** The longest time until it is told again who is there, in seconds. */
@@ -106,6 +108,8 @@ export class NamedSubscribers {
   #isWaiting = false;
   /** Those who have missed something here, and were not here. */
   readonly #absent = new Set<string>();
+  /** True when something was found there at the last look. */
+  #isFound = false;
   readonly #askAlarm = new Alarm(() => void this.#ask());
   readonly #lost = new MinuteReport();
   readonly #tooLarge = new MinuteReport();
@@ -240,14 +244,23 @@ export class NamedSubscribers {
     });
   }
 
-  /** Looks, and lets others look, where what was missed here still waits. */
+  /**
+   * Looks, and lets others look, where what was missed here still waits. Of what
+   * comes every second, the last one may just have been put there: so it has to be
+   * found twice.
+   */
   async #ask(): Promise<void> {
-    const lists = [...this.#absent].map((name) => this.list(name));
+    const names = [...this.#absent];
     this.#absent.clear();
     const found = await this.#options.control.command<number>(
-      ["EXISTS", ...lists],
+      ["EXISTS", ...names.map((name) => this.list(name))],
     ).catch(() => 1);
-    if (found > 0) await this.look(true);
+    const isAgain = this.#isFound;
+    this.#isFound = found > 0 && !isAgain;
+    if (this.#isFound) {
+      for (const name of names) this.#absent.add(name);
+      this.#askAlarm.advance(ONCE_MORE);
+    } else if (isAgain && found > 0) await this.look(true);
   }
 
   /** Does something after what was begun before. Never rejects. */

@@ -296,30 +296,39 @@ return {histories, count, left}
    * consumer, which hands them to it. In the queue, another process might take them.
    */
   static readonly #TAKE_MISSED = defineMove(
-    ["list", "hash", "hash", "list", "hash", "string"],
+    ["hash", "hash", "list", "hash", "string"],
     `
--- KEYS[1]  the list of what the subscriber has missed
--- KEYS[2]  the hash of the queue's consumers
--- KEYS[3]  the hash of this consumer's batches
--- KEYS[4]  the list of this batch
--- KEYS[5]  the hash of the histories
--- KEYS[6]  exists while the queue is paused
+-- KEYS[1]  the hash of the queue's consumers
+-- KEYS[2]  the hash of this consumer's batches
+-- KEYS[3]  the list of this batch
+-- KEYS[4]  the hash of the histories
+-- KEYS[5]  exists while the queue is paused
 -- ARGV[1]  the consumer
 -- ARGV[2]  the number of the batch
 -- ARGV[3]  the largest number of messages
 -- ARGV[4]  the number of bytes after which the batch is full
 -- ARGV[5]  the time, in milliseconds
--- Returns the time and the histories, as '@time index:history ...', the messages,
--- and how many are left, or -1 where the queue is paused.
+-- ARGV[6]  the list of what the subscriber has missed. It is none of the keys, and no
+--          command reads it that does nothing else: the server would tell us then
+--          that this has changed it, and we would come again for nothing.
+-- Returns the time and the histories, as '@time index:history ...', the messages, and
+-- 1 where the queue is paused, or 0.
 ${HISTORY_FUNCTIONS}
-if redis.call('LLEN', KEYS[1]) == 0 then return {'', {}, 0} end
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'alive' then
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'alive' then
   return {err = 'TAKEN another consumer has put the messages back'}
 end
-if redis.call('EXISTS', KEYS[6]) == 1 then return {'', {}, -1} end
-local elements = redis.call('LRANGE', KEYS[1], 0, ARGV[3] - 1)
-begin(KEYS[3])
-local judged = judge(KEYS[5])
+if redis.call('EXISTS', KEYS[5]) == 1 then return {'', {}, 1} end
+begin(KEYS[2])
+local list, elements = own('list', ARGV[6]), nil
+if redis.REDIS_VERSION_NUM then
+  -- As it could, this counts as a command that writes.
+  elements = redis.call('SORT', list, 'BY', 'nosort', 'LIMIT', 0, ARGV[3])
+else
+  -- Before Redis 7, SORT looks at all of the list.
+  elements = redis.call('LRANGE', list, 0, ARGV[3] - 1)
+end
+if #elements == 0 then return {'', {}, 0} end
+local judged = judge(KEYS[4])
 local payloads, notes, bytes, count = {}, {'@' .. ARGV[5]}, 0, 0
 for _, element in ipairs(elements) do
   bytes = bytes + #element
@@ -333,21 +342,23 @@ for _, element in ipairs(elements) do
   end
 end
 for first = 1, #payloads, CHUNK do
-  add({'DEL', KEYS[4]}, 'RPUSH', KEYS[4],
+  add({'DEL', KEYS[3]}, 'RPUSH', KEYS[3],
     unpack(payloads, first, math.min(first + CHUNK - 1, #payloads)))
 end
 if #payloads > 0 then
-  add({'HDEL', KEYS[3], ARGV[2]},
-    'HSET', KEYS[3], ARGV[2], table.concat(notes, ' '))
+  add({'HDEL', KEYS[2], ARGV[2]},
+    'HSET', KEYS[2], ARGV[2], table.concat(notes, ' '))
 end
-redis.call('LTRIM', KEYS[1], count, -1)
+redis.call('LTRIM', list, count, -1)
 commit()
--- The server tells when there is something again, since this looks.
-return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
+return {table.concat(notes, ' '), payloads, 0}
 `,
   );
 
-  /** Takes what a named subscriber has missed, so many messages of it at most. */
+  /**
+   * Takes what a named subscriber has missed, so many messages of it at most. From
+   * now on the server tells when there is something again.
+   */
   async takeMissed(
     session: Session,
     number: number,
@@ -356,12 +367,11 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
   ): Promise<Taken> {
     const { keys } = session;
     const { maxBytes, options: { control } } = this.#consumer;
-    const [notes, payloads, left] = await control.script<
-      [notes: Uint8Array, payloads: Uint8Array[], left: number]
+    const taking = control.script<
+      [notes: Uint8Array, payloads: Uint8Array[], paused: number]
     >(
       Taker.#TAKE_MISSED,
       [
-        list,
         keys.consumers,
         keys.processing,
         keys.batch(number),
@@ -374,6 +384,7 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
         String(limit),
         String(maxBytes),
         String(Date.now()),
+        list,
       ],
       {
         bytes: true,
@@ -383,7 +394,14 @@ return {table.concat(notes, ' '), payloads, redis.call('LLEN', KEYS[1])}
           isNumber(reply[2]),
       },
     );
-    if (left === PAUSED) this.#consumer.gate.suspect();
+    const [[notes, payloads, paused], left] = await Promise.all([
+      taking,
+      control.command<number>(["LLEN", list]),
+    ]);
+    if (paused === 1) {
+      this.#consumer.gate.suspect();
+      return ["", [], PAUSED];
+    }
     return [new TextDecoder().decode(notes), payloads, left];
   }
 

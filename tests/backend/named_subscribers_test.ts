@@ -13,6 +13,7 @@ import { inTime } from "../in_time.ts";
 import { Listener, QUEUE } from "../listener.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { watchScripts } from "../redis/watch_scripts.ts";
 
 const MISSED = `{${QUEUE}}:missed:lights`;
 
@@ -490,4 +491,74 @@ Deno.test("RedisBackend gives named subscribers of several processes each messag
   for (const numbers of all()) {
     assert.deepEqual(numbers.toSorted((a, b) => a - b), expected);
   }
+});
+
+Deno.test("RedisBackend takes what a named subscriber has missed by one script, and one more when it is put aside", async () => {
+  const COUNT = 20;
+  await using server = await TestServer.start();
+  await using stack = new AsyncDisposableStack();
+  const seen: Record<string, number[]> = { lights: [], radio: [] };
+  const known = Object.keys(seen).flatMap((name) => [name, `${Date.now()}`]);
+  await server.run("HSET", `{${QUEUE}}:subscribers`, ...known);
+  for (const [name, numbers] of Object.entries(seen)) {
+    const { listener } = open(server, { heartbeatTimeout: 3600 });
+    stack.use(listener);
+    stack.use(named(listener, name, (n) => numbers.push(n)));
+    await listener.backend.start();
+  }
+  const push = async (n: number) => {
+    await server.run("RPUSH", QUEUE, message(n));
+    await until(() =>
+      Object.values(seen).every((numbers) => numbers.includes(n))
+    );
+  };
+  await push(0);
+  const scripts = await watchScripts(server, async () => {
+    for (let n = 1; n <= COUNT; n++) await push(n);
+    // What would be asked for in vain is asked for soon.
+    await push(COUNT + 1);
+  });
+  const asked = scripts.filter((script) => script.has("LLEN"));
+  assert.ok(
+    asked.length <= 2 * (COUNT + 1) + 2,
+    `${asked.length} scripts for ${COUNT + 1} messages`,
+  );
+});
+
+Deno.test("RedisBackend looks for a named subscriber that has not come twice for what it has missed", async () => {
+  await using server = await TestServer.start();
+  const { listener } = open(server, { heartbeatTimeout: 3600 });
+  await using _ = listener;
+  const calls = async (name: string): Promise<number> => {
+    const text = await server.run<string>("INFO", "commandstats");
+    return Number(text.match(`cmdstat_${name}:calls=(\\d+)`)?.[1] ?? 0);
+  };
+  await missFirst(server, listener);
+  const [asked, looked] = [await calls("exists"), await calls("hgetall")];
+  await until(async () => await calls("hgetall") > looked);
+  assert.equal(await calls("exists"), asked + 2);
+});
+
+Deno.test("RedisBackend puts a message aside for many named subscribers with few commands for each", async () => {
+  const COUNT = 50;
+  await using server = await TestServer.start();
+  const names = Array.from({ length: COUNT }, (_, n) => `away${n}`);
+  const known = names.flatMap((name) => [name, `${Date.now()}`]);
+  await server.run("HSET", `{${QUEUE}}:subscribers`, ...known);
+  const { listener } = open(server, { heartbeatTimeout: 3600 });
+  await using _ = listener;
+  await listener.backend.start();
+  const scripts = await watchScripts(server, async () => {
+    for (const n of [1, 2]) {
+      await server.run("RPUSH", QUEUE, message(n));
+      for (const name of names) {
+        const list = `{${QUEUE}}:missed:${name}`;
+        await until(async () => await server.run("LLEN", list) === n);
+      }
+    }
+  });
+  const [one, two] = scripts.filter((script) => script.has("EXPIRE"))
+    .map((script) => [...script.values()].flat().length);
+  assert.ok(one! < 2 * COUNT + 20, `${one} commands`);
+  assert.ok(two! < 5 * COUNT + 20, `${two} commands`);
 });
