@@ -182,12 +182,17 @@ local function note(deliveries, digest, before, after)
   end
 end
 
--- Keeps the history of a message that comes into the queue.
-local function remember(deliveries, payload, history)
-  if history == '' or history == '0.0.0.0' then return end
+-- Adds the history of a message, '1.0.0.0 ...' for several that are equal.
+local function enter(deliveries, payload, history)
   local digest = redis.sha1hex(payload)
   local others = redis.call('HGET', deliveries, digest)
   note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
+end
+
+-- Keeps the history of a message that comes into the queue.
+local function remember(deliveries, payload, history)
+  if history == '' or history == '0.0.0.0' then return end
+  enter(deliveries, payload, history)
   redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
 end
 
@@ -203,8 +208,9 @@ local function rememberAll(deliveries, payloads, histories)
     end
   end
   for payload, those in pairs(equal) do
-    remember(deliveries, payload, table.concat(those, ' '))
+    enter(deliveries, payload, table.concat(those, ' '))
   end
+  if next(equal) then redis.call('EXPIRE', deliveries, HISTORY_SECONDS) end
 end
 `;
 

@@ -77,14 +77,22 @@ export class Recoverer {
    */
   async run(stale: readonly string[]): Promise<void> {
     const { stats, logger, queue } = this.#options;
-    const [count, owners] = await this.#reclaim("", stale);
-    if (count > 0) {
-      stats.reclaimed += count;
-      logger.info(
-        `Put ${amount(count, "message")} back to "${queue}" that ${
-          owners.join(", ")
-        } had in hand.`,
-      );
+    let count = 0;
+    const owners: string[] = [];
+    try {
+      for await (const [moved, names] of this.#reclaim("", stale)) {
+        count += moved;
+        owners.push(...names);
+      }
+    } finally {
+      if (count > 0) {
+        stats.reclaimed += count;
+        logger.info(
+          `Put ${amount(count, "message")} back to "${queue}" that ${
+            owners.join(", ")
+          } had in hand.`,
+        );
+      }
     }
     await this.#redeliver();
   }
@@ -103,7 +111,7 @@ export class Recoverer {
 
   /** Puts back what a consumer had in hand that leaves, and forgets it. */
   async putBack(consumer: string): Promise<void> {
-    await this.#reclaim(consumer, []);
+    await Array.fromAsync(this.#reclaim(consumer, []));
   }
 
   /**
@@ -160,8 +168,8 @@ return missing
   }
 
   /**
-   * Puts what consumers without a heartbeat had in hand back at the head of the
-   * queue, in its order.
+   * Puts what a consumer without a heartbeat had in hand back at the head of the
+   * queue, in its order: as much as one may have in hand, and no more at a time.
    *
    * A consumer that died stays in the list for an hour: a BLMOVE that it sent
    * before it died, or an LMOVE behind it, can still arrive, and what that moves must
@@ -185,8 +193,8 @@ return missing
 -- ARGV[10...] heartbeats that beat no more, as 'key value'
 -- It also touches the heartbeats, hashes and batches of the consumers, whose
 -- keys are made from ARGV and lie in the same slot.
--- Returns how many messages went back, the consumers whose they were, and how many
--- were too large, of which that many had to make room.
+-- Returns how many messages went back, the consumers whose they were, how many
+-- were too large, of which that many had to make room, and 1 where there may be more.
 ${HISTORY_FUNCTIONS}
 ${HEARTBEAT_FUNCTIONS}
 ${KEEP_TEXT}
@@ -203,7 +211,7 @@ local function isAlive(consumer, state)
 end
 local TOMBSTONE_SECONDS = 3600
 local now = tonumber(redis.call('TIME')[1])
-local total, owners, buried, lost = 0, {}, 0, 0
+local total, owners, buried, lost, rest = 0, {}, 0, 0, 0
 -- What BLMOVE has moved may be of any size, and nobody has looked at it yet. Back
 -- in the queue it would be found too large and become a dead letter, and only a
 -- script that reads it could put it there. So it becomes one at once.
@@ -224,6 +232,10 @@ begin(KEYS[2])
 for position = 1, #consumers, 2 do
   local consumer, state = consumers[position], consumers[position + 1]
   if not isAlive(consumer, state) then
+    if total > 0 then
+      rest = 1
+      break
+    end
     local hash = ARGV[2] .. consumer
     local batches, numbers = {}, {}
     local fields = redis.call('HGETALL', own('hash', hash))
@@ -271,19 +283,37 @@ for position = 1, #consumers, 2 do
 end
 -- The others look after what waits for another try from now on.
 if ARGV[3] ~= '' then poke(KEYS[2], ARGV[1], ARGV[3]) end
-return {total, owners, buried, lost}
+return {total, owners, buried, lost, rest}
 `,
   );
 
-  async #reclaim(
+  async *#reclaim(
     leaving: string,
     stale: readonly string[],
-  ): Promise<readonly [count: number, owners: string[]]> {
+  ): AsyncGenerator<readonly [count: number, owners: string[]]> {
+    let rest = 1;
+    while (rest > 0) {
+      const [count, owners, left] = await this.#reclaimOne(leaving, stale);
+      yield [count, owners];
+      rest = left;
+    }
+  }
+
+  async #reclaimOne(
+    leaving: string,
+    stale: readonly string[],
+  ): Promise<readonly [count: number, owners: string[], rest: number]> {
     const keys = this.#keys;
     const box = this.#box;
     const { queue, maxSize, control, stats } = this.#options;
-    const [count, owners, buried, lost] = await control.script<
-      [count: number, owners: string[], buried: number, lost: number]
+    const [count, owners, buried, lost, rest] = await control.script<
+      [
+        count: number,
+        owners: string[],
+        buried: number,
+        lost: number,
+        rest: number,
+      ]
     >(
       Recoverer.#RECLAIM,
       [keys.queue, keys.consumers, keys.deliveries, keys.dead, keys.text],
@@ -299,7 +329,7 @@ return {total, owners, buried, lost}
       {
         isReply: (reply) =>
           Array.isArray(reply) && isNumber(reply[0]) && isTexts(reply[1]) &&
-          isNumber(reply[2]) && isNumber(reply[3]),
+          reply.slice(2).every(isNumber),
       },
     ).catch((error) => {
       throw nameQueue(error, queue);
@@ -307,7 +337,7 @@ return {total, owners, buried, lost}
     stats.deadLettered += buried;
     stats.deadLettersLost += lost;
     if (buried > 0) box.onBuried("too-large", tooLarge(maxSize), buried);
-    return [count, owners];
+    return [count, owners, rest];
   }
 
   /** Puts failed messages whose pause is over back at the head of the queue. */

@@ -1,3 +1,4 @@
+import { inParts } from "../in_parts.ts";
 import type { ConsumerOptions } from "./consumer.ts";
 import { REMEMBER } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
@@ -88,17 +89,22 @@ export async function settleLate(
   messages: readonly LateMessage[],
 ): Promise<number> {
   const { deliveries, handled } = new QueueKeys(queue);
-  return await control.script<number>(
-    SETTLE_LATE,
-    [queue, deliveries, handled],
-    [
-      String(KNOWN_SECONDS),
-      ...messages.flatMap(({ id, payload, verdict }) => [
-        id,
-        payload,
-        VERDICTS[verdict],
-      ]),
-    ],
-    { isReply: isNumber },
-  );
+  let count = 0;
+  // For each, the server may look at thousands of messages.
+  for (const part of inParts(messages)) {
+    count += await control.script<number>(
+      SETTLE_LATE,
+      [queue, deliveries, handled],
+      [
+        String(KNOWN_SECONDS),
+        ...part.flatMap(({ id, payload, verdict }) => [
+          id,
+          payload,
+          VERDICTS[verdict],
+        ]),
+      ],
+      { isReply: isNumber },
+    );
+  }
+  return count;
 }

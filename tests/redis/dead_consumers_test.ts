@@ -6,6 +6,7 @@ import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 
 /** The names of the consumers that nobody took for dead. */
 async function alive(server: TestServer): Promise<string[]> {
@@ -68,6 +69,27 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
   assert.deepEqual(marked.toSorted(), numbers(700).toSorted());
   assert.equal(a.stats().reclaimed + b.stats().reclaimed, 700);
   assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+});
+
+Deno.test("Inbox puts back what one dead consumer had in hand at a time, and the others' at once after that", async () => {
+  const [CONSUMERS, COUNT] = [5, 20];
+  await using server = await TestServer.start();
+  for (let at = 0; at < CONSUMERS; at++) {
+    const name = `dead.0000000${at}`;
+    await server.run("HSET", "{queue}:consumers", name, "alive");
+    await server.run("HSET", `{queue}:processing:${name}`, "1", "@1 ");
+    await server.run(
+      ...["RPUSH", `{queue}:processing:${name}:1`],
+      ...numbers(COUNT, at * COUNT),
+    );
+  }
+  const scripts = await watchScripts(server, async () => {
+    await using inbox = await open(server, { paused: true });
+    assert.equal(inbox.stats().reclaimed, CONSUMERS * COUNT);
+    const waiting = await queued(server);
+    assert.equal(new Set(waiting).size, CONSUMERS * COUNT);
+  });
+  assert.equal(mostOf("LMOVE", scripts), COUNT);
 });
 
 Deno.test("Inbox puts what was not settled in time back when it stops", async () => {

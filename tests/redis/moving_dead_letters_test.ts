@@ -13,7 +13,7 @@ import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { nextBatch } from "./next_batch.ts";
-import { watchScripts } from "./watch_scripts.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 import {
   buryEverySecond,
   buryMany,
@@ -253,6 +253,19 @@ Deno.test("DeadLetters asks the server for as much of each, however many there a
     await server.run("DEL", DEAD);
   }
   assert.ok(asked[1]! < asked[0]! * 1.1, asked.join(" "));
+});
+
+Deno.test("DeadLetters notes once in a script for how long the histories are kept", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  // They get their ids and times with them.
+  const letters = numbers(0, 200).map((id) => letter(id, { received: 1 }));
+  await server.run("RPUSH", DEAD, ...letters);
+  const scripts = await watchScripts(server, async () => {
+    assert.equal(await dead.requeue("all"), 200);
+  });
+  assert.equal(await server.run("HLEN", "{queue}:deliveries"), 200);
+  assert.equal(mostOf("EXPIRE", scripts), 1);
 });
 
 Deno.test("DeadLetters finds its place in a list that moves without going through it", async () => {

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { open, queued, texts } from "./inboxes.ts";
+import { numbers, open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 
 /** A consumer that handles a batch without ever giving its event loop a turn. */
 class BusyInbox implements AsyncDisposable {
@@ -138,4 +139,22 @@ Deno.test("Inbox blames a message that others have by then for no death, either"
     server.run("HVALS", "{queue}:deliveries");
   await until(async () => (await histories()).length === 1);
   assert.match((await histories())[0]!, /^3\.0\.1\./);
+});
+
+Deno.test("Inbox tells what it has handled late in parts, and all of it", async () => {
+  const COUNT = 120;
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(COUNT));
+  await using late = await open(server, { heartbeatTimeout: 600 });
+  const batch = await nextBatch(late);
+  assert.equal(batch!.payloads.length, COUNT);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using other = await open(server, { paused: true });
+  await until(() => other.stats().reclaimed === COUNT);
+  const scripts = await watchScripts(server, async () => {
+    await batch!.settle();
+    await until(async () => await server.run("LLEN", "queue") === 0);
+  });
+  assert.equal(mostOf("LPOS", scripts), 50);
 });
