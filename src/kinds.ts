@@ -48,6 +48,12 @@ export const OBJECT: Kind = {
     typeof value === "object" && value !== null && !Array.isArray(value),
 };
 
+/** A message, as it is on the wire. */
+export const TEXT_OR_BYTES: Kind = {
+  expected: "a text or bytes",
+  accepts: (value) => typeof value === "string" || value instanceof Uint8Array,
+};
+
 export const FUNCTION: Kind = {
   expected: "a function",
   accepts: (value) => typeof value === "function",

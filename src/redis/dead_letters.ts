@@ -1,5 +1,6 @@
+import { Buffer } from "node:buffer";
 import { checkOptions, checkValue, type Rows } from "../options.ts";
-import { DAEMON, FUNCTION, LOGGER, NAMES, OBJECT, required } from "../kinds.ts";
+import { DAEMON, LOGGER, NAMES, OBJECT, required } from "../kinds.ts";
 import { guarded } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { retry } from "../waiting.ts";
@@ -21,6 +22,7 @@ import {
   countDeadLetters,
   DeadLetterPages,
   type Entry,
+  withPayload,
 } from "./dead_letter_pages.ts";
 import { REMEMBER } from "./history.ts";
 import { IdCounts } from "./id_counts.ts";
@@ -28,6 +30,14 @@ import type { RedisArgs } from "./redis_args.ts";
 import { parseRedisArgs } from "./settings.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { RedisError, restate } from "./redis_error.ts";
+import {
+  countRemoved,
+  type Removal,
+  REMOVE_OPTIONS,
+  REQUEUE_OPTIONS,
+  type RequeueOptions,
+  tellExtent,
+} from "./removal.ts";
 import { isNumber } from "./reply_shape.ts";
 import { Router } from "./router.ts";
 import { defineMove } from "./script.ts";
@@ -52,26 +62,6 @@ export interface DeadLettersOptions {
    */
   connectionTimeout?: number;
 }
-
-/** Says what {@linkcode DeadLetters.requeue} and {@linkcode DeadLetters.purge} tell. */
-interface RemoveOptions {
-  /** Called with the number that is done, and the part that was looked at, up to 1. */
-  onProgress?: (count: number, part: number) => void;
-}
-
-/** Tells how far requeueing or purging is. */
-interface Removal {
-  readonly action: "requeue" | "purge";
-  readonly filter: DeadLetterFilter;
-  /** The ids that are still looked for, each as often as it was named; `undefined` where none was. */
-  readonly named: IdCounts | undefined;
-  /** The number of those that are gone. */
-  count: number;
-  /** Those of which only a lost answer could tell that they are gone. */
-  readonly doubtful: IdCounts;
-}
-
-const REMOVE_OPTIONS: Rows<RemoveOptions> = { onProgress: FUNCTION };
 
 const OPTIONS: Rows<DeadLettersOptions, "connectionTimeout" | "daemon"> = {
   queue: required(NAMES),
@@ -219,7 +209,8 @@ export class DeadLetters {
    * is moved.
    * @param options `onProgress` is called with the number that is done so far,
    * and the part of the dead letters that was looked at, from 0 to 1. What it throws
-   * is logged.
+   * is logged. A `payload` is put into the queue in place of each message, as by
+   * somebody who has corrected it; a letter whose text is kept apart stays then.
    * @returns How many were moved. After the connection was lost on the way, it
    * counts also those that somebody else has removed meanwhile.
    * @throws {TypeError} The filter says what there is not, or is empty.
@@ -228,7 +219,10 @@ export class DeadLetters {
    */
   async requeue(
     which: "all" | DeadLetterFilter,
-    options: { onProgress?: (count: number, part: number) => void } = {},
+    options: {
+      onProgress?: (count: number, part: number) => void;
+      payload?: string | Uint8Array;
+    } = {},
   ): Promise<number> {
     return await this.#remove("requeue", which, options);
   }
@@ -267,10 +261,13 @@ export class DeadLetters {
   async #remove(
     action: "requeue" | "purge",
     which: "all" | DeadLetterFilter,
-    options: RemoveOptions,
+    options: RequeueOptions,
   ): Promise<number> {
     checkValue(`${action} dead letters`, "which", which, WHICH);
-    checkOptions(`${action} dead letters`, options, REMOVE_OPTIONS);
+    if (action === "purge") {
+      checkOptions("purge dead letters", options, REMOVE_OPTIONS);
+    } else checkOptions("requeue dead letters", options, REQUEUE_OPTIONS);
+    const { payload } = options;
     const filter = which === "all" ? {} : which;
     const queues = this.#check(filter);
     if (which !== "all" && isEmpty(which)) {
@@ -289,6 +286,7 @@ export class DeadLetters {
     const removal: Removal = {
       action,
       filter,
+      payload: payload === undefined ? undefined : Buffer.from(payload),
       named: filter.id === undefined
         ? undefined
         : new IdCounts([filter.id].flat()),
@@ -316,7 +314,7 @@ export class DeadLetters {
     removal: Removal,
     onPart: (part: number) => void,
   ): Promise<void> {
-    const { action, filter, named, doubtful } = removal;
+    const { action, filter, payload, named, doubtful } = removal;
     const run: Run = (work) => this.#run(action, queue, work);
     const matches = matcher(filter, await this.#now(action, queue, filter));
     const pages = new DeadLetterPages(queue, run);
@@ -327,11 +325,14 @@ export class DeadLetters {
       const open = named && new IdCounts(named);
       const chosen = page.filter(({ letter }) =>
         matches(letter) && (action === "purge" || isWhole(letter)) &&
+        (payload === undefined || letter.key === undefined) &&
         (open?.take(letter.id) ?? true)
       );
       for (const { letter } of chosen) doubtful.take(letter.id);
       const moved = action === "purge"
         ? chosen
+        : payload !== undefined
+        ? chosen.map((entry) => withPayload(entry, payload))
         : await this.#withoutTexts(queue, chosen);
       if (moved.length > 0 && pages.isDeep) {
         await partDeadLetters(queue, moved[0]!.letter.index, run);
@@ -583,15 +584,4 @@ function closed(action: string, queue: string, cause: RedisError): RedisError {
     "closed",
     { cause, mayHaveRun: cause.mayHaveRun },
   );
-}
-
-function countRemoved({ count, doubtful }: Removal): number {
-  return count + doubtful.total;
-}
-
-/** Tells of how many dead letters had been dealt with before an error. */
-function tellExtent(error: unknown, count: number): unknown {
-  if (count === 0 || !(error instanceof RedisError)) return error;
-  const extent = error.mayHaveRun ? `at least ${count}` : `${count}`;
-  return restate(error, { note: `It was done for ${extent} of them before` });
 }

@@ -8,6 +8,7 @@ import {
   required,
   SECONDS,
   TEXT,
+  TEXT_OR_BYTES,
 } from "../kinds.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { backoff, retry, settledWithin } from "../waiting.ts";
@@ -60,10 +61,7 @@ const OPTIONS: Rows<OutboxOptions, "connectionTimeout" | "daemon"> = {
 const QUEUE = required(NAME);
 const ID = required(TEXT);
 const TIMEOUT = required(SECONDS);
-const PAYLOAD = required({
-  expected: "a text or bytes",
-  accepts: (value) => typeof value === "string" || value instanceof Uint8Array,
-});
+const PAYLOAD = required(TEXT_OR_BYTES);
 const PAYLOADS = oneOrMore(PAYLOAD);
 
 const RESPONSE_SECONDS = 60;

@@ -172,6 +172,57 @@ Deno.test("A dead letter's token is neither shown nor lost", async () => {
   assert.equal(JSON.parse(sent!).target, "hall");
 });
 
+Deno.test("A dead letter that is edited on two dashboards is requeued once", async () => {
+  await using server = await TestServer.start();
+  const messages = Array.from(
+    { length: 10 },
+    (_, n) =>
+      JSON.stringify({ type: "event", args: { type: "custom.Count", n } }),
+  );
+  await server.run("RPUSH", "jobs", ...messages);
+  await using inbox = await Inbox.open(server.args, {
+    queue: "jobs",
+    batchSize: 10,
+  });
+  const batch = await inbox.next();
+  const error = new Error("no");
+  await batch!.settle(
+    messages.map((_, index) => ({ index, reason: "foreign" as const, error })),
+  );
+  await inbox.stop(0);
+  const options = { redisArgs: server.args, queue: "jobs" };
+  await using one = new RedisBackend(options);
+  await using other = new RedisBackend(options);
+  const pages = [one, other].map((backend) =>
+    dashboard({ backend, bus: false, undoTime: 0 })
+  );
+  try {
+    const letters = await Array.fromAsync(one.deadLetters().list());
+    assert.equal(letters.length, messages.length);
+    await Promise.all(
+      letters.flatMap(({ id }, n) =>
+        pages.map((page) =>
+          ask(page, "/dead/edit", {
+            form: { id, text: messages[n]!.replace("Count", "Edited") },
+          })
+        )
+      ),
+    );
+    await until(
+      async () => await one.deadLetters().count() === 0,
+      "all are requeued",
+    );
+  } finally {
+    // What has begun is done first.
+    for (const page of pages) await page[Symbol.asyncDispose]();
+  }
+  const queued = await server.run<string[]>("LRANGE", "jobs", "0", "-1");
+  assert.deepEqual(
+    queued.toSorted(),
+    messages.map((text) => text.replace("Count", "Edited")),
+  );
+});
+
 Deno.test("A dead letter whose text is kept apart is not shown as an empty message", async () => {
   await using server = await TestServer.start();
   const envelope = (id: string): string =>

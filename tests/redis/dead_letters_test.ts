@@ -117,6 +117,25 @@ Deno.test("DeadLetters are chosen by id, index, reason, age and queue", async ()
   assert.equal(await dead.count(), 0);
 });
 
+Deno.test("DeadLetters put another message into the queue in place of one", async () => {
+  await using server = await TestServer.start();
+  await bury(server, numbers(0, 3));
+  await using dead = open(server);
+  const ids = await idsOf(dead);
+  const requeue = (): Promise<number> =>
+    dead.requeue({ id: ids[1]! }, { payload: "mended" });
+  const counts = await Promise.all([requeue(), requeue(), requeue()]);
+  assert.deepEqual(counts.toSorted(), [0, 0, 1]);
+  assert.deepEqual(await queued(server), ["mended"]);
+  assert.equal(await dead.count(), 2);
+  // It is new: nothing is left of the identity of the other one.
+  assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+  await assert.rejects(
+    dead.requeue({ id: ids[0]! }, { payload: 1 as never }),
+    TypeError,
+  );
+});
+
 Deno.test("DeadLetters refuses filters that make no sense, and moves nothing", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", DEAD, letter("a"));

@@ -351,11 +351,9 @@ async function change(
   return context.json({});
 }
 
-/** The last edit of each page: they are done one after the other, so that none is sent twice. */
-const EDITS = new WeakMap<Desk, Promise<unknown>>();
 const GONE = "It is not there any more, so nothing was sent.";
 
-/** Requeues a message in other words: the new one is sent first, so that none is lost. */
+/** Requeues a message in other words, unless somebody else has dealt with it meanwhile. */
 async function edit(context: Context, desk: Desk): Promise<Response> {
   const form = await context.req.formData();
   const id = String(form.get("id") ?? "");
@@ -367,17 +365,10 @@ async function edit(context: Context, desk: Desk): Promise<Response> {
   if (letter === undefined) return context.json({ message: GONE }, 409);
   const text = withTokens(typed, letter);
   const payload = compact(text) ?? String(Message.build(text, { deviceId }));
-  const requeue = async (): Promise<number> => {
-    // Somebody else may have dealt with it meanwhile.
-    const left = await Array.fromAsync(desk.dead.list({ id }));
-    if (left.length === 0) throw new RangeError(GONE);
-    await desk.backend.sendMessage(payload, letter.queue);
-    return await desk.dead.purge({ id });
-  };
-  desk.changes.begin("Requeue 1 message as edited", 1, () => {
-    const edit = (EDITS.get(desk) ?? Promise.resolve()).then(requeue);
-    EDITS.set(desk, edit.catch(() => {}));
-    return edit;
+  desk.changes.begin("Requeue 1 message as edited", 1, async () => {
+    const count = await desk.dead.requeue({ id }, { payload });
+    if (count === 0) throw new RangeError(GONE);
+    return count;
   });
   return context.json({});
 }
