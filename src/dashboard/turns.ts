@@ -9,8 +9,10 @@
 
 const TURN = /\p{Bidi_C}/u;
 const TURNS = /\p{Bidi_C}/gu;
-/** A tag, whose attributes stay as they are, or such a character. */
+/** A tag, or such a character. */
 const TAG_OR_TURN = /<[^<>]*>|\p{Bidi_C}/gu;
+/** The attributes of a tag that are shown or read aloud; all others stay as they are. */
+const SHOWN = /\s(?:title|aria-label)="[^"]*"/g;
 
 function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
@@ -26,6 +28,7 @@ export function showTurnsInHtml(html: string): string {
   if (!TURN.test(html)) return html;
   return html.replace(
     TAG_OR_TURN,
-    (part) => part.startsWith("<") ? part : escaped(part),
+    (part) =>
+      part.startsWith("<") ? part.replace(SHOWN, showTurns) : escaped(part),
   );
 }

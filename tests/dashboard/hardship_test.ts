@@ -53,6 +53,10 @@ Deno.test(
       await go(page, scene, name);
       const shown = await page.evaluate<string>("document.body.textContent");
       assert.doesNotMatch(shown, /\p{Bidi_Control}/u, name);
+      const told = await page.evaluate<string>(`
+        [...document.querySelectorAll("[title], [aria-label]")]
+          .map(({ title, ariaLabel }) => [title, ariaLabel]).join()`);
+      assert.doesNotMatch(told, /\p{Bidi_Control}/u, name);
       // Letters that are read from right to left stay where they belong, too.
       const mixed = await page.evaluate<string[]>(`
         [...document.body.querySelectorAll("*")].filter((element) => {
