@@ -230,10 +230,11 @@ function defineDeadChange(
       const least = all ? 0 : Math.max(1, new Set(names).size);
       if (count >= least) return;
       Deno.exitCode = ExitCode.No;
+      const hint = hintFor(names);
       note(
         names.length > 1
-          ? `Not all that are named were there to be ${done}; \`dead list\` shows those there are.`
-          : "There is no such dead letter; `dead list` shows those there are.",
+          ? `Not all that are named were there to be ${done}; ${hint}`
+          : `There is no such dead letter; ${hint}`,
       );
     },
   });
@@ -354,6 +355,17 @@ function filterOf(
     ...(olderThan !== undefined && { olderThan }),
     ...(newerThan !== undefined && { newerThan }),
   };
+}
+
+/** Says what may have been meant by names of which none, or not all, were there. */
+function hintFor(names: readonly string[]): string {
+  if (names.includes("all")) return "--all means all of them.";
+  const reason = names.find((name) =>
+    DEAD_LETTER_REASONS.some((reason) => reason === name)
+  );
+  return reason === undefined
+    ? "`dead list` shows those there are."
+    : `--reason ${reason} means those with this reason.`;
 }
 
 /** Looks up the ids of dead letters, each as often as it is named. */

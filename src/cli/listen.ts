@@ -40,7 +40,19 @@ function filter(): ValueParser<"sync", PrintFilter> {
     example: "args.type=custom.Motion",
     read: (text) => {
       const pair = readPair(text);
-      return pair && compileFilter(...pair);
+      if (pair === undefined) return undefined;
+      const [path, expected] = pair;
+      // In quotes it is JSON, and may have blanks at its ends.
+      const isBare = typeof expected === "string" &&
+        text === `${path}=${expected}`;
+      if (isBare && expected !== expected.trim()) {
+        throw new UsageError(
+          `${path} would be compared with ${
+            JSON.stringify(expected)
+          }; leave out the blank at its end, or put it into quotes where it is meant, as in ${path}='" hall"'`,
+        );
+      }
+      return compileFilter(path, expected);
     },
   });
 }

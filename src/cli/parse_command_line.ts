@@ -99,6 +99,13 @@ function unexpected(
   if (isInFront) {
     return message`Unexpected ${name}: options stand behind the command they are for.`;
   }
-  if (expected.length === 0) return message`Unexpected ${name}.`;
+  if (expected.length === 0) {
+    const others = candidates("--");
+    return others.length === 0
+      ? message`Unexpected ${name}.`
+      : message`Unexpected ${name}, expected an option: ${
+        text(others.join(", "))
+      }.`;
+  }
   return message`Unexpected ${name}, expected ${text(expected.join(", "))}.`;
 }

@@ -32,7 +32,7 @@ import {
 } from "./sender.ts";
 import { onceOptions, scheduleOf, type When, whenOptions } from "./schedule.ts";
 import { tokenOf, tokenOption } from "./token.ts";
-import { argsOf, checkNumbers, filled, pair, seconds } from "./values.ts";
+import { argsOf, checkNumbers, pair, seconds, subject } from "./values.ts";
 import { note, printableJson, printLine } from "./print.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { lengthOfStdin, readLines } from "./read_lines.ts";
@@ -48,7 +48,7 @@ const sendEventCommand: Command = defineCommand("event", {
     "platypush-redis send event custom.LightOff room=hall --delay 15m",
   ],
   options: object({
-    type: argument(filled("TYPE", "the type of an event", "custom.Motion"), {
+    type: argument(subject("TYPE", "the type of an event", "custom.Motion"), {
       description: message`The type of the event`,
     }),
     args: namedArguments("What else it says"),
@@ -106,7 +106,7 @@ const sendRequestCommand: Command = defineCommand("request", {
     "platypush-redis send request light.on room=hall --to lamp --wait 5",
   ],
   options: object({
-    action: argument(filled("ACTION", "an action", "light.on"), {
+    action: argument(subject("ACTION", "an action", "light.on"), {
       description: message`What is to be done`,
     }),
     args: namedArguments("How"),

@@ -258,8 +258,6 @@ export function argsOf(
 /** Any text but the empty one. */
 export function filled(
   metavar:
-    | "TYPE"
-    | "ACTION"
     | "TOKEN"
     | "ID"
     | "FILE"
@@ -277,6 +275,17 @@ export function filled(
     example,
     read: (text) => text.trim() === "" ? undefined : text,
   });
+}
+
+/** A name in front of NAME=VALUE; one of these in its place shows that it is missing. */
+export function subject(
+  metavar: "TYPE" | "ACTION",
+  expected: string,
+  example: string,
+): ValueParser<"sync", string> {
+  const read = (text: string): string | undefined =>
+    text.trim() === "" || text.includes("=") ? undefined : text;
+  return value({ metavar, expected, example, read });
 }
 
 /** The path of a file, which shells complete. */

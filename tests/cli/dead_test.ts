@@ -243,6 +243,10 @@ Deno.test("dead wants --all for all of them, and looks at the queue that is name
   const missing = await dead(server, "requeue", "99");
   assert.equal(missing.code, 1);
   assert.match(missing.stderr, /^There is no such dead letter; `dead list`/);
+  const word = await dead(server, "requeue", "all");
+  assert.match(word.stderr, /^There is no such dead letter; --all means all/);
+  const reason = await dead(server, "purge", "failed");
+  assert.match(reason.stderr, /; --reason failed means those with this reason/);
   assert.equal(await left(server), "abcd");
   const all = await dead(server, "purge", "--all");
   assert.deepEqual([all.code, all.stdout], [0, "4 purged\n"]);
