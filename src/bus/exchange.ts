@@ -522,9 +522,9 @@ export class Exchange {
     if (this.#membership.takeNews()) {
       for (const subscriber of this.#subscribers) subscriber.options.onNames();
     }
+    this.#plain.threads = this.#membership.threads;
     if (subscribers === this.#population) return;
     this.#population = subscribers;
-    this.#plain.threads = subscribers;
     for (const subscriber of this.#subscribers) {
       subscriber.options.onSubscribers();
     }

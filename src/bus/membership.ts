@@ -159,6 +159,14 @@ export class Membership {
     return count;
   }
 
+  /** The number of threads that have a bus of the name, this one included. */
+  get threads(): number {
+    let count = this.#options.host === undefined ? 1 : 0;
+    // Each member of a group stands beside its thread.
+    for (const { group } of this.#members.values()) if (group === "") count++;
+    return count;
+  }
+
   /** The roster, as soon as this thread is on it. */
   get roster(): Roster | undefined {
     return this.#roster;

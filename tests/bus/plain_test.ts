@@ -294,6 +294,22 @@ Deno.test("Bus sends plain listeners less where many threads hear it", async () 
   assert.ok(missed >= 20, `${missed} missed`);
 });
 
+Deno.test("Bus sends plain listeners no less where one thread has many members of a group", async () => {
+  await using stack = new AsyncDisposableStack();
+  const bus = stack.use(open());
+  bus.registerHandler(Event, () => {});
+  for (let n = 0; n < 7; n++) {
+    const member = stack.use(new Bus({ name: bus.name, group: "images" }));
+    member.registerHandler(Event, () => {});
+    await member.ready();
+  }
+  await until(() => bus.subscribers === 8);
+  using clock = new StillClock();
+  await missedOf(bus, clock, 1, 1, event(0));
+  await bus.post([large, large, large, large]);
+  assert.equal(bus.stats().plainSkipped, 0);
+});
+
 Deno.test("Bus sends plain listeners 2 MiB a second, however large messages are", async () => {
   using clock = new StillClock();
   await using bus = open();
