@@ -18,14 +18,14 @@ export const MAX_DEPTH = 200;
  * | `Error` | a string, `TypeError: what happened`, without the stack |
  * | `undefined`, functions, symbols | left out of objects, `null` in arrays |
  * | `NaN`, `Infinity`, `-Infinity` | `null` |
- * | a value that contains itself | a {@linkcode MessageError} |
+ * | a value that contains itself, or a promise, which nobody has awaited | a {@linkcode MessageError} |
  * | an object of a class | its own enumerable properties |
  *
  * @param value Anything that may or may not be JSON.
  * @param level How many objects and arrays are around the value.
  * @returns The JSON value, or `undefined` where JSON has no value for it.
  * @throws {MessageError} For a key `__proto__`, for a `Map` whose keys are
- * objects, and for nesting deeper than 200 levels, cycles included.
+ * objects, for a promise, and for nesting deeper than 200 levels, cycles included.
  *
  * @example
  * ```ts
@@ -72,6 +72,11 @@ function jsonObject(value: object, level: number): unknown {
   if (value instanceof Map) return jsonRecord(recordOf(value), level);
   if (value instanceof Set) return jsonArray([...value], level);
   if (value instanceof Error) return String(value);
+  if (value instanceof Promise) {
+    throw new MessageError(
+      "Cannot write a promise: its value is not there yet; await it first",
+    );
+  }
   if (value instanceof Uint8Array) return base64(value);
   if (value instanceof ArrayBuffer) return base64(new Uint8Array(value));
   if (ArrayBuffer.isView(value) && Symbol.iterator in value) {

@@ -87,6 +87,15 @@ Deno.test("what contains itself is refused", () => {
   assert.throws(() => event.toString(), MessageError);
 });
 
+Deno.test("a promise that nobody has awaited is refused", () => {
+  for (
+    const args of [{ level: Promise.resolve(1) }, { all: [Promise.resolve()] }]
+  ) {
+    refuses(() => jsonValue(args), /a promise: .*; await it first$/);
+    refuses(() => new Event({ args: { type: "x", ...args } }), /a promise/);
+  }
+});
+
 Deno.test("the same object twice is no cycle", () => {
   const shared = { a: new Date(0) };
   const expected = { a: "1970-01-01T00:00:00.000Z" };
