@@ -1,5 +1,5 @@
 import { type Logger, quoted } from "./logger.ts";
-import type { Kind, Row } from "./options.ts";
+import { type Kind, type Row, showsMembers } from "./options.ts";
 
 export const TEXT: Kind = {
   expected: "a text",
@@ -44,8 +44,7 @@ export const DAEMON: Row & { readonly default: false } = {
 
 export const OBJECT: Kind = {
   expected: "an object",
-  accepts: (value) =>
-    typeof value === "object" && value !== null && !Array.isArray(value),
+  accepts: showsMembers,
 };
 
 /** A message, as it is on the wire. */
@@ -64,7 +63,8 @@ const METHODS = ["debug", "info", "warn", "error"];
 export const LOGGER: Kind = {
   expected: `an object with the functions ${METHODS.join(", ")}`,
   accepts: (value) =>
-    (OBJECT.accepts(value) || FUNCTION.accepts(value)) &&
+    (typeof value === "object" && value !== null ||
+      FUNCTION.accepts(value)) &&
     METHODS.every((name) =>
       FUNCTION.accepts((value as Record<string, unknown>)[name])
     ),

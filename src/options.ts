@@ -131,7 +131,7 @@ export function checkOptions<Options, Filled extends keyof Options = never>(
   options: object,
   rows: Rows<Options, Filled>,
 ): Checked<Options, Filled> {
-  if (!isObject(options)) {
+  if (!showsMembers(options)) {
     throw new TypeError(
       `Cannot ${what}: the options have to be an object, such as { ${
         Object.keys(rows)[0]
@@ -319,6 +319,12 @@ function refuse(what: string, { text, isRange }: Problem): never {
   throw isRange ? new RangeError(message) : new TypeError(message);
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/**
+ * Tells whether a value is an object that shows what it holds: a `Map`, a `Date`
+ * or a promise would pass for one without any option.
+ */
+export function showsMembers(value: unknown): value is object {
+  // That of a module, as of a file of options, is "Module".
+  const tag = Object.prototype.toString.call(value);
+  return tag === "[object Object]" || tag === "[object Module]";
 }

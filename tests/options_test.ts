@@ -114,7 +114,8 @@ Deno.test("options that are no object are refused", async () => {
   await using backend = new RedisBackend({ redisArgs: nowhere });
   await using bus = new Bus({ name: "tests/names" });
   for (const [call] of callsOf(backend, bus)) {
-    for (const none of [null, "text", 5, [], Symbol("s")]) {
+    const nones = [null, "text", 5, [], Symbol("s"), new Map(), new Date()];
+    for (const none of [...nones, Promise.resolve({})]) {
       await assert.rejects(
         async () => await call(none),
         (error: Error) => {
@@ -182,6 +183,13 @@ Deno.test("options of the wrong kind are refused by all that takes options, and 
       }, `${call} with ${Deno.inspect(value)}`);
     }
   };
+  for (
+    const value of [new Map([["hall", 5]]), new Date(), Promise.resolve({})]
+  ) {
+    await refuses((redisArgs) => new RedisBackend({ redisArgs }), value);
+    await refuses((maxAge) => new RedisBackend({ maxAge }), value);
+    await refuses((peers) => new RedisBackend({ peers }), value);
+  }
   const service = { name: "hall", type: "lights", port: 0 };
   const request = new Request({ target: "a", origin: "b", action: "c" });
   const advertise = async (options: Wrong): Promise<void> => {

@@ -5,7 +5,6 @@ import {
   DAEMON,
   FUNCTION,
   LOGGER,
-  OBJECT,
   SECONDS,
   SIGNAL,
   SIZE,
@@ -120,7 +119,11 @@ export const CONNECT_OPTIONS: Rows<ConnectOptions> = {
   key: TEXT,
   maxReply: SIZE,
   greet: FUNCTION,
-  awaited: OBJECT,
+  awaited: {
+    expected: "something that has a `size`, such as a Set",
+    accepts: (value) =>
+      typeof value === "object" && value !== null && "size" in value,
+  },
   onLost: FUNCTION,
   onReconnect: FUNCTION,
   onFailure: FUNCTION,
