@@ -18,14 +18,16 @@ export const KEY_TYPES: Readonly<Record<string, string>> = {
   "paused": "string",
 };
 
-/** The same of the keys of which a queue has several. */
+/**
+ * The same of the keys of which a queue has several; but not of those that keep
+ * duplicates out: there may be very many, and any type will do.
+ */
 const TYPES_OF_SEVERAL: readonly (readonly [end: RegExp, type: string])[] = [
   [/^processing:.*\.[0-9a-f]{8}$/s, "hash"],
   [/^processing:.*\.[0-9a-f]{8}:\d+$/s, "list"],
   [/^missed:/, "list"],
   [/^dead:text:/, "list"],
   [/^consumer:/, "string"],
-  [/^duplicates:/, "string"],
   // There is one, which none but the dashboard needs.
   [/^passed$/, "stream"],
 ];
