@@ -49,9 +49,6 @@ interface Plan {
   readonly shortestPause: number;
 }
 
-/** The number of the first key of a list of what was missed. */
-const FIRST_LIST = 9;
-
 /** A batch that stays on the server, on a list of its consumer, until it is settled. */
 export class HeldBatch extends TakenBatch {
   readonly deliveries: readonly number[];
@@ -265,7 +262,6 @@ export class HeldBatch extends TakenBatch {
       "hash",
       "hash",
       "string",
-      "list",
     ],
     `
 -- KEYS[1]  the hash of this consumer's batches
@@ -276,7 +272,6 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[6]  the hash of the histories
 -- KEYS[7]  the hash of the named subscribers
 -- KEYS[8]  the dead letter whose text is kept apart, see keepText
--- KEYS[9...] the lists of what named subscribers have missed
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the number of messages in the batch
 -- ARGV[3...] what the dead letters may take, see makeRoom and keepText
@@ -291,10 +286,11 @@ export class HeldBatch extends TakenBatch {
 -- or
 --   'back', its index, its history
 -- then for each one that a named subscriber has missed
---   'miss', its index, the subscriber, the number of the key of its list, its
---   history
+--   'miss', its index, the subscriber, its list, its history
 -- and, where there is such a one, what these lists may take:
 --   'room', see makeMissedRoom, and for how many seconds a list is kept
+-- The lists lie in the slot of the queue, and are none of the keys: each command
+-- that reads would make the server track all of them anew.
 -- Returns first what makeRoom does, 0 where nothing was buried, or -1 where the
 -- batch is not this consumer's (any more), or was settled before; then how many
 -- missed messages had to make room.
@@ -322,10 +318,8 @@ local function payload(index)
   end
   return lastPayload
 end
--- Many are asked for at once.
 local known
 local function isNamed(name)
-  if #KEYS < 12 then return redis.call('HGET', KEYS[7], name) end
   if not known then
     known = {}
     for _, one in ipairs(redis.call('HKEYS', KEYS[7])) do known[one] = true end
@@ -355,7 +349,7 @@ while position <= #ARGV do
     position = position + 3
   elseif ARGV[position] == 'miss' then
     local index, name, key, history = unpack(ARGV, position + 1, position + 4)
-    local list = KEYS[tonumber(key)]
+    local list = own('list', key)
     lengths[list] = add({'LTRIM', list, 0, -2},
       'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
     -- Somebody may have removed it from the hash.
@@ -401,11 +395,11 @@ for _, letter in ipairs(apart) do
   given = given + keepText(KEYS[8], letter, ARGV[3], ARGV[6])
 end
 local lost = 0
-for at = 9, #KEYS do
-  redis.call('EXPIRE', KEYS[at], ARGV[room + 4])
+for list, length in pairs(lengths) do
+  redis.call('EXPIRE', list, ARGV[room + 4])
   -- One alone has room, where any may wait.
-  if lengths[KEYS[at]] > 1 or ARGV[room + 1] == '0' then
-    lost = lost + makeMissedRoom(KEYS[at], unpack(ARGV, room + 1, room + 3))[1]
+  if length > 1 or ARGV[room + 1] == '0' then
+    lost = lost + makeMissedRoom(list, unpack(ARGV, room + 1, room + 3))[1]
   end
 end
 if not hasBuried then return {0, lost} end
@@ -420,7 +414,6 @@ return {made, lost}
     missed: readonly MissedMessage[],
   ): Promise<readonly [room: number | Room, lost: number]> {
     const { box, subscribers, options: { control } } = this.consumer;
-    const names = [...new Set(missed.map(({ subscriber }) => subscriber))];
     const { session, number } = this.place;
     const { keys } = session;
     return control.script(
@@ -434,15 +427,14 @@ return {made, lost}
         keys.deliveries,
         keys.subscribers,
         keys.text,
-        ...names.map((name) => subscribers!.list(name)),
       ],
       [
         String(number),
         String(this.payloads.length),
         ...box.limits,
         ...outcome,
-        ...missed.flatMap((one) => this.#miss(one, names)),
-        ...(names.length > 0 ? ["room", ...subscribers!.limits] : []),
+        ...missed.flatMap((one) => this.#miss(one)),
+        ...(missed.length > 0 ? ["room", ...subscribers!.limits] : []),
       ],
       {
         isReply: (reply) =>
@@ -453,19 +445,10 @@ return {made, lost}
   }
 
   /** Puts a message aside for a named subscriber, in the words of the script that settles. */
-  #miss(
-    { index, subscriber, retry }: MissedMessage,
-    names: readonly string[],
-  ): readonly string[] {
+  #miss({ index, subscriber, retry }: MissedMessage): readonly string[] {
     const before = this.#history(index);
     const history = { ...before, deliveries: before.deliveries + 1, retry };
-    const key = names.indexOf(subscriber) + FIRST_LIST;
-    return [
-      "miss",
-      String(index),
-      subscriber,
-      String(key),
-      formatHistory(history),
-    ];
+    const list = this.consumer.subscribers!.list(subscriber);
+    return ["miss", String(index), subscriber, list, formatHistory(history)];
   }
 }
