@@ -39,6 +39,11 @@ const NESTED: Table = Object.fromEntries(
 );
 const TOP_NAMES = Object.keys(TOP).map(nameInFile);
 const NESTED_NAMES = [...Object.keys(NESTED).map(nameInFile), "redis_args"];
+const ALL_NAMES = [
+  ...TOP_NAMES,
+  ...NESTED_NAMES,
+  ...Object.keys(REDIS_ARGUMENTS),
+];
 /**
  * The names that Platypush allows in every section of a backend, with no
  * meaning here.
@@ -201,17 +206,21 @@ class FileReader {
   ): void {
     for (const [name, entry] of map?.entries ?? []) {
       if (known.includes(name) || PLATYPUSH_OWN.includes(name)) continue;
-      const home = homeOf(name);
       if (name === "token") {
         throw new ConfigError(
           `${
             formatPlace(entry.place)
-          }: \`token\` in \`${section}\` would protect nothing; it belongs ${home}`,
+          }: \`token\` in \`${section}\` would protect nothing; it belongs ${
+            homeOf(name)
+          }`,
         );
       }
-      const hint = home === undefined
-        ? `the nearest one is \`${nearest(name, known)}\``
-        : `it belongs ${home}`;
+      const meant = nearest(name, [...known, ...ALL_NAMES]);
+      const hint = name === meant
+        ? `it belongs ${homeOf(name)}`
+        : `the nearest one is \`${meant}\`${
+          known.includes(meant) ? "" : `, which belongs ${homeOf(meant)}`
+        }`;
       this.#warn(
         entry.place,
         `${
@@ -254,12 +263,11 @@ class FileReader {
   }
 }
 
-/** Says where a name has its place in a file, if it has one. */
-function homeOf(name: string): string | undefined {
+/** Says where one of our names has its place in a file. */
+function homeOf(name: string): string {
   if (TOP_NAMES.includes(name)) return "at the top of the file";
   if (NESTED_NAMES.includes(name)) return `in \`${BACKEND}\``;
-  if (Object.hasOwn(REDIS_ARGUMENTS, name)) return "in `redis_args`";
-  return undefined;
+  return "in `redis_args`";
 }
 
 /** Tells whether a value would be right in quotes, as a text of digits or `yes`. */

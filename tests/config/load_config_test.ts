@@ -83,7 +83,7 @@ Deno.test("loadConfig says where a name belongs that stands elsewhere", async ()
   const { options, lines } = await load(`
 queue: q
 redis_args: {host: x}
-backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1}}
+backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1, Token: t, max_agee: 1}}
 `);
   assert.deepEqual(options, { redisArgs: { db: 1 } });
   const section = "`backend.redis`";
@@ -93,6 +93,8 @@ backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1}}
     `warn: /config.yaml:4:17: \`device_id\` is not known in ${section}, and passed over; it belongs at the top of the file`,
     `warn: /config.yaml:4:31: \`host\` is not known in ${section}, and passed over; it belongs in \`redis_args\``,
     `warn: /config.yaml:4:53: \`queue\` is not known in \`backend.redis.redis_args\`, and passed over; it belongs in ${section}`,
+    "warn: /config.yaml:4:70: `Token` is not known in `backend.redis.redis_args`, and passed over; the nearest one is `token`, which belongs at the top of the file",
+    `warn: /config.yaml:4:80: \`max_agee\` is not known in \`backend.redis.redis_args\`, and passed over; the nearest one is \`max_age\`, which belongs in ${section}`,
   ]);
 });
 
