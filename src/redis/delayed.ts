@@ -224,18 +224,19 @@ const DELIVER = defineMove(
 -- KEYS[3]  the hash of the histories
 -- ARGV[1]  the longest delay, in milliseconds
 -- ARGV[2]  a place, see straighten
+-- ARGV[3]  the score before it
 -- Returns what nextLook does.
 ${DUE_FUNCTIONS}
 local now = clock()
 local due = readDue(KEYS[2], now)
-if not due then return {-1, -1} end
+if not due then return {-1, -1, ''} end
 begin(KEYS[3])
 for _, member in ipairs(due) do
   add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], member:match('^%S+ (.*)$'))
 end
 if #due > 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1) end
 commit()
-return nextLook(KEYS[2], now, ARGV[1], ARGV[2], #due)
+return nextLook(KEYS[2], now, ARGV[1], ARGV[2], ARGV[3])
 `,
 );
 

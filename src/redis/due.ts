@@ -1,5 +1,5 @@
 import type { Connection } from "./connection.ts";
-import { isNumber } from "./reply_shape.ts";
+import { isNumber, isText } from "./reply_shape.ts";
 import type { Script } from "./script.ts";
 
 /**
@@ -31,10 +31,10 @@ end
 -- gone back: then it is due when it has waited from now on. The longest wait is
 -- that of members which do not tell theirs. Where the first or the last one is
 -- astray, all are looked at, some at a time, from a place on, which is -1 in the
--- beginning. The last one moves last: so whoever looks after somebody has died
--- begins anew.
--- Returns the next place, or -1 in the end.
-local function straighten(waiting, milliseconds, longest, place)
+-- beginning. Known is the score of the one before it. A last one that is astray moves
+-- last: so whoever looks after somebody has died begins anew.
+-- Returns the next place, or -1 in the end, and its known score.
+local function straighten(waiting, milliseconds, longest, place, known)
   local MOST, MOST_BYTES = 100, 262144
   local function latest(member)
     return milliseconds + (member:match('^%S-@(%d+) ') or longest)
@@ -45,36 +45,41 @@ local function straighten(waiting, milliseconds, longest, place)
   end
   if place < 0 then
     local isAstray = select(3, read(0)) or select(3, read(-1))
-    if not isAstray then return -1 end
+    if not isAstray then return -1, '' end
     place = 0
+  end
+  -- Some that were before it may be gone by now.
+  local low, at = 0, place
+  while low < place do
+    local _, score = read(at - 1)
+    if score and tonumber(score) <= tonumber(known) then low = at else place = at - 1 end
+    at = math.ceil((low + place) / 2)
   end
   local last, bytes = place + MOST, 0
   while place < last and bytes < MOST_BYTES do
     local member, score, isAstray = read(place)
-    if not member then return -1 end
+    if not member then return -1, '' end
     if isAstray then
       -- It gets a place that is already behind us.
       add({'ZADD', waiting, score, member}, 'ZADD', waiting, latest(member), member)
     end
     place, bytes = place + 1, bytes + #member
   end
-  return place
+  return place, (select(2, read(place - 1)))
 end
 
--- Goes on where so many were before the place that have just become due.
--- Returns after how many milliseconds to look again, or -1, and the next place.
-local function nextLook(waiting, milliseconds, longest, before, gone)
-  local place = tonumber(before)
-  if place >= 0 then place = math.max(0, place - gone) end
-  place = straighten(waiting, milliseconds, longest, place)
+-- Returns after how many milliseconds to look again, or -1, and from where on.
+local function nextLook(waiting, milliseconds, longest, before, score)
+  local place, known = straighten(waiting, milliseconds, longest, tonumber(before), score)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  if not first[1] then return {-1, -1} end
-  return {place < 0 and math.max(first[2] - milliseconds, 0) or 0, place}
+  if not first[1] then return {-1, -1, ''} end
+  return {place < 0 and math.max(first[2] - milliseconds, 0) or 0, place, known}
 end
 `;
 
 function isLook(reply: unknown): boolean {
-  return Array.isArray(reply) && reply.length === 2 && reply.every(isNumber);
+  return Array.isArray(reply) && reply.length === 3 &&
+    isNumber(reply[0]) && isNumber(reply[1]) && isText(reply[2]);
 }
 
 /** Moves messages out of a sorted set when they are due. */
@@ -84,10 +89,14 @@ export class DueMover {
   readonly #longest: string;
   /** From which place on to look where the server's clock has gone back; -1 where it has not. */
   #place = -1;
+  /** The score of the one before it. */
+  #known = "";
+  /** The last move: the next one has to know from which place on to look. */
+  #moving: Promise<unknown> = Promise.resolve();
 
   /**
    * @param script Moves some that are due, with {@link DUE_FUNCTIONS}; it is given
-   * the longest wait, and a place.
+   * the longest wait, a place, and its known score.
    * @param longest The longest time that one may wait, in seconds.
    */
   constructor(script: Script, keys: readonly string[], longest: number) {
@@ -103,13 +112,22 @@ export class DueMover {
    * @throws {RedisError} The server cannot be reached, or refuses.
    */
   async move(connection: Connection): Promise<number> {
-    const [next, place] = await connection.script<[number, number]>(
+    const moving = this.#moving.then(() => this.#move(connection));
+    this.#moving = moving.catch(() => {});
+    return await moving;
+  }
+
+  async #move(connection: Connection): Promise<number> {
+    const [next, place, known] = await connection.script<
+      [next: number, place: number, known: string]
+    >(
       this.#script,
       this.#keys,
-      [this.#longest, String(this.#place)],
+      [this.#longest, String(this.#place), this.#known],
       { isReply: isLook },
     );
     this.#place = place;
+    this.#known = known;
     return next;
   }
 }

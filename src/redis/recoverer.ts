@@ -349,12 +349,13 @@ return {total, owners, buried, lost, rest}
 -- KEYS[3]  the hash of the histories
 -- ARGV[1]  the longest pause of any message, in milliseconds
 -- ARGV[2]  a place, see straighten
+-- ARGV[3]  the score before it
 -- Returns what nextLook does.
 ${HISTORY_FUNCTIONS}
 ${DUE_FUNCTIONS}
 local now = clock()
 local due = readDue(KEYS[2], now)
-if not due then return {-1, -1} end
+if not due then return {-1, -1, ''} end
 begin(KEYS[3])
 if #due > 0 then
   local payloads, histories = {}, {}
@@ -365,7 +366,7 @@ if #due > 0 then
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
   commit()
 end
-return nextLook(KEYS[2], now, ARGV[1], ARGV[2], #due)
+return nextLook(KEYS[2], now, ARGV[1], ARGV[2], ARGV[3])
 `,
   );
 

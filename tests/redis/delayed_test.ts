@@ -120,7 +120,7 @@ async function layAstray(
 ): Promise<void> {
   await server.run(
     "EVAL",
-    `for i = 1, ${count} do redis.call('ZADD', KEYS[1], ARGV[1] + i,
+    `for i = 1, ${count} do redis.call('ZADD', KEYS[1], ARGV[1] + ARGV[2] + i,
       (ARGV[2] + i) .. ':1@${wait} 1.1.0.0 ' .. (ARGV[2] + i)) end`,
     "1",
     key,
@@ -132,23 +132,9 @@ async function layAstray(
 for (const key of [DELAYED, "{queue}:retry"]) {
   Deno.test(`However many are astray in ${key} since a clock was set, no script moves more than some of them`, async () => {
     await using server = await TestServer.start();
-    const lay = (
-      first: number,
-      count: number,
-      wait: number,
-    ): Promise<unknown> =>
-      server.run(
-        "EVAL",
-        `for i = 1, ${count} do redis.call('ZADD', KEYS[1], ARGV[1] + i,
-          (ARGV[2] + i) .. ':1@${wait} 1.1.0.0 ' .. (ARGV[2] + i)) end`,
-        "1",
-        key,
-        String(Date.now() + HOUR),
-        String(first),
-      );
     // The first one is where it is to be.
-    await lay(0, 1, 2 * HOUR);
-    await lay(1, 5000, 1000);
+    await layAstray(server, key, { count: 1, wait: 2 * HOUR });
+    await layAstray(server, key, { first: 1, count: 5000, wait: 1000 });
     const scripts = await watchScripts(server, async () => {
       {
         await using _first = await open(server, { paused: true });
@@ -167,6 +153,53 @@ for (const key of [DELAYED, "{queue}:retry"]) {
     assert.ok(mostOf(push, scripts) <= 200);
   });
 }
+
+/**
+ * Lays 300 messages of which the last 150 and the first are astray, and none where a
+ * look sees it once it has begun.
+ */
+async function layBetween(server: TestServer): Promise<void> {
+  const late = { first: 1000, count: 1, wait: 100 * HOUR };
+  await layAstray(server, DELAYED, { count: 1, wait: 60_000 });
+  await layAstray(server, DELAYED, { first: 1, count: 149, wait: 2 * HOUR });
+  await layAstray(server, DELAYED, { first: 150, count: 150, wait: 60_000 });
+  await layAstray(server, DELAYED, late);
+  await server.run(
+    "ZINCRBY",
+    DELAYED,
+    String(HOUR),
+    "1001:1@360000000 1.1.0.0 1001",
+  );
+}
+
+/** Counts those that are due further away than in half an hour. */
+function countLate(server: TestServer): Promise<number> {
+  const soon = String(Date.now() + HOUR / 2);
+  return server.run<number>("ZCOUNT", DELAYED, soon, "inf");
+}
+
+Deno.test("All that is astray is moved, although somebody looks twice at the same time", async () => {
+  await using server = await TestServer.start();
+  await using connection = await Connection.connect(server.args);
+  const mover = deliverDelayed(new QueueKeys("queue"));
+  // From then on the server knows the script.
+  assert.equal(await mover.move(connection), -1);
+  await layBetween(server);
+  const move = (): Promise<number> => mover.move(connection);
+  while ((await Promise.all([move(), move()])).includes(0));
+  assert.equal(await countLate(server), 150);
+});
+
+Deno.test("All that is astray is moved, although others take what is due meanwhile", async () => {
+  await using server = await TestServer.start();
+  await layBetween(server);
+  await using connection = await Connection.connect(server.args);
+  const mover = deliverDelayed(new QueueKeys("queue"));
+  assert.equal(await mover.move(connection), 0);
+  assert.equal(await server.run("ZREMRANGEBYRANK", DELAYED, "0", "79"), 80);
+  while (await mover.move(connection) === 0);
+  assert.equal(await countLate(server), 150 - 79);
+});
 
 Deno.test("No script moves more bytes of what is due than a few large messages have", async () => {
   await using server = await TestServer.start();
