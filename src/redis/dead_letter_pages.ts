@@ -28,14 +28,6 @@ export interface Entry {
   readonly digest: string;
 }
 
-/** Puts another message into a dead letter, which has none of the other's identity. */
-export function withPayload(entry: Entry, payload: Uint8Array): Entry {
-  return {
-    ...entry,
-    letter: { ...entry.letter, payload, received: undefined },
-  };
-}
-
 const NONE: readonly Entry[] = [];
 
 /**

@@ -22,7 +22,6 @@ import {
   countDeadLetters,
   DeadLetterPages,
   type Entry,
-  withPayload,
 } from "./dead_letter_pages.ts";
 import { REMEMBER } from "./history.ts";
 import { IdCounts } from "./id_counts.ts";
@@ -329,15 +328,13 @@ export class DeadLetters {
         (open?.take(letter.id) ?? true)
       );
       for (const { letter } of chosen) doubtful.take(letter.id);
-      const moved = action === "purge"
+      const moved = action === "purge" || payload !== undefined
         ? chosen
-        : payload !== undefined
-        ? chosen.map((entry) => withPayload(entry, payload))
         : await this.#withoutTexts(queue, chosen);
       if (moved.length > 0 && pages.isDeep) {
         await partDeadLetters(queue, moved[0]!.letter.index, run);
       }
-      const removed = await this.#removeEntries(action, queue, moved);
+      const removed = await this.#removeEntries(removal, queue, moved);
       for (const { letter: { id } } of removed ?? moved) {
         if (removed === undefined) doubtful.add(id);
         else named?.take(id);
@@ -476,7 +473,7 @@ return places
 
   /** Tells which were removed; `undefined` where an answer was lost on the way. */
   async #removeEntries(
-    action: "requeue" | "purge",
+    { action, payload }: Removal,
     queue: string,
     entries: readonly Entry[],
   ): Promise<readonly Entry[] | undefined> {
@@ -487,12 +484,14 @@ return places
       String(last.letter.index),
     ];
     for (const { raw, letter } of entries) {
-      const { payload, key } = letter;
+      const { key } = letter;
+      // Another message has nothing of the identity of this one.
+      const back = payload === undefined
+        ? [letter.payload, renew(letter)]
+        : [payload, ""];
       args.push(
         raw,
-        ...(action === "requeue" && key === undefined
-          ? [payload, renew(letter)]
-          : ["", "none"]),
+        ...(action === "requeue" && key === undefined ? back : ["", "none"]),
         key ?? "",
       );
     }

@@ -20,6 +20,7 @@ import {
   open,
   queued,
 } from "./dead_letters.ts";
+import { watchScripts } from "./watch_scripts.ts";
 import { nextBatch } from "./next_batch.ts";
 
 /** Makes dead letters of these messages, as consuming does. */
@@ -134,6 +135,23 @@ Deno.test("DeadLetters put another message into the queue in place of one", asyn
     dead.requeue({ id: ids[0]! }, { payload: 1 as never }),
     TypeError,
   );
+});
+
+Deno.test("DeadLetters read none twice to put another message in its place", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  const requeue = async (options?: { payload: string }): Promise<number> => {
+    await buryMany(server, 5000);
+    const scripts = await watchScripts(server, async () => {
+      assert.equal(await dead.requeue("all", options), 5000);
+    });
+    assert.equal(await dead.count(), 0);
+    return scripts.length;
+  };
+  // From then on the server knows the scripts.
+  await requeue();
+  const count = await requeue();
+  assert.equal(await requeue({ payload: "mended" }), count);
 });
 
 Deno.test("DeadLetters refuses filters that make no sense, and moves nothing", async () => {
