@@ -137,7 +137,9 @@ export class Health implements Disposable {
    * where it is not needed.
    */
   prove(): Promise<void> | undefined {
-    const isDoubtful = this.#pending === 0 && !this.#isAwaited &&
+    // Somebody may have begun to wait only just now.
+    const mayBeQuiet = this.#awaited !== undefined;
+    const isDoubtful = this.#pending === 0 && mayBeQuiet &&
       this.#server.throughput.silence > 2 * this.#idleTime;
     if (isDoubtful) {
       this.#proving = this.#ping().finally(() => this.#proving = undefined);

@@ -72,6 +72,20 @@ Deno.test("Outbox sends nothing into a connection that has died meanwhile", asyn
   await logger.line(/^warn: .*has not answered/);
 });
 
+Deno.test("Outbox sends nothing into a connection that has died before somebody waits", async () => {
+  await using server = await TestServer.start({ port: freePort() });
+  await using proxy = new TcpProxy(server.args.port!);
+  const args = { port: proxy.port, health_check_interval: 2 };
+  await using outbox = new Outbox(args, { logger: new LineLogger() });
+  await outbox.push("queue", "one");
+  proxy.strand();
+  using _ = later(3);
+  const response = outbox.waitForResponse("42", 20);
+  assert.equal(await outbox.push("queue", "two"), 2);
+  await outbox.pushResponse("42", "done");
+  assert.equal(new TextDecoder().decode(await response), "done");
+});
+
 Deno.test("Outbox tries no longer than it may whether the connection has died", async () => {
   await using server = await TestServer.start({ port: freePort() });
   await using proxy = new TcpProxy(server.args.port!);
