@@ -237,7 +237,10 @@ return {histories, count, left}
     session: Session,
     number: number,
     limit: number,
-    { isExpected = false, fresh = number } = {},
+    { isExpected = false, fresh = number }: {
+      isExpected?: boolean;
+      fresh?: number;
+    } = {},
   ): Promise<Taken> {
     const { keys } = session;
     const { box, maxBytes, options: { blocking, control, maxSize, stats } } =

@@ -264,7 +264,7 @@ const literals: Record<string, string[][]> = {
   [raw`\bdoor(s)?\b`]: [["DOOR"]],
   [raw`(the )?room \d{3}[a-f]`]: [["ROOM "], [..."ABCDEF"]],
   "(attic|hall.*door|(a|b)+ room)$": [["ATTIC", "HALL", " ROOM"]],
-  "(?<=the )room(?!s)": [["ROOM"]],
+  "(?<=the )room(?!s)": [["ROOM"], ["THE "]],
   [raw`(a)?(?(1)door|window) \1`]: [["DOOR ", "WINDOW "]],
   [raw`\d+|room`]: [],
   "(room)?": [],
