@@ -70,6 +70,12 @@ const TRICKLE = 256;
  * the process stood still.
  */
 const LATE = 3 / 8;
+/**
+ * So long after a silence was found it is looked whether that goes on, in seconds:
+ * answers may wait to be read. After a look that was later than that by itself, what
+ * was to be sent may have waited, too, and there is as much time as {@link LATE} says.
+ */
+const AGAIN = 0.1;
 
 /**
  * The time after which an idle server is asked for a sign where nobody waits for
@@ -94,6 +100,8 @@ export class Health implements Disposable {
   #allowance = 0;
   #sent = 0;
   #lastLife = performance.now();
+  /** True when the last look has found a reason to give it up. */
+  #isDoubted = false;
   /** Goes off when something may be overdue, and not before. */
   readonly #alarm = new Alarm((due) => this.#look(due));
 
@@ -191,10 +199,20 @@ export class Health implements Disposable {
   }
 
   #look(due: number): void {
-    // After this process itself stood still, answers may wait to be read.
-    const isLate = performance.now() - due > this.#patience * LATE * 1000;
-    if (isLate) this.#lastLife = performance.now();
-    else this.#check();
+    const lateness = (performance.now() - due) / 1000;
+    const standstill = this.#patience * LATE;
+    if (lateness > standstill) this.#lastLife = performance.now();
+    const reason = this.#findReason();
+    if (reason !== undefined && !this.#isDoubted) {
+      this.#isDoubted = true;
+      this.#alarm.set(lateness > AGAIN ? standstill : AGAIN);
+      return;
+    }
+    this.#isDoubted = false;
+    if (reason !== undefined) this.#giveUp(reason);
+    else if (this.#pending === 0 && this.#silence >= this.#quietTime) {
+      void this.#ping();
+    }
     this.#arm();
   }
 
@@ -227,26 +245,25 @@ export class Health implements Disposable {
     return replyTimeout + this.#allowance + this.#sent / SLOWEST;
   }
 
-  #check(): void {
+  /** For how long the server has not shown that it is there, in seconds. */
+  get #silence(): number {
+    return (performance.now() - this.#lastSign) / 1000;
+  }
+
+  /** Says why the connection is to be given up, if it is. */
+  #findReason(): string | undefined {
     const { replyTimeout = Infinity } = this.#settings;
-    const silence = (performance.now() - this.#lastSign) / 1000;
     const { begin = Infinity, bytes } = this.#server.scanner;
     const reading = (performance.now() - begin) / 1000;
     if (reading > replyTimeout + bytes / TRICKLE) {
-      this.#giveUp(
-        `the server has sent ${bytes} bytes of an answer in ${
-          reading.toFixed(1)
-        } s`,
-      );
-    } else if (this.#pending > 0) {
-      if (silence > this.#allowed) {
-        this.#giveUp(
-          `the server has not answered for ${silence.toFixed(1)} s`,
-        );
-      }
-    } else if (silence >= this.#quietTime) {
-      void this.#ping();
+      return `the server has sent ${bytes} bytes of an answer in ${
+        reading.toFixed(1)
+      } s`;
     }
+    const silence = this.#silence;
+    return this.#pending > 0 && silence > this.#allowed
+      ? `the server has not answered for ${silence.toFixed(1)} s`
+      : undefined;
   }
 
   #giveUp(reason: string): void {
