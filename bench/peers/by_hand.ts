@@ -153,7 +153,9 @@ async function loopByScript(): Promise<void> {
   })();
 }
 
-async function readStream(): Promise<void> {
+async function readStream(
+  { take = handle }: { take?: (payload: Uint8Array) => void } = {},
+): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
   await client.sendCommand(
@@ -168,13 +170,25 @@ async function readStream(): Promise<void> {
         bytes,
       );
       const entries = reply?.[0]?.[1] ?? [];
-      for (const [, fields] of entries) handle(fields[1]!);
+      for (const [, fields] of entries) take(fields[1]!);
       const ids = entries.map(([id]) => String(id));
       if (ids.length === 0) continue;
       void client.sendCommand(["XACK", queue, "group", ...ids]);
       void client.sendCommand(["XDEL", queue, ...ids]);
     }
   })();
+}
+
+/** Streams, and each message is also given to whoever listens on a channel. */
+async function readAndPost(): Promise<void> {
+  const messages = new BroadcastChannel("messages");
+  await readStream({
+    take(payload): void {
+      const message = JSON.parse(decoder.decode(payload));
+      messages.postMessage(message);
+      countOne(message.args.sent);
+    },
+  });
 }
 
 /** The bare client, which hands everything on to sixty workers. */
@@ -283,5 +297,6 @@ export const ways: Record<
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "script by hand, for await": loopByScript,
-  "streams by hand": readStream,
+  "streams by hand": () => readStream(),
+  "streams by hand, posting": readAndPost,
 };

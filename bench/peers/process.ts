@@ -27,6 +27,7 @@ export type Contender =
   | "script by hand, for await"
   | "script by hand, handler in a worker"
   | "streams by hand"
+  | "streams by hand, posting"
   | Library
   | "redis-py";
 
@@ -166,6 +167,11 @@ export function sentNow(): string {
   return JSON.stringify(sensorEvent({ ...CLIMATE, sent }));
 }
 
+/** Whether a contender's queue is a stream. */
+export function hasStream(contender: Contender): boolean {
+  return contender.startsWith("streams by hand");
+}
+
 /** Adds a message to a contender's queue, as those expect it that need no library for it. */
 export function push(
   redis: Connection,
@@ -173,9 +179,10 @@ export function push(
   queue: string,
   text: string,
 ): Promise<unknown> {
-  const isStream = contender === "streams by hand";
   return redis.command(
-    isStream ? ["XADD", queue, "*", "message", text] : ["RPUSH", queue, text],
+    hasStream(contender)
+      ? ["XADD", queue, "*", "message", text]
+      : ["RPUSH", queue, text],
   );
 }
 
@@ -187,7 +194,7 @@ export async function fill(
   text: string,
   count: number,
 ): Promise<void> {
-  const add = contender === "streams by hand"
+  const add = hasStream(contender)
     ? "redis.call('XADD', KEYS[1], '*', 'message', ARGV[1])"
     : "redis.call('RPUSH', KEYS[1], ARGV[1])";
   const script = `for _ = 1, tonumber(ARGV[2]) do ${add} end`;
