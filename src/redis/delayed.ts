@@ -2,7 +2,7 @@ import { type Kind, row, type Rows } from "../options.ts";
 import { NAME, SECONDS } from "../kinds.ts";
 import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
-import { DUE_FUNCTIONS, DueMover } from "./due.ts";
+import { CLOCK, defineDueMove, DueMover } from "./due.ts";
 import { escapePattern, QueueKeys } from "./queue_keys.ts";
 import { isNumber, isPayloads } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -124,7 +124,7 @@ const SCHEDULE = defineMove(
 -- and lie in the same slot.
 -- Returns 0, -1 where another message was sent with the key, or -2 where the time
 -- is too far away.
-${DUE_FUNCTIONS}
+${CLOCK}
 ${HEARTBEAT_FUNCTIONS}
 local now, longest = clock(), tonumber(ARGV[4])
 local isTime = ARGV[2] == 'at'
@@ -216,28 +216,13 @@ export async function schedule(
 }
 
 /** Moves delayed messages that are due to the end of the queue. */
-const DELIVER = defineMove(
-  ["list", "zset", "hash"],
+const DELIVER = defineDueMove(
   `
--- KEYS[1]  the queue
--- KEYS[2]  the sorted set of the messages that are delayed
--- KEYS[3]  the hash of the histories
--- ARGV[1]  the longest delay, in milliseconds
--- ARGV[2]  a place, see straighten
--- ARGV[3]  the score before it
--- Returns what nextLook does.
-${DUE_FUNCTIONS}
-local now = clock()
-local due = readDue(KEYS[2], now)
-if not due then return {-1, -1, ''} end
-begin(KEYS[3])
-for _, member in ipairs(due) do
-  add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], member:match('^%S+ (.*)$'))
-end
-if #due > 0 then redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1) end
-commit()
-return nextLook(KEYS[2], now, ARGV[1], ARGV[2], ARGV[3])
-`,
+function(due)
+  for _, member in ipairs(due) do
+    add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], member:match('^%S+ (.*)$'))
+  end
+end`,
 );
 
 /** Makes what moves the delayed messages of a queue into it when they are due. */

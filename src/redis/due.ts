@@ -1,81 +1,117 @@
 import type { Connection } from "./connection.ts";
 import { isNumber, isText } from "./reply_shape.ts";
-import type { Script } from "./script.ts";
+import { defineMove, type Script } from "./script.ts";
 
 /**
- * Lua functions about sorted sets of messages that wait for a time: those that
- * failed and pause, and those that were sent with a delay. A member begins with a
- * name and how many milliseconds it waits at most: `NAME@MILLISECONDS `. They use
- * those of `defineMove`. However many wait, a script moves only some.
+ * So many seconds after the last look comes the next one, even if nothing is due
+ * then: the server's clock may have been set.
  */
-export const DUE_FUNCTIONS: string = `
+export const LATEST_LOOK = 180;
+
+/** A Lua function that gives the server's time, in milliseconds. */
+export const CLOCK: string = `
 local function clock()
   local now = redis.call('TIME')
   return now[1] * 1000 + math.floor(now[2] / 1000)
 end
+`;
 
--- Reads those that are due, some at a time; nil where none waits at all.
-local function readDue(waiting, milliseconds)
-  local MOST, MOST_BYTES = 200, 262144
-  local due, bytes = {}, 0
-  while #due < MOST and bytes < MOST_BYTES do
-    local found = redis.call('ZRANGE', waiting, #due, #due, 'WITHSCORES')
-    if not found[1] and #due == 0 then return nil end
-    if not found[1] or tonumber(found[2]) > milliseconds then break end
-    due[#due + 1], bytes = found[1], bytes + #found[1]
-  end
-  return due
+/**
+ * Prepares a script for a {@linkcode DueMover}. It moves members of a sorted set,
+ * some at a time, when they are due: those that failed and pause, or those that
+ * were sent with a delay. A member begins with a name and how many milliseconds it
+ * waits at most: `NAME@MILLISECONDS `.
+ *
+ * @param lua A function that is given those that are due, and adds to KEYS[1], a
+ * list, what is to go there. KEYS[3] is a hash.
+ */
+export function defineDueMove(lua: string): Script {
+  return defineMove(
+    ["list", "zset", "hash"],
+    `
+-- KEYS[1]  the queue
+-- KEYS[2]  the sorted set of those that wait, by when they are due
+-- KEYS[3]  the hash of the histories
+-- ARGV[1]  how many milliseconds those wait at most that do not tell it
+-- ARGV[2]  a place, see straighten
+-- ARGV[3]  the score before it
+-- Returns after how many milliseconds to look again, or -1 where none waits, and
+-- the next ARGV[2] and ARGV[3].
+${CLOCK}
+-- The member at a place, and its score.
+local function at(place)
+  return unpack(redis.call('ZRANGE', KEYS[2], place, place, 'WITHSCORES'))
 end
 
--- A message is due further away than it is to wait where the server's clock has
--- gone back: then it is due when it has waited from now on. The longest wait is
--- that of members which do not tell theirs. Where the first or the last one is
--- astray, all are looked at, some at a time, from a place on, which is -1 in the
--- beginning. Known is the score of the one before it. A last one that is astray moves
--- last: so whoever looks after somebody has died begins anew.
+-- Reads some that are due, and the first one behind them with its score.
+local function readDue(now)
+  local MOST, MOST_BYTES = 200, 262144
+  local due, bytes = {}, 0
+  while true do
+    local member, score = at(#due)
+    local isFull = #due == MOST or bytes >= MOST_BYTES
+    if not member or isFull or tonumber(score) > now then return due, member, score end
+    due[#due + 1], bytes = member, bytes + #member
+  end
+end
+
+-- When a message is due that waits from now on.
+local function latest(now, member)
+  return now + (member:match('^%S-@(%d+) ') or ARGV[1])
+end
+
+-- Where the server's clock has gone back, it is due later than that.
+local function isAstray(now, member, score)
+  return tonumber(score) > latest(now, member)
+end
+
+-- Where one is astray, all are looked at, some at a time, from a place on. Known is
+-- the score of the one before it. A last one that is astray moves last: so whoever
+-- looks after somebody has died begins anew.
 -- Returns the next place, or -1 in the end, and its known score.
-local function straighten(waiting, milliseconds, longest, place, known)
+local function straighten(now, place, known)
   local MOST, MOST_BYTES = 100, 262144
-  local function latest(member)
-    return milliseconds + (member:match('^%S-@(%d+) ') or longest)
-  end
-  local function read(at)
-    local member, score = unpack(redis.call('ZRANGE', waiting, at, at, 'WITHSCORES'))
-    return member, score, member and tonumber(score) > latest(member)
-  end
-  if place < 0 then
-    local isAstray = select(3, read(0)) or select(3, read(-1))
-    if not isAstray then return -1, '' end
-    place = 0
-  end
   -- Some that were before it may be gone by now.
-  local low, at = 0, place
+  local low, middle = 0, place
   while low < place do
-    local _, score = read(at - 1)
-    if score and tonumber(score) <= tonumber(known) then low = at else place = at - 1 end
-    at = math.ceil((low + place) / 2)
+    local _, score = at(middle - 1)
+    if score and tonumber(score) <= tonumber(known) then low = middle else place = middle - 1 end
+    middle = math.ceil((low + place) / 2)
   end
   local last, bytes = place + MOST, 0
   while place < last and bytes < MOST_BYTES do
-    local member, score, isAstray = read(place)
+    local member, score = at(place)
     if not member then return -1, '' end
-    if isAstray then
+    if isAstray(now, member, score) then
       -- It gets a place that is already behind us.
-      add({'ZADD', waiting, score, member}, 'ZADD', waiting, latest(member), member)
+      add({'ZADD', KEYS[2], score, member}, 'ZADD', KEYS[2], latest(now, member), member)
     end
     place, bytes = place + 1, bytes + #member
   end
-  return place, (select(2, read(place - 1)))
+  return place, (select(2, at(place - 1)))
 end
 
--- Returns after how many milliseconds to look again, or -1, and from where on.
-local function nextLook(waiting, milliseconds, longest, before, score)
-  local place, known = straighten(waiting, milliseconds, longest, tonumber(before), score)
-  local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  if not first[1] then return {-1, -1, ''} end
-  return {place < 0 and math.max(first[2] - milliseconds, 0) or 0, place, known}
+local move = ${lua.trim()}
+local now = clock()
+local due, first, score = readDue(now)
+if #due > 0 then
+  begin(KEYS[3])
+  move(due)
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
+  commit()
 end
-`;
+if not first then return {-1, -1, ''} end
+local place, known = tonumber(ARGV[2]), ARGV[3]
+if place >= 0 or isAstray(now, first, score) or isAstray(now, at(-1)) then
+  begin(KEYS[3])
+  place, known = straighten(now, math.max(place, 0), known)
+  if place >= 0 then return {0, place, known} end
+  first, score = at(0)
+end
+return {math.max(score - now, 0), -1, ''}
+`,
+  );
+}
 
 function isLook(reply: unknown): boolean {
   return Array.isArray(reply) && reply.length === 3 &&
@@ -95,8 +131,7 @@ export class DueMover {
   #moving: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param script Moves some that are due, with {@link DUE_FUNCTIONS}; it is given
-   * the longest wait, a place, and its known score.
+   * @param script What {@linkcode defineDueMove} has made, and its keys.
    * @param longest The longest time that one may wait, in seconds.
    */
   constructor(script: Script, keys: readonly string[], longest: number) {
@@ -108,7 +143,7 @@ export class DueMover {
   /**
    * Moves some of those that are due.
    *
-   * @returns In how many milliseconds the next ones are, or -1.
+   * @returns In how many seconds to look again; `Infinity` where none waits.
    * @throws {RedisError} The server cannot be reached, or refuses.
    */
   async move(connection: Connection): Promise<number> {
@@ -128,6 +163,6 @@ export class DueMover {
     );
     this.#place = place;
     this.#known = known;
-    return next;
+    return next < 0 ? Infinity : Math.min(next / 1000, LATEST_LOOK);
   }
 }

@@ -11,9 +11,6 @@ import { Alarm } from "../waiting.ts";
 /** The time between two looks at a paused queue where the server does not tell, in seconds. */
 const LOOK_INTERVAL = 5;
 
-/** The longest time until the next look for messages that are due, in seconds: the clock of the server may be set meanwhile. */
-const LONGEST_PAUSE = 60;
-
 /** So long after a look has failed it is tried again, in seconds. */
 const AGAIN = 2;
 
@@ -102,7 +99,7 @@ export class QueueGate {
   async look(): Promise<void> {
     const { control, queue } = this.#options;
     const keys = new QueueKeys(queue);
-    const [text, next] = await Promise.all([
+    const [text, dueIn] = await Promise.all([
       this.#unlessDenied(control.command<string | null>(
         ["GET", keys.paused],
         { isReply: (reply) => reply === null || isText(reply) },
@@ -110,9 +107,8 @@ export class QueueGate {
       this.#unlessDenied(this.#delayed.move(control)),
     ]);
     const pause = parsePause(text);
-    const isDue = next !== null && next >= 0;
     this.#alarm.set(Math.min(
-      isDue ? Math.min((next + 1) / 1000, LONGEST_PAUSE) : Infinity,
+      dueIn ?? Infinity,
       pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
     ));
     this.isPaused = pause !== undefined;

@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { type DeadLetterBox, KEEP_TEXT } from "./dead_letter_box.ts";
-import { DUE_FUNCTIONS, DueMover } from "./due.ts";
+import { defineDueMove, DueMover, LATEST_LOOK } from "./due.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { HISTORY_FUNCTIONS, LONGEST_PAUSE } from "./history.ts";
 import { QueueKeys } from "./queue_keys.ts";
@@ -13,8 +13,6 @@ import { Trouble } from "./trouble.ts";
 import { amount } from "../units.ts";
 import { Alarm } from "../waiting.ts";
 
-/** The longest time until the next look, in seconds. */
-const LONGEST_DELAY = 60;
 /** So long after a look has failed it is tried again, in seconds. */
 const AGAIN = 2;
 
@@ -99,7 +97,7 @@ export class Recoverer {
 
   /** Looks in so many milliseconds for messages whose pause is over. */
   redeliverIn(milliseconds: number): void {
-    this.#alarm.advance(Math.min((milliseconds + 1) / 1000, LONGEST_DELAY));
+    this.#alarm.advance(Math.min((milliseconds + 1) / 1000, LATEST_LOOK));
   }
 
   /** Looks no more; resolves when the last look is over. */
@@ -341,37 +339,19 @@ return {total, owners, buried, lost, rest}
   }
 
   /** Puts failed messages whose pause is over back at the head of the queue. */
-  static readonly #REDELIVER = defineMove(
-    ["list", "zset", "hash"],
+  static readonly #REDELIVER = defineDueMove(
     `
--- KEYS[1]  the queue
--- KEYS[2]  the sorted set of the messages that pause
--- KEYS[3]  the hash of the histories
--- ARGV[1]  the longest pause of any message, in milliseconds
--- ARGV[2]  a place, see straighten
--- ARGV[3]  the score before it
--- Returns what nextLook does.
-${HISTORY_FUNCTIONS}
-${DUE_FUNCTIONS}
-local now = clock()
-local due = readDue(KEYS[2], now)
-if not due then return {-1, -1, ''} end
-begin(KEYS[3])
-if #due > 0 then
+function(due)
+  ${HISTORY_FUNCTIONS}
   local payloads, histories = {}, {}
   for position, member in ipairs(due) do
     histories[position], payloads[position] = member:match('^%S+ (%S+) (.*)$')
   end
   putBack(KEYS[1], KEYS[3], payloads, histories)
-  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
-  commit()
-end
-return nextLook(KEYS[2], now, ARGV[1], ARGV[2], ARGV[3])
-`,
+end`,
   );
 
   async #redeliver(): Promise<void> {
-    const next = await this.#pausing.move(this.#options.control);
-    if (next >= 0) this.redeliverIn(next);
+    this.#alarm.advance(await this.#pausing.move(this.#options.control));
   }
 }

@@ -7,6 +7,7 @@ import {
   type ScheduleOptions,
 } from "../../src/redis/mod.ts";
 import { deliverDelayed } from "../../src/redis/delayed.ts";
+import { LATEST_LOOK } from "../../src/redis/due.ts";
 import { QueueKeys } from "../../src/redis/queue_keys.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
@@ -112,6 +113,23 @@ Deno.test("When the server's clock goes back, a delay ends all the same, and wha
   assert.equal(await server.run("ZCARD", DELAYED), 1);
 });
 
+Deno.test("A look after a message that waits asks the server for three things, and writes nothing", async () => {
+  await using server = await TestServer.start();
+  await using outbox = new Outbox(server.args);
+  await send(outbox, "later", { delay: 3600 });
+  await using connection = await Connection.connect(server.args);
+  const mover = deliverDelayed(new QueueKeys("queue"));
+  // From then on the server knows the script.
+  await mover.move(connection);
+  await server.run("CONFIG", "RESETSTAT");
+  assert.equal(await mover.move(connection), LATEST_LOOK);
+  const stats = await server.run<string>("INFO", "commandstats");
+  const calls = [...stats.matchAll(/cmdstat_(\S+?):calls=(\d+)/g)]
+    .map(([, name, count]) => `${name} ${count}`)
+    .filter((each) => !each.startsWith("config"));
+  assert.deepEqual(calls.toSorted(), ["evalsha 1", "time 1", "zrange 2"]);
+});
+
 /** Lays messages that are due in an hour. */
 async function layAstray(
   server: TestServer,
@@ -183,7 +201,7 @@ Deno.test("All that is astray is moved, although somebody looks twice at the sam
   await using connection = await Connection.connect(server.args);
   const mover = deliverDelayed(new QueueKeys("queue"));
   // From then on the server knows the script.
-  assert.equal(await mover.move(connection), -1);
+  assert.equal(await mover.move(connection), Infinity);
   await layBetween(server);
   const move = (): Promise<number> => mover.move(connection);
   while ((await Promise.all([move(), move()])).includes(0));
