@@ -452,7 +452,7 @@ for _, one in ipairs(found) do
   end
   add({'LSET', list, one.index, letter}, 'LSET', list, one.index, REMOVED)
 end
-rememberAll(KEYS[4], payloads, histories)
+remember(KEYS[4], payloads, histories)
 local isNearHead = last < redis.call('LLEN', list) / 2
 redis.call('LREM', list, isNearHead and #found or -#found, REMOVED)
 commit()

@@ -182,23 +182,9 @@ local function note(deliveries, digest, before, after)
   end
 end
 
--- Adds the history of a message, '1.0.0.0 ...' for several that are equal.
-local function enter(deliveries, payload, history)
-  local digest = redis.sha1hex(payload)
-  local others = redis.call('HGET', deliveries, digest)
-  note(deliveries, digest, others, others and (others .. ' ' .. history) or history)
-end
-
--- Keeps the history of a message that comes into the queue.
-local function remember(deliveries, payload, history)
-  if history == '' or history == '0.0.0.0' then return end
-  enter(deliveries, payload, history)
-  redis.call('EXPIRE', deliveries, HISTORY_SECONDS)
-end
-
--- Keeps the histories of several, those of equal messages at once: each time, all
--- that are there already are copied.
-local function rememberAll(deliveries, payloads, histories)
+-- Keeps the histories of messages that come into the queue, those of equal ones at
+-- once: each time, all that are there already are copied.
+local function remember(deliveries, payloads, histories)
   local equal = {}
   for index, payload in ipairs(payloads) do
     local history = histories[index]
@@ -208,7 +194,10 @@ local function rememberAll(deliveries, payloads, histories)
     end
   end
   for payload, those in pairs(equal) do
-    enter(deliveries, payload, table.concat(those, ' '))
+    local digest = redis.sha1hex(payload)
+    local others = redis.call('HGET', deliveries, digest)
+    if others then table.insert(those, 1, others) end
+    note(deliveries, digest, others, table.concat(those, ' '))
   end
   if next(equal) then redis.call('EXPIRE', deliveries, HISTORY_SECONDS) end
 end
@@ -284,7 +273,7 @@ local function putBack(queue, deliveries, payloads, histories)
       kept[#kept + 1] = history
     end
   end
-  rememberAll(deliveries, reversed, kept)
+  remember(deliveries, reversed, kept)
   for first = 1, #reversed, CHUNK do
     local last = math.min(first + CHUNK - 1, #reversed)
     add({'LTRIM', queue, last - first + 1, -1},
@@ -296,40 +285,56 @@ end
 -- delivery more, one death more, or neither. The prefix is that of the ids of
 -- messages that were delivered first with this batch.
 --
--- They move inside of Redis, the last one first: the script never has more than one
--- of them, and each is somewhere, with its history, whatever is refused then.
+-- They move inside of Redis, the last one first, some at a time: each is somewhere,
+-- with its history, whatever is refused then. A few may be large, so the script has
+-- one of those at a time; many are small, and may be equal to each other.
 local function restore(queue, deliveries, batch, histories, delivered, died, prefix)
   local total = redis.call('LLEN', batch)
-  if total == 0 then return 0 end
   -- '?' is a batch for BLMOVE: the histories are still where they were.
   local isElsewhere = histories == '?' and redis.call('EXISTS', deliveries) == 1
   local marks
   histories, marks = histories:gsub('!$', '')
   local time = histories:match('^@(%d+)') or ''
-  local known = {}
-  for index, history in histories:gmatch('(%d+):(%S+)') do
-    known[tonumber(index) + 1] = history
-  end
-  local judged = judge(deliveries)
-  for index = total, 1, -1 do
-    if isElsewhere then
-      local last = redis.call('LRANGE', batch, -1, -1)
-      known[index] = recall(deliveries, last):match('^0:(.*)$')
+  local known, handled = {}, {}
+  local function learn(text, first)
+    for index, history in text:gmatch('(%d+):(%S+)') do
+      known[first + index] = history
     end
+  end
+  learn(histories, 1)
+  local judged = judge(deliveries)
+  local function age(index)
     local count, failures, deaths, crashes, rest =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
     if delivered > 0 and not rest:find('~.*~') then
       if rest == '' then rest = '~' end
       rest = string.format('%s~%s%010x@%s', rest, prefix, index - 1, time)
     end
-    local history = judged(string.format('%d.%d.%d.%d%s',
+    return judged(string.format('%d.%d.%d.%d%s',
       count + delivered, failures, deaths + died, crashes + marks * died, rest))
-    if history then
-      local payload = add({'LMOVE', queue, batch, 'LEFT', 'RIGHT'},
-        'LMOVE', batch, queue, 'RIGHT', 'LEFT')
-      remember(deliveries, payload, history)
-    else
-      redis.call('LTRIM', batch, 0, -2)
+  end
+  local some = math.max(1, math.floor(total / 8))
+  for last = total, 1, -some do
+    local first = math.max(1, last - some + 1)
+    local payloads = redis.call('LRANGE', batch, first - 1, -1)
+    if isElsewhere then learn(recall(deliveries, payloads), first) end
+    local kept, aged = {}, {}
+    for index = first, last do
+      local history = age(index)
+      if history then
+        kept[#kept + 1], aged[#aged + 1] = payloads[index - first + 1], history
+      else
+        handled[index] = true
+      end
+    end
+    remember(deliveries, kept, aged)
+    for index = last, first, -1 do
+      if handled[index] then
+        redis.call('LTRIM', batch, 0, -2)
+      else
+        add({'LMOVE', queue, batch, 'LEFT', 'RIGHT'},
+          'LMOVE', batch, queue, 'RIGHT', 'LEFT')
+      end
     end
     commit()
   end

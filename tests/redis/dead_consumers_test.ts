@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { type Batch, Inbox, queueStatus } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -7,6 +8,8 @@ import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
 import { mostOf, watchScripts } from "./watch_scripts.ts";
+
+const DELIVERIES = "{queue}:deliveries";
 
 /** The names of the consumers that nobody took for dead. */
 async function alive(server: TestServer): Promise<string[]> {
@@ -68,7 +71,7 @@ Deno.test("Inbox puts the messages of a dead consumer back in order, once", asyn
   assert.deepEqual(received.toSorted(), numbers(1000).toSorted());
   assert.deepEqual(marked.toSorted(), numbers(700).toSorted());
   assert.equal(a.stats().reclaimed + b.stats().reclaimed, 700);
-  assert.equal(await server.run("EXISTS", "{queue}:deliveries"), 0);
+  assert.equal(await server.run("EXISTS", DELIVERIES), 0);
 });
 
 Deno.test("Inbox puts back what one dead consumer had in hand at a time, and the others' at once after that", async () => {
@@ -91,6 +94,35 @@ Deno.test("Inbox puts back what one dead consumer had in hand at a time, and the
   });
   assert.equal(mostOf("LMOVE", scripts), COUNT);
 });
+
+for (
+  const { what, notes, before, after } of [
+    { what: "taken", notes: "@1 ", before: 0, after: 1 },
+    { what: "moved unseen", notes: "?", before: 2, after: 3 },
+  ]
+) {
+  Deno.test(`What is known of equal messages is written a few times when they go back that were ${what}`, async () => {
+    const [COUNT, batch] = [800, "{queue}:processing:dead.00000000:1"];
+    await using server = await TestServer.start();
+    await server.run("HSET", "{queue}:consumers", "dead.00000000", "alive");
+    await server.run("HSET", batch.slice(0, -2), "1", notes);
+    await server.run("RPUSH", batch, ...Array(COUNT).fill("equal"));
+    const digest = createHash("sha1").update("equal").digest("hex");
+    const known = Array(COUNT).fill(`${before}.0.0.0`).join(" ");
+    if (before > 0) await server.run("HSET", DELIVERIES, digest, known);
+    const scripts = await watchScripts(server, async () => {
+      await using inbox = await open(server, { paused: true });
+      assert.equal(inbox.stats().reclaimed, COUNT);
+    });
+    // A batch goes back in eight parts, of which each reads and writes once.
+    const written = mostOf("HSET", scripts);
+    assert.ok(written <= 2 * 8 + 2, `it was written ${written} times`);
+    await using inbox = await open(server, { batchSize: 2 * COUNT });
+    const again = await nextBatch(inbox);
+    assert.deepEqual(again!.deliveries, Array(COUNT).fill(after));
+    await again!.settle();
+  });
+}
 
 Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
   await using server = await TestServer.start();
