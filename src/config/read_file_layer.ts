@@ -206,15 +206,7 @@ class FileReader {
   ): void {
     for (const [name, entry] of map?.entries ?? []) {
       if (known.includes(name) || PLATYPUSH_OWN.includes(name)) continue;
-      if (name === "token") {
-        throw new ConfigError(
-          `${
-            formatPlace(entry.place)
-          }: \`token\` in \`${section}\` would protect nothing; it belongs ${
-            homeOf(name)
-          }`,
-        );
-      }
+      refuseToken(name, entry, ` in \`${section}\``);
       const meant = nearest(name, [...known, ...ALL_NAMES]);
       const hint = name === meant
         ? `it belongs ${homeOf(name)}`
@@ -235,6 +227,7 @@ class FileReader {
     for (const [name, entry] of this.#sections) {
       const ours = nearest(name, OURS);
       const limit = ours.length > 5 ? 2 : 1;
+      if (name !== "token") refuseToken(name, entry);
       if (!WANTED.includes(name) && spellingDistance(name, ours) <= limit) {
         this.#warn(
           entry.place,
@@ -261,6 +254,21 @@ class FileReader {
   #warn(place: FilePlace, problem: string): void {
     this.#logger.warn(`${formatPlace(place)}: ${problem}`);
   }
+}
+
+/**
+ * Refuses what is meant as the token, and would be passed over: requests would be
+ * executed for everybody, and nobody would know.
+ */
+function refuseToken(name: string, entry: YamlEntry, where = ""): void {
+  if (spellingDistance(name, "token") > 1) return;
+  throw new ConfigError(
+    `${
+      formatPlace(entry.place)
+    }: \`${name}\`${where} would protect nothing; write \`token\`, ${
+      homeOf("token")
+    }`,
+  );
 }
 
 /** Says where one of our names has its place in a file. */

@@ -83,7 +83,7 @@ Deno.test("loadConfig says where a name belongs that stands elsewhere", async ()
   const { options, lines } = await load(`
 queue: q
 redis_args: {host: x}
-backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1, Token: t, max_agee: 1}}
+backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1, max_agee: 1}}
 `);
   assert.deepEqual(options, { redisArgs: { db: 1 } });
   const section = "`backend.redis`";
@@ -93,18 +93,26 @@ backend.redis: {device_id: a, host: x, redis_args: {queue: q, db: 1, Token: t, m
     `warn: /config.yaml:4:17: \`device_id\` is not known in ${section}, and passed over; it belongs at the top of the file`,
     `warn: /config.yaml:4:31: \`host\` is not known in ${section}, and passed over; it belongs in \`redis_args\``,
     `warn: /config.yaml:4:53: \`queue\` is not known in \`backend.redis.redis_args\`, and passed over; it belongs in ${section}`,
-    "warn: /config.yaml:4:70: `Token` is not known in `backend.redis.redis_args`, and passed over; the nearest one is `token`, which belongs at the top of the file",
-    `warn: /config.yaml:4:80: \`max_agee\` is not known in \`backend.redis.redis_args\`, and passed over; the nearest one is \`max_age\`, which belongs in ${section}`,
+    `warn: /config.yaml:4:70: \`max_agee\` is not known in \`backend.redis.redis_args\`, and passed over; the nearest one is \`max_age\`, which belongs in ${section}`,
   ]);
 });
 
 Deno.test("loadConfig refuses a token where it would protect nothing", async () => {
-  for (const text of ["backend.redis: {token: t}", "redis: {token: t}"]) {
+  for (
+    const text of [
+      "backend.redis: {token: t}",
+      "redis: {token: t}",
+      "backend.redis: {redis_args: {Token: t}}",
+      "tokens: t",
+      "TOKEN: t",
+      "toke: t",
+    ]
+  ) {
     await assert.rejects(load(`device_id: a\n${text}\n`), {
       name: "ConfigError",
       message:
-        /config\.yaml:2:\d+: `token` in `(backend\.)?redis` would protect nothing; it belongs at the top of the file$/,
-    });
+        /config\.yaml:2:\d+: `\w+`( in `[\w.]+`)? would protect nothing; write `token`, at the top of the file$/,
+    }, text);
   }
 });
 
