@@ -73,6 +73,7 @@ export class RedisBackend extends Backend {
     super(options);
     this.#options = { ...options };
     this.#queue = options.queue || DEFAULT_QUEUE;
+    checkAges(options.maxAge, [this.#queue].flat());
   }
 
   /** The queue, or the queues, that it takes messages from. */
@@ -380,5 +381,22 @@ function inboxOptions(options: RedisBackendOptions): Partial<InboxOptions> {
     Object.entries(options).filter(([name, value]) =>
       names.has(name) && value !== undefined
     ),
+  );
+}
+
+/** A limit for a queue with another name would limit nothing. */
+function checkAges(
+  ages: RedisBackendOptions["maxAge"],
+  queues: readonly string[],
+): void {
+  const names = typeof ages === "object" ? Object.keys(ages) : [];
+  const stray = names.find((name) => !queues.includes(name));
+  if (stray === undefined) return;
+  throw new RangeError(
+    `Cannot make the backend: \`maxAge\` limits ${
+      JSON.stringify(stray)
+    }, expected one of the queues that it takes messages from: ${
+      queues.map((name) => JSON.stringify(name)).join(", ")
+    }`,
   );
 }

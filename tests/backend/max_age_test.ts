@@ -88,6 +88,19 @@ Deno.test("RedisBackend has a maxAge for each queue", async () => {
   assert.deepEqual(seen.toSorted(), ["long+", "other", "other+"]);
 });
 
+Deno.test("A maxAge for a queue that is not taken from is refused", () => {
+  for (const queue of [undefined, "lights", ["lights", "doors"]]) {
+    assert.throws(
+      () => new RedisBackend({ queue, maxAge: { "light s": 5 } }),
+      {
+        name: "RangeError",
+        message:
+          /^Cannot make the backend: `maxAge` limits "light s", expected one of the queues that it takes messages from: "/,
+      },
+    );
+  }
+});
+
 Deno.test("Actions are not executed for a request that is too old, which is answered", async () => {
   await using server = await TestServer.start();
   await using listener = new Listener(server);
