@@ -18,7 +18,7 @@ const COUNTS = Deno.args.length > 0 ? Deno.args.map(Number) : [10_000, 100_000];
 const ROUNDS = 5;
 const QUEUE = "bench";
 const DEAD = `{${QUEUE}}:dead`;
-const payload = new TextEncoder().encode("x".repeat(330));
+const encoder = new TextEncoder();
 
 await using server = await startRedis();
 await using redis = await Connection.connect(server.redisArgs);
@@ -27,17 +27,19 @@ await redis.command(["CONFIG", "SET", "slowlog-log-slower-than", "0"]);
 await redis.command(["CONFIG", "SET", "slowlog-max-len", "100000"]);
 
 async function bury(count: number): Promise<void> {
-  await redis.command(["DEL", DEAD, QUEUE]);
+  await redis.command(["DEL", DEAD, QUEUE, `{${QUEUE}}:deliveries`]);
   for (let start = 0; start < count; start += 1000) {
     const letters = Array.from({ length: 1000 }, (_, at) =>
       encodeDeadLetter({
         id: crypto.randomUUID(),
+        // Its sender has given it no id: so it takes this one along, as a history.
+        received: Date.now() / 1000,
         queue: QUEUE,
         reason: at % 2 === 0 ? "failed" : "malformed",
         error: "The handler has failed",
         time: Date.now() / 1000,
         deliveries: 3,
-        payload,
+        payload: encoder.encode(String(start + at).padStart(330, "x")),
       }));
     await redis.command(["RPUSH", DEAD, ...letters]);
   }

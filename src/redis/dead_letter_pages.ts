@@ -9,8 +9,8 @@ import { defineScript } from "./script.ts";
  * The number of dead letters that travel at once, and the bytes after which no
  * more do.
  */
-const PAGE = 100;
-const PAGE_BYTES = 2 ** 18;
+const PAGE = 50;
+const PAGE_BYTES = 2 ** 17;
 
 /**
  * The number of dead letters on the way to an end of the list, and their bytes,

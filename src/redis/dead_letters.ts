@@ -448,9 +448,11 @@ for _, one in ipairs(found) do
   local letter, payload, history = unpack(ARGV, one.position, one.position + 2)
   if history ~= 'none' then
     payloads[#payloads + 1], histories[#histories + 1] = payload, history
-    add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
   end
   add({'LSET', list, one.index, letter}, 'LSET', list, one.index, REMOVED)
+end
+if #payloads > 0 then
+  add({'LTRIM', KEYS[1], 0, -#payloads - 1}, 'RPUSH', KEYS[1], unpack(payloads))
 end
 remember(KEYS[4], payloads, histories)
 local isNearHead = last < redis.call('LLEN', list) / 2

@@ -20,7 +20,7 @@ import {
   open,
   queued,
 } from "./dead_letters.ts";
-import { watchScripts } from "./watch_scripts.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 import { nextBatch } from "./next_batch.ts";
 
 /** Makes dead letters of these messages, as consuming does. */
@@ -37,6 +37,18 @@ async function bury(
     error: new Error(`bad message ${index}`),
   })));
 }
+
+Deno.test("DeadLetters takes out fifty at a time, which come into the queue at once", async () => {
+  await using server = await TestServer.start();
+  await using dead = open(server);
+  await server.run("RPUSH", DEAD, ...numbers(0, 200).map((id) => letter(id)));
+  const scripts = await watchScripts(server, async () => {
+    assert.equal(await dead.requeue("all"), 200);
+  });
+  assert.deepEqual(await queued(server), messages(numbers(0, 200)));
+  assert.equal(mostOf("LSET", scripts), 50);
+  assert.equal(mostOf("RPUSH", scripts), 1);
+});
 
 Deno.test("DeadLetters lists what could not be handled, byte for byte", async () => {
   await using server = await TestServer.start();
