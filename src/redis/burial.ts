@@ -9,6 +9,7 @@ import {
   type Room,
 } from "./dead_letter_box.ts";
 import type { DeadLetter } from "./dead_letter.ts";
+import { FIND_LETTERS } from "./dead_letter_front.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { isLoss, type RedisError, restate } from "./redis_error.ts";
 import { defineMove } from "./script.ts";
@@ -200,26 +201,17 @@ export class Burial {
 -- Returns what makeRoom does.
 ${KEEP_TEXT}
 ${MAKE_ROOM}
--- Its time may be another one there.
-local function isThere(letter)
-  local start = letter:match('^{"id":"[^"]*"')
-  for _, list in ipairs({KEYS[1], KEYS[3]}) do
-    for last = redis.call('LLEN', list) - 1, 0, -100 do
-      local some = redis.call('LRANGE', list, math.max(0, last - 99), last)
-      for _, one in ipairs(some) do
-        if one:sub(1, #start) == start then return true end
-      end
-    end
-  end
-  return false
-end
-local given = 0
-for position = 6, #ARGV, 2 do
-  local letter, isApart = ARGV[position], ARGV[position + 1] == '1'
-  if ARGV[5] == '' or not isThere(letter) then
+${FIND_LETTERS}
+local letters, given = {}, 0
+for position = 6, #ARGV, 2 do letters[#letters + 1] = ARGV[position] end
+local found = ARGV[5] == '' and {} or findLetters({KEYS[1], KEYS[3]}, letters)
+for at, letter in ipairs(letters) do
+  if not found[idOf(letter)] then
     letter = stamp(letter)
     add({'LREM', KEYS[1], -1, letter}, 'RPUSH', KEYS[1], letter)
-    if isApart then given = given + keepText(KEYS[2], letter, ARGV[1], ARGV[4]) end
+    if ARGV[2 * at + 5] == '1' then
+      given = given + keepText(KEYS[2], letter, ARGV[1], ARGV[4])
+    end
   end
 end
 local room = makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])

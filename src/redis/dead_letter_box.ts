@@ -6,7 +6,7 @@ import {
   encodeDeadLetter,
   encodeEnvelope,
 } from "./dead_letter.ts";
-import { partDeadLetters, RANGE } from "./dead_letter_front.ts";
+import { FIND_LETTERS, partDeadLetters } from "./dead_letter_front.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
@@ -296,29 +296,25 @@ return makeRoom(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
 -- KEYS[2]  the letter whose text is kept apart; the key of the text is made of it
 -- KEYS[3]  the front of that list
 -- ARGV[1]  for how many seconds a text is kept
--- ARGV[2...] in turns: an id, and a letter to be put into the list for it
+-- ARGV[2...] a letter for each text, to be put into the list
 -- Returns how many were missing.
 ${KEEP_TEXT}
-${RANGE}
+${FIND_LETTERS}
 local known = redis.call('GET', KEYS[2])
-local missing = 0
-for at = 2, #ARGV, 2 do
-  local start, letter = '{"id":"' .. ARGV[at] .. '"', ARGV[at + 1]
-  local key = textKey(KEYS[2], letter)
+local letters, sizes = {}, {}
+for at = 2, #ARGV do
+  local key = textKey(KEYS[2], ARGV[at])
   local bytes = redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0)
   if bytes and not (known and textKey(KEYS[2], known) == key) then
-    local isThere = false
-    local total = redis.call('LLEN', KEYS[3]) + redis.call('LLEN', KEYS[1])
-    for first = 0, total - 1, 100 do
-      for _, one in ipairs(range(KEYS[3], KEYS[1], first, first + 99)) do
-        isThere = isThere or one:sub(1, #start) == start
-      end
-    end
-    if not isThere then
-      redis.call('EXPIRE', key, ARGV[1])
-      redis.call('RPUSH', KEYS[1], (stamp(letter):gsub('"size":0', string.format('"size":%d', bytes), 1)))
-      missing = missing + 1
-    end
+    letters[#letters + 1], sizes[ARGV[at]] = ARGV[at], bytes
+  end
+end
+local found, missing = findLetters({KEYS[1], KEYS[3]}, letters), 0
+for _, letter in ipairs(letters) do
+  if not found[idOf(letter)] then
+    redis.call('EXPIRE', textKey(KEYS[2], letter), ARGV[1])
+    redis.call('RPUSH', KEYS[1], (stamp(letter):gsub('"size":0', string.format('"size":%d', sizes[letter]), 1)))
+    missing = missing + 1
   end
 end
 return missing
@@ -334,8 +330,7 @@ return missing
       [dead, text, front],
       [
         this.limits[3]!,
-        ...ids.flatMap((id) => [
-          id,
+        ...ids.map((id) =>
           encodeEnvelope({
             id,
             queue,
@@ -344,8 +339,8 @@ return missing
               "Somebody has removed this dead letter, so it is not known why the message could not be handled",
             time: Date.now() / 1000,
             deliveries: 0,
-          }),
-        ]),
+          })
+        ),
       ],
       { isReply: isNumber },
     );

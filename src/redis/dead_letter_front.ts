@@ -41,6 +41,33 @@ local function range(front, rest, first, last)
 end
 `;
 
+/**
+ * A Lua function that tells which letters are in lists, by their ids: the rest of
+ * a letter may be another one there. All are looked for at once, the newest first,
+ * since each look goes through the lists.
+ */
+export const FIND_LETTERS = `
+local function idOf(letter)
+  return letter:match('^{"id":"([^"]*)"') or ''
+end
+-- Returns what has the ids of those that are there as its keys.
+local function findLetters(lists, letters)
+  local open, found = {}, {}
+  for _, letter in ipairs(letters) do open[idOf(letter)] = true end
+  for _, list in ipairs(lists) do
+    local last = redis.call('LLEN', list) - 1
+    while last >= 0 and next(open) do
+      for _, one in ipairs(redis.call('LRANGE', list, math.max(0, last - 99), last)) do
+        local id = idOf(one)
+        if open[id] then open[id], found[id] = nil, true end
+      end
+      last = last - 100
+    end
+  end
+  return found
+end
+`;
+
 const PART = defineMove(
   ["list", "list", "hash"],
   `

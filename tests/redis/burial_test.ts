@@ -10,9 +10,10 @@ import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
-import { DEAD, open as openDead } from "./dead_letters.ts";
+import { buryMany, DEAD, open as openDead } from "./dead_letters.ts";
 import { numbers, open } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
+import { mostOf, watchScripts } from "./watch_scripts.ts";
 
 const error = new Error("cannot handle it");
 
@@ -204,5 +205,30 @@ Deno.test("A burial whose answer is lost is not done twice", async () => {
   await until(() => inbox.stats().deadLettered === 2);
   assert.deepEqual(await buried(server), ["a", "b"]);
   assert.equal(await server.run("LLEN", DEAD), 2);
+  await inbox.stop();
+});
+
+Deno.test("What may be buried already is looked for at once, the newest first", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await openOnce(server, new LineLogger(), {
+    batchSize: 100,
+  });
+  await buryMany(server, 2000);
+  using _ = loseAnswer("where they may be there already");
+  const messages = numbers(100);
+  await server.run("RPUSH", "queue", ...messages);
+  const scripts = await watchScripts(server, async () => {
+    for (let left = 100; left > 0;) {
+      const batch = await nextBatch(inbox);
+      left -= batch!.payloads.length;
+      await batch!.settle(
+        batch!.payloads.map((_, index) => ({ index, reason: "failed", error })),
+      );
+    }
+    await until(() => inbox.stats().deadLettered === 100);
+  });
+  assert.deepEqual((await buried(server)).slice(2000), messages);
+  const looks = mostOf("LRANGE", scripts);
+  assert.ok(looks < 50, `${looks} looks at the list`);
   await inbox.stop();
 });

@@ -291,3 +291,28 @@ Deno.test("Status and doctor tell of a large text", async () => {
     );
   }
 });
+
+Deno.test("Of texts that are kept, those that are not listed are entered again", async () => {
+  await using server = await TestServer.start();
+  const ids = ["front", "listed", "lost"];
+  for (const id of ids) await server.run("RPUSH", `${TEXT}:${id}`, "text");
+  await server.run("RPUSH", `${DEAD}:front`, letter("front"));
+  await server.run("RPUSH", DEAD, letter("listed"), letter("last"));
+  const logger = new LineLogger();
+  const box = new DeadLetterBox({
+    queue: "queue",
+    logger,
+    stats: { deadLettersLost: 0 },
+    maxDeadLetters: 10,
+    maxDeadLetterBytes: 1000,
+    deadLetterAge: 60,
+  });
+  await box.reenter([...ids, "gone"], server.redis);
+  const letters = await lettersOf(server);
+  assert.deepEqual(
+    letters.map(({ id }) => id),
+    ["front", "listed", "last", "lost"],
+  );
+  assert.ok(letters.at(-1)!.size > 0);
+  assert.ok(logger.lines.some((line) => /removed 1 dead letter of/.test(line)));
+});
