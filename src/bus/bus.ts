@@ -417,7 +417,9 @@ export class Bus extends EventTarget implements AsyncDisposable {
    * Calls a handler for each message of a type.
    *
    * @param type A message class, such as `Event`, the name of an event type, or
-   * what {@linkcode defineEvent} has made.
+   * what {@linkcode defineEvent} has made. A class of yours that is derived from
+   * `Event` gets only its instances that were posted in this thread: what comes
+   * from elsewhere is an `Event`, so name its type.
    * @param handler Called with each message. What it throws, or rejects with,
    * counts as a failure of that message.
    * @param filter What attributes must be, by path: `{ "args.state": true }`.
