@@ -19,11 +19,11 @@
 const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
 const SLOWEST = [
+  "redis",
+  "interop",
+  "backend",
   "cli",
   "dashboard",
-  "backend",
-  "interop",
-  "redis",
   "faults",
   "zeroconf",
   "examples",
