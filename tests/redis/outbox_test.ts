@@ -36,7 +36,7 @@ Deno.test("Outbox leaves a response that expires", async () => {
   await outbox.pushResponse("1", "answer");
   const ttl = await server.run<number>("TTL", "platypush/responses/1");
   assert.ok(ttl > 50 && ttl <= 60, String(ttl));
-  const response = await outbox.waitForResponse("1", 1);
+  const response = await outbox.waitForResponse("1", 30);
   assert.equal(new TextDecoder().decode(response), "answer");
 });
 
@@ -44,7 +44,7 @@ Deno.test("Outbox waits for a hundred responses on the connection that sends", a
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args, { logger: new LineLogger() });
   const ids = Array.from({ length: 100 }, (_, index) => `request${index}`);
-  const waiting = ids.map((id) => outbox.waitForResponse(id, 5));
+  const waiting = ids.map((id) => outbox.waitForResponse(id, 30));
   for (const id of ids.toReversed()) await outbox.pushResponse(id, `to ${id}`);
   const responses = await Promise.all(waiting);
   assert.deepEqual(

@@ -34,7 +34,7 @@ Deno.test("A response is found that came before somebody waits for it", async ()
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   await outbox.pushResponse("1", "early");
-  assert.equal(decoder.decode(await outbox.waitForResponse("1", 5)), "early");
+  assert.equal(decoder.decode(await outbox.waitForResponse("1", 30)), "early");
   await assert.rejects(outbox.waitForResponse("1", 0.2), {
     name: "TimeoutError",
   });
@@ -43,7 +43,7 @@ Deno.test("A response is found that came before somebody waits for it", async ()
 Deno.test("Several who wait for the same response all look for it, and one may get it", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
-  const waiting = [1, 2, 3].map(() => outbox.waitForResponse("1", 5));
+  const waiting = [1, 2, 3].map(() => outbox.waitForResponse("1", 30));
   await until(async () => await calls(server, "lrange") >= 1);
   await outbox.pushResponse("1", "for all");
   assert.equal(decoder.decode(await Promise.any(waiting)), "for all");

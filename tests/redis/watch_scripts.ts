@@ -16,7 +16,11 @@ export async function watchScripts(
   const scripts: Ran[] = [];
   const end = crypto.randomUUID();
   socket.write("MONITOR\r\n");
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+  const lines = createInterface({
+    input: socket,
+    // Else a line end that comes in two parts, 100 ms apart, is an empty line, too.
+    crlfDelay: Infinity,
+  })[Symbol.asyncIterator]();
   assert.equal((await lines.next()).value, "+OK");
   await work();
   await server.run("ECHO", end);
