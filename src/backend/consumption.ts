@@ -16,7 +16,7 @@ import { refusedRequest } from "./message_forms.ts";
  * Counts of a backend since it was made, and how it stands, as
  * {@linkcode RedisBackend.stats} gives them.
  */
-export interface BackendStats {
+export type BackendStats = {
   /** Messages that came from Redis; a message that comes again counts again. */
   readonly received: number;
   /** Messages that every subscriber has handled. */
@@ -41,7 +41,7 @@ export interface BackendStats {
   readonly actionsRunning: number;
   /** Requests that wait until one of these has finished. */
   readonly actionsWaiting: number;
-}
+};
 
 /** From so many bytes a message on, memory is given back without the garbage collector. */
 const LARGE = 2 ** 11;

@@ -237,7 +237,7 @@ export interface WatchOptions {
 }
 
 /** Counts since the bus was opened, as {@linkcode Bus.stats} gives them. */
-export interface BusStats {
+export type BusStats = {
   /** Messages that were posted in this thread. */
   readonly posted: number;
   /** Messages that went out to plain listeners. */
@@ -250,7 +250,7 @@ export interface BusStats {
   readonly failed: number;
   /** Frames on the bus's control channel that no bus has sent. */
   readonly ignored: number;
-}
+};
 
 const SUBSCRIBER: Kind = {
   expected: "a name of 1 to 64 letters, digits, dots, underscores or hyphens",

@@ -1,5 +1,5 @@
 /** Counts of an {@linkcode Inbox} so far. */
-export interface InboxStats {
+export type InboxStats = {
   /** Messages that were handed out. */
   received: number;
   /** Of these, the ones that had been delivered before. */
@@ -26,7 +26,7 @@ export interface InboxStats {
   reconnects: number;
   /** Messages that were handed out and are not settled yet. */
   inFlight: number;
-}
+};
 
 /** Counters from zero. */
 export function emptyStats(): InboxStats {
