@@ -44,7 +44,8 @@ export interface Row extends Kind {
   readonly isSecret?: boolean;
   /**
    * It keeps others out: one that is there and undefined, as a variable that is
-   * not set, is refused, since leaving it out lets everybody in.
+   * not set, is refused, since leaving it out lets everybody in; but for one that
+   * may be `null`, which says so.
    */
   readonly isProtection?: boolean;
   /** Says what it decides, in one line, for the documentation. */
@@ -200,7 +201,7 @@ export function problemIn(
       );
     }
     if (value === undefined) {
-      if (!rows[name]!.isProtection) continue;
+      if (!rows[name]!.isProtection || rows[name]!.isNullable) continue;
       return misfit(
         name,
         `\`${written}\` is undefined, expected ${

@@ -44,6 +44,13 @@ const ALL_NAMES = [
   ...NESTED_NAMES,
   ...Object.keys(REDIS_ARGUMENTS),
 ];
+const TOP_PROTECTIONS = protectionsOf(TOP);
+/** The names without which a home is open. */
+const PROTECTIONS = [
+  ...TOP_PROTECTIONS,
+  ...protectionsOf(NESTED),
+  ...protectionsOf(REDIS_ARGUMENTS),
+];
 /**
  * The names that Platypush allows in every section of a backend, with no
  * meaning here.
@@ -110,13 +117,7 @@ class FileReader {
         ? undefined
         : this.#value(prefix + name, entry, row);
       if (value !== undefined) values[option] = value;
-      else if (row.isProtection) {
-        throw new ConfigError(
-          `${
-            formatPlace(entry.place)
-          }: \`${name}\` is empty, expected ${row.expected}; leave it out to do without`,
-        );
-      }
+      else if (row.isProtection) refuseEmpty(name, entry, row);
     }
     return values;
   }
@@ -138,8 +139,10 @@ class FileReader {
     const values: FileValues = {};
     for (const [argument, entry] of map?.entries ?? []) {
       if (!Object.hasOwn(rows, argument) || isBlank(entry)) continue;
-      const value = this.#value(`${name}.${argument}`, entry, rows[argument]!);
+      const row = rows[argument]!;
+      const value = this.#value(`${name}.${argument}`, entry, row);
       if (value !== undefined) values[argument] = value;
+      else if (row.isProtection) refuseEmpty(argument, entry, row);
     }
     return values;
   }
@@ -206,7 +209,7 @@ class FileReader {
   ): void {
     for (const [name, entry] of map?.entries ?? []) {
       if (known.includes(name) || PLATYPUSH_OWN.includes(name)) continue;
-      refuseToken(name, entry, ` in \`${section}\``);
+      refuseUnprotected(name, entry, PROTECTIONS, section, known);
       const meant = nearest(name, [...known, ...ALL_NAMES]);
       const hint = name === meant
         ? `it belongs ${homeOf(name)}`
@@ -227,7 +230,9 @@ class FileReader {
     for (const [name, entry] of this.#sections) {
       const ours = nearest(name, OURS);
       const limit = ours.length > 5 ? 2 : 1;
-      if (name !== "token") refuseToken(name, entry);
+      if (!TOP_NAMES.includes(name)) {
+        refuseUnprotected(name, entry, TOP_PROTECTIONS);
+      }
       if (!WANTED.includes(name) && spellingDistance(name, ours) <= limit) {
         this.#warn(
           entry.place,
@@ -256,18 +261,41 @@ class FileReader {
   }
 }
 
-/**
- * Refuses what is meant as the token, and would be passed over: requests would be
- * executed for everybody, and nobody would know.
- */
-function refuseToken(name: string, entry: YamlEntry, where = ""): void {
-  if (spellingDistance(name, "token") > 1) return;
+/** Lists the names that protect, as a file has them. */
+function protectionsOf(rows: Table): string[] {
+  return Object.keys(rows).filter((name) => rows[name]!.isProtection)
+    .map(nameInFile);
+}
+
+/** Refuses a protection that is there without a value, as from an empty variable. */
+function refuseEmpty(name: string, { place }: YamlEntry, row: Row): never {
   throw new ConfigError(
     `${
-      formatPlace(entry.place)
-    }: \`${name}\`${where} would protect nothing; write \`token\`, ${
-      homeOf("token")
-    }`,
+      formatPlace(place)
+    }: \`${name}\` is empty, expected ${row.expected}; leave it out to do without`,
+  );
+}
+
+/**
+ * Refuses what is meant as a protection, and would be passed over: requests would
+ * be executed for everybody, or be sent without TLS, and nobody would know.
+ */
+function refuseUnprotected(
+  name: string,
+  { place }: YamlEntry,
+  protections: readonly string[],
+  section?: string,
+  known: readonly string[] = [],
+): void {
+  const word = name.toLowerCase().replace("tls", "ssl");
+  const meant = protections.find((each) => spellingDistance(word, each) <= 1);
+  if (meant === undefined) return;
+  const where = section === undefined ? "" : ` in \`${section}\``;
+  const home = known.includes(meant) ? "" : `, ${homeOf(meant)}`;
+  throw new ConfigError(
+    `${
+      formatPlace(place)
+    }: \`${name}\`${where} would protect nothing; write \`${meant}\`${home}`,
   );
 }
 

@@ -306,7 +306,11 @@ export const REDIS_ARGUMENTS: Rows<RedisArgs, FilledArgument> = {
   unix_socket_path: argument(FILLED("a path"), {
     description: "A Unix socket, in place of `host` and `port`",
   }),
-  ssl: argument(FLAG, { description: "Speak TLS", default: false }),
+  ssl: argument(FLAG, {
+    description: "Speak TLS",
+    default: false,
+    isProtection: true,
+  }),
   ssl_ca_certs: argument(PEM_FILE, {
     description: "The file with the trusted authorities",
   }),

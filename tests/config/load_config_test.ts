@@ -116,6 +116,28 @@ Deno.test("loadConfig refuses a token where it would protect nothing", async () 
   }
 });
 
+Deno.test("loadConfig refuses what would leave out TLS", async () => {
+  for (
+    const section of [
+      "backend.redis: {redis_args: {host: h, tls: true}}",
+      "backend.redis: {redis_args: {SSL: true}}",
+      "redis: {sssl: true}",
+      "backend.redis: {ssl: true}",
+    ]
+  ) {
+    await assert.rejects(load(`device_id: a\n${section}\n`), {
+      name: "ConfigError",
+      message:
+        /config\.yaml:2:\d+: `\w+` in `[\w.]+` would protect nothing; write `ssl`(, in `redis_args`)?$/,
+    }, section);
+  }
+  await assert.rejects(load('redis: {ssl: "${TLS:-}"}\n'), {
+    name: "ConfigError",
+    message:
+      /config\.yaml:1:\d+: `ssl` is empty, expected true or false; leave it out to do without$/,
+  });
+});
+
 Deno.test("the file in the documentation is right, and has every option", async () => {
   const docs = new URL("../../docs/configuration.md", import.meta.url);
   const [, yaml] = /```yaml\n([^`]*)```/.exec(await Deno.readTextFile(docs))!;
