@@ -47,17 +47,31 @@ export function withoutToken<Letter extends { readonly payload: Uint8Array }>(
   }));
 }
 
-/** A text in JSON or Python, with the signs before it, also where all ends within it. */
-const TEXT =
-  /\w{0,2}(?:"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?$))/
-    .source;
+/** A text within such quotes, also where all ends within it. */
+function textIn(quotes: string): string {
+  const [quote] = quotes;
+  const within = quotes.length > 1 ? `|${quote}(?!${quote}{2})` : "";
+  return String
+    .raw`${quotes}[^${quote}\\]*(?:(?:\\.${within})[^${quote}\\]*)*(?:${quotes}|\\?$)`;
+}
+
+/** A text in JSON or Python, with the signs before it. */
+const TEXT = String.raw`\w{0,2}(?:${
+  [`"""`, `'''`, `"`, `'`].map(textIn).join("|")
+})`;
+
+/** The name, each letter of which may be an escape such as `\u0074` or `\x74`. */
+const NAME = ["t74", "o6[fF]", "k6[bB]", "e65", "n6[eE]"].map(
+  ([letter, ...code]) => String.raw`(?:${letter}|\\+(?:u00|x)${code.join("")})`,
+).join("");
 
 /**
- * A token; Python takes texts behind one another for one, as it does `'''`. In a
- * text within a text, the quotes have a backslash, or several.
+ * A token; Python takes texts behind one another for one. In a text within a text,
+ * the quotes have a backslash, or several.
  */
 export const TOKEN: RegExp = new RegExp(
-  `((["'])token(\\\\{0,7}\\2)\\s*:\\s*)(${TEXT}(?:\\s*${TEXT})*|-?\\d[\\d.]*|\\3.*?(?:(?<!\\\\)\\3|$))`,
+  String
+    .raw`((["'])${NAME}(\\*\2)(?:\2\2)?\s*:\s*)(${TEXT}(?:\s*${TEXT})*|-?\d[\d.]*|\3.*?(?:(?<!\\)\3|$))`,
   "gs",
 );
 
@@ -74,7 +88,8 @@ export function maskUrl(url: string): string {
   if (!isUrl(url) || /@.*@/.test(url)) return MASK;
   const [place, query] = url.split("?") as [string, string?];
   const shown = place.replace(
-    /\/\/([^:@]*:)?([^@]*)@/,
+    // A path may have an "@", too.
+    /(?<=:)\/\/(?!\/[^:@]*@)([^:@]*:)?([^@]*)@/,
     (_, user = "", last) => `//${user}${last === "" ? "" : MASK}@`,
   );
   return query === undefined ? shown : `${shown}?${maskQuery(query)}`;

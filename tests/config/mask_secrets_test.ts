@@ -68,6 +68,7 @@ Deno.test("maskSecrets hides the password in a URL", () => {
     "rediss://u:p%40q@[::1]:7000/3": "rediss://u:***@[::1]:7000/3",
     "unix://u:p@/run/redis.sock?db=2": "unix://u:***@/run/redis.sock?db=2",
     "unix:///run/redis.sock": "unix:///run/redis.sock",
+    "unix:///run/me@home.sock": "unix:///run/me@home.sock",
     "redis://h?password=p&db=1": "redis://h?password=***&db=1",
     "redis://h?pasword=p": "***",
     "redis://h?db=1?password=p": "***",

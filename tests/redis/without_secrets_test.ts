@@ -38,6 +38,11 @@ Deno.test("console.log shows no password of startRedis(), and no token in a dead
   }
 });
 
+/** A text in a text, as an output that holds a message has it. */
+function inTexts(text: string, depth: number): string {
+  return depth === 0 ? text : inTexts(JSON.stringify({ text }), depth - 1);
+}
+
 Deno.test("no token is seen, however a sender writes it, and whatever it holds", () => {
   const texts = [
     String.raw`{"token": "t0ken\"t0ken", "args": {}}`,
@@ -51,6 +56,15 @@ Deno.test("no token is seen, however a sender writes it, and whatever it holds",
     String.raw`{"msg": "{\"token\": \"t0ken\\\"t0\", \"args\": {}}"}`,
     String.raw`{'msg': '{\'token\': \'t0ken\', "args": {}}'}`,
     String.raw`{"args": {}, "msg": "{\"token\": \"t0ken`,
+    String.raw`{"\u0074oken": "t0ken", "args": {}}`,
+    String.raw`{"t\u006F\u006bEN": "x", "tok\u0065n": "t0ken", "args": {}}`,
+    String.raw`{'\x74oken': 't0ken', 'args': {}}`,
+    `{'token': '''t0'ken''', 'args': {}}`,
+    `{'token': """t0"k""en""", 'args': {}}`,
+    `{'''token''': 't0ken', 'args': {}}`,
+    `{"token": """t0"ken`,
+    inTexts(`{"token": "t0ken", "args": {}}`, 5),
+    inTexts(String.raw`{"\u0074oken": "t0\"ken", "args": {}}`, 8),
     // More than a regular expression can step back in.
     `{"token": "${"t0".repeat(10_000_000)}", "args": {}}`,
   ];
