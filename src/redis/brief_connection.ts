@@ -11,7 +11,7 @@ import {
   restate,
   toRedisError,
 } from "./redis_error.ts";
-import type { Script } from "./script.ts";
+import { nameKey, type Script } from "./script.ts";
 
 /** Says to which node {@link BriefConnection} connects, and when it gives up. */
 interface BriefOptions {
@@ -102,7 +102,10 @@ export class BriefConnection implements Disposable {
       return await server.send<Reply>(args);
     } catch (error) {
       throw server.loss === undefined
-        ? toRedisError(error, { ...what, user: server.user }, true)
+        ? nameKey(
+          toRedisError(error, { ...what, user: server.user }, true),
+          args,
+        )
         : restate(server.loss, { ...what, mayHaveRun: true });
     } finally {
       health.end(undefined);

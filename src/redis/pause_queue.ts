@@ -39,7 +39,8 @@ const OPTIONS: Rows<PauseQueueOptions> = {
  * kept.
  * @throws {TypeError} There is no such option or it is of another kind, or an
  * argument is unknown or wrong.
- * @throws {RedisError} The server could not be reached or refused.
+ * @throws {RedisError} The server could not be reached or refused, or the key of the
+ * pause is of another type.
  *
  * @example
  * ```ts
@@ -75,9 +76,12 @@ export async function pauseQueue(
   const since = Math.round(Date.now()) / 1000;
   const pause: QueuePause = { since, by };
   const { paused } = new QueueKeys(queue);
-  return await connection.command<string | null>(
+  const isPausedNow = await connection.command<string | null>(
     ["SET", paused, JSON.stringify(pause), "NX"],
   ) !== null;
+  // A key of another type is no pause, and is named in the error.
+  if (!isPausedNow) await connection.command(["GET", paused]);
+  return isPausedNow;
 }
 
 /**

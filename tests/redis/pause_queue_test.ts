@@ -215,3 +215,13 @@ Deno.test("A queue whose pause is no text is paused by somebody", async () => {
   await server.run("DEL", "{queue}:paused");
   await until(() => taker.seen.length === 1);
 });
+
+Deno.test("pauseQueue does not take a key of another type for a pause", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "{queue}:paused", "x");
+  await assert.rejects(pauseQueue(server.args, { queue: "queue", by: "me" }), {
+    name: "RedisError",
+    code: "wrong-type",
+    message: /the key "{queue}:paused" is of another type than GET needs/,
+  });
+});
