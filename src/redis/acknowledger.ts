@@ -354,9 +354,18 @@ function countOf(batches: readonly HeldBatch[]): number {
   return batches.reduce((sum, { payloads }) => sum + payloads.length, 0);
 }
 
-/** Says that messages come again which nobody could settle. */
-export function goBack(count: number, queue: string): string {
+/**
+ * Says that messages come again which nobody could settle.
+ *
+ * @param handled How many of them were handled.
+ */
+export function goBack(count: number, queue: string, handled = count): string {
+  const though = handled === 0
+    ? ""
+    : handled === count
+    ? ", though handled"
+    : `, though ${handled} of them ${handled === 1 ? "was" : "were"} handled`;
   return `${
     amount(count, "message")
-  } of "${queue}" will be delivered again, though handled.`;
+  } of "${queue}" will be delivered again${though}.`;
 }

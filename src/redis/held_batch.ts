@@ -107,6 +107,7 @@ export class HeldBatch extends TakenBatch {
     const { box, options } = this.consumer;
     const { stats, logger, queue, control } = options;
     const { length } = this.payloads;
+    const handled = length - failures.length - returned.length;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
     const mayHelp = (error: unknown): boolean | "at once" => {
@@ -126,7 +127,7 @@ export class HeldBatch extends TakenBatch {
       if (room === -1 && !this.#isDoubtful) {
         return await this.#settleLate([...failures, ...returned, ...missed]);
       }
-      stats.acknowledged += length - failures.length - returned.length;
+      stats.acknowledged += handled;
       this.#onDone(plan, failures.length);
       if (typeof room !== "number") box.onRoom(room);
       if (missed.length === 0) return;
@@ -140,7 +141,8 @@ export class HeldBatch extends TakenBatch {
         const again = () => this.tell(failures, returned, missed);
         return this.#acknowledger.tellLater(this, error as RedisError, again);
       }
-      logger.warn(`${(error as RedisError).message}. ${goBack(length, queue)}`);
+      const again = goBack(length, queue, handled);
+      logger.warn(`${(error as RedisError).message}. ${again}`);
     }
   }
 

@@ -468,6 +468,21 @@ Deno.test("Inbox says at its end what will be delivered again since the server r
   await server.run("ACL", "SETUSER", "default", "+del", "+zadd");
 });
 
+Deno.test("Inbox tells after its end what is delivered again, and how much of it was handled", async () => {
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...numbers(4));
+  const logger = new LineLogger();
+  await using inbox = await open(server, { batchSize: 2, logger });
+  const batches = [await nextBatch(inbox), await nextBatch(inbox)];
+  await inbox.stop(0);
+  await batches[0]!.settle(failed(0, 1));
+  await batches[1]!.settle(failed(1));
+  const lines = logger.lines.filter((line) => /delivered again/.test(line));
+  assert.equal(lines.length, 2, logger.lines.join("\n"));
+  assert.match(lines[0]!, /2 messages of "queue" will be delivered again\.$/);
+  assert.match(lines[1]!, /delivered again, though 1 of them was handled\.$/);
+});
+
 /** Takes three messages, each in a batch of its own, with heartbeats far apart. */
 async function takeThree(
   server: TestServer,
