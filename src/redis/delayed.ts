@@ -245,27 +245,28 @@ const MEMBERS = {
  * Removes delayed messages with an id. The server looks through some at a time, and
  * passes over none of them, whatever is added and removed meanwhile.
  *
- * @returns Whether there was one.
+ * @param onRemoved Called for each: what was removed has to be known also when
+ * the server refuses afterwards.
  * @throws {RedisError} The server cannot be reached, or refuses.
  */
 export async function cancelDelayed(
   connection: Connection,
   queue: string,
   id: string,
-): Promise<boolean> {
+  onRemoved: () => void,
+): Promise<void> {
   const { delayed } = new QueueKeys(queue);
   const match = `${escapePattern(encodeURIComponent(id))}:*`;
   const decoder = new TextDecoder();
-  let count = 0;
   let cursor = "0";
   do {
     const [next, found] = await connection.command<
       [next: Uint8Array, found: Uint8Array[]]
     >(["ZSCAN", delayed, cursor, "MATCH", match, "COUNT", `${PAGE}`], MEMBERS);
     for (let at = 0; at < found.length; at += 2) {
-      count += await connection.command<number>(["ZREM", delayed, found[at]!]);
+      const isThere = await connection.command(["ZREM", delayed, found[at]!]);
+      if (isThere === 1) onRemoved();
     }
     cursor = decoder.decode(next);
   } while (cursor !== "0");
-  return count > 0;
 }

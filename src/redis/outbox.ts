@@ -202,11 +202,14 @@ export class Outbox {
   async cancel(queue: string, id: string): Promise<boolean> {
     checkValue("cancel a message", "queue", queue, QUEUE);
     checkValue("cancel a message", "id", id, ID);
-    return await this.#send(
+    let isCancelled = false;
+    await this.#send(
       `cancel "${id}" of "${queue}"`,
       queue,
-      (connection) => cancelDelayed(connection, queue, id),
+      (connection) =>
+        cancelDelayed(connection, queue, id, () => isCancelled = true),
     );
+    return isCancelled;
   }
 
   /**

@@ -13,7 +13,8 @@ import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
-import { TestServer } from "../servers.ts";
+import { freePort, TestServer } from "../servers.ts";
+import { TcpProxy } from "../tcp_proxy.ts";
 import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { nextBatch } from "./next_batch.ts";
@@ -245,6 +246,25 @@ Deno.test("What is delayed can be cancelled by its id until it is due", async ()
   assert.equal(await server.run("ZCARD", DELAYED), 1);
   assert.ok(await outbox.cancel("queue", "one"));
   assert.equal(await server.run("EXISTS", DELAYED), 0);
+});
+
+Deno.test("What was cancelled is told also where the server gives up in the middle", async () => {
+  const port = freePort();
+  await using server = await TestServer.start({ port });
+  await using proxy = new TcpProxy(port);
+  await using outbox = new Outbox({ port: proxy.port });
+  await layAstray(server, DELAYED, { count: 3000, wait: HOUR });
+  await outbox.cancel("queue", "none");
+  const loading = "-LOADING Redis is loading the dataset in memory\r\n";
+  for (const id of ["1", "500", "1000", "1500", "2000", "2500"]) {
+    // What the server says after it has removed the message.
+    void proxy.forge(":1\r\n", (answer) => {
+      void proxy.forge("*2\r\n", () => loading);
+      return answer;
+    });
+    assert.equal(await outbox.cancel("queue", id), true);
+  }
+  assert.equal(await server.run("ZCARD", DELAYED), 2994);
 });
 
 Deno.test("However many are delayed, the server looks through some at a time for one that is cancelled", async () => {
