@@ -231,12 +231,14 @@ export class Subscriber {
       if (retry?.concerns(serial, thread, this.name) === false) continue;
       try {
         const result = subscription.deliver(message, hook?.match);
+        if (result === undefined) continue;
         if (result instanceof LimitedCall) {
-          this.#followInTurn(subscription, message, index, receipt, result);
-          continue;
+          const task = this.#begin(subscription, message, index, receipt);
+          this.#followInTurn(task, result);
+        } else if (isPending(result)) {
+          const task = this.#begin(subscription, message, index, receipt);
+          this.#follow(task, result);
         }
-        if (result === undefined || !isPending(result)) continue;
-        this.#follow(subscription, message, index, receipt, result);
       } catch (error) {
         this.#fail({ subscription, message, index, receipt }, error);
       }
@@ -282,14 +284,11 @@ export class Subscriber {
     if (this.listening !== listening) this.options.onListening();
   }
 
+  /** Waits for what a handler has returned, or for whoever takes the message out of a queue. */
   #follow(
-    subscription: Subscription,
-    message: Message,
-    index: number,
-    receipt: Receipt,
+    task: Task,
     result: PromiseLike<unknown> | QueuedMessage<Task>,
   ): void {
-    const task = this.#begin(subscription, message, index, receipt);
     this.#startTime(task);
     if (result instanceof QueuedMessage) {
       result.task = task;
@@ -304,14 +303,7 @@ export class Subscriber {
   }
 
   /** Calls a handler when it is its turn; its time begins then. */
-  #followInTurn(
-    subscription: Subscription,
-    message: Message,
-    index: number,
-    receipt: Receipt,
-    { limit, run }: LimitedCall,
-  ): void {
-    const task = this.#begin(subscription, message, index, receipt);
+  #followInTurn(task: Task, { limit, run }: LimitedCall): void {
     const fail = (error: unknown): void => this.#giveUp(task, error);
     limit.take(() => {
       // What waits when the bus is closed is given back by that.
