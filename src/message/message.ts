@@ -402,7 +402,9 @@ function read(
     try {
       return readWire(wire, options, index);
     } catch (error) {
-      return readExactly(text, wire, options, index, error);
+      const exact = withExactIds(text, wire);
+      if (exact === undefined) throw error;
+      return readWire(exact, options, index);
     }
   }
   if (input instanceof Message) {
@@ -414,27 +416,25 @@ function read(
 }
 
 /**
- * Builds a message whose `id` or `token` is a number with more digits than a
- * double has.
+ * Reads again the `id` and the `token` of a message, where one is a number with
+ * more digits than a double has.
  *
- * @param error Thrown where it is none of these.
+ * @param wire The message as read, its numbers rounded.
+ * @returns The message with both exact; `undefined` where neither is rounded.
  */
-function readExactly(
+function withExactIds(
   text: string,
   wire: unknown,
-  options: BuildAllOptions | undefined,
-  index: number,
-  error: unknown,
-): Message {
+): WireMessage | undefined {
   if (!isRecord(wire) || ![wire["id"], wire["token"]].some(isRounded)) {
-    throw error;
+    return undefined;
   }
   const { id, token } = parseText(text, true) as WireMessage;
-  const exact = {
+  return {
+    ...wire,
     ...(id !== undefined && { id }),
     ...(token !== undefined && { token }),
   };
-  return readWire({ ...wire, ...exact }, options, index);
 }
 
 function isRounded(value: unknown): boolean {
