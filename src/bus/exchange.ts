@@ -380,13 +380,15 @@ export class Exchange {
       const received = all[i]!;
       // The publisher may have given this thread up, and the messages to others.
       if (!receipt.hand(i)) break;
-      if (!(received instanceof Message)) receipt.fail(received);
-      else {
-        if (typeof options.retries?.[i] !== "string") {
-          for (const watch of this.#watches) watch.offer(received);
-        }
-        this.#deliver(received, i, i, options, receipt);
+      if (!(received instanceof Message)) {
+        receipt.fail(received);
+        continue;
       }
+      // Only subscribers get it again.
+      if (typeof options.retries?.[i] !== "string") {
+        for (const watch of this.#watches) watch.offer(received);
+      }
+      this.#deliver(received, i, i, options, receipt);
     }
     receipt.hand(messages.length);
     receipt.finish();
@@ -504,13 +506,9 @@ export class Exchange {
   }
 
   #onActions(): void {
-    const { members } = this.#membership;
-    const offers = [
-      this.#offering,
-      ...members.filter(({ actions }) => actions !== 0).map(({ actions }) =>
-        actions
-      ),
-    ].join();
+    const others = this.#membership.members.map(({ actions }) => actions)
+      .filter((actions) => actions !== 0);
+    const offers = [this.#offering, ...others].join();
     if (offers === this.#offers) return;
     this.#offers = offers;
     for (const subscriber of this.#subscribers) subscriber.options.onActions();

@@ -152,11 +152,7 @@ export class Membership {
 
   /** The number of others that subscribe, but for those who were given up. */
   get subscribers(): number {
-    let count = 0;
-    for (const { id, epoch } of this.#members.values()) {
-      if (epoch !== 0 && this.#givenUp.get(id) !== epoch) count++;
-    }
-    return count;
+    return this.#heeded.filter(({ epoch }) => epoch !== 0).length;
   }
 
   /** The number of threads that have a bus of the name, this one included. */
