@@ -92,9 +92,11 @@ Deno.test("docs/architecture.md shows which room imports which", async () => {
 /** An import of a file of the same folder: what is imported, and the file's name. */
 const IMPORT = /^(?:import|export) ([^;"]*) from "\.\/([^"]+)\.ts";/gm;
 
-/** Gives what the files of `src/redis` import of each other, by their names. */
-async function importsInRedis(): Promise<Map<string, [string, string][]>> {
-  const folder = new URL("src/redis/", ROOT);
+/** Gives what the files of a room import of each other, by their names. */
+async function importsIn(
+  room: string,
+): Promise<Map<string, [string, string][]>> {
+  const folder = new URL(`src/${room}/`, ROOT);
   const imports = new Map<string, [string, string][]>();
   for await (const { name } of Deno.readDir(folder)) {
     const text = await Deno.readTextFile(new URL(name, folder));
@@ -106,31 +108,32 @@ async function importsInRedis(): Promise<Map<string, [string, string][]>> {
   return imports;
 }
 
-Deno.test("docs/architecture.md shows each file of src/redis in a group, and a group imports none above it", async () => {
-  const list = /^<!-- groups of src\/redis -->$[^]*?^<!-- end -->$/m.exec(
-    PAGE,
-  )!;
-  const group = new Map<string, number>();
-  for (const [at, files] of list[0].split(/^- /m).slice(1).entries()) {
-    for (const [, name] of files.matchAll(/`(\w+)`/g)) {
-      assert.ok(!group.has(name!), `${name} is in two groups`);
-      group.set(name!, at);
+for (const room of ["redis", "bus"]) {
+  Deno.test(`docs/architecture.md shows each file of src/${room} in a group, and a group imports none above it`, async () => {
+    const [, list] = PAGE.split(`<!-- groups of src/${room} -->`);
+    const [groups] = list!.split("<!-- end -->");
+    const group = new Map<string, number>();
+    for (const [at, files] of groups!.split(/^- /m).slice(1).entries()) {
+      for (const [, name] of files.matchAll(/`(\w+)`/g)) {
+        assert.ok(!group.has(name!), `${name} is in two groups`);
+        group.set(name!, at);
+      }
     }
-  }
-  const imports = await importsInRedis();
-  assert.deepEqual(
-    [...group.keys()].toSorted(),
-    [...imports.keys()].toSorted(),
-  );
-  const upwards = [...imports].flatMap(([name, imported]) =>
-    imported.filter(([, file]) => group.get(file)! < group.get(name)!)
-      .map(([, file]) => `${name} imports ${file}`)
-  );
-  assert.deepEqual(upwards, []);
-});
+    const imports = await importsIn(room);
+    assert.deepEqual(
+      [...group.keys()].toSorted(),
+      [...imports.keys()].toSorted(),
+    );
+    const upwards = [...imports].flatMap(([name, imported]) =>
+      imported.filter(([, file]) => group.get(file)! < group.get(name)!)
+        .map(([, file]) => `${name} imports ${file}`)
+    );
+    assert.deepEqual(upwards, []);
+  });
+}
 
 Deno.test("src/redis has at most 11 floors, counted over what is imported at run time", async () => {
-  const imports = await importsInRedis();
+  const imports = await importsIn("redis");
   const floor = (name: string): number =>
     1 + Math.max(
       0,
