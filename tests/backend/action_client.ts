@@ -20,7 +20,7 @@ export class Client implements AsyncDisposable {
   ): Promise<Response> {
     return this.#backend.sendRequest(
       { target: "livingroom", action, args, ...init },
-      { responseTimeout: 20 },
+      { responseTimeout: 60 },
     );
   }
 

@@ -68,7 +68,7 @@ class Device implements AsyncDisposable {
       interfaces,
       srvName,
     });
-    const signal = AbortSignal.timeout(20_000);
+    const signal = AbortSignal.timeout(60_000);
     for await (const { service } of browse({ interfaces, signal })) {
       if (service.name === name) {
         device.found = service;
@@ -184,7 +184,7 @@ Deno.test("A forger beside a known peer does not keep messages from it", async (
   using ours = new Folder();
   await using kitchen = await Device.start({ identity: theirs.path });
   await using backend = new RedisBackend({ identity: ours.path });
-  const place = { interfaces, timeout: 20 };
+  const place = { interfaces, timeout: 60 };
   await backend.sendTo(kitchen.id, EVENT, place);
   await using forger = await Device.start(
     { identity: forged.path },
@@ -227,7 +227,7 @@ Deno.test("Forgers beside a known peer whose servers do not answer, or refuse, k
         const ids = found.map(({ deviceId }) => deviceId);
         return ids.filter((id) => id === kitchen.id).length === 2;
       });
-      await backend.sendTo(kitchen.id, EVENT, { interfaces, timeout: 20 });
+      await backend.sendTo(kitchen.id, EVENT, { interfaces, timeout: 60 });
       assert.equal(await kitchen.count(), ++count);
     });
   }
@@ -289,7 +289,7 @@ Deno.test("A device is the same one in upper and in lower case, and nobody else 
       message: /advertises the key SHA256:.* known by the key SHA256:/,
     });
     await using backend = new RedisBackend(options);
-    await backend.sendTo(other, EVENT, { interfaces, timeout: 20 });
+    await backend.sendTo(other, EVENT, { interfaces, timeout: 60 });
   }
   assert.deepEqual([await forger.count(), await kitchen.count()], [0, 3]);
   // In a fingerprint, case counts.

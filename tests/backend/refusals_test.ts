@@ -224,7 +224,7 @@ Deno.test("An output that JSON has no value for is an error, on either side", as
   for (const at of outputs.keys()) {
     const { output, errors } = await client.sendRequest(
       { target: "livingroom", action: "get", args: { at } },
-      { responseTimeout: 20 },
+      { responseTimeout: 60 },
     );
     assert.deepEqual(output, { success: false });
     assert.match(String(errors), /^The output is .*JSON/);

@@ -75,7 +75,7 @@ Deno.test("A request with a delay is answered after it, and taken back where nob
   await backend.start();
   const { output } = await backend.sendRequest(
     { action: "light.on" },
-    { delay: 0.5, responseTimeout: 20 },
+    { delay: 0.5, responseTimeout: 60 },
   );
   assert.equal(output, "lit");
 });

@@ -23,7 +23,7 @@ const unproved = { trust: "unproved" } as const;
 
 /** A peer as it is found. */
 async function found(id: string): Promise<ServiceInfo> {
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(60_000);
   for await (const { service } of browse({ interfaces, signal })) {
     if (service.deviceId === id) return service;
   }
@@ -44,7 +44,7 @@ Deno.test("Backend sends to a peer's own queue on the peer's own Redis", async (
   });
 
   const event = { type: "event", args: { type: "custom.Motion" } };
-  await backend.sendTo(id, event, { ...unproved, interfaces, timeout: 10 });
+  await backend.sendTo(id, event, { ...unproved, interfaces, timeout: 60 });
   const messages = await peer.messages(2);
   const [, arrived] = messages;
   assert.ok(arrived instanceof Event);

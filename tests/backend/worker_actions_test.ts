@@ -225,7 +225,7 @@ Deno.test("Backend.sendRequest checks args and output by schemas, and gives the 
   ): Promise<Response<{ sum: bigint }>> => {
     const args: Numbers = { numbers };
     return backend.sendRequest({ action: "sum", args }, {
-      responseTimeout: 20,
+      responseTimeout: 60,
       schema,
       output: z.object({ sum: z.coerce.bigint() }),
     });

@@ -212,7 +212,7 @@ Deno.test("Outbox finds a response whose way to it was cut", async () => {
   await using outbox = new Outbox({ port: proxy.port }, {
     logger: new LineLogger(),
   });
-  const waiting = outbox.waitForResponse("1", 20);
+  const waiting = outbox.waitForResponse("1", 60);
   const lost = proxy.lose("answer");
   await server.run("RPUSH", "platypush/responses/1", "answer");
   await inTime(lost, "the answer");

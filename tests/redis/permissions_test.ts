@@ -156,7 +156,7 @@ async function useEverything(
   assert.deepEqual(logger.lines.filter((line) => /^error/.test(line)), []);
   for (const id of ["1", "0".repeat(32)]) {
     await outbox.pushResponse(id, "x");
-    await outbox.waitForResponse(id, 1);
+    await outbox.waitForResponse(id, 60);
   }
   await using dead = new DeadLetters(args, { queue: QUEUE });
   assert.equal(await dead.requeue("all"), 1);

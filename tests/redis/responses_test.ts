@@ -53,7 +53,7 @@ Deno.test("Several who wait for the same response all look for it, and one may g
 Deno.test("A response is found although all keys were removed meanwhile", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
-  const waiting = outbox.waitForResponse("1", 20);
+  const waiting = outbox.waitForResponse("1", 60);
   await until(async () => await calls(server, "lrange") === 1);
   await server.run("FLUSHALL");
   await until(async () => await calls(server, "lrange") === 2);
