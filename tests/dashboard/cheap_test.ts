@@ -5,6 +5,7 @@ import { Passed } from "../../src/dashboard/passed.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
+import { buryMany, DEAD } from "../redis/dead_letters.ts";
 import { ask } from "./ask.ts";
 
 /** The number of connections to a server, the test's own not counted. */
@@ -117,4 +118,19 @@ Deno.test("Of a flood a part is kept, and everything is counted", () => {
   // The second may have changed meanwhile.
   assert.ok(kept >= 100 && kept <= 1000, `${kept}`);
   assert.equal(passed.skipped, 15_000 - kept);
+});
+
+Deno.test("Of more dead letters than are looked at, it says that the oldest are shown", async () => {
+  await using server = await TestServer.start();
+  await buryMany(server, 10_001);
+  await using backend = new RedisBackend({
+    redisArgs: server.args,
+    queue: "queue",
+  });
+  await using page = dashboard({ backend, bus: false });
+  const text = await (await ask(page, "/dead")).text();
+  assert.match(text, /10,000 dead letters, the oldest; there are more/);
+  await server.run("RPOP", DEAD);
+  const fewer = await (await ask(page, "/dead")).text();
+  assert.match(fewer, /10,000 dead letters</);
 });

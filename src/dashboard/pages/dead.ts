@@ -204,7 +204,7 @@ function letterList(desk: Desk, view: DeadView, wanted: DeadQuery): Html {
       : ""}> <span>${isFiltered
       ? html`${number(fitting)} of ${amount(total, "dead letter")}`
       : amount(total, "dead letter")}${isPartial
-      ? ", at least"
+      ? ", the oldest; there are more"
       : ""}</span></label>${total > MAX_FOLLOWED
       ? html`<span class="quiet">read at ${clock(Date.now() / 1000)}</span>`
       : ""}${isFiltered
