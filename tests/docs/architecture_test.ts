@@ -108,7 +108,7 @@ async function importsIn(
   return imports;
 }
 
-for (const room of ["redis", "bus"]) {
+for (const room of ["redis", "backend", "bus", "message"]) {
   Deno.test(`docs/architecture.md shows each file of src/${room} in a group, and a group imports none above it`, async () => {
     const [, list] = PAGE.split(`<!-- groups of src/${room} -->`);
     const [groups] = list!.split("<!-- end -->");
