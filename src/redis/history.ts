@@ -285,9 +285,9 @@ end
 -- delivery more, one death more, or neither. The prefix is that of the ids of
 -- messages that were delivered first with this batch.
 --
--- They move inside of Redis, the last one first, some at a time: each is somewhere,
--- with its history, whatever is refused then. A few may be large, so the script has
--- one of those at a time; many are small, and may be equal to each other.
+-- The last ones go first, some at a time: each is somewhere, with its history,
+-- whatever is refused then. A few may be large, so the script has one of those at a
+-- time; many are small, and may be equal to each other.
 local function restore(queue, deliveries, batch, histories, delivered, died, prefix)
   local total = redis.call('LLEN', batch)
   -- '?' is a batch for BLMOVE: the histories are still where they were.
@@ -295,14 +295,13 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
   local marks
   histories, marks = histories:gsub('!$', '')
   local time = histories:match('^@(%d+)') or ''
-  local known, handled = {}, {}
+  local known = {}
   local function learn(text, first)
     for index, history in text:gmatch('(%d+):(%S+)') do
       known[first + index] = history
     end
   end
   learn(histories, 1)
-  local judged = judge(deliveries)
   local function age(index)
     local count, failures, deaths, crashes, rest =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
@@ -310,32 +309,18 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
       if rest == '' then rest = '~' end
       rest = string.format('%s~%s%010x@%s', rest, prefix, index - 1, time)
     end
-    return judged(string.format('%d.%d.%d.%d%s',
-      count + delivered, failures, deaths + died, crashes + marks * died, rest))
+    return string.format('%d.%d.%d.%d%s',
+      count + delivered, failures, deaths + died, crashes + marks * died, rest)
   end
   local some = math.max(1, math.floor(total / 8))
   for last = total, 1, -some do
     local first = math.max(1, last - some + 1)
     local payloads = redis.call('LRANGE', batch, first - 1, -1)
     if isElsewhere then learn(recall(deliveries, payloads), first) end
-    local kept, aged = {}, {}
-    for index = first, last do
-      local history = age(index)
-      if history then
-        kept[#kept + 1], aged[#aged + 1] = payloads[index - first + 1], history
-      else
-        handled[index] = true
-      end
-    end
-    remember(deliveries, kept, aged)
-    for index = last, first, -1 do
-      if handled[index] then
-        redis.call('LTRIM', batch, 0, -2)
-      else
-        add({'LMOVE', queue, batch, 'LEFT', 'RIGHT'},
-          'LMOVE', batch, queue, 'RIGHT', 'LEFT')
-      end
-    end
+    local aged = {}
+    for index = first, last do aged[#aged + 1] = age(index) end
+    putBack(queue, deliveries, payloads, aged)
+    redis.call('LTRIM', batch, 0, -#payloads - 1)
     commit()
   end
   return total
