@@ -1,5 +1,5 @@
 /**
- * Runs the tests, a process for each folder of `tests/`, several at a time:
+ * Runs the tests, a process or a few for each folder of `tests/`, several at a time:
  * most of them wait for another process or the network, and leave the processor
  * idle meanwhile. What a folder has to say comes when it is through.
  *
@@ -19,8 +19,8 @@
 const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
 const SLOWEST = [
-  "redis",
   "interop",
+  "redis",
   "backend",
   "cli",
   "dashboard",
@@ -28,6 +28,8 @@ const SLOWEST = [
   "zeroconf",
   "examples",
 ];
+/** The folders that take as long as several others, and in how many parts they run. */
+const PARTS: Readonly<Record<string, number>> = { redis: 4 };
 /**
  * The folders that run twice: with servers on TCP, as everywhere, and with
  * servers on a Unix socket.
@@ -63,12 +65,23 @@ function places(): Run[] {
     .filter(({ isDirectory, name }) => isDirectory || name.endsWith("_test.ts"))
     .map(({ name }) => name)
     .sort((a, b) => rank(a) - rank(b))
-    .flatMap((name): Run[] => {
-      const run = { args: [`tests/${name}`] };
-      return ALSO_OVER_SOCKET.includes(name)
-        ? [run, { ...run, env: { TEST_TRANSPORT: "socket" } }]
-        : [run];
-    });
+    .flatMap((name) =>
+      inParts(name).flatMap((args): Run[] =>
+        ALSO_OVER_SOCKET.includes(name)
+          ? [{ args }, { args, env: { TEST_TRANSPORT: "socket" } }]
+          : [{ args }]
+      )
+    );
+}
+
+/** What runs together of a folder or a file: all of it, or some of its files. */
+function inParts(name: string): readonly string[][] {
+  const path = `tests/${name}`;
+  const count = PARTS[name];
+  return count === undefined ? [[path]] : Array.from(
+    { length: count },
+    (_, part) => [`--shard=${part + 1}/${count}`, path],
+  );
 }
 
 /**
