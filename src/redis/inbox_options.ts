@@ -93,7 +93,7 @@ export interface DeliveryOptions {
   maxInFlight?: number;
   /**
    * After how many seconds without a heartbeat a consumer is dead, so that
-   * others get what it had in hand: from 1 to 86,400. Default: 10.
+   * others get what it had in hand: from 0.1 to 86,400. Default: 10.
    */
   heartbeatTimeout?: number;
 }
@@ -137,10 +137,10 @@ const PAUSE: Kind = {
   isRange: true,
 };
 const HEARTBEAT_TIMEOUT: Kind = {
-  expected: "a number of seconds from 1 to a day",
+  expected: "a number of seconds from 0.1 to a day",
   // Below that, a short pause of the process or of the network is its death.
   accepts: (value) =>
-    typeof value === "number" && value >= 1 && value <= 86_400,
+    typeof value === "number" && value >= 0.1 && value <= 86_400,
   isRange: true,
 };
 

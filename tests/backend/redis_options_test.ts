@@ -61,7 +61,7 @@ Deno.test("RedisBackend refuses options of the wrong kind, without telling them"
   }
   assert.throws(
     () => new RedisBackend({ heartbeatTimeout: 2 ** 31 }),
-    /`heartbeatTimeout` is 2147483648, expected a number of seconds from 1 to a day/,
+    /`heartbeatTimeout` is 2147483648, expected a number of seconds from 0.1 to a day/,
   );
   assert.throws(
     () => new RedisBackend({ batchSize: 5n as never }),
@@ -71,7 +71,7 @@ Deno.test("RedisBackend refuses options of the wrong kind, without telling them"
 
 Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", async () => {
   const count = "a whole number above 0";
-  const time = "a number of seconds from 1 to a day";
+  const time = "a number of seconds from 0.1 to a day";
   const wrong: [InboxOptions & RedisBackendOptions, string][] = [];
   const add = (expected: string, options: object): void => {
     wrong.push([{ queue: "queue", ...options }, expected]);
@@ -86,7 +86,7 @@ Deno.test("Values that make no sense are refused by RedisBackend and by Inbox", 
     add(time, { heartbeatTimeout: value });
     add("a whole number from 0 on", { maxDeadLetters: value });
   }
-  for (const value of [0, 1e-9, 0.999, 86_401]) {
+  for (const value of [0, 1e-9, 0.099, 86_401]) {
     add(time, { heartbeatTimeout: value });
   }
   add('"at-least-once" or "at-most-once"', { delivery: "twice" });
