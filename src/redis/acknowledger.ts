@@ -359,7 +359,11 @@ function countOf(batches: readonly HeldBatch[]): number {
  *
  * @param handled How many of them were handled.
  */
-export function goBack(count: number, queue: string, handled = count): string {
+export function goBack(
+  count: number,
+  queue: string,
+  handled: number = count,
+): string {
   const though = handled === 0
     ? ""
     : handled === count
