@@ -290,8 +290,6 @@ end
 -- time; many are small, and may be equal to each other.
 local function restore(queue, deliveries, batch, histories, delivered, died, prefix)
   local total = redis.call('LLEN', batch)
-  -- '?' is a batch for BLMOVE: the histories are still where they were.
-  local isElsewhere = histories == '?' and redis.call('EXISTS', deliveries) == 1
   local marks
   histories, marks = histories:gsub('!$', '')
   local time = histories:match('^@(%d+)') or ''
@@ -302,6 +300,15 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
     end
   end
   learn(histories, 1)
+  local some = math.max(1, math.floor(total / 8))
+  -- '?' is a batch for BLMOVE: the histories are still where they were. All are
+  -- taken before any is written, or equal messages would get those of each other.
+  if histories == '?' then
+    for first = 1, total, some do
+      learn(recall(deliveries,
+        redis.call('LRANGE', batch, first - 1, first + some - 2)), first)
+    end
+  end
   local function age(index)
     local count, failures, deaths, crashes, rest =
       (known[index] or '0.0.0.0'):match('^(%d+)%.(%d+)%.(%d+)%.(%d+)(.*)$')
@@ -312,11 +319,9 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
     return string.format('%d.%d.%d.%d%s',
       count + delivered, failures, deaths + died, crashes + marks * died, rest)
   end
-  local some = math.max(1, math.floor(total / 8))
   for last = total, 1, -some do
     local first = math.max(1, last - some + 1)
     local payloads = redis.call('LRANGE', batch, first - 1, -1)
-    if isElsewhere then learn(recall(deliveries, payloads), first) end
     local aged = {}
     for index = first, last do aged[#aged + 1] = age(index) end
     putBack(queue, deliveries, payloads, aged)

@@ -127,6 +127,24 @@ for (
   });
 }
 
+Deno.test("Equal messages that were moved unseen do not get what is known of each other when they go back", async () => {
+  const [COUNT, batch] = [16, "{queue}:processing:dead.00000000:1"];
+  await using server = await TestServer.start();
+  await server.run("HSET", "{queue}:consumers", "dead.00000000", "alive");
+  await server.run("HSET", batch.slice(0, -2), "1", "?");
+  await server.run("RPUSH", batch, ...Array(COUNT).fill("equal"));
+  // Of other messages something is known.
+  await server.run("HSET", DELIVERIES, "0".repeat(40), "1.1.0.0");
+  await using inbox = await open(server);
+  const deliveries: number[] = [];
+  while (deliveries.length < COUNT) {
+    const again = await nextBatch(inbox);
+    deliveries.push(...again!.deliveries);
+    await again!.settle();
+  }
+  assert.deepEqual(deliveries, Array(COUNT).fill(1));
+});
+
 Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
