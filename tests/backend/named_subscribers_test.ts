@@ -8,6 +8,7 @@ import {
   type RedisBackendOptions,
   resumeQueue,
 } from "../../mod.ts";
+import { callsOf } from "../calls.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { Listener, QUEUE } from "../listener.ts";
@@ -529,10 +530,7 @@ Deno.test("RedisBackend looks for a named subscriber that has not come twice for
   await using server = await TestServer.start();
   const { listener } = open(server, { heartbeatTimeout: 3600 });
   await using _ = listener;
-  const calls = async (name: string): Promise<number> => {
-    const text = await server.run<string>("INFO", "commandstats");
-    return Number(text.match(`cmdstat_${name}:calls=(\\d+)`)?.[1] ?? 0);
-  };
+  const calls = (name: string): Promise<number> => callsOf(server, name);
   await missFirst(server, listener);
   const [asked, looked] = [await calls("exists"), await calls("hgetall")];
   await until(async () => await calls("hgetall") > looked);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Inbox, InboxOptions } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { LateProxy } from "../late_proxy.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -54,12 +55,6 @@ function openThrough(
   return open({ args: { port } }, options);
 }
 
-async function calls(server: TestServer, command: string): Promise<number> {
-  const info = await server.run<string>("INFO", "commandstats");
-  const found = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info);
-  return Number(found?.[1] ?? 0);
-}
-
 Deno.test("Who has waited for nothing asks for one message again, however many came before", async () => {
   await using server = await TestServer.start({ port: freePort() });
   // Without the right to end a wait, each is short.
@@ -69,14 +64,14 @@ Deno.test("Who has waited for nothing asks for one message again, however many c
   await using inbox = await open({ args }, RARE);
   await expectThree(server, inbox);
   const waits = async (count: number): Promise<void> => {
-    const begin = await calls(server, "blmove");
-    await until(async () => await calls(server, "blmove") >= begin + count);
+    const begin = await callsOf(server, "blmove");
+    await until(async () => await callsOf(server, "blmove") >= begin + count);
   };
   const waiting = nextBatch(inbox);
   await waits(2);
-  const before = await calls(server, "lmove");
+  const before = await callsOf(server, "lmove");
   await waits(2);
-  assert.equal(await calls(server, "lmove"), before);
+  assert.equal(await callsOf(server, "lmove"), before);
   await server.run("RPUSH", "queue", complete("end"));
   await (await waiting)!.settle();
 });
@@ -87,8 +82,8 @@ for (const queue of ["queue", ["other", "queue"]]) {
     await using server = await TestServer.start();
     await using inbox = await open(server, { queue });
     await expectThree(server, inbox);
-    const scripts = await calls(server, "evalsha");
-    const asked = await calls(server, "exists");
+    const scripts = await callsOf(server, "evalsha");
+    const asked = await callsOf(server, "exists");
     const goal = numbers(30).map(complete);
     const seen: string[] = [];
     for (let at = 0; at < goal.length; at += 3) {
@@ -102,8 +97,8 @@ for (const queue of ["queue", ["other", "queue"]]) {
       }
     }
     assert.deepEqual(seen, goal);
-    assert.equal(await calls(server, "evalsha"), scripts);
-    assert.ok(await calls(server, "exists") - asked < goal.length);
+    assert.equal(await callsOf(server, "evalsha"), scripts);
+    assert.ok(await callsOf(server, "exists") - asked < goal.length);
     await until(async () =>
       (await server.run<string[]>("KEYS", HELD)).length === 0
     );
@@ -324,11 +319,11 @@ Deno.test("A connection that is cut again and again costs no more commands each 
     await until(() => inbox.stats().reconnects > reconnects);
   };
   while (await announced() < 12) await cut();
-  const before = await calls(server, "llen");
-  const looks = await calls(server, "hgetall");
+  const before = await callsOf(server, "llen");
+  const looks = await callsOf(server, "hgetall");
   await cut();
   // A look reads twice who consumes the queue, and then looks into lists.
-  await until(async () => await calls(server, "hgetall") > looks + 4);
-  const after = await calls(server, "llen");
+  await until(async () => await callsOf(server, "hgetall") > looks + 4);
+  const after = await callsOf(server, "llen");
   assert.ok(after - before < 10, `${after - before} looks into empty lists`);
 });

@@ -5,6 +5,7 @@ import {
   Inbox,
   type RedisError,
 } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -199,9 +200,8 @@ Deno.test("DeadLetters leafs through many, and moves them in their order", async
   await server.run("CONFIG", "RESETSTAT");
   await using dead = open(server);
   assert.deepEqual(await idsOf(dead), numbers(0, 10_000));
-  const stats = await server.run<string>("INFO", "commandstats");
-  const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)![1]);
-  assert.ok(calls >= 100, `${calls} replies`);
+  const replies = await callsOf(server, "evalsha");
+  assert.ok(replies >= 100, `${replies} replies`);
   const odd = numbers(0, 10_000).filter((id) => Number(id) % 2 === 1);
   assert.equal(await dead.requeue({ id: odd }), 5000);
   assert.deepEqual(await queued(server), ["waiting", ...messages(odd)]);
@@ -219,9 +219,8 @@ Deno.test("DeadLetters reads large ones a few at a time", async () => {
   await server.run("CONFIG", "RESETSTAT");
   await using dead = open(server);
   assert.deepEqual(await idsOf(dead), numbers(0, 8));
-  const stats = await server.run<string>("INFO", "commandstats");
-  const calls = Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)![1]);
-  assert.ok(calls >= 8, `${calls} replies`);
+  const replies = await callsOf(server, "evalsha");
+  assert.ok(replies >= 8, `${replies} replies`);
   assert.equal(await dead.requeue("all"), 8);
   const [first] = await server.redis.command<Uint8Array[]>(
     ["LRANGE", "queue", "0", "0"],

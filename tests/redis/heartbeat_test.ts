@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Inbox } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { later } from "../later.ts";
 import { LineLogger } from "../line_logger.ts";
@@ -16,12 +17,6 @@ const LONG = 600;
 async function beat(server: TestServer): Promise<string> {
   const [key] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   return await server.run("GET", key!);
-}
-
-/** Counts the scripts that the server has run. */
-async function scripts(server: TestServer): Promise<number> {
-  const stats = await server.run<string>("INFO", "commandstats");
-  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
 }
 
 /** Handles one message alone. */
@@ -79,10 +74,10 @@ Deno.test("Nobody looks after a heartbeat of this process, though the server tel
   // Until the look at the start is over, and no message is taken by a script.
   let before: number;
   do {
-    before = await scripts(server);
+    before = await callsOf(server, "evalsha");
     await handle(server, inbox, "one");
     await handle(server, inbox, "and another one");
-  } while (await scripts(server) !== before);
+  } while (await callsOf(server, "evalsha") !== before);
   // Later than the next heartbeat, and sooner than all keys are gone through.
   for (const seconds of [0.4 * LONG, 0.8 * LONG]) {
     const last = await beat(server);
@@ -91,7 +86,7 @@ Deno.test("Nobody looks after a heartbeat of this process, though the server tel
     await until(async () => await beat(server) !== last);
     await handle(server, inbox, "of which the server tells");
   }
-  assert.equal(await scripts(server), before);
+  assert.equal(await callsOf(server, "evalsha"), before);
 });
 
 Deno.test("Who is asked to look runs one script where there is nothing", async () => {
@@ -101,7 +96,7 @@ Deno.test("Who is asked to look runs one script where there is nothing", async (
   const first = await beat(server);
   // It waits by then.
   await until(async () => await beat(server) !== first);
-  const before = await scripts(server);
+  const before = await callsOf(server, "evalsha");
   const reads = await hashReads(server);
   let looks = 0;
   // The second look begins when the first one is over.
@@ -110,9 +105,9 @@ Deno.test("Who is asked to look runs one script where there is nothing", async (
     await server.run("SET", key!, asking, "KEEPTTL");
     await until(async () => await beat(server) !== asking);
     looks++;
-    await until(async () => await scripts(server) >= before + looks);
+    await until(async () => await callsOf(server, "evalsha") >= before + looks);
   }
-  assert.equal(await scripts(server), before + looks);
+  assert.equal(await callsOf(server, "evalsha"), before + looks);
   // That of its batches, and that of the consumers.
   assert.equal(await hashReads(server), reads + 2 * looks);
 });
@@ -158,17 +153,9 @@ Deno.test("A session that is over learns of it although another one has made the
 async function hashReads(server: TestServer): Promise<number> {
   let count = 0;
   for (const name of ["hget", "hgetall", "hkeys"]) {
-    count += await sent(server, name);
+    count += await callsOf(server, name);
   }
   return count;
-}
-
-/** Counts how often the server was sent a command, by itself or in scripts. */
-async function sent(server: TestServer, name: string): Promise<number> {
-  const stats = String(await server.run("INFO", "commandstats"));
-  return Number(
-    new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0,
-  );
 }
 
 for (const queue of [["queue"], ["queue", "second", "third"]]) {
@@ -181,14 +168,14 @@ for (const queue of [["queue"], ["queue", "second", "third"]]) {
     }
     // Who was there learns of the last one with its next beat.
     const beats = async (count: number): Promise<void> => {
-      const begin = await sent(server, "set");
-      await until(async () => await sent(server, "set") >= begin + count);
+      const begin = await callsOf(server, "set");
+      await until(async () => await callsOf(server, "set") >= begin + count);
     };
     await beats(3 * inboxes.length);
-    const before = [await sent(server, "get"), await sent(server, "set")];
+    const before = [await callsOf(server, "get"), await callsOf(server, "set")];
     await beats(4 * inboxes.length);
-    const read = await sent(server, "get") - before[0]!;
-    const written = await sent(server, "set") - before[1]!;
+    const read = await callsOf(server, "get") - before[0]!;
+    const written = await callsOf(server, "set") - before[1]!;
     assert.ok(read <= 2 * written, `${read} looks, ${written} beats`);
   });
 }
@@ -231,9 +218,9 @@ Deno.test("Who beats rarely leaves no one to be found late", async () => {
   await server.run("SET", "{queue}:consumer:d", "6000 beat", "PX", "6000");
   await server.run("HSET", "{queue}:processing:d", "1", "@1 ");
   await server.run("RPUSH", "{queue}:processing:d:1", "text");
-  const before = await scripts(server);
+  const before = await callsOf(server, "evalsha");
   await server.run("APPEND", first!, "!");
-  await until(async () => await scripts(server) > before);
+  await until(async () => await callsOf(server, "evalsha") > before);
   // It dies.
   await until(async () =>
     await server.run("EXISTS", "{queue}:processing:d:1") === 0
@@ -318,8 +305,8 @@ for (const isLate of [false, true]) {
 
 /** Waits until a look has begun and ended: the server tells of what one has read. */
 async function hasLooked(server: TestServer): Promise<void> {
-  const beats = await sent(server, "set");
-  await until(async () => await sent(server, "set") >= beats + 2);
+  const beats = await callsOf(server, "set");
+  await until(async () => await callsOf(server, "set") >= beats + 2);
 }
 
 Deno.test("A key that points to the heartbeat comes back, though nothing is in the queue", async () => {

@@ -6,6 +6,7 @@ import {
   type RedisArgs,
 } from "../../src/redis/mod.ts";
 import { RedisOnce } from "../../src/once/mod.ts";
+import { calls, callsOf } from "../calls.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { later } from "../later.ts";
@@ -108,9 +109,7 @@ Deno.test("Outbox notices in time that the way is cut by which a response is to 
   const args = { port: proxy.port, health_check_interval: 1 };
   await using outbox = new Outbox(args, { logger: new LineLogger() });
   const waiting = outbox.waitForResponse("1", 25);
-  await until(async () =>
-    /cmdstat_lrange/.test(await server.run("INFO", "commandstats"))
-  );
+  await until(async () => await callsOf(server, "lrange") > 0);
   // Its answer comes after that of the look.
   await outbox.push("queue", "text");
   proxy.strand();
@@ -123,11 +122,8 @@ Deno.test("Inbox looks ever more rarely whether a full server has a message", as
   await using inbox = await open(server, { heartbeatTimeout: HEARTBEAT });
   // Of each beat, a script is the second half; of each look, EXISTS all.
   const counts = async (): Promise<{ beats: number; looks: number }> => {
-    const stats = await server.run<string>("INFO", "commandstats");
-    const [beats, looks] = ["evalsha", "exists"].map((name) =>
-      Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
-    );
-    return { beats: beats!, looks: looks! };
+    const { evalsha: beats = 0, exists: looks = 0 } = await calls(server);
+    return { beats, looks };
   };
   await server.run("CONFIG", "SET", "maxmemory", "1");
   const first = await counts();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { Inbox, type RedisError } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -104,12 +105,11 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
     await using inbox = await open(server, { delivery, paused: true });
     const waiting = nextBatch(inbox);
     assert.deepEqual(await queued(server), ["one"]);
-    const { calls } = parseCommandStats(
-      await server.run("INFO", "all"),
-      "lpop",
-    );
     // Once to find out whether it may.
-    assert.equal(calls, delivery === "at-most-once" ? 1 : 0);
+    assert.equal(
+      await callsOf(server, "lpop"),
+      delivery === "at-most-once" ? 1 : 0,
+    );
     inbox.resume();
     const batch = await waiting;
     assert.deepEqual(texts(batch), ["one"]);
@@ -345,12 +345,6 @@ Deno.test("Inbox checks its queues", async () => {
     /whole hash tag/,
   );
 });
-
-/** How often a command was called, from `INFO commandstats`. */
-function parseCommandStats(info: string, command: string): { calls: number } {
-  const found = new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(info);
-  return { calls: Number(found?.[1] ?? 0) };
-}
 
 Deno.test("Inbox looks at what waits in each queue, and counts for each", async () => {
   await using server = await TestServer.start();

@@ -7,6 +7,7 @@ import {
   resumeQueue,
 } from "../../src/redis/mod.ts";
 import { sleep } from "../../src/waiting.ts";
+import { calls, callsOf } from "../calls.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Proxy } from "../proxy.ts";
@@ -22,15 +23,6 @@ async function commands(server: TestServer): Promise<number> {
   const text = await server.run<string>("INFO", "commandstats");
   const counts = text.matchAll(/cmdstat_(?!info|rpush)\S+?:calls=(\d+)/g);
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
-}
-
-/** Counts the commands that the server has run, each by its name. */
-async function calls(server: TestServer): Promise<Record<string, number>> {
-  const text = await server.run<string>("INFO", "commandstats");
-  const all = text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g);
-  return Object.fromEntries(
-    [...all].map(([, name, count]) => [name, Number(count)]),
-  );
 }
 
 for (const delivery of ["at-least-once", "at-most-once"] as const) {
@@ -342,10 +334,7 @@ Deno.test("Inbox takes messages as cheaply as before while the rights to another
   );
   await server.run("RPUSH", "refused", "one");
   await logger.line(/^error: Cannot read "refused" at .* NOPERM/);
-  const scripts = async (): Promise<number> => {
-    const stats = await server.run<string>("INFO", "commandstats");
-    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
-  };
+  const scripts = (): Promise<number> => callsOf(server, "evalsha");
   // Each beat has one look, at the queue that is refused.
   const handle = async (text: string): Promise<void> => {
     await server.run("RPUSH", "allowed", text);
@@ -499,21 +488,15 @@ for (const count of [1, QUEUES.length]) {
       heartbeatTimeout: 6,
       logger: new LineLogger(),
     });
-    const calls = async (): Promise<{ beats: number; others: string[] }> => {
-      const text = await server.run<string>("INFO", "commandstats");
-      const all = [...text.matchAll(/cmdstat_(\S+?):calls=(\d+)/g)];
-      const beats = all.find(([, name]) => name === "set")?.[2];
-      const others = all.filter(([, name]) => name !== "set" && name !== "info")
-        .map(([, name, count]) => `${name} ${count}`);
-      return { beats: Number(beats ?? 0), others };
-    };
-    const after = async (beats: number): ReturnType<typeof calls> => {
-      const goal = (await calls()).beats + beats;
-      await until(async () => (await calls()).beats >= goal);
-      return await calls();
+    /** Counts all commands after some more beats, but those of this test. */
+    const after = async (beats: number): Promise<Record<string, number>> => {
+      const goal = await callsOf(server, "set") + beats;
+      await until(async () => await callsOf(server, "set") >= goal);
+      const { info: _, set: _beats, ...others } = await calls(server);
+      return others;
     };
     // The first beats look who else there is.
-    const { others } = await after(2);
-    assert.deepEqual((await after(3)).others, others);
+    const others = await after(2);
+    assert.deepEqual(await after(3), others);
   });
 }

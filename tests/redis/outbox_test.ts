@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { Outbox, RedisError } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -64,9 +65,7 @@ Deno.test("Outbox does not let a request wait for another one's time limit", asy
     outbox.waitForResponse("silent", 600),
     { name: "RedisError", code: "closed" },
   );
-  await until(async () =>
-    /cmdstat_lrange/.test(await server.run("INFO", "commandstats"))
-  );
+  await until(async () => await callsOf(server, "lrange") > 0);
   const late = outbox.waitForResponse("late", 600);
   await outbox.pushResponse("late", "x");
   await inTime(late, "the response that came late");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Outbox, type RedisArgs } from "../../src/redis/mod.ts";
+import { callsOf } from "../calls.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
@@ -8,24 +9,18 @@ import { until } from "../until.ts";
 
 const decoder = new TextDecoder();
 
-/** How often each command has run. */
-async function calls(server: TestServer, name: string): Promise<number> {
-  const stats = await server.run<string>("INFO", "commandstats");
-  return Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(stats)?.[1]);
-}
-
 Deno.test("A request that waits asks the server nothing until its response is there", async () => {
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   const waiting = outbox.waitForResponse("1", 60);
-  await until(async () => await calls(server, "lrange") === 1);
+  await until(async () => await callsOf(server, "lrange") === 1);
   const another = outbox.waitForResponse("2", 60);
-  await until(async () => await calls(server, "lrange") === 2);
+  await until(async () => await callsOf(server, "lrange") === 2);
   // Looking again and again would be seen in this time.
   await new Promise((resolve) => setTimeout(resolve, 500));
   await server.run("RPUSH", "platypush/responses/1", "answer");
   assert.equal(decoder.decode(await waiting), "answer");
-  assert.equal(await calls(server, "lrange"), 3);
+  assert.equal(await callsOf(server, "lrange"), 3);
   await server.run("RPUSH", "platypush/responses/2", "another answer");
   assert.equal(decoder.decode(await another), "another answer");
 });
@@ -44,7 +39,7 @@ Deno.test("Several who wait for the same response all look for it, and one may g
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   const waiting = [1, 2, 3].map(() => outbox.waitForResponse("1", 30));
-  await until(async () => await calls(server, "lrange") >= 1);
+  await until(async () => await callsOf(server, "lrange") >= 1);
   await outbox.pushResponse("1", "for all");
   assert.equal(decoder.decode(await Promise.any(waiting)), "for all");
   await Promise.allSettled(waiting);
@@ -54,9 +49,9 @@ Deno.test("A response is found although all keys were removed meanwhile", async 
   await using server = await TestServer.start();
   await using outbox = new Outbox(server.args);
   const waiting = outbox.waitForResponse("1", 60);
-  await until(async () => await calls(server, "lrange") === 1);
+  await until(async () => await callsOf(server, "lrange") === 1);
   await server.run("FLUSHALL");
-  await until(async () => await calls(server, "lrange") === 2);
+  await until(async () => await callsOf(server, "lrange") === 2);
   await server.run("RPUSH", "platypush/responses/1", "answer");
   assert.equal(decoder.decode(await waiting), "answer");
 });
@@ -90,7 +85,7 @@ for (const [name, args] of Object.entries(setUps)) {
     await using outbox = new Outbox({ port: proxy.port, ...args }, { logger });
     const ids = Array.from({ length: 300 }, (_, index) => `request${index}`);
     const waiting = ids.map((id) => outbox.waitForResponse(id, 30));
-    await until(async () => await calls(server, "lrange") >= ids.length);
+    await until(async () => await callsOf(server, "lrange") >= ids.length);
     for (const [index, id] of ids.entries()) {
       if (index % 100 === 50) proxy.freeze();
       // Half of them come while nobody can be told.

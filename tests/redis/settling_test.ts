@@ -7,6 +7,7 @@ import {
   type RedisError,
 } from "../../src/redis/mod.ts";
 import { KEY_TYPES } from "../../src/redis/queue_keys.ts";
+import { callsOf } from "../calls.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -317,10 +318,7 @@ Deno.test("Batches that are handled as a whole are acknowledged without a script
     batchSize: 100,
     heartbeatTimeout: 60,
   });
-  const scripts = async (): Promise<number> => {
-    const stats = String(await server.run("INFO", "commandstats"));
-    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
-  };
+  const scripts = (): Promise<number> => callsOf(server, "evalsha");
   await server.run("RPUSH", "queue", ...numbers(2000));
   const before = await scripts();
   let batches = 0;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { callsOf } from "../calls.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -124,10 +125,7 @@ Deno.test("Looks that find nothing while a message is in hand use one list again
   await using inbox = await open(server, { queue: ["queue", "other"], logger });
   await server.run("RPUSH", "queue", complete("a"));
   await nextBatch(inbox);
-  const looks = async (): Promise<number> => {
-    const stats = await server.run<string>("INFO", "commandstats");
-    return Number(/cmdstat_lmove:calls=(\d+)/.exec(stats)?.[1]);
-  };
+  const looks = (): Promise<number> => callsOf(server, "lmove");
   // Another consumer is quicker each time.
   for (let round = 0; round < 10; round++) {
     const before = await looks();
