@@ -14,7 +14,15 @@
  */
 import process from "node:process";
 import type { Connection } from "../src/redis/mod.ts";
-import { type Contender, Peer, push, rest, sentNow } from "./peers/process.ts";
+import {
+  type Contender,
+  Peer,
+  POSTING,
+  push,
+  rest,
+  sentNow,
+  STREAMS,
+} from "./peers/process.ts";
 import {
   inWindows,
   PROCESSES,
@@ -36,8 +44,6 @@ const QUEUE = "peers";
 const TURN = 10;
 /** So many turns are a window with a message a second: half a minute. */
 const BUSY_TURNS = Math.ceil(SECONDS / 2 / TURN);
-const STREAMS = "streams by hand";
-const POSTING = "streams by hand, posting";
 const KILLED = "ours, after 100 were killed";
 const CONTENDERS: readonly Contender[] = [
   "ours",

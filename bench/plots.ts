@@ -7,6 +7,7 @@
  *     deno task bench:plots
  */
 // deno-lint-ignore-file no-console
+import { STREAMS } from "./peers/process.ts";
 import type { Result, Row } from "./report.ts";
 import { tabulate } from "./tables.ts";
 
@@ -36,7 +37,6 @@ interface Picture {
 }
 
 const BARE = "bare client";
-const STREAMS = "streams by hand";
 /** Those in rare places stand in the table. */
 const without = /queues|workers|killed|without end/;
 

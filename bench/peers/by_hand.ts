@@ -154,7 +154,7 @@ async function loopByScript(): Promise<void> {
 }
 
 async function readStream(
-  { take = handle }: { take?: (payload: Uint8Array) => void } = {},
+  take: (payload: Uint8Array) => void = handle,
 ): Promise<void> {
   const client = createClient({ RESP: 2, socket: { path, tls: false } });
   await client.connect();
@@ -182,12 +182,10 @@ async function readStream(
 /** Streams, and each message is also given to whoever listens on a channel. */
 async function readAndPost(): Promise<void> {
   const messages = new BroadcastChannel("messages");
-  await readStream({
-    take(payload): void {
-      const message = JSON.parse(decoder.decode(payload));
-      messages.postMessage(message);
-      countOne(message.args.sent);
-    },
+  await readStream((payload) => {
+    const message = JSON.parse(decoder.decode(payload));
+    messages.postMessage(message);
+    countOne(message.args.sent);
   });
 }
 
@@ -297,6 +295,6 @@ export const ways: Record<
   "LMOVE by hand": moveByHand,
   "script by hand": takeByScript,
   "script by hand, for await": loopByScript,
-  "streams by hand": () => readStream(),
+  "streams by hand": readStream,
   "streams by hand, posting": readAndPost,
 };

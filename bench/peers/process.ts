@@ -31,6 +31,12 @@ export type Contender =
   | Library
   | "redis-py";
 
+/** The peer that ours is put beside while messages come in one by one. */
+export const STREAMS = "streams by hand";
+
+/** The same, which gives each message to a channel too, as ours does by default. */
+export const POSTING = "streams by hand, posting";
+
 /** Those of them that are this package. */
 export type Ours = Extract<Contender, `ours${string}`>;
 
