@@ -12,7 +12,7 @@ interface CommandSender {
   command<Reply>(args: readonly (string | Uint8Array)[]): Promise<Reply>;
 }
 
-/** Names what belongs to a queue, whether or not an index knows it. */
+/** Names what belongs to a queue, each once, whether or not an index knows it. */
 export interface FoundKeys {
   /** In turns: a consumer, and the number of one of its batches, or `""` for its hash of batches. */
   readonly batches: string[];
@@ -37,14 +37,17 @@ export async function findKeys(
 ): Promise<ReadonlyMap<string, FoundKeys>> {
   const starts = new Set(queues.map(({ start }) => start));
   const found = new Map<string, FoundKeys>();
+  const known = new Set<string>();
   // A pattern has no "or": these are the first letters of what is looked for.
   const start = queues.length === 1 ? escapePattern(queues[0]!.start) : "*:";
   for await (const page of scanKeys(connection, `${start}[dmp]*`)) {
     for (const key of page) {
+      if (known.has(key)) continue;
       for (const infix of INFIXES) {
         for (let at = 0; (at = key.indexOf(infix, at) + 1) > 0;) {
           const start = key.slice(0, at);
           if (!starts.has(start)) continue;
+          known.add(key);
           const all = found.get(start) ??
             { batches: [], subscribers: [], texts: [] };
           found.set(start, all);
