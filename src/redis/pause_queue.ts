@@ -5,6 +5,7 @@ import { BriefConnection } from "./brief_connection.ts";
 import { DEFAULT_QUEUE, QueueKeys } from "./queue_keys.ts";
 import type { QueuePause } from "./queue_gate.ts";
 import type { RedisArgs } from "./redis_args.ts";
+import { isWithheld, type RedisError } from "./redis_error.ts";
 
 /** Which queue {@linkcode pauseQueue} and {@linkcode resumeQueue} are about. */
 export interface PauseQueueOptions {
@@ -79,9 +80,12 @@ export async function pauseQueue(
   const isPausedNow = await connection.command<string | null>(
     ["SET", paused, JSON.stringify(pause), "NX"],
   ) !== null;
+  if (isPausedNow) return true;
   // A key of another type is no pause, and is named in the error.
-  if (!isPausedNow) await connection.command(["GET", paused]);
-  return isPausedNow;
+  await connection.command(["GET", paused]).catch((error: RedisError) => {
+    if (!isWithheld(error)) throw error;
+  });
+  return false;
 }
 
 /**

@@ -206,6 +206,15 @@ Deno.test("Who may not pause a queue is told so, and who may not see it goes on"
   await until(() => taker.seen.length === 1);
 });
 
+Deno.test("Who may pause a queue is told that it was paused before, though not by whom", async () => {
+  await using server = await TestServer.start();
+  const rules = ["on", ">secret", "~*", "+@connection", "+set"];
+  await server.run("ACL", "SETUSER", "pauser", ...rules);
+  const args = { ...server.args, username: "pauser", password: "secret" };
+  assert.equal(await pauseQueue(args, { queue: "queue", by: "me" }), true);
+  assert.equal(await pauseQueue(args, { queue: "queue", by: "me" }), false);
+});
+
 Deno.test("A queue whose pause is no text is paused by somebody", async () => {
   await using server = await TestServer.start();
   await server.run("SET", "{queue}:paused", "by hand");
