@@ -35,8 +35,9 @@ export function defineDueMove(lua: string): Script {
 -- ARGV[1]  how many milliseconds those wait at most that do not tell it
 -- ARGV[2]  a place, see straighten
 -- ARGV[3]  the score before it
+-- ARGV[4]  the server's time at the last look, or 0
 -- Returns after how many milliseconds to look again, or -1 where none waits, and
--- the next ARGV[2] and ARGV[3].
+-- the next ARGV[2] to ARGV[4].
 ${CLOCK}
 -- The member at a place, and its score.
 local function at(place)
@@ -65,9 +66,9 @@ local function isAstray(now, member, score)
   return tonumber(score) > latest(now, member)
 end
 
--- Where one is astray, all are looked at, some at a time, from a place on. Known is
--- the score of the one before it. A last one that is astray moves last: so whoever
--- looks after somebody has died begins anew.
+-- Looks at all, some at a time, from a place on. Known is the score of the one
+-- before it. A last one that is astray moves last: so whoever looks after somebody
+-- has died begins anew.
 -- Returns the next place, or -1 in the end, and its known score.
 local function straighten(now, place, known)
   local MOST, MOST_BYTES = 100, 262144
@@ -100,22 +101,24 @@ if #due > 0 then
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, #due - 1)
   commit()
 end
-if not first then return {-1, -1, ''} end
+if not first then return {-1, -1, '', now} end
 local place, known = tonumber(ARGV[2]), ARGV[3]
+if now < tonumber(ARGV[4]) then place = 0 end
+-- Whoever has not seen the clock go back learns of it by the first one, or the last.
 if place >= 0 or isAstray(now, first, score) or isAstray(now, at(-1)) then
   begin(KEYS[3])
   place, known = straighten(now, math.max(place, 0), known)
-  if place >= 0 then return {0, place, known} end
+  if place >= 0 then return {0, place, known, now} end
   first, score = at(0)
 end
-return {math.max(score - now, 0), -1, ''}
+return {math.max(score - now, 0), -1, '', now}
 `,
   );
 }
 
 function isLook(reply: unknown): boolean {
-  return Array.isArray(reply) && reply.length === 3 &&
-    isNumber(reply[0]) && isNumber(reply[1]) && isText(reply[2]);
+  return Array.isArray(reply) && reply.length === 4 && isNumber(reply[0]) &&
+    isNumber(reply[1]) && isText(reply[2]) && isNumber(reply[3]);
 }
 
 /** Moves messages out of a sorted set when they are due. */
@@ -127,6 +130,8 @@ export class DueMover {
   #place = -1;
   /** The score of the one before it. */
   #known = "";
+  /** The server's time at the last look, in milliseconds. */
+  #time = 0;
   /** The last move: the next one has to know from which place on to look. */
   #moving: Promise<unknown> = Promise.resolve();
 
@@ -153,16 +158,17 @@ export class DueMover {
   }
 
   async #move(connection: Connection): Promise<number> {
-    const [next, place, known] = await connection.script<
-      [next: number, place: number, known: string]
+    const [next, place, known, time] = await connection.script<
+      [next: number, place: number, known: string, time: number]
     >(
       this.#script,
       this.#keys,
-      [this.#longest, String(this.#place), this.#known],
+      [this.#longest, String(this.#place), this.#known, String(this.#time)],
       { isReply: isLook },
     );
     this.#place = place;
     this.#known = known;
+    this.#time = time;
     return next < 0 ? Infinity : Math.min(next / 1000, LATEST_LOOK);
   }
 }

@@ -218,6 +218,25 @@ Deno.test("All that is astray is moved, although others take what is due meanwhi
   assert.equal(await countLate(server), 150 - 79);
 });
 
+Deno.test("A delay between what has a time begins anew where the server's clock goes back, too", async () => {
+  await using server = await TestServer.start();
+  await layAstray(server, DELAYED, { count: 1, wait: 100 * HOUR });
+  await layAstray(server, DELAYED, { first: 1, count: 1, wait: 1000 });
+  await layAstray(server, DELAYED, { first: 2, count: 1, wait: 100 * HOUR });
+  const mover = deliverDelayed(new QueueKeys("queue"));
+  await mover.move(server.redis);
+  assert.equal(await countLate(server), 3);
+  // As if the clock had been an hour ahead at that look.
+  const setBack = {
+    script: (script, keys, args, options) => {
+      const time = String(Number(args!.at(-1)) + HOUR);
+      return server.redis.script(script, keys, args!.with(-1, time), options);
+    },
+  } as Pick<Connection, "script">;
+  await mover.move(setBack as Connection);
+  assert.equal(await countLate(server), 2);
+});
+
 Deno.test("No script moves more bytes of what is due than a few large messages have", async () => {
   await using server = await TestServer.start();
   for (let number = 0; number < 8; number++) {
