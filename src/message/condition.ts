@@ -70,6 +70,16 @@ interface Matching {
 /** Tells whether a value is as it should be. */
 type Test = (value: unknown, matching: Matching) => boolean;
 
+/** One place in the `args`, and where to log what is wrong there. */
+class ArgsPlace {
+  constructor(readonly path: string, readonly logger: Logger) {}
+
+  /** The place of what an object here has under a key. */
+  inside(key: string): ArgsPlace {
+    return new ArgsPlace(`${this.path}.${key}`, this.logger);
+  }
+}
+
 const NO_CAPTURES: Readonly<Record<string, string>> = Object.freeze({});
 
 /**
@@ -148,7 +158,10 @@ export function readCondition(
   refuseMisplaced(expected);
   const { type = ANY_EVENT, ...others } = expected;
   const isNamed = typeof type === "string";
-  const test = compileRecord(isNamed ? others : expected, "args", logger);
+  const test = compileRecord(
+    isNamed ? others : expected,
+    new ArgsPlace("args", logger),
+  );
   const name = isNamed ? canonicalType(type) : ANY_EVENT;
   warnOfUnknownType(name, logger);
   const keys = [...keysOf(isNamed ? others : expected, hasPhrases(name))];
@@ -310,14 +323,14 @@ export function conditionOf(condition: Condition): CompiledCondition {
   return read;
 }
 
-function compileValue(expected: unknown, path: string, logger: Logger): Test {
+function compileValue(expected: unknown, place: ArgsPlace): Test {
   if (isRecord(expected)) {
     const keys = Object.keys(expected);
     return keys.some((key) => key.startsWith("$"))
-      ? compileOperators(expected, path, logger)
-      : compileRecord(expected, path, logger);
+      ? compileOperators(expected, place)
+      : compileRecord(expected, place);
   }
-  if (typeof expected === "string") return compileText(expected, path, logger);
+  if (typeof expected === "string") return compileText(expected, place);
   return (value, matching) => {
     // A text is compared with phrases only.
     if (typeof value === "string" || !pythonEquals(value, expected)) {
@@ -328,7 +341,7 @@ function compileValue(expected: unknown, path: string, logger: Logger): Test {
   };
 }
 
-function compileText(expected: string, path: string, logger: Logger): Test {
+function compileText(expected: string, place: ArgsPlace): Test {
   let phrase: Phrase | undefined;
   return (value, matching) => {
     if (typeof value !== "string") return false;
@@ -338,13 +351,10 @@ function compileText(expected: string, path: string, logger: Logger): Test {
       matching.scores.push(matching.texts);
       return true;
     }
-    const match = tooLongIsNone(
-      () =>
-        (phrase ??= readPhrase(expected, path, logger))
-          .match(value, matching.captures),
-      path,
-      logger,
-    );
+    const match = tooLongIsNone(place, () => {
+      phrase ??= readPhrase(expected, place);
+      return phrase.match(value, matching.captures);
+    });
     if (match === undefined) return false;
     const { score, captures } = match;
     matching.texts = score === EXACT ? EXACT : matching.texts + score;
@@ -354,11 +364,11 @@ function compileText(expected: string, path: string, logger: Logger): Test {
   };
 }
 
-function readPhrase(text: string, path: string, logger: Logger): Phrase {
+function readPhrase(text: string, place: ArgsPlace): Phrase {
   const phrase = new Phrase(text);
   for (const { message } of phrase.faults) {
-    logger.debug(
-      `The phrase for ${path} has a word that only matches itself: ${message}`,
+    place.logger.debug(
+      `The phrase for ${place.path} has a word that only matches itself: ${message}`,
     );
   }
   return phrase;
@@ -366,11 +376,10 @@ function readPhrase(text: string, path: string, logger: Logger): Phrase {
 
 function compileRecord(
   expected: Record<string, unknown>,
-  path: string,
-  logger: Logger,
+  place: ArgsPlace,
 ): Test {
   const tests = Object.entries(expected).map(([key, value]): Test => {
-    const test = compileValue(value, `${path}.${key}`, logger);
+    const test = compileValue(value, place.inside(key));
     return (actual, matching) =>
       Object.hasOwn(actual as object, key) &&
       test((actual as Record<string, unknown>)[key], matching);
@@ -384,11 +393,10 @@ type Operator = (value: unknown) => { readonly value: unknown } | undefined;
 
 function compileOperators(
   expected: Record<string, unknown>,
-  path: string,
-  logger: Logger,
+  place: ArgsPlace,
 ): Test {
   const operators = Object.entries(expected).map(([name, value]) =>
-    operator(name, value, path, logger)
+    operator(name, value, place)
   );
   return (value) => {
     for (const operator of operators) {
@@ -403,8 +411,7 @@ function compileOperators(
 function operator(
   name: string,
   expected: unknown,
-  path: string,
-  logger: Logger,
+  place: ArgsPlace,
 ): Operator {
   switch (name) {
     case "$eq":
@@ -412,98 +419,94 @@ function operator(
     case "$ne":
       return (value) => pythonEquals(value, expected) ? undefined : { value };
     case "$gt":
-      return numeric(name, expected, path, logger, (a, b) => a > b);
+      return numeric(name, expected, place, (a, b) => a > b);
     case "$gte":
-      return numeric(name, expected, path, logger, (a, b) => a >= b);
+      return numeric(name, expected, place, (a, b) => a >= b);
     case "$lt":
-      return numeric(name, expected, path, logger, (a, b) => a < b);
+      return numeric(name, expected, place, (a, b) => a < b);
     case "$lte":
-      return numeric(name, expected, path, logger, (a, b) => a <= b);
+      return numeric(name, expected, place, (a, b) => a <= b);
     case "$regex":
-      return regex(expected, path, logger);
+      return regex(expected, place);
     default:
-      logger.warn(
-        `The condition on ${path} has the unknown operator ${
-          JSON.stringify(name)
-        } and never matches; known are $gt, $gte, $lt, $lte, $eq, $ne and $regex`,
+      return never(
+        place,
+        `has the unknown operator ${JSON.stringify(name)}`,
+        "known are $gt, $gte, $lt, $lte, $eq, $ne and $regex",
       );
-      return () => undefined;
   }
+}
+
+/** Makes an operator that matches nothing, and says why. */
+function never(place: ArgsPlace, problem: string, hint: string): Operator {
+  place.logger.warn(
+    `The condition on ${place.path} ${problem} and never matches; ${hint}`,
+  );
+  return () => undefined;
 }
 
 function numeric(
   name: string,
   expected: unknown,
-  path: string,
-  logger: Logger,
+  place: ArgsPlace,
   compare: (actual: number, expected: number) => boolean,
 ): Operator {
   const limit = toNumber(expected);
   if (limit === undefined) {
-    logger.warn(
-      `The condition on ${path} compares by ${name} with ${
-        kindOf(expected)
-      } and never matches; expected a number`,
-    );
-    return () => undefined;
+    const problem = `compares by ${name} with ${kindOf(expected)}`;
+    return never(place, problem, "expected a number");
   }
   return (value) => {
     const number = toNumber(value);
     if (number === undefined) {
-      logMismatch(logger, name, path, value, "a number");
+      logMismatch(place, name, value, "a number");
       return undefined;
     }
     return compare(number, limit) ? { value: number } : undefined;
   };
 }
 
-function regex(expected: unknown, path: string, logger: Logger): Operator {
+function regex(expected: unknown, place: ArgsPlace): Operator {
   if (typeof expected !== "string") {
-    logger.warn(
-      `The condition on ${path} searches by $regex for ${
-        kindOf(expected)
-      } and never matches; expected a string`,
-    );
-    return () => undefined;
+    const problem = `searches by $regex for ${kindOf(expected)}`;
+    return never(place, problem, "expected a string");
   }
   const regex = new PythonRegex(expected);
   return (value) => {
     if (typeof value !== "string") {
-      logMismatch(logger, "$regex", path, value, "a string");
+      logMismatch(place, "$regex", value, "a string");
       return undefined;
     }
-    const found = tooLongIsNone(() => regex.test(value), path, logger);
+    const found = tooLongIsNone(place, () => regex.test(value));
     return found ? { value } : undefined;
   };
 }
 
 /** Gives nothing, and says so, where a search takes too many steps. */
 function tooLongIsNone<Result>(
+  place: ArgsPlace,
   search: () => Result,
-  path: string,
-  logger: Logger,
 ): Result | undefined {
   try {
     return search();
   } catch (error) {
     if (!(error instanceof SearchTooLongError)) throw error;
-    logger.warn(
-      `The event's ${path} does not match: the search for a regular expression has ended after ${error.steps} steps; write the expression without look-around and references to groups`,
+    place.logger.warn(
+      `The event's ${place.path} does not match: the search for a regular expression has ended after ${error.steps} steps; write the expression without look-around and references to groups`,
     );
     return undefined;
   }
 }
 
 function logMismatch(
-  logger: Logger,
+  place: ArgsPlace,
   name: string,
-  path: string,
   value: unknown,
   expected: string,
 ): void {
   if (value === null) return;
-  logger.debug(
-    `The event's ${path} is ${
+  place.logger.debug(
+    `The event's ${place.path} is ${
       kindOf(value)
     } and does not match ${name}; expected ${expected}`,
   );
