@@ -71,7 +71,7 @@ const NAME = ["t74", "o6[fF]", "k6[bB]", "e65", "n6[eE]"].map(
  */
 export const TOKEN: RegExp = new RegExp(
   String
-    .raw`((["'])${NAME}(\\*\2)(?:\2\2)?\s*:\s*)(${TEXT}(?:\s*${TEXT})*|-?\d[\d.]*|\3.*?(?:(?<!\\)\3|$))`,
+    .raw`((["'])${NAME}(\\*\2)(?:\2\2)?\s*:\s*)(${TEXT}(?:\s*${TEXT})*|-?\d[\d.]*|(\\+["']).*?(?:(?<!\\)\5|$))`,
   "gs",
 );
 

@@ -64,6 +64,7 @@ Deno.test("no token is seen, however a sender writes it, and whatever it holds",
     `{'''token''': 't0ken', 'args': {}}`,
     `{"token": """t0"ken`,
     inTexts(`{"token": "t0ken", "args": {}}`, 5),
+    inTexts(`{'token': "t0'ken", 'args': {}}`, 3),
     inTexts(String.raw`{"\u0074oken": "t0\"ken", "args": {}}`, 8),
     // More than a regular expression can step back in.
     `{"token": "${"t0".repeat(10_000_000)}", "args": {}}`,
