@@ -226,7 +226,6 @@ local CHUNK = 1000
 
 -- Takes the histories of messages that leave the queue, as 'index:history ...'.
 local function recall(deliveries, payloads)
-  if redis.call('EXISTS', deliveries) == 0 then return '' end
   -- Those of equal messages are read and written once.
   local found, known, places = {}, {}, {}
   for index, payload in ipairs(payloads) do
@@ -303,7 +302,7 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
   local some = math.max(1, math.floor(total / 8))
   -- '?' is a batch for BLMOVE: the histories are still where they were. All are
   -- taken before any is written, or equal messages would get those of each other.
-  if histories == '?' then
+  if histories == '?' and redis.call('EXISTS', deliveries) == 1 then
     for first = 1, total, some do
       learn(recall(deliveries,
         redis.call('LRANGE', batch, first - 1, first + some - 2)), first)

@@ -145,6 +145,19 @@ Deno.test("Equal messages that were moved unseen do not get what is known of eac
   assert.deepEqual(deliveries, Array(COUNT).fill(1));
 });
 
+Deno.test("What was moved unseen is read once when it goes back, where nothing is known of any message", async () => {
+  const [COUNT, batch] = [8, "{queue}:processing:dead.00000000:1"];
+  await using server = await TestServer.start();
+  await server.run("HSET", "{queue}:consumers", "dead.00000000", "1");
+  await server.run("HSET", batch.slice(0, -2), "1", "?");
+  await server.run("RPUSH", batch, ...numbers(COUNT));
+  const scripts = await watchScripts(server, async () => {
+    await using _inbox = await open(server, { paused: true });
+  });
+  assert.deepEqual(await queued(server), numbers(COUNT));
+  assert.equal(mostOf("LRANGE", scripts), COUNT);
+});
+
 Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
