@@ -126,13 +126,9 @@ export class DueMover {
   readonly #script: Script;
   readonly #keys: readonly string[];
   readonly #longest: string;
-  /** From which place on to look where the server's clock has gone back; -1 where it has not. */
-  #place = -1;
-  /** The score of the one before it. */
-  #known = "";
-  /** The server's time at the last look, in milliseconds. */
-  #time = 0;
-  /** The last move: the next one has to know from which place on to look. */
+  /** The next move is told of it: a place, the score before it, and the time of the server. */
+  #noted: readonly (string | number)[] = [-1, "", 0];
+  /** The last move: the next one is told what it has found. */
   #moving: Promise<unknown> = Promise.resolve();
 
   /**
@@ -158,17 +154,15 @@ export class DueMover {
   }
 
   async #move(connection: Connection): Promise<number> {
-    const [next, place, known, time] = await connection.script<
+    const [next, ...noted] = await connection.script<
       [next: number, place: number, known: string, time: number]
     >(
       this.#script,
       this.#keys,
-      [this.#longest, String(this.#place), this.#known, String(this.#time)],
+      [this.#longest, ...this.#noted.map(String)],
       { isReply: isLook },
     );
-    this.#place = place;
-    this.#known = known;
-    this.#time = time;
+    this.#noted = noted;
     return next < 0 ? Infinity : Math.min(next / 1000, LATEST_LOOK);
   }
 }
