@@ -262,6 +262,7 @@ local function judge(deliveries)
 end
 
 -- Adds messages to the head of the queue, in their order, with their histories.
+-- Returns how many.
 local function putBack(queue, deliveries, payloads, histories)
   local reversed, kept = {}, {}
   local judged = judge(deliveries)
@@ -278,11 +279,12 @@ local function putBack(queue, deliveries, payloads, histories)
     add({'LTRIM', queue, last - first + 1, -1},
       'LPUSH', queue, unpack(reversed, first, last))
   end
+  return #reversed
 end
 
 -- Puts the messages of a batch back at the head of the queue, and counts one
 -- delivery more, one death more, or neither. The prefix is that of the ids of
--- messages that were delivered first with this batch.
+-- messages that were delivered first with this batch. Returns how many went back.
 --
 -- The last ones go first, some at a time: each is somewhere, with its history,
 -- whatever is refused then. A few may be large, so the script has one of those at a
@@ -318,15 +320,16 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
     return string.format('%d.%d.%d.%d%s',
       count + delivered, failures, deaths + died, crashes + marks * died, rest)
   end
+  local count = 0
   for last = total, 1, -some do
     local first = math.max(1, last - some + 1)
     local payloads = redis.call('LRANGE', batch, first - 1, -1)
     local aged = {}
     for index = first, last do aged[#aged + 1] = age(index) end
-    putBack(queue, deliveries, payloads, aged)
+    count = count + putBack(queue, deliveries, payloads, aged)
     redis.call('LTRIM', batch, 0, -#payloads - 1)
     commit()
   end
-  return total
+  return count
 end
 `;

@@ -158,6 +158,19 @@ Deno.test("What was moved unseen is read once when it goes back, where nothing i
   assert.equal(mostOf("LRANGE", scripts), COUNT);
 });
 
+Deno.test("What somebody has handled meanwhile does not count as put back", async () => {
+  const batch = "{queue}:processing:dead.00000000:1";
+  await using server = await TestServer.start();
+  await server.run("HSET", "{queue}:consumers", "dead.00000000", "alive");
+  const notes = "@1 0:1.0.1.0~~a@1 1:1.0.1.0~~b@1";
+  await server.run("HSET", batch.slice(0, -2), "1", notes);
+  await server.run("RPUSH", batch, ...numbers(3));
+  await server.run("HSET", "{queue}:handled", "b", "1");
+  await using inbox = await open(server, { paused: true });
+  assert.deepEqual(await queued(server), ["n0", "n2"]);
+  assert.equal(inbox.stats().reclaimed, 2);
+});
+
 Deno.test("Inbox puts what was not settled in time back when it stops", async () => {
   await using server = await TestServer.start();
   await server.run("RPUSH", "queue", ...numbers(300));
