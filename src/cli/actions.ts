@@ -8,7 +8,7 @@ import { isRecord } from "../message/json_value.ts";
 import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./table.ts";
-import { type Paint, printable, printableJson, printLine } from "./print.ts";
+import { jsonLine, printable, printLines, type Screen } from "./print.ts";
 import {
   beforeResponse,
   type Destination,
@@ -54,9 +54,9 @@ export const actionsCommand: Command = defineCommand("actions", {
     destination: destination(),
   }),
   needs: ({ wait, destination }) => needsOf(destination, {}, wait),
-  run: async (options, { signal, paint, width }) => {
+  run: async (options, surroundings) => {
     const { all, json } = options;
-    const [plugins, enabled] = await ask(options, signal);
+    const [plugins, enabled] = await ask(options, surroundings.signal);
     if (plugins.errors.length > 0) {
       throw new Error(
         `"${plugins.origin}" does not tell what it can do: ${
@@ -74,10 +74,9 @@ export const actionsCommand: Command = defineCommand("actions", {
       ? undefined
       : enabled.output;
     const actions = actionsOf(plugins.output, names);
-    const lines = json
-      ? actions.map((action) => printableJson(JSON.stringify(action)))
-      : tableOf(actions, paint, width);
-    for (const line of lines) await printLine(line);
+    await printLines(
+      json ? actions.map(jsonLine) : tableOf(actions, surroundings),
+    );
   },
 });
 
@@ -165,8 +164,7 @@ function actionsOf(
 
 function tableOf(
   actions: readonly ActionLine[],
-  paint: Paint,
-  width: number,
+  screen: Screen,
 ): string[] {
   const rows = actions.map((action) =>
     [
@@ -176,7 +174,7 @@ function tableOf(
     ].map(printable)
   );
   const titles = ["ACTION", "ARGUMENTS", "DESCRIPTION"];
-  return table(titles.map((title) => ({ title })), rows, paint, width);
+  return table(titles.map((title) => ({ title })), rows, screen);
 }
 
 /** Writes arguments as Python does: `room: str, level: int = 100`. */

@@ -9,7 +9,7 @@ import { readEnvironment } from "../config/find_config_file.ts";
 import { explainRefusal, type Needs } from "./explain_refusal.ts";
 import { isInterruption } from "./program.ts";
 import { type LogLevel, logToStderr } from "./log_to_stderr.ts";
-import { type Paint, painter, terminalWidth } from "./print.ts";
+import { painter, type Screen, terminalWidth } from "./print.ts";
 
 /** Does what the arguments ask for. Its signal is aborted when it is to end. */
 export type CommandRun = (signal: AbortSignal) => Promise<unknown>;
@@ -18,15 +18,11 @@ export type CommandRun = (signal: AbortSignal) => Promise<unknown>;
 export type Command = Parser<"sync", CommandRun, unknown>;
 
 /** Tells a command when to end, and for whom it prints. */
-export interface Surroundings {
+export interface Surroundings extends Screen {
   /** Aborted when the command is to end. */
   readonly signal: AbortSignal;
   /** True if stdout is for people's eyes: a terminal. */
   readonly isTerminal: boolean;
-  /** The columns of a terminal that a line may take; a line that goes elsewhere is whole. */
-  readonly width: number;
-  /** Colours what goes to stdout, where that is wanted. */
-  readonly paint: Paint;
 }
 
 /** The parts that a command is made of. */

@@ -4,7 +4,7 @@ import { option } from "@optique/core/primitives";
 import { resolveConfig, type ResolvedConfig } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { displayWidth, pad } from "./table.ts";
-import { type Paint, printable, printableJson, printLine } from "./print.ts";
+import { jsonLine, type Paint, printable, printLines } from "./print.ts";
 import { redisOptions } from "./redis_options.ts";
 
 /** `config --show`: prints each setting with where it comes from. */
@@ -26,10 +26,9 @@ export const configCommand: Command = defineCommand("config", {
   }),
   run: async ({ json, redis }, { paint }) => {
     const { settings } = await resolveConfig({ flags: redis });
-    const lines = json
-      ? settings.map((setting) => printableJson(JSON.stringify(setting)))
-      : settingLines(settings, paint);
-    for (const line of lines) await printLine(line);
+    await printLines(
+      json ? settings.map(jsonLine) : settingLines(settings, paint),
+    );
   },
 });
 

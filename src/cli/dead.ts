@@ -8,11 +8,13 @@ import {
 import { hasPayload, isWhole } from "../redis/dead_letter.ts";
 import { table } from "./table.ts";
 import {
+  jsonLine,
   note,
   type Paint,
   printable,
-  printableJson,
   printLine,
+  printLines,
+  type Screen,
 } from "./print.ts";
 import { ProgressLine } from "./progress_line.ts";
 import { span } from "../units.ts";
@@ -53,9 +55,9 @@ const deadListCommand: Command = defineCommand("list", {
   needs: ({ redis }) => ({ redis, deeds: ["list dead letters"] }),
   run: async (
     { json, limit = Infinity, filter, redis },
-    { signal, paint, width },
+    surroundings,
   ) => {
-    await using dead = await openDead(redis, signal);
+    await using dead = await openDead(redis, surroundings.signal);
     const rows: string[][] = [];
     let found = 0;
     for await (const letter of dead.list(filterOf(filter))) {
@@ -68,7 +70,7 @@ const deadListCommand: Command = defineCommand("list", {
       note(`There are no ${isAny ? "" : "such "}dead letters.`);
       Deno.exitCode = ExitCode.No;
     }
-    for (const line of tableOf(rows, paint, width)) await printLine(line);
+    await printLines(tableOf(rows, surroundings));
   },
 });
 
@@ -81,6 +83,7 @@ const COLUMNS = [
   { title: "DELIVERIES", align: "right" },
   { title: "ERROR" },
 ] as const;
+
 function rowOf(
   { queue, index, id, time, reason, deliveries, error }: DeadLetter,
 ): string[] {
@@ -98,14 +101,13 @@ function rowOf(
 /** Lays rows out as a table, which names the queue only where there are several. */
 function tableOf(
   rows: readonly (readonly string[])[],
-  paint: Paint,
-  width: number,
+  screen: Screen,
 ): readonly string[] {
   if (rows.length === 0) return [];
   const queues = new Set(rows.map(([queue]) => queue));
   return queues.size > 1
-    ? table(COLUMNS, rows, paint, width)
-    : table(COLUMNS.slice(1), rows.map((row) => row.slice(1)), paint, width);
+    ? table(COLUMNS, rows, screen)
+    : table(COLUMNS.slice(1), rows.map((row) => row.slice(1)), screen);
 }
 
 /** `dead show`: prints dead letters with their messages. */
@@ -132,8 +134,9 @@ const deadShowCommand: Command = defineCommand("show", {
     let found = 0;
     for await (const letter of dead.list({ id })) {
       if (!json && found > 0) await printLine("");
-      const lines = json ? [deadLetterJson(letter)] : describe(letter, paint);
-      for (const line of lines) await printLine(line);
+      await printLines(
+        json ? [deadLetterJson(letter)] : describe(letter, paint),
+      );
       missing.delete(letter.id);
       missing.delete(String(letter.index));
       found++;
@@ -394,7 +397,7 @@ function deadLetterJson(letter: DeadLetter): string {
     : message === undefined
     ? { ...rest, base64: base64Of(letter) }
     : { ...rest, message };
-  return printableJson(JSON.stringify(whole));
+  return jsonLine(whole);
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -7,12 +7,13 @@ import { LOOK_TIMEOUT } from "../zeroconf/discover.ts";
 import { type Command, defineCommand, type Surroundings } from "./command.ts";
 import { displayWidth, table } from "./table.ts";
 import {
-  type Paint,
+  jsonLine,
   painter,
   printable,
-  printableJson,
   printLine,
+  printLines,
   printText,
+  type Screen,
   terminalWidth,
 } from "./print.ts";
 import { UsageError } from "./program.ts";
@@ -47,7 +48,7 @@ export const discoverCommand: Command = defineCommand("discover", {
     }
     if (watch) return await follow(json, surroundings);
     const timeout = given ?? LOOK_TIMEOUT.default;
-    const { signal, paint, width } = surroundings;
+    const { signal } = surroundings;
     const peers = await discover({ timeout, signal });
     if (peers.length === 0 && signal.aborted) {
       throw new DOMException("nobody was found until then", "AbortError");
@@ -57,10 +58,7 @@ export const discoverCommand: Command = defineCommand("discover", {
         `No peer was found on the local network within ${timeout} s; \`doctor\` tells whether multicast works`,
       );
     }
-    const lines = json
-      ? peers.map((peer) => printableJson(JSON.stringify(peer)))
-      : tableOf(peers, paint, width);
-    for (const line of lines) await printLine(line);
+    await printLines(json ? peers.map(jsonLine) : tableOf(peers, surroundings));
   },
 });
 
@@ -80,7 +78,10 @@ async function follow(
     );
     // A line that wraps could not be drawn over.
     const all = [...peers.values()];
-    const [titles = "", ...rows] = tableOf(all, painter(false), width);
+    const [titles = "", ...rows] = tableOf(all, {
+      paint: painter(false),
+      width,
+    });
     const lines = [paint("bold", titles), ...rows];
     const start = height === 0 ? "" : `\x1b[${height}A\x1b[J`;
     drawn = [titles, ...rows];
@@ -93,9 +94,8 @@ async function follow(
     if (kind === "removed") peers.delete(service.name);
     else peers.set(service.name, service);
     if (isTable) await draw();
-    else if (isJson) {
-      await printLine(printableJson(JSON.stringify({ kind, service })));
-    } else await printLine([kind, ...rowOf(service)].join("\t"));
+    else if (isJson) await printLine(jsonLine({ kind, service }));
+    else await printLine([kind, ...rowOf(service)].join("\t"));
   }
 }
 
@@ -110,15 +110,13 @@ function onResize(listener: () => void): Disposable | undefined {
 
 function tableOf(
   peers: readonly ServiceInfo[],
-  paint: Paint,
-  width: number,
+  screen: Screen,
 ): string[] {
   const columns = ["DEVICE", "REDIS", "QUEUE", "VERSION", "KEY", "SERVICE"];
   return table(
     columns.map((title) => ({ title })),
     peers.map(rowOf).toSorted(([a], [b]) => a! < b! ? -1 : 1),
-    paint,
-    width,
+    screen,
   );
 }
 

@@ -7,10 +7,10 @@ import { findConfigFile, readEnvironment } from "../config/find_config_file.ts";
 import { ok, warning } from "../doctor/finding.ts";
 import { type Command, defineCommand } from "./command.ts";
 import {
+  jsonLine,
   type Paint,
   printable,
-  printableJson,
-  printLine,
+  printLines,
   type Style,
 } from "./print.ts";
 import { ExitCode } from "./program.ts";
@@ -44,10 +44,9 @@ export const doctorCommand: Command = defineCommand("doctor", {
     const { redisArgs, queues, limits } = await resolvePlace(redis);
     const tell = async (finding: Finding): Promise<void> => {
       if (finding.status === "failure") Deno.exitCode = ExitCode.No;
-      const lines = json
-        ? [printableJson(JSON.stringify(finding))]
-        : describe(finding, paint);
-      for (const line of lines) await printLine(line);
+      await printLines(
+        json ? [jsonLine(finding)] : describe(finding, paint),
+      );
     };
     for await (const finding of checkConfig(redis.config)) await tell(finding);
     const findings = diagnose({

@@ -286,6 +286,6 @@ function chooseFormat(
   isJson: boolean,
 ): (message: Message) => string {
   return isTerminal && !isJson
-    ? (message) => messageLine(message, terminalWidth(), paint)
+    ? (message) => messageLine(message, { paint, width: terminalWidth() })
     : (message) => printableJson(message.toString());
 }

@@ -1,6 +1,6 @@
 import { type Message, summarize } from "../../mod.ts";
 import { detailsLine } from "../message/details_line.ts";
-import { type Paint, printable, type Style } from "./print.ts";
+import { printable, type Screen, type Style } from "./print.ts";
 import { cutToWidth, displayWidth } from "./table.ts";
 
 /** The colours of the kinds of messages; any other kind is bold. */
@@ -14,13 +14,11 @@ const STYLES: Readonly<Record<string, Style>> = {
  * Writes a message as one short line for people: when, what, the most important
  * of it, and from whom to whom.
  *
- * @param width How many columns of a terminal the line may take; what is more is
- * cut off.
+ * @param screen What is wider than it is cut off.
  */
 export function messageLine(
   message: Message,
-  width: number,
-  paint: Paint,
+  { paint, width }: Screen,
 ): string {
   const time = new Date(message.timestamp * 1000).toTimeString().slice(0, 8);
   const { label, subject, details, failed } = summarize(message);

@@ -20,6 +20,11 @@ export async function printLine(text: string): Promise<void> {
   await printText(`${text}\n`);
 }
 
+/** Writes lines to stdout; see {@linkcode printLine}. */
+export async function printLines(lines: readonly string[]): Promise<void> {
+  for (const line of lines) await printLine(line);
+}
+
 /** Writes a line for people to stderr, beside the data on stdout. */
 export function note(text: string): void {
   tell(`${printable(text)}\n`);
@@ -92,6 +97,19 @@ export function printableJson(json: string): string {
     (character) =>
       `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
+}
+
+/** Writes a value as JSON on one line that is fit for a terminal. */
+export function jsonLine(value: unknown): string {
+  return printableJson(JSON.stringify(value));
+}
+
+/** The place that lines for people go to: a terminal, or whatever else. */
+export interface Screen {
+  /** The columns that a line may take; one that goes elsewhere is whole. */
+  readonly width: number;
+  /** Colours what goes there, where that is wanted. */
+  readonly paint: Paint;
 }
 
 /** Paints a text, or leaves it as it is. */

@@ -4,7 +4,13 @@ import { option } from "@optique/core/primitives";
 import { type QueueStatus, queueStatus } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./table.ts";
-import { type Paint, printable, printableJson, printLine } from "./print.ts";
+import {
+  jsonLine,
+  printable,
+  printLine,
+  printLines,
+  type Screen,
+} from "./print.ts";
 import { type Limits, nearLimit } from "../doctor/near_limit.ts";
 import { size, span } from "../units.ts";
 import { redisOptions, resolvePlace } from "./redis_options.ts";
@@ -25,15 +31,15 @@ export const statusCommand: Command = defineCommand("status", {
     redis: redisOptions(),
   }),
   needs: ({ redis }) => ({ redis, deeds: ["survey"] }),
-  run: async ({ json, redis }, { signal, paint, width }) => {
+  run: async ({ json, redis }, surroundings) => {
+    const { signal } = surroundings;
     const { redisArgs, queues, limits } = await resolvePlace(redis);
     for (const [index, queue] of queues.entries()) {
       const status = await queueStatus(redisArgs, { queue, signal });
       if (!json && index > 0) await printLine("");
-      const lines = json
-        ? [printableJson(JSON.stringify(status))]
-        : describe(status, limits, paint, width);
-      for (const line of lines) await printLine(line);
+      await printLines(
+        json ? [jsonLine(status)] : describe(status, limits, surroundings),
+      );
     }
   },
 });
@@ -41,8 +47,7 @@ export const statusCommand: Command = defineCommand("status", {
 function describe(
   status: QueueStatus,
   limits: Limits,
-  paint: Paint,
-  width: number,
+  screen: Screen,
 ): string[] {
   const { server, deadLetters, consumers } = status;
   const facts: [name: string, value: string][] = [
@@ -72,7 +77,7 @@ function describe(
     ["memory", memoryOf(status)],
   ];
   const lines = facts.map(([name, value]) =>
-    `${paint("dim", name.padEnd(14))}${printable(value)}`
+    `${screen.paint("dim", name.padEnd(14))}${printable(value)}`
   );
   if (consumers.length === 0) return lines;
   const rows = consumers.map(({ name, heartbeat, inFlight }) => [
@@ -85,7 +90,7 @@ function describe(
     { title: "HEARTBEAT" },
     { title: "IN HAND", align: "right" },
   ] as const;
-  return [...lines, "", ...table(columns, rows, paint, width)];
+  return [...lines, "", ...table(columns, rows, screen)];
 }
 
 function nearly(...kept: Parameters<typeof nearLimit>): string {

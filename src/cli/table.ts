@@ -1,5 +1,5 @@
 import measure from "fast-string-truncated-width";
-import type { Paint } from "./print.ts";
+import type { Screen } from "./print.ts";
 
 /** Finds the signs that people see, which may have several code points. */
 const segmenter = new Intl.Segmenter();
@@ -83,15 +83,13 @@ function fit(widths: readonly number[], width: number): readonly number[] {
  * Lays out texts in columns, each as wide as its widest text where there is room.
  *
  * @param rows A text for each column; fit for a terminal, and without colours.
- * @param width How many columns of a terminal a line may take; what is more is
- * cut off, of the widest columns first.
+ * @param screen What is wider than it is cut off, of the widest columns first.
  * @returns The lines, the titles first.
  */
 export function table(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
-  paint: Paint,
-  width: number,
+  { paint, width }: Screen,
 ): string[] {
   const whole = columns.map(({ title }, at) =>
     Math.max(title.length, ...rows.map((row) => displayWidth(row[at]!)))

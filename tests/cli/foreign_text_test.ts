@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { printable, printableJson } from "../../src/cli/print.ts";
+import { jsonLine, printable } from "../../src/cli/print.ts";
 import { hasTerminals, Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 
@@ -67,7 +67,7 @@ Deno.test("What turns the direction of a line is shown as escapes, in JSON too",
     const text = `a${String.fromCodePoint(code)}b`;
     const hex = code.toString(16);
     assert.equal(printable(text), `a\\u{${hex}}b`);
-    const json = printableJson(JSON.stringify(text));
+    const json = jsonLine(text);
     assert.equal(json, `"a\\u${hex.padStart(4, "0")}b"`);
     assert.equal(JSON.parse(json), text);
   }

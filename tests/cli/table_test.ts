@@ -64,8 +64,7 @@ Deno.test("table puts columns below each other whatever is in them", () => {
   const lines = table(
     columns,
     [["漢字", "1"], ["hall", "💡"], ["a", "22"]],
-    paint,
-    Infinity,
+    { paint, width: Infinity },
   );
   assert.deepEqual(lines, ["ROOM   N", "漢字   1", "hall  💡", "a     22"]);
 });
@@ -75,16 +74,16 @@ Deno.test("table cuts off what a line has no room for, of the widest columns fir
     title: "ERROR",
   }] as const;
   const rows = [["1", ROOM, "e".repeat(50)], ["22", "hall", "no"]];
-  const whole = table(columns, rows, paint, Infinity);
+  const whole = table(columns, rows, { paint, width: Infinity });
   assert.equal(whole[1], ` 1  ${ROOM}  ${"e".repeat(50)}`);
-  assert.deepEqual(table(columns, rows, paint, 100), whole);
-  assert.deepEqual(table(columns, rows, paint, 40), [
+  assert.deepEqual(table(columns, rows, { paint, width: 100 }), whole);
+  assert.deepEqual(table(columns, rows, { paint, width: 40 }), [
     " N  ROOM          ERROR",
     ` 1  ${ROOM}  ${"e".repeat(21)}…`,
     "22  hall          no",
   ]);
   for (let width = 1; width < 80; width++) {
-    for (const line of table(columns, rows, paint, width)) {
+    for (const line of table(columns, rows, { paint, width })) {
       assert.ok(columnsOf(line) <= width, `${width}: ${line}`);
     }
   }
@@ -95,7 +94,7 @@ Deno.test("messageLine fits into 40 columns, and into fewer", () => {
     new Event({ origin: ROOM, target: ROOM, args: { type, room: ROOM } });
   for (const type of ["custom.A", `custom.${"居間".repeat(20)}`]) {
     for (const width of [40, 39, 20, 9, 1]) {
-      const line = messageLine(event(type), width, paint);
+      const line = messageLine(event(type), { paint, width });
       assert.ok(columnsOf(line) <= width, `${width}: ${line}`);
     }
   }
