@@ -67,6 +67,11 @@ export function createLogger(...category: string[]): Logger {
   return made;
 }
 
+/** Makes a logger that only hands on what is wrong. */
+export function warningsTo(warn: (message: string) => void): Logger {
+  return { debug: () => {}, info: () => {}, warn, error: warn };
+}
+
 /** One for each category, so that whoever shares it can speak as one. */
 const LOGGERS = new Map<string, Logger>();
 

@@ -74,7 +74,7 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
   }),
   run: async (options, { signal }) => {
     const { host, names, basePath, readOnly } = options;
-    const token = readEnvironment("PLATYPUSH_DASHBOARD_TOKEN") || undefined;
+    const token = readEnvironment("PLATYPUSH_DASHBOARD_TOKEN");
     if (token === undefined && !isLoopback(host)) {
       throw new UsageError(
         `On ${host}, everybody on the network could use the page: set a password as PLATYPUSH_DASHBOARD_TOKEN, or leave --host out`,

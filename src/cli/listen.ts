@@ -4,10 +4,10 @@ import {
   compileCondition,
   DroppedError,
   Event,
-  type Logger,
   Message,
   RedisBackend,
 } from "../../mod.ts";
+import { warningsTo } from "../logger.ts";
 import { isInterruption, UsageError } from "./program.ts";
 import { whenAborted } from "../waiting.ts";
 import { count, readPair, value } from "./values.ts";
@@ -67,28 +67,17 @@ function filter(): ValueParser<"sync", PrintFilter> {
  */
 function compileFilter(path: string, expected: unknown): PrintFilter {
   // A condition is about the args of an event: the attribute becomes one.
-  const test = compileCondition({ value: expected }, refusing(path));
+  // What conditions only warn of is a mistake on a command line.
+  const refusing = warningsTo((text) => {
+    throw new UsageError(text.replaceAll("args.value", path));
+  });
+  const test = compileCondition({ value: expected }, refusing);
   return (message) => {
     const { target, origin, id } = message;
     const value = attribute(message, path);
     if (value === undefined) return false;
     const args = { type: "filter", value };
     return test(new Event({ args, target, origin, id }, true));
-  };
-}
-
-/**
- * Makes an error of what conditions only warn of, since it is a mistake on a
- * command line.
- */
-function refusing(path: string): Logger {
-  return {
-    debug: () => {},
-    info: () => {},
-    warn: (text) => {
-      throw new UsageError(`${text.replaceAll("args.value", path)}`);
-    },
-    error: () => {},
   };
 }
 

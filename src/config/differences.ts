@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import { canonicalType, isUnknownType } from "../message/event_types.ts";
+import { warningsTo } from "../logger.ts";
 import { compileCondition, RegexError } from "../message/mod.ts";
 import { nameInFile, type Row } from "../options.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
@@ -194,9 +195,7 @@ function* argumentOf(
   entry: YamlEntry,
 ): Iterable<Difference> {
   let isWrong = false;
-  const note = (): void => void (isWrong = true);
-  const pass = (): void => {};
-  const logger = { debug: pass, info: pass, warn: note, error: note };
+  const logger = warningsTo(() => isWrong = true);
   try {
     compileCondition(
       { ...(type !== undefined && { type }), [argument]: plain(entry) },

@@ -16,10 +16,11 @@ export function readEnvironment(name: string): string | undefined {
   return mayAsk(name) ? Deno.env.get(name) || undefined : undefined;
 }
 
-/** Makes an {@linkcode Environment} of an object. */
+/** Makes an {@linkcode Environment} of an object; without one, it is the process's. */
 export function environmentOf(
-  variables: Readonly<Record<string, string | undefined>>,
+  variables: Readonly<Record<string, string | undefined>> | undefined,
 ): Environment {
+  if (!variables) return readEnvironment;
   return (name) =>
     Object.hasOwn(variables, name) ? variables[name] || undefined : undefined;
 }

@@ -2,8 +2,7 @@ import { checkOptions, checkValue, type Rows } from "../options.ts";
 import { LOGGER, OBJECT, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { environmentOf, readEnvironment } from "./find_config_file.ts";
-import { findConfigFile } from "./find_config_file.ts";
+import { environmentOf, findConfigFile } from "./find_config_file.ts";
 import { toOptions } from "./layers.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 
@@ -60,9 +59,7 @@ export async function loadConfig(
 ): Promise<RedisBackendOptions> {
   checkValue("load the configuration", "path", path, TEXT);
   checkOptions("load the configuration", options, OPTIONS);
-  const environment = options.env
-    ? environmentOf(options.env)
-    : readEnvironment;
+  const environment = environmentOf(options.env);
   const logger = options.logger ?? createLogger("config");
   const file = await findConfigFile(path, environment);
   if (file === undefined) return {};

@@ -2,8 +2,7 @@ import { checkOptions, type Rows } from "../options.ts";
 import { LOGGER, OBJECT, oneOrMore, TEXT } from "../kinds.ts";
 import type { RedisBackendOptions } from "../backend/mod.ts";
 import { createLogger, type Logger } from "../logger.ts";
-import { environmentOf, readEnvironment } from "./find_config_file.ts";
-import { findConfigFile } from "./find_config_file.ts";
+import { environmentOf, findConfigFile } from "./find_config_file.ts";
 import { mask } from "./mask_secrets.ts";
 import { readFileLayer } from "./read_file_layer.ts";
 import {
@@ -127,9 +126,7 @@ export async function resolveConfig(
     OPTIONS,
   );
   checkOptions("resolve the configuration", sources.flags ?? {}, FLAGS);
-  const environment = sources.env
-    ? environmentOf(sources.env)
-    : readEnvironment;
+  const environment = environmentOf(sources.env);
   const named = sources.path || sources.flags?.config;
   const file = await findConfigFile(named, environment);
   const layers = [

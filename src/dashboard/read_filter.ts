@@ -1,3 +1,4 @@
+import { warningsTo } from "../logger.ts";
 import {
   attribute,
   compileCondition,
@@ -82,14 +83,9 @@ function conditionFilter(text: string): Wanted {
       'This is no JSON yet; a condition is such as {"type": "custom.Motion", "level": {"$gt": 3}}',
     );
   }
-  const refuse = (problem: string): never => {
+  const refusing = warningsTo((problem) => {
     throw new Error(problem);
-  };
-  const test = compileCondition(condition, {
-    debug: () => {},
-    info: () => {},
-    warn: refuse,
-    error: refuse,
   });
+  const test = compileCondition(condition, refusing);
   return (message) => message instanceof Event && Boolean(test(message));
 }

@@ -311,15 +311,14 @@ async function* checkStanding(
       "platypush-redis resume, when it may go on.",
     );
   }
-  yield* checkConsumers(queue, status);
-  yield* checkMissed(queue, status, limits);
-  yield* checkDeadLetters(queue, status, limits);
+  yield* checkConsumers(status);
+  yield* checkMissed(status, limits);
+  yield* checkDeadLetters(status, limits);
 }
 
 /** Looks whether somebody takes what waits, and what the dead have left. */
 function* checkConsumers(
-  queue: string,
-  { length, consumers }: Standing,
+  { queue, length, consumers }: Standing,
 ): Generator<Finding> {
   const alive = consumers.filter(({ heartbeat }) => heartbeat !== undefined);
   yield length > 0 && alive.length === 0
@@ -356,8 +355,7 @@ function* checkConsumers(
 
 /** Looks what waits for subscribers that are away. */
 function* checkMissed(
-  queue: string,
-  { missed }: Standing,
+  { queue, missed }: Standing,
   limits: Limits,
 ): Generator<Finding> {
   if (missed.some(({ isIndexed }) => !isIndexed)) {
@@ -390,8 +388,7 @@ function* checkMissed(
 
 /** Looks at what could not be handled, and how much room is left for it. */
 function* checkDeadLetters(
-  queue: string,
-  { deadLetters }: Standing,
+  { queue, deadLetters }: Standing,
   limits: Limits,
 ): Generator<Finding> {
   if (deadLetters.count > 0) {
