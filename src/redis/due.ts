@@ -4,7 +4,8 @@ import { defineMove, type Script } from "./script.ts";
 
 /**
  * So many seconds after the last look comes the next one, even if nothing is due
- * then: the server's clock may have been set.
+ * then: the server's clock may have been set, or something been delayed of which
+ * the server does not tell.
  */
 export const LATEST_LOOK = 180;
 

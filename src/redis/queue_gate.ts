@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 import type { Connection } from "./connection.ts";
 import { deliverDelayed } from "./delayed.ts";
-import type { DueMover } from "./due.ts";
+import { type DueMover, LATEST_LOOK } from "./due.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { RedisError } from "./redis_error.ts";
 import { isText } from "./reply_shape.ts";
@@ -50,7 +50,7 @@ interface QueueGateOptions {
  * It costs nothing while nothing changes: the server tells of a key that was read
  * here when somebody changes it (`CLIENT TRACKING`). Where it does not, consumers
  * find the pause with the next message, and look every few seconds whether it is
- * over.
+ * over. What is delayed they find with a heartbeat or, having none, now and then.
  */
 export class QueueGate {
   /** True while nothing is to be taken from the queue. */
@@ -107,10 +107,10 @@ export class QueueGate {
       this.#unlessDenied(this.#delayed.move(control)),
     ]);
     const pause = parsePause(text);
-    this.#alarm.set(Math.min(
-      dueIn ?? Infinity,
-      pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
-    ));
+    const untold = pause === undefined ? LATEST_LOOK : LOOK_INTERVAL;
+    this.#alarm.set(
+      Math.min(dueIn ?? Infinity, control.isTracking ? Infinity : untold),
+    );
     this.isPaused = pause !== undefined;
     this.#report(pause);
     this.#onChange();

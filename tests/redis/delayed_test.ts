@@ -83,22 +83,39 @@ Deno.test("What is delayed survives restarts of everyone, and comes to one of se
   assert.deepEqual(await take(inbox, 1), ["two"]);
 });
 
-Deno.test("What is delayed comes although nobody tells consumers of it", async () => {
-  await using server = await TestServer.start();
-  await server.run(
-    ...["ACL", "SETUSER", "listener", "on", ">secret", "~*", "+@all"],
-    "-client|tracking",
-  );
-  await using outbox = new Outbox(server.args);
-  const args = { ...server.args, username: "listener", password: "secret" };
-  await using untold = await Inbox.open(args, {
-    queue: "untold",
-    heartbeatTimeout: HEARTBEAT,
-    logger: new LineLogger(),
+/** Lets the time until the latest look be over at once, as often as one is set. */
+function hurry(): Disposable {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout =
+    ((act: () => void, milliseconds?: number) =>
+      setTimeout(
+        act,
+        milliseconds === LATEST_LOOK * 1000 ? 100 : milliseconds,
+      )) as typeof setTimeout;
+  return { [Symbol.dispose]: () => void (globalThis.setTimeout = setTimeout) };
+}
+
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`What is delayed comes although nobody tells consumers of it (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    await server.run(
+      ...["ACL", "SETUSER", "listener", "on", ">secret", "~*", "+@all"],
+      "-client|tracking",
+    );
+    await using outbox = new Outbox(server.args);
+    const args = { ...server.args, username: "listener", password: "secret" };
+    // At most once, there is no heartbeat that lets it look.
+    using _ = delivery === "at-most-once" ? hurry() : undefined;
+    await using untold = await Inbox.open(args, {
+      queue: "untold",
+      delivery,
+      heartbeatTimeout: HEARTBEAT,
+      logger: new LineLogger(),
+    });
+    await send(outbox, "one", { delay: 0.1 }, "untold");
+    assert.deepEqual(await take(untold, 1), ["one"]);
   });
-  await send(outbox, "one", { delay: 0.1 }, "untold");
-  assert.deepEqual(await take(untold, 1), ["one"]);
-});
+}
 
 Deno.test("When the server's clock goes back, a delay ends all the same, and what has a time waits for it", async () => {
   await using server = await TestServer.start();
