@@ -2,21 +2,16 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
-import {
-  HubBus,
-  RedisBackend,
-  type RedisBackendOptions,
-  resolveConfig,
-} from "../../mod.ts";
+import { HubBus, RedisBackend, resolveConfig } from "../../mod.ts";
 import { isLoopback } from "../backend/service_place.ts";
 import { readEnvironment } from "../config/find_config_file.ts";
-import { readHostName, toldLack } from "../permission.ts";
+import { toldLack } from "../permission.ts";
 import { formatAddress } from "../redis/address.ts";
 import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { note, printLine } from "./print.ts";
 import { UsageError } from "./program.ts";
-import { redisOptions } from "./redis_options.ts";
+import { hubOptions, redisOptions } from "./redis_options.ts";
 import { filled, helpOf, port } from "./values.ts";
 
 /** The port, where nobody says another. */
@@ -92,7 +87,9 @@ export const dashboardCommand: Command = defineCommand("dashboard", {
     const { dashboard } = await import("../dashboard/mod.ts");
     // It only sends: to start it would take messages away from the consumers.
     await using backend = new RedisBackend(resolved);
-    await using bus = options.bus ? await openHub(resolved, signal) : undefined;
+    await using bus = options.bus
+      ? await unlessAborted(HubBus.open(hubOptions(resolved)), signal)
+      : undefined;
     await using page = dashboard({
       backend,
       bus: bus ?? false,
@@ -143,19 +140,6 @@ function serve(
       instead: "choose another --host or --port",
     });
   }
-}
-
-async function openHub(
-  { redisArgs = {}, deviceId }: RedisBackendOptions,
-  signal: AbortSignal,
-): Promise<HubBus> {
-  const own = !deviceId || deviceId === "*"
-    ? readHostName("use the bus")
-    : deviceId;
-  return await unlessAborted(
-    HubBus.open({ redisArgs, deviceId: own }),
-    signal,
-  );
 }
 
 function urlHost(host: string): string {

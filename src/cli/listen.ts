@@ -81,35 +81,44 @@ function compileFilter(path: string, expected: unknown): PrintFilter {
   };
 }
 
-/** Says in which form a {@linkcode Printer} prints, and how much. */
-interface PrinterOptions {
-  /** Makes a line of a message. */
-  format(message: Message): string;
+/** Chooses messages to print, and their form. */
+interface PrintOptions {
+  readonly filters: readonly PrintFilter[];
+  readonly json: boolean;
   /** The number of messages to print; without end by default. */
-  readonly limit: number | undefined;
-  /** Called when no more is printed. */
-  onEnd(): unknown;
+  readonly count: number | undefined;
 }
 
 /** Prints one message after the other, up to a number or until nobody reads. */
 class Printer {
-  readonly #options: PrinterOptions;
+  readonly #options: PrintOptions;
+  readonly #surroundings: Surroundings;
+  readonly #onEnd: () => unknown;
   #printed = 0;
   #turn: Promise<void> = Promise.resolve();
   #isOver = false;
   /** Why no more could be printed; that nobody reads any more included. */
   error: unknown;
 
-  constructor(options: PrinterOptions) {
+  /** @param onEnd Called when no more is printed. */
+  constructor(
+    options: PrintOptions,
+    surroundings: Surroundings,
+    onEnd: () => unknown,
+  ) {
     this.#options = options;
+    this.#surroundings = surroundings;
+    this.#onEnd = onEnd;
   }
 
   /**
-   * Prints a message when it is its turn.
+   * Prints a message when it is its turn, if it is one to print.
    *
    * @throws {DroppedError} It was not printed, so it is not handled.
    */
-  print(message: Message): Promise<void> {
+  print(message: Message): Promise<void> | undefined {
+    const { filters } = this.#options;
+    if (!filters.every((isWanted) => isWanted(message))) return undefined;
     const turn = this.#turn.then(() => this.#print(message));
     this.#turn = turn.catch(() => {});
     return turn;
@@ -117,20 +126,26 @@ class Printer {
 
   async #print(message: Message): Promise<void> {
     if (this.#isOver) throw new DroppedError("No more is printed");
-    const { format, limit } = this.#options;
     try {
-      await printLine(format(message));
+      await printLine(this.#format(message));
     } catch (error) {
       this.error = error;
       this.#end();
       throw new DroppedError("It could not be printed");
     }
-    if (++this.#printed === limit) this.#end();
+    if (++this.#printed === this.#options.count) this.#end();
+  }
+
+  #format(message: Message): string {
+    const { isTerminal, paint } = this.#surroundings;
+    return isTerminal && !this.#options.json
+      ? messageLine(message, { paint, width: terminalWidth() })
+      : printableJson(message.toString());
   }
 
   #end(): void {
     this.#isOver = true;
-    this.#options.onEnd();
+    this.#onEnd();
   }
 }
 
@@ -171,7 +186,7 @@ export const listenCommand: Command = defineCommand("listen", {
   }),
   needs: ({ bus, redis }) => bus ? undefined : { redis, deeds: ["consume"] },
   run: async (options, surroundings) => {
-    const { filters, advertise, embedded } = options;
+    const { advertise, embedded } = options;
     if (embedded && options.redis.url !== undefined) {
       throw new UsageError(
         "--embedded starts a Redis, and --url names one; leave out the one that is not meant",
@@ -188,18 +203,13 @@ export const listenCommand: Command = defineCommand("listen", {
       bigint: true,
     });
     whenAborted(signal, () => backend.stop());
-    const printer = new Printer({
-      format: chooseFormat(surroundings, options.json),
-      limit: options.count,
-      onEnd: () => backend.stop(),
-    });
+    const printer = new Printer(options, surroundings, () => backend.stop());
     backend.bus.registerHandler(
       Message,
       (message) =>
-        !(advertise && isOwnService(message, backend)) &&
-          filters.every((isWanted) => isWanted(message))
-          ? printer.print(message)
-          : undefined,
+        advertise && isOwnService(message, backend)
+          ? undefined
+          : printer.print(message),
     );
     try {
       await backend.start();
@@ -223,16 +233,14 @@ function isOwnService(message: Message, { deviceId }: RedisBackend): boolean {
 
 /** Prints what passes on the bus of a running Platypush. */
 async function listenToHub(
-  { filters, advertise, embedded, json, count, redis }: {
-    readonly filters: readonly PrintFilter[];
+  options: PrintOptions & {
     readonly advertise: boolean;
     readonly embedded: boolean;
-    readonly json: boolean;
-    readonly count: number | undefined;
     readonly redis: RedisOptions;
   },
   surroundings: Surroundings,
 ): Promise<void> {
+  const { advertise, embedded, redis } = options;
   if (redis.queue !== undefined) {
     throw new UsageError(
       "--bus listens to the bus of Platypush, and --queue names a queue; leave out the one that is not meant",
@@ -252,29 +260,10 @@ async function listenToHub(
     }
     const over = Promise.withResolvers<void>();
     whenAborted(signal, () => over.resolve());
-    const printer = new Printer({
-      format: chooseFormat(surroundings, json),
-      limit: count,
-      onEnd: () => over.resolve(),
-    });
-    bus.registerHandler(
-      Message,
-      (message) =>
-        filters.every((isWanted) => isWanted(message))
-          ? printer.print(message)
-          : undefined,
-    );
+    const printer = new Printer(options, surroundings, over.resolve);
+    bus.registerHandler(Message, (message) => printer.print(message));
     note("Listening to the bus of Platypush.");
     await over.promise;
     if (printer.error !== undefined) throw printer.error;
   });
-}
-
-function chooseFormat(
-  { isTerminal, paint }: Surroundings,
-  isJson: boolean,
-): (message: Message) => string {
-  return isTerminal && !isJson
-    ? (message) => messageLine(message, { paint, width: terminalWidth() })
-    : (message) => printableJson(message.toString());
 }

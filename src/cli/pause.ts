@@ -3,11 +3,11 @@ import { message } from "@optique/core/message";
 import { multiple } from "@optique/core/modifiers";
 import { argument } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { pauseQueue, resumeQueue } from "../../mod.ts";
+import { pauseQueue, type RedisArgs, resumeQueue } from "../../mod.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { printable, printLine } from "./print.ts";
 import { ExitCode } from "./program.ts";
-import { redisOptions, resolveOptions, resolvePlace } from "./redis_options.ts";
+import { redisOptions, resolvePlace } from "./redis_options.ts";
 
 /** The parts of a command that pauses queues, or lets them go on. */
 interface PauseChange {
@@ -17,7 +17,10 @@ interface PauseChange {
   /** Says that it is done, and that it was so before. */
   readonly done: readonly [now: string, before: string];
   /** Does it. */
-  readonly change: typeof pauseQueue;
+  change(
+    args: RedisArgs,
+    options: { queue: string; signal: AbortSignal; by?: string },
+  ): Promise<boolean>;
 }
 
 function definePauseChange(
@@ -39,13 +42,13 @@ function definePauseChange(
       ...(names.length > 0 && { queues: names }),
     }),
     run: async ({ names, redis }, { signal }) => {
-      const { redisArgs, queues } = await resolvePlace(redis);
-      const { deviceId } = await resolveOptions(redis);
-      const by = deviceId === undefined || deviceId === "*"
-        ? {}
-        : { by: deviceId };
+      const { redisArgs, queues, deviceId: by } = await resolvePlace(redis);
       for (const queue of new Set(names.length > 0 ? names : queues)) {
-        const isChanged = await change(redisArgs, { queue, signal, ...by });
+        const isChanged = await change(redisArgs, {
+          queue,
+          signal,
+          ...(by !== undefined && { by }),
+        });
         const [now, before] = done;
         await printLine(`${printable(queue)} ${isChanged ? now : before}`);
         if (!isChanged) Deno.exitCode = ExitCode.No;
@@ -67,6 +70,5 @@ export const resumeCommand: Command = definePauseChange({
   name: "resume",
   brief: "Let the consumers of a paused queue go on",
   done: ["goes on", "was not paused"],
-  change: (args, { queue = "", signal = new AbortController().signal } = {}) =>
-    resumeQueue(args, { queue, signal }),
+  change: (args, { queue, signal }) => resumeQueue(args, { queue, signal }),
 });

@@ -10,6 +10,7 @@ import {
 } from "../../mod.ts";
 import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import { type Limits, limitsIn } from "../doctor/near_limit.ts";
+import { readHostName } from "../permission.ts";
 import { DEFAULT_QUEUE } from "../redis/queue_keys.ts";
 import { REDIS_ARGUMENTS } from "../redis/redis_args.ts";
 import { file, flagOf } from "./values.ts";
@@ -48,12 +49,30 @@ export async function resolveOptions(
   return (await resolveConfig({ flags })).options;
 }
 
+/** The name of our own device, if it has one of its own: `*` takes messages for all. */
+function nameOfOwn(
+  { deviceId }: RedisBackendOptions,
+): string | undefined {
+  return deviceId === "*" ? undefined : deviceId || undefined;
+}
+
+/** The options of the bus of a Platypush: where its Redis is, and who we are. */
+export function hubOptions(
+  options: RedisBackendOptions,
+): { redisArgs: RedisArgs; deviceId: string } {
+  const { redisArgs = {} } = options;
+  const deviceId = nameOfOwn(options) ?? readHostName("use the bus");
+  return { redisArgs, deviceId };
+}
+
 /** Says where a command finds what it talks to. */
 interface ServerPlace {
   /** The way to reach Redis. */
   readonly redisArgs: RedisArgs;
   /** The queues, at least one. */
   readonly queues: readonly [string, ...string[]];
+  /** Our own device, where it has a name. */
+  readonly deviceId: string | undefined;
   /** The limits of what the queues may keep, where they are configured. */
   readonly limits: Limits;
 }
@@ -63,5 +82,10 @@ export async function resolvePlace(flags: RedisOptions): Promise<ServerPlace> {
   const options = await resolveOptions(flags);
   const { redisArgs = {}, queue } = options;
   const [first = DEFAULT_QUEUE, ...others] = [queue ?? []].flat();
-  return { redisArgs, queues: [first, ...others], limits: limitsIn(options) };
+  return {
+    redisArgs,
+    queues: [first, ...others],
+    deviceId: nameOfOwn(options),
+    limits: limitsIn(options),
+  };
 }

@@ -19,12 +19,12 @@ import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
 import { type PeerOptions, peerOptions } from "../backend/peer_access.ts";
 import { noPeer, peersNamed } from "../backend/peer_browser.ts";
 import { firstWay } from "../backend/peer_ways.ts";
-import { readHostName } from "../permission.ts";
 import { isScheduled } from "../redis/delayed.ts";
 import { keepAwake, unlessAborted, whenAborted } from "../waiting.ts";
 import type { Needs } from "./explain_refusal.ts";
 import { isInterruption, UsageError } from "./program.ts";
 import {
+  hubOptions,
   type RedisOptions,
   redisOptions,
   resolveOptions,
@@ -170,15 +170,12 @@ export async function withHub<T>(
   signal: AbortSignal,
   act: (bus: HubBus, deviceId: string) => Promise<T>,
 ): Promise<T> {
-  const { redisArgs = {}, deviceId } = await resolveOptions(flags);
-  const own = !deviceId || deviceId === "*"
-    ? readHostName("use the bus")
-    : deviceId;
+  const options = hubOptions(await resolveOptions(flags));
   // A server that is not there would keep the program alive for ever.
   using _awake = keepAwake();
-  const opening = HubBus.open({ redisArgs, deviceId: own, daemon: true });
+  const opening = HubBus.open({ ...options, daemon: true });
   await using bus = await unlessAborted(opening, signal);
-  return await act(bus, own);
+  return await act(bus, options.deviceId);
 }
 
 const ONE_PLACE =

@@ -9,32 +9,16 @@ import { type Kind, readAs, type Row } from "../options.ts";
 import { UsageError } from "./program.ts";
 
 const FINITE_TIME: Kind = {
-  expected: TIME_LIMIT.expected,
+  expected: "seconds above 0",
   accepts: (value) => TIME_LIMIT.accepts(value) && Number.isFinite(value),
 };
 
+/** The word for a value in help texts, as in `--wait S`. */
+type Metavar = ValueParser<"sync", unknown>["metavar"];
+
 /** A kind of values that is told from texts. */
 interface ValueKind<T> {
-  /** The word for a value in help texts, as in `--wait S`. */
-  readonly metavar:
-    | "N"
-    | "S"
-    | "NAME"
-    | "ID"
-    | "URL"
-    | "NAME=VALUE"
-    | "PATH=VALUE"
-    | "DURATION"
-    | "TIME"
-    | "KEY"
-    | "TYPE"
-    | "ACTION"
-    | "TOKEN"
-    | "FILE"
-    | "PEER"
-    | "PORT"
-    | "ADDRESS"
-    | "PATH";
+  readonly metavar: Metavar;
   /** Says, for errors, what a value is: "a number of seconds above 0". */
   readonly expected: string;
   /** One of them. */
@@ -68,24 +52,25 @@ export function value<T extends NonNullable<unknown>>(
   };
 }
 
+/** A number of a kind that options have, too. */
+function numeric(
+  kind: Kind,
+  metavar: Metavar,
+  example: string,
+): ValueParser<"sync", number> {
+  const { expected } = kind;
+  const read = (text: string) => readAs(kind, text) as number | undefined;
+  return value({ metavar, expected, example, read });
+}
+
 /** A number of things, from 1 on. */
 export function count(): ValueParser<"sync", number> {
-  return value({
-    metavar: "N",
-    expected: "a whole number above 0",
-    example: "10",
-    read: (text) => readAs(COUNT, text) as number | undefined,
-  });
+  return numeric(COUNT, "N", "10");
 }
 
 /** A TCP port; 0 is any that is free. */
 export function port(): ValueParser<"sync", number> {
-  return value({
-    metavar: "PORT",
-    expected: PORT.expected,
-    example: "8480",
-    read: (text) => readAs(PORT, text) as number | undefined,
-  });
+  return numeric(PORT, "PORT", "8480");
 }
 
 /** Says in a line of help what an option is for, and what counts without it. */
@@ -109,12 +94,7 @@ export function flagOf(
 
 /** A time in seconds, above 0. */
 export function seconds(): ValueParser<"sync", number> {
-  return value({
-    metavar: "S",
-    expected: "seconds above 0",
-    example: "2.5",
-    read: (text) => readAs(FINITE_TIME, text) as number | undefined,
-  });
+  return numeric(FINITE_TIME, "S", "2.5");
 }
 
 /** An argument of an event or a request: JSON where it parses as JSON, else a text. */
@@ -257,15 +237,7 @@ export function argsOf(
 
 /** Any text but the empty one. */
 export function filled(
-  metavar:
-    | "TOKEN"
-    | "ID"
-    | "FILE"
-    | "PEER"
-    | "ADDRESS"
-    | "NAME"
-    | "KEY"
-    | "PATH",
+  metavar: Metavar,
   expected: string,
   example: string,
 ): ValueParser<"sync", string> {
@@ -279,7 +251,7 @@ export function filled(
 
 /** A name in front of NAME=VALUE; one of these in its place shows that it is missing. */
 export function subject(
-  metavar: "TYPE" | "ACTION",
+  metavar: Metavar,
   expected: string,
   example: string,
 ): ValueParser<"sync", string> {
