@@ -7,6 +7,7 @@ import {
   type RedisArgs,
   type RedisBackendOptions,
   resolveConfig,
+  type ResolvedConfig,
 } from "../../mod.ts";
 import { BACKEND_OPTIONS } from "../backend/backend_options.ts";
 import { type Limits, limitsIn } from "../doctor/near_limit.ts";
@@ -36,6 +37,9 @@ export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
   });
 }
 
+/** Keeps what was found: whoever asks again does not have the file warn once more. */
+const resolved = new WeakMap<RedisOptions, Promise<ResolvedConfig>>();
+
 /**
  * Completes the options by the environment, the configuration file and defaults.
  *
@@ -46,7 +50,9 @@ export function redisOptions(): Parser<"sync", RedisOptions, unknown> {
 export async function resolveOptions(
   flags: RedisOptions,
 ): Promise<RedisBackendOptions> {
-  return (await resolveConfig({ flags })).options;
+  const config = resolved.get(flags) ?? resolveConfig({ flags });
+  resolved.set(flags, config);
+  return (await config).options;
 }
 
 /** The name of our own device, if it has one of its own: `*` takes messages for all. */

@@ -73,3 +73,20 @@ Deno.test("a configuration that makes no sense is an error of use", async () => 
     assert.ok(stderr.includes(path), stderr);
   }
 });
+
+Deno.test("A command warns once of a name in the file that is not known", async () => {
+  await using server = await TestServer.start();
+  await using file = await configured("backend.redis: {que: lights}\n");
+  const commands = [
+    ["pause"],
+    ["send", "event", "custom.Motion"],
+    ["send", "request", "light.on"],
+  ];
+  for (const command of commands) {
+    const { code, stderr } = await runProgram(
+      ["cli.ts", ...command, "--config", file.path, "--url", server.url],
+    );
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr.match(/`que` is not known/g)?.length, 1, stderr);
+  }
+});
