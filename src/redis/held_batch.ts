@@ -21,7 +21,7 @@ import { KEEP_MISSED, type MissedMessage } from "./named_subscribers.ts";
 import type { RedisError } from "./redis_error.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
-import type { Session } from "./session.ts";
+import { MAX_SLOTS, type Session } from "./session.ts";
 
 /** Says where a batch is on the server. */
 interface HeldPlace {
@@ -110,6 +110,12 @@ export class HeldBatch extends TakenBatch {
     const handled = length - failures.length - returned.length;
     const plan = this.#plan(failures);
     const kept = this.#keep(returned);
+    const outcome = [...plan.args, ...kept, ...this.#miss(missed)];
+    const { session, number, notes } = this.place;
+    // As where it is acknowledged: a list that BLMOVE moves to can be used again.
+    const mayStay = notes === "" && kept.length === 0 &&
+      session.slots.length < MAX_SLOTS;
+    if (mayStay) session.leaving++;
     const mayHelp = (error: unknown): boolean | "at once" => {
       const { code, mayHaveRun, isTransient } = error as RedisError;
       this.#isDoubtful ||= mayHaveRun;
@@ -119,12 +125,14 @@ export class HeldBatch extends TakenBatch {
     try {
       const [room, lost] = await retry(async () => {
         await control.ready();
-        return await this.#settle([...plan.args, ...kept], missed);
+        return await this.#settle(mayStay, outcome);
       }, { mayHelp, signal: this.#acknowledger.signal });
+      if (mayStay && room !== -1 && !this.#isDoubtful) {
+        session.slots.push(number);
+      } else if (mayStay) session.forget(number, options).catch(() => {});
       // What is kept is none of the batches whose way was interrupted.
-      const { session, number } = this.place;
-      if (kept.length === 0) session.known.delete(number);
-      if (room === -1 && !this.#isDoubtful) {
+      else if (kept.length === 0) session.known.delete(number);
+      if (room === -1) {
         return await this.#settleLate([...failures, ...returned, ...missed]);
       }
       stats.acknowledged += handled;
@@ -143,6 +151,8 @@ export class HeldBatch extends TakenBatch {
       }
       const again = goBack(length, queue, handled);
       logger.warn(`${(error as RedisError).message}. ${again}`);
+    } finally {
+      if (mayStay) session.leaving--;
     }
   }
 
@@ -276,7 +286,8 @@ export class HeldBatch extends TakenBatch {
 -- KEYS[8]  the dead letter whose text is kept apart, see keepText
 -- ARGV[1]  the number of the batch
 -- ARGV[2]  the number of messages in the batch
--- ARGV[3...] what the dead letters may take, see makeRoom and keepText
+-- ARGV[3]  'stay' where the number stays, for a list that is used again; or ''
+-- ARGV[4...] what the dead letters may take, see makeRoom and keepText
 -- then for each message that was not handled, in the order of the batch, either
 --   'retry', its index, its history, the pause in milliseconds, a unique name
 -- or
@@ -287,10 +298,11 @@ export class HeldBatch extends TakenBatch {
 --   'keep', its index, its history
 -- or
 --   'back', its index, its history
--- then for each one that a named subscriber has missed
+-- then, where named subscribers have missed some, what their lists may take:
+--   'room', see makeMissedRoom, for how many seconds a list is kept, and '1' where
+--   that is looked after in all of them
+-- and for each that one of them has missed
 --   'miss', its index, the subscriber, its list, its history
--- and, where there is such a one, what these lists may take:
---   'room', see makeMissedRoom, and for how many seconds a list is kept
 -- The lists lie in the slot of the queue, and are none of the keys: each command
 -- that reads would make the server track all of them anew.
 -- Returns first what makeRoom does, 0 where nothing was buried, or -1 where the
@@ -300,14 +312,12 @@ ${HISTORY_FUNCTIONS}
 ${KEEP_TEXT}
 ${MAKE_ROOM}
 ${KEEP_MISSED}
-local before = redis.call('HGET', KEYS[1], ARGV[1])
-if not before then return {-1, 0} end
 -- Also finds out whether numbers may be removed, before a list is.
 begin(KEYS[1])
-if #ARGV == 6 then
+if #ARGV == 7 then
   -- The list goes first: without its number nobody would find it.
   local found = redis.call('DEL', KEYS[2])
-  redis.call('HDEL', KEYS[1], ARGV[1])
+  if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) end
   return {found - 1, 0}
 end
 local count = redis.call('LLEN', KEYS[2])
@@ -331,7 +341,7 @@ end
 
 local now = redis.call('TIME')
 local milliseconds = now[1] * 1000 + math.floor(now[2] / 1000)
-local hasBuried, kept, apart, position = false, {}, {}, 7
+local hasBuried, kept, apart, position = false, {}, {}, 8
 local back, histories, room, lengths = {}, {}, nil, {}
 while position <= #ARGV do
   if ARGV[position] == 'retry' then
@@ -352,16 +362,18 @@ while position <= #ARGV do
   elseif ARGV[position] == 'miss' then
     local index, name, key, history = unpack(ARGV, position + 1, position + 4)
     local list = own('list', key)
-    lengths[list] = add({'LTRIM', list, 0, -2},
+    local length = add({'LTRIM', list, 0, -2},
       'RPUSH', list, now[1] .. ' ' .. history .. ' ' .. payload(index))
-    -- Somebody may have removed it from the hash.
-    if not isNamed(name) then
+    local isDue = ARGV[room + 5] == '1' or length > tonumber(ARGV[room + 1])
+    if length == 1 or isDue or lengths[list] then lengths[list] = length end
+    -- Somebody may have removed it from the hash, or forgotten it.
+    if length == 1 and not isNamed(name) then
       add({'HDEL', KEYS[7], name},
         'HSET', KEYS[7], name, string.format('%d', milliseconds))
     end
     position = position + 5
   elseif ARGV[position] == 'room' then
-    room, position = position, position + 5
+    room, position = position, position + 6
   elseif ARGV[position] == 'apart' then
     local index, letter = ARGV[position + 1], stamp(ARGV[position + 2])
     add({'LTRIM', KEYS[4], 0, -2}, 'RPUSH', KEYS[4], letter)
@@ -378,7 +390,8 @@ while position <= #ARGV do
 end
 if #back > 0 then putBack(KEYS[5], KEYS[6], back, histories) end
 if #kept > 0 then
-  add({'HSET', KEYS[1], ARGV[1], before},
+  local before = redis.call('HGET', KEYS[1], ARGV[1])
+  add(before and {'HSET', KEYS[1], ARGV[1], before} or {'HDEL', KEYS[1], ARGV[1]},
     'HSET', KEYS[1], ARGV[1], table.concat(kept, ' '))
   redis.call('LTRIM', KEYS[2], -#kept, -1)
   commit()
@@ -389,12 +402,12 @@ else
     redis.call('DEL', KEYS[2])
   end
   commit()
-  redis.call('HDEL', KEYS[1], ARGV[1])
+  if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) end
 end
 
 local given = 0
 for _, letter in ipairs(apart) do
-  given = given + keepText(KEYS[8], letter, ARGV[3], ARGV[6])
+  given = given + keepText(KEYS[8], letter, ARGV[4], ARGV[7])
 end
 local lost = 0
 for list, length in pairs(lengths) do
@@ -405,17 +418,17 @@ for list, length in pairs(lengths) do
   end
 end
 if not hasBuried then return {0, lost} end
-local made = makeRoom(KEYS[4], ARGV[3], ARGV[4], ARGV[5])
+local made = makeRoom(KEYS[4], ARGV[4], ARGV[5], ARGV[6])
 made[1] = made[1] + given
 return {made, lost}
 `,
   );
 
   #settle(
+    mayStay: boolean,
     outcome: readonly string[],
-    missed: readonly MissedMessage[],
   ): Promise<readonly [room: number | Room, lost: number]> {
-    const { box, subscribers, options: { control } } = this.consumer;
+    const { box, options: { control } } = this.consumer;
     const { session, number } = this.place;
     const { keys } = session;
     return control.script(
@@ -433,10 +446,9 @@ return {made, lost}
       [
         String(number),
         String(this.payloads.length),
+        mayStay ? "stay" : "",
         ...box.limits,
         ...outcome,
-        ...missed.flatMap((one) => this.#miss(one)),
-        ...(missed.length > 0 ? ["room", ...subscribers!.limits] : []),
       ],
       {
         isReply: (reply) =>
@@ -446,11 +458,23 @@ return {made, lost}
     );
   }
 
-  /** Puts a message aside for a named subscriber, in the words of the script that settles. */
-  #miss({ index, subscriber, retry }: MissedMessage): readonly string[] {
-    const before = this.#history(index);
-    const history = { ...before, deliveries: before.deliveries + 1, retry };
-    const list = this.consumer.subscribers!.list(subscriber);
-    return ["miss", String(index), subscriber, list, formatHistory(history)];
+  /** Puts messages aside for named subscribers, in the words of the script that settles. */
+  #miss(missed: readonly MissedMessage[]): readonly string[] {
+    if (missed.length === 0) return [];
+    const { subscribers } = this.consumer;
+    const words = ["room", ...subscribers!.limits(this.bytes)];
+    for (const { index, subscriber, retry } of missed) {
+      const before = this.#history(index);
+      const history = { ...before, deliveries: before.deliveries + 1, retry };
+      const list = subscribers!.list(subscriber);
+      words.push(
+        "miss",
+        String(index),
+        subscriber,
+        list,
+        formatHistory(history),
+      );
+    }
+    return words;
   }
 }

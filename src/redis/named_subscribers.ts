@@ -5,19 +5,23 @@ import type { Connection } from "./connection.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import type { RedisError } from "./redis_error.ts";
-import { isNumber, isTexts } from "./reply_shape.ts";
+import { isTexts } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
 import { Trouble } from "./trouble.ts";
 import { Alarm } from "../waiting.ts";
 
 /** So long after a message was missed it is looked who is there, in seconds. */
 const SOON = 0.02;
-/** The same where its subscriber is away from this process, or may not get it. */
+/** The same where its subscriber misses one after the other, in seconds. */
 const LATER = 2;
-/** After this time more it is looked once more who may not get it, in seconds. */
-const ONCE_MORE = 0.3;
+/** The time between two looks for what was missed where the server does not tell, in seconds. */
+const UNTOLD_INTERVAL = 5;
 /** The longest time for which a list is kept, in seconds. */
 const LONGEST_EXPIRY = 1e9;
+/** Room is looked for when this part of the bytes has come that may wait. */
+const ROOM_PARTS = 256;
+/** The longest time for which messages come without a look for room, in seconds. */
+const LONGEST_ROOM = 60;
 /** The longest time until it is told again who is there, in seconds. */
 const LONGEST_DELAY = 3600;
 /** Shared by all queues for which nobody is named. */
@@ -100,21 +104,19 @@ export class NamedSubscribers {
   /** Who was there since the server was told. */
   #arrived: ReadonlySet<string> = NONE;
   readonly #since = performance.now();
-  readonly #alarm = new Alarm(() => this.look(true));
+  readonly #alarm = new Alarm(() => this.look());
   /** Those of whose lists the server has told. */
   readonly #news = new Set<string>();
   readonly #newsAlarm = new Alarm(() => this.#takeNews());
-  #mayAsk = false;
+  readonly #untoldAlarm = new Alarm(() => void this.#lookUntold());
   #isWaiting = false;
-  /** Those who have missed something here, and were not here. */
-  readonly #absent = new Set<string>();
-  /** True when something was found there at the last look. */
-  #isFound = false;
-  readonly #askAlarm = new Alarm(() => void this.#ask());
   readonly #lost = new MinuteReport();
   readonly #tooLarge = new MinuteReport();
   /** When somebody who is here last missed something here. */
   #missedAt = -Infinity;
+  /** When room was looked for last, and how many bytes came since then. */
+  #roomAt = -Infinity;
+  #bytes = 0;
   #isEnding = false;
   #looking = Promise.resolve();
   #taking = Promise.resolve();
@@ -125,14 +127,27 @@ export class NamedSubscribers {
   }
 
   /**
-   * The number of messages, the bytes, and for how many seconds one waits, for
-   * `makeMissedRoom`; and for how many seconds a list is kept that nobody comes
-   * for.
+   * Says what the lists may take to which messages come.
+   *
+   * @param bytes How many bytes come at most to one of them.
+   * @returns The number of messages, the bytes, and for how many seconds one waits,
+   * for `makeMissedRoom`; for how many seconds a list is kept that nobody comes for;
+   * and `1` where that is looked after now: it is after a small part of the bytes,
+   * and after a while.
    */
-  get limits(): readonly string[] {
+  limits(bytes: number): readonly string[] {
     const { maxMissed, maxMissedBytes, missedAge } = this.#options;
     const age = Math.min(missedAge, LONGEST_EXPIRY);
-    return [maxMissed, maxMissedBytes, age, Math.ceil(2 * age)].map(String);
+    this.#bytes += bytes;
+    const now = performance.now();
+    const isDue = this.#bytes > maxMissedBytes / ROOM_PARTS ||
+      now - this.#roomAt > Math.min(age / 8, LONGEST_ROOM) * 1000;
+    if (isDue) {
+      this.#bytes = 0;
+      this.#roomAt = now;
+    }
+    return [maxMissed, maxMissedBytes, age, Math.ceil(2 * age), isDue ? 1 : 0]
+      .map(String);
   }
 
   /** Names the key of the list with what a subscriber has missed. */
@@ -178,13 +193,7 @@ export class NamedSubscribers {
   /** Takes note of what was missed; who is there by now gets it at once. */
   onMissed(names: Iterable<string>, lost: number): void {
     this.#onLost(lost);
-    let isHere = false;
-    for (const name of names) {
-      if (this.#present.has(name)) isHere = true;
-      else this.#absent.add(name);
-    }
-    if (this.#absent.size > 0) this.#askAlarm.advance(LATER);
-    if (!isHere) return;
+    if (![...names].some((name) => this.#present.has(name))) return;
     this.#alarm.advance(this.#pace);
     this.#missedAt = performance.now();
   }
@@ -219,14 +228,8 @@ export class NamedSubscribers {
     this.#newsAlarm.advance(this.#pace);
   }
 
-  /**
-   * Looks who is there, and who was not for too long.
-   *
-   * @param mayAsk Lets other processes look, too, where something lies here for
-   * somebody who is not in this one.
-   */
-  async look(mayAsk = false): Promise<void> {
-    this.#mayAsk ||= mayAsk;
+  /** Looks who is there, and who was not for too long. */
+  async look(): Promise<void> {
     if (this.names.length === 0) return;
     await (this.#looking = this.#after(
       this.#looking,
@@ -244,23 +247,15 @@ export class NamedSubscribers {
     });
   }
 
-  /**
-   * Looks, and lets others look, where what was missed here still waits. Of what
-   * comes every second, the last one may just have been put there: so it has to be
-   * found twice.
-   */
-  async #ask(): Promise<void> {
-    const names = [...this.#absent];
-    this.#absent.clear();
-    const found = await this.#options.control.command<number>(
-      ["EXISTS", ...names.map((name) => this.list(name))],
-    ).catch(() => 1);
-    const isAgain = this.#isFound;
-    this.#isFound = found > 0 && !isAgain;
-    if (this.#isFound) {
-      for (const name of names) this.#absent.add(name);
-      this.#askAlarm.advance(ONCE_MORE);
-    } else if (isAgain && found > 0) await this.look(true);
+  /** Looks where others may have put something aside of which the server does not tell. */
+  async #lookUntold(): Promise<void> {
+    const { control } = this.#options;
+    if (this.#present.size === 0 || control.isTracking) return;
+    const lists = [...this.#present].map((name) => this.list(name));
+    const found = await control.command<number>(["EXISTS", ...lists])
+      .catch(() => 1);
+    if (found > 0) await this.look();
+    else this.#untoldAlarm.advance(UNTOLD_INTERVAL);
   }
 
   /** Does something after what was begun before. Never rejects. */
@@ -285,7 +280,7 @@ export class NamedSubscribers {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
     this.#newsAlarm[Symbol.dispose]();
-    this.#askAlarm[Symbol.dispose]();
+    this.#untoldAlarm[Symbol.dispose]();
     await Promise.all([this.#looking, this.#taking]);
     this.#lost.stop();
     this.#tooLarge.stop();
@@ -357,44 +352,34 @@ return missing
 -- ARGV[1]  the start of the keys of what named subscribers have missed
 -- ARGV[2]  after how many milliseconds one that is away is forgotten, or 'inf'
 -- ARGV[3]  the start of the keys of the heartbeats
--- ARGV[4]  '1' where other consumers are to look if something lies here for somebody
---          else, of whom the server does not tell them: it has been there for a
---          while; or ''
--- ARGV[5]  after how many milliseconds it is noted again that somebody is here: the
+-- ARGV[4]  after how many milliseconds it is noted again that somebody is here: the
 --          server tells the others of each time
--- ARGV[6...] the named subscribers that are here
+-- ARGV[5...] the named subscribers that are here
 -- It also touches the lists of what was missed and the heartbeats, whose keys are
 -- made from ARGV and lie in the same slot.
 -- Returns the names that are known, those of who is here and has missed something,
--- in turns: a name that was forgotten, and how many messages with it; and 1 where
--- something has only just been missed by somebody else.
+-- and in turns: a name that was forgotten, and how many messages with it.
 ${HEARTBEAT_FUNCTIONS}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local isHere, isNew = {}, false
 begin(KEYS[1])
-for at = 6, #ARGV do
+for at = 5, #ARGV do
   isHere[ARGV[at]] = true
   local seen = redis.call('HGET', KEYS[1], ARGV[at])
   isNew = isNew or not seen
-  if math.abs(now - (tonumber(seen) or 0)) >= tonumber(ARGV[5]) then
+  if math.abs(now - (tonumber(seen) or 0)) >= tonumber(ARGV[4]) then
     redis.call('HSET', KEYS[1], ARGV[at], string.format('%d', now))
   end
 end
-local names, waiting, forgotten, isWaiting, isFresh = {}, {}, {}, false, false
+local names, waiting, forgotten = {}, {}, {}
 local all = redis.call('HGETALL', KEYS[1])
 for at = 1, #all, 2 do
   local name, seen = all[at], tonumber(all[at + 1]) or 0
   if isHere[name] or ARGV[2] == 'inf' or now - seen <= tonumber(ARGV[2]) then
     names[#names + 1] = name
-    local oldest = redis.call('LRANGE', own('list', ARGV[1] .. name), 0, 0)[1]
-    if oldest and isHere[name] then
-      waiting[#waiting + 1] = name
-    elseif oldest then
-      local age = time[1] - (tonumber(oldest:match('^[%d.]+')) or 0)
-      local isYoung = age >= 0 and age <= 1
-      isWaiting, isFresh = isWaiting or not isYoung, isFresh or isYoung
-    end
+    local length = redis.call('LLEN', own('list', ARGV[1] .. name))
+    if length > 0 and isHere[name] then waiting[#waiting + 1] = name end
   else
     forgotten[#forgotten + 1] = name
     forgotten[#forgotten + 1] = redis.call('LLEN', own('list', ARGV[1] .. name))
@@ -403,28 +388,21 @@ for at = 1, #all, 2 do
   end
 end
 -- Where the server does not tell them, the others learn the name as they look.
-if isNew or isWaiting and ARGV[4] ~= '' then poke(KEYS[2], ARGV[3], '') end
-return {names, waiting, forgotten, isFresh and 1 or 0}
+if isNew then poke(KEYS[2], ARGV[3], '') end
+return {names, waiting, forgotten}
 `,
   );
 
   async #look(): Promise<void> {
     const { queue, control, logger, missedAge } = this.#options;
     const keys = new QueueKeys(queue);
-    const mayAsk = this.#mayAsk;
-    this.#mayAsk = false;
     // Whoever has just started gives the others time to start, too.
     const mayForget = performance.now() - this.#since >=
       this.#interval * 1000;
     const arrived = this.#arrived;
     const here = new Set([...arrived, ...this.#present]);
-    const [names, waiting, forgotten, fresh] = await control.script<
-      [
-        names: string[],
-        waiting: string[],
-        forgotten: (string | number)[],
-        fresh: number,
-      ]
+    const [names, waiting, forgotten] = await control.script<
+      [names: string[], waiting: string[], forgotten: (string | number)[]]
     >(
       NamedSubscribers.#LOOK,
       [
@@ -436,14 +414,13 @@ return {names, waiting, forgotten, isFresh and 1 or 0}
         keys.allMissed,
         mayForget ? String(Math.ceil(missedAge * 1000)) : "inf",
         keys.allHeartbeats,
-        mayAsk ? "1" : "",
         String(Math.ceil(this.#interval * 1000 / 8)),
         ...here,
       ],
       {
         isReply: (reply) =>
           Array.isArray(reply) && isTexts(reply[0]) && isTexts(reply[1]) &&
-          Array.isArray(reply[2]) && isNumber(reply[3]),
+          Array.isArray(reply[2]),
       },
     );
     if (arrived === this.#arrived) this.#arrived = NONE;
@@ -457,9 +434,9 @@ return {names, waiting, forgotten, isFresh and 1 or 0}
     }
     this.learn(names);
     if (this.names.length > 0) this.#alarm.advance(this.#interval);
+    if (!control.isTracking) this.#untoldAlarm.advance(UNTOLD_INTERVAL);
     for (const name of waiting) this.#news.add(name);
     if (waiting.length > 0) this.#newsAlarm.advance(0);
-    if (mayAsk && fresh > 0) this.#alarm.advance(LATER);
   }
 
   /** Takes all that somebody has missed, as far as it is here and there is room. */

@@ -224,7 +224,7 @@ async function live(
     logger,
     takeMissed: () => Promise.resolve(0),
   });
-  await lights.look(true);
+  await lights.look();
   await lights.stop();
   await control.close();
   await using dead = new DeadLetters(args, {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import type { HeldBatch } from "../../src/redis/held_batch.ts";
 import { callsOf } from "../calls.ts";
 import { LineLogger } from "../line_logger.ts";
+import { Proxy } from "../proxy.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 
@@ -167,3 +169,44 @@ Deno.test("What a server that has lost its last writes puts back into a list tha
   await inbox.stop();
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
+
+/** Loses one answer, with all connections, when it is told to. */
+class LosingProxy extends Proxy {
+  isLosing = false;
+
+  protected override carry(
+    bytes: Uint8Array,
+    isToServer: boolean,
+  ): Promise<Uint8Array> {
+    if (isToServer || !this.isLosing) return Promise.resolve(bytes);
+    this.isLosing = false;
+    this.cut();
+    return Promise.resolve(new Uint8Array());
+  }
+}
+
+for (const isLost of [false, true]) {
+  const what = isLost
+    ? "is not used again where the answer was lost: what was sent may come once more"
+    : "is used again";
+  Deno.test(`The list of a message that has failed ${what}`, async () => {
+    await using server = await TestServer.start({ socket: false });
+    await using proxy = new LosingProxy(server.args.port!);
+    const args = { ...server.args, port: proxy.port };
+    await using inbox = await open({ args }, { retryPause: 60 });
+    const lists: number[] = [];
+    for (const name of ["a", "b", "c", "d"]) {
+      await blocked(server);
+      await server.run("RPUSH", "queue", complete(name));
+      const batch = (await nextBatch(inbox)) as HeldBatch;
+      lists.push(batch.place.number);
+      proxy.isLosing = isLost && name === "a";
+      const error = new Error("not now");
+      await batch.settle([{ index: 0, reason: "failed", error }]);
+    }
+    assert.equal(await server.run("ZCARD", "{queue}:retry"), 4);
+    const [first, ...others] = lists;
+    assert.equal(others.includes(first!), !isLost, lists.join(", "));
+    await inbox.stop();
+  });
+}
