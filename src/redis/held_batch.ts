@@ -132,7 +132,7 @@ export class HeldBatch extends TakenBatch {
       } else if (mayStay) session.forget(number, options).catch(() => {});
       // What is kept is none of the batches whose way was interrupted.
       else if (kept.length === 0) session.known.delete(number);
-      if (room === -1) {
+      if (room === -1 && !this.#isDoubtful) {
         return await this.#settleLate([...failures, ...returned, ...missed]);
       }
       stats.acknowledged += handled;

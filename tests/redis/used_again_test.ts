@@ -9,6 +9,7 @@ import { until } from "../until.ts";
 import { open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
 
+const decoder = new TextDecoder();
 const HELD = "{queue}:processing:*:*";
 
 /** A message that has an id and a time of its own: its list is used again. */
@@ -170,43 +171,66 @@ Deno.test("What a server that has lost its last writes puts back into a list tha
   assert.deepEqual(await server.run("KEYS", "*"), []);
 });
 
-/** Loses one answer, with all connections, when it is told to. */
+/** Loses a command that settles a failure, or its answer, and all connections. */
 class LosingProxy extends Proxy {
-  isLosing = false;
+  /** Loses none before: the server may have to be told the script first. */
+  isArmed = false;
+  readonly #lost: string;
+  #settling: Deno.TcpConn | undefined;
+
+  constructor(target: number, lost: string) {
+    super(target);
+    this.#lost = lost;
+  }
 
   protected override carry(
     bytes: Uint8Array,
     isToServer: boolean,
+    client: Deno.TcpConn,
   ): Promise<Uint8Array> {
-    if (isToServer || !this.isLosing) return Promise.resolve(bytes);
-    this.isLosing = false;
+    const isSettling = this.isArmed && isToServer &&
+      decoder.decode(bytes).includes("\r\nretry\r\n");
+    if (isSettling) this.#settling = client;
+    const isLost = this.#lost === "command"
+      ? isSettling
+      : this.#lost === "answer" && !isToServer && client === this.#settling;
+    if (!isLost) return Promise.resolve(bytes);
+    this.isArmed = false;
+    this.#settling = undefined;
     this.cut();
     return Promise.resolve(new Uint8Array());
   }
 }
 
-for (const isLost of [false, true]) {
-  const what = isLost
-    ? "is not used again where the answer was lost: what was sent may come once more"
-    : "is used again";
+for (const lost of ["nothing", "command", "answer"]) {
+  const what = lost === "nothing"
+    ? "is used again"
+    : `is not used again where the ${lost} that settles it was lost`;
   Deno.test(`The list of a message that has failed ${what}`, async () => {
     await using server = await TestServer.start({ socket: false });
-    await using proxy = new LosingProxy(server.args.port!);
+    await using proxy = new LosingProxy(server.args.port!, lost);
     const args = { ...server.args, port: proxy.port };
-    await using inbox = await open({ args }, { retryPause: 60 });
+    const logger = new LineLogger();
+    await using inbox = await open({ args }, { retryPause: 60, logger });
     const lists: number[] = [];
     for (const name of ["a", "b", "c", "d"]) {
       await blocked(server);
       await server.run("RPUSH", "queue", complete(name));
       const batch = (await nextBatch(inbox)) as HeldBatch;
       lists.push(batch.place.number);
-      proxy.isLosing = isLost && name === "a";
+      proxy.isArmed = name === "b";
       const error = new Error("not now");
       await batch.settle([{ index: 0, reason: "failed", error }]);
     }
     assert.equal(await server.run("ZCARD", "{queue}:retry"), 4);
-    const [first, ...others] = lists;
-    assert.equal(others.includes(first!), !isLost, lists.join(", "));
+    const [, second, ...others] = lists;
+    assert.equal(
+      others.includes(second!),
+      lost === "nothing",
+      lists.join(", "),
+    );
+    // It was not settled by others.
+    assert.doesNotMatch(logger.lines.join("\n"), /too late/);
     await inbox.stop();
   });
 }
