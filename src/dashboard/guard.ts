@@ -109,11 +109,6 @@ export class Guard {
       : undefined;
   }
 
-  /** True if a password is asked for. */
-  get hasToken(): boolean {
-    return this.#options.token !== undefined;
-  }
-
   /** True for everybody where there is no password, else for who has logged in. */
   isKnown(request: Request): boolean {
     if (this.#options.token === undefined) return true;

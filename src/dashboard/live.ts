@@ -109,10 +109,7 @@ export class Live implements AsyncDisposable {
   }
 
   /** Opens a page. */
-  open({ onTick, onEnd = (): void => {} }: {
-    onTick(viewer: Viewer): unknown;
-    onEnd?(): void;
-  }): Viewer {
+  open({ onTick, onEnd }: ViewerOptions): Viewer {
     const viewer = new Viewer({
       onTick,
       onEnd: () => {

@@ -113,7 +113,10 @@ export class Passed {
   /** Takes a message that passes. */
   add(message: Message): void {
     this.#count(1);
-    if (this.#isFull()) return this.#skip(1);
+    if (this.#isFull()) {
+      this.skipped++;
+      return;
+    }
     this.#keptThisSecond++;
     const kept = this.#describe(message, Date.now() / 1000);
     this.#charactersThisSecond += kept.json.length;
@@ -157,7 +160,7 @@ export class Passed {
   /** Counts messages that have passed unseen. */
   miss(count: number): void {
     this.#count(count);
-    this.#skip(count);
+    this.skipped += count;
   }
 
   /** The messages that are kept, the newest first. */
@@ -217,10 +220,6 @@ export class Passed {
         this.#characters > characters || this.#messages[gone]!.time < oldest)
     ) this.#characters -= this.#messages[gone++]!.json.length;
     if (gone > 0) this.#messages.splice(0, gone);
-  }
-
-  #skip(count: number): void {
-    this.skipped += count;
   }
 
   #count(count: number): void {

@@ -1,4 +1,4 @@
-import { html } from "hono/html";
+import { html, raw } from "hono/html";
 import type { Context } from "hono";
 import { Message } from "../../message/mod.ts";
 import {
@@ -143,48 +143,46 @@ function groupsOf(
   return html`
     <section class="card flush"
       aria-labelledby="groups-title"><h2 id="groups-title">Why they failed</h2><ul class="groups">${shown
-        .map(({ reason, error, count, newest }) => {
+        .map((group) => {
+          const { reason, error, count, newest } = group;
           const isChosen = wanted.reason === reason && wanted.error === error;
           const query = new URLSearchParams(isChosen ? {} : { reason, error });
           return html`<li${
-            isChosen
-              ? html`
-                class="chosen"
-              `
-              : ""
+            isChosen ? raw(' class="chosen"') : ""
           }><a class="group" href="?${query.toString()}"${
-            isChosen
-              ? html`
-                aria-current="true"
-              `
-              : ""
+            isChosen ? raw(' aria-current="true"') : ""
           }>${chip(reason)}<span class="error">${
             shorten(error, 200)
           }</span><span class="quiet">${
             newest > 0 ? html`last ${ago(newest)}` : ""
           }</span><span class="count">${number(count)}</span></a>${
-            desk.isReadOnly ? "" : html`
-              <form method="post" action="${desk.path("/dead/requeue")}"
-                data-post><input type="hidden" name="reason" value="${reason}"><input type="hidden" name="error" value="${error}"><button aria-label="Retry all ${number(
-                  count,
-                )} that are ${reason}: ${shorten(
-                  error,
-                  80,
-                )}">Retry all</button></form>
-              <form method="post" action="${desk.path("/dead/purge")}"
-                data-post><input type="hidden" name="reason" value="${reason}"><input type="hidden" name="error" value="${error}"><button class="danger" aria-label="Purge all ${number(
-                  count,
-                )} that are ${reason}: ${shorten(
-                  error,
-                  80,
-                )}">Purge</button></form>
-            `
+            desk.isReadOnly ? "" : [
+              groupForm(desk, group, "requeue"),
+              groupForm(desk, group, "purge"),
+            ]
           }</li>`;
         })}</ul>${groups.length > shown.length
         ? html`<p class="quiet foot">and ${
           amount(groups.length - shown.length, "other error")
         }</p>`
         : ""}</section>
+  `;
+}
+
+/** A button that does something with all that failed for one reason. */
+function groupForm(
+  desk: Desk,
+  { reason, error, count }: DeadGroup,
+  verb: Verb,
+): Html {
+  const [word, title, kind] = verb === "requeue"
+    ? ["Retry", "Retry all", ""]
+    : ["Purge", "Purge", "danger"];
+  return html`
+    <form method="post" action="${desk.path(`/dead/${verb}`)}"
+      data-post><input type="hidden" name="reason" value="${reason}"><input type="hidden" name="error" value="${error}"><button class="${kind}" aria-label="${word} all ${number(
+        count,
+      )} that are ${reason}: ${shorten(error, 80)}">${title}</button></form>
   `;
 }
 

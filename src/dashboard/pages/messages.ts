@@ -66,7 +66,7 @@ export const messagesPage: Page = {
       ${resultOf(desk, text)}
     `;
   },
-  follow: (desk, viewer, query) => followMessages(desk, viewer, query),
+  follow: followMessages,
   routes: (app, desk) => {
     app.get("/messages/list", async (context) => {
       const text = context.req.query("filter") ?? "";

@@ -54,8 +54,8 @@ function levelNow({ survey }: Desk): number[] {
 }
 
 /** Sums up what is known. */
-function sumOf(lengths: readonly (number | null)[]): number {
-  return lengths.reduce<number>((sum, length) => sum + (length ?? 0), 0);
+function sumOf(values: readonly (number | null)[]): number {
+  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
 }
 
 function rateHead(desk: Desk): Html {
@@ -72,8 +72,7 @@ function ratePart(desk: Desk): PagePart {
       "How many pass can only be seen by the program that takes them.",
     ]
     : [
-      recent.reduce((sum, count) => sum + count, 0) /
-      Math.max(recent.length, 1),
+      sumOf(recent) / Math.max(recent.length, 1),
       "on average over 5 s",
     ];
   return {
@@ -145,7 +144,7 @@ function sum(
   queues: readonly QueueReading[],
   of: (queue: QueueReading) => number,
 ): number {
-  return queues.reduce((total, queue) => total + of(queue), 0);
+  return sumOf(queues.map(of));
 }
 
 /** A figure with its name, and where there is more of it. */

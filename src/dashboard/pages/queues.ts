@@ -24,19 +24,14 @@ export const queuesPage: Page = {
     `,
   parts: (desk) => [queuesPart(desk)],
   routes: (app, desk) => {
-    app.post("/queues/pause", async (context) => {
-      const queue = await queueOf(context, desk);
-      await desk.backend.pauseQueue(queue);
-      desk.live.wake();
-      const message = `${queue} is paused: what is in hand is finished.`;
-      return context.json({ message });
-    });
-    app.post("/queues/resume", async (context) => {
-      const queue = await queueOf(context, desk);
-      await desk.backend.resumeQueue(queue);
-      desk.live.wake();
-      return context.json({ message: `${queue} goes on.` });
-    });
+    for (const verb of ["pause", "resume"] as const) {
+      app.post(`/queues/${verb}`, async (context) => {
+        const queue = await queueOf(context, desk);
+        await desk.backend[`${verb}Queue`](queue);
+        desk.live.wake();
+        return context.json({ message: `${queue} ${DONE[verb]}` });
+      });
+    }
   },
   tick: ({ survey }, viewer) => {
     const level = survey.levels.at(-1);
@@ -49,6 +44,12 @@ export const queuesPage: Page = {
     viewer.send("points", JSON.stringify(point));
   },
 };
+
+/** Says what has become of a queue. */
+const DONE = {
+  pause: "is paused: what is in hand is finished.",
+  resume: "goes on.",
+} as const;
 
 /** Reads which queue is meant; only those that are shown can be. */
 async function queueOf(context: Context, desk: Desk): Promise<string> {
