@@ -13,6 +13,7 @@ import {
 import { guarded } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { Engine, Participant } from "./engine.ts";
+import { addressesOf } from "./interfaces.ts";
 import {
   baseOf,
   cutLabel,
@@ -21,8 +22,11 @@ import {
   serviceType,
 } from "./names.ts";
 import type { Service, ServiceRecords } from "./own_records.ts";
-import type { ServiceInfo } from "./service_info.ts";
-import { compareAddresses, makeServiceInfo } from "./service_info.ts";
+import {
+  compareAddresses,
+  makeServiceInfo,
+  type ServiceInfo,
+} from "./service_info.ts";
 import { encodeTxt } from "./txt.ts";
 
 /** Says how an {@linkcode Advertiser} reaches the network. */
@@ -145,11 +149,7 @@ export class Advertiser implements AsyncDisposable {
       logger = createLogger("zeroconf"),
     } = checkOptions("advertise", options, OPTIONS);
     this.#host = host;
-    this.#participant = new Participant({
-      interfaces,
-      daemon,
-      logger,
-    });
+    this.#participant = new Participant({ interfaces, daemon, logger });
   }
 
   /** The services that are advertised, under the names that they have won. */
@@ -194,10 +194,8 @@ export class Advertiser implements AsyncDisposable {
     const known = this.#services.get(key);
     if (known) {
       known.onRename = this.#guard(options);
-      Object.assign(known.service.records, {
-        port: records.port,
-        txt: records.txt,
-      });
+      const { port, txt } = records;
+      Object.assign(known.service.records, { port, txt });
       engine.registry.setSubtypes(known.service, records.subtypes);
       known.service.prober.changed();
       return `${await known.service.prober.won}.`;
@@ -288,10 +286,8 @@ export class Advertiser implements AsyncDisposable {
       type: `${records.type}.`,
       name,
       port: records.port,
-      addresses: this.#participant.networks.flatMap(({ ipv4, ipv6 }) => [
-        ...ipv4.map(({ address }) => address),
-        ...ipv6,
-      ]).sort(compareAddresses),
+      addresses: this.#participant.networks.flatMap(addressesOf)
+        .sort(compareAddresses),
       server: `${host.prober.name}.`,
       priority: 0,
       weight: 0,

@@ -31,13 +31,17 @@ export function chooseInterfaces(
   only?: readonly string[],
 ): NetworkInterface[] {
   if (only !== undefined) {
-    return all.filter(({ name, ipv4, ipv6 }) =>
-      only.includes(name) || ipv6.some((address) => only.includes(address)) ||
-      ipv4.some(({ address }) => only.includes(address))
+    return all.filter((each) =>
+      [each.name, ...addressesOf(each)].some((name) => only.includes(name))
     );
   }
   const outward = all.filter(({ loopback }) => !loopback);
   return outward.length > 0 ? outward : [...all];
+}
+
+/** Lists the addresses of an interface, those of IPv4 first. */
+export function addressesOf({ ipv4, ipv6 }: NetworkInterface): string[] {
+  return [...ipv4.map(({ address }) => address), ...ipv6];
 }
 
 /** Lists every interface that has an address. */

@@ -160,7 +160,7 @@ export class Querier {
     series.followers.add(follower);
     follower.review(new Set(this.#instances.ofType(key).map(fold)));
     // Somebody waits for it, so it is asked early in the span of section 5.2.
-    this.#begin(series, now + 20 + this.#random() * 20);
+    this.#begin(series, now + 20 + this.#options.random() * 20);
     this.#schedule();
   }
 
@@ -362,10 +362,8 @@ export class Querier {
   }
 
   #missing(type: string, name: string): DnsQuestion[] {
-    const followers: Iterable<Follower> = this.#series.get(type)?.followers ??
-      [];
     const questions = new Map<string, DnsQuestion>();
-    for (const follower of followers) {
+    for (const follower of this.#followersOf(type)) {
       for (const question of follower.missing(name)) {
         questions.set(keyOf(question), question);
       }
@@ -373,13 +371,9 @@ export class Querier {
     return [...questions.values()];
   }
 
-  #random(): number {
-    return this.#options.random();
-  }
-
   /** 20 to 120 ms from now, so that hosts do not ask all at once (section 5.2). */
   #soon(): number {
-    return this.#options.clock.now() + 20 + this.#random() * 100;
+    return this.#options.clock.now() + 20 + this.#options.random() * 100;
   }
 
   #begin(series: Series, at: number): void {
@@ -447,7 +441,7 @@ export class Querier {
     series.next = now + series.interval;
     series.interval = Math.min(series.interval * 2, LAST_INTERVAL);
     const interfaces = this.#interfacesOf(fold(series.type));
-    const isFirst = series.isFirst;
+    const { isFirst } = series;
     series.isFirst = false;
     const channels = this.#options.channels()
       .filter((channel) =>
@@ -473,12 +467,16 @@ export class Querier {
     );
   }
 
+  #followersOf(type: string): Iterable<Follower> {
+    return this.#series.get(type)?.followers ?? [];
+  }
+
   #interfacesOf(type: string): Set<string> {
-    const followers: Iterable<Follower> = this.#series.get(type)?.followers ??
-      [];
-    return new Set(
-      [...followers].flatMap(({ place }) => [...place.interfaceNames]),
-    );
+    const names = new Set<string>();
+    for (const { place } of this.#followersOf(type)) {
+      for (const name of place.interfaceNames) names.add(name);
+    }
+    return names;
   }
 
   #ask(questions: Questions, now: number): void {

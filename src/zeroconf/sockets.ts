@@ -4,6 +4,7 @@ import type { RemoteInfo, Socket } from "node:dgram";
 import defer * as dgram from "node:dgram";
 import type { PacketSource, Send } from "./dns_message.ts";
 import {
+  addressesOf,
   allInterfaces,
   isLinkLocal,
   isOnLink,
@@ -235,10 +236,7 @@ export class Sockets {
     if (this.#isClosed) return [];
     const before = new Map(this.#networks.map((each) => [each.name, each]));
     this.#all = allInterfaces();
-    this.#own = new Set(this.#all.flatMap(({ ipv4, ipv6 }) => [
-      ...ipv4.map(({ address }) => address),
-      ...ipv6,
-    ]));
+    this.#own = new Set(this.#all.flatMap(addressesOf));
     const networks = this.#options.choose(this.#all);
     const changed = new Set(
       networks.filter((each) => !isSameInterface(each, before.get(each.name)))
@@ -246,11 +244,7 @@ export class Sockets {
     );
     const isElsewhere = before.size !== networks.length;
     const hasSlept = this.#hasSlept();
-    if (hasSlept) {
-      for (const { name } of networks) {
-        changed.add(name);
-      }
-    }
+    if (hasSlept) { for (const { name } of networks) changed.add(name); }
     const wanted = new Map(networks.flatMap(channelsOf));
     for (const [key, channel] of this.#channels) {
       if (wanted.has(key)) continue;
@@ -505,7 +499,7 @@ function join(socket: Socket, group: string, local: string): void {
   try {
     socket.addMembership(group, local);
   } catch {
-    return;
+    // The sender has joined.
   }
 }
 
