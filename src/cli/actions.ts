@@ -13,7 +13,6 @@ import {
   beforeResponse,
   type Destination,
   destination,
-  isForHub,
   needsOf,
   openRequester,
   targetOption,
@@ -102,7 +101,7 @@ async function ask(
       signal,
       beforeResponse,
     );
-  if (isForHub(destination)) {
+  if (destination.bus) {
     return await withHub(
       destination.redis,
       signal,

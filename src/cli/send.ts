@@ -22,7 +22,6 @@ import {
   beforeResponse,
   type Destination,
   destination,
-  isForHub,
   needsOf,
   openRequester,
   Sender,
@@ -67,7 +66,7 @@ const sendEventCommand: Command = defineCommand("event", {
       ...(target !== undefined && { target }),
       args: { ...argsOf(args, "type"), type },
     };
-    if (isForHub(destination)) {
+    if (destination.bus) {
       return await withHub(destination.redis, signal, async (bus, origin) => {
         const message = new Event({ target: origin, origin, ...event });
         await postToHub(bus, message);
@@ -131,7 +130,7 @@ const sendRequestCommand: Command = defineCommand("request", {
       action,
       args: argsOf(args),
     };
-    if (isForHub(destination)) {
+    if (destination.bus) {
       await requestOfHub(request, wait, destination, signal);
     } else if (wait === undefined) {
       await using sender = await Sender.open(destination, signal);

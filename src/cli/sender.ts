@@ -12,7 +12,7 @@ import {
 } from "../../mod.ts";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import { optional } from "@optique/core/modifiers";
+import { map, optional } from "@optique/core/modifiers";
 import type { Parser } from "@optique/core/parser";
 import { option } from "@optique/core/primitives";
 import { isKnownDevice, knownPeersIn } from "../backend/identity.ts";
@@ -126,9 +126,25 @@ export function needsOf(
   };
 }
 
+/** Refuses two places in one, and what is allowed of a peer where none is meant. */
+function checked(destination: Destination): Destination {
+  const { to, unproved, bus } = destination;
+  if (unproved && to === undefined) {
+    throw new UsageError(
+      "--unproved is for a peer, and none is named; give --to, too, or leave it out",
+    );
+  }
+  if (bus && to !== undefined) {
+    throw new UsageError(
+      "--bus and --to are two places; leave out the one that is not meant",
+    );
+  }
+  return destination;
+}
+
 /** The options that every command that sends takes. */
 export function destination(): Parser<"sync", Destination, unknown> {
-  return object({
+  const options = object({
     to: optional(
       option(
         "--to",
@@ -149,6 +165,7 @@ export function destination(): Parser<"sync", Destination, unknown> {
     }),
     redis: redisOptions(),
   });
+  return map(options, checked);
 }
 
 /** Whom a message is for. */
@@ -176,25 +193,6 @@ export async function withHub<T>(
   const opening = HubBus.open({ ...options, daemon: true });
   await using bus = await unlessAborted(opening, signal);
   return await act(bus, options.deviceId);
-}
-
-const ONE_PLACE =
-  "--bus and --to are two places; leave out the one that is not meant";
-
-/** Refuses what is allowed of a peer where none is meant, since it would be passed over. */
-function demandPeer({ to, unproved }: Destination): void {
-  if (!unproved || to !== undefined) return;
-  throw new UsageError(
-    "--unproved is for a peer, and none is named; give --to, too, or leave it out",
-  );
-}
-
-/** Tells whether the bus of a running Platypush is meant. */
-export function isForHub(destination: Destination): boolean {
-  const { bus, to } = destination;
-  demandPeer(destination);
-  if (bus && to !== undefined) throw new UsageError(ONE_PLACE);
-  return bus;
 }
 
 /** Sends messages to our own queue or to a peer's; dispose of it. */
@@ -227,7 +225,6 @@ export class Sender implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Sender> {
     const { to, bus, redis, unproved } = destination;
-    demandPeer(destination);
     if (bus) {
       throw new UsageError(
         "--bus takes events and requests; send event --bus, or send request --bus",
@@ -287,7 +284,6 @@ export async function openRequester(
   wait: number,
 ): Promise<{ backend: RedisBackend; target: string; left: number }> {
   const { to, redis, unproved } = destination;
-  demandPeer(destination);
   const options = await resolveOptions(redis);
   if (to !== undefined) {
     const start = performance.now();
