@@ -205,11 +205,12 @@ ${FIND_LETTERS}
 local letters, given = {}, 0
 for position = 6, #ARGV, 2 do letters[#letters + 1] = ARGV[position] end
 local found = ARGV[5] == '' and {} or findLetters({KEYS[1], KEYS[3]}, letters)
-for at, letter in ipairs(letters) do
+for position = 6, #ARGV, 2 do
+  local letter = ARGV[position]
   if not found[idOf(letter)] then
     letter = stamp(letter)
     add({'LREM', KEYS[1], -1, letter}, 'RPUSH', KEYS[1], letter)
-    if ARGV[2 * at + 5] == '1' then
+    if ARGV[position + 1] == '1' then
       given = given + keepText(KEYS[2], letter, ARGV[1], ARGV[4])
     end
   end
