@@ -37,38 +37,49 @@ const SETTLE_LATE = defineMove(
 --          consumer has not died of it, '0!' where it had nothing else in hand
 -- Returns how many messages are delivered no more.
 ${REMEMBER}
+-- What is known of a message and of those that are equal to it. It is read and
+-- written once: each time, all of it is copied.
+local known = {}
+local function knownOf(payload)
+  if known[payload] then return known[payload] end
+  local digest = redis.sha1hex(payload)
+  local before = redis.call('HGET', KEYS[2], digest)
+  local one = {digest = digest, before = before, histories = {}, places = {}}
+  for history in (before or ''):gmatch('%S+') do
+    table.insert(one.histories, history)
+    one.places[history:match('~([^~@]+)@') or ''] = #one.histories
+  end
+  known[payload] = one
+  return one
+end
+
 begin(KEYS[2])
 local count = 0
 for at = 2, #ARGV, 3 do
   local id, payload, verdict = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local digest = redis.sha1hex(payload)
-  local histories = redis.call('HGET', KEYS[2], digest)
-  local waits = histories and histories:find('~' .. id .. '@', 1, true)
-  if verdict == '1' or not waits then
+  local one = knownOf(payload)
+  local histories, place = one.histories, one.places[id]
+  if verdict == '1' or not place then
     add({'HDEL', KEYS[3], id}, 'HSET', KEYS[3], id, verdict)
     redis.call('EXPIRE', KEYS[3], ARGV[1])
   else
-    note(KEYS[2], digest, histories, (histories:gsub('%S+', function(history)
-      if history:find('~' .. id .. '@', 1, true) then
-        return acquit(history, verdict)
-      end
-    end)))
+    histories[place], one.isChanged = acquit(histories[place], verdict), true
   end
   -- It waits near the head, where it was put back.
-  if verdict == '1' and waits and
+  if verdict == '1' and place and
     redis.call('LPOS', KEYS[1], payload, 'MAXLEN', 10000) and
     redis.call('LREM', KEYS[1], 1, payload) == 1 then
     commit()
-    local others = {}
-    for history in histories:gmatch('%S+') do
-      if not history:find('~' .. id .. '@', 1, true) then
-        others[#others + 1] = history
-      end
-    end
-    note(KEYS[2], digest, histories, table.concat(others, ' '))
-    commit()
+    histories[place], one.isChanged = '', true
     count = count + 1
   end
+end
+for _, one in pairs(known) do
+  local left = {}
+  for _, history in ipairs(one.histories) do
+    if history ~= '' then left[#left + 1] = history end
+  end
+  if one.isChanged then note(KEYS[2], one.digest, one.before, table.concat(left, ' ')) end
 end
 commit()
 return count

@@ -158,3 +158,27 @@ Deno.test("Inbox tells what it has handled late in parts, and all of it", async 
   });
   assert.equal(mostOf("LPOS", scripts), 50);
 });
+
+Deno.test("What is known of equal messages is read and written once in a script where they are handled late", async () => {
+  const COUNT = 120;
+  await using server = await TestServer.start();
+  await server.run("RPUSH", "queue", ...Array(COUNT).fill("equal"));
+  await using late = await open(server, { heartbeatTimeout: 600 });
+  const batch = await nextBatch(late);
+  assert.equal(batch!.payloads.length, COUNT);
+  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
+  await server.run("DEL", heartbeat!);
+  await using other = await open(server, { paused: true });
+  await until(() => other.stats().reclaimed === COUNT);
+  const scripts = await watchScripts(server, async () => {
+    const failed = { index: 1, reason: "failed" } as const;
+    await batch!.settle([{ ...failed, error: new Error("of the handler") }]);
+    await until(async () => await server.run("LLEN", "queue") === 1);
+  });
+  const settled = scripts.filter((script) => script.has("LPOS"));
+  assert.equal(mostOf("HGET", settled), 1);
+  // Each of the fifty is noted as well.
+  assert.equal(mostOf("HSET", settled), 51);
+  const [history] = await server.run<string[]>("HVALS", "{queue}:deliveries");
+  assert.match(history!, /^1\.0\.0\.0~~\w{31}1@\d+$/);
+});
