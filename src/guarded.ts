@@ -39,6 +39,21 @@ export function errorOf(
   }
 }
 
+/**
+ * Reads where an error comes from. Whoever makes an error may give it any `stack`,
+ * as may `Error.prepareStackTrace` of the program.
+ *
+ * @returns Nothing, where it is no text or cannot be read.
+ */
+export function stackOf(error: Error): string {
+  try {
+    const { stack } = error;
+    return typeof stack === "string" ? stack : "";
+  } catch {
+    return "";
+  }
+}
+
 /** Says what was thrown, other than an error; what an object holds may be secret. */
 function textOf(thrown: unknown): string {
   const { message } = Object(thrown);

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { type Bus, DroppedError } from "../bus/mod.ts";
 import { toError } from "../bus/errors.ts";
+import { stackOf } from "../guarded.ts";
 import type { Logger } from "../logger.ts";
 import { MinuteReport, othersBefore } from "../minute_report.ts";
 import { shorten } from "../units.ts";
@@ -311,7 +312,7 @@ export class Actions {
         }.`,
       );
     }, 1);
-    logger.debug(String(error.stack));
+    logger.debug(stackOf(error));
     return { errors };
   }
 

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { errorOf } from "../guarded.ts";
+import { errorOf, stackOf } from "../guarded.ts";
 import { checkOptions, checkValue, row, type Rows } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
 import type { Logger } from "../logger.ts";
@@ -373,9 +373,9 @@ export abstract class LifeCycle implements AsyncDisposable {
   }
 
   #report(where: string, error: unknown): void {
-    const { message } = errorOf(error);
-    this.logger.error(`${this.name}: ${where} failed: ${message}.`);
-    if (error instanceof Error) this.logger.debug(String(error.stack));
+    const read = errorOf(error);
+    this.logger.error(`${this.name}: ${where} failed: ${read.message}.`);
+    if (read === error) this.logger.debug(stackOf(read));
   }
 }
 

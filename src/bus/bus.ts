@@ -1,6 +1,6 @@
 import { checkOptions, checkValue, row } from "../options.ts";
 import { SECONDS, SIGNAL } from "../kinds.ts";
-import { guarded } from "../guarded.ts";
+import { guarded, stackOf } from "../guarded.ts";
 import { createLogger, type Logger } from "../logger.ts";
 import { type CompiledCondition, readCondition } from "../message/condition.ts";
 import {
@@ -862,7 +862,7 @@ export class Bus extends EventTarget implements AsyncDisposable {
   /** Says what has failed that the bus was given to call. */
   #blame(what: string, error: Error): void {
     this.#logger.error(`${what}: ${whereabouts(error)}.`);
-    this.#logger.debug(String(error.stack));
+    this.#logger.debug(stackOf(error));
     this.#report(error);
   }
 

@@ -1,4 +1,4 @@
-import { errorOf } from "../guarded.ts";
+import { errorOf, stackOf } from "../guarded.ts";
 
 /**
  * Something went wrong on a bus.
@@ -68,10 +68,10 @@ export function toError(reason: unknown): Error {
 }
 
 /** Says what was thrown, and where: the first line of the user's own code. */
-export function whereabouts({ name, message, stack }: Error): string {
+export function whereabouts(error: Error): string {
+  const { name, message } = error;
   const text = name === "Error" ? message : `${name}: ${message}`;
-  const lines = stack?.split("\n") ?? [];
-  const place = lines
+  const place = stackOf(error).split("\n")
     .map((line) => /^\s+at .*?((?:file|https?):.*?)\)?$/.exec(line)?.[1])
     .find((found) => found !== undefined);
   return place === undefined ? text : `${text}, at ${place}`;

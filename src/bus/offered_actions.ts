@@ -7,6 +7,7 @@ import {
   newId,
   Request,
 } from "../message/mod.ts";
+import { stackOf } from "../guarded.ts";
 import { sleep, unlessAborted } from "../waiting.ts";
 import {
   type Action,
@@ -240,7 +241,7 @@ export class OfferedActions {
     } catch (reason) {
       const error = toError(reason);
       if (this.#isClosed) throw error;
-      this.#options.logger.debug(String(error.stack));
+      this.#options.logger.debug(stackOf(error));
       answer = { errors: errorsOf(error) };
     } finally {
       this.#running.delete(call);

@@ -162,6 +162,8 @@ Deno.test("Backend logs an error in run(), whatever it is", async () => {
       return Promise.reject(thrown);
     }
   }
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
   const cases: [unknown, string][] = [
     [new Error("no power"), "no power"],
     ["no bulb", "no bulb"],
@@ -171,6 +173,8 @@ Deno.test("Backend logs an error in run(), whatever it is", async () => {
       Object.create(null),
       "Something was thrown that cannot be shown as text",
     ],
+    [Object.assign(new Error("dark"), { stack: Object.create(null) }), "dark"],
+    [revoked.proxy, "Something was thrown that cannot be shown as text"],
   ];
   for (const [reason, text] of cases) {
     thrown = reason;

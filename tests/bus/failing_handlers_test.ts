@@ -121,6 +121,17 @@ const weird: Record<string, unknown> = {
       return this;
     },
   }),
+  "an error with a number for a stack": Object.assign(new Error("weird"), {
+    stack: 5,
+  }),
+  "an error with a stack that is no text": Object.assign(new Error("weird"), {
+    stack: Object.create(null),
+  }),
+  "an error whose stack cannot be read": Object.defineProperty(
+    new Error("weird"),
+    "stack",
+    { get: () => assert.fail("there is no stack") },
+  ),
 };
 
 for (const [what, reason] of Object.entries(weird)) {
