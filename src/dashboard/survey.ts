@@ -40,6 +40,9 @@ const MAX_LEVELS = 3600;
 /** The age up to which a reading is not repeated, in seconds. */
 const FRESH = 0.5;
 
+/** The time for which it is not asked again how the server stands, in seconds. */
+const SERVER_FRESH = 10;
+
 /** Reads how the queues stand, when asked, on one connection for each. It changes nothing. */
 export class Survey implements Disposable {
   readonly #redisArgs: RedisArgs;
@@ -47,6 +50,7 @@ export class Survey implements Disposable {
   readonly #connections = new Map<string, BriefConnection>();
   readonly #closed = new AbortController();
   #reading: Promise<Reading> | undefined;
+  #server: { status: QueueStatus["server"]; until: number } | undefined;
   /** The last reading; `undefined` before the first. */
   current: Reading | undefined;
   /** The levels of the last hour, as far as somebody looked. */
@@ -77,6 +81,7 @@ export class Survey implements Disposable {
       connection[Symbol.dispose]();
     }
     this.#connections.clear();
+    this.#server = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -98,7 +103,7 @@ export class Survey implements Disposable {
           if (!isOfItsKeys(error)) throw error;
           unread.push({ queue, error });
         }
-        server ??= await serverStatus(connection);
+        server ??= await this.#readServer(connection);
       }
       if (queues.length === 0 && unread.length > 0) throw unread[0]!.error;
       const time = Date.now() / 1000;
@@ -113,6 +118,18 @@ export class Survey implements Disposable {
         error: error as Error,
       };
     }
+  }
+
+  /** Asks the server for itself, unless it was asked a while ago: that changes slowly. */
+  async #readServer(
+    connection: BriefConnection,
+  ): Promise<QueueStatus["server"]> {
+    const now = performance.now();
+    if (this.#server === undefined || now >= this.#server.until) {
+      const status = await serverStatus(connection);
+      this.#server = { status, until: now + SERVER_FRESH * 1000 };
+    }
+    return this.#server.status;
   }
 
   async #connect(queue: string): Promise<BriefConnection> {

@@ -2,7 +2,6 @@ import { checkOptions, type Rows } from "../options.ts";
 import { NAME, SIGNAL } from "../kinds.ts";
 import { BriefConnection } from "./brief_connection.ts";
 import { KEEP_TEXT } from "./dead_letter_box.ts";
-import { RANGE } from "./dead_letter_front.ts";
 import { findKeys, type FoundKeys } from "./find_keys.ts";
 import { HEARTBEAT_FUNCTIONS } from "./heartbeat.ts";
 import { parsePause, type QueuePause } from "./queue_gate.ts";
@@ -73,7 +72,10 @@ export interface QueueStatus {
     readonly count: number;
     /** For how many seconds the oldest one has been one; `undefined` without any. */
     readonly oldest: number | undefined;
-    /** The bytes that they take in Redis; `undefined` where that may not be asked. */
+    /**
+     * The bytes that they take in Redis, 0 without any; `undefined` where that may not
+     * be asked.
+     */
     readonly bytes: number | undefined;
     /**
      * The bytes of the text that is kept beside them, since it alone is more than
@@ -197,7 +199,6 @@ const SURVEY = defineMove(
 -- nil. Bytes are -1 where the user may not ask for them.
 ${HEARTBEAT_FUNCTIONS}
 ${KEEP_TEXT}
-${RANGE}
 local names, states, numbers = {}, {}, {}
 local function enter(name, state)
   if not states[name] then
@@ -255,11 +256,17 @@ for key in pairs(texts) do
   local bytes = size(key)
   textBytes = (bytes < 0 or textBytes < 0) and -1 or textBytes + bytes
 end
--- Inside of a text the quotes would be escaped.
-local oldest = range(KEYS[9], KEYS[4], 0, 0)[1] or ''
-local dead = redis.call('LLEN', KEYS[9]) + redis.call('LLEN', KEYS[4])
-local deadBytes = size(KEYS[4])
-if deadBytes >= 0 then deadBytes = deadBytes + size(KEYS[9]) end
+local dead, oldest, deadBytes = 0, '', 0
+for _, list in ipairs({KEYS[9], KEYS[4]}) do
+  local count = redis.call('LLEN', list)
+  -- Inside of a text the quotes would be escaped.
+  if dead == 0 and count > 0 then oldest = redis.call('LRANGE', list, 0, 0)[1] end
+  if count > 0 and deadBytes >= 0 then
+    local bytes = size(list)
+    deadBytes = bytes < 0 and -1 or deadBytes + bytes
+  end
+  dead = dead + count
+end
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[3]),
   dead, oldest:match('"time":([%d.]+)') or '', consumers,

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Event, RedisBackend } from "../../mod.ts";
 import { dashboard } from "../../src/dashboard/mod.ts";
 import { Passed } from "../../src/dashboard/passed.ts";
+import { calls, callsOf } from "../calls.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -30,6 +31,29 @@ Deno.test("Redis is asked once a second while somebody looks, and never otherwis
     async () => await server.clients() === 0,
     "no connection is left",
   );
+});
+
+Deno.test("A look at a queue asks for nothing that is known or cannot be there", async () => {
+  const LOOKS = 4;
+  await using server = await TestServer.start();
+  await using backend = new RedisBackend({ redisArgs: server.args });
+  await using page = dashboard({ backend, bus: false });
+  const { body } = await ask(page, "/live?page=queues");
+  const looked = () => callsOf(server, "eval");
+  await until(async () => await looked() > 0);
+  let own = 0;
+  const before = await calls(server);
+  await until(async () => {
+    own++;
+    return await looked() >= before.eval! + LOOKS;
+  });
+  const after = await calls(server);
+  // Each look at the counts is one, too.
+  const asked = after.info! - before.info! - own - 1;
+  assert.ok(asked <= 2, `The server was asked for itself ${asked} times`);
+  // There is no dead letter.
+  assert.equal(after["memory|usage"], undefined);
+  await body!.cancel();
 });
 
 Deno.test("A browser can load what a page is made of before Redis is asked", async () => {

@@ -128,9 +128,12 @@ Deno.test("queueStatus tells about the server, also to those who may not ask muc
   assert.equal(status.server.usedMemory, undefined);
   assert.deepEqual(
     status.deadLetters,
-    { count: 0, oldest: undefined, bytes: undefined, textBytes: 0 },
+    { count: 0, oldest: undefined, bytes: 0, textBytes: 0 },
   );
   assert.deepEqual(await server.run("KEYS", "*"), []);
+  await server.run("RPUSH", "{queue}:dead", "{}");
+  const { deadLetters } = await queueStatus(poor, { queue: "queue" });
+  assert.deepEqual([deadLetters.count, deadLetters.bytes], [1, undefined]);
 });
 
 Deno.test("queueStatus does not take the text of a dead letter for its time", async () => {
