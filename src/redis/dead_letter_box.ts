@@ -10,11 +10,13 @@ import { FIND_LETTERS, partDeadLetters } from "./dead_letter_front.ts";
 import { QueueKeys } from "./queue_keys.ts";
 import { isNumber } from "./reply_shape.ts";
 import { defineMove } from "./script.ts";
-import { amount } from "../units.ts";
+import { amount, shorten } from "../units.ts";
 import { MinuteReport } from "../minute_report.ts";
 
 /** The part of a limit from which on it is warned of, and below which again. */
 const NEAR = 0.8;
+/** The characters that are kept of an error, which may quote a whole page. */
+const MAX_ERROR = 4096;
 /** The time between two looks for dead letters that are too old, in milliseconds. */
 const LOOK_INTERVAL = 600_000;
 
@@ -191,13 +193,14 @@ export class DeadLetterBox {
   /**
    * Writes a dead letter as {@link encodeDeadLetter} does. Of one that alone takes
    * more than all may, only the envelope comes into the list: it would push out all
-   * others, and then go itself.
+   * others, and then go itself. Of a long error only the beginning is written.
    *
    * @returns The element of the list, and whether its text is to be kept apart.
    */
   encode(
-    letter: Parameters<typeof encodeDeadLetter>[0],
+    given: Parameters<typeof encodeDeadLetter>[0],
   ): { readonly text: string; readonly isApart: boolean } {
+    const letter = { ...given, error: shorten(given.error, MAX_ERROR) };
     const { payload, ...rest } = letter;
     const { maxDeadLetterBytes } = this.#options;
     if (payload.length <= maxDeadLetterBytes) {
@@ -217,7 +220,9 @@ export class DeadLetterBox {
         ? `A message of "${queue}" has become a dead letter`
         : `${sum} messages of "${queue}" have become dead letters`;
       logger.warn(
-        `${what} (${reason}): ${error}. \`platypush-redis dead list\` shows it.`,
+        `${what} (${reason}): ${
+          shorten(error, MAX_ERROR)
+        }. \`platypush-redis dead list\` shows it.`,
       );
     });
   }

@@ -106,6 +106,29 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   });
 }
 
+for (const delivery of ["at-least-once", "at-most-once"] as const) {
+  Deno.test(`Of a large error a dead letter keeps the beginning, and no other makes room for it (${delivery})`, async () => {
+    await using server = await TestServer.start();
+    await buryMany(server, 20);
+    const logger = new LineLogger();
+    await using inbox = await openSmall(server, { delivery, logger });
+    await server.run("RPUSH", "queue", "small");
+    const batch = await nextBatch(inbox);
+    const error = new Error("page ".repeat(40_000));
+    await batch!.settle([{ index: 0, reason: "failed", error }]);
+    await until(() => inbox.stats().deadLettered === 1);
+    const letters = await lettersOf(server);
+    assert.equal(letters.length, 21);
+    const { error: kept, payload, key } = letters.at(-1)!;
+    assert.deepEqual([payload.length, key], ["small".length, undefined]);
+    assert.equal(kept, `${error.message.slice(0, 4095)}…`);
+    assert.equal(inbox.stats().deadLettersLost, 0);
+    await inbox.stop();
+    const longest = Math.max(...logger.lines.map(({ length }) => length));
+    assert.ok(longest < 5000, `a line of the log has ${longest} characters`);
+  });
+}
+
 Deno.test("A large text among others of its batch is kept", async () => {
   await using server = await TestServer.start();
   const large = rubbish(8 * KIBIBYTE);
