@@ -69,7 +69,7 @@ export interface DeadLetter {
     | "failed"
     | "dropped"
     | "crashed";
-  /** The message of the error, or its first 4,095 characters and `…`. */
+  /** The message of the error, or its first 4,095 characters and an ellipsis. */
   readonly error: string;
   /** When it became a dead letter, in seconds since the epoch. */
   readonly time: number;
