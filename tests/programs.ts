@@ -138,11 +138,12 @@ export class Program implements AsyncDisposable {
   }
 }
 
-/** Whether {@linkcode ProgramOptions.isOnTerminal} works here. */
-export function hasTerminals(): boolean {
-  return Deno.build.os === "linux" &&
+/** Why {@linkcode ProgramOptions.isOnTerminal} does not work here; `undefined` where it does. */
+export function whyNoTerminals(): string | undefined {
+  const hasTerminals = Deno.build.os === "linux" &&
     new Deno.Command("sh", { args: ["-c", "command -v script"] })
       .outputSync().success;
+  return hasTerminals ? undefined : "there is no `script`";
 }
 
 /** The same command, run by `script` on a terminal of its own. */

@@ -4,14 +4,15 @@ import { exists } from "./exists.ts";
 /** The Python of the operating system, which has its packages. */
 export const PYTHON = "/usr/bin/python3";
 
-/** Whether it is there. */
-export async function hasPython(): Promise<boolean> {
-  return await exists(PYTHON);
+/** Why there is no Python here; `undefined` where there is. */
+export async function whyNoPython(): Promise<string | undefined> {
+  return await exists(PYTHON) ? undefined : `${PYTHON} is not there`;
 }
 
 /** Why redis-py cannot be used here; `undefined` if it can. */
 export async function whyNoRedisPy(): Promise<string | undefined> {
-  if (!await hasPython()) return `${PYTHON} is not there`;
+  const reason = await whyNoPython();
+  if (reason !== undefined) return reason;
   const { success } = await new Deno.Command(PYTHON, {
     args: ["-c", "import redis"],
     stderr: "null",

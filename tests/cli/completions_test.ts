@@ -14,6 +14,7 @@ import { complete } from "../../src/cli/complete.ts";
 import words from "../../src/cli/completion_words.json" with { type: "json" };
 import { loadCommands } from "../../src/cli/main.ts";
 import { runProgram } from "../programs.ts";
+import { testUnless } from "../test_unless.ts";
 
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 
@@ -84,20 +85,16 @@ const SHELLS: Readonly<
 };
 
 for (const [shell, { load, complete }] of Object.entries(SHELLS)) {
-  const skipped = has(shell) ? "" : ` (skipped: there is no ${shell})`;
-  Deno.test({
-    name: `completions work in ${shell}${skipped}`,
-    ignore: skipped !== "",
-    fn: async () => {
-      await using folder = await installed();
-      const script = [load, ...CASES.map(([words]) => complete(words))];
-      const output = await run(shell, script.join("\necho ===\n"), folder.path);
-      const answers = output.split("===\n").slice(1).map((answer) =>
-        answer.trim().split("\n").map((line) => line.split("\t")[0]!.trim())
-          .toSorted()
-      );
-      assert.deepEqual(answers, CASES.map(([, expected]) => expected));
-    },
+  const reason = has(shell) ? undefined : `there is no ${shell}`;
+  testUnless(reason, `completions work in ${shell}`, async () => {
+    await using folder = await installed();
+    const script = [load, ...CASES.map(([words]) => complete(words))];
+    const output = await run(shell, script.join("\necho ===\n"), folder.path);
+    const answers = output.split("===\n").slice(1).map((answer) =>
+      answer.trim().split("\n").map((line) => line.split("\t")[0]!.trim())
+        .toSorted()
+    );
+    assert.deepEqual(answers, CASES.map(([, expected]) => expected));
   });
 }
 

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { sleep } from "../../src/waiting.ts";
-import { type Ended, hasTerminals, runProgram } from "../programs.ts";
+import { type Ended, runProgram, whyNoTerminals } from "../programs.ts";
 import { buryEverySecond } from "../redis/dead_letters.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 
 const QUEUE = "platypush/backend/redis";
@@ -195,10 +196,10 @@ Deno.test("dead requeue goes on where a process that was killed has stopped", as
   assert.equal(await server.run("LLEN", DEAD), 10_000);
 });
 
-Deno.test({
-  name: "dead purge shows on a terminal how far it is, where it takes long",
-  ignore: !hasTerminals(),
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "dead purge shows on a terminal how far it is, where it takes long",
+  async () => {
     await using server = await TestServer.start();
     await buryEverySecond(server, 0, 1000, DEAD);
     const { url } = server;
@@ -216,7 +217,7 @@ Deno.test({
     assert.match(stdout, /█+░+ \d+ % {2}\d+ purged/);
     assert.match(stdout, /█{30} 100 % {2}500 purged\r?\n500 purged/);
   },
-});
+);
 
 Deno.test("dead wants --all for all of them, and looks at the queue that is named", async () => {
   await using server = await withLetters();

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { type Ended, runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
-
-const reason = await whyNoNamespaces();
+import { testAlone } from "../test_alone.ts";
 
 interface Line {
   status: string;
@@ -68,11 +66,9 @@ Deno.test("doctor names the permissions that are missing, and does not ask for t
   assert.match(found[2].advice, /--allow-net$/);
 });
 
-Deno.test({
-  name: "doctor looks whether multicast works on each interface",
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "doctor looks whether multicast works on each interface",
+  async (namespace) => {
     await namespace.ip(..."link add one type veth peer name two".split(" "));
     await namespace.ip("addr", "add", "192.0.2.1/24", "dev", "one");
     await namespace.ip("link", "set", "two", "up");
@@ -96,15 +92,11 @@ Deno.test({
     await namespace.ip("link", "set", "lo", "down");
     assert.match((await look()).join(), /^failure: Does not work on lo: /);
   },
-});
+);
 
-Deno.test({
-  name: `doctor tells a network that is down from a server that is${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "doctor tells a network that is down from a server that is",
+  async (namespace) => {
     const look = async (url: string): Promise<string[]> => {
       const ended = await runProgram(
         ["cli.ts", "doctor", "--json", "--url", url],
@@ -144,4 +136,4 @@ Deno.test({
     assert.match(down!, /no network leads there.*ip link set lo up$/);
     assert.match(nowhere!, /^multicast: There is no network interface/);
   },
-});
+);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { jsonLine, printable } from "../../src/cli/print.ts";
-import { hasTerminals, Program } from "../programs.ts";
+import { Program, whyNoTerminals } from "../programs.ts";
 import { TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 
-const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
 /** What a terminal would obey: to clear, to colour, to begin a line, to write backwards. */
 const EVIL = "\x1b[2J\x9b31m\r\nfaked line\u202e\u061c";
 const SHOWN = String.raw`\u001b[2J\u009b31m\u000d\u000afaked line\u202e\u061c`;
@@ -35,10 +35,10 @@ async function warn(env: Record<string, string>): Promise<string[]> {
   return lines;
 }
 
-Deno.test({
-  name: `Warnings show a foreign id and name as escapes${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "Warnings show a foreign id and name as escapes",
+  async () => {
     const lines = await warn({});
     assert.match(lines.join(""), PAINT);
     const plain = lines.map((line) => line.replace(PAINT, ""));
@@ -49,18 +49,17 @@ Deno.test({
       assert.ok(last.includes(text), last);
     }
   },
-});
+);
 
-Deno.test({
-  name:
-    `A terminal that is dumb gets no codes, in warnings either${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "A terminal that is dumb gets no codes, in warnings either",
+  async () => {
     const lines = await warn({ TERM: "dumb" });
     for (const line of lines) assert.doesNotMatch(line, /[\p{Cc}\p{Bidi_C}]/u);
     assert.ok(lines.at(-1)!.includes(`a${SHOWN} is for`), lines.at(-1)!);
   },
-});
+);
 
 Deno.test("What turns the direction of a line is shown as escapes, in JSON too", () => {
   for (const code of [0x61c, 0x200e, 0x200f, 0x202a, 0x202e, 0x2066, 0x2069]) {

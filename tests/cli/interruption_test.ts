@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program } from "../programs.ts";
 import { TestServer } from "../servers.ts";
+import { testAlone } from "../test_alone.ts";
 import { until } from "../until.ts";
 import { at, QUEUE } from "./helpers.ts";
-
-const reason = await whyNoNamespaces();
 
 for (
   const command of [
@@ -39,25 +37,18 @@ for (
     ["send request a --to nobody --wait 60", "not everything was done"],
   ] as const
 ) {
-  Deno.test({
-    name: `${command} tells that it was interrupted${
-      reason ? ` (${reason})` : ""
-    }`,
-    ignore: reason !== undefined,
-    fn: async () => {
-      await using namespace = await Namespace.make();
-      await using program = new Program(["cli.ts", ...command.split(" ")], {
-        namespace,
-      });
-      // It listens on the port of mDNS, 5353.
-      await until(async () =>
-        (await namespace.run("cat", "/proc/net/udp")).stdout
-          .includes(":14E9 ")
-      );
-      const { code, stderr } = await program.end("SIGINT");
-      assert.equal(code, 1);
-      assert.equal(stderr, `error: Interrupted: ${message}\n`);
-    },
+  testAlone(`${command} tells that it was interrupted`, async (namespace) => {
+    await using program = new Program(["cli.ts", ...command.split(" ")], {
+      namespace,
+    });
+    // It listens on the port of mDNS, 5353.
+    await until(async () =>
+      (await namespace.run("cat", "/proc/net/udp")).stdout
+        .includes(":14E9 ")
+    );
+    const { code, stderr } = await program.end("SIGINT");
+    assert.equal(code, 1);
+    assert.equal(stderr, `error: Interrupted: ${message}\n`);
   });
 }
 

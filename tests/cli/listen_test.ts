@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { Program, runProgram, whyNoTerminals } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { at, push, QUEUE, queued } from "./helpers.ts";
 import { exists } from "../exists.ts";
+import { testUnless } from "../test_unless.ts";
 
-const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
 const QUIET = ["--log-level", "error"];
 
 function numbersIn(stdout: string): number[] {
@@ -148,11 +148,10 @@ Deno.test("listen --embedded ends cleanly when it is still starting, or its serv
   }
 });
 
-Deno.test({
-  name:
-    `listen is short and coloured on a terminal, which no message can steer${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "listen is short and coloured on a terminal, which no message can steer",
+  async () => {
     await using server = await TestServer.start();
     const evil = { type: "custom.Evil", text: "\x1b]\x07\x9b2J" };
     const message = JSON.stringify({
@@ -190,4 +189,4 @@ Deno.test({
     const [line] = json.slice(json.indexOf("{")).split("\r\n");
     assert.deepEqual(JSON.parse(line!).args, evil);
   },
-});
+);

@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
 import { RedisBackend } from "../../mod.ts";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
-import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { Program, runProgram, whyNoTerminals } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { testAlone } from "../test_alone.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 import { at, QUEUE, queued } from "./helpers.ts";
-
-const reason = await whyNoNamespaces();
-const noNamespace = reason ? ` (skipped: ${reason})` : "";
-const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
 
 function event(n: number): string {
   return JSON.stringify({ type: "event", args: { type: "custom.N", n } });
@@ -122,10 +119,10 @@ Deno.test("send message tells from which line on to send again when the server r
   );
 });
 
-Deno.test({
-  name: `send message shows on a terminal how far it is${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "send message shows on a terminal how far it is",
+  async () => {
     await using server = await TestServer.start();
     const path = await Deno.makeTempFile();
     const lines = Array.from({ length: 5000 }, (_, n) => event(n));
@@ -140,12 +137,12 @@ Deno.test({
     assert.match(stdout, /█{30} 100 % {2}5,000 messages, [\d,]+\/s\r\n$/);
     assert.equal((await queued(server)).length, 5000);
   },
-});
+);
 
-Deno.test({
-  name: `the progress stays on one line of a narrow terminal${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "the progress stays on one line of a narrow terminal",
+  async () => {
     await using server = await TestServer.start();
     const path = await Deno.makeTempFile();
     await Deno.writeTextFile(path, event(0));
@@ -161,7 +158,7 @@ Deno.test({
     assert.match(narrow!.at(-1)!, /^100 % {2}1 messages?, [\d,]+\/s$/);
     assert.deepEqual([...new Set(tiny)], ["100 %  1 m…"]);
   },
-});
+);
 
 Deno.test("send request --wait prints the response, and tells of errors by its exit code", async () => {
   await using server = await TestServer.start();
@@ -239,75 +236,68 @@ Deno.test("send tells that there is no server, or none any more, and ends with S
   assert.match(stderr, /\nerror: Cannot send to [^\n]+\n$/);
 });
 
-Deno.test({
-  name: `send --to finds a peer that discover shows${noNamespace}`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
-    const run = (...args: string[]): ReturnType<typeof runProgram> =>
-      runProgram(["cli.ts", ...args], { namespace });
-    const nobody = await run("discover", "--timeout", "0.5");
-    assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
-    assert.match(nobody.stderr, /^error: No peer was found [^\n]*\n$/);
+testAlone("send --to finds a peer that discover shows", async (namespace) => {
+  const run = (...args: string[]): ReturnType<typeof runProgram> =>
+    runProgram(["cli.ts", ...args], { namespace });
+  const nobody = await run("discover", "--timeout", "0.5");
+  assert.deepEqual([nobody.code, nobody.stdout], [1, ""]);
+  assert.match(nobody.stderr, /^error: No peer was found [^\n]*\n$/);
 
-    await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
-    const port = await lamp.line();
-    const to = ["--to", "lamp", "--unproved"];
-    const [table, json, asked, absent, stranger, blind] = await Promise.all([
-      run("discover"),
-      run("discover", "--json"),
-      run("send", "request", "light.on", "n=1", ...to, "--wait", "30"),
-      run("send", "event", "custom.A", "--to", "lmp"),
-      run(
-        ...["send", "request", "light.on", ...to, "--wait", "30"],
-        ...["--url", "unix://stranger:s3cret@/run/ours.sock"],
-      ),
-      run("send", "request", "light.on", "--to", "lamp"),
-    ]);
-    // Who we are on our own server, the peer's does not get to see: it would refuse.
-    assert.equal(stranger.code, 0, stranger.stderr);
-    assert.equal(table.code, 0, table.stderr);
-    assert.match(
-      table.stdout,
-      /^DEVICE +REDIS +QUEUE +VERSION +KEY +SERVICE$/m,
-    );
-    assert.match(
-      table.stdout,
-      /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights .* unproved +lamp\./m,
-    );
-    assert.equal(blind.code, 3);
-    assert.match(blind.stderr, /^error: .*nothing proves .*"unproved"/);
-    assert.equal(
-      JSON.parse(json.stdout).redisUrl,
-      `redis://127.0.0.1:${port}`,
-    );
-    assert.equal(asked.code, 0, asked.stderr);
-    assert.deepEqual(JSON.parse(asked.stdout).response.output, { n: 1 });
-    assert.equal(absent.code, 1);
-    assert.match(absent.stderr, /^error: There is no peer "lmp".*"lamp"/);
-    const request = ["send", "request", "lamp.on", "--to", "lmp"];
-    const soon = await run(...request, "--wait", "0.3");
-    // Whether anybody is seen in so short a time depends on the machine.
-    assert.match(soon.stderr, /"lmp" .* within 0\.3 s /);
+  await using lamp = new Program(["tests/cli/lamp.ts"], { namespace });
+  const port = await lamp.line();
+  const to = ["--to", "lamp", "--unproved"];
+  const [table, json, asked, absent, stranger, blind] = await Promise.all([
+    run("discover"),
+    run("discover", "--json"),
+    run("send", "request", "light.on", "n=1", ...to, "--wait", "30"),
+    run("send", "event", "custom.A", "--to", "lmp"),
+    run(
+      ...["send", "request", "light.on", ...to, "--wait", "30"],
+      ...["--url", "unix://stranger:s3cret@/run/ours.sock"],
+    ),
+    run("send", "request", "light.on", "--to", "lamp"),
+  ]);
+  // Who we are on our own server, the peer's does not get to see: it would refuse.
+  assert.equal(stranger.code, 0, stranger.stderr);
+  assert.equal(table.code, 0, table.stderr);
+  assert.match(
+    table.stdout,
+    /^DEVICE +REDIS +QUEUE +VERSION +KEY +SERVICE$/m,
+  );
+  assert.match(
+    table.stdout,
+    /^lamp +redis:\/\/127\.0\.0\.1:\d+ +lights .* unproved +lamp\./m,
+  );
+  assert.equal(blind.code, 3);
+  assert.match(blind.stderr, /^error: .*nothing proves .*"unproved"/);
+  assert.equal(
+    JSON.parse(json.stdout).redisUrl,
+    `redis://127.0.0.1:${port}`,
+  );
+  assert.equal(asked.code, 0, asked.stderr);
+  assert.deepEqual(JSON.parse(asked.stdout).response.output, { n: 1 });
+  assert.equal(absent.code, 1);
+  assert.match(absent.stderr, /^error: There is no peer "lmp".*"lamp"/);
+  const request = ["send", "request", "lamp.on", "--to", "lmp"];
+  const soon = await run(...request, "--wait", "0.3");
+  // Whether anybody is seen in so short a time depends on the machine.
+  assert.match(soon.stderr, /"lmp" .* within 0\.3 s /);
 
-    await using watch = new Program(["cli.ts", "discover", "--watch"], {
-      namespace,
-    });
-    assert.match(await watch.line(), /^added\tlamp\tredis:/);
-    const sent = await run("send", "event", "custom.A", ...to);
-    assert.equal(sent.code, 0, sent.stderr);
-    assert.equal(await lamp.line(), "custom.A for lamp");
-    assert.equal((await lamp.end("SIGTERM")).code, 0);
-    assert.match(await watch.line(), /^removed\tlamp\tredis:/);
-    assert.equal((await watch.end("SIGINT")).code, 0);
-  },
+  await using watch = new Program(["cli.ts", "discover", "--watch"], {
+    namespace,
+  });
+  assert.match(await watch.line(), /^added\tlamp\tredis:/);
+  const sent = await run("send", "event", "custom.A", ...to);
+  assert.equal(sent.code, 0, sent.stderr);
+  assert.equal(await lamp.line(), "custom.A for lamp");
+  assert.equal((await lamp.end("SIGTERM")).code, 0);
+  assert.match(await watch.line(), /^removed\tlamp\tredis:/);
+  assert.equal((await watch.end("SIGINT")).code, 0);
 });
 
-Deno.test({
-  name: `send --to goes by whichever way leads to a peer${noNamespace}`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "send --to goes by whichever way leads to a peer",
+  async (namespace) => {
     // Another service claims the device, and its name, at a port where nobody is.
     await using other = new Program(["tests/cli/claimed_lamp.ts"], {
       namespace,
@@ -326,7 +316,7 @@ Deno.test({
     assert.equal(sent.code, 0, sent.stderr);
     assert.equal(await lamp.line(), "custom.A for lamp");
   },
-});
+);
 
 Deno.test("What listen prints and send message reads keeps all digits and meanings", async () => {
   await using server = await TestServer.start();

@@ -5,14 +5,13 @@ import { cutToWidth, displayWidth, table } from "../../src/cli/table.ts";
 import { messageLine } from "../../src/cli/message_line.ts";
 import { painter } from "../../src/cli/print.ts";
 import { Namespace, whyNoNamespaces } from "../namespaces.ts";
-import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { Program, runProgram, whyNoTerminals } from "../programs.ts";
 import { letter } from "../redis/dead_letters.ts";
 import { TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 
 const reason = await whyNoNamespaces() ??
-  (hasTerminals() ? undefined : "there is no `script`");
-const skipped = reason ? ` (skipped: ${reason})` : "";
-const noTerminal = hasTerminals() ? "" : " (skipped: there is no `script`)";
+  whyNoTerminals();
 const paint = painter(false);
 /** Each sign takes two columns. */
 const ROOM = "漢字の居間💡";
@@ -134,11 +133,10 @@ Deno.test("dead list and status put columns below each other whatever is in them
   assert.deepEqual(ends, [ends[0], ends[0], ends[0]], status.stdout);
 });
 
-Deno.test({
-  name:
-    `dead list and status cut rows at 40 columns of a terminal, and nowhere else${noTerminal}`,
-  ignore: noTerminal !== "",
-  fn: async () => {
+testUnless(
+  whyNoTerminals(),
+  "dead list and status cut rows at 40 columns of a terminal, and nowhere else",
+  async () => {
     await using server = await TestServer.start();
     const error = "漢字の居間".repeat(20);
     await server.run("RPUSH", "{queue}:dead", letter(ROOM, { error }));
@@ -163,13 +161,12 @@ Deno.test({
       assert.ok(columnsOf(row) <= 40, row);
     }
   },
-});
+);
 
-Deno.test({
-  name:
-    `discover --watch fits into 40 columns whatever a device is called${skipped}`,
-  ignore: reason !== undefined,
-  fn: async () => {
+testUnless(
+  reason,
+  "discover --watch fits into 40 columns whatever a device is called",
+  async () => {
     await using namespace = await Namespace.make();
     await using room = new Program(["tests/cli/lamp.ts", ROOM], { namespace });
     await room.line();
@@ -192,4 +189,4 @@ Deno.test({
     await watch.end("SIGTERM");
     await room.end("SIGTERM");
   },
-});
+);

@@ -1,27 +1,11 @@
 import assert from "node:assert/strict";
 import { Connection } from "../../mod.ts";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program, runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
 import { exists } from "../exists.ts";
+import { testAlone } from "../test_alone.ts";
 
 const QUEUE = "platypush/backend/redis";
-const reason = await whyNoNamespaces();
-
-/** A test of what advertises itself, on a network where nobody else is. */
-function testAlone(
-  name: string,
-  test: (alone: Namespace) => Promise<void>,
-): void {
-  Deno.test({
-    name: reason ? `${name} (skipped: ${reason})` : name,
-    ignore: reason !== undefined,
-    fn: async () => {
-      await using alone = await Namespace.make();
-      await test(alone);
-    },
-  });
-}
 
 function event(type: string, target = Deno.hostname()): string {
   return JSON.stringify({ type: "event", target, args: { type } });

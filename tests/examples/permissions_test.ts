@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program, runProgram } from "../programs.ts";
+import { testAlone } from "../test_alone.ts";
 
 const README = new URL("../../README.md", import.meta.url);
-const reason = await whyNoNamespaces();
 
 /** The flags that the README names. */
 async function documentedFlags(): Promise<string[]> {
@@ -23,14 +22,10 @@ Deno.test("The README names the permissions of -P=listen", async () => {
   );
 });
 
-Deno.test({
-  name: `Every export works with exactly the permissions that the README names${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async (test) => {
+testAlone(
+  "Every export works with exactly the permissions that the README names",
+  async (namespace, test) => {
     const permissions = await documentedFlags();
-    await using namespace = await Namespace.make();
     const server = namespace.start("redis-server", ["--save", ""]);
     while (!(await server.line())?.includes("Ready to accept"));
     const env = { PLATYPUSH_DEVICE_ID: "hall" };
@@ -84,7 +79,7 @@ Deno.test({
       assert.deepEqual([code, stderr], [0, "Ctrl-C ends it.\n"]);
     });
   },
-});
+);
 
 Deno.test("A worker that may not be read ends examples/worker.ts with one line", async () => {
   const { code, stderr } = await runProgram(["examples/worker.ts"], {

@@ -15,13 +15,11 @@ import { LineLogger } from "../line_logger.ts";
 import { whyNoRedisPy } from "../python.ts";
 import { Program, runProgram } from "../programs.ts";
 import { TcpProxy } from "../tcp_proxy.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 import { Hub } from "./hub.ts";
 
 const reason = await whyNoRedisPy();
-
-// deno-lint-ignore no-console -- why a test is skipped has to be seen
-if (reason) console.log(`skipped with a hub: ${reason}`);
 
 interface Setting {
   readonly port: string;
@@ -36,27 +34,23 @@ function testWithHub(
   name: string,
   fn: (setting: Setting) => Promise<void>,
 ): void {
-  Deno.test({
-    name,
-    ignore: reason !== undefined,
-    fn: async () => {
-      const port = freePort();
-      await using server = await TestServer.start({ port });
-      const logger = new LineLogger();
-      await fn({
-        port: String(port),
-        server,
-        logger,
-        open: (options) =>
-          HubBus.open({
-            name: `test/hub-${names++}`,
-            redisArgs: { port },
-            deviceId: "deno",
-            logger,
-            ...options,
-          }),
-      });
-    },
+  testUnless(reason, name, async () => {
+    const port = freePort();
+    await using server = await TestServer.start({ port });
+    const logger = new LineLogger();
+    await fn({
+      port: String(port),
+      server,
+      logger,
+      open: (options) =>
+        HubBus.open({
+          name: `test/hub-${names++}`,
+          redisArgs: { port },
+          deviceId: "deno",
+          logger,
+          ...options,
+        }),
+    });
   });
 }
 

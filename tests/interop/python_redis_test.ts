@@ -12,25 +12,19 @@ import { Listener } from "../listener.ts";
 import { run } from "../namespaces.ts";
 import { PYTHON, whyNoRedisPy } from "../python.ts";
 import { TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 
 const PROGRAM = new URL("./redis_python.py", import.meta.url).pathname;
 const reason = await whyNoRedisPy();
 
-// deno-lint-ignore no-console -- why a test is skipped has to be seen
-if (reason) console.log(`skipped with redis-py: ${reason}`);
-
 function testWithPython(
   name: string,
   fn: (server: TestServer) => Promise<void>,
 ): void {
-  Deno.test({
-    name,
-    ignore: reason !== undefined,
-    fn: async () => {
-      await using server = await TestServer.start();
-      await fn(server);
-    },
+  testUnless(reason, name, async () => {
+    await using server = await TestServer.start();
+    await fn(server);
   });
 }
 

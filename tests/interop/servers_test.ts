@@ -21,6 +21,7 @@ import { HEARTBEAT } from "../heartbeat.ts";
 import { inTime } from "../in_time.ts";
 import { LineLogger } from "../line_logger.ts";
 import { freePort, TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 
 const QUICK = {
   queue: "queue",
@@ -53,17 +54,10 @@ function only(
   test: (program: string) => Promise<void>,
 ): void {
   const program = findOtherServer(server);
-  if (program === undefined) {
-    // deno-lint-ignore no-console -- why a test is skipped has to be seen
-    console.log(
-      `skipped: ${title} (scripts/provision.ts --peers fetches the server)`,
-    );
-  }
-  Deno.test({
-    name: title,
-    ignore: program === undefined,
-    fn: () => test(program!),
-  });
+  const reason = program === undefined
+    ? "`scripts/provision.ts --peers` fetches the server"
+    : undefined;
+  testUnless(reason, title, () => test(program!));
 }
 
 /** Reads and settles batches until so many messages have come. */

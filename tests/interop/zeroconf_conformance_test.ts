@@ -1,6 +1,7 @@
 import { CLAUSES } from "./zeroconf_clauses.ts";
 import { conformance } from "./zeroconf_conformance.ts";
 import { noNamespaces } from "./zeroconf_rows.ts";
+import { testUnless } from "../test_unless.ts";
 
 /**
  * What there is by IPv4 alone: by IPv6, who is not on the network cannot send to
@@ -9,10 +10,10 @@ import { noNamespaces } from "./zeroconf_rows.ts";
 const BY_IPV4 = /by IPv4$|^who is not on the network/;
 
 for (const [title, isIpv6] of [["", false], [", by IPv6", true]] as const) {
-  Deno.test({
-    name: `Zeroconf: what RFC 6762 and 6763 ask for, on the wire${title}`,
-    ignore: noNamespaces !== undefined,
-    fn: async (t) => {
+  testUnless(
+    noNamespaces,
+    `Zeroconf: what RFC 6762 and 6763 ask for, on the wire${title}`,
+    async (t) => {
       const clauses = CLAUSES.filter(({ title }) =>
         !isIpv6 || !BY_IPV4.test(title)
       );
@@ -23,5 +24,5 @@ for (const [title, isIpv6] of [["", false], [", by IPv6", true]] as const) {
         });
       }
     },
-  });
+  );
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Lan, type Namespace, type Output } from "../namespaces.ts";
 import { PYTHON } from "../python.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 import { invented } from "./zeroconf_lab.ts";
 import { Peer } from "./zeroconf_peer.ts";
@@ -13,8 +14,7 @@ function fault(
   title: string,
   fn: () => Promise<void>,
 ): void {
-  const name = `Zeroconf: ${title}`;
-  Deno.test({ name, ignore: noNamespaces !== undefined, fn });
+  testUnless(noNamespaces, `Zeroconf: ${title}`, fn);
 }
 
 /** Lets so many milliseconds pass: that nothing happens meanwhile has no event. */

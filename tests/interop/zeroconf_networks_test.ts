@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Lan } from "../namespaces.ts";
+import { testUnless } from "../test_unless.ts";
 import type { Peer } from "./zeroconf_peer.ts";
 import { noNamespaces, OURS, row, THEIRS, TYPE } from "./zeroconf_rows.ts";
 
@@ -58,10 +59,10 @@ row(
   },
 );
 
-Deno.test({
-  name: "Zeroconf: sendTo() reaches the Redis of a peer on another host",
-  ignore: noNamespaces !== undefined,
-  fn: async () => {
+testUnless(
+  noNamespaces,
+  "Zeroconf: sendTo() reaches the Redis of a peer on another host",
+  async () => {
     await using lan = await Lan.make(2);
     const [kitchen, livingroom] = lan.hosts;
     await using redis = kitchen!.start("redis-server", [
@@ -82,7 +83,7 @@ Deno.test({
     assert.equal(arrived.target, "kitchen");
     assert.equal(arrived.origin, "livingroom");
   },
-});
+);
 
 /** Waits until the services on these ports have different names. */
 async function seesBoth(peer: Peer, ports: readonly number[]): Promise<void> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
 import { Lan, type Namespace, type Running } from "../namespaces.ts";
+import { testUnless } from "../test_unless.ts";
 import { until } from "../until.ts";
 import { invented } from "./zeroconf_lab.ts";
 import { Probe } from "./zeroconf_probe.ts";
@@ -44,10 +45,10 @@ async function waiting(host: Namespace): Promise<string> {
   return stdout.trim();
 }
 
-Deno.test({
-  name: "Zeroconf: nothing goes to a forger, nor through a man in the middle",
-  ignore: noNamespaces !== undefined,
-  fn: async () => {
+testUnless(
+  noNamespaces,
+  "Zeroconf: nothing goes to a forger, nor through a man in the middle",
+  async () => {
     await using lan = await Lan.make(3);
     const [livingroom, kitchen, attacker] = lan.hosts as [
       Namespace,
@@ -104,4 +105,4 @@ Deno.test({
     assert.match(await send(livingroom, "twin", ours), /has proved/);
     assert.equal(await waiting(attacker), "0");
   },
-});
+);

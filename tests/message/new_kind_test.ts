@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { hasTerminals, Program, runProgram } from "../programs.ts";
+import { Program, runProgram, whyNoTerminals } from "../programs.ts";
 import { TestServer } from "../servers.ts";
+import { testUnless } from "../test_unless.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const RECIPE = "### A new kind of message";
@@ -35,10 +36,10 @@ async function deno(...args: string[]): Promise<string> {
   return text;
 }
 
-Deno.test({
-  name: "A kind of messages made by the recipe is built, sent and printed",
-  ignore: !hasTerminals(),
-  async fn(): Promise<void> {
+testUnless(
+  whyNoTerminals(),
+  "A kind of messages made by the recipe is built, sent and printed",
+  async () => {
     const tree = await Deno.makeTempDir();
     try {
       await copyTree(tree);
@@ -88,4 +89,4 @@ Deno.test({
       await Deno.remove(tree, { recursive: true });
     }
   },
-});
+);

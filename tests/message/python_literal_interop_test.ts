@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parsePythonLiteral } from "../../src/message/mod.ts";
-import { askPython, hasPython } from "../python.ts";
+import { askPython, whyNoPython } from "../python.ts";
+import { testUnless } from "../test_unless.ts";
 
 /**
  * Reads texts with `ast.literal_eval`, writes the values of those that it
@@ -234,10 +235,10 @@ function isDifferent(text: string): boolean {
   }
 }
 
-Deno.test({
-  name: "Python literals mean what they mean to ast.literal_eval",
-  ignore: !await hasPython(),
-  async fn(): Promise<void> {
+testUnless(
+  await whyNoPython(),
+  "Python literals mean what they mean to ast.literal_eval",
+  async () => {
     const good = fc.sample(literal, { numRuns: 5000, seed: 1 });
     const bad = fc.sample(damaged, { numRuns: 5000, seed: 2 });
     // In brackets, since Python gives line ends and commas outside of them a
@@ -268,4 +269,4 @@ Deno.test({
       same(read(text), value, text);
     }
   },
-});
+);

@@ -8,7 +8,8 @@ import { RegexError } from "../../src/message/mod.ts";
 import { literalsIn, PythonRegex } from "../../src/message/python_regex.ts";
 import { parsePythonRegex } from "../../src/message/python_regex_syntax.ts";
 import { foldCase } from "../../src/message/python_text.ts";
-import { askPython, hasPython } from "../python.ts";
+import { askPython, whyNoPython } from "../python.ts";
+import { testUnless } from "../test_unless.ts";
 
 const raw = String.raw;
 
@@ -226,23 +227,22 @@ function found(pattern: string): string[] | null {
   return first;
 }
 
-Deno.test({
-  name: "patterns find what they find in Python",
-  ignore: !await hasPython(),
-  async fn(): Promise<void> {
+testUnless(
+  await whyNoPython(),
+  "patterns find what they find in Python",
+  async () => {
     const expected = await foundByPython(patterns);
     for (const [index, pattern] of patterns.entries()) {
       assert.notEqual(expected[index], null, pattern);
       assert.deepEqual(found(pattern), expected[index], pattern);
     }
   },
-});
+);
 
-Deno.test({
-  name:
-    "patterns made of anything find what they find in Python, or are refused as there",
-  ignore: !await hasPython(),
-  async fn(): Promise<void> {
+testUnless(
+  await whyNoPython(),
+  "patterns made of anything find what they find in Python, or are refused as there",
+  async () => {
     const pattern = fc.array(fc.constantFrom(...pieces), { maxLength: 10 })
       .map((pieces) => closed(pieces.join("")));
     const made = fc.sample(pattern, { seed: 5, numRuns: 3000 });
@@ -253,7 +253,7 @@ Deno.test({
     const used = expected.filter((texts) => texts !== null);
     assert.ok(used.length > 500, `only ${used.length} are expressions`);
   },
-});
+);
 
 const literals: Record<string, string[][]> = {
   [raw`^sensor\.kitchen_12\.`]: [["SENSOR.KITCHEN_12."]],

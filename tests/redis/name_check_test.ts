@@ -1,17 +1,10 @@
 import assert from "node:assert/strict";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { Program } from "../programs.ts";
+import { testAlone } from "../test_alone.ts";
 
-const reason = await whyNoNamespaces();
-
-Deno.test({
-  name:
-    `Connections follow a name that moves while the old server still answers${
-      reason === undefined ? "" : ` (${reason})`
-    }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "Connections follow a name that moves while the old server still answers",
+  async (namespace) => {
     await using stack = new AsyncDisposableStack();
     // `ip netns exec` shows these files in the place of the host's own.
     const files = `/etc/netns/${namespace.name}`;
@@ -30,4 +23,4 @@ Deno.test({
       /^warn: Cannot stay connected to Redis at redis\.test:7400: the name stands for another address by now \(127\.0\.0\.3\)\. Connecting again\.$/,
     );
   },
-});
+);

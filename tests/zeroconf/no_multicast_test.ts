@@ -1,28 +1,19 @@
 import assert from "node:assert/strict";
 import { inTime } from "../in_time.ts";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { runProgram } from "../programs.ts";
+import { testAlone } from "../test_alone.ts";
 
-const reason = await whyNoNamespaces();
-
-Deno.test({
-  name: `discover says that nothing can be sent, once${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
-    await namespace.ip("link", "set", "lo", "down");
-    const { code, stdout, stderr } = await runProgram(
-      ["cli.ts", "discover"],
-      { namespace },
-    );
-    assert.deepEqual([code, stdout], [1, ""]);
-    const [warning, error, rest] = stderr.split("\n");
-    assert.match(warning!, /Cannot send on lo, .* firewall .* 5353/);
-    assert.match(error!, /^error: No peer .*; `doctor` tells whether/);
-    assert.equal(rest, "");
-  },
+testAlone("discover says that nothing can be sent, once", async (namespace) => {
+  await namespace.ip("link", "set", "lo", "down");
+  const { code, stdout, stderr } = await runProgram(
+    ["cli.ts", "discover"],
+    { namespace },
+  );
+  assert.deepEqual([code, stdout], [1, ""]);
+  const [warning, error, rest] = stderr.split("\n");
+  assert.match(warning!, /Cannot send on lo, .* firewall .* 5353/);
+  assert.match(error!, /^error: No peer .*; `doctor` tells whether/);
+  assert.equal(rest, "");
 });
 
 for (
@@ -31,14 +22,9 @@ for (
     ["gone down", "link", "set", "one", "down"],
   ]
 ) {
-  Deno.test({
-    name:
-      `nobody is asked for a firewall on an interface that has just ${what}${
-        reason ? ` (skipped: ${reason})` : ""
-      }`,
-    ignore: reason !== undefined,
-    fn: async () => {
-      await using namespace = await Namespace.make();
+  testAlone(
+    `nobody is asked for a firewall on an interface that has just ${what}`,
+    async (namespace) => {
       await namespace.ip(..."link add one type veth peer name two".split(" "));
       await namespace.ip("addr", "add", "192.0.2.1/24", "dev", "one");
       await namespace.ip("link", "set", "two", "up");
@@ -53,5 +39,5 @@ for (
       await sending.write("send");
       assert.equal(await inTime(sending.line(), "the end"), "closed");
     },
-  });
+  );
 }

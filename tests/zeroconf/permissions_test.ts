@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Namespace, whyNoNamespaces } from "../namespaces.ts";
 import { runProgram } from "../programs.ts";
+import { testAlone } from "../test_alone.ts";
 
 for (const missing of ["--allow-net", "--allow-sys"]) {
   Deno.test(`discover() says in one line that ${missing} is missing`, async () => {
@@ -36,15 +36,9 @@ for (
   });
 }
 
-const reason = await whyNoNamespaces();
-
-Deno.test({
-  name: `discover() is content with the addresses of mDNS${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "discover() is content with the addresses of mDNS",
+  async (namespace) => {
     const { code, stderr } = await runProgram(
       ["cli.ts", "discover", "--timeout", "1"],
       {
@@ -60,15 +54,11 @@ Deno.test({
     // Nothing is said before about what cannot be sent.
     assert.match(stderr, /^error: No peer was found/);
   },
-});
+);
 
-Deno.test({
-  name: `discover() does without an address that is denied${
-    reason ? ` (skipped: ${reason})` : ""
-  }`,
-  ignore: reason !== undefined,
-  fn: async () => {
-    await using namespace = await Namespace.make();
+testAlone(
+  "discover() does without an address that is denied",
+  async (namespace) => {
     const { code, stderr } = await runProgram(
       ["cli.ts", "discover", "--timeout", "1"],
       {
@@ -84,4 +74,4 @@ Deno.test({
     assert.equal(code, 1);
     assert.match(stderr, /^error: No peer was found/);
   },
-});
+);
