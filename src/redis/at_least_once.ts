@@ -225,15 +225,15 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const { session, number, limit } = request;
     try {
       const taken = await request.reply;
-      const { length } = taken[1];
       if (limit > 0) {
         this.#isFollowed = taken[2] > 0;
         this.#isBacklog = this.#isFollowed &&
           (this.#lacksMemory || this.#size < LARGE);
         this.ring();
       }
-      const mayFollow = !this.#isIsolating && this.inHand < this.maxInHand;
-      if (length >= limit && limit > 0 && mayFollow) {
+      const mayFollow = !this.#isIsolating && this.inHand < this.maxInHand &&
+        this.options.memory.room > 2 * this.maxBytes;
+      if (this.#isBacklog && mayFollow) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());

@@ -72,6 +72,22 @@ for (const delivery of ["at-least-once", "at-most-once"] as const) {
   });
 }
 
+Deno.test("The next batch is asked for while one is dealt with that is full of bytes", async () => {
+  await using server = await TestServer.start();
+  const texts = new Array<string>(2000).fill("x".repeat(4 * KIBIBYTE));
+  await server.run("RPUSH", "queue", ...texts);
+  await using inbox = await open(server, { batchSize: 1000 });
+  const batch = await nextBatch(inbox);
+  assert.ok(batch!.payloads.length < 1000);
+  const [batches] = await server.run<string[]>(
+    "KEYS",
+    "{queue}:processing:*.????????",
+  );
+  // One is handed out, one is offered, and one was asked for ahead.
+  await until(async () => await server.run("HLEN", batches!) === 3);
+  await batch!.settle();
+});
+
 Deno.test("A batch that breaks each connection comes in parts, and a message that does is read ever more rarely", async () => {
   await using server = await TestServer.start();
   const logger = new LineLogger();
