@@ -154,7 +154,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     for (const number of await session.findLost(numbers, most, this.options)) {
       void this.#adopt(session, number);
     }
-    if (session.hasUnread) this.doubts++;
+    if (session.unread.size > 0) this.doubts++;
     void this.#acknowledger?.tellAgain();
     await Promise.all([
       this.recoverer.run(stale),
@@ -343,7 +343,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     try {
       const taken = await this.#taker
         .take(session, number, READ_LOST, { fresh });
-      session.onRead(number);
+      session.unread.onRead(number);
       const isFresh = taken[2] === RENUMBERED;
       // More may come to the old number, whose list is looked at again then.
       session.known.delete(isFresh ? number : fresh);
@@ -354,7 +354,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
       // It is tried again: a right may come back, or memory.
       this.doubts++;
       if ((error as RedisError).code === "connection") {
-        session.onUnread(number, this.options);
+        session.unread.add(number, session.keys.batch(number), this.options);
       }
     }
   }

@@ -6,14 +6,10 @@ import { KEY_TYPES, QueueKeys } from "./queue_keys.ts";
 import { nameQueue } from "./redis_error.ts";
 import { isNumber, isPayload, isTexts } from "./reply_shape.ts";
 import { defineMove, defineScript } from "./script.ts";
-import { type QueuePlace, Trouble } from "./trouble.ts";
-import { backoff } from "../waiting.ts";
+import { UnreadLists } from "./unread_lists.ts";
 
 /** So many lists of a session stay announced that are empty. */
 export const MAX_SLOTS: number = 64;
-
-/** The pauses between two attempts to read what breaks the connection, in seconds. */
-const UNREAD_PAUSES = { first: 1, longest: 60 };
 
 /** Shared by all sessions that have not asked for anything yet: most queues are quiet. */
 const NOTHING_KNOWN = new Set<number>();
@@ -32,12 +28,8 @@ export class Session {
   readonly slots: number[] = [];
   /** When lists were first found empty whose way was interrupted, in milliseconds. */
   #empty: Map<number, number> | undefined;
-  /** The lists that could not be read, since the connection broke. */
-  readonly #unread = new Set<number>();
-  /** The number of times in a row that the connection broke so. */
-  #cuts = 0;
-  /** When one of these lists is read again, by `performance.now()`. */
-  #readAt = 0;
+  /** Its lists that could not be read. */
+  readonly unread: UnreadLists = new UnreadLists();
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
   /** The last number of all; tokens of eight digits may be drawn twice, but not within one second. */
@@ -121,9 +113,7 @@ return left
     maxBytes: number,
     options: Pick<ConsumerOptions, "control">,
   ): Promise<readonly number[]> {
-    for (const number of this.#unread) {
-      if (!numbers.includes(number)) this.#unread.delete(number);
-    }
+    this.unread.keep(numbers);
     const lost = numbers.filter((number) => !this.known.has(number))
       .sort((a, b) => a - b);
     if (lost.length === 0) return [];
@@ -142,47 +132,10 @@ return left
     const found = new Set(left.map(Number));
     for (const number of lost) {
       if (found.has(number)) continue;
-      this.#unread.delete(number);
+      this.unread.delete(number);
       if (this.#isOver(number)) await this.forget(number, options);
     }
-    return this.#due([...found]);
-  }
-
-  /** Leaves out what could not be read, but for the first of it when that is due. */
-  #due(lost: readonly number[]): readonly number[] {
-    const [first] = this.#unread;
-    const isDue = performance.now() >= this.#readAt;
-    return lost.filter((number) =>
-      !this.#unread.has(number) || (isDue && number === first)
-    );
-  }
-
-  /** True while there are lists that could not be read. */
-  get hasUnread(): boolean {
-    return this.#unread.size > 0;
-  }
-
-  /** Notes that a list was read. */
-  onRead(number: number): void {
-    if (this.#unread.delete(number)) this.#cuts = 0;
-  }
-
-  /** Notes that the connection broke while a list was read; says so from the second time on, once. */
-  onUnread(number: number, { logger, queue }: QueuePlace): void {
-    if (this.#unread.size === 0) this.#cuts = this.#readAt = 0;
-    const isAgain = this.#unread.delete(number);
-    this.#unread.add(number);
-    const now = performance.now();
-    // All that were read when the connection broke come here, for one of them.
-    if (now >= this.#readAt) {
-      this.#readAt = now + backoff(this.#cuts++, UNREAD_PAUSES) * 1000;
-    }
-    if (!isAgain) return;
-    Trouble.with(`"${queue}"`, logger).warnOnce(
-      `The connection breaks whenever a message of "${queue}" is read that is at ${
-        this.keys.batch(number)
-      }: does the server (client-output-buffer-limit), or something on the way, limit what it sends at once? The message stays there, and is tried again ever more rarely.`,
-    );
+    return this.unread.due([...found]);
   }
 
   /** Notes that a list was found empty; tells whether nothing comes there any more. */
