@@ -220,7 +220,9 @@ const DELIVER = defineDueMove(
   `
 function(due)
   for _, member in ipairs(due) do
-    add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], member:match('^%S+ (.*)$'))
+    -- What somebody has laid there by hand is nothing but the message.
+    local payload = member:match('^[^%s{]+@%d+ (.*)$') or member
+    add({'LTRIM', KEYS[1], 0, -2}, 'RPUSH', KEYS[1], payload)
   end
 end`,
 );

@@ -59,7 +59,7 @@ end
 
 -- When a message is due that waits from now on.
 local function latest(now, member)
-  return now + (member:match('^%S-@(%d+) ') or ARGV[1])
+  return now + (member:match('^[^%s{]-@(%d+) ') or ARGV[1])
 end
 
 -- Where the server's clock has gone back, it is due later than that.

@@ -345,7 +345,9 @@ function(due)
   ${HISTORY_FUNCTIONS}
   local payloads, histories = {}, {}
   for position, member in ipairs(due) do
-    histories[position], payloads[position] = member:match('^%S+ (%S+) (.*)$')
+    local history, payload = member:match('^%S+ (%d+%.%d+%.%d+%.%d+%S*) (.*)$')
+    -- What somebody has laid there by hand is nothing but the message.
+    histories[position], payloads[position] = history or '', payload or member
   end
   putBack(KEYS[1], KEYS[3], payloads, histories)
 end`,

@@ -254,6 +254,25 @@ Deno.test("A delay between what has a time begins anew where the server's clock 
   assert.equal(await countLate(server), 2);
 });
 
+for (
+  const { key, ours } of [
+    { key: DELAYED, ours: (text: string) => `${text}:1@1000 ${text}` },
+    { key: "{queue}:retry", ours: (text: string) => `1:1 1.1.0.0 ${text}` },
+  ]
+) {
+  Deno.test(`What somebody has laid into ${key} by hand comes as it is, and takes nothing with it`, async () => {
+    await using server = await TestServer.start();
+    const byHand = '{"type": "event", "args": {"type": "x@1 y"}}';
+    const members = [ours("a"), byHand, ours("b"), "word", ours("c")];
+    for (const [score, member] of members.entries()) {
+      await server.run("ZADD", key, String(1000 + score), member);
+    }
+    await using inbox = await open(server);
+    assert.deepEqual(await take(inbox, 5), ["a", byHand, "b", "word", "c"]);
+    assert.equal(await server.run("EXISTS", key, "{queue}:deliveries"), 0);
+  });
+}
+
 Deno.test("No script moves more bytes of what is due than a few large messages have", async () => {
   await using server = await TestServer.start();
   for (let number = 0; number < 8; number++) {
