@@ -296,7 +296,7 @@ local function restore(queue, deliveries, batch, histories, delivered, died, pre
   local time = histories:match('^@(%d+)') or ''
   local known = {}
   local function learn(text, first)
-    for index, history in text:gmatch('(%d+):(%S+)') do
+    for index, history in text:gmatch('(%d+):(%d+%.%d+%.%d+%.%d+%S*)') do
       known[first + index] = history
     end
   end

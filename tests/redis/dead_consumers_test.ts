@@ -158,6 +158,20 @@ Deno.test("What was moved unseen is read once when it goes back, where nothing i
   assert.equal(mostOf("LRANGE", scripts), COUNT);
 });
 
+for (const notes of ["?", "@1 0:rubbish 2:1.0.0.0"]) {
+  Deno.test(`Inbox puts back what a dead consumer had in hand although rubbish is noted of it (${notes})`, async () => {
+    const batch = "{queue}:processing:dead.00000000:1";
+    await using server = await TestServer.start();
+    const digest = createHash("sha1").update("n0").digest("hex");
+    await server.run("HSET", DELIVERIES, digest, "rubbish");
+    await server.run("HSET", "{queue}:consumers", "dead.00000000", "alive");
+    await server.run("HSET", batch.slice(0, -2), "1", notes);
+    await server.run("RPUSH", batch, ...numbers(3));
+    await using _inbox = await open(server, { paused: true });
+    assert.deepEqual(await queued(server), numbers(3));
+  });
+}
+
 Deno.test("What somebody has handled meanwhile does not count as put back", async () => {
   const batch = "{queue}:processing:dead.00000000:1";
   await using server = await TestServer.start();
