@@ -103,38 +103,43 @@ interface BatchNotes {
 /** The notes of a message of which nothing has to be known. */
 export const NO_NOTES: BatchNotes = { time: undefined, histories: new Map() };
 
-/** Reads `@milliseconds index:history ...`, with or without a mark. */
+/** The index of a message, and its history as {@link formatHistory} writes it. */
+const NOTE = new RegExp(
+  String.raw`^(\d+):(\d+)\.(\d+)\.(\d+)\.(\d+)` +
+    String
+      .raw`(?:~((?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?)` +
+    String.raw`(?:~([^~@]+)@(\d*))?)?$`,
+);
+
+/**
+ * Reads `@milliseconds index:history ...`, with or without a mark. What is none is
+ * passed over: somebody may have written it by hand.
+ */
 export function parseNotes(text: string): BatchNotes {
   const histories = new Map<number, History>();
-  let time: number | undefined;
+  const time = /^@(\d+)/.exec(text)?.[1];
   for (const item of text.replace(/!$/, "").split(" ")) {
-    if (item === "") continue;
-    if (item.startsWith("@")) {
-      time = Number(item.slice(1)) / 1000;
-      continue;
-    }
-    const [counts, retry, identity] = item.split("~") as [
-      string,
-      string?,
-      string?,
-    ];
-    const [index, deliveries, failures, deaths, crashes] = counts.split(/[:.]/)
+    const note = NOTE.exec(item);
+    if (note === null) continue;
+    const [index, deliveries, failures, deaths, crashes] = note.slice(1, 6)
       .map(Number) as [number, number, number, number, number];
+    const [retry, id, milliseconds] = note.slice(6);
     histories.set(index, {
       deliveries,
       failures,
       deaths,
       crashes,
       retry: retry ? atob(retry) : undefined,
-      identity: identity === undefined ? undefined : parseIdentity(identity),
+      identity: id === undefined ? undefined : {
+        id,
+        ...(milliseconds && { timestamp: Number(milliseconds) / 1000 }),
+      },
     });
   }
-  return { time, histories };
-}
-
-function parseIdentity(text: string): MessageIdentity {
-  const [id = "", time = ""] = text.split("@");
-  return time === "" ? { id } : { id, timestamp: Number(time) / 1000 };
+  return {
+    time: time === undefined ? undefined : Number(time) / 1000,
+    histories,
+  };
 }
 
 /** So many bytes at each end of a message are looked at for its id and time. */

@@ -372,3 +372,16 @@ Deno.test("Inbox looks at what waits in each queue, and counts for each", async 
   assert.deepEqual(acknowledged, [["one", 2], ["large", 1], ["none", 0]]);
   assert.equal(inbox.stats().acknowledged, 3);
 });
+
+Deno.test("Inbox takes a message for a new one where rubbish is noted of it", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  const digest = createHash("sha1").update("one").digest("hex");
+  for (const rubbish of ["rubbish", "1.2", "-1.0.0.0", "1.0.0.0~%~x@1"]) {
+    await server.run("HSET", "{queue}:deliveries", digest, rubbish);
+    await server.run("RPUSH", "queue", "one");
+    const batch = await nextBatch(inbox);
+    assert.deepEqual(batch!.deliveries, [0], rubbish);
+    await batch!.settle();
+  }
+});
