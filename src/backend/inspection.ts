@@ -1,5 +1,5 @@
 import type { Action, JsonSchema } from "../bus/action_table.ts";
-import { isRecord } from "../message/json_value.ts";
+import { asRecord, isRecord } from "../message/json_value.ts";
 
 /** An argument of an action, as Platypush's `inspect` tells it. */
 interface ArgumentInfo {
@@ -65,6 +65,29 @@ export function inspection(
   ]);
 }
 
+/** An action as a device describes it. */
+interface DescribedAction {
+  /** The part of its name before the last dot. */
+  readonly plugin: string;
+  /** Its whole name. */
+  readonly name: string;
+  /** Everything else that is told of it. */
+  readonly about: Readonly<Record<string, unknown>>;
+}
+
+/** Lists the actions in what {@linkcode inspection}, or a Platypush, answers. */
+export function actionsIn(plugins: unknown): DescribedAction[] {
+  return Object.entries(asRecord(plugins)).flatMap(([plugin, described]) =>
+    Object.entries(asRecord(asRecord(described)["actions"])).map((
+      [name, about],
+    ) => ({
+      plugin,
+      name: plugin === "" ? name : `${plugin}.${name}`,
+      about: asRecord(about),
+    }))
+  );
+}
+
 function pluginsOf(
   actions: readonly [name: string, action: Action][],
 ): Record<string, PluginInfo> {
@@ -123,7 +146,7 @@ function argumentsOf(schema: JsonSchema): Record<string, ArgumentInfo> {
 }
 
 function entriesOf(properties: unknown): [string, JsonSchema][] {
-  return Object.entries(isRecord(properties) ? properties : {})
+  return Object.entries(asRecord(properties))
     .filter((entry): entry is [string, Record<string, unknown>] =>
       isRecord(entry[1])
     );

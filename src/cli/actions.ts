@@ -3,8 +3,9 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { Request, type RequestFields, type Response } from "../../mod.ts";
+import { actionsIn } from "../backend/inspection.ts";
 import { REQUEST_OPTIONS } from "../backend/message_sender.ts";
-import { isRecord } from "../message/json_value.ts";
+import { asRecord, isRecord } from "../message/json_value.ts";
 import { unlessAborted, whenAborted } from "../waiting.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { table } from "./table.ts";
@@ -145,19 +146,12 @@ function actionsOf(
   plugins: Record<string, unknown>,
   enabled: readonly unknown[] | undefined,
 ): ActionLine[] {
-  return Object.entries(plugins)
-    .filter(([name]) => enabled === undefined || enabled.includes(name))
-    .flatMap(([plugin, about]) => {
-      const actions = isRecord(about) ? about["actions"] : undefined;
-      return Object.entries(isRecord(actions) ? actions : {})
-        .map(([name, about]) => {
-          const { name: _name, ...rest } = isRecord(about) ? about : {};
-          return {
-            action: plugin === "" ? name : `${plugin}.${name}`,
-            ...rest,
-          };
-        });
-    })
+  return actionsIn(plugins)
+    .filter(({ plugin }) => enabled === undefined || enabled.includes(plugin))
+    .map(({ name: action, about: { name: _name, ...rest } }) => ({
+      action,
+      ...rest,
+    }))
     .sort((a, b) => a.action < b.action ? -1 : 1);
 }
 
@@ -178,9 +172,9 @@ function tableOf(
 
 /** Writes arguments as Python does: `room: str, level: int = 100`. */
 function argumentsOf({ args, has_kwargs }: ActionLine): string {
-  const all = Object.entries(isRecord(args) ? args : {}).map(
+  const all = Object.entries(asRecord(args)).map(
     ([name, about]) => {
-      const { type, required, default: value } = isRecord(about) ? about : {};
+      const { type, required, default: value } = asRecord(about);
       const typed = type ? `${name}: ${text(type)}` : name;
       if (required) return typed;
       const none = value === null || value === undefined;

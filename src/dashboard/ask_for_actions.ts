@@ -1,5 +1,6 @@
+import { actionsIn } from "../backend/inspection.ts";
 import type { RedisBackend } from "../backend/mod.ts";
-import { isRecord } from "../message/json_value.ts";
+import { asRecord } from "../message/json_value.ts";
 
 /** A parameter of an action, as the device describes it. */
 export interface ActionParameter {
@@ -49,22 +50,13 @@ export async function askForActions(
     { responseTimeout: TIMEOUT },
   );
   if (errors.length > 0) throw new Error(String(errors[0]));
-  return readPlugins(typeof output === "string" ? JSON.parse(output) : output);
-}
-
-/** Reads plugins as Platypush describes them: by name, each with its actions. */
-function readPlugins(output: unknown): ActionDescription[] {
-  if (!isRecord(output)) return [];
-  return Object.entries(output).flatMap(([plugin, described]) => {
-    const { actions } = isRecord(described) ? described : {};
-    if (!isRecord(actions)) return [];
-    return Object.entries(actions).map(([name, action]) =>
-      readAction(plugin, name, isRecord(action) ? action : {})
+  const plugins = typeof output === "string" ? JSON.parse(output) : output;
+  return actionsIn(plugins)
+    .map(({ name, about }) => readAction(name, about))
+    .toSorted((a, b) =>
+      // What every device has comes last.
+      Number(isInspect(a)) - Number(isInspect(b)) || (a.name < b.name ? -1 : 1)
     );
-  }).toSorted((a, b) =>
-    // What every device has comes last.
-    Number(isInspect(a)) - Number(isInspect(b)) || (a.name < b.name ? -1 : 1)
-  );
 }
 
 function isInspect({ name }: ActionDescription): boolean {
@@ -72,23 +64,15 @@ function isInspect({ name }: ActionDescription): boolean {
 }
 
 function readAction(
-  plugin: string,
   name: string,
   { doc, args, schema, has_kwargs: takesMore }: Record<string, unknown>,
 ): ActionDescription {
-  const properties = isRecord(schema) && isRecord(schema["properties"])
-    ? schema["properties"]
-    : {};
-  const parameters = Object.entries(isRecord(args) ? args : {})
-    .map(([name, argument]) =>
-      readParameter(
-        name,
-        isRecord(argument) ? argument : {},
-        isRecord(properties[name]) ? properties[name] : {},
-      )
-    );
+  const properties = asRecord(asRecord(schema)["properties"]);
+  const parameters = Object.entries(asRecord(args)).map(([name, argument]) =>
+    readParameter(name, asRecord(argument), asRecord(properties[name]))
+  );
   return {
-    name: plugin === "" ? name : `${plugin}.${name}`,
+    name,
     description: textOf(doc),
     parameters,
     takesMore: parameters.length === 0 && takesMore === true,

@@ -180,6 +180,11 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Gives an object as it is, and an empty one in place of all else. */
+export function asRecord(value: unknown): Record<string, unknown> {
+  return isRecord(value) ? value : {};
+}
+
 /** Names the kind of a JSON value, with its article, for errors that must not quote it. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return "missing";
