@@ -59,9 +59,13 @@ export class QueueGate {
   readonly #options: QueueGateOptions;
   readonly #onChange: () => void;
   readonly #alarm = new Alarm(() => this.lookSoon());
+  /** Goes off while the queue is paused and the server does not tell. */
+  readonly #pauseAlarm = new Alarm(() => this.lookSoon({ mayBeDue: false }));
   readonly #delayed: DueMover;
   #looking: Promise<void> | undefined;
   #isDoubtful = false;
+  /** True when something may be due by now. */
+  #mayBeDue = false;
   #isEnding = false;
 
   /** @param onChange Called when the queue was paused or resumed. */
@@ -78,10 +82,11 @@ export class QueueGate {
     this.lookSoon();
   }
 
-  /** Looks in the background; what fails is done again soon. */
-  lookSoon(): void {
+  /** Looks in the background, also after what is due if there may be some; what fails is done again soon. */
+  lookSoon({ mayBeDue = true } = {}): void {
     if (this.#isEnding) return;
     this.#isDoubtful = true;
+    this.#mayBeDue ||= mayBeDue;
     this.#looking ??= this.#lookAll().then(
       () => Trouble.onQueueSuccess(this, this.#options),
       (error: RedisError) => {
@@ -97,19 +102,27 @@ export class QueueGate {
    * @throws {RedisError} The server cannot be reached, or refuses.
    */
   async look(): Promise<void> {
+    this.#mayBeDue = true;
+    await this.#look();
+  }
+
+  async #look(): Promise<void> {
     const { control, queue } = this.#options;
     const keys = new QueueKeys(queue);
+    const mayBeDue = this.#mayBeDue;
+    this.#mayBeDue = false;
     const [text, dueIn] = await Promise.all([
       this.#unlessDenied(control.command<string | null>(
         ["GET", keys.paused],
         { isReply: (reply) => reply === null || isText(reply) },
       )),
-      this.#unlessDenied(this.#delayed.move(control)),
+      mayBeDue ? this.#unlessDenied(this.#delayed.move(control)) : null,
     ]);
     const pause = parsePause(text);
-    const untold = pause === undefined ? LATEST_LOOK : LOOK_INTERVAL;
-    this.#alarm.set(
-      Math.min(dueIn ?? Infinity, control.isTracking ? Infinity : untold),
+    const untold = control.isTracking ? Infinity : LATEST_LOOK;
+    if (mayBeDue) this.#alarm.set(Math.min(dueIn ?? Infinity, untold));
+    this.#pauseAlarm.set(
+      pause === undefined || control.isTracking ? Infinity : LOOK_INTERVAL,
     );
     this.isPaused = pause !== undefined;
     this.#report(pause);
@@ -120,6 +133,7 @@ export class QueueGate {
   async stop(): Promise<void> {
     this.#isEnding = true;
     this.#alarm[Symbol.dispose]();
+    this.#pauseAlarm[Symbol.dispose]();
     await this.#looking;
     Trouble.onQueueSuccess(this, this.#options);
   }
@@ -150,7 +164,7 @@ export class QueueGate {
   async #lookAll(): Promise<void> {
     while (this.#isDoubtful && !this.#isEnding) {
       this.#isDoubtful = false;
-      await this.look();
+      await this.#look();
     }
   }
 }

@@ -9,6 +9,7 @@ import {
   type RedisError,
   resumeQueue,
 } from "../../src/redis/mod.ts";
+import { calls, callsOf } from "../calls.ts";
 import { ClusterSetup } from "../cluster.ts";
 import { LineLogger } from "../line_logger.ts";
 import { TestServer } from "../servers.ts";
@@ -133,6 +134,23 @@ Deno.test("Nothing that is pushed after a pause is handed out, though nobody tel
   await resumeQueue(server.args, { queue: "queue" });
   await until(() => taker.seen.length + backlog.seen.length === 6);
   assert.deepEqual([...taker.inSpite, ...backlog.inSpite], []);
+});
+
+Deno.test("Who is not told whether a queue goes on asks for nothing else", async () => {
+  await using server = await TestServer.start();
+  await server.run("ACL", "SETUSER", "default", "-client|tracking");
+  // No beat asks for more.
+  const options = { heartbeatTimeout: 3600 };
+  await using taker = await Taker.open(server.args, options);
+  await pauseQueue(server.args, { queue: "queue" });
+  await server.run("RPUSH", "queue", "a");
+  await taker.logger.line(/was paused/);
+  await until(async () => (await queued(server)).length === 1);
+  const { get = 0, zrange } = await calls(server);
+  await until(async () => await callsOf(server, "get") >= get + 2);
+  assert.equal(await callsOf(server, "zrange"), zrange);
+  await resumeQueue(server.args, { queue: "queue" });
+  await until(() => taker.seen.length === 1);
 });
 
 Deno.test("A pause concerns one queue of several, and survives restarts of everyone", async () => {
