@@ -238,8 +238,11 @@ for position = 1, #consumers, 2 do
     local batches, numbers = {}, {}
     local fields = redis.call('HGETALL', own('hash', hash))
     for at = 1, #fields, 2 do
-      batches[tonumber(fields[at])] = fields[at + 1]
-      numbers[#numbers + 1] = tonumber(fields[at])
+      local number = tonumber(fields[at])
+      if number then
+        batches[number] = fields[at + 1]
+        numbers[#numbers + 1] = number
+      end
     end
     table.sort(numbers)
     -- Who leaves in an orderly way has not died of what it had in hand.
@@ -267,7 +270,7 @@ for position = 1, #consumers, 2 do
       owners[#owners + 1] = consumer
     end
     local isOver = consumer == ARGV[3] or
-      (state ~= 'alive' and now - state > TOMBSTONE_SECONDS)
+      (state ~= 'alive' and now - (tonumber(state) or 0) > TOMBSTONE_SECONDS)
     if isOver then
       redis.call('DEL', hash)
       redis.call('HDEL', KEYS[2], consumer)

@@ -172,6 +172,25 @@ for (const notes of ["?", "@1 0:rubbish 2:1.0.0.0"]) {
   });
 }
 
+for (
+  const [key, field, value] of [
+    ["{queue}:consumers", "odd.00000000", "rubbish"],
+    ["{queue}:processing:dead.00000000", "rubbish", "?"],
+  ] as const
+) {
+  Deno.test(`Inbox puts back what a dead consumer had in hand although there is rubbish in ${key}`, async () => {
+    const batch = "{queue}:processing:dead.00000000:1";
+    await using server = await TestServer.start();
+    await server.run("HSET", "{queue}:consumers", "dead.00000000", "1");
+    await server.run("HSET", batch.slice(0, -2), "1", "?");
+    await server.run("HSET", key, field, value);
+    await server.run("RPUSH", batch, ...numbers(3));
+    await using _inbox = await open(server, { paused: true });
+    await until(async () => (await queued(server)).length === 3);
+    await until(async () => await server.run("HEXISTS", key, field) === 0);
+  });
+}
+
 Deno.test("What somebody has handled meanwhile does not count as put back", async () => {
   const batch = "{queue}:processing:dead.00000000:1";
   await using server = await TestServer.start();
