@@ -337,11 +337,12 @@ for _, element in ipairs(elements) do
   bytes = bytes + #element
   if count > 0 and bytes > tonumber(ARGV[4]) then break end
   count = count + 1
-  local history, payload = element:match('^%S+ (%S+) (.*)$')
-  history = history and judged(history)
+  local history, payload = element:match('^%S+ (%d+%.%d+%.%d+%.%d+%S*) (.*)$')
+  -- What somebody has laid there by hand is nothing but the message.
+  history = judged(history or '')
   if history then
     notes[#notes + 1] = #payloads .. ':' .. history
-    payloads[#payloads + 1] = payload
+    payloads[#payloads + 1] = payload or element
   end
 end
 for first = 1, #payloads, CHUNK do

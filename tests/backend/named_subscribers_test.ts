@@ -309,6 +309,20 @@ Deno.test("RedisBackend finds what a named subscriber has missed whom somebody h
   assert.deepEqual([seen, others], [[1], []]);
 });
 
+Deno.test("RedisBackend gives a named subscriber as it is what somebody has put aside by hand", async () => {
+  await using server = await TestServer.start();
+  const spaced = message(1).replaceAll(":", ": ");
+  await server.run("RPUSH", MISSED, spaced, message(2));
+  const { listener } = open(server);
+  await using _ = listener;
+  await listener.backend.start();
+  const seen: number[] = [];
+  await using _lights = named(listener, "lights", (n) => seen.push(n));
+  await until(() => seen.length === 2);
+  assert.deepEqual(seen, [1, 2]);
+  assert.equal(listener.backend.stats().deadLettered, 0);
+});
+
 Deno.test("RedisBackend gives a named subscriber at once what it has missed in another process", async () => {
   await using server = await TestServer.start();
   // Nobody looks by the clock.
