@@ -7,6 +7,8 @@
  * @module
  */
 
+import { existsSync } from "node:fs";
+
 /** Which package of which release of Debian brings a server. */
 export interface OtherServer {
   /** The server with its version, for people. */
@@ -38,7 +40,7 @@ export function findOtherServer(
   { suite, program }: OtherServer,
 ): string | undefined {
   const path = `${cacheFolder()}/${suite}/${program}`;
-  return exists(path) ? path : undefined;
+  return existsSync(path) ? path : undefined;
 }
 
 /**
@@ -49,7 +51,7 @@ export function findOtherServer(
 export async function fetchOtherServers(): Promise<string[]> {
   const missing = OTHER_SERVERS.filter((server) => !findOtherServer(server));
   if (missing.length === 0) return [];
-  if (!exists(KEYRING)) {
+  if (!existsSync(KEYRING)) {
     return [`other Redis servers are only fetched on Debian (no ${KEYRING})`];
   }
   const problems: string[] = [];
@@ -167,7 +169,7 @@ async function* files(
   folder: string,
   depth: number,
 ): AsyncGenerator<string> {
-  if (!exists(`${root}/${folder}`)) return;
+  if (!existsSync(`${root}/${folder}`)) return;
   for await (const entry of Deno.readDir(`${root}/${folder}`)) {
     const path = `${folder}/${entry.name}`;
     if (!entry.isDirectory) yield path;
@@ -195,13 +197,4 @@ function cacheFolder(): string {
   const cache = Deno.env.get("XDG_CACHE_HOME") ??
     `${Deno.env.get("HOME") ?? "/tmp"}/.cache`;
   return `${cache}/platypush-redis-servers`;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -16,6 +16,8 @@
 
 // deno-lint-ignore-file no-console -- this is a program
 
+import { existsSync } from "node:fs";
+
 const PERMISSIONS = ["net", "env", "sys", "read", "write", "run"];
 /** The folders that take longest, which go first. */
 const SLOWEST = [
@@ -138,20 +140,11 @@ function filesOf(failures: readonly string[]): string[] {
   return [...new Set(failures.map((line) => line.replace(file, "$1")))];
 }
 
-function isThere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 const interrupt = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => interrupt.abort());
 }
-const chosen = Deno.args.some(isThere);
+const chosen = Deno.args.some(existsSync);
 const runs = chosen ? [{ args: [] }] : places();
 const broken: { run: Run; first: Result }[] = [];
 const failures: string[] = [];

@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { exists } from "./exists.ts";
+import { existsSync } from "node:fs";
 
 /** The Python of the operating system, which has its packages. */
 export const PYTHON = "/usr/bin/python3";
 
 /** Why there is no Python here; `undefined` where there is. */
-export async function whyNoPython(): Promise<string | undefined> {
-  return await exists(PYTHON) ? undefined : `${PYTHON} is not there`;
+export function whyNoPython(): string | undefined {
+  return existsSync(PYTHON) ? undefined : `${PYTHON} is not there`;
 }
 
 /** Why redis-py cannot be used here; `undefined` if it can. */
 export async function whyNoRedisPy(): Promise<string | undefined> {
-  const reason = await whyNoPython();
+  const reason = whyNoPython();
   if (reason !== undefined) return reason;
   const { success } = await new Deno.Command(PYTHON, {
     args: ["-c", "import redis"],

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { Program, runProgram, whyNoTerminals } from "../programs.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { at, push, QUEUE, queued } from "./helpers.ts";
-import { exists } from "../exists.ts";
 import { testUnless } from "../test_unless.ts";
 
 const QUIET = ["--log-level", "error"];
@@ -137,7 +137,7 @@ Deno.test("listen --embedded ends cleanly when it is still starting, or its serv
     await using early = new Program(command, {
       env: { PATH: `${folder}:${PATH}` },
     });
-    await until(() => exists(`${folder}/started`));
+    await until(() => existsSync(`${folder}/started`));
     const ended = early.end("SIGINT");
     await Deno.writeTextFile(`${folder}/go`, "");
     const { code, stderr } = await ended;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import config from "../../deno.json" with { type: "json" };
 import { PAGES, withTables } from "../../scripts/options.ts";
 
@@ -31,10 +32,6 @@ async function testSources(folder = new URL("tests/", ROOT)): Promise<string> {
   return sources;
 }
 
-async function exists(url: URL): Promise<boolean> {
-  return await Deno.stat(url).then(() => true, () => false);
-}
-
 /** Tells whether a file of this package is published, by the lists of `deno.json`. */
 function isPublished(path: string): boolean {
   return config.publish.include.some((entry) =>
@@ -61,7 +58,7 @@ Deno.test("The links of the guides lead somewhere", async () => {
       const url = new URL(target!, new URL(name, ROOT));
       const hash = url.hash.slice(1);
       url.hash = "";
-      assert.ok(await exists(url), `${name} links to ${target}`);
+      assert.ok(existsSync(url), `${name} links to ${target}`);
       if (hash === "") continue;
       const linked = await Deno.readTextFile(url);
       const anchors = [...linked.matchAll(/^#+ (.*)$/gm)]
@@ -111,7 +108,7 @@ Deno.test("The tests that the guides name are there", async () => {
       const whole = folder === undefined
         ? path!
         : `tests/${folder[1]}${path!.slice(1)}`;
-      assert.ok(await exists(new URL(whole, ROOT)), `${name} names ${path}`);
+      assert.ok(existsSync(new URL(whole, ROOT)), `${name} names ${path}`);
     }
     const behindPaths = /(?:_test\.ts`|tests\)?|[,;(]|\b[A-Z])\s"([^"`]+)"/g;
     for (const [, quoted] of text.matchAll(behindPaths)) {
@@ -133,7 +130,7 @@ Deno.test("The files that the guides name are there", async () => {
   for (const [name, page] of await pages()) {
     for (const [, file] of prose(page).matchAll(path)) {
       if (file === recipe) continue;
-      assert.ok(await exists(new URL(file!, ROOT)), `${name} names ${file}`);
+      assert.ok(existsSync(new URL(file!, ROOT)), `${name} names ${file}`);
       count++;
     }
   }

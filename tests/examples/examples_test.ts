@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { Connection } from "../../mod.ts";
 import { Program, runProgram } from "../programs.ts";
 import { freePort, TestServer } from "../servers.ts";
-import { exists } from "../exists.ts";
 import { testAlone } from "../test_alone.ts";
 
 const QUEUE = "platypush/backend/redis";
@@ -44,7 +44,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       // Neither a message about itself, nor a warning that its user can do nothing about.
       assert.equal(stdout.trim().split("\n").length, 2);
       assert.doesNotMatch(stderr, /socket: |subscrib(er|es) .*(left|gone)/);
-      assert.equal(await exists(path), false);
+      assert.equal(existsSync(path), false);
       const after = await runProgram(["examples/discover.ts"], { namespace });
       assert.deepEqual([after.code, after.stdout], [1, ""]);
       assert.match(after.stderr, /^error: Nobody was found [^\n]*\n$/);
@@ -78,7 +78,7 @@ for (
         const { code, stderr } = await program.end();
         assert.equal(code, 0);
         assert.doesNotMatch(stderr, /error|Listening/);
-        assert.equal(await exists(path), false);
+        assert.equal(existsSync(path), false);
       } finally {
         await Deno.remove(folder, { recursive: true });
       }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Inbox } from "../../src/redis/mod.ts";
 import { HEARTBEAT } from "../heartbeat.ts";
 import { texts } from "./inboxes.ts";
@@ -12,7 +13,7 @@ const inbox = await Inbox.open(JSON.parse(args), {
 const batch = await inbox.next();
 Deno.stdout.writeSync(new TextEncoder().encode("busy\n"));
 const pause = new Int32Array(new SharedArrayBuffer(4));
-while (!isThere(isDone)) Atomics.wait(pause, 0, 0, 20);
+while (!existsSync(isDone)) Atomics.wait(pause, 0, 0, 20);
 const error = new Error("no bulb");
 await batch!.settle(
   end === "fails" ? [{ index: 0, reason: "failed", error }] : [],
@@ -20,12 +21,3 @@ await batch!.settle(
 Deno.stdout.writeSync(new TextEncoder().encode("settled\n"));
 const [next] = texts(await inbox.next());
 Deno.stdout.writeSync(new TextEncoder().encode(`next: ${next}\n`));
-
-function isThere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import {
   Connection,
   startRedis,
@@ -9,15 +10,14 @@ import { freePort, TestServer } from "../servers.ts";
 import { installCommand } from "../../src/redis/start_redis.ts";
 import { until } from "../until.ts";
 import { Program } from "../programs.ts";
-import { exists } from "../exists.ts";
 
 Deno.test("startRedis starts a server and leaves nothing behind", async () => {
   const server = await startRedis();
-  assert.ok(await exists(server.address));
+  assert.ok(existsSync(server.address));
   await server.stop();
   await server.stop();
-  assert.ok(!await exists(server.address));
-  assert.ok(!await exists(server.address.replace(/\/redis\.sock$/, "")));
+  assert.ok(!existsSync(server.address));
+  assert.ok(!existsSync(server.address.replace(/\/redis\.sock$/, "")));
   assert.throws(() => Deno.kill(server.pid, "SIGCONT"), Deno.errors.NotFound);
 });
 
