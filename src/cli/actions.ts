@@ -13,7 +13,7 @@ import { jsonLine, printable, printLines, type Screen } from "./print.ts";
 import {
   beforeResponse,
   type Destination,
-  destination,
+  destinationOptions,
   needsOf,
   openRequester,
   targetOption,
@@ -51,7 +51,7 @@ export const actionsCommand: Command = defineCommand("actions", {
     }),
     token: tokenOption(),
     target: targetOption(),
-    destination: destination(),
+    destination: destinationOptions(),
   }),
   needs: ({ wait, destination }) => needsOf(destination, {}, wait),
   run: async (options, surroundings) => {

@@ -21,7 +21,7 @@ import { type Command, defineCommand, defineCommandGroup } from "./command.ts";
 import {
   beforeResponse,
   type Destination,
-  destination,
+  destinationOptions,
   needsOf,
   openRequester,
   Sender,
@@ -54,7 +54,7 @@ const sendEventCommand: Command = defineCommand("event", {
     when: whenOptions(),
     once: onceOptions(),
     target: targetOption(),
-    destination: destination(),
+    destination: destinationOptions(),
   }),
   needs: ({ when, once, destination }) =>
     needsOf(destination, { ...when, ...once }),
@@ -116,7 +116,7 @@ const sendRequestCommand: Command = defineCommand("request", {
     })),
     when: whenOptions(),
     target: targetOption(),
-    destination: destination(),
+    destination: destinationOptions(),
   }),
   needs: ({ wait, when, destination }) => needsOf(destination, when, wait),
   run: async (options, { signal }) => {
@@ -226,7 +226,7 @@ const sendMessageCommand: Command = defineCommand("message", {
     })),
     when: whenOptions(),
     once: onceOptions(),
-    destination: destination(),
+    destination: destinationOptions(),
   }),
   needs: ({ when, once, destination }) =>
     needsOf(destination, { ...when, ...once }),

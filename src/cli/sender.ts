@@ -143,7 +143,7 @@ function checked(destination: Destination): Destination {
 }
 
 /** The options that every command that sends takes. */
-export function destination(): Parser<"sync", Destination, unknown> {
+export function destinationOptions(): Parser<"sync", Destination, unknown> {
   const options = object({
     to: optional(
       option(

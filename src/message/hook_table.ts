@@ -69,26 +69,19 @@ class HookPlace<Hook> {
 
   /** @param depth How many names of the key's path lead here. */
   add(entry: HookEntry<Hook>, depth = 0): void {
-    const { key } = entry;
-    const name = key.path[depth];
-    if (name === undefined) {
-      this.#addHere(entry, key);
-      return;
-    }
+    const name = entry.key.path[depth];
+    if (name === undefined) return this.#addHere(entry);
     let place = this.#inside.get(name);
     if (place === undefined) this.#inside.set(name, place = new HookPlace());
     place.add(entry, depth + 1);
   }
 
-  #addHere(entry: HookEntry<Hook>, key: ConditionKey): void {
+  #addHere(entry: HookEntry<Hook>): void {
+    const { key } = entry;
     if (key.literals !== undefined) {
-      this.#byLiteral(key).add(key.literals, entry);
-      return;
+      return this.#byLiteral(key).add(key.literals, entry);
     }
-    if (key.value === undefined) {
-      this.#others.add(entry);
-      return;
-    }
+    if (key.value === undefined) return void this.#others.add(entry);
     if (key.isPhrase) this.#vaguePhrases.add(entry);
     const value = asKey(key.value);
     const entries = this.#byValue.get(value);
@@ -97,21 +90,17 @@ class HookPlace<Hook> {
   }
 
   delete(entry: HookEntry<Hook>, depth = 0): void {
-    const { key } = entry;
-    const name = key.path[depth];
-    if (name === undefined) {
-      this.#deleteHere(entry, key);
-      return;
-    }
+    const name = entry.key.path[depth];
+    if (name === undefined) return this.#deleteHere(entry);
     const place = this.#inside.get(name)!;
     place.delete(entry, depth + 1);
     if (place.#isEmpty) this.#inside.delete(name);
   }
 
-  #deleteHere(entry: HookEntry<Hook>, key: ConditionKey): void {
+  #deleteHere(entry: HookEntry<Hook>): void {
+    const { key } = entry;
     if (key.literals !== undefined) {
-      this.#byLiteral(key).delete(key.literals, entry);
-      return;
+      return this.#byLiteral(key).delete(key.literals, entry);
     }
     if (this.#others.delete(entry)) return;
     this.#vaguePhrases.delete(entry);
