@@ -231,9 +231,10 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
           (this.#lacksMemory || this.#size < LARGE);
         this.ring();
       }
-      const mayFollow = !this.#isIsolating && this.inHand < this.maxInHand &&
+      const mayFollow = this.#isBacklog && !this.#isIsolating &&
+        this.inHand < this.maxInHand &&
         this.options.memory.room > 2 * this.maxBytes;
-      if (this.#isBacklog && mayFollow) {
+      if (mayFollow) {
         // There is more: the server looks it up while this batch is dealt with,
         // provided that the request leaves before a handler keeps us busy.
         this.#prefetched.push(this.#request());
