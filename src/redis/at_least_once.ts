@@ -503,10 +503,14 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const hasHistories = (known.value & FACTS.hasHistories) > 0;
     // After a refusal, only their list tells which were moved.
     if (isRefused || !isAnnounced || hasHistories || !isAlive) {
+      let here = isRefused ? [] : payloads;
       // Where the server has lost its data, nobody else knows of them.
-      return await this.#insist(() =>
-        this.#taker.take(session, number, READ_MOVED)
-      );
+      return await this.#insist(() => {
+        const moved = here;
+        // After a loss, something else may be on their list.
+        here = [];
+        return this.#taker.take(session, number, READ_MOVED, { moved });
+      });
     }
     if (payloads.every(isComplete)) return ["", payloads, 0];
     return [await session.noteTime(number, this.options), payloads, 0];

@@ -208,7 +208,6 @@ end
 
 -- A batch that could not be announced, for want of memory, has none either.
 if not histories or histories == '?' then
-  begin(KEYS[3])
   histories = '@' .. ARGV[5] .. ' '
   if redis.call('EXISTS', KEYS[5]) == 1 then
     histories = histories .. recall(KEYS[5], redis.call('LRANGE', list, 0, -1))
@@ -232,14 +231,16 @@ return {histories, count, left}
    * {@link READ_LOST}.
    * @param isExpected Whether there will be some.
    * @param fresh A new number, for what a lost answer left.
+   * @param moved The messages, as far as they are here already.
    */
   async take(
     session: Session,
     number: number,
     limit: number,
-    { isExpected = false, fresh = number }: {
+    { isExpected = false, fresh = number, moved = [] }: {
       isExpected?: boolean;
       fresh?: number;
+      moved?: readonly Uint8Array[];
     } = {},
   ): Promise<Taken> {
     const { keys } = session;
@@ -286,7 +287,7 @@ return {histories, count, left}
       box.onRoom(room);
     }
     if (count === 0) return ["", [], left];
-    let payloads = await reading ?? [];
+    let payloads = await reading ?? moved;
     // They were not there yet if the server had to be told the script first.
     if (payloads.length !== count) {
       payloads = await read(left === RENUMBERED ? fresh : number);

@@ -14,7 +14,8 @@ import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 import { numbers, open, queued, texts } from "./inboxes.ts";
 import { withLights } from "./lights.ts";
-import { nextBatch } from "./next_batch.ts";
+import { blocked, nextBatch } from "./next_batch.ts";
+import { watchScripts } from "./watch_scripts.ts";
 
 function failed(...indexes: number[]): Parameters<Batch["settle"]>[0] {
   return indexes.map((index) => ({
@@ -596,6 +597,29 @@ Deno.test("What a subscriber misses again and again in its own process is not ta
   );
   await lights.stop();
   assert.ok(third! - second! > 1500, `${third! - second!} ms later`);
+});
+
+Deno.test("A message that is tried again is read once, and no script begins to write twice", async () => {
+  await using server = await TestServer.start();
+  await using inbox = await open(server);
+  await blocked(server);
+  await server.run("RPUSH", "queue", '{"id":"a","_timestamp":1}');
+  const batch = await nextBatch(inbox);
+  await blocked(server);
+  const error = new Error("not now");
+  const before = await callsOf(server, "lrange");
+  const scripts = await watchScripts(server, async () => {
+    await batch!.settle([{ index: 0, reason: "failed", error }]);
+    const again = await nextBatch(inbox);
+    assert.deepEqual(again!.deliveries, [1]);
+    await again!.settle();
+  });
+  // Two scripts read it.
+  assert.equal(await callsOf(server, "lrange") - before, 2);
+  for (const ran of scripts) {
+    const begun = ran.get("HDEL")?.filter(([, field]) => field === "") ?? [];
+    assert.ok(begun.length <= 1, `${begun.length} beginnings`);
+  }
 });
 
 Deno.test("What became dead letters within a minute is told at its end, or when the inbox stops", async () => {
