@@ -214,8 +214,9 @@ export class Acknowledger {
       if (isKnown) {
         // Who has put its messages back does not look there any more.
         if (mayStay && isGone) session.slots.push(number);
-        else if (mayStay) session.forget(number, this.#options).catch(() => {});
-        else session.known.delete(number);
+        else if (mayStay) {
+          session.forget([number], this.#options).catch(() => {});
+        } else session.known.delete(number);
       }
       resolve();
     }

@@ -402,37 +402,38 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
 
   /** Waits for a message in an empty queue. */
   #wait(): Asked {
+    const { options } = this;
     const session = this.#session;
-    void this.#acknowledger?.flush(this.options.blocking);
-    // What comes later has to have the larger number, as long as it may go back:
-    // so a list is used again only where nothing is in hand, or nothing came after it.
-    const { known, slots, leaving, last } = session;
+    void this.#acknowledger?.flush(options.blocking);
+    // What comes later has to have the larger number, as long as it may go back.
+    const { known, slots, leaving } = session;
     const isIdle = known.size === slots.length + leaving;
-    const slot = isIdle || slots.at(-1) === last ? slots.pop() : undefined;
-    const number = slot ?? session.next();
-    const reply = this.#move(session, number, slot === undefined);
+    let at = slots.length - 1;
+    while (!isIdle && at >= 0 && slots[at]! < session.latest) at--;
+    const lists = at < 0 ? session.makeLists(options) : slots.splice(at, 1);
+    const number = session.latest = lists[0]!;
+    const reply = this.#move(session, number, at < 0 ? lists : []);
     return { session, number, limit: 0, reply };
   }
 
   /**
    * Moves the first messages of the queue to a list of this session, as soon as
-   * there are some. The list is announced once, and used again and again. What has
-   * to be known about the messages travels with them, and so does the
-   * acknowledgement of what was handled before: a message that comes alone takes
-   * three commands and one round trip.
+   * there are some. The list is announced once, and used again. What has to be known
+   * about the messages travels with them, and so does the acknowledgement of what was
+   * handled before: one that comes alone takes three commands and one round trip.
    */
   async #move(
     session: Session,
     number: number,
-    isNew: boolean,
+    unannounced: readonly number[],
   ): Promise<Taken> {
     const { blocking, heartbeat } = this.options;
     const { keys } = session;
-    const announcing = isNew &&
-      blocking.command(
-        ["HSET", keys.processing, String(number), "?"],
-        { isReply: isNumber },
-      );
+    const fields = unannounced.flatMap((one) => [String(one), "?"]);
+    const announcing = fields.length > 0 && blocking.command(
+      ["HSET", keys.processing, ...fields],
+      { isReply: isNumber },
+    );
     const hasWaited = !this.#isFollowed;
     // Only who waits lets other queues go.
     const block = this.isShared || this.#isFollowed
@@ -452,6 +453,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const answers = Promise.allSettled([announcing, knowing, ...moving]);
     const [announced, known, ...moved] =
       await (this.#isFollowed ? answers : this.blocked(answers));
+    const isAnnounced = announced.status === "fulfilled";
+    // To a list that nobody knows, nothing may ever come.
+    if (!isAnnounced) session.doubtSlots();
     const payloads: Uint8Array[] = [];
     const failures: RedisError[] = [];
     for (const answer of moved) {
@@ -481,7 +485,6 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     // A full server refuses to move one by one; scripts that only move go on.
     this.#isBacklog = this.#isFollowed &&
       (this.#lacksMemory || this.#most === MOST_MOVED && this.#size < LARGE);
-    const isAnnounced = announced.status === "fulfilled";
     if (payloads.length === 0) {
       // After a long wait, nothing tells that more than one comes next.
       if (block !== undefined) this.#most = 1;
@@ -538,7 +541,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     if (failure.code !== "reply") {
       // Nothing was moved, and nothing comes late. A script could not say so
       // where a slot of a cluster is half moved.
-      await session.forget(number, this.options).catch(() => {});
+      await session.forget([number], this.options).catch(() => {});
     }
     throw failure;
   }
@@ -551,7 +554,7 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
   ): Promise<Taken> {
     if (!isAnnounced) session.known.delete(number);
     else if (session.slots.length < MAX_SLOTS) session.slots.push(number);
-    else await session.forget(number, this.options).catch(() => {});
+    else await session.forget([number], this.options).catch(() => {});
     if (this.#lacksMemory && !this.#isFollowed && !this.isShared) {
       // It refuses to wait as well.
       const { closing: signal } = this.options;

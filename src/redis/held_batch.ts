@@ -129,7 +129,7 @@ export class HeldBatch extends TakenBatch {
       }, { mayHelp, signal: this.#acknowledger.signal });
       if (mayStay && room !== -1 && !this.#isDoubtful) {
         session.slots.push(number);
-      } else if (mayStay) session.forget(number, options).catch(() => {});
+      } else if (mayStay) session.forget([number], options).catch(() => {});
       // What is kept is none of the batches whose way was interrupted.
       else if (kept.length === 0) session.known.delete(number);
       if (room === -1 && !this.#isDoubtful) {

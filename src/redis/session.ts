@@ -10,6 +10,10 @@ import { UnreadLists } from "./unread_lists.ts";
 
 /** So many lists of a session stay announced that are empty. */
 export const MAX_SLOTS: number = 64;
+/** From so many of them on that are of no use, lists are announced several at a time. */
+const USELESS = 4;
+/** So many are announced at a time then. */
+const AHEAD = 16;
 
 /** Shared by all sessions that have not asked for anything yet: most queues are quiet. */
 const NOTHING_KNOWN = new Set<number>();
@@ -32,6 +36,8 @@ export class Session {
   readonly unread: UnreadLists = new UnreadLists();
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
+  /** The number that a batch got last: none that is in hand has a larger one. */
+  latest = 0;
   /** The last number of all; tokens of eight digits may be drawn twice, but not within one second. */
   last: number = Math.floor(Date.now() / 1000);
 
@@ -47,7 +53,29 @@ export class Session {
   next(): number {
     if (this.known === NOTHING_KNOWN) this.known = new Set();
     this.known.add(++this.last);
-    return this.last;
+    return this.latest = this.last;
+  }
+
+  /**
+   * Makes the numbers of lists that are to be announced, when all slots have smaller
+   * numbers than what is in hand. Where that happens again and again, as with
+   * handlers that take their time, there are several: those behind the first one are
+   * slots from now on.
+   */
+  makeLists(options: Pick<ConsumerOptions, "control">): readonly number[] {
+    const { slots } = this;
+    const count = slots.length < USELESS ? 1 : AHEAD;
+    if (slots.length >= MAX_SLOTS / 2) {
+      this.forget(slots.splice(0), options).catch(() => {});
+    }
+    const lists = [this.next()];
+    while (lists.length < count) {
+      this.known.add(++this.last);
+      lists.push(this.last);
+    }
+    // The smallest is the last, and the first to be used.
+    slots.push(...lists.slice(1).reverse());
+    return lists;
   }
 
   /**
@@ -133,7 +161,7 @@ return left
     for (const number of lost) {
       if (found.has(number)) continue;
       this.unread.delete(number);
-      if (this.#isOver(number)) await this.forget(number, options);
+      if (this.#isOver(number)) await this.forget([number], options);
     }
     return this.unread.due([...found]);
   }
@@ -149,13 +177,15 @@ return left
     return isOver;
   }
 
-  /** Announces a list no more to which nothing comes. */
+  /** Announces lists no more to which nothing comes. */
   async forget(
-    number: number,
+    numbers: readonly number[],
     { control }: Pick<ConsumerOptions, "control">,
   ): Promise<void> {
-    this.known.delete(number);
-    await control.command(["HDEL", this.keys.processing, String(number)]);
+    for (const number of numbers) this.known.delete(number);
+    await control.command(
+      ["HDEL", this.keys.processing, ...numbers.map(String)],
+    );
   }
 
   /** Writes what is known of a batch, also where the server is out of memory. */

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import type { HeldBatch } from "../../src/redis/held_batch.ts";
-import { callsOf } from "../calls.ts";
+import type { Batch } from "../../src/redis/mod.ts";
+import { calls, callsOf } from "../calls.ts";
 import { LineLogger } from "../line_logger.ts";
 import { Proxy } from "../proxy.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
 
-import { open, queued, texts } from "./inboxes.ts";
+import { numbers, open, queued, texts } from "./inboxes.ts";
 import { blocked, nextBatch } from "./next_batch.ts";
 
 const decoder = new TextDecoder();
@@ -169,6 +170,57 @@ Deno.test("What a server that has lost its last writes puts back into a list tha
   for (const batch of again) await batch!.settle();
   await inbox.stop();
   assert.deepEqual(await server.run("KEYS", "*"), []);
+});
+
+Deno.test("Messages need hardly more than three commands each where the next one is waited for while one is in hand", async () => {
+  const COUNT = 200;
+  await using server = await TestServer.start();
+  await using inbox = await open(server, { heartbeatTimeout: 60 });
+  const ran = async (): Promise<number> => {
+    const { blmove = 0, exists = 0, del = 0, hset = 0, hdel = 0 } = await calls(
+      server,
+    );
+    return blmove + exists + del + hset + hdel;
+  };
+  await blocked(server);
+  const before = await ran();
+  for (const name of numbers(COUNT)) {
+    await server.run("RPUSH", "queue", complete(name));
+    const batch = await nextBatch(inbox);
+    await blocked(server);
+    await batch!.settle();
+  }
+  const each = (await ran() - before) / COUNT;
+  assert.ok(each < 3.25, `${each} commands a message`);
+  const [batches] = await server.run<string[]>("KEYS", "{queue}:processing:*");
+  const announced = await server.run<number>("HLEN", batches!);
+  assert.ok(announced <= 64, `${announced} lists are announced`);
+});
+
+Deno.test("What is in hand goes back in its order, whichever was settled before", async () => {
+  await using server = await TestServer.start();
+  let random = 1;
+  for (let round = 0; round < 5; round++) {
+    await using inbox = await open(server, { heartbeatTimeout: 60 });
+    await blocked(server);
+    const inHand = new Map<string, Batch>();
+    for (const name of numbers(60)) {
+      await server.run("RPUSH", "queue", complete(name));
+      inHand.set(complete(name), (await nextBatch(inbox))!);
+      await blocked(server);
+      for (const [text, batch] of [...inHand]) {
+        random = random * 48271 % 0x7fffffff;
+        if (random % 3 > 0 || name === "n59") continue;
+        await batch.settle();
+        inHand.delete(text);
+      }
+    }
+    await inbox.stop(0);
+    assert.ok(inHand.size > 1);
+    assert.deepEqual(await queued(server), [...inHand.keys()]);
+    await server.run("DEL", "queue", "{queue}:deliveries");
+    assert.deepEqual(await server.run("KEYS", "*"), []);
+  }
 });
 
 /** Loses a command that settles a failure, or its answer, and all connections. */
