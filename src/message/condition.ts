@@ -72,7 +72,13 @@ type Test = (value: unknown, matching: Matching) => boolean;
 
 /** One place in the `args`, and where to log what is wrong there. */
 class ArgsPlace {
-  constructor(readonly path: string, readonly logger: Logger) {}
+  readonly path: string;
+  readonly logger: Logger;
+
+  constructor(path: string, logger: Logger) {
+    this.path = path;
+    this.logger = logger;
+  }
 
   /** The place of what an object here has under a key. */
   inside(key: string): ArgsPlace {

@@ -83,7 +83,7 @@ export class QueueGate {
   }
 
   /** Looks in the background, also after what is due if there may be some; what fails is done again soon. */
-  lookSoon({ mayBeDue = true } = {}): void {
+  lookSoon({ mayBeDue = true }: { mayBeDue?: boolean } = {}): void {
     if (this.#isEnding) return;
     this.#isDoubtful = true;
     this.#mayBeDue ||= mayBeDue;
