@@ -1,4 +1,3 @@
-import process from "node:process";
 import { PYTHON } from "./python.ts";
 import { setUp } from "./set_up.ts";
 
@@ -42,10 +41,13 @@ async function ip(...args: string[]): Promise<void> {
   if (!success) throw new Error(`ip ${args.join(" ")}: ${stderr.trim()}`);
 }
 
+/** In all names, and not of the process' number: one that was killed may have left some behind. */
+const RUN = crypto.randomUUID().slice(0, 6);
+
 /** Why no namespaces can be made here, or undefined when they can. */
 export async function whyNoNamespaces(): Promise<string | undefined> {
   if (Deno.build.os !== "linux") return "network namespaces need Linux";
-  const name = `pr${process.pid % 10_000}p`;
+  const name = `pr${RUN}p`;
   try {
     await ip("netns", "add", name);
     await ip("netns", "del", name);
@@ -68,7 +70,7 @@ export class Namespace implements AsyncDisposable {
 
   /** Makes an empty one, with the loopback interface up. */
   static async make(): Promise<Namespace> {
-    const namespace = new Namespace(`pr${process.pid % 10_000}n${count++}`);
+    const namespace = new Namespace(`pr${RUN}n${count++}`);
     await ip("netns", "add", namespace.name);
     await namespace.ip("link", "set", "lo", "up");
     return namespace;

@@ -73,8 +73,9 @@ def sender(source, port):
     return senders[source, port]
 
 
-threading.Thread(target=listen, daemon=True).start()
 print("ready", flush=True)
+# Not before: two lines that are printed at once may run into each other.
+threading.Thread(target=listen, daemon=True).start()
 for line in sys.stdin:
     command = json.loads(line)
     one = sender(command["source"], command["port"])
