@@ -84,12 +84,17 @@ async function missFirst(
   {
     await using _lights = named(listener, "lights", () => {});
     await listener.backend.start();
-    await until(async () =>
-      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-    );
+    await untilKnown(server);
   }
   await server.run("RPUSH", QUEUE, message(1));
   await until(async () => await server.run("LLEN", MISSED) === 1);
+}
+
+/** Waits until the server knows one named subscriber. */
+async function untilKnown(server: TestServer): Promise<void> {
+  await until(async () =>
+    await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
+  );
 }
 
 Deno.test("RedisBackend keeps for a named subscriber in a worker what it misses while it is away, and what it had at work, and gives others each message once", async () => {
@@ -219,9 +224,7 @@ Deno.test("RedisBackend gives a named subscriber what a backend without it has t
   const seen: number[] = [];
   await using _lights = named(listener, "lights", (n) => seen.push(n));
   await listener.backend.start();
-  await until(async () =>
-    await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-  );
+  await untilKnown(server);
   const other = open(server, { heartbeatTimeout: 2 });
   await using _other = other.listener;
   await other.listener.backend.start();
@@ -241,9 +244,7 @@ Deno.test("RedisBackend lets the oldest of what a named subscriber has missed ma
   {
     await using _lights = named(listener, "lights", () => {});
     await listener.backend.start();
-    await until(async () =>
-      await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-    );
+    await untilKnown(server);
   }
   await server.run("RPUSH", QUEUE, message(1), message(2), message(3));
   await until(() => others.length === 3);
@@ -361,9 +362,7 @@ Deno.test("RedisBackend keeps what a named subscriber has missed although the cl
     {
       await using _lights = named(listener, "lights", () => {});
       await listener.backend.start();
-      await until(async () =>
-        await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-      );
+      await untilKnown(server);
     }
     for (const days of [-2, 2]) {
       Date.now = () => now() + days * 86_400_000;
@@ -585,9 +584,7 @@ Deno.test("RedisBackend gives a named subscriber what others put aside where the
   const seen: number[] = [];
   await using _lights = named(listener, "lights", (n) => seen.push(n));
   await listener.backend.start();
-  await until(async () =>
-    await server.run("HLEN", `{${QUEUE}}:subscribers`) === 1
-  );
+  await untilKnown(server);
   const now = String(Date.now() / 1000);
   const retry = btoa("- 0 =lights");
   await server.run("RPUSH", MISSED, `${now} 1.0.0.0~${retry} ${message(1)}`);

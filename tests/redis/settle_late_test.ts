@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Batch } from "../../src/redis/mod.ts";
 import { inTime } from "../in_time.ts";
 import { TestServer } from "../servers.ts";
 import { until } from "../until.ts";
@@ -141,38 +142,42 @@ Deno.test("Inbox blames a message that others have by then for no death, either"
   assert.match((await histories())[0]!, /^3\.0\.1\./);
 });
 
-Deno.test("Inbox tells what it has handled late in parts, and all of it", async () => {
-  const COUNT = 120;
-  await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", ...numbers(COUNT));
+/**
+ * Settles a batch that another consumer has put back.
+ *
+ * @returns The scripts that the server has run for it.
+ */
+async function settleLate(
+  server: TestServer,
+  messages: readonly string[],
+  settle: (batch: Batch) => Promise<void>,
+): ReturnType<typeof watchScripts> {
+  await server.run("RPUSH", "queue", ...messages);
   await using late = await open(server, { heartbeatTimeout: 600 });
   const batch = await nextBatch(late);
-  assert.equal(batch!.payloads.length, COUNT);
+  assert.equal(batch!.payloads.length, messages.length);
   const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
   await server.run("DEL", heartbeat!);
   await using other = await open(server, { paused: true });
-  await until(() => other.stats().reclaimed === COUNT);
-  const scripts = await watchScripts(server, async () => {
-    await batch!.settle();
+  await until(() => other.stats().reclaimed === messages.length);
+  return await watchScripts(server, () => settle(batch!));
+}
+
+Deno.test("Inbox tells what it has handled late in parts, and all of it", async () => {
+  await using server = await TestServer.start();
+  const scripts = await settleLate(server, numbers(120), async (batch) => {
+    await batch.settle();
     await until(async () => await server.run("LLEN", "queue") === 0);
   });
   assert.equal(mostOf("LPOS", scripts), 50);
 });
 
 Deno.test("What is known of equal messages is read and written once in a script where they are handled late", async () => {
-  const COUNT = 120;
   await using server = await TestServer.start();
-  await server.run("RPUSH", "queue", ...Array(COUNT).fill("equal"));
-  await using late = await open(server, { heartbeatTimeout: 600 });
-  const batch = await nextBatch(late);
-  assert.equal(batch!.payloads.length, COUNT);
-  const [heartbeat] = await server.run<string[]>("KEYS", "{queue}:consumer:*");
-  await server.run("DEL", heartbeat!);
-  await using other = await open(server, { paused: true });
-  await until(() => other.stats().reclaimed === COUNT);
-  const scripts = await watchScripts(server, async () => {
+  const equal = new Array<string>(120).fill("equal");
+  const scripts = await settleLate(server, equal, async (batch) => {
     const failed = { index: 1, reason: "failed" } as const;
-    await batch!.settle([{ ...failed, error: new Error("of the handler") }]);
+    await batch.settle([{ ...failed, error: new Error("of the handler") }]);
     await until(async () => await server.run("LLEN", "queue") === 1);
   });
   const settled = scripts.filter((script) => script.has("LPOS"));
