@@ -409,9 +409,9 @@ export class AtLeastOnce extends Consumer implements HeartbeatMember {
     const { known, slots, leaving } = session;
     const isIdle = known.size === slots.length + leaving;
     let at = slots.length - 1;
-    while (!isIdle && at >= 0 && slots[at]! < session.latest) at--;
+    while (!isIdle && at >= 0 && slots[at]! < session.given) at--;
     const lists = at < 0 ? session.makeLists(options) : slots.splice(at, 1);
-    const number = session.latest = lists[0]!;
+    const number = session.given = lists[0]!;
     const reply = this.#move(session, number, at < 0 ? lists : []);
     return { session, number, limit: 0, reply };
   }

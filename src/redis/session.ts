@@ -36,8 +36,8 @@ export class Session {
   readonly unread: UnreadLists = new UnreadLists();
   /** The number of batches that are handled, and just being removed from the server. */
   leaving = 0;
-  /** The number that a batch got last: none that is in hand has a larger one. */
-  latest = 0;
+  /** The number that was given to a batch last: none that is in hand has a larger one. */
+  given = 0;
   /** The last number of all; tokens of eight digits may be drawn twice, but not within one second. */
   last: number = Math.floor(Date.now() / 1000);
 
@@ -53,7 +53,7 @@ export class Session {
   next(): number {
     if (this.known === NOTHING_KNOWN) this.known = new Set();
     this.known.add(++this.last);
-    return this.latest = this.last;
+    return this.given = this.last;
   }
 
   /**
